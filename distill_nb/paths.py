@@ -1,0 +1,63 @@
+"""Where things are.
+
+Papermill runs in the caller's directory and Jupyter in the notebook's, so every location is absolute and made
+here; nothing else joins paths by hand.
+
+    runs/<scale>/<run_name>[_seed<k>]/checkpoints/step_00100/
+    runs/<scale>/<run_name>[_seed<k>]/eval/step_00100/<benchmark>.jsonl
+    runs/<scale>/_base/<student>-<hash>/<benchmark>.jsonl    base student's records, made once for all runs
+
+`p` is a `params.Params`. Functions only name places; whoever writes there makes the folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PARAMS_DIR = ROOT / "papermill_params"
+
+
+def resolve(path) -> Path:
+    """A path that a user wrote, absolute: ~ is expanded, a relative one starts at the repository's root."""
+    return (ROOT / Path(path).expanduser()).absolute()
+
+
+def runs() -> Path:
+    """The folder that runs write to: $DISTILL_NB_RUNS, read at each call so tests can move it, else runs/."""
+    return resolve(os.environ.get("DISTILL_NB_RUNS") or "runs")
+
+
+def cache() -> Path:
+    """The folder of downloads and built students: $DISTILL_NB_CACHE, else ~/.cache/distill_nb."""
+    return resolve(os.environ.get("DISTILL_NB_CACHE") or "~/.cache/distill_nb")
+
+
+def run_dir(p) -> Path:
+    """The folder of a run; a replicate (seed k > 0) gets its own."""
+    return runs() / p.scale / (p.run_name + (f"_seed{p.seed}" if p.seed else ""))
+
+
+def baseline_dir(p) -> Path:
+    """The folder of the base student's records, shared by all runs that would generate the same ones."""
+    from distill_nb import params  # params imports paths
+
+    slug = re.sub(r"[^a-z0-9.]+", "-", Path(p.student).name.lower()).strip("-.") or "student"
+    return runs() / p.scale / "_base" / f"{slug}-{params.hash_of(p, params.GENERATION_KEYS)}"
+
+
+def step_name(step: int) -> str:
+    """step_00100: sorts by name as by number."""
+    return f"step_{step:05d}"
+
+
+def checkpoint_dir(p, step: int) -> Path:
+    """The folder of the adapter after `step` optimiser steps."""
+    return run_dir(p) / "checkpoints" / step_name(step)
+
+
+def records_file(p, step: int, benchmark: str) -> Path:
+    """The evaluation records of one checkpoint, or of the base student (step 0), on one benchmark."""
+    return run_dir(p) / "eval" / step_name(step) / f"{benchmark}.jsonl"

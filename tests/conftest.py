@@ -1,0 +1,24 @@
+"""Fixtures that all tests share. The cache of built students is left where it is: building them takes a while."""
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def data_dir() -> Path:
+    """The study's own data, which is not part of the repository."""
+    folder = os.environ.get("DISTILL_NB_TEST_DATA", "")
+    if not folder:
+        pytest.skip("DISTILL_NB_TEST_DATA is not set: it names the folder of the study's data")
+    if not Path(folder).is_dir():
+        pytest.skip(f"DISTILL_NB_TEST_DATA={folder} is not a folder")
+    return Path(folder)
+
+
+@pytest.fixture
+def runs_dir(tmp_path, monkeypatch) -> Path:
+    """An empty place for runs, for this process and those that it starts; not made yet."""
+    folder = tmp_path / "runs"
+    monkeypatch.setenv("DISTILL_NB_RUNS", str(folder))
+    return folder

@@ -1,0 +1,124 @@
+import json
+
+import pytest
+import torch
+from helpers import tiny
+
+from distill_nb import chat, evaluate, generate, paths, results, student, train
+
+FIELDS = {"run_name", "student", "step", "benchmark", "task_id", "sample", "seed", "outcome", "answer",
+          "lenient_outcome", "second_outcome", "finish_reason", "prompt_tokens", "completion_tokens", "seconds",
+          "completion", "engine", "grader", "sandbox_level"}
+
+
+def lines(p, step, benchmark="pocket_math"):
+    return [json.loads(x) for x in paths.records_file(p, step, benchmark).read_text().splitlines()]
+
+
+def test_every_checkpoint_and_the_base_have_one_record_a_problem(runs_dir):
+    p = tiny()
+    train.train(p)
+    evaluate.evaluate(p)
+    for step in (0, 2, 4):
+        for benchmark in p.benchmarks:
+            records = lines(p, step, benchmark)
+            assert len({r["task_id"] for r in records}) == len(records) == p.benchmark_limit
+            assert FIELDS <= set(records[0]) and {r["step"] for r in records} == {step}
+            assert {r["outcome"] for r in records} <= set(evaluate.OUTCOMES)
+    table = results.accuracy_table(paths.runs() / p.scale)
+    assert sorted(set(table["step"])) == [0, 2, 4] and (table["n"] == p.benchmark_limit).all()
+
+
+def test_evaluation_goes_on_at_the_first_missing_record(runs_dir, capsys):
+    p = tiny()
+    train.train(p)
+    evaluate.evaluate(p)
+    file = paths.records_file(p, 2, "pocket_math")
+    whole = file.read_text()
+    kept, rest = whole.splitlines(keepends=True)[0], whole.splitlines(keepends=True)[1]
+    file.write_text(kept + rest[:20])  # a kill while the second record was written
+    evaluate.evaluate(p)
+    assert "2: 2," in capsys.readouterr().out
+
+    def timeless(text):
+        return sorted(json.dumps(json.loads(x) | {"seconds": 0}) for x in text.splitlines())
+
+    assert file.read_text().startswith(kept) and timeless(file.read_text()) == timeless(whole)
+
+
+def test_a_base_student_is_evaluated_once_and_its_records_are_shared(runs_dir, capsys):
+    first, second = tiny(), tiny(run_name="another", learning_rate=0.01)
+    for p in (first, second):
+        train.train(p)
+        evaluate.evaluate(p)
+    assert "reusing the records" in capsys.readouterr().out
+    assert [r["completion"] for r in lines(first, 0)] == [r["completion"] for r in lines(second, 0)]
+    assert {r["run_name"] for r in lines(second, 0)} == {"another"}
+
+
+def test_a_baseline_needs_no_checkpoints_and_a_run_does(runs_dir):
+    with pytest.raises(ValueError, match=r"no checkpoints.*train\.ipynb"):
+        evaluate.evaluate(tiny())
+    evaluate.evaluate(tiny(run_name="baseline_llama", teacher="none", domain="none", dataset="none", max_steps=0))
+    assert len(list(paths.runs().glob("tiny/baseline_llama/eval/step_*"))) == 1
+
+
+def test_records_of_other_settings_are_refused(runs_dir):
+    p = tiny()
+    train.train(p)
+    evaluate.evaluate(p)
+    with pytest.raises(ValueError, match=r"max_new_tokens.*overwrite"):
+        evaluate.evaluate(tiny(max_new_tokens=5))
+    evaluate.evaluate(tiny(max_new_tokens=5, overwrite=True))
+    assert max(r["completion_tokens"] for r in lines(p, 4)) <= 5
+
+
+def test_merged_adapter_changes_what_the_student_says_as_peft_does(runs_dir):
+    from peft import PeftModel
+
+    p = tiny(learning_rate=0.05)
+    train.train(p)
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.no_grad():
+        base = student.load(p)(ids).logits
+        merged = student.load_for_generation(p, paths.checkpoint_dir(p, 4))(ids).logits
+        served = PeftModel.from_pretrained(student.load(p), str(paths.checkpoint_dir(p, 4))).eval()(ids).logits
+    torch.testing.assert_close(merged, served, rtol=1e-4, atol=1e-4)
+    assert (merged - base).abs().max() > 0.01
+
+
+def run_generate(p, prompts, seeds, **changes):
+    tokenizer, model = student.load_tokenizer(p), student.load_for_generation(p)
+    settings = dict(stop_ids=chat.stop_ids(tokenizer, chat.template_for(p.student)), max_new_tokens=12,
+                    temperature=0.0, top_p=1.0, batch_size=3) | changes
+    found = [c for batch in generate.generate(model, tokenizer, prompts, seeds, **settings) for c in batch]
+    return {c.index: c for c in found}
+
+
+def test_generation_stops_on_both_end_tokens_and_says_why(runs_dir, monkeypatch):
+    p = tiny()
+    free = run_generate(p, [[1, 2, 3]], [0])[0]
+    assert free.finish_reason == "length" and len(free.tokens) == 12
+    for stop in (free.tokens[4], free.tokens[7]):
+        cut = run_generate(p, [[1, 2, 3]], [0], stop_ids=[stop, 300])[0]
+        assert cut.finish_reason == "stop" and cut.tokens == free.tokens[:free.tokens.index(stop) + 1]
+
+
+def test_greedy_does_not_depend_on_the_batch(runs_dir):
+    prompts = [[1, 2, 3], [4, 5], [6, 7, 8, 9, 10], [11], [12, 13]]
+    together = run_generate(tiny(), prompts, [0] * 5)
+    alone = {i: run_generate(tiny(), [ids], [0])[0].tokens for i, ids in enumerate(prompts)}
+    assert {i: c.tokens for i, c in together.items()} == alone
+
+
+def test_sampling_is_seeded_per_sample_and_follows_the_distribution(runs_dir):
+    p = tiny()
+    prompts = [[1, 2, 3]] * 6
+    one = run_generate(p, prompts, [1, 2, 3, 4, 5, 1], temperature=1.0)
+    other = run_generate(p, prompts, [1, 2, 3, 4, 5, 1], temperature=1.0, batch_size=6)
+    assert {i: c.tokens for i, c in one.items()} == {i: c.tokens for i, c in other.items()}
+    assert one[0].tokens == one[5].tokens and len({tuple(one[i].tokens) for i in range(5)}) == 5
+    scores = torch.log(torch.tensor([[0.6, 0.3, 0.1]])).repeat(4000, 1)
+    drawn = generate._GumbelNoise(list(range(4000)))(None, scores).argmax(-1)
+    share = torch.bincount(drawn, minlength=3) / 4000
+    torch.testing.assert_close(share, torch.tensor([0.6, 0.3, 0.1]), rtol=0, atol=0.03)

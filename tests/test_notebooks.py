@@ -1,0 +1,59 @@
+"""The notebooks, executed by the real Papermill."""
+import json
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from distill_nb import paths
+
+RUNS = [f"run{i:02d}" for i in range(1, 11)]
+
+
+def papermill(notebook, out, *files, cwd=None, **parameters):
+    """Run a notebook as a user does; returns the finished process."""
+    command = [sys.executable, "-m", "papermill", str(paths.ROOT / "notebooks" / f"{notebook}.ipynb"), str(out)]
+    for name in files:
+        command += ["-f", str(paths.PARAMS_DIR / f"{name}.yaml")]
+    for key, value in parameters.items():
+        command += ["-y", json.dumps({key: value})]
+    return subprocess.run([*command, "--no-progress-bar"], capture_output=True, text=True, cwd=cwd)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_each_run_of_the_study_trains_and_is_evaluated_at_tiny_size(run, runs_dir, tmp_path):
+    for notebook in ("train", "eval"):
+        done = papermill(notebook, tmp_path / f"{notebook}.ipynb", run, "tiny", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr[-3000:]
+    (folder,) = (f for f in (runs_dir / "tiny").iterdir() if f.name != "_base")
+    assert json.loads((folder / "provenance_train.json").read_text())["finished"]
+    assert sorted(f.name for f in folder.glob("eval/step_*")) == ["step_00000", "step_00002", "step_00004"]
+    if run == RUNS[0]:
+        done = papermill("analyze", tmp_path / "analyze.ipynb", scale="tiny", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr[-3000:]
+        cells = nbformat.read(tmp_path / "analyze.ipynb", 4).cells
+        images = [o for c in cells for o in c.get("outputs", []) if "image/png" in o.get("data", {})]
+        assert len(images) == 2
+
+
+@pytest.mark.parametrize(("key", "value", "words"), [
+    ("learning_rate", "2e-5", "learning_rate"), ("learning_rat", 0.1, "learning_rat"),
+    ("batch_size", 7, "micro_batch_size"), ("student", "no such student", "student")])
+def test_bad_parameters_stop_the_notebook_before_anything_is_loaded(key, value, words, runs_dir, tmp_path):
+    done = papermill("train", tmp_path / "out.ipynb", "run09", "tiny", **{key: value})
+    assert done.returncode != 0 and "ValueError" in done.stderr and words in done.stderr
+    executed = [c for c in nbformat.read(tmp_path / "out.ipynb", 4).cells if c.get("execution_count")]
+    assert "from_notebook" in executed[-1].source and not runs_dir.exists()
+
+
+@pytest.mark.parametrize("notebook", ["train", "eval", "analyze"])
+def test_every_parameter_is_documented(notebook):
+    done = subprocess.run([sys.executable, "-m", "papermill", "--help-notebook",
+                           str(paths.ROOT / "notebooks" / f"{notebook}.ipynb")], capture_output=True, text=True)
+    source = nbformat.read(paths.ROOT / "notebooks" / f"{notebook}.ipynb", 4).cells[1].source
+    declared = [line for line in source.splitlines() if ": " in line and not line.startswith("#")]
+    assert declared and all("  # " in line for line in declared)
+    for line in declared:
+        assert line.split(":")[0] in done.stdout, done.stdout
+    assert "Unknown" not in done.stdout
