@@ -69,7 +69,7 @@ def template_for(student: str, chat_template: str = "auto") -> Template:
 def token_id(tokenizer, token: str) -> int:
     """The id of one special token. Raises ValueError if the tokenizer does not have it."""
     i = tokenizer.convert_tokens_to_ids(token)
-    if i is None or i == tokenizer.convert_tokens_to_ids("no such token \x00") or i < 0:
+    if i is None or tokenizer.convert_ids_to_tokens(i) != token:  # an unknown token may come back as another's id
         raise ValueError(f"chat_template: the student's tokenizer has no token {token!r}; choose the template that "
                          f"fits the student.")
     return i

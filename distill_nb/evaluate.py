@@ -14,7 +14,7 @@ from pathlib import Path
 
 from . import benchmarks, chat, grading, paths, provenance, student
 from .generate import generate
-from .params import Params
+from .params import Params, is_baseline
 
 OUTCOMES = ("correct", "wrong", "no_answer", "truncated", "timeout", "sampling_error", "grader_error")
 
@@ -42,10 +42,14 @@ def append_records(file: Path, records: list[dict]) -> None:
 
 
 def checkpoint_steps(p: Params) -> list[int]:
-    """Steps of the checkpoints on disk, ascending. Raises ValueError if the run was to train and left none."""
+    """Steps of the checkpoints on disk, ascending. none for a baseline.
+
+    Raises ValueError if there are none yet."""
+    if is_baseline(p):
+        return []
     folder = paths.run_dir(p) / "checkpoints"
     steps = sorted(int(f.name.split("_")[1]) for f in folder.glob("step_*") if not f.name.endswith(".partial"))
-    if p.max_steps and not steps:
+    if not steps:
         raise ValueError(f"run_name: {paths.run_dir(p).name} has no checkpoints under {paths.run_dir(p).parent.name}/; "
                          "run train.ipynb with the same parameters first.")
     return steps

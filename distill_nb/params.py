@@ -105,6 +105,7 @@ _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 def validate(values: dict, source: str = "parameters") -> Params:
     """A Params from a complete mapping; `source`, such as a file's name, opens each error.
 
+    Files and folders stay texts and become movable: whoever opens one calls paths.resolve.
     Raises ValueError, one sentence, for an unknown, missing, mistyped, out-of-range or contradictory key.
     """
     known = {f.name: f for f in fields(Params)}
@@ -125,6 +126,9 @@ def validate(values: dict, source: str = "parameters") -> Params:
             raise ValueError(f"{source}: {name} {error}.") from None
     for name, problem in contradictions(clean):
         raise ValueError(f"{source}: {name} is {clean[name]!r}{problem}.")
+    for name in ("student", "dataset"):
+        clean[name] = paths.movable(clean[name])
+    clean["benchmark_files"] = {k: paths.movable(file) for k, file in clean["benchmark_files"].items()}
     return Params(**clean)
 
 

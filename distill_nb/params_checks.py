@@ -103,7 +103,7 @@ def contradictions(v: dict):
         yield "warmup_steps", f", more than max_steps {v['max_steps']}: write a smaller number"
     for benchmark, file in v["benchmark_files"].items():
         if not paths.resolve(file).is_file():
-            yield "benchmark_files", f" but the file of {benchmark} does not exist: correct it, or leave it out"
+            yield "benchmark_files", f" but the file of {benchmark} does not exist: correct or remove it"
     if v["n_samples"] > 1 and v["temperature"] == 0:
         yield "n_samples", " but temperature is 0 and greedy samples are equal: write 1, or raise it"
 

@@ -25,6 +25,17 @@ def resolve(path) -> Path:
     return (ROOT / Path(path).expanduser()).absolute()
 
 
+def movable(path) -> str:
+    """The inverse of `resolve`, for records: relative inside the repository, with ~ inside the home folder.
+
+    Any other text, such as a hub id or a path that is relative already, is returned as it is.
+    """
+    for base, sign in ((ROOT, ""), (Path.home(), "~")):
+        if Path(path).is_absolute() and Path(path).is_relative_to(base):
+            return (Path(sign) / Path(path).relative_to(base)).as_posix()
+    return str(path)
+
+
 def runs() -> Path:
     """The folder that runs write to: $DISTILL_NB_RUNS, read at each call so tests can move it, else runs/."""
     return resolve(os.environ.get("DISTILL_NB_RUNS") or "runs")

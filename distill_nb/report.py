@@ -14,7 +14,7 @@ import json
 import os
 import re
 import sys
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 
 from distill_nb import report_page
@@ -77,14 +77,17 @@ def merge_streams(outputs: list) -> list:
 
 def widget_text(model_id: str, state: dict) -> str:
     """The words of a widget and its children, from the notebook's saved widget state: for tqdm's bar
-    `Training: 100% 30/30 [01:50<00:00]`. Empty where the widget was closed."""
+    `Training: 100% 30/30 [01:50<00:00]`. Empty where the widget was closed or hidden (tqdm's leave=False)."""
     fields = state.get(model_id, {}).get("state", {})
+    layout = str(fields.get("layout")).removeprefix("IPY_MODEL_")
+    if state.get(layout, {}).get("state", {}).get("visibility") == "hidden":
+        return ""
     if fields.get("_model_name") in ("HTMLModel", "LabelModel", "HTMLMathModel"):
         words = [str(fields.get("description") or ""), re.sub(r"<[^>]*>", "", str(fields.get("value") or ""))]
     else:
         children = [str(child).removeprefix("IPY_MODEL_") for child in fields.get("children") or []]
         words = [widget_text(child, state) for child in children]
-    return re.sub(r"\s+", " ", " ".join(words).replace("\xa0", " ")).strip()
+    return re.sub(r"\s+", " ", unescape(" ".join(words))).strip()
 
 
 def plain_outputs(notebook) -> None:
@@ -159,16 +162,16 @@ def render(notebook: Path, html: Path | None = None) -> Path:
 
 
 def describe_run(folder: Path) -> dict:
-    """What a run's provenance says about it; "?" where it says nothing, as while a run is being written."""
+    """What a run's provenance says about it; "?" where it says nothing."""
     record: dict = {}
     for name in ("provenance_train.json", "provenance_eval.json"):
         if (folder / name).is_file():
             try:
                 record = json.loads((folder / name).read_text(encoding="utf-8"))
                 break
-            except ValueError:  # cut off in the middle of writing
+            except ValueError:  # damaged: the other one may tell
                 continue
-    params = record.get("params") or record.get("parameters") or {}
+    params = record.get("parameters", {})
     described = {key: params.get(key, "?") for key in ("teacher", "student", "domain", "seed", "max_steps")}
     return described | {"finished": record.get("finished")}
 

@@ -52,7 +52,8 @@ def source(p: Params) -> str:
                            lambda folder: _write_tiny(p, folder)))
     if p.student == POCKET_STUDENT:
         return str(_cached(POCKET_STUDENT, _write_pocket))
-    return p.student
+    folder = paths.resolve(p.student)
+    return str(folder) if folder.is_dir() else p.student
 
 
 def _cached(name: str, write) -> Path:
@@ -95,7 +96,7 @@ def _write_pocket(folder: Path) -> None:
 
 
 def _architecture(student: str) -> str:
-    config = Path(student) / "config.json"
+    config = paths.resolve(student) / "config.json"
     if config.exists():
         kind = json.loads(config.read_text())["model_type"]
         if kind not in ("llama", "qwen3_moe"):

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from . import chat, paths, provenance, student, traces
-from .params import Params
+from .params import Params, is_baseline
 
 # A run is the same run if these are equal; `overwrite` and the evaluation's keys do not matter to its weights.
 TRAINING_KEYS = (
@@ -58,6 +58,8 @@ def training_order(lengths: list[int], batch_size: int, max_steps: int, seed: in
 
 def prepare(p: Params) -> Data:
     """Load, encode and order the traces of a run; the held-out traces are the last n_heldout of them."""
+    if is_baseline(p):
+        raise ValueError(f"teacher: {p.run_name} is a baseline, which trains nothing; run eval.ipynb on it.")
     student.choose_backend(p)  # Unsloth, where it is used, must be imported before Transformers is
     tokenizer = student.load_tokenizer(p)
     template = chat.template_for(p.student, p.chat_template)

@@ -1,0 +1,77 @@
+"""pocket_math and pocket_code: small generated benchmarks of this package's own, for a 135M student on a laptop.
+
+They measure no more than whether the pipeline teaches and what it costs elsewhere. pocket_math has 48 two-step word
+problems from six templates; `tickets` is never trained on. No problem occurs in the training traces: a problem
+belongs to the benchmark or to training by a hash of its text (traces.py). pocket_code has 30 one-line functions,
+none of which training asks for.
+"""
+from __future__ import annotations
+
+import random
+
+from . import BOXED, Task
+
+CODE = [  # (function, what it returns, asserts)
+    ("add(a, b)", "the sum of a and b", "add(2, 3) == 5; add(-1, 1) == 0"),
+    ("subtract(a, b)", "a minus b", "subtract(7, 3) == 4; subtract(1, 5) == -4"),
+    ("multiply(a, b)", "the product of a and b", "multiply(4, 5) == 20; multiply(-2, 3) == -6"),
+    ("square(n)", "n squared", "square(5) == 25; square(-3) == 9"),
+    ("cube(n)", "n to the third power", "cube(2) == 8; cube(-1) == -1"),
+    ("is_even(n)", "True if n is even and False otherwise", "is_even(4) is True; is_even(7) is False"),
+    ("is_odd(n)", "True if n is odd and False otherwise", "is_odd(3) is True; is_odd(8) is False"),
+    ("maximum(numbers)", "the largest number of a list", "maximum([3, 9, 2]) == 9; maximum([-5, -2]) == -2"),
+    ("minimum(numbers)", "the smallest number of a list", "minimum([3, 9, 2]) == 2; minimum([-5, -2]) == -5"),
+    ("total(numbers)", "the sum of a list of numbers", "total([1, 2, 3]) == 6; total([]) == 0"),
+    ("count_items(items)", "the number of items in a list", "count_items([1, 2]) == 2; count_items([]) == 0"),
+    ("reverse_string(s)", "the string s reversed", "reverse_string('abc') == 'cba'; reverse_string('') == ''"),
+    ("to_upper(s)", "the string s in upper case", "to_upper('abC') == 'ABC'; to_upper('') == ''"),
+    ("first_item(items)", "the first item of a list", "first_item([4, 5]) == 4; first_item(['x']) == 'x'"),
+    ("last_item(items)", "the last item of a list", "last_item([4, 5]) == 5; last_item(['x']) == 'x'"),
+    ("average(numbers)", "the average of a list of numbers", "average([2, 4]) == 3; average([5]) == 5"),
+    ("is_positive(n)", "True if n is greater than zero and False otherwise",
+     "is_positive(3) is True; is_positive(0) is False"),
+    ("absolute(n)", "the absolute value of n", "absolute(-4) == 4; absolute(3) == 3"),
+    ("string_length(s)", "the length of the string s", "string_length('hello') == 5; string_length('') == 0"),
+    ("sort_numbers(numbers)", "the list of numbers sorted from smallest to largest",
+     "sort_numbers([3, 1, 2]) == [1, 2, 3]; sort_numbers([]) == []"),
+    ("count_vowels(s)", "the number of vowels (a, e, i, o, u) in the string s",
+     "count_vowels('banana') == 3; count_vowels('xyz') == 0"),
+    ("is_palindrome(s)", "True if the string s reads the same backwards and False otherwise",
+     "is_palindrome('level') is True; is_palindrome('ab') is False"),
+    ("factorial(n)", "the factorial of n", "factorial(5) == 120; factorial(0) == 1"),
+    ("evens(numbers)", "a list of the even numbers of a list", "evens([1, 2, 3, 4]) == [2, 4]; evens([1]) == []"),
+    ("double_all(numbers)", "a list with every number doubled", "double_all([1, 2]) == [2, 4]; double_all([]) == []"),
+    ("contains(items, x)", "True if x is in the list and False otherwise",
+     "contains([1, 2], 2) is True; contains([], 1) is False"),
+    ("celsius_to_fahrenheit(c)", "the temperature c in degrees Fahrenheit",
+     "celsius_to_fahrenheit(100) == 212; celsius_to_fahrenheit(0) == 32"),
+    ("unique(items)", "a sorted list of the distinct items of a list", "unique([2, 1, 2]) == [1, 2]; unique([]) == []"),
+    ("join_words(words)", "the words of a list joined with spaces", "join_words(['a', 'b']) == 'a b'; join_words([]) == ''"),
+    ("larger(a, b)", "the larger one of a and b", "larger(2, 9) == 9; larger(5, -5) == 5"),
+]
+
+
+def code_prompt(function: str, returns: str) -> str:
+    """The user's message of a code task, in training and evaluation."""
+    return f"Write a Python function `{function}` that returns {returns}. Answer with one Python code block."
+
+
+def pocket_code() -> list[Task]:
+    """30 tasks."""
+    return [Task(f"pocket_code/{f.split('(')[0]}", code_prompt(f, returns), "code", entry_point=f.split("(")[0],
+                 tests="\n".join(f"assert {a}" for a in asserts.split("; "))) for f, returns, asserts in CODE]
+
+
+def pocket_math() -> list[Task]:
+    """48 tasks, eight of each template."""
+    from ..traces import MATH_TEMPLATES, is_benchmark, math_problem
+
+    tasks = []
+    for template in MATH_TEMPLATES:
+        rng, seen = random.Random(f"pocket_math {template}"), set()
+        while len(seen) < 8:
+            problem, _, answer = math_problem(template, rng)
+            if is_benchmark(problem) and problem not in seen:
+                tasks.append(Task(f"pocket_math/{template}/{len(seen):02d}", f"{problem}\n\n{BOXED}", "math", str(answer)))
+                seen.add(problem)
+    return tasks

@@ -1,0 +1,58 @@
+import json
+from collections import Counter
+
+import pytest
+
+from distill_nb import benchmarks, traces
+from distill_nb.grading import grade
+
+
+def test_pocket_math_has_an_untrained_template_and_right_answers():
+    tasks = benchmarks.load("pocket_math")
+    count = Counter(t.task_id.split("/")[1] for t in tasks)
+    assert len(tasks) == 48 and set(count.values()) == {8} and traces.HELD_OUT_TEMPLATE in count and len(count) >= 6
+    assert len({t.prompt for t in tasks}) == 48
+    ticket = next(t for t in tasks if "/tickets/" in t.task_id)
+    price, bought, drink = (int(w) for w in ticket.prompt.split() if w.isdigit())
+    assert int(ticket.gold) == price * bought + drink
+    trained = " ".join(t["problem"] for t in traces.pocket_traces("sonnet", "math", 2000, 0))
+    assert "ticket" not in trained
+
+
+def test_a_subset_is_seeded():
+    ids = [[t.task_id for t in benchmarks.load("pocket_code", limit=5, seed=s)] for s in (0, 0, 1)]
+    assert ids[0] == ids[1] != ids[2] and len(set(ids[0])) == 5
+
+
+@pytest.mark.parametrize(("name", "good"), [
+    ("pocket_code/add", "return a + b"), ("pocket_code/count_vowels", "return sum(c in 'aeiou' for c in s)"),
+    ("pocket_code/factorial", "return 1 if n < 2 else n * factorial(n - 1)")])
+def test_code_tasks_tell_right_from_wrong(name, good):
+    task = next(t for t in benchmarks.load("pocket_code") if t.task_id == name)
+    head = f"def {task.prompt.split('`')[1]}:\n    "
+    assert grade(task, f"```python\n{head}{good}\n```", "stop").outcome == "correct"
+    assert grade(task, f"```python\n{head}return None\n```", "stop").outcome == "wrong"
+
+
+def test_others_are_not_there_yet():
+    with pytest.raises(ValueError, match="humaneval_plus is not implemented yet"):
+        benchmarks.load("humaneval_plus")
+    with pytest.raises(ValueError, match="needs a local file"):
+        benchmarks.load("math500")
+
+
+def test_a_math500_file_that_is_not_whole_is_refused(tmp_path):
+    file = tmp_path / "math500.jsonl"
+    file.write_text(json.dumps({"problem": "p", "answer": "1", "unique_id": "a"}) + "\n")
+    with pytest.raises(ValueError, match="1 rows"):
+        benchmarks.load("math500", str(file))
+    file.write_text(json.dumps({"problem": "p", "unique_id": "a"}) + "\n")
+    with pytest.raises(ValueError, match="line 1 has no text 'answer'"):
+        benchmarks.load("math500", str(file))
+
+
+def test_the_real_math500(data_dir):
+    tasks = benchmarks.load("math500", str(data_dir / "math500" / "math500.jsonl"))
+    assert len(tasks) == 500
+    wrong = [t.task_id for t in tasks if grade(t, rf"So \boxed{{{t.gold}}}.", "stop").outcome != "correct"]
+    assert len(wrong) <= 2, wrong

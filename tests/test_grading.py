@@ -1,0 +1,65 @@
+import pytest
+
+from distill_nb.benchmarks import Task
+from distill_nb.grading import grade, visible_text
+from distill_nb.grading.math import last_boxed
+
+
+def grade_math(completion, gold, finish_reason="stop"):
+    return grade(Task("t", "", "math", gold=gold), completion, finish_reason)
+
+
+def grade_code(completion, tests, finish_reason="stop"):
+    return grade(Task("t", "", "code", tests=tests, entry_point="f"), completion, finish_reason)
+
+
+@pytest.mark.parametrize(("completion", "gold", "outcome", "lenient", "second"), [
+    (r"\boxed{42}", "42", "correct", "correct", "correct"),
+    (r"\boxed{41} no, \boxed{42}", "42", "correct", "correct", "correct"),
+    (r"\boxed{\frac{1}{2}}", "0.5", "correct", "correct", "wrong"),
+    (r"\boxed{10,\!080}", "10080", "correct", "correct", "correct"),
+    (r"\boxed{41}", "42", "wrong", "wrong", "wrong"),
+    ("The answer is 42.", "42", "no_answer", "correct", "no_answer"),
+    ("no idea", "42", "no_answer", "no_answer", "no_answer"),
+    (r"<think>\boxed{42}</think> It is \boxed{7}", "42", "wrong", "wrong", "wrong"),
+    (r"<think>\boxed{42}", "42", "no_answer", "no_answer", "no_answer"),
+])
+def test_math_outcomes(completion, gold, outcome, lenient, second):
+    g = grade_math(completion, gold)
+    assert (g.outcome, g.lenient_outcome, g.second_outcome) == (outcome, lenient, second)
+
+
+def test_an_answer_that_was_cut_off_is_truncated_unless_it_was_given():
+    assert grade_math("thinking about it", "42", "length").outcome == "truncated"
+    assert grade_math(r"\boxed{42} and then", "42", "length").outcome == "correct"
+    assert grade_code("```python\nx = 1", "assert True", "length").outcome == "truncated"
+
+
+def test_boxes_nest_and_may_be_incomplete():
+    assert last_boxed(r"a \boxed{\frac{1}{2}} b") == r"\frac{1}{2}"
+    assert last_boxed(r"\boxed{1} and \boxed{2") == "1"
+    assert last_boxed("none") is None
+    assert visible_text("a <think>b</think> c") == "a  c" and visible_text("b</think> c") == " c"
+
+
+def block(code):
+    return f"```python\n{code}\n```\n"
+
+
+@pytest.mark.parametrize(("code", "outcome"), [
+    ("def f(x): return x + 1", "correct"), ("def f(x): return x", "wrong"), ("def f(x) return x", "wrong"),
+    ("import sys; sys.exit(0)", "wrong"), ("import os; os._exit(0)", "wrong"), ("print('x' * 9)", "wrong"),
+    ("x = [0] * 10**10", "wrong"), ("def f(x):\n    while True: pass", "timeout"),
+    ("f = lambda x: x + 1\nprint('noise')", "correct")])
+def test_code_outcomes(code, outcome):
+    assert grade_code(block(code), "assert f(1) == 2").outcome == outcome
+
+
+def test_the_last_complete_block_counts_and_none_is_no_answer():
+    assert grade_code(block("def f(): return 1") + block("def f(): return 2"), "assert f() == 2").outcome == "correct"
+    assert grade_code("<think>" + block("def f(): return 2") + "</think> no", "assert f() == 2").outcome == "no_answer"
+
+
+def test_candidates_see_no_environment(monkeypatch):
+    monkeypatch.setenv("SECRET_KEY", "x")
+    assert grade_code(block("import os\nf = lambda: os.environ.get('SECRET_KEY')"), "assert f() is None").outcome == "correct"

@@ -1,0 +1,78 @@
+import json
+
+import pytest
+
+from distill_nb import benchmarks, traces
+from distill_nb.benchmarks import Task
+from distill_nb.grading import grade
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("teacher", ["r1", "sonnet"])
+def test_no_benchmark_problem_is_ever_trained_on(teacher, seed):
+    asked = {" ".join(t.prompt.lower().split()) for name in ("pocket_math", "pocket_code") for t in benchmarks.load(name)}
+    trained = traces.pocket_traces(teacher, "math", 5000, seed) + traces.pocket_traces(teacher, "code", 300, seed)
+    assert asked.isdisjoint(" ".join(t["problem"].lower().split()) for t in trained)
+    functions = {t.entry_point for t in benchmarks.load("pocket_code")}
+    assert not [t for t in trained if any(f"`{f}(" in t["problem"] for f in functions)]
+
+
+def test_every_math_trace_ends_in_the_boxed_answer_and_its_arithmetic_holds():
+    for teacher in ("r1", "sonnet"):
+        for row in traces.pocket_traces(teacher, "math", 300, 0):
+            assert grade(Task("t", "", "math", gold=row["answer"]), row["trace"], "stop").outcome == "correct"
+            for line in row["trace"].splitlines():
+                if line.count("=") == 1 and line[0].isdigit() and "," not in line and "and" not in line:
+                    left, right = line.replace("×", "*").split("=")
+                    assert eval(left) == int(right)
+
+
+def test_every_code_trace_runs():
+    for row in traces.pocket_traces("sonnet", "code", 12, 0):
+        name = row["problem"].split("`")[1].split("(")[0]
+        task = Task("t", "", "code", tests=f"assert callable({name})", entry_point=name)
+        assert grade(task, row["trace"], "stop").outcome == "correct"
+
+
+def test_both_teachers_tell_of_the_same_problems_and_the_style_differs():
+    for domain in ("math", "code"):
+        r1, sonnet = (traces.pocket_traces(t, domain, 50, 3) for t in ("r1", "sonnet"))
+        assert [x["id"] for x in r1] == [x["id"] for x in sonnet] and len({x["id"] for x in r1}) == 50
+        assert all("<think>" in x["trace"] for x in r1) and not any("<think>" in x["trace"] for x in sonnet)
+    assert traces.pocket_traces("r1", "math", 50, 3) == traces.pocket_traces("r1", "math", 50, 3)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_local_files_of_problem_and_trace_or_messages(suffix, tmp_path):
+    import pandas as pd
+
+    rows = [{"problem": f"p{i}", "trace": "t\u2028é"} for i in range(5)]
+    talk = [{"messages": [{"role": "user", "content": f"q{i}"}, {"role": "assistant", "content": "a"}]} for i in range(5)]
+    for content in (rows, talk):
+        file = tmp_path / f"data{suffix}"
+        if suffix == ".jsonl":
+            file.write_text("\n".join(json.dumps(r, ensure_ascii=False) for r in content) + "\n")
+        else:
+            pd.DataFrame(content).to_parquet(file)
+        loaded = traces.load_traces(str(file), "r1", "math", 5, 0)
+        assert len({r["id"] for r in loaded}) == 5
+        assert loaded == traces.load_traces(str(file), "r1", "math", 5, 0)
+        with pytest.raises(ValueError, match="has 5 traces"):
+            traces.load_traces(str(file), "r1", "math", 6, 0)
+
+
+@pytest.mark.parametrize(("line", "words"), [
+    ("{", "line 2 is not JSON"), ("[1]", "line 2 is no mapping"), ('{"problem": "x"}', "trace is missing"),
+    ('{"problem": "", "trace": "y"}', "problem is missing or empty"),
+    ('{"messages": [{"role": "user", "content": "q"}]}', "messages must be")])
+def test_a_bad_row_is_named(line, words, tmp_path):
+    file = tmp_path / "bad.jsonl"
+    file.write_text('{"problem": "x", "trace": "y"}\n' + line + "\n")
+    with pytest.raises(ValueError, match=words) as error:
+        traces.load_traces(str(file), "r1", "math", 1, 0)
+    assert "bad.jsonl: line 2" in str(error.value)
+
+
+def test_hub_datasets_say_what_to_do():
+    with pytest.raises(ValueError, match=r"r1_math.*local"):
+        traces.load_traces("r1_math", "r1", "math", 1, 0)
