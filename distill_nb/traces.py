@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 
 from . import paths
 from .benchmarks import BOXED
@@ -49,8 +50,10 @@ def problem_id(problem: str) -> str:
 
 
 def is_benchmark(problem: str) -> bool:
-    """Whether a generated problem belongs to the benchmark: a fifth of all do, by hash, and training skips them."""
-    return int(problem_id(problem), 16) % 5 == 0
+    """Whether a generated problem belongs to the benchmark: a fifth of all do, by a hash of their numbers, and training
+    skips them. So no trained problem has the numbers of a benchmark problem, whatever the names and the order."""
+    numbers = sorted(re.findall(r"\d+", problem))
+    return int(problem_id(" ".join(numbers)), 16) % 5 == 0
 
 
 def _math_trace(steps, answer, style: str) -> str:
@@ -65,8 +68,8 @@ def _math_trace(steps, answer, style: str) -> str:
 
 
 def _code_tasks():
-    """(function, returns, body) of every training task: 40 kinds of one-line function with changing constants."""
-    for k in range(2, 22):
+    """(function, returns, body) of every training task: 20 kinds of one-line function, each with 20 constants."""
+    for k in range(3, 23):
         yield f"add_{k}(n)", f"n plus {k}", f"n + {k}"
         yield f"times_{k}(n)", f"n multiplied by {k}", f"n * {k}"
         yield f"minus_{k}(n)", f"n minus {k}", f"n - {k}"
@@ -99,6 +102,9 @@ def _code_trace(function: str, body: str, style: str) -> str:
 
 def pocket_traces(teacher: str, domain: str, n: int, seed: int) -> list[dict]:
     """n generated traces. Problems depend on domain and seed only, so both teachers tell of the same ones."""
+    if teacher not in ("r1", "sonnet") or domain not in ("math", "code"):
+        raise ValueError(f"dataset: pocket has no traces of teacher {teacher} in domain {domain}; choose r1 or sonnet, "
+                         "and math or code.")
     rng, rows, seen = random.Random(f"pocket {domain} {seed}"), [], set()
     if domain == "code":
         asked = {f.split("(")[0] for f, _, _ in CODE}
@@ -142,10 +148,12 @@ def _check_row(row: dict, where: str) -> dict:
 
 def _read_file(file: str) -> list[dict]:
     path = paths.resolve(file)
+    if not path.is_file():
+        raise ValueError(f"dataset: there is no file {file}; give its path from the repository's root, or absolute.")
     if path.suffix == ".parquet":
         import pyarrow.parquet as pq
 
-        return [_check_row(row, f"{file}: row {i}") for i, row in enumerate(pq.read_table(path).to_pylist())]
+        return [_check_row(row, f"{file}: row {i}") for i, row in enumerate(pq.read_table(path).to_pylist(), 1)]
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
         if line.strip():

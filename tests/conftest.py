@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+# Tiny models are fastest on one thread, and threads that wait for a busy neighbour are slow: for child processes too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture
 def data_dir() -> Path:

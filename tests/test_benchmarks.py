@@ -55,4 +55,4 @@ def test_the_real_math500(data_dir):
     tasks = benchmarks.load("math500", str(data_dir / "math500" / "math500.jsonl"))
     assert len(tasks) == 500
     wrong = [t.task_id for t in tasks if grade(t, rf"So \boxed{{{t.gold}}}.", "stop").outcome != "correct"]
-    assert len(wrong) <= 2, wrong
+    assert wrong == []

@@ -81,7 +81,7 @@ def read_tree(readme: str) -> tuple[set[str], list[str]]:
         wanted = [[own]]
         for word in rest:
             word = word.strip("(),:;")
-            if re.fullmatch(r"[\w.-]+(/[\w.-]+)*\.(py|ipynb|yaml|toml|md|txt|csv)|[A-Z]\w+file", word):
+            if re.fullmatch(r"[\w.-]+(/[\w.-]+)*\.(py|ipynb|yaml|toml|md|txt|csv)|[\w.-]+/|[A-Z]\w+file", word):
                 wanted.append([parent + word, own + word, word])
         for candidates in wanted:
             there = [c for c in candidates if (paths.ROOT / c).exists() or git("check-ignore", "-q", c).returncode == 0]

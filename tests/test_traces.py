@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 
@@ -13,6 +14,8 @@ def test_no_benchmark_problem_is_ever_trained_on(teacher, seed):
     asked = {" ".join(t.prompt.lower().split()) for name in ("pocket_math", "pocket_code") for t in benchmarks.load(name)}
     trained = traces.pocket_traces(teacher, "math", 5000, seed) + traces.pocket_traces(teacher, "code", 300, seed)
     assert asked.isdisjoint(" ".join(t["problem"].lower().split()) for t in trained)
+    numbers = {tuple(sorted(re.findall(r"\d+", t.prompt))) for t in benchmarks.load("pocket_math")}
+    assert numbers.isdisjoint(tuple(sorted(re.findall(r"\d+", t["problem"]))) for t in trained if t["answer"])
     functions = {t.entry_point for t in benchmarks.load("pocket_code")}
     assert not [t for t in trained if any(f"`{f}(" in t["problem"] for f in functions)]
 

@@ -13,7 +13,13 @@ def load(file: str | None) -> list[Task]:
     """The 500 tasks. Raises ValueError where the file is missing or is not the whole benchmark."""
     if not file:
         raise ValueError("benchmark_files: math500 needs a local file; set benchmark_files to {math500: math500.jsonl}.")
-    rows = [json.loads(line) for line in paths.resolve(file).read_text(encoding="utf-8").splitlines() if line.strip()]
+    path = paths.resolve(file)
+    if not path.is_file():
+        raise ValueError(f"benchmark_files: there is no file {file} for math500; correct the path.")
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file}: not JSONL ({error.msg}); use the file of HuggingFaceH4/MATH-500.") from None
     for key in ("problem", "answer", "unique_id"):
         for number, row in enumerate(rows, 1):
             if not isinstance(row.get(key), str):
