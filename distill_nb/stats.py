@@ -11,4 +11,5 @@ def wilson(k: int, n: int, level: float = 0.95) -> tuple[float, float]:
     from statsmodels.stats.proportion import proportion_confint
 
     lo, hi = proportion_confint(k, n, alpha=1 - level, method="wilson")
-    return float(lo), float(hi)
+    # At k = 0 and k = n rounding may put a bound on the wrong side of k / n.
+    return min(max(float(lo), 0.0), k / n), max(min(float(hi), 1.0), k / n)
