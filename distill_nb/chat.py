@@ -85,6 +85,7 @@ def set_special_tokens(tokenizer, template: Template) -> None:
     `<|im_start|>` as its end)."""
     stops = stop_ids(tokenizer, template)
     tokenizer.eos_token, tokenizer.pad_token = template.turn_end, template.pad
+    tokenizer.clean_up_tokenization_spaces = False  # else decoding would take spaces away before punctuation
     if token_id(tokenizer, template.pad) in stops:
         raise ValueError(f"chat_template: pad token {template.pad!r} of {template.name} also ends a turn.")
 
