@@ -14,7 +14,7 @@ from pathlib import Path
 
 from . import benchmarks, chat, grading, paths, provenance, student
 from .generate import generate
-from .params import Params, is_baseline
+from .params import GENERATION_KEYS, Params, is_baseline
 
 OUTCOMES = ("correct", "wrong", "no_answer", "truncated", "timeout", "sampling_error", "grader_error")
 
@@ -136,9 +136,7 @@ def evaluate(p: Params, notebook: Path | None = None) -> dict:
     steps = checkpoint_steps(p)
     run_dir = paths.run_dir(p)
     file = run_dir / "provenance_eval.json"
-    settings = {k: v for k, v in asdict(p).items()
-                if k in ("student", "student_size", "chat_template", "dtype", "benchmark_files", "benchmark_limit",
-                         "max_new_tokens", "temperature", "top_p", "n_samples", "seed")}
+    settings = {k: getattr(p, k) for k in GENERATION_KEYS if k != "engine"}
     settings["task_ids_sha256"] = {n: provenance.sha256_of_json([asdict(t) for t in ts]) for n, ts in tasks.items()}
     if p.overwrite:
         shutil.rmtree(run_dir / "eval", ignore_errors=True)

@@ -14,9 +14,7 @@ import tempfile
 from pathlib import Path
 
 from . import chat, paths
-from .params import Params
-
-POCKET_STUDENT = "smollm2-135m-instruct"
+from .params import POCKET_STUDENT, Params
 
 
 def choose_backend(p: Params) -> str:
