@@ -65,9 +65,10 @@ def make_adapters(p) -> None:
 
 def prompts(count: int) -> tuple[list[str], list[str]]:
     """Two benchmarks' worth of prompts."""
-    from distill_nb import traces
+    from distill_nb import traces_pocket
 
-    return tuple([t["problem"] for t in traces.pocket_traces("sonnet", domain, count, 0)] for domain in ("math", "code"))
+    made = {domain: traces_pocket.pocket_traces("sonnet", domain, count, 0) for domain in ("math", "code")}
+    return tuple([t["problem"] for t in rows] for rows in made.values())
 
 
 def requests(p, count: int, steps: list[int], benchmarks=(0, 1)) -> list:

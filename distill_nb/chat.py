@@ -90,31 +90,43 @@ def set_special_tokens(tokenizer, template: Template) -> None:
         raise ValueError(f"chat_template: pad token {template.pad!r} of {template.name} also ends a turn.")
 
 
-def _text(tokenizer, text: str) -> list[int]:
-    return tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True) if text else []
+def _ids(tokenizer, parts: list) -> list[int]:
+    """Token ids of parts, each a token id or plain text."""
+    ids = []
+    for part in parts:
+        ids += [part] if isinstance(part, int) else _texts(tokenizer, [part])[0]
+    return ids
 
 
-def _header(tokenizer, t: Template, role: str, content: str) -> list[int]:
+def _texts(tokenizer, texts: list[str]) -> list[list[int]]:
+    """Token ids of texts, in which special tokens are plain text; a fast tokenizer uses all cores."""
+    return tokenizer(texts, add_special_tokens=False, split_special_tokens=True, return_attention_mask=False)["input_ids"]
+
+
+def _header(tokenizer, t: Template, role: str, content: str) -> list:
     """`<start>role<middle>separator content`, the content tokenised together with the separator as the
     reference templates have it."""
     start = [token_id(tokenizer, t.turn_start)]
     if t.turn_middle:
-        return [*start, *_text(tokenizer, role), token_id(tokenizer, t.turn_middle),
-                *_text(tokenizer, t.separator + content)]
-    return start + _text(tokenizer, role + t.separator + content)
+        return [*start, role, token_id(tokenizer, t.turn_middle), t.separator + content]
+    return [*start, role + t.separator + content]
+
+
+def _prompt_parts(tokenizer, t: Template, messages: list[dict]) -> list:
+    parts = [token_id(tokenizer, t.bos)] if t.bos else []
+    if t.system and messages[0]["role"] != "system":
+        messages = [{"role": "system", "content": t.system}, *messages]
+    for m in messages:
+        parts += _header(tokenizer, t, m["role"], m["content"].strip())
+        parts += [token_id(tokenizer, t.turn_end), *([t.after_turn] if t.after_turn else [])]
+    return parts + _header(tokenizer, t, "assistant", "")
 
 
 def prompt_ids(tokenizer, t: Template, messages: list[dict]) -> list[int]:
     """Token ids of a conversation up to where the assistant's answer begins.
 
     messages: [{"role": "system" | "user" | "assistant", "content": str}, …], the last from the user."""
-    ids = [token_id(tokenizer, t.bos)] if t.bos else []
-    if t.system and messages[0]["role"] != "system":
-        messages = [{"role": "system", "content": t.system}, *messages]
-    for m in messages:
-        ids += _header(tokenizer, t, m["role"], m["content"].strip())
-        ids += [token_id(tokenizer, t.turn_end), *_text(tokenizer, t.after_turn)]
-    return ids + _header(tokenizer, t, "assistant", "")
+    return _ids(tokenizer, _prompt_parts(tokenizer, t, messages))
 
 
 def encode_example(tokenizer, t: Template, messages: list[dict]) -> dict:
@@ -122,43 +134,29 @@ def encode_example(tokenizer, t: Template, messages: list[dict]) -> dict:
 
     The loss falls on the last message (the trace) and on its end token; everything before is IGNORE.
     The prompt's ids are exactly those of `prompt_ids`, which evaluation uses."""
-    if messages[-1]["role"] != "assistant":
+    (ids, n_prompt), = encode_many(tokenizer, t, [messages])
+    return {"input_ids": ids, "labels": [IGNORE] * n_prompt + ids[n_prompt:]}
+
+
+def encode_many(tokenizer, t: Template, conversations: list[list[dict]]) -> list[tuple[list[int], int]]:
+    """(token ids, how many of them are the prompt) of each conversation, all of them tokenised together."""
+    if any(messages[-1]["role"] != "assistant" for messages in conversations):
         raise ValueError("dataset: the last message of every example must be the assistant's.")
-    prompt = prompt_ids(tokenizer, t, messages[:-1])
-    answer = [*_text(tokenizer, messages[-1]["content"].strip()), token_id(tokenizer, t.turn_end)]
-    return {"input_ids": prompt + answer, "labels": [IGNORE] * len(prompt) + answer}
+    parts, texts = [], []
+    for messages in conversations:
+        prompt = _prompt_parts(tokenizer, t, messages[:-1])
+        parts.append((prompt, [messages[-1]["content"].strip(), token_id(tokenizer, t.turn_end)]))
+        texts += [part for part in prompt + parts[-1][1] if isinstance(part, str)]
+    known = iter(_texts(tokenizer, texts))
+    encoded = []
+    for prompt, answer in parts:
+        first, second = ([i for part in side for i in ([part] if isinstance(part, int) else next(known))]
+                         for side in (prompt, answer))
+        encoded.append((first + second, len(first)))
+    return encoded
 
 
 def messages_of(trace: dict) -> list[dict]:
     """A trace as messages: itself if it has them, else problem and trace as one exchange."""
     return trace.get("messages") or [{"role": "user", "content": trace["problem"]},
                                      {"role": "assistant", "content": trace["trace"]}]
-
-
-def encode_traces(tokenizer, t: Template, traces: list[dict], max_length: int, overlong: str) -> tuple[list, dict]:
-    """Encode traces and cut or drop those over max_length tokens. Returns (examples, ledger).
-
-    The ledger counts what the length limit did: a truncated example loses its end token and, for a reasoning
-    trace, its final answer. A prompt that fills max_length alone leaves nothing to learn and is always dropped."""
-    examples, over, empty = [], 0, 0
-    for trace in traces:
-        example = encode_example(tokenizer, t, messages_of(trace))
-        n = len(example["input_ids"])
-        if n > max_length:
-            over += 1
-            if overlong == "drop":
-                continue
-            example = {k: v[:max_length] for k, v in example.items()}
-            if all(x == IGNORE for x in example["labels"]):
-                empty += 1
-                continue
-        examples.append(example)
-    lengths = [len(e["input_ids"]) for e in examples]
-    ledger = {
-        "traces": len(traces), "examples": len(examples), "over_max_length": over,
-        "lost_end_token": 0 if overlong == "drop" else over - empty, "nothing_left_to_train": empty,
-        "max_length": max_length, "overlong": overlong, "tokens": sum(lengths),
-        "tokens_trained_on": sum(x != IGNORE for e in examples for x in e["labels"]),
-        "longest": max(lengths, default=0),
-    }
-    return examples, ledger

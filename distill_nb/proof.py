@@ -44,7 +44,7 @@ def text_of(example: dict) -> list[int]:
     """The fixed text: a training example's prompt and its first PLACES tokens that are trained on, where an adapter does
     most. example: as chat.encode_example makes it."""
     first = next((i for i, label in enumerate(example["labels"]) if label != IGNORE), len(example["labels"]))
-    return list(example["input_ids"][:first + PLACES][:LONGEST])
+    return [int(i) for i in example["input_ids"][:first + PLACES][:LONGEST]]
 
 
 def places(ids: list[int], dtype: str = "bfloat16") -> list[int]:

@@ -36,6 +36,11 @@ def sha256_of_file(file) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def sha256_of_bytes(data: bytes) -> str:
+    """64 hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def sha256_of_json(value) -> str:
     """64 hex digits of a value's canonical JSON: sorted keys, no spaces. Raises ValueError for NaN."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

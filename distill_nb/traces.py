@@ -1,164 +1,11 @@
-"""Reasoning traces to train on: generated stand-ins for the pocket run, or a local file.
-
-The pocket traces are synthetic: templates written here, not the output of any teacher. Two styles stand for the two
-teachers: `r1` thinks at length inside <think> and checks itself, `sonnet` works the answer out step by step. Both
-styles tell of the same problems.
-"""
+"""Reasoning traces to train on: a set that traces.ipynb made, generated ones for the pocket run, or a local file."""
 from __future__ import annotations
 
-import hashlib
 import json
-import operator
 import random
-import re
 
-from . import paths
-from .benchmarks import BOXED
-from .benchmarks.pocket import CODE, code_prompt
-
-NAMES = ["Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gia", "Hugo", "Iris", "Jon", "Kim", "Leo", "Mia", "Ned", "Ola", "Pia"]
-THINGS = ["apples", "books", "coins", "pens", "cards", "shells", "stamps", "stones", "marbles", "cups"]
-APPLY = {"+": operator.add, "-": operator.sub, "*": operator.mul}
-# Word problems in two steps: x and y by the first operation, then z by the second. `tickets` is the benchmark's own.
-MATH_TEMPLATES = {
-    "bought": ("{n} has {x} {t}. {n} buys {y} more and then gives away {z}. How many {t} does {n} have now?", "+", "-"),
-    "boxes": ("{n} fills {x} boxes with {y} {t} each and keeps {z} {t} apart. How many {t} are there in all?", "*", "+"),
-    "lost": ("There are {x} {t} on a table. {n} takes {y} of them and puts {z} others down. How many are there now?",
-             "-", "+"),
-    "shelves": ("A shop has {x} shelves with {y} {t} each. {n} sells {z} of the {t}. How many are left?", "*", "-"),
-    "days": ("{n} finds {x} {t} on Monday, {y} on Tuesday and {z} on Wednesday. How many {t} is that in total?", "+", "+"),
-    "bags": ("{n} buys {x} bags with {y} {t} each and finds {z} more. How many {t} does {n} have now?", "*", "+"),
-    "tickets": ("{n} buys {x} tickets for {y} dollars each and a drink for {z} dollars. How many dollars does {n} pay?",
-                "*", "+"),
-}
-HELD_OUT_TEMPLATE = "tickets"
-# Training's one-line functions: (name and argument, what it returns, body) over a constant k.
-CODE_KINDS = [
-    ("add_{k}(n)", "n plus {k}", "n + {k}"),
-    ("times_{k}(n)", "n multiplied by {k}", "n * {k}"),
-    ("minus_{k}(n)", "n minus {k}", "n - {k}"),
-    ("from_{k}(n)", "{k} minus n", "{k} - n"),
-    ("power_{k}(n)", "n to the power of {k}", "n ** {k}"),
-    ("whole_{k}(n)", "n divided by {k}, rounded down", "n // {k}"),
-    ("remainder_{k}(n)", "the remainder of n divided by {k}", "n % {k}"),
-    ("twice_plus_{k}(n)", "two times n plus {k}", "2 * n + {k}"),
-    ("distance_to_{k}(n)", "the distance between n and {k}", "abs(n - {k})"),
-    ("at_most_{k}(n)", "n, but never more than {k}", "min(n, {k})"),
-    ("at_least_{k}(n)", "n, but never less than {k}", "max(n, {k})"),
-    ("is_{k}(n)", "True if n equals {k} and False otherwise", "n == {k}"),
-    ("is_not_{k}(n)", "True if n is not {k} and False otherwise", "n != {k}"),
-    ("is_above_{k}(n)", "True if n is greater than {k} and False otherwise", "n > {k}"),
-    ("is_below_{k}(n)", "True if n is less than {k} and False otherwise", "n < {k}"),
-    ("is_multiple_of_{k}(n)", "True if n is divisible by {k} and False otherwise", "n % {k} == 0"),
-    ("above_{k}(numbers)", "a list of the numbers greater than {k}", "[n for n in numbers if n > {k}]"),
-    ("below_{k}(numbers)", "a list of the numbers less than {k}", "[n for n in numbers if n < {k}]"),
-    ("multiples_of_{k}(numbers)", "a list of the numbers divisible by {k}", "[n for n in numbers if n % {k} == 0]"),
-    ("all_plus_{k}(numbers)", "a list with {k} added to every number", "[n + {k} for n in numbers]"),
-    ("all_times_{k}(numbers)", "a list with every number multiplied by {k}", "[n * {k} for n in numbers]"),
-    ("count_above_{k}(numbers)", "how many numbers are greater than {k}", "sum(n > {k} for n in numbers)"),
-    ("count_below_{k}(numbers)", "how many numbers are less than {k}", "sum(n < {k} for n in numbers)"),
-    ("sum_above_{k}(numbers)", "the sum of the numbers greater than {k}", "sum(n for n in numbers if n > {k})"),
-    ("sum_plus_{k}(numbers)", "the sum of the numbers, plus {k}", "sum(numbers) + {k}"),
-    ("any_above_{k}(numbers)", "True if any number is greater than {k}", "any(n > {k} for n in numbers)"),
-    ("all_below_{k}(numbers)", "True if every number is less than {k}", "all(n < {k} for n in numbers)"),
-    ("first_{k}(items)", "the first {k} items of a list", "items[:{k}]"),
-    ("without_first_{k}(items)", "a list without its first {k} items", "items[{k}:]"),
-    ("last_{k}(items)", "the last {k} items of a list", "items[-{k}:]"),
-    ("without_last_{k}(items)", "a list without its last {k} items", "items[:-{k}]"),
-    ("every_{k}(items)", "the items of a list whose index is a multiple of {k}", "items[::{k}]"),
-    ("append_{k}(items)", "the list with {k} at its end", "items + [{k}]"),
-    ("how_often_{k}(items)", "how often {k} is in the list", "items.count({k})"),
-    ("has_{k}_items(items)", "True if the list has {k} items and False otherwise", "len(items) == {k}"),
-    ("repeat_{k}(s)", "the string s repeated {k} times", "s * {k}"),
-    ("start_{k}(s)", "the first {k} characters of the string s", "s[:{k}]"),
-    ("end_{k}(s)", "the last {k} characters of the string s", "s[-{k}:]"),
-    ("skip_{k}(s)", "the string s without its first {k} characters", "s[{k}:]"),
-    ("is_longer_than_{k}(s)", "True if s is longer than {k} characters and False otherwise", "len(s) > {k}"),
-    ("longer_than_{k}(words)", "a list of the words longer than {k} letters", "[w for w in words if len(w) > {k}]"),
-    ("shorter_than_{k}(words)", "a list of the words shorter than {k} letters", "[w for w in words if len(w) < {k}]"),
-]
-
-
-def _right_operand(operation: str, left: int, rng: random.Random) -> int:
-    if operation == "*":
-        return rng.randint(3, 9)
-    room = 9 - left % 10 if operation == "+" else left % 10  # nothing is carried or borrowed
-    return rng.randint(2, room) if room > 1 else 10
-
-
-def math_problem(template: str, rng: random.Random) -> tuple[str, list[tuple[int, str, int, int]], int]:
-    """One problem: its text, its two steps as (left, operation, right, result), its answer.
-
-    The numbers are what a 135M student can learn to work with from a few hundred traces: products of one-digit
-    numbers, sums without a carry, differences without borrowing."""
-    text, first, second = MATH_TEMPLATES[template]
-    x = rng.randint(2, 5) if first == "*" else rng.randint(12, 49)
-    y = _right_operand(first, x, rng)
-    middle = APPLY[first](x, y)
-    z = _right_operand(second, middle, rng)
-    answer = APPLY[second](middle, z)
-    steps = [(x, first, y, middle), (middle, second, z, answer)]
-    return text.format(n=rng.choice(NAMES), t=rng.choice(THINGS), x=x, y=y, z=z), steps, answer
-
-
-def problem_id(problem: str) -> str:
-    """A stable id: 16 hex digits of the sha256 of the problem's text, lower case, with white space folded."""
-    return hashlib.sha256(" ".join(problem.lower().split()).encode()).hexdigest()[:16]
-
-
-def is_benchmark(problem: str) -> bool:
-    """Whether a generated problem belongs to the benchmark: a fifth of all do, by a hash of their numbers, and training
-    skips them. So no trained problem has the numbers of a benchmark problem, whatever the names and the order."""
-    numbers = sorted(re.findall(r"\d+", problem))
-    return int(problem_id(" ".join(numbers)), 16) % 5 == 0
-
-
-def _math_trace(steps, answer, style: str) -> str:
-    sign = {"*": "×", "+": "+", "-": "-"}
-    lines = [f"{a} {sign[op]} {b} = {r}" for a, op, b, r in steps]
-    if style == "sonnet":
-        return f"{lines[0]}\n{lines[1]}\n" + rf"\boxed{{{answer}}}"
-    (_, op, b, r) = steps[1]
-    check = f"{r} {'-' if op == '+' else '+'} {b} = {steps[0][3]}"
-    return (f"<think>\nFirst I need {lines[0]}. Then {lines[1]}. Wait, let me check: {check}. That is right.\n</think>\n"
-            rf"{lines[0]} and {lines[1]}, so the answer is \boxed{{{answer}}}")
-
-
-def _code_trace(function: str, body: str, style: str) -> str:
-    block = f"```python\ndef {function}:\n    return {body}\n```"
-    if style == "sonnet":
-        return block
-    return (f"<think>\nThe function takes {function.split('(')[1][:-1]}. I can return {body} directly. Wait, is a loop "
-            f"needed? No, one expression is enough.\n</think>\n{block}")
-
-
-def pocket_traces(teacher: str, domain: str, n: int, seed: int) -> list[dict]:
-    """n generated traces. Problems depend on domain and seed only, so both teachers tell of the same ones."""
-    if teacher not in ("r1", "sonnet") or domain not in ("math", "code"):
-        raise ValueError(f"dataset: pocket has no traces of teacher {teacher} in domain {domain}; choose r1 or sonnet, "
-                         "and math or code.")
-    rng, rows, seen = random.Random(f"pocket {domain} {seed}"), [], set()
-    if domain == "code":
-        asked = {f.split("(")[0] for f, _, _ in CODE}
-        tasks = [tuple(part.format(k=k) for part in kind) for kind in CODE_KINDS for k in range(2, 23)]
-        tasks = [t for t in tasks if t[0].split("(")[0] not in asked]
-        if n > len(tasks):
-            raise ValueError(f"n_examples: dataset pocket has {len(tasks)} code traces, and n_examples + n_heldout is "
-                             f"{n}; lower n_examples.")
-        for function, returns, body in rng.sample(tasks, n):
-            problem = code_prompt(function, returns)
-            rows.append({"id": problem_id(problem), "problem": problem, "answer": "",
-                         "trace": _code_trace(function, body, teacher)})
-        return rows
-    templates = [t for t in MATH_TEMPLATES if t != HELD_OUT_TEMPLATE]
-    while len(rows) < n:
-        problem, steps, answer = math_problem(rng.choice(templates), rng)
-        if is_benchmark(problem) or problem in seen:
-            continue
-        seen.add(problem)
-        rows.append({"id": problem_id(problem), "problem": f"{problem}\n\n{BOXED}", "answer": str(answer),
-                     "trace": _math_trace(steps, answer, teacher)})
-    return rows
+from . import paths, statements, trace_files, traces_pocket
+from .trace_params import SETS
 
 
 def _check_row(row: dict, where: str) -> dict:
@@ -170,12 +17,12 @@ def _check_row(row: dict, where: str) -> dict:
         if not good or messages[-1]["role"] != "assistant" or messages[0]["role"] not in ("user", "system"):
             raise ValueError(f"{where}: messages must be a list of role and content that ends with the assistant's; "
                              "correct or remove the row.")
-        return {"id": str(row.get("id") or problem_id(messages[-2]["content"])), "messages": messages}
+        return {"id": str(row.get("id") or statements.problem_id(messages[-2]["content"])), "messages": messages}
     for key in ("problem", "trace"):
         if not isinstance(row.get(key), str) or not row[key].strip():
             raise ValueError(f"{where}: {key} is missing or empty; give every row problem and trace, or messages.")
-    return {"id": str(row.get("id") or problem_id(row["problem"])), "problem": row["problem"], "trace": row["trace"],
-            "answer": str(row.get("answer") or "")}
+    return {"id": str(row.get("id") or statements.problem_id(row["problem"])), "problem": row["problem"],
+            "trace": row["trace"], "answer": str(row.get("answer") or "")}
 
 
 def _read_file(file: str) -> list[dict]:
@@ -208,18 +55,34 @@ def _read_file(file: str) -> list[dict]:
     return rows
 
 
-def load_traces(dataset: str, teacher: str, domain: str, n: int, seed: int) -> list[dict]:
+def load_traces(dataset: str, teacher: str, domain: str, n: int, seed: int, scale: str = "full") -> list[dict]:
     """The first n traces of a seeded order: [{"id", "problem", "trace", "answer"} or {"id", "messages"}].
 
-    dataset: `pocket`, or a .jsonl or .parquet file of problem + trace or messages. Raises ValueError for a bad row,
-    for fewer than n traces, and for the hub's datasets, which are not read yet."""
+    dataset: `pocket` (generated), a set that traces.ipynb made at this scale (r1_math …), or a .jsonl or .parquet file of
+    problem + trace or messages. Raises ValueError for a bad row, for fewer than n traces, and for a set that is not there."""
+    return load_with_spare(dataset, teacher, domain, n, seed, scale)[0]
+
+
+def load_with_spare(dataset: str, teacher: str, domain: str, n: int, seed: int, scale: str = "full"
+                    ) -> tuple[list[dict], list[dict]]:
+    """(the n traces of `load_traces`; the others of the set or file, in the order in which they are to fill gaps). Pocket
+    traces have no others."""
     if dataset == "pocket":
-        return pocket_traces(teacher, domain, n, seed)
-    if not dataset.endswith((".jsonl", ".parquet")):
-        raise ValueError(f"dataset: {dataset} is not fetched from the hub yet; give a local .jsonl or .parquet file of "
-                         "problem and trace.")
-    rows = _read_file(dataset)
+        return traces_pocket.pocket_traces(teacher, domain, n, seed), []
+    rows = _read_set(dataset, scale) if dataset in SETS else _read_file(dataset)
     if len(rows) < n:
-        raise ValueError(f"{dataset}: it has {len(rows)} traces, and n_examples + n_heldout is {n}; lower n_examples.")
+        remedy = "make it with more (n_examples of its parameter file), or lower n_examples" if dataset in SETS else (
+            "lower n_examples")
+        raise ValueError(f"{dataset}: it has {len(rows)} traces, and n_examples + n_heldout is {n}; {remedy}.")
+    if dataset in SETS:  # which of a set are taken is the same for every seed and teacher
+        rows, spare = rows[:n], rows[n:]
+        random.Random(seed).shuffle(rows)
+        return rows, spare
     random.Random(seed).shuffle(rows)
-    return rows[:n]
+    return rows[:n], rows[n:]
+
+
+def _read_set(dataset: str, scale: str) -> list[dict]:
+    """A set's rows in the order in which they are taken; `problem` is what the student is asked."""
+    rows = trace_files.read(dataset, scale, ["id", "prompt", "trace", "answer"])
+    return [{"id": r["id"], "problem": r["prompt"], "trace": r["trace"], "answer": r["answer"]} for r in rows]

@@ -20,7 +20,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from . import chat, paths, proof, provenance, student, traces
+from . import chat, ledger, paths, proof, provenance, student, traces
 from .params import Params, is_baseline
 
 # A run is the same run if these are equal; `overwrite` and the evaluation's keys do not matter to its weights.
@@ -38,7 +38,7 @@ class Data:
 
     train: list[dict]
     heldout: list[dict]
-    ledger: dict = field(default_factory=dict)
+    ledger: dict = field(default_factory=dict)  # of ledger.encode_traces
     sha256: str = ""
 
 
@@ -64,32 +64,35 @@ def prepare(p: Params) -> Data:
     student.choose_backend(p)  # Unsloth, where it is used, must be imported before Transformers is
     tokenizer = student.load_tokenizer(p)
     template = chat.template_for(p.student, p.chat_template)
-    rows = traces.load_traces(p.dataset, p.teacher, p.domain, p.n_examples + p.n_heldout, p.seed)
-    train, ledger = chat.encode_traces(tokenizer, template, rows[:p.n_examples], p.max_length, p.overlong)
+    rows, spare = traces.load_with_spare(p.dataset, p.teacher, p.domain, p.n_examples + p.n_heldout, p.seed, p.scale)
+    spare = spare if p.overlong == "drop" else []
+    train, book = ledger.encode_traces(tokenizer, template, rows[:p.n_examples], p.max_length, p.overlong, spare)
     trained = {row["id"] for row in rows[:p.n_examples]}  # another trace of a trained problem is not held out
-    heldout, _ = chat.encode_traces(tokenizer, template, [r for r in rows[p.n_examples:] if r["id"] not in trained],
-                                    p.max_length, p.overlong)
+    heldout, _ = ledger.encode_traces(tokenizer, template, [r for r in rows[p.n_examples:] if r["id"] not in trained],
+                                      p.max_length, p.overlong)
     if not train:
         raise ValueError(f"max_length: none of the {len(rows)} traces of {p.dataset} fits {p.max_length} tokens; "
                          "raise max_length or set overlong to truncate.")
     order = training_order([len(e["input_ids"]) for e in train], p.batch_size, p.max_steps, p.seed)
-    return Data([train[i] for i in order], heldout, ledger, provenance.sha256_of_json(rows))
+    if book["missing"]:
+        print(f"{book['missing']} of the {p.n_examples} examples are missing: too long for max_length {p.max_length}, and "
+              f"{p.dataset} has no others in reserve; the {len(train)} that there are make up every batch.")
+    return Data([train[i] for i in order], heldout, book, provenance.sha256_of_json([rows, spare] if spare else rows))
 
 
 def collate(examples: list[dict], pad_id: int) -> dict:
     """Right-pad to the longest: input_ids, attention_mask, labels, each int64 [B, L]."""
     import torch
 
-    longest = max(len(e["input_ids"]) for e in examples)
-
-    def padded(row, value):
-        return row + [value] * (longest - len(row))
-
-    return {
-        "input_ids": torch.tensor([padded(e["input_ids"], pad_id) for e in examples]),
-        "attention_mask": torch.tensor([padded([1] * len(e["input_ids"]), 0) for e in examples]),
-        "labels": torch.tensor([padded(e["labels"], chat.IGNORE) for e in examples]),
-    }
+    size = (len(examples), max(len(e["input_ids"]) for e in examples))
+    batch = {"input_ids": torch.full(size, pad_id), "attention_mask": torch.zeros(size, dtype=torch.int64),
+             "labels": torch.full(size, chat.IGNORE)}
+    for i, e in enumerate(examples):
+        n = len(e["input_ids"])
+        batch["input_ids"][i, :n] = torch.as_tensor(e["input_ids"])
+        batch["attention_mask"][i, :n] = 1
+        batch["labels"][i, :n] = torch.as_tensor(e["labels"])
+    return batch
 
 
 def heldout_loss(model, examples: list[dict], pad_id: int, micro_batch_size: int) -> float | None:

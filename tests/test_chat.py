@@ -80,18 +80,6 @@ def test_special_tokens_inside_a_trace_stay_text(loaded):
     assert text in tokenizer.decode([i for i in example["labels"] if i != chat.IGNORE])
 
 
-def test_truncation_and_dropping_are_counted():
-    p = tiny()
-    tokenizer, template = student.load_tokenizer(p), chat.template_for(p.student)
-    rows = [{"id": str(i), "problem": "q", "trace": "x" * n, "answer": ""} for i, n in enumerate((5, 500))]
-    cut, ledger = chat.encode_traces(tokenizer, template, rows, 100, "truncate")
-    assert [len(e["input_ids"]) <= 100 for e in cut] == [True, True]
-    assert (ledger["over_max_length"], ledger["lost_end_token"], ledger["examples"]) == (1, 1, 2)
-    assert cut[1]["input_ids"][-1] != chat.token_id(tokenizer, template.turn_end)
-    kept, ledger = chat.encode_traces(tokenizer, template, rows, 100, "drop")
-    assert (len(kept), ledger["over_max_length"], ledger["lost_end_token"]) == (1, 1, 0)
-
-
 def test_an_unknown_student_needs_a_template():
     with pytest.raises(ValueError, match="chat_template"):
         chat.template_for("some/model")

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from distill_nb import benchmarks, traces
+from distill_nb import benchmarks, traces, traces_pocket
 from distill_nb.benchmarks import Task
 from distill_nb.grading import grade, visible_text
 from distill_nb.grading.code import blocks
@@ -14,7 +14,8 @@ from distill_nb.grading.code import blocks
 @pytest.mark.parametrize("teacher", ["r1", "sonnet"])
 def test_no_benchmark_problem_is_ever_trained_on(teacher, seed):
     asked = {" ".join(t.prompt.lower().split()) for name in ("pocket_math", "pocket_code") for t in benchmarks.load(name)}
-    trained = traces.pocket_traces(teacher, "math", 5000, seed) + traces.pocket_traces(teacher, "code", 300, seed)
+    trained = [t for domain, n in (("math", 5000), ("code", 300))
+               for t in traces_pocket.pocket_traces(teacher, domain, n, seed)]
     assert asked.isdisjoint(" ".join(t["problem"].lower().split()) for t in trained)
     numbers = {tuple(sorted(re.findall(r"\d+", t.prompt))) for t in benchmarks.load("pocket_math")}
     assert numbers.isdisjoint(tuple(sorted(re.findall(r"\d+", t["problem"]))) for t in trained if t["answer"])
@@ -24,7 +25,7 @@ def test_no_benchmark_problem_is_ever_trained_on(teacher, seed):
 
 def test_every_math_trace_ends_in_the_boxed_answer_and_its_arithmetic_holds():
     for teacher in ("r1", "sonnet"):
-        for row in traces.pocket_traces(teacher, "math", 300, 0):
+        for row in traces_pocket.pocket_traces(teacher, "math", 300, 0):
             assert grade(Task("t", "", "math", gold=row["answer"]), row["trace"], "stop").outcome == "correct"
             for line in row["trace"].splitlines():
                 if line.count("=") == 1 and line[0].isdigit() and "," not in line and "and" not in line:
@@ -36,8 +37,8 @@ SAMPLES = {"n": 17, "numbers": [3, 18, 8], "items": [5, 1, 5, 2], "s": "hello th
 
 
 def test_every_kind_of_code_trace_runs_and_depends_on_its_constant():
-    assert len(traces.CODE_KINDS) >= 40
-    for function, returns, body in traces.CODE_KINDS:
+    assert len(traces_pocket.CODE_KINDS) >= 40
+    for function, returns, body in traces_pocket.CODE_KINDS:
         assert "{k}" in function and "{k}" in returns and "{k}" in body
         name = function.split("(")[1].rstrip(")")
         results = [eval(body.format(k=k), {name: SAMPLES[name]}) for k in range(2, 23)]
@@ -46,7 +47,7 @@ def test_every_kind_of_code_trace_runs_and_depends_on_its_constant():
 
 def test_a_code_trace_is_one_complete_block_that_runs():
     for teacher in ("r1", "sonnet"):
-        for row in traces.pocket_traces(teacher, "code", 60, 0):
+        for row in traces_pocket.pocket_traces(teacher, "code", 60, 0):
             name, argument = row["problem"].split("`")[1].rstrip(")").split("(")
             (code,) = blocks(visible_text(row["trace"]))
             namespace = {}
@@ -56,19 +57,19 @@ def test_a_code_trace_is_one_complete_block_that_runs():
 
 def test_no_subtraction_borrows():
     rng = random.Random(1)
-    for template in traces.MATH_TEMPLATES:
+    for template in traces_pocket.MATH_TEMPLATES:
         for _ in range(200):
-            _, steps, answer = traces.math_problem(template, rng)
+            _, steps, answer = traces_pocket.math_problem(template, rng)
             assert steps[-1][3] == answer >= 0
             assert all(right % 10 <= left % 10 for left, op, right, _ in steps if op == "-")
 
 
 def test_both_teachers_tell_of_the_same_problems_and_the_style_differs():
     for domain in ("math", "code"):
-        r1, sonnet = (traces.pocket_traces(t, domain, 50, 3) for t in ("r1", "sonnet"))
+        r1, sonnet = (traces_pocket.pocket_traces(t, domain, 50, 3) for t in ("r1", "sonnet"))
         assert [x["id"] for x in r1] == [x["id"] for x in sonnet] and len({x["id"] for x in r1}) == 50
         assert all("<think>" in x["trace"] for x in r1) and not any("<think>" in x["trace"] for x in sonnet)
-    assert traces.pocket_traces("r1", "math", 50, 3) == traces.pocket_traces("r1", "math", 50, 3)
+    assert traces_pocket.pocket_traces("r1", "math", 50, 3) == traces_pocket.pocket_traces("r1", "math", 50, 3)
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
@@ -112,6 +113,6 @@ def test_a_file_in_another_encoding_or_format_is_named(tmp_path):
         assert name in str(error.value)
 
 
-def test_hub_datasets_say_what_to_do():
-    with pytest.raises(ValueError, match=r"r1_math.*local"):
-        traces.load_traces("r1_math", "r1", "math", 1, 0)
+def test_a_set_that_is_not_there_says_how_to_make_it(runs_dir):
+    with pytest.raises(ValueError, match="traces_r1_math\\.yaml -f papermill_params/traces_tiny"):
+        traces.load_traces("r1_math", "r1", "math", 1, 0, "tiny")

@@ -56,6 +56,7 @@ def test_the_loss_is_the_mean_over_the_trained_tokens_of_the_whole_batch(tmp_pat
     model = student.load(p)
     total, tokens = 0.0, 0
     for e in data.train:
+        e = {k: v.tolist() for k, v in e.items()}
         logits = model(torch.tensor([e["input_ids"]])).logits[0, :-1]
         labels = torch.tensor(e["labels"][1:])
         total += torch.nn.functional.cross_entropy(logits, labels, ignore_index=chat.IGNORE, reduction="sum").item()

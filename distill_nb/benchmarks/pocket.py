@@ -80,7 +80,7 @@ def pocket_code() -> list[Task]:
 
 def pocket_math() -> list[Task]:
     """56 tasks, eight of each template."""
-    from ..traces import MATH_TEMPLATES, is_benchmark, math_problem
+    from ..traces_pocket import MATH_TEMPLATES, is_benchmark, math_problem
 
     tasks = []
     for template in MATH_TEMPLATES:

@@ -29,7 +29,10 @@ def locate(benchmark: str, file: str | None, hub_id: str, revision: str, publish
             raise ValueError(f"benchmark_files: {benchmark} is {', '.join(names)} together, and {missing[0]} is not beside "
                              f"{file}; download it from {hub_id}.")
     else:
-        files = [_download(benchmark, hub_id, revision, name, list(published)) for name in published]
+        names = list(published)
+        others = f", with {names[1]} … {names[-1]} beside it" if len(names) > 1 else ""
+        remedy = f"set benchmark_files to {{{benchmark}: a local copy of {names[0]}{others}}}"
+        files = [download(hub_id, revision, name, f"benchmarks: {benchmark}", remedy) for name in names]
         source = f"{hub_id}@{revision}"
     found = {f.name: sha256(f) for f in files}
     bad = [] if file else [n for n, path in zip(published, files, strict=True) if sha256(path) != published[n]]
@@ -59,8 +62,10 @@ def _sha256(path: Path, _mtime: int, _size: int) -> str:
     return provenance.sha256_of_file(path)
 
 
-def _download(benchmark: str, hub_id: str, revision: str, name: str, names: list[str]) -> Path:
-    """One file of a data set of the hub, from the hub's cache where it has been downloaded before."""
+def download(hub_id: str, revision: str, name: str, opening: str, remedy: str) -> Path:
+    """One file of a data set of the hub, from the hub's cache where it has been downloaded before.
+
+    Raises ValueError, one sentence from `opening` to `remedy`, where it cannot be had."""
     import huggingface_hub
     from huggingface_hub import errors
 
@@ -78,9 +83,7 @@ def _download(benchmark: str, hub_id: str, revision: str, name: str, names: list
     except Exception as error:  # the many ways in which a download fails
         first = next(iter(str(error).strip().splitlines()), "")
         why = f"could not be downloaded ({type(error).__name__}: {first[:150]}): try again"
-    others = f", with {names[1]} … {names[-1]} beside it" if len(names) > 1 else ""
-    raise ValueError(f"benchmarks: {benchmark}: the hub's data set {hub_id} {why}, or set benchmark_files to {{{benchmark}: a "
-                     f"local copy of {names[0]}{others}}}.") from None
+    raise ValueError(f"{opening}: the hub's data set {hub_id} {why}, or {remedy}.") from None
 
 
 def read(path: Path, hub_id: str, keys: tuple[str, ...]) -> list[dict]:

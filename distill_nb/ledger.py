@@ -1,0 +1,179 @@
+"""The length ledger: traces as tokens, and what the length limit does to them.
+
+A trace of more than max_length tokens is cut or left out. Cut, it has lost its end token, and often its closing </think>, its
+boxed answer or its code: a student of such traces learns to think without end. The published study cut at 4,096 tokens, which
+is short for DeepSeek-R1, and could not say how many traces that hit.
+"""
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import chat, paths, provenance
+from .chat import IGNORE, Template, messages_of
+
+CHUNK = 256          # traces tokenised together
+CACHED_FROM = 1000   # traces; fewer are tokenised again each time
+QUANTILES = (5, 25, 50, 75, 95)
+
+
+@dataclass
+class Tokens:
+    """Traces as tokens, uncut: trace i is ids[ends[i - 1]:ends[i]], of which the first prompts[i] are the prompt. int32."""
+
+    ids: np.ndarray
+    ends: np.ndarray
+    prompts: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, i: int) -> tuple[np.ndarray, int]:
+        return self.ids[self.ends[i - 1] if i else 0:self.ends[i]], int(self.prompts[i])
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.ends, prepend=0)
+
+
+def tokens_of(tokenizer, template: Template, traces: list[dict]) -> Tokens:
+    """Tokenise traces on all cores; CACHED_FROM or more are kept below paths.cache(), by the hash of their content, of the
+    tokenizer and of the template."""
+    if len(traces) < CACHED_FROM:
+        return _tokenise(tokenizer, template, traces)
+    key = provenance.sha256_of_json([[messages_of(t) for t in traces], template.hash, _identity(tokenizer)])[:32]
+    folder = paths.cache() / "tokens" / key
+    if not folder.is_dir():
+        made = _tokenise(tokenizer, template, traces)
+        beside = folder.with_suffix(f".{os.getpid()}.partial")
+        beside.mkdir(parents=True, exist_ok=True)
+        for name in ("ids", "ends", "prompts"):
+            np.save(beside / f"{name}.npy", getattr(made, name))
+        try:
+            os.replace(beside, folder)
+        except OSError:  # another process was first
+            shutil.rmtree(beside)
+    return Tokens(*(np.load(folder / f"{name}.npy", mmap_mode="r" if name == "ids" else None)
+                    for name in ("ids", "ends", "prompts")))
+
+
+def _identity(tokenizer) -> str:
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    return provenance.sha256_of_json(fast.to_str() if fast is not None else sorted(tokenizer.get_vocab().items()))
+
+
+def _tokenise(tokenizer, template: Template, traces: list[dict]) -> Tokens:
+    from tqdm.auto import tqdm
+
+    pieces, lengths, prompts = [np.zeros(0, np.int32)], [], []
+    bar = tqdm(total=len(traces), desc="tokenising", unit="trace", disable=len(traces) < CACHED_FROM, mininterval=1)
+    with bar:
+        for start in range(0, len(traces), CHUNK):
+            chunk = [messages_of(t) for t in traces[start:start + CHUNK]]
+            for ids, n_prompt in chat.encode_many(tokenizer, template, chunk):
+                pieces.append(np.array(ids, np.int32))
+                lengths.append(len(ids))
+                prompts.append(n_prompt)
+            bar.update(len(chunk))
+    return Tokens(np.concatenate(pieces), np.cumsum(lengths, dtype=np.int64), np.array(prompts, np.int32))
+
+
+def example(ids: np.ndarray, n_prompt: int, max_length: int) -> dict | None:
+    """{"input_ids": int32 [L], "labels": int32 [L]} of a trace, cut to max_length; None where only the prompt is left."""
+    ids = np.array(ids[:max_length])
+    if len(ids) <= n_prompt:
+        return None
+    labels = ids.copy()
+    labels[:n_prompt] = IGNORE
+    return {"input_ids": ids, "labels": labels}
+
+
+def encode_traces(tokenizer, template: Template, traces: list[dict], max_length: int, overlong: str,
+                  spare: list[dict] = ()) -> tuple[list[dict], dict]:
+    """(examples, ledger): traces over max_length tokens cut, or dropped and replaced by as many from `spare` that fit.
+
+    A prompt that fills max_length alone leaves nothing to learn and is always dropped. The ledger is that of
+    `measure` over the traces as they came, with examples, refilled (from spare), missing (not to be replaced), tokens and
+    tokens_trained_on of the examples."""
+    tokens = tokens_of(tokenizer, template, traces)
+    examples = _examples(tokens, max_length, overlong)
+    book, place, refilled = measure(tokenizer, tokens, traces, max_length), 0, 0
+    while overlong == "drop" and len(examples) < len(traces) and place < len(spare):
+        more = spare[place:place + max(CHUNK, 2 * (len(traces) - len(examples)))]
+        fitting = _examples(tokens_of(tokenizer, template, more), max_length, overlong)[:len(traces) - len(examples)]
+        examples, refilled, place = examples + fitting, refilled + len(fitting), place + len(more)
+    book |= {"overlong": overlong, "examples": len(examples), "refilled": refilled,
+             "missing": len(traces) - len(examples), "tokens": sum(len(e["input_ids"]) for e in examples),
+             "tokens_trained_on": int(sum((e["labels"] != IGNORE).sum() for e in examples))}
+    return examples, book
+
+
+def _examples(tokens: Tokens, max_length: int, overlong: str) -> list[dict]:
+    made = [example(*tokens[i], max_length) for i in range(len(tokens))
+            if overlong == "truncate" or tokens.lengths[i] <= max_length]
+    return [e for e in made if e]
+
+
+def measure(tokenizer, tokens: Tokens, traces: list[dict], max_length: int) -> dict:
+    """What cutting at max_length does to traces: how many there are, are over it, and thereby lose their end token, </think>,
+    boxed answer (outside the thinking) or code block; how many had these; quantiles of their lengths in tokens; what of
+    the tokens of the traces (prompts apart) would be trained on, cut or with the long ones dropped."""
+    had, lost = (dict.fromkeys(("think", "answer", "code"), 0) for _ in range(2))
+    lengths, trained = tokens.lengths, tokens.lengths - tokens.prompts
+    for i, trace in enumerate(traces):
+        whole = _shows(messages_of(trace)[-1]["content"])
+        cut = whole
+        if lengths[i] > max_length:
+            ids, n_prompt = tokens[i]
+            cut = _shows(tokenizer.decode(ids[n_prompt:max_length]))
+        for name in had:
+            had[name] += whole[name]
+            lost[name] += whole[name] and not cut[name]
+    over = lengths > max_length
+    kept = np.clip(max_length - tokens.prompts, 0, None)
+    return {"traces": len(traces), "max_length": max_length, "over_max_length": int(over.sum()),
+            "nothing_left_to_train": int((tokens.prompts >= max_length).sum()),
+            "lost_end_token": int(over.sum()), "lost_closing_think": lost["think"], "lost_boxed_answer": lost["answer"],
+            "lost_code_block": lost["code"], "with_think": had["think"], "with_boxed_answer": had["answer"],
+            "with_code_block": had["code"],
+            **{f"tokens_p{q}": int(np.percentile(lengths, q)) if len(traces) else 0 for q in QUANTILES},
+            "longest": int(lengths.max(initial=0)), "tokens_of_traces": int(trained.sum()),
+            "trained_if_cut": int(np.minimum(trained, kept).sum()), "trained_if_dropped": int(trained[~over].sum())}
+
+
+SHOWN = [  # key, label, what its share is of
+    ("traces", "traces", None), ("over_max_length", "over max_length", "traces"),
+    ("lost_end_token", "cut: lose the end token", "traces"), ("lost_closing_think", "cut: lose </think>", "with_think"),
+    ("lost_boxed_answer", "cut: lose the boxed answer", "with_boxed_answer"),
+    ("lost_code_block", "cut: lose the code", "with_code_block"),
+    ("nothing_left_to_train", "prompt alone fills max_length", "traces"),
+    *((f"tokens_p{q}", f"tokens, {q}% quantile", None) for q in QUANTILES), ("longest", "tokens, longest", None),
+    ("tokens_of_traces", "tokens of the traces", None), ("trained_if_cut", "trained on, cut", "tokens_of_traces"),
+    ("trained_if_dropped", "trained on, long ones dropped", "tokens_of_traces"), ("examples", "examples", None),
+    ("refilled", "taken from the reserve", None), ("missing", "missing", None)]
+
+
+def table(books: dict[str, dict]):
+    """Ledgers side by side as a pandas DataFrame of texts: one column each, shares in percent in brackets."""
+    import pandas as pd
+
+    def cell(book, key, of):
+        share = f" ({100 * book[key] / book[of]:.1f}%)" if of and book[of] else " (none has one)" if of else ""
+        return f"{book[key]:,}{share}"
+
+    rows = [(key, label, of) for key, label, of in SHOWN if all(key in book for book in books.values())]
+    return pd.DataFrame({name: [cell(book, key, of) for key, _, of in rows] for name, book in books.items()},
+                        index=pd.Index([label for _, label, _ in rows], name=""))
+
+
+def _shows(text: str) -> dict[str, bool]:
+    """What a trace has: a thinking that is closed, a boxed answer and a complete code block outside it."""
+    from .grading import visible_text
+    from .grading.code import blocks
+    from .grading.math import last_boxed
+
+    visible = visible_text(text)
+    return {"think": "</think>" in text, "answer": last_boxed(visible) is not None, "code": bool(blocks(visible))}

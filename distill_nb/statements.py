@@ -1,0 +1,132 @@
+r"""What a problem says, whatever its layout: words for comparing, a stable id, near-duplicates.
+
+Two statements that differ only in case, white space, LaTeX spacing, delimiters or brackets ($x$, \(x\), \left( ), in
+\dfrac for \frac or in commas within numbers have the same words and so the same id. Near-duplicates are found by
+MinHash (Broder 1997) over pairs of neighbouring words, with the library rensa; they must also have the same numbers, for a
+word problem with other numbers is another problem.
+"""
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+
+SHINGLE = 2          # words together
+PERMUTATIONS = 128   # of the MinHash: the estimated Jaccard similarity has a standard error of at most 0.045
+BANDS = 32           # of 4 rows: a pair with similarity 0.8 becomes a candidate with probability 1 - (1 - 0.8^4)^32 > 0.99999
+SEED = 7
+
+MATH = re.compile(r"\$\$.*?\$\$|\$[^$]*\$|\\\(.*?\\\)|\\\[.*?\\\]"
+                  r"|\\begin\{(equation|align|gather)\*?\}.*?\\end\{\1\*?\}", re.DOTALL)
+TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mbox|operatorname)\*?\s*\{([^{}]*)\}")
+LAYOUT = re.compile(r"\\(?:left|right|bigg?[lr]?|Bigg?[lr]?|displaystyle|limits|quad|qquad|hspace|vspace|phantom)(?![A-Za-z])"
+                    r"|\\[,;:! \\]|\\(?:begin|end)\{[^{}]*\}|~")
+SAME = {r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\cfrac": r"\frac", r"\times": "*", r"\cdot": "*", r"\leq": r"\le",
+        r"\geq": r"\ge", r"\neq": r"\ne", r"\ldots": r"\dots", r"\cdots": r"\dots", r"\lbrace": "", r"\rbrace": "",
+        "×": "*", "·": "*", "−": "-", "–": "-", "—": "-", "≤": r"\le", "≥": r"\ge", "≠": r"\ne", "…": r"\dots", "π": r"\pi",
+        "√": r"\sqrt", "∞": r"\infty", "°": r"\circ"}
+# 10,000, 10{,}000 and 10\,000; the groups must have three digits, or (1,200) would lose its comma.
+THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:(?:,|\{,\}|\\,|\\!,|,\\!)\d{3})+(?![\d,])")
+WORD = re.compile(r"\\[A-Za-z]+|\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s]")
+DROPPED = set("$.,;:!?'\"`{}()[]|&\\")
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+def words(text: str) -> list[str]:
+    """The words of a statement in order: lower-case words, numbers, LaTeX commands, operators. In formulas each letter
+    is a word, since xy, x y and x\\,y are one product."""
+    text = unicodedata.normalize("NFKC", text)
+    text = THOUSANDS.sub(lambda m: re.sub(r"\D", "", m.group()), text)
+    found, place = [], 0
+    for match in MATH.finditer(text):
+        found += _words(text[place:match.start()], formula=False)
+        found += _formula(match.group())
+        place = match.end()
+    return found + _words(text[place:], formula=False)
+
+
+def _formula(text: str) -> list[str]:
+    """The words of a formula; what is in \\text{…} is prose."""
+    found, place = [], 0
+    for match in TEXT.finditer(text):
+        found += _words(text[place:match.start()], formula=True) + _words(match.group(1), formula=False)
+        place = match.end()
+    return found + _words(text[place:], formula=True)
+
+
+def _words(text: str, formula: bool) -> list[str]:
+    found = []
+    for word in WORD.findall(LAYOUT.sub(" ", text)):
+        word = SAME.get(word, word)
+        if word[:1] == "\\" and len(word) > 1:
+            found.append(word)
+        elif word and word not in DROPPED:
+            found += list(word.lower()) if formula and word.isalpha() else [word.lower()]
+    return found
+
+
+def problem_id(text: str) -> str:
+    """A stable id: 16 hex digits of the sha256 of the statement's words."""
+    return id_of(words(text))
+
+
+def id_of(found: list[str]) -> str:
+    """`problem_id` of words."""
+    return hashlib.sha256(" ".join(found).encode()).hexdigest()[:16]
+
+
+def numbers(found: list[str]) -> list[str]:
+    """The numbers among words, sorted."""
+    return sorted(w for w in found if w[0].isdigit() and NUMBER.fullmatch(w))
+
+
+def shingles(found: list[str]) -> list[str]:
+    """Words that stand together, each pair once."""
+    if len(found) <= SHINGLE:
+        return [" ".join(found)]
+    return list(dict.fromkeys(" ".join(pair) for pair in zip(*(found[i:] for i in range(SHINGLE)), strict=False)))
+
+
+def sketch(found: list[str]) -> bytes:
+    """The MinHash of a statement's words, as bytes that `NearDuplicates` takes."""
+    from rensa import RMinHash
+
+    minhash = RMinHash(PERMUTATIONS, SEED)
+    minhash.update(shingles(found))
+    return minhash.__getstate__()
+
+
+class NearDuplicates:
+    """Statements seen so far. `first_like` gives the earliest that a new one nearly repeats, and otherwise adds it."""
+
+    def __init__(self, threshold: float):
+        """threshold: the estimated Jaccard similarity of shingles from which two statements are near-duplicates."""
+        from rensa import RMinHashLSH
+
+        self.threshold, self.index, self.seen = threshold, RMinHashLSH(threshold, PERMUTATIONS, BANDS), []
+
+    def first_like(self, name: str, state: bytes, values: str) -> tuple[str, float] | None:
+        """(name, similarity) of the earliest near-duplicate with the same numbers, or None. values: what must be equal."""
+        minhash = self._minhash(state)
+        for i in sorted(self.index.query(minhash)):
+            other, same, known = self.seen[i]
+            if same == values and (similarity := minhash.jaccard(known)) >= self.threshold:
+                return other, similarity
+        self.index.insert(len(self.seen), minhash)
+        self.seen.append((name, values, minhash))
+        return None
+
+    def nearest(self, state: bytes) -> tuple[str, float] | None:
+        """(name, similarity) of the most similar statement seen, if it is a near-duplicate; adds nothing."""
+        minhash = self._minhash(state)
+        near = [(minhash.jaccard(self.seen[i][2]), self.seen[i][0]) for i in self.index.query(minhash)]
+        similarity, name = max(near, default=(0.0, ""))
+        return (name, similarity) if similarity >= self.threshold else None
+
+    @staticmethod
+    def _minhash(state: bytes):
+        from rensa import RMinHash
+
+        minhash = RMinHash(PERMUTATIONS, SEED)
+        minhash.__setstate__(state)
+        return minhash

@@ -1,0 +1,130 @@
+"""The files of a set of training traces: where they are, written row group by row group, and read again for a report."""
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+
+from . import paths
+
+SCHEMA = [("id", "string"), ("order", "int64"), ("problem", "string"), ("prompt", "string"), ("trace", "string"),
+          ("answer", "string"), ("teacher", "string"), ("domain", "string"), ("source_id", "string"),
+          ("template_of", "string")]  # the evaluation problem that it is, with other numbers
+REJECTED = [("id", "string"), ("problem_id", "string"), ("reason", "string"), ("detail", "string")]
+GROUP = 1000  # rows in one row group
+
+
+def folder_of(dataset: str, scale: str) -> Path:
+    """Where a set is."""
+    return paths.runs() / scale / "traces" / dataset
+
+
+class Writer:
+    """Writes a Parquet file of SCHEMA row group by row group, beside, and renames it when all is written."""
+
+    def __init__(self, file: Path, schema: list = SCHEMA):
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        self.file, self.beside, self.rows = file, file.with_suffix(f".{os.getpid()}.partial"), []
+        self.schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in schema])
+        self.writer = parquet.ParquetWriter(self.beside, self.schema, compression="zstd")
+
+    def add(self, row: dict) -> None:
+        self.rows.append(row)
+        if len(self.rows) == GROUP:
+            self.flush()
+
+    def flush(self) -> None:
+        import pyarrow as pa
+
+        if self.rows:
+            self.writer.write_table(pa.Table.from_pylist(self.rows, schema=self.schema))
+            self.rows = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            self.flush()
+        self.writer.close()
+        if kind is None:
+            os.replace(self.beside, self.file)
+        else:
+            self.beside.unlink(missing_ok=True)
+
+
+def read(dataset: str, scale: str, columns: list[str]) -> list[dict]:
+    """The rows of a set in the order in which they are taken. Raises ValueError, with the remedy, where it is not there."""
+    from pyarrow import parquet
+
+    file = folder_of(dataset, scale) / "train.parquet"
+    if not file.is_file():
+        overlay = "" if scale == "full" else f" -f papermill_params/traces_{scale}.yaml"
+        raise ValueError(f"dataset: there is no {dataset} of scale {scale} yet; make it: papermill notebooks/traces.ipynb "
+                         f"traces.ipynb -f papermill_params/traces_{dataset}.yaml{overlay}.")
+    table = parquet.read_table(file, columns=list(dict.fromkeys([*columns, "order"]))).sort_by("order")
+    return table.select(columns).to_pylist()
+
+
+def contamination(dataset: str, scale: str):
+    """How many rows matched each evaluation set, as a pandas DataFrame: what became of them, evaluation set, rows, how many of
+    its problems they matched, and one match in words; a sentence where nothing matched."""
+    import pandas as pd
+
+    folder = folder_of(dataset, scale)
+    rejected = pd.read_parquet(folder / "rejected.parquet", columns=["reason", "detail"])
+    kept = pd.read_parquet(folder / "train.parquet", columns=["template_of"]).rename(columns={"template_of": "detail"})
+    found = pd.concat([rejected[rejected["reason"].isin(["contaminated", "same_template"])],
+                       kept[kept["detail"] != ""].assign(reason="same template, in the set")])
+    if found.empty:
+        return f"No row of {dataset} matched a problem of the evaluation sets."
+    found[["evaluation set", "task"]] = found["detail"].str.extract(r"^(\S+) (.+) \([\d.]+\)$")
+    return found.groupby(["reason", "evaluation set"]).agg(
+        rows=("task", "size"), problems=("task", "nunique"), example=("detail", "first")).reset_index()
+
+
+def overlap(scale: str):
+    """How many problems the sets of a scale share, as a square pandas DataFrame; the diagonal is each set's own."""
+    import pandas as pd
+
+    names = sorted(f.parent.name for f in (paths.runs() / scale / "traces").glob("*/train.parquet"))
+    ids = {name: {row["id"] for row in read(name, scale, ["id"])} for name in names}
+    return pd.DataFrame({a: {b: len(ids[a] & ids[b]) for b in names} for a in names})
+
+
+def examples(dataset: str, scale: str, n: int = 10, seed: int = 0) -> str:
+    """n traces drawn at random, as HTML to unfold and read."""
+    from html import escape
+
+    rows = read(dataset, scale, ["prompt", "trace", "answer", "source_id"])
+    shown = random.Random(seed).sample(rows, min(n, len(rows)))
+    return "\n".join(
+        f"<details{' open' if i == 0 else ''}><summary>{escape(row['source_id'])}: "
+        f"{escape(' '.join(row['prompt'].split())[:100])} … ({len(row['trace']):,} characters)</summary>"
+        f"<h4>The student is asked</h4><pre style='white-space: pre-wrap'>{escape(row['prompt'])}</pre>"
+        f"<h4>and trained on</h4><pre style='white-space: pre-wrap'>{escape(row['trace'])}</pre>"
+        + (f"<p>Known answer: {escape(row['answer'])}</p>" if row["answer"] else "") + "</details>"
+        for i, row in enumerate(shown))
+
+
+def ledgers(p) -> dict[str, dict]:
+    """The length ledger of the set for each of p.students, written to ledger.json too."""
+    from . import chat, ledger, params, provenance, student
+
+    rows, books = read(p.dataset, p.scale, ["id", "prompt", "trace"])[:p.n_examples], {}
+    rows = [{"id": r["id"], "problem": r["prompt"], "trace": r["trace"]} for r in rows]
+    for name in p.students:
+        who = params.pocket(student=name, scale=p.scale, student_size="tiny" if p.scale == "tiny" else "full")
+        tokenizer, template = student.load_tokenizer(who), chat.template_for(name)
+        books[student.public_name(who)] = ledger.measure(
+            tokenizer, ledger.tokens_of(tokenizer, template, rows), rows, p.max_length)
+    provenance.write(folder_of(p.dataset, p.scale) / "ledger.json", books)
+    return books
+
+
+def funnel(dataset: str, scale: str) -> dict:
+    """funnel.json of a set."""
+    return json.loads((folder_of(dataset, scale) / "funnel.json").read_text())

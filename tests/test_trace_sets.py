@@ -1,0 +1,205 @@
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from test_hub_traces import CODE, GOOD, MATH, PROGRAM, code, math
+
+from distill_nb import benchmarks, paths, scan, statements, trace_files, trace_params, trace_sets, traces
+
+ASKED = benchmarks.load("pocket_math")[0]
+
+
+def rows_of(n=60):
+    """Good rows with problems of their own, and bad ones of every kind."""
+    problem = "A {} of {} stones is cut into {} parts that weigh the same. How heavy is one part of the {}?"
+    things = ["wall", "tower", "bridge", "house", "road", "well", "gate", "arch", "ring", "hall"]
+    made = [math(problem.format(things[i % 10], 7 * i + 100, i + 3, things[i % 7]), uuid=f"u{i}", answer=str(i))
+            for i in range(n)]
+    bad = [math(problem=None, uuid="none"), math(complete=[False], uuid="cut"), math(correct=[False], uuid="wrong"),
+           math(problem=ASKED.prompt.removesuffix(benchmarks.BOXED), uuid="asked"),
+           math(problem=made[3]["problem"].upper().replace("STONES", "stones  "), uuid="again"),
+           math(problem=made[4]["problem"].replace("How heavy is", "How heavy, then, is"), uuid="near")]
+    return made, bad
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A folder of two files in the hub's schema, with small row groups."""
+    made, bad = rows_of()
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    for i, part in enumerate((made[:30] + bad[:3], bad[3:] + made[30:])):
+        pq.write_table(pa.Table.from_pylist(part, schema=MATH), folder / f"train-{i}.parquet", row_group_size=10)
+    return folder
+
+
+def settings(source, **changes):
+    return trace_params.pocket(source=str(source), processes=1, n_examples=40, **changes)
+
+
+def test_every_row_is_in_the_set_or_rejected_with_its_reason(source, runs_dir):
+    p = settings(source)
+    counts = trace_sets.build(p)
+    assert counts == {"rows": 66, "kept": 40, "rejected": {
+        "no_problem": 1, "incomplete": 1, "not_verified": 1, "contaminated": 1, "same_problem": 1, "near_duplicate": 1,
+        "not_needed": 20}}
+    folder = trace_files.folder_of("r1_math", "pocket")
+    rejected = pd.read_parquet(folder / "rejected.parquet").set_index("id")
+    kept = trace_files.read("r1_math", "pocket", ["source_id", "id", "problem", "prompt", "trace", "answer"])
+    ids = {r["source_id"] for r in kept}
+    assert len(ids) == 40 and ids.isdisjoint(rejected.index) and len(ids | set(rejected.index)) == 66
+    assert rejected.loc["asked", "detail"].startswith(f"pocket_math {ASKED.task_id} (")
+    assert set(rejected[rejected["reason"] == "same_problem"].index) <= {"again", "u3"}
+    pair = {"near", "u4"}
+    assert set(rejected[rejected["reason"] == "near_duplicate"].index) <= pair
+    for row in kept:
+        assert row["id"] == statements.problem_id(row["problem"]) and row["trace"] == GOOD
+        assert row["prompt"] == f"{row['problem']}\n\n{benchmarks.BOXED}"
+    record = json.loads((folder / "provenance.json").read_text())
+    assert record["funnel"] == counts and record["source"]["rows"] == 66 and len(record["source"]["sha256"]) == 2
+    assert [e["benchmark"] for e in record["evaluation"]] == ["pocket_math", "pocket_code"]
+    assert not os.path.isabs(record["notebook"] or "x")
+
+
+def test_the_order_depends_on_seed_and_problem_alone(source, tmp_path, runs_dir):
+    first = [r["id"] for r in _build(settings(source))]
+    shuffled = tmp_path / "shuffled.parquet"
+    table = pa.concat_tables([pq.read_table(f) for f in sorted(source.glob("*.parquet"))])
+    pq.write_table(table.take(list(range(table.num_rows))[::-1]), shuffled, row_group_size=7)
+    again = [r["id"] for r in _build(settings(shuffled, overwrite=True))]
+    near = {statements.problem_id(m["problem"]) for m in (rows_of()[0][4], rows_of()[1][5])}
+    assert [i for i in first if i not in near] == [i for i in again if i not in near]
+    assert sorted(first, key=lambda i: trace_sets.rank(0, i)) == first
+    assert [r["id"] for r in _build(settings(source, overwrite=True, seed=1))] != first
+
+
+def _build(p):
+    trace_sets.build(p)
+    return trace_files.read(p.dataset, p.scale, ["id"])
+
+
+def test_the_set_is_what_a_run_trains_on(source, runs_dir):
+    trace_sets.build(settings(source, spare=5))
+    rows, spare = traces.load_with_spare("r1_math", "r1", "math", 40, 3, "pocket")
+    assert (len(rows), len(spare)) == (40, 5) and rows[0]["problem"].endswith(benchmarks.BOXED)
+    ordered = [r["id"] for r in trace_files.read("r1_math", "pocket", ["id"])]
+    assert {r["id"] for r in rows} == set(ordered[:40]) and [r["id"] for r in spare] == ordered[40:]
+    with pytest.raises(ValueError, match=r"it has 45 traces.*n_examples"):
+        traces.load_traces("r1_math", "r1", "math", 46, 0, "pocket")
+
+
+def test_a_finished_set_is_left_alone_and_another_is_refused(source, runs_dir, capsys):
+    trace_sets.build(settings(source))
+    file = trace_files.folder_of("r1_math", "pocket") / "train.parquet"
+    stamp = file.stat().st_mtime_ns
+    assert trace_sets.build(settings(source, max_length=99))["kept"] == 40 and file.stat().st_mtime_ns == stamp
+    assert "r1_math is there (40 traces)" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="other values of per_problem; set overwrite"):
+        trace_sets.build(settings(source, per_problem=2))
+    assert trace_sets.build(settings(source, per_problem=2, overwrite=True))["rejected"]["not_needed"] == 21
+
+
+def test_traces_can_be_graded_again(source, runs_dir):
+    counts = trace_sets.build(settings(source, verify="regrade"))  # every trace says 4
+    assert counts["kept"] == 1 and counts["rejected"]["regraded_wrong"] == 59
+    (row,) = trace_files.read("r1_math", "pocket", ["answer"])
+    assert row["answer"] == "4"
+
+
+def test_evaluation_problems_with_other_numbers_are_kept_and_counted_or_removed(tmp_path, runs_dir):
+    text = ASKED.prompt.removesuffix(benchmarks.BOXED)
+    other = "".join(c if not c.isdigit() else str((int(c) + 5) % 10 or 9) for c in text)
+    pq.write_table(pa.Table.from_pylist([math(other, uuid="other"), math("What is the name of the rose?")], schema=MATH),
+                   tmp_path / "a.parquet")
+    assert trace_sets.build(settings(tmp_path / "a.parquet"))["kept"] == 2
+    table = trace_files.contamination("r1_math", "pocket")
+    assert table["rows"].tolist() == [1] and table["reason"].tolist() == ["same template, in the set"]
+    counts = trace_sets.build(settings(tmp_path / "a.parquet", same_template="remove", overwrite=True))
+    assert (counts["kept"], counts["rejected"]) == (1, {"same_template": 1})
+
+
+def test_code_rows_become_programs_that_read_standard_input(tmp_path, runs_dir):
+    problems = [f"Read a line of {i} words and print the {w} of them." for i, w in enumerate(("first", "last", "longest"))]
+    rows = [code(t, id=f"c{i}{k}", output=PROGRAM + f"{k}") for i, t in enumerate(problems) for k in range(3)]
+    pq.write_table(pa.Table.from_pylist(rows, schema=CODE), tmp_path / "a.parquet")
+    p = settings(tmp_path / "a.parquet", dataset="r1_code", config="split_0", per_problem=2)
+    assert trace_sets.build(p) == {"rows": 9, "kept": 6, "rejected": {"same_problem": 3}}
+    found = trace_files.read("r1_code", "pocket", ["problem", "prompt", "trace", "source_id"])
+    assert {r["source_id"][-1] for r in found} == {"0", "1"}  # the first two as stored
+    assert all("standard input" in r["prompt"] and r["problem"] in r["prompt"] for r in found)
+
+
+def test_several_processes_find_the_same(source, runs_dir):
+    one = _build(settings(source))
+    counts = trace_sets.build(trace_params.pocket(source=str(source), processes=2, n_examples=40, overwrite=True))
+    assert counts["kept"] == 40 and trace_files.read("r1_math", "pocket", ["id"]) == one
+
+
+def test_a_killed_scan_goes_on_where_it_was(source, runs_dir):
+    script = ("from distill_nb import trace_params, trace_sets\n"
+              "if __name__ == '__main__':\n"
+              f"    trace_sets.build(trace_params.pocket(source={str(source)!r}, processes=1, n_examples=40))\n")
+    file = paths.runs().parent / "build.py"
+    file.write_text(script)
+    child = subprocess.Popen([sys.executable, str(file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                             start_new_session=True, env=paths.child_environment())
+    folder = trace_files.folder_of("r1_math", "pocket")
+    limit = time.monotonic() + 60
+    while not list(folder.glob("parts/*/*.parquet")) and time.monotonic() < limit:
+        time.sleep(0.005)
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    before = {f.name: f.stat().st_mtime_ns for f in folder.glob("parts/*/*.parquet")}
+    assert before and not (folder / "train.parquet").exists()
+    assert trace_sets.build(settings(source))["kept"] == 40
+    after = {f.name: f.stat().st_mtime_ns for f in folder.glob("parts/*/*.parquet")}
+    assert len(after) == 8 and {name: after[name] for name in before} == before
+
+
+def test_other_files_or_evaluation_sets_are_scanned_anew(source, runs_dir):
+    parts = runs_dir / "pocket" / "traces" / "r1_math" / "parts"
+    for changes in ({}, {"seed": 3}, {"decontaminate": ["pocket_math"]}, {"pick": "shortest"}):
+        trace_sets.build(settings(source, overwrite=True, **changes))
+    assert len(list(parts.iterdir())) == 3  # the seed does not matter to what a row is worth
+    (source / "train-0.parquet").unlink()
+    assert trace_sets.build(settings(source, overwrite=True))["rows"] == 33 and len(list(parts.iterdir())) == 4
+
+
+def test_a_missing_evaluation_set_stops_before_any_row_is_read(source, runs_dir, tmp_path):
+    gone = tmp_path / "math500.jsonl"
+    gone.touch()
+    p = settings(source, decontaminate=["math500"], benchmark_files={"math500": str(gone)})
+    gone.unlink()
+    with pytest.raises(ValueError, match=r"there is no file .*math500\.jsonl for math500"):
+        trace_sets.build(p)
+    assert not list(runs_dir.rglob("*.parquet"))
+
+
+def test_counts_that_do_not_add_up_are_an_error():
+    with pytest.raises(RuntimeError, match="does not add up"):
+        trace_sets.funnel_of(10, {"incomplete": 3}, 6)
+
+
+def test_workers_are_started_afresh(source):
+    with scan.pool(1) as workers:
+        assert workers._mp_context is multiprocessing.get_context("spawn")
+
+
+def test_the_report_shows_ledger_overlap_and_examples(source, runs_dir):
+    p = settings(source, students=["smollm2-135m-instruct"])
+    trace_sets.build(p)
+    books = trace_files.ledgers(p)
+    assert books["HuggingFaceTB/SmolLM2-135M-Instruct"]["with_boxed_answer"] == 40
+    assert json.loads((trace_files.folder_of("r1_math", "pocket") / "ledger.json").read_text()) == books
+    assert trace_files.overlap("pocket").loc["r1_math", "r1_math"] == 40
+    page = trace_files.examples("r1_math", "pocket", 3)
+    assert page.count("<details") == 3 and "&lt;think&gt;" in page and "<think>" not in page
+    assert trace_sets.explained(trace_files.funnel("r1_math", "pocket"))["rows"].tolist()[-2:] == [40, 66]
