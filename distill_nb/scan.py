@@ -11,6 +11,7 @@ import os
 import signal
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from . import decontaminate, hub_traces, paths, provenance, statements
@@ -18,7 +19,7 @@ from . import decontaminate, hub_traces, paths, provenance, statements
 SCHEMA = [("file", "int32"), ("group", "int32"), ("row", "int64"), ("id", "string"), ("reason", "string"),
           ("detail", "string"), ("problem_id", "string"), ("numbers", "string"), ("choice", "int32"), ("characters", "int64"),
           ("sketch", "binary")]
-_evaluation = None  # of this process: decontaminate.Evaluation
+_texts: list | None = None  # of this process: the evaluation problems
 
 
 @dataclass(frozen=True)
@@ -47,16 +48,22 @@ def groups(files: list[Path]) -> list[Group]:
     return found
 
 
-def _start(evaluation: list | None) -> None:
-    """A worker's beginning: the evaluation problems made ready; Ctrl-C is for the parent to handle."""
-    global _evaluation
+def _start(evaluation: list) -> None:
+    """A worker's beginning. Ctrl-C is for the parent to handle."""
+    global _texts
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _evaluation = decontaminate.Evaluation(evaluation) if evaluation is not None else None
+    _texts = evaluation
 
 
-def pool(processes: int, evaluation: list | None = None) -> ProcessPoolExecutor:
+@cache
+def _evaluation() -> decontaminate.Evaluation:
+    """The evaluation problems of this process, made ready when the first statement is compared with them."""
+    return decontaminate.Evaluation(_texts)
+
+
+def pool(processes: int, evaluation: list) -> ProcessPoolExecutor:
     """Worker processes; 0 = one for each core that this process may use. They are started afresh: threads of a notebook's
-    kernel do not survive a fork."""
+    kernel do not survive a fork. evaluation: `decontaminate.problems` of every evaluation set."""
     processes = processes or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(processes, mp_context=context, initializer=_start, initargs=(evaluation,))
@@ -73,9 +80,9 @@ def state_of(files: list[Path]) -> list:
     return found
 
 
-def scan(p, files: list[Path], evaluation: list, folder: Path) -> list[Path]:
+def scan(p, files: list[Path], evaluation: list, folder: Path, workers: ProcessPoolExecutor) -> list[Path]:
     """Judge every row; returns the parts, one a row group, in order. Those of an earlier scan with the same files and
-    settings are used as they are. evaluation: `decontaminate.problems` of every set."""
+    settings are used as they are. evaluation: as in `pool`, where workers come from."""
     from tqdm.auto import tqdm
 
     for path in files:
@@ -90,17 +97,14 @@ def scan(p, files: list[Path], evaluation: list, folder: Path) -> list[Path]:
     missing = [(g, place) for g, place in zip(wanted, places, strict=True) if not place.exists()]
     bar = tqdm(total=sum(g.rows for g in wanted), initial=sum(g.rows for g in wanted) - sum(g.rows for g, _ in missing),
                desc="reading traces", unit="row", unit_scale=True, mininterval=1)
-    if missing:
-        with bar, pool(p.processes, evaluation) as workers:
-            jobs = [workers.submit(scan_group, g, place, p.dataset, p.pick, p.same_template, p.statements)
-                    for g, place in missing]
-            try:
-                for job in jobs:
-                    bar.update(job.result())
-            except BaseException:
-                workers.shutdown(wait=False, cancel_futures=True)
-                raise
-    bar.close()
+    jobs = [workers.submit(scan_group, g, place, p.dataset, p.pick, p.same_template, p.statements) for g, place in missing]
+    with bar:
+        try:
+            for job in jobs:
+                bar.update(job.result())
+        except BaseException:
+            workers.shutdown(wait=False, cancel_futures=True)
+            raise
     return places
 
 
@@ -134,7 +138,7 @@ def scan_group(group: Group, place: Path, dataset: str, pick: str, same_template
 def _about(problem: str, same_template: str) -> tuple[str, str, str, str, bytes]:
     """(problem id, its numbers, reason against it, detail, sketch) of a statement."""
     words = statements.words(problem)
-    match = _evaluation.match(words) if _evaluation else None
+    match = _evaluation().match(words)
     reason = match.kind if match and (match.kind == "contaminated" or same_template == "remove") else ""
     values = provenance.sha256_of_json(statements.numbers(words))[:16]
     return statements.id_of(words), values, reason, str(match or ""), statements.sketch(words)

@@ -96,9 +96,9 @@ def _from_hub(p, folder: Path, evaluation: list) -> tuple[dict, dict]:
 
         source = str(traces_pocket.write_hub_file(folder / "pocket.parquet", p.dataset, p.n_examples * 3 // 2, p.seed))
     files, where = hub_traces.files(p.dataset, source, p.config)
-    parts = scan.scan(p, files, evaluation, folder)
-    chosen, rejected, rows = choose(p, parts)
-    with scan.pool(p.processes) as workers:
+    with scan.pool(p.processes, evaluation) as workers:
+        parts = scan.scan(p, files, evaluation, folder, workers)
+        chosen, rejected, rows = choose(p, parts)
         kept, also = write_train(p, folder, chosen, files, workers)
     reasons = write_rejected(folder, parts, rejected | also)
     funnel = funnel_of(rows, reasons, kept)

@@ -189,7 +189,7 @@ def test_counts_that_do_not_add_up_are_an_error():
 
 
 def test_workers_are_started_afresh(source):
-    with scan.pool(1) as workers:
+    with scan.pool(1, []) as workers:
         assert workers._mp_context is multiprocessing.get_context("spawn")
 
 
