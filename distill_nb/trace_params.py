@@ -45,7 +45,7 @@ class TraceParams:
     overwrite: bool = key("start again instead of resuming; paid answers of a teacher stay")
     teacher_api: str = key("none = traces come from the hub", choices=("none", "anthropic", "openai"))
     teacher_model: str = key("the model's id; none = no API teacher")
-    teacher_url: str = key("where the API is; default = the SDK's own address")
+    teacher_url: str = key("where the API is; none = the SDK's own address")
     teacher_mode: str = key("batch = Message Batches, half the price; messages = one request after another",
                             choices=("batch", "messages"))
     teacher_system: str = key("system prompt; none = without")
@@ -66,7 +66,7 @@ POCKET = dict(
     dataset="r1_math", scale="pocket", seed=0, n_examples=320, spare=0, source="pocket", config="default", statements={},
     verify="flag", pick="first", per_problem=1, near_duplicate=0.8, decontaminate=["pocket_math", "pocket_code"],
     benchmark_files={}, same_template="keep", students=["smollm2-135m-instruct"], max_length=512, processes=0,
-    overwrite=False, teacher_api="none", teacher_model="none", teacher_url="default", teacher_mode="batch",
+    overwrite=False, teacher_api="none", teacher_model="none", teacher_url="none", teacher_mode="batch",
     teacher_system="none", teacher_max_tokens=4096, teacher_temperature=1.0, thinking_budget=0,
     trace_from="thinking_and_text", attempts=1, batch_size=1000, max_requeues=3, max_cost=0.0, poll_seconds=60.0,
     concurrency=8,
@@ -79,7 +79,15 @@ def validate(values: dict, source: str = "parameters") -> TraceParams:
     clean["source"] = paths.movable(clean["source"])
     for name in ("statements", "benchmark_files"):
         clean[name] = {k: paths.movable(file) for k, file in clean[name].items()}
-    return TraceParams(**clean)
+    p = TraceParams(**clean)
+    if p.teacher_api != "none":
+        from distill_nb import teacher_sets
+
+        try:
+            teacher_sets.settings(p)
+        except ValueError as error:
+            raise ValueError(f"{source}: {str(error).removeprefix('teacher settings: ')}") from None
+    return p
 
 
 def from_notebook(namespace: dict) -> TraceParams:

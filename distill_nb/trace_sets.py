@@ -26,11 +26,15 @@ REASONS = {  # in the order in which they are tested; the first that holds is th
     "no_problem": "no statement", "no_statement": "statement not in the row, and no file of statements given",
     "no_trace": "no trace", "incomplete": "thinking not closed, cut off, or no answer after it",
     "not_verified": "no complete generation is marked correct", "no_code": "no complete code block",
-    "does_not_compile": "code does not compile", "wrong": "answer wrong by our grader",
-    "failed": "the teacher's API failed", "not_asked": "not asked: enough, or the money was spent",
+    "does_not_compile": "code does not compile",
     "contaminated": "problem of an evaluation set", "same_template": "evaluation problem with other numbers",
     "same_problem": "problem has its traces already", "near_duplicate": "problem nearly repeats another",
-    "regraded_wrong": "answer not correct by our grader", "not_needed": "good, and not needed"}
+    "regraded_wrong": "answer not correct by our grader",
+    # of an API teacher, whose problems are judged before it is asked
+    "wrong": "no attempt was correct by our grader", "no_answer": "no attempt had an answer to grade",
+    "failed": "no attempt can be used: refused, hidden thinking, or the API failed",
+    "not_asked": "not asked: max_cost was reached",
+    "not_needed": "good, and not needed"}
 def prompt_of(problem: str, domain: str) -> str:
     """What a student is asked in training: the words of the math benchmarks, or of LiveCodeBench for a program that reads
     standard input, so that it is asked the same in evaluation."""

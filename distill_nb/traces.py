@@ -25,10 +25,11 @@ def _check_row(row: dict, where: str) -> dict:
             "trace": row["trace"], "answer": str(row.get("answer") or "")}
 
 
-def _read_file(file: str) -> list[dict]:
+def read_rows(file: str, check, key: str = "dataset") -> list[dict]:
+    """The rows of a .jsonl or .parquet file, each as check(row, where) gives it. Raises ValueError, naming file and row."""
     path = paths.resolve(file)
     if not path.is_file():
-        raise ValueError(f"dataset: there is no file {file}; give its path from the repository's root, or absolute.")
+        raise ValueError(f"{key}: there is no file {file}; give its path from the repository's root, or absolute.")
     if path.suffix == ".parquet":
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -37,7 +38,7 @@ def _read_file(file: str) -> list[dict]:
             table = pq.read_table(path).to_pylist()
         except pa.ArrowException as error:
             raise ValueError(f"{file}: not a Parquet file ({error}); write it anew, or give a .jsonl file.") from None
-        return [_check_row(row, f"{file}: row {i}") for i, row in enumerate(table, 1)]
+        return [check(row, f"{file}: row {i}") for i, row in enumerate(table, 1)]
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -51,7 +52,7 @@ def _read_file(file: str) -> list[dict]:
                 raise ValueError(f"{file}: line {number} is not JSON; correct or remove it.") from None
             if not isinstance(row, dict):
                 raise ValueError(f"{file}: line {number} is no mapping; write one JSON object a line.")
-            rows.append(_check_row(row, f"{file}: line {number}"))
+            rows.append(check(row, f"{file}: line {number}"))
     return rows
 
 
@@ -69,7 +70,7 @@ def load_with_spare(dataset: str, teacher: str, domain: str, n: int, seed: int, 
     traces have no others."""
     if dataset == "pocket":
         return traces_pocket.pocket_traces(teacher, domain, n, seed), []
-    rows = _read_set(dataset, scale) if dataset in SETS else _read_file(dataset)
+    rows = _read_set(dataset, scale) if dataset in SETS else read_rows(dataset, _check_row)
     if len(rows) < n:
         remedy = "make it with more (n_examples of its parameter file), or lower n_examples" if dataset in SETS else (
             "lower n_examples")

@@ -1,0 +1,113 @@
+import json
+
+import pandas as pd
+import pytest
+from fake_teacher import FakeTeacher
+
+from distill_nb import benchmarks, teacher_sets, trace_files, trace_params, trace_sets
+
+THINGS = ["pears", "plums", "limes", "figs", "nuts", "kiwis", "dates", "beans"]
+PROBLEMS = [{"problem": f"In the garden of house {i}, {t} grow on {i + 2} trees, {i + 5} on each, and birds eat one of them. "
+                        "How many are left?", "answer": str((i + 2) * (i + 5) - 1)} for i, t in enumerate(THINGS)]
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-fake")
+
+
+def solved(prompt, n):
+    """The right answer to a problem of PROBLEMS."""
+    (answer,) = (p["answer"] for p in PROBLEMS if prompt.startswith(p["problem"]))
+    return rf"Trees times fruits, less one: \boxed{{{answer}}}."
+
+
+@pytest.fixture
+def source(tmp_path):
+    file = tmp_path / "problems.jsonl"
+    file.write_text("".join(json.dumps(p) + "\n" for p in PROBLEMS))
+    return str(file)
+
+
+def settings(server, source, **changes):
+    return trace_params.pocket(**{
+        "dataset": "sonnet_math", "teacher_api": "anthropic", "teacher_model": "claude-sonnet-4-5-20250929", "config": "none",
+        "source": source, "teacher_url": server.url, "trace_from": "text", "max_cost": 10.0, "poll_seconds": 0.05,
+        "n_examples": 5, "teacher_max_tokens": 1000} | changes)
+
+
+def test_a_set_is_asked_verified_and_accounted_for(source, runs_dir):
+    wrong = PROBLEMS[0]["problem"]
+    with FakeTeacher(lambda prompt, n: r"\boxed{0}" if prompt.startswith(wrong) else solved(prompt, n)) as server:
+        counts = trace_sets.build(settings(server, source, n_examples=8, attempts=2))
+        assert counts == {"rows": 8, "kept": 7, "rejected": {"wrong": 1}}
+        assert server.paid[f"{wrong}\n\n{benchmarks.BOXED}"] == 2 and server.paid.total() == 9
+        again = trace_sets.build(settings(server, source, n_examples=8, attempts=2, overwrite=True))
+        assert again == counts and server.paid.total() == 9  # what was paid for stays
+    rows = trace_files.read("sonnet_math", "pocket", ["problem", "prompt", "trace", "answer", "teacher", "id"])
+    assert {r["teacher"] for r in rows} == {"sonnet"} and all(r["answer"] in r["trace"] for r in rows)
+    assert all(r["prompt"] == f"{r['problem']}\n\n{benchmarks.BOXED}" for r in rows)
+    record = json.loads((trace_files.folder_of("sonnet_math", "pocket") / "provenance.json").read_text())
+    assert record["source"]["teacher"] == "claude-sonnet-4-5-20250929" and record["funnel"] == counts
+
+
+def test_only_as_many_as_wanted_are_asked_and_more_only_for_those_that_failed(source, runs_dir):
+    failing = []
+
+    def answer(prompt, n):
+        if not failing:
+            failing.append(prompt)
+        return "No idea." if prompt == failing[0] else solved(prompt, n)
+
+    with FakeTeacher(answer) as server:
+        counts = trace_sets.build(settings(server, source))
+        assert counts == {"rows": 8, "kept": 5, "rejected": {"no_answer": 1, "not_needed": 2}}
+        assert server.paid.total() == 6
+
+
+def test_nothing_is_sent_without_a_limit_of_cost_and_the_estimate_says_what_it_would_be(source, runs_dir, capsys):
+    with FakeTeacher(solved) as server:
+        p = settings(server, source, max_cost=0.0)
+        estimate = teacher_sets.cost(p, trace_sets.evaluation_sets(p))
+        assert estimate.next_requests == 5 and estimate.most_cost > 0
+        with pytest.raises(ValueError, match="max_cost: 0 only estimates, and nothing was sent"):
+            trace_sets.build(p)
+        assert not server.paid and not server.calls
+    assert estimate.text() in capsys.readouterr().out
+
+
+def test_evaluation_problems_and_repeated_ones_are_never_asked(tmp_path, runs_dir):
+    asked = benchmarks.load("pocket_math")[0]
+    text = asked.prompt.removesuffix(benchmarks.BOXED)
+    rows = [PROBLEMS[0], PROBLEMS[0], PROBLEMS[1] | {"problem": PROBLEMS[0]["problem"].replace("are left", "remain, then")},
+            {"problem": text, "answer": asked.gold}]
+    file = tmp_path / "problems.parquet"
+    pd.DataFrame(rows).to_parquet(file)
+    with FakeTeacher(solved) as server:
+        counts = trace_sets.build(settings(server, str(file)))
+        assert server.paid.total() == 1
+    assert counts == {"rows": 4, "kept": 1, "rejected": {"contaminated": 1, "same_problem": 1, "near_duplicate": 1}}
+
+
+def test_both_teachers_tell_of_the_same_problems(runs_dir):
+    trace_sets.build(trace_params.pocket(n_examples=20, processes=1))
+    answers = {r["prompt"]: r["answer"] for r in trace_files.read("r1_math", "pocket", ["prompt", "answer"])}
+    with FakeTeacher(lambda prompt, n: rf"\boxed{{{answers[prompt]}}}") as server:
+        assert trace_sets.build(settings(server, "r1_math", n_examples=20))["kept"] == 20
+    table = trace_files.overlap("pocket")
+    assert table.loc["r1_math", "sonnet_math"] == 20 == table.loc["sonnet_math", "sonnet_math"]
+    orders = [[r["id"] for r in trace_files.read(name, "pocket", ["id"])] for name in ("r1_math", "sonnet_math")]
+    assert orders[0] == orders[1]
+
+
+@pytest.mark.parametrize(("row", "words"), [
+    ({"problem": ""}, "line 1: problem is missing"), ({"problem": "x"}, "line 1: answer is missing")])
+def test_a_problem_that_cannot_be_asked_is_named(row, words, tmp_path, runs_dir):
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
+    with FakeTeacher(solved) as server, pytest.raises(ValueError, match=words):
+        trace_sets.build(settings(server, str(tmp_path / "a.jsonl")))
+
+
+def test_settings_of_the_teacher_are_checked_with_the_others(source):
+    with FakeTeacher(solved) as server, pytest.raises(ValueError, match="pocket: thinking_budget is 100.*at least 1024"):
+        settings(server, source, thinking_budget=100)
