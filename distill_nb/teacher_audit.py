@@ -51,8 +51,9 @@ def audit(folder: Path) -> pd.DataFrame:
         parts["characters"]["visible"] += len(r["text"])
         parts["tokens"]["thinking"] += r["thinking_tokens"] or 0
         parts["tokens"]["thinking tokens known"] += r["thinking_tokens"] is not None
-    parts["problems"] |= {"asked": len(asked), "kept": len(kept)}
-    parts["tokens"] |= {"input": sum(p[0] for p in paid.values()), "output": sum(p[1] for p in paid.values())}
+    parts["problems"] = {"asked": len(asked), "kept": len(kept)}
+    counted = {"input": sum(p[0] for p in paid.values()), "output": sum(p[1] for p in paid.values())}
+    parts["tokens"] = counted | dict(parts["tokens"])
     costs = {mode: teacher_costs.cost(made_by["price"], mode, *counts) for mode, counts in paid.items() if any(counts)}
     total = sum(costs.values())
     parts["cost"] = costs | {"total": total, "for each kept trace": total / len(kept) if kept else float("nan")}
