@@ -1,0 +1,84 @@
+"""What asking an API teacher costs: prices from papermill_params/prices.yaml, bounds before, sums after."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import params, paths
+
+MILLION = 1_000_000
+# No tokenizer of the teacher's is at hand. A byte-level token is at least a byte, so the bytes are an upper bound; a
+# request adds a few tokens of its own, and extended thinking a short system text.
+OVERHEAD_TOKENS = 200
+BYTES_PER_TOKEN = 3.0  # an expectation for English with LaTeX
+
+
+def price_of(model: str, prices: dict | None = None) -> dict:
+    """{"input", "output", "batch"}: dollars per million tokens, and the share of it that a batch costs.
+
+    prices: model → such a mapping, instead of papermill_params/prices.yaml. Raises ValueError for a model without one."""
+    where = "prices" if prices is not None else "papermill_params/prices.yaml"
+    known = prices if prices is not None else params.read_files(paths.PARAMS_DIR / "prices.yaml")["prices"]
+    price = known.get(model)
+    if price is None:
+        raise ValueError(f"{where}: teacher_model {model} has no price there, so max_cost could not be kept; add its line "
+                         "(0 for a model that you serve yourself).")
+    price = {"batch": 1.0} | price
+    for key in ("input", "output", "batch"):
+        value = price.get(key)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e6:
+            raise ValueError(f"{where}: {key} of {model} is {value!r}; write a number that is at least 0.")
+    return {key: float(price[key]) for key in ("input", "output", "batch")}
+
+
+def cost(price: dict, mode: str, input_tokens: float, output_tokens: float) -> float:
+    """Dollars. mode: batch | messages."""
+    full = (price["input"] * input_tokens + price["output"] * output_tokens) / MILLION
+    return full * (price["batch"] if mode == "batch" else 1.0)
+
+
+def most_input_tokens(system: str, prompt: str) -> int:
+    """More input tokens than a request can be charged for."""
+    return len(system.encode()) + len(prompt.encode()) + OVERHEAD_TOKENS
+
+
+def likely_input_tokens(system: str, prompt: str) -> int:
+    """About how many input tokens a request has."""
+    return round((len(system.encode()) + len(prompt.encode())) / BYTES_PER_TOKEN) + 20
+
+
+def spent(price: dict, tokens: dict[str, list[int]]) -> float:
+    """Dollars of what a store's tokens() counts."""
+    return sum(cost(price, mode, *counts) for mode, counts in tokens.items())
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a call of `teacher.generate` would send and cost. Dollars; tokens of all requests together.
+
+    "next" is what is sent first: one attempt at each problem that has none, or a repetition of what failed. "all" is
+    what would be sent if every attempt were wrong. most_ is an upper bound (every answer as long as teacher_max_tokens);
+    likely_ has the mean length of the answers that are in the folder already, and is None where there are none."""
+
+    problems: int
+    solved: int
+    mode: str
+    next_requests: int
+    all_requests: int
+    likely_input_tokens: int
+    most_output_tokens: int
+    likely_output_tokens: int | None
+    most_cost: float
+    likely_cost: float | None
+    most_cost_of_all: float
+    spent: float
+    max_cost: float
+
+    def text(self) -> str:
+        """The estimate in words, for a notebook."""
+        likely = "" if self.likely_cost is None else (
+            f" By the answers so far, about {self.likely_output_tokens:,} output tokens and ${self.likely_cost:,.2f}.")
+        return (f"{self.problems:,} problems, {self.solved:,} of them solved; ${self.spent:,.2f} spent. Next: "
+                f"{self.next_requests:,} requests ({'batch price' if self.mode == 'batch' else 'full price'}), about "
+                f"{self.likely_input_tokens:,} input tokens, at most {self.most_output_tokens:,} output tokens, at most "
+                f"${self.most_cost:,.2f}.{likely} If every attempt failed: {self.all_requests:,} requests, at most "
+                f"${self.most_cost_of_all:,.2f}. max_cost is ${self.max_cost:,.2f}.")

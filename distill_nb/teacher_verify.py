@@ -1,0 +1,137 @@
+"""Is a teacher's response worth training on? Stop reason, thinking, then the grader: as for the students' own answers."""
+from __future__ import annotations
+
+import json
+import warnings
+
+from . import benchmarks, grading
+
+COMPLETE = ("end_turn", "stop_sequence", "stop")  # Anthropic's two, and the OpenAI-compatible one
+CUT = ("max_tokens", "length", "model_context_window_exceeded")
+TAGS = ("<think>", "</think>")
+
+
+def trace_of(response: dict, trace_from: str) -> str:
+    """The text that a student is trained on. trace_from: thinking_and_text | text | thinking."""
+    if trace_from == "thinking_and_text":
+        return f"<think>\n{response['thinking'].strip()}\n</think>\n\n{response['text'].strip()}"
+    return response[trace_from].strip()
+
+
+def unfit(response: dict, trace_from: str) -> str:
+    """Why a response cannot be a trace whatever its answer, or "": max_tokens (cut off), another stop reason such as
+    refusal or pause_turn, no_thinking, redacted_thinking (parts of it are hidden), think_tag (a tag within the text would
+    end the thinking at the wrong place), empty."""
+    reason = response["stop_reason"]
+    if reason in CUT:
+        return "max_tokens"
+    if reason not in COMPLETE:
+        return reason or "no_stop_reason"
+    if trace_from != "text":
+        if response["redacted_blocks"]:
+            return "redacted_thinking"
+        if not response["thinking"].strip():
+            return "no_thinking"
+    if trace_from != "thinking" and not response["text"].strip():
+        return "empty"
+    if any(tag in response[part] for part in trace_from.split("_and_") for tag in TAGS):
+        return "think_tag"
+    return ""
+
+
+def kind_of(problem: dict) -> str:
+    """code for a problem with tests or without an answer, else math."""
+    return "math" if problem.get("answer") and not problem.get("tests") else "code"
+
+
+def tests_of(problem: dict):
+    """The tests of a code problem for the sandbox, as (tests, prelude); None where there are none.
+
+    `tests` is a text of asserts that call one function, or a mapping (or its JSON) of inputs and outputs: texts on
+    standard input and output, or with fn_name lists of arguments and the values returned, as in TACO and APPS. Raises
+    ValueError for another form."""
+    from .benchmarks import livecodebench_tests as official
+    from .grading import sandbox
+
+    tests = problem.get("tests")
+    if not tests:
+        return None
+    try:
+        if isinstance(tests, str) and tests.lstrip()[:1] != "{":
+            return sandbox.assert_tests(tests), ""
+        cases = json.loads(tests) if isinstance(tests, str) else tests
+        inputs, outputs, name = cases["inputs"], cases["outputs"], cases.get("fn_name") or ""
+        if not name:
+            if not all(isinstance(text, str) for text in [*inputs, *outputs]):
+                raise ValueError("inputs and outputs of a program must be texts")
+            return sandbox.program_tests(inputs, outputs, seconds=official.SECONDS), official.PRELUDE
+        if not str(name).isidentifier():
+            raise ValueError(f"fn_name {name!r} is no name")
+        entry_point = f"Solution().{name} if 'Solution' in globals() else {name}"
+        return sandbox.function_tests(entry_point, inputs, outputs, rule="livecodebench",
+                                      seconds=official.SECONDS), official.PRELUDE
+    except (ValueError, TypeError, KeyError, AttributeError, SyntaxError) as error:
+        raise ValueError(f"problem {problem['id']}: its tests cannot be run ({type(error).__name__}: "
+                         f"{str(error)[:200]}); correct them or leave tests out.") from None
+
+
+def compiles(code: str) -> bool:
+    """Whether a text is Python; it is not run."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(code, "<trace>", "exec")
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
+        return False
+    return True
+
+
+def prepare(problems: list[dict], allow_unsafe: bool) -> None:
+    """Find out before anything is paid for whether the default grading will work.
+
+    Raises ValueError for tests that cannot be run, RuntimeError where there are tests and no sandbox works here."""
+    if any([tests_of(p) is not None for p in problems]):
+        from .grading import code
+
+        code.level(allow_unsafe)
+
+
+def default_outcomes(problems: list[dict], texts: list[str], allow_unsafe: bool) -> list[str]:
+    """The outcome of each visible text, in order, on all cores: math by grade_math against the answer; code by its tests
+    in the sandbox; code without tests is `unverified` where its last complete block compiles, else does_not_compile."""
+    outcomes = dict.fromkeys(range(len(problems)), "")
+    math = [i for i in outcomes if kind_of(problems[i]) == "math"]
+    if math:
+        made = grading.grade_math_all([texts[i] for i in math], [str(problems[i]["answer"]) for i in math])
+        outcomes |= {i: grade.outcome for i, grade in zip(math, made, strict=True)}
+    jobs = {}
+    for i in sorted(set(outcomes) - set(math)):
+        from .grading import code, sandbox
+
+        complete = code.blocks(grading.visible_text(texts[i]))
+        last = complete[-1] if complete and complete[-1].strip() else ""
+        tests = tests_of(problems[i]) if last else None
+        if not last:
+            outcomes[i] = "no_answer"
+        elif tests is None:
+            outcomes[i] = "unverified" if compiles(last) else "does_not_compile"
+        else:
+            jobs[i] = sandbox.Job(last, *tests)
+    if jobs:
+        results = code.pool(allow_unsafe).run(list(jobs.values()))
+        outcomes |= {i: result.outcome for i, result in zip(jobs, results, strict=True)}
+    return [outcomes[i] for i in range(len(problems))]
+
+
+CODE_BLOCK = "Answer with the whole solution in one Python code block."
+
+
+def prompt_of(problem: dict) -> str:
+    r"""The message to the teacher: `prompt` where the problem has one, else its text, with the instruction that the
+    grader needs (\boxed{…}, or one code block) where the text does not give it already."""
+    if problem.get("prompt"):
+        return problem["prompt"]
+    text = problem["problem"]
+    if kind_of(problem) == "math":
+        return text if "\\boxed" in text else f"{text}\n\n{benchmarks.BOXED}"
+    return text if "code block" in text else f"{text}\n\n{CODE_BLOCK}"
