@@ -83,7 +83,8 @@ def main() -> None:
         print(ledger.table(dict(list(books.items())[i:i + 4])).to_string(), "\n")
     same = check(known, texts)
     print(f"{same} of {len(texts)} traces (every second one) have the ids that the packages' own tokenizers give.")
-    report = {"same_ids_as_the_packages": [same, len(texts)], "files": {Path(f).name: provenance.sha256_of_file(f) for f in a.files}, "versions": provenance.versions(),
+    report = {"same_ids_as_the_packages": [same, len(texts)],
+              "files": {Path(f).name: provenance.sha256_of_file(f) for f in a.files}, "versions": provenance.versions(),
               "ledgers": books}
     (ROOT / "bench" / "results" / "ledger.json").write_text(json.dumps(report, indent=1) + "\n")
 

@@ -79,11 +79,11 @@ def test_nothing_is_sent_without_a_limit_of_cost_and_the_estimate_says_what_it_w
 def test_evaluation_problems_and_repeated_ones_are_never_asked(tmp_path, runs_dir):
     asked = benchmarks.load("pocket_math")[0]
     text = asked.prompt.removesuffix(benchmarks.BOXED)
-    rows = [PROBLEMS[0], PROBLEMS[0], PROBLEMS[1] | {"problem": PROBLEMS[0]["problem"].replace("are left", "remain, then")},
-            {"problem": text, "answer": asked.gold}]
+    problem = PROBLEMS[0]["problem"]
+    rows = [{"problem": t, "answer": "7"} for t in (problem, problem, problem.replace("are left", "remain, then"), text)]
     file = tmp_path / "problems.parquet"
     pd.DataFrame(rows).to_parquet(file)
-    with FakeTeacher(solved) as server:
+    with FakeTeacher(lambda prompt, n: r"\boxed{7}") as server:
         counts = trace_sets.build(settings(server, str(file)))
         assert server.paid.total() == 1
     assert counts == {"rows": 4, "kept": 1, "rejected": {"contaminated": 1, "same_problem": 1, "near_duplicate": 1}}
@@ -109,5 +109,5 @@ def test_a_problem_that_cannot_be_asked_is_named(row, words, tmp_path, runs_dir)
 
 
 def test_settings_of_the_teacher_are_checked_with_the_others(source):
-    with FakeTeacher(solved) as server, pytest.raises(ValueError, match="pocket: thinking_budget is 100.*at least 1024"):
+    with FakeTeacher(solved) as server, pytest.raises(ValueError, match=r"pocket: thinking_budget is 100.*at least 1024"):
         settings(server, source, thinking_budget=100)
