@@ -130,6 +130,9 @@ def _verify(s: Settings, store: Store, by_id: dict[str, dict], verify, allow_uns
         else:
             found = [verify(by_id[group[i].id], teacher_verify.trace_of(responses[i], s.trace_from)) for i in fit]
         for i, outcome in zip(fit, found, strict=True):
+            if not isinstance(outcome, str) or not outcome:
+                raise ValueError(f"verify: it returned {outcome!r} for problem {group[i].id}; return a word such as correct "
+                                 "or wrong.")
             outcomes[i] = outcome
         store.judge(group, outcomes)
 

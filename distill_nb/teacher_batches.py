@@ -14,7 +14,7 @@ import time
 from datetime import datetime, timedelta
 
 from . import teacher_anthropic
-from .teacher_send import TRIES, errors_of, failed, fate, pause, reading, stop_for, tidy, words
+from .teacher_send import TRIES, UNREADABLE, errors_of, failed, fate, pause, reading, stop_for, tidy, unreadable, words
 from .teacher_store import Intent, Request, Store, now
 
 GROUP = 64  # results stored and synced together
@@ -156,7 +156,11 @@ def _stream(settings, store: Store, api, intent: Intent, wanted: set[str]) -> No
             for item in stream:
                 if item.custom_id not in wanted or item.custom_id in store.answers:
                     continue  # a line twice, or of a stream that broke before
-                group[item.custom_id] = tidy(settings, teacher_anthropic.read_result(item))
+                try:
+                    found = teacher_anthropic.read_result(item)
+                except UNREADABLE as error:
+                    found = {"custom_id": item.custom_id, **unreadable(error, (0, settings.teacher_max_tokens))}
+                group[item.custom_id] = tidy(settings, found)
                 if len(group) == GROUP:
                     store.keep(list(group.values()))
                     group = {}

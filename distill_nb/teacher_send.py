@@ -23,6 +23,7 @@ from .teacher_store import Intent, Request, Store
 TRIES = 12           # of what is refused, or of reading; the pauses between them add up to about half an hour
 LONGEST_PAUSE = 300  # seconds
 SECRETS = (teacher_anthropic.KEY, teacher_openai.KEY, "ANTHROPIC_AUTH_TOKEN")
+UNREADABLE = (TypeError, AttributeError, IndexError, KeyError, ValueError)  # of a response that is not as it should be
 FATAL, REJECTED, REFUSED = (401, 402, 403, 404), (400, 413, 422), (429, 529)
 
 
@@ -115,6 +116,11 @@ def failed(status: str, error: str, tokens: tuple[int, int] = (0, 0)) -> dict:
     return {"status": status, "error": error, "input_tokens": tokens[0], "output_tokens": tokens[1]}
 
 
+def unreadable(error: Exception, most: tuple[int, int]) -> dict:
+    """A response that came, and was paid for, but is not as the API's documents have it."""
+    return failed("lost", f"unreadable response: {type(error).__name__}: {error}", most)
+
+
 def _ask(settings, api, prompt: str, most: tuple[int, int], stop: threading.Event) -> dict | Exception:
     """One plain request, sent again while it is refused. Returns the response to store, or what ends the work if nothing
     was taken."""
@@ -131,6 +137,8 @@ def _ask(settings, api, prompt: str, most: tuple[int, int], stop: threading.Even
                 return stop_for(settings, error)
             if stop.wait(pause(settings, n, error)):
                 return stop_for(settings, error)
+        except UNREADABLE as error:
+            return unreadable(error, most)
         else:
             for name, bound in zip(("input_tokens", "output_tokens"), most, strict=True):
                 if response[name] is None:  # not counted by the server: it may have been all

@@ -12,6 +12,7 @@ from fake_teacher import FakeTeacher
 from distill_nb import paths, records, teacher, teacher_audit, teacher_batches, teacher_send, teacher_store
 from distill_nb.teacher import Settings
 
+pytestmark = pytest.mark.filterwarnings("ignore:The model .* is deprecated:DeprecationWarning")  # Sonnet 4.5 is
 KEY = "sk-fake-0123456789-never-to-be-seen"
 PROBLEMS = [{"id": f"p{i}", "problem": f"Say {i} in \\boxed{{}}.", "answer": str(i)} for i in range(6)]
 TEXTS = [p["problem"] for p in PROBLEMS]
@@ -242,6 +243,27 @@ def test_plain_requests_survive_refusals_and_count_what_is_lost(tmp_path):
         assert table["failed", "invalid_request_error"] == 1 and table["tokens", "output"] == 3 * 1000 + 5 * 50
 
 
+def test_a_response_that_cannot_be_read_is_lost_and_stops_nothing(tmp_path):
+    with FakeTeacher(right) as server:
+        real, odd = server.message, [TEXTS[0]]
+
+        def message(body, found):
+            made = real(body, found)
+            if body["messages"][-1]["content"] in odd:
+                odd.clear()
+                made["content"] = None
+            return made
+
+        server.message = message
+        assert made(settings(server), tmp_path / "t") == (ALL, [])
+        odd.append(TEXTS[1])
+        assert made(settings(server, teacher_mode="messages", concurrency=1), tmp_path / "u") == (ALL, [])
+    for folder, i in (("t", "p0"), ("u", "p1")):
+        lost, good = [r for r in stored(tmp_path / folder) if r["id"] == i]
+        assert (lost["status"], lost["output_tokens"], good["status"]) == ("lost", 1000, "succeeded")
+        assert lost["error"].startswith("unreadable response: TypeError")
+
+
 def test_failed_items_are_sent_again_a_bounded_number_of_times(tmp_path):
     def answer(prompt, n):
         i = int(prompt.split()[1])
@@ -291,8 +313,9 @@ def test_thinking_and_text_are_both_stored_and_it_is_said_what_the_thinking_is(t
 
 
 @pytest.mark.parametrize("model, kind", [
-    ("claude-3-7-sonnet-20250219", "full"), ("claude-sonnet-4-5-20250929", "summarised"), ("claude-opus-4-20250514", "summarised"),
-    ("claude-haiku-4-5", "summarised"), ("claude-sonnet-5", "summarised"), ("claude-3-5-sonnet-20241022", "unknown"),
+    ("claude-3-7-sonnet-20250219", "full"), ("claude-sonnet-4-5-20250929", "summarised"),
+    ("claude-opus-4-20250514", "summarised"), ("claude-haiku-4-5", "summarised"),
+    ("claude-sonnet-5", "summarised"), ("claude-3-5-sonnet-20241022", "unknown"),
     ("something", "unknown")])
 def test_which_models_return_summarised_thinking(model, kind):
     from distill_nb import teacher_anthropic
@@ -308,7 +331,8 @@ def test_the_default_verification_is_the_graders(tmp_path):
         ({"answer": "3"}, "three", "no_answer"),
         ({"tests": "assert f(1) == 2"}, block.format("def f(x):\n    return x + 1"), "correct"),
         ({"tests": "assert f(1) == 2"}, block.format("def f(x):\n    return x"), "wrong"),
-        ({"tests": {"inputs": ["1 2\n"], "outputs": ["3\n"]}}, block.format("print(sum(map(int, input().split())))"), "correct"),
+        ({"tests": {"inputs": ["1 2\n"], "outputs": ["3\n"]}}, block.format("print(sum(map(int, input().split())))"),
+         "correct"),
         ({"tests": {"inputs": [[1, 2]], "outputs": [3], "fn_name": "add"}},
          block.format("class Solution:\n    def add(self, a, b):\n        return a + b"), "correct"),
         ({}, block.format("print(1)"), "unverified"),
@@ -398,12 +422,16 @@ def test_settings_that_cannot_stand(changes, says):
 def test_what_is_refused_before_anything_is_sent(tmp_path, monkeypatch):
     with FakeTeacher(right) as server:
         s, t = settings(server), tmp_path / "t"
-        for problems, says in (([{"id": "a"}], "row 1 has no text problem"), ([*PROBLEMS, PROBLEMS[0]], "id p0 is there twice"),
+        for problems, says in (([{"id": "a"}], "row 1 has no text problem"),
+                               ([*PROBLEMS, PROBLEMS[0]], "id p0 is there twice"),
                                ([{"id": "a", "problem": "\ud83d"}], "half a surrogate pair")):
             with pytest.raises(ValueError, match=says):
                 made(s, t, problems)
         with pytest.raises(ValueError, match="problem a: its tests cannot be run"):
             teacher.generate(s, [{"id": "a", "problem": "f", "tests": "print(1)"}], t)
+        with pytest.raises(ValueError, match="verify: it returned True for problem p0"):
+            teacher.generate(s, PROBLEMS[:1], tmp_path / "v", verify=lambda problem, trace: True)
+        server.calls.clear()
         with records.locked(t), pytest.raises(ValueError, match="t: another process is generating traces there"):
             made(s, t)
         monkeypatch.delenv("ANTHROPIC_API_KEY")
