@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 import json
-import warnings
 
 from . import benchmarks, grading
+from .hub_traces import compiles
 
 COMPLETE = ("end_turn", "stop_sequence", "stop")  # Anthropic's two, and the OpenAI-compatible one
 CUT = ("max_tokens", "length", "model_context_window_exceeded")
@@ -73,17 +73,6 @@ def tests_of(problem: dict):
     except (ValueError, TypeError, KeyError, AttributeError, SyntaxError) as error:
         raise ValueError(f"problem {problem['id']}: its tests cannot be run ({type(error).__name__}: "
                          f"{str(error)[:200]}); correct them or leave tests out.") from None
-
-
-def compiles(code: str) -> bool:
-    """Whether a text is Python; it is not run."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            compile(code, "<trace>", "exec")
-    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
-        return False
-    return True
 
 
 def prepare(problems: list[dict], allow_unsafe: bool) -> None:

@@ -86,6 +86,16 @@ def contamination(dataset: str, scale: str):
         rows=("task", "size"), problems=("task", "nunique"), example=("detail", "first")).reset_index()
 
 
+def audit(dataset: str, scale: str):
+    """The audit table of the API teacher's answers; a sentence for a set from the hub."""
+    folder = folder_of(dataset, scale) / "teacher"
+    if not folder.is_dir():
+        return f"{dataset} comes from published traces: no teacher was asked."
+    from . import teacher_audit
+
+    return teacher_audit.audit(folder)
+
+
 def overlap(scale: str):
     """How many problems the sets of a scale share, as a square pandas DataFrame; the diagonal is each set's own."""
     import pandas as pd
