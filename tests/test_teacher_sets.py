@@ -1,4 +1,5 @@
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -111,3 +112,22 @@ def test_a_problem_that_cannot_be_asked_is_named(row, words, tmp_path, runs_dir)
 def test_settings_of_the_teacher_are_checked_with_the_others(source):
     with FakeTeacher(solved) as server, pytest.raises(ValueError, match=r"pocket: thinking_budget is 100.*at least 1024"):
         settings(server, source, thinking_budget=100)
+
+
+def test_real_answers_of_sonnet_go_through(data_dir, tmp_path, runs_dir):
+    """Claude Sonnet 4's own answers to 50 word problems, served again; their <answer> tags become boxes."""
+    found = json.loads((data_dir / "traces" / "sonnet" / "sonnet4__arithmetic__gsm_symbolic.json").read_text())["results"]
+    said = {r["question"].strip(): r["completions"][0] for r in found}
+    file = tmp_path / "problems.jsonl"
+    file.write_text("".join(json.dumps({"problem": r["question"], "answer": r["expected_answer"]}) + "\n" for r in found))
+
+    def answer(prompt, n):
+        text = said[prompt.removesuffix(benchmarks.BOXED).strip()]["full_model_response"]
+        return re.sub(r"<answer>\s*(.*?)\s*</answer>", r"\\boxed{\1}", text, flags=re.DOTALL)
+
+    with FakeTeacher(answer) as server:
+        p = settings(server, str(file), n_examples=50, decontaminate=["math500"],
+                     benchmark_files={"math500": str(data_dir / "math500" / "math500.jsonl")})
+        counts = trace_sets.build(p)
+    right = sum(c["score"] == 1 for c in said.values())
+    assert counts["rows"] == len(said) == 50 and counts["kept"] == right and counts["rejected"].get("contaminated") is None

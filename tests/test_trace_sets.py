@@ -203,3 +203,19 @@ def test_the_report_shows_ledger_overlap_and_examples(source, runs_dir):
     page = trace_files.examples("r1_math", "pocket", 3)
     assert page.count("<details") == 3 and "&lt;think&gt;" in page and "<think>" not in page
     assert trace_sets.explained(trace_files.funnel("r1_math", "pocket"))["rows"].tolist()[-2:] == [40, 66]
+
+
+def test_real_traces_of_r1_go_through(data_dir, tmp_path, runs_dir):
+    rows = json.loads((data_dir / "traces" / "r1_math" / "sample_openrouter_outputs.json").read_text())
+    made = [math(r["problem"], [f"<think>\n{r['message_thinking']}\n</think>\n\n{r['message_content']}"], uuid=f"r{i}",
+                 answer=r["gtruth_answer"]) for i, r in enumerate(rows)]
+    asked = json.loads((data_dir / "math500" / "math500.jsonl").read_text().splitlines()[7])
+    made.append(math(asked["problem"].replace(" ", "  "), uuid="asked", answer=asked["answer"]))
+    pq.write_table(pa.Table.from_pylist(made, schema=MATH), tmp_path / "a.parquet")
+    p = settings(tmp_path / "a.parquet", verify="regrade", decontaminate=["math500"],
+                 benchmark_files={"math500": str(data_dir / "math500" / "math500.jsonl")})
+    assert trace_sets.build(p) == {"rows": 6, "kept": 5, "rejected": {"contaminated": 1}}
+    rejected = pd.read_parquet(trace_files.folder_of("r1_math", "pocket") / "rejected.parquet")
+    assert rejected["detail"][0].startswith(f"math500 {asked['unique_id']} (")
+    book = trace_files.ledgers(p)["HuggingFaceTB/SmolLM2-135M-Instruct"]
+    assert book["with_think"] == 5 and book["lost_closing_think"] == book["over_max_length"] == 5  # at 512 tokens
