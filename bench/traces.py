@@ -5,9 +5,9 @@
 Rows are generated in the hub's schema with realistic lengths (thinking of about 16,000 characters, two generations a problem
 in math; thirty traces a problem in code) into Parquet files of 5,000 rows. Both sides judge each row, find the ids,
 near-duplicate sketches and evaluation problems of its statement with the same functions, choose and write a set of traces;
-the peer as a user of the library would: load_dataset, map with `num_proc`, select, to_parquet. Each side runs in a process
-of its own, in turn; the generated files are in the page cache for both. Prints rows/s, the ratio of wall times (peer / ours:
-above 1 is faster) and the largest memory of all its processes together (proportional set size), and writes
+the peer as a user of the library would: load_dataset, map and filter with `num_proc`, select, to_parquet. Each side runs in
+a process of its own, in turn; the generated files are in the page cache for both. Prints rows/s, the ratio of wall
+times (peer / ours: above 1 is faster) and the largest memory of all its processes together (proportional set size), and writes
 bench/results/traces_<dataset>.json.
 """
 from __future__ import annotations
@@ -85,38 +85,41 @@ def ours(folder: str, dataset: str, processes: int, out: str) -> dict:
 
 
 def peer(folder: str, dataset: str, processes: int, out: str) -> dict:
-    """The same steps with datasets.map."""
+    """The same steps with datasets: one filter or map after another, as its guide has it."""
     import datasets
 
     from distill_nb import statements, trace_sets
 
     datasets.disable_progress_bars()
     rows = datasets.load_dataset("parquet", data_files=f"{folder}/*.parquet", split="train", cache_dir=out)
-    rows = rows.map(_peer_judge, num_proc=processes, fn_kwargs={"dataset": dataset}, remove_columns=rows.column_names)
-    counts, good, near = {}, {}, statements.NearDuplicates(0.8)
-    light = rows.select_columns(["reason", "problem_id", "numbers", "sketch"])
-    for i, row in enumerate(light):
-        if row["reason"]:
-            counts[row["reason"]] = counts.get(row["reason"], 0) + 1
-        else:
-            good.setdefault(row["problem_id"], (i, row["numbers"], row["sketch"]))
+    total, counts = len(rows), {}
+    shared = {"num_proc": processes}
+    rows = rows.map(_peer_judge, fn_kwargs={"dataset": dataset}, remove_columns=rows.column_names, **shared)
+    for reason in ("not_verified", "no_code", "does_not_compile", "contaminated"):
+        if reason == "contaminated":
+            rows = rows.map(_peer_describe, **shared)
+        before = len(rows)
+        rows = rows.filter(_peer_keeps, input_columns=["reason"], fn_kwargs={"against": reason}, **shared)
+        counts[reason] = before - len(rows)
+    good, near = {}, statements.NearDuplicates(0.8)
+    for i, row in enumerate(rows.select_columns(["problem_id", "numbers", "sketch"])):
+        good.setdefault(row["problem_id"], (i, row["numbers"], row["sketch"]))
     chosen = [i for problem, (i, numbers, sketch) in sorted(good.items(), key=lambda item: trace_sets.rank(0, item[0]))
               if near.first_like(problem, sketch, numbers) is None][:WANTED]
-    rows.select(chosen).to_parquet(f"{out}/train.parquet")
-    return {"rows": len(rows), "rejected": counts, "kept": len(chosen)}
+    rows.select(chosen).select_columns(["problem", "trace", "problem_id"]).to_parquet(f"{out}/train.parquet")
+    return {"rows": total, "rejected": {k: v for k, v in counts.items() if v}, "kept": len(chosen)}
 
 
-_known = None
+def _peer_keeps(reason: str, against: str) -> bool:
+    return reason != against
 
 
 def _peer_judge(row: dict, dataset: str) -> dict:
-    global _known
-    from distill_nb import decontaminate, hub_traces, provenance, statements
+    """Which trace of a row is taken, or why none."""
+    from distill_nb import hub_traces
     from distill_nb.grading import visible_text
     from distill_nb.grading.code import blocks
 
-    if _known is None:
-        _known = decontaminate.Evaluation(evaluation())
     reason, trace, problem = "", "", hub_traces.plain(row["problem" if dataset == "r1_math" else "input"])
     if dataset == "r1_math":
         good = [hub_traces.plain(g) for g, a, b in zip(row["generations"], row["is_reasoning_complete"],
@@ -127,15 +130,24 @@ def _peer_judge(row: dict, dataset: str) -> dict:
         trace = hub_traces.plain(row["output"])
         found = blocks(visible_text(trace))
         reason = "no_code" if not found else "" if hub_traces.compiles(found[-1]) else "does_not_compile"
-    out = {"reason": reason, "problem": problem, "trace": "" if reason else trace, "problem_id": "", "numbers": "",
-           "sketch": b""}
-    if not reason:
-        words = statements.words(problem)
-        match = _known.match(words)
-        out |= {"reason": "contaminated" if match and match.kind == "contaminated" else "",
-                "problem_id": statements.id_of(words), "sketch": statements.sketch(words),
-                "numbers": provenance.sha256_of_json(statements.numbers(words))[:16]}
-    return out
+    return {"reason": reason, "problem": problem, "trace": trace}
+
+
+_known = None
+
+
+def _peer_describe(row: dict) -> dict:
+    """What the statement is: its id, numbers, sketch, and whether an evaluation set has it."""
+    global _known
+    from distill_nb import decontaminate, provenance, statements
+
+    if _known is None:
+        _known = decontaminate.Evaluation(evaluation())
+    words = statements.words(row["problem"])
+    sketch = statements.sketch(words)
+    match = _known.match(words, sketch)
+    return {"reason": "contaminated" if match and match.kind == "contaminated" else "", "sketch": sketch,
+            "problem_id": statements.id_of(words), "numbers": provenance.sha256_of_json(statements.numbers(words))[:16]}
 
 
 def memory_of(pid: int, peak: list) -> None:

@@ -9,6 +9,7 @@ looked up in TACO or APPS by split and index, where files of these are given (`s
 """
 from __future__ import annotations
 
+import json
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
@@ -199,14 +200,14 @@ def look_up(statements: dict[str, str], dataset: str, split: str, index: str) ->
 
 @lru_cache(maxsize=4)
 def _questions(file: str) -> list[str]:
-    import pandas as pd
     from pyarrow import parquet
 
     path = paths.resolve(file)
     try:
         if path.suffix == ".parquet":
             return [q or "" for q in parquet.read_table(path, columns=["question"]).column("question").to_pylist()]
-        return pd.read_json(path, lines=True, dtype={"question": str})["question"].fillna("").tolist()
+        lines = path.read_text(encoding="utf-8").split("\n")
+        return [json.loads(line)["question"] or "" for line in lines if line.strip()]
     except (ValueError, KeyError, OSError) as error:
         raise ValueError(f"statements: {file} has no column question ({str(error)[:100]}); give TACO's or APPS's split as "
                          ".parquet or .jsonl.") from None

@@ -138,10 +138,11 @@ def scan_group(group: Group, place: Path, dataset: str, pick: str, same_template
 def _about(problem: str, same_template: str) -> tuple[str, str, str, str, bytes]:
     """(problem id, its numbers, reason against it, detail, sketch) of a statement."""
     words = statements.words(problem)
-    match = _evaluation().match(words)
+    sketch = statements.sketch(words)
+    match = _evaluation().match(words, sketch)
     reason = match.kind if match and (match.kind == "contaminated" or same_template == "remove") else ""
     values = provenance.sha256_of_json(statements.numbers(words))[:16]
-    return statements.id_of(words), values, reason, str(match or ""), statements.sketch(words)
+    return statements.id_of(words), values, reason, str(match or ""), sketch
 
 
 def fetch(p, files: list[Path], chosen: list[tuple[int, int, int, int]], workers):

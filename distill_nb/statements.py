@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from itertools import pairwise
 
-SHINGLE = 2          # words together
 PERMUTATIONS = 128   # of the MinHash: the estimated Jaccard similarity has a standard error of at most 0.045
 BANDS = 32           # of 4 rows: a pair with similarity 0.8 becomes a candidate with probability 1 - (1 - 0.8^4)^32 > 0.99999
 SEED = 7
@@ -29,13 +29,13 @@ SAME = {r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\cfrac": r"\frac", r"\times"
 THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:(?:,|\{,\}|\\,|\\!,|,\\!)\d{3})+(?![\d,])")
 WORD = re.compile(r"\\[A-Za-z]+|\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s]")
 DROPPED = set("$.,;:!?'\"`{}()[]|&\\")
-NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 def words(text: str) -> list[str]:
     """The words of a statement in order: lower-case words, numbers, LaTeX commands, operators. In formulas each letter
     is a word, since xy, x y and x\\,y are one product."""
-    text = unicodedata.normalize("NFKC", text)
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
     text = THOUSANDS.sub(lambda m: re.sub(r"\D", "", m.group()), text)
     found, place = [], 0
     for match in MATH.finditer(text):
@@ -56,7 +56,9 @@ def _formula(text: str) -> list[str]:
 
 def _words(text: str, formula: bool) -> list[str]:
     found = []
-    for word in WORD.findall(LAYOUT.sub(" ", text)):
+    if "\\" in text or "~" in text:
+        text = LAYOUT.sub(" ", text)
+    for word in WORD.findall(text):
         word = SAME.get(word, word)
         if word[:1] == "\\" and len(word) > 1:
             found.append(word)
@@ -77,14 +79,14 @@ def id_of(found: list[str]) -> str:
 
 def numbers(found: list[str]) -> list[str]:
     """The numbers among words, sorted."""
-    return sorted(w for w in found if w[0].isdigit() and NUMBER.fullmatch(w))
+    return sorted(w for w in found if w[0].isdigit())
 
 
 def shingles(found: list[str]) -> list[str]:
-    """Words that stand together, each pair once."""
-    if len(found) <= SHINGLE:
+    """Pairs of neighbouring words, each once, in no order."""
+    if len(found) <= 2:
         return [" ".join(found)]
-    return list(dict.fromkeys(" ".join(pair) for pair in zip(*(found[i:] for i in range(SHINGLE)), strict=False)))
+    return list({f"{a} {b}" for a, b in pairwise(found)})
 
 
 def sketch(found: list[str]) -> bytes:

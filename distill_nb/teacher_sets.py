@@ -57,14 +57,15 @@ def judge(p, problems: list[dict], evaluation: list) -> tuple[list[dict], list[d
     good, rejected, seen = [], [], set()
     for problem in problems:
         words = statements.words(problem["problem"])
-        match, like = known.match(words), None
+        sketch = statements.sketch(words)
+        match, like = known.match(words, sketch), None
         if match and (match.kind == "contaminated" or p.same_template == "remove"):
             reason, detail = match.kind, str(match)
         elif problem["id"] in seen:
             reason, detail = "same_problem", ""
         else:
             if p.near_duplicate < 1:
-                like = near.first_like(problem["id"], statements.sketch(words), " ".join(statements.numbers(words)))
+                like = near.first_like(problem["id"], sketch, " ".join(statements.numbers(words)))
             reason, detail = ("near_duplicate", f"{like[0]} ({like[1]:.2f})") if like else ("", "")
         seen.add(problem["id"])
         if reason:
