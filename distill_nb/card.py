@@ -85,7 +85,7 @@ Percent correct with 95% intervals; an asterisk marks a score whose n includes e
 
 {_table(["benchmark", "base student", f"step {step}", "answers", "problems"], rows)}
 
-Answers were generated with {_listed({k: evaluated['parameters'][k] for k in GENERATION})} by the engine \
+Answers were generated with {_listed({k: evaluated['settings'][k] for k in GENERATION})} by the engine \
 `{evaluated['settings']['engine_version']}`, and graded by version `{evaluated['grader']}` of the grader.
 
 ## Training
@@ -106,6 +106,9 @@ Answers were generated with {_listed({k: evaluated['parameters'][k] for k in GEN
 
 
 def _value(value) -> str:
+    if isinstance(value, dict):  # by benchmark: one value where all agree
+        same = set(value.values())
+        return str(*same) if len(same) == 1 else " and ".join(f"{v} for {results.name_of(k)}" for k, v in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

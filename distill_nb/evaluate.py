@@ -17,6 +17,9 @@ from .grading import code
 from .params import GENERATION_KEYS, Params, is_baseline
 from .sweep import Job, missing, sweep
 
+# Settings that are kept piece by piece, so that a run can be evaluated in several calls: some benchmarks now and others
+# later, these with one sample a problem and AIME with 16.
+PARTS = {"tasks_sha256": "benchmark", "adapters_sha256": "the adapter of step", "n_samples": "n_samples of"}
 SUBSET_SEED = 0  # of benchmark_limit: replicates of a run answer the same problems
 
 
@@ -115,9 +118,8 @@ def _make(p: Params, tasks: dict[str, list], shared: dict[str, Path], steps: lis
 def _refuse_other_records(p: Params, settings: dict, before: dict, files: list[Path]) -> None:
     """Raises ValueError if the records on disk were made with other settings, or graded by another grader."""
     known = before.get("settings", {})
-    parts = {"tasks_sha256": "benchmark", "adapters_sha256": "the adapter of step"}
-    differing = [k for k in settings if known and k not in parts and known.get(k) != settings[k]]
-    differing += [f"{name} {n}" for part, name in parts.items() for n, h in settings[part].items()
+    differing = [k for k in settings if known and k not in PARTS and known.get(k) != settings[k]]
+    differing += [f"{name} {n}" for part, name in PARTS.items() for n, h in settings[part].items()
                   if known.get(part, {}).get(n, h) != h]
     if differing:
         raise ValueError(f"provenance_eval.json in {paths.run_dir(p).name}: the records there were made with other values "
@@ -141,7 +143,8 @@ def _settings(p: Params, tasks: dict[str, list], steps: list[int], before: dict)
                        str(s): provenance.sha256_of_file(next(folder.glob("adapter_model.*")))
                        for s, folder in _adapters(p, steps).items()}}
     return {k: getattr(p, k) for k in GENERATION_KEYS} | made_by | {
-        "adapter": p.adapter, "template": chat.template_for(p.student, p.chat_template).hash,
+        "n_samples": dict.fromkeys(tasks, p.n_samples), "adapter": p.adapter,
+        "template": chat.template_for(p.student, p.chat_template).hash,
         "tasks_sha256": {n: provenance.sha256_of_json([asdict(t) for t in ts]) for n, ts in tasks.items()}}
 
 
@@ -154,6 +157,9 @@ def evaluate(p: Params, notebook: Path | None = None) -> dict:
     tasks, steps = load_tasks(p), checkpoint_steps(p)
     run_dir, file = paths.run_dir(p), paths.run_dir(p) / "provenance_eval.json"
     before = json.loads(file.read_text()) if file.exists() and not p.overwrite else {}
+    known = before.get("settings", {})
+    if isinstance(known.get("n_samples"), int):  # an earlier version's one number for all benchmarks
+        known["n_samples"] = dict.fromkeys(known["tasks_sha256"], known["n_samples"])
     settings = _settings(p, tasks, steps, before)
     shared = shared_files(p, settings)
     if not p.overwrite:
@@ -170,7 +176,7 @@ def evaluate(p: Params, notebook: Path | None = None) -> dict:
             file.unlink(missing_ok=True)
             for base_file in shared.values() if is_baseline(p) else ():  # runs only share these
                 base_file.unlink(missing_ok=True)
-        for part in ("tasks_sha256", "adapters_sha256"):
+        for part in PARTS:
             settings[part] = before.get("settings", {}).get(part, {}) | settings[part]
         record = provenance.collect(p, notebook=notebook, settings=settings, grader=grading.GRADER_VERSION,
                                     sandbox_level=sandbox_level, engine=settings["engine"], adapters=settings["adapters"],

@@ -44,6 +44,7 @@ class Answer:
     finish_reason: str  # stop | length
     seconds: float      # its share of the wall time
     error: str = ""     # of a request that failed; then the rest means nothing
+    final: bool = False  # of an error: asking again would not help
 
 
 class EngineFailed(RuntimeError):

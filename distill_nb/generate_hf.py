@@ -18,6 +18,7 @@ class HfEngine:
 
     def __init__(self, p: Params, adapters: dict[int, Path]):
         self.p, self.adapters, self.model, self.step = p, adapters, None, None
+        self.batch_size = p.eval_batch_size  # until memory runs out
         self.tokenizer = student.load_tokenizer(p)
         self.stop_ids = chat.stop_ids(self.tokenizer, chat.template_for(p.student, p.chat_template))
 
@@ -45,46 +46,56 @@ class HfEngine:
         return [[proof.token_logprobs(self.model, ids, self.p.dtype) for _, ids in texts]]
 
     def answers(self, requests: list[Request]) -> Iterator[list[Answer]]:
-        """The answers of one batch after another, longest prompts first."""
+        """The answers of one batch after another, longest prompts first. Where a GPU's memory runs out, batches have half
+        as many prompts from then on; a prompt that is too much by itself is an answer with an error."""
+        import torch
+
         assert {r.step for r in requests} <= {self.step}
-        found = generate(self.model, self.tokenizer, [r.prompt for r in requests], [r.seed for r in requests],
-                         stop_ids=self.stop_ids, max_new_tokens=self.p.max_new_tokens, temperature=self.p.temperature,
-                         top_p=self.p.top_p, batch_size=self.p.eval_batch_size)
-        for batch in found:
-            yield [Answer(requests[i].number, *rest) for i, *rest in batch]
+        waiting, p = sorted(requests, key=lambda r: -len(r.prompt)), self.p
+        while waiting:
+            batch, found, begin = waiting[:self.batch_size], None, time.perf_counter()
+            try:
+                found = generate(self.model, self.tokenizer, [r.prompt for r in batch], [r.seed for r in batch],
+                                 stop_ids=self.stop_ids, max_new_tokens=p.max_new_tokens, temperature=p.temperature,
+                                 top_p=p.top_p)
+            except torch.OutOfMemoryError:  # no `as error`: it would hold the memory
+                torch.cuda.empty_cache()
+            if found is None and len(batch) > 1:
+                self.batch_size = len(batch) // 2
+                print(f"Out of memory with {len(batch)} prompts at once: from here on {self.batch_size} (eval_batch_size).")
+                continue
+            waiting, seconds = waiting[len(batch):], (time.perf_counter() - begin) / len(batch)
+            if found is None:
+                error = (f"out of memory with this prompt alone ({len(batch[0].prompt)} tokens, and up to {p.max_new_tokens} "
+                         "new ones); set max_new_tokens lower, or take a device with more memory")
+                yield [Answer(batch[0].number, "", [], "length", seconds, error, final=True)]
+            else:
+                yield [Answer(r.number, *rest, seconds) for r, rest in zip(batch, found, strict=True)]
 
 
 def generate(model, tokenizer, prompts: list[list[int]], seeds: list[int], *, stop_ids: list[int], max_new_tokens: int,
-             temperature: float, top_p: float, batch_size: int) -> Iterator[list[tuple]]:
-    """Yield (index, text, tokens, finish_reason, seconds) of one batch after another, longest prompts first.
+             temperature: float, top_p: float) -> list[tuple[str, list[int], str]]:
+    """(text, tokens, finish_reason) of each prompt of one batch.
 
-    prompts: token ids, one list a prompt. seeds: one a prompt, used where temperature > 0 (0 is greedy). seconds: the
-    batch's wall time divided by its size."""
+    prompts: token ids, one list a prompt. seeds: one a prompt, used where temperature > 0 (0 is greedy). Raises
+    torch.OutOfMemoryError where a GPU has too little for them."""
     import torch
     from transformers import LogitsProcessorList, TopPLogitsWarper
 
-    order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
-    for start in range(0, len(order), batch_size):
-        batch = order[start:start + batch_size]
-        longest = max(len(prompts[i]) for i in batch)
-        pad = tokenizer.pad_token_id
-        ids = torch.tensor([[pad] * (longest - len(prompts[i])) + prompts[i] for i in batch], device=model.device)
-        mask = torch.tensor([[0] * (longest - len(prompts[i])) + [1] * len(prompts[i]) for i in batch],
-                            device=model.device)
-        processors = LogitsProcessorList()
-        if temperature > 0:
-            if top_p < 1:
-                processors.append(TopPLogitsWarper(top_p))
-            processors.insert(0, lambda _, scores: scores / temperature)
-            processors.append(_GumbelNoise([seeds[i] for i in batch]))
-        begin = time.perf_counter()
-        with torch.inference_mode():
-            out = model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=max_new_tokens, do_sample=False,
-                                 temperature=None, top_p=None, top_k=None, logits_processor=processors,
-                                 eos_token_id=stop_ids, pad_token_id=pad)
-        seconds = (time.perf_counter() - begin) / len(batch)
-        yield [(i, *completion(row[longest:].tolist(), tokenizer, stop_ids), seconds)
-               for i, row in zip(batch, out, strict=True)]
+    longest, pad = max(map(len, prompts)), tokenizer.pad_token_id
+    ids = torch.tensor([[pad] * (longest - len(prompt)) + prompt for prompt in prompts], device=model.device)
+    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device)
+    processors = LogitsProcessorList()
+    if temperature > 0:
+        if top_p < 1:
+            processors.append(TopPLogitsWarper(top_p))
+        processors.insert(0, lambda _, scores: scores / temperature)
+        processors.append(_GumbelNoise(seeds))
+    with torch.inference_mode():
+        out = model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=max_new_tokens, do_sample=False,
+                             temperature=None, top_p=None, top_k=None, logits_processor=processors,
+                             eos_token_id=stop_ids, pad_token_id=pad)
+    return [completion(row[longest:].tolist(), tokenizer, stop_ids) for row in out]
 
 
 class _GumbelNoise:

@@ -1,18 +1,13 @@
 """vLLM as an engine: one process (or `data_parallel` of them) that serves the base and every checkpoint of a run.
 
 vLLM runs in vllm_process.py, in processes of their own: it pins threads and keeps a GPU's memory until it ends. One that
-dies is started again and gets what it still owes; dead again without having answered anything, the engine has failed.
+dies is started again and gets what it still owes; one that goes on dying gets less and less of it, until it is known which
+request it dies of.
 """
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import queue
-import select
-import signal
-import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -21,73 +16,13 @@ from pathlib import Path
 from . import chat, paths, proof, student
 from .generate import Answer, EngineFailed, Request, adapter_rank, completion, vllm_version
 from .params import Params
+from .vllm_pipe import Process
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM has room for
 CPU_ENVIRONMENT = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_OMP_THREADS_BIND": "nobind",
                    "VLLM_CPU_KVCACHE_SPACE": "2"}  # GiB
-SILENCE = 1800  # seconds: loading a large student takes minutes; while it generates, a sign of life comes every few seconds
+LONE_DEATHS = 3  # requests one after another of which the engine dies
 QUIET = {"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_NO_USAGE_STATS": "1", "VLLM_CONFIGURE_LOGGING": "1"}
-
-
-class _Process:
-    """One vllm_process, spoken to by JSON lines."""
-
-    def __init__(self, settings: dict, environment: dict[str, str]):
-        self.silence, self._heard = SILENCE, b""
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
-        self._process = subprocess.Popen([sys.executable, "-m", "distill_nb.vllm_process"], stdin=subprocess.PIPE,
-                                         stdout=subprocess.PIPE, stderr=self._errors, env=environment,
-                                         start_new_session=True)  # a group of its own: vLLM starts more processes
-        self.say(settings)
-
-    def say(self, message: dict) -> None:
-        try:
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-            self._process.stdin.flush()
-        except OSError as error:
-            raise EngineFailed(f"vLLM's process ended: {self._last_words()}") from error
-
-    def hear(self) -> dict:
-        """The next line. Raises EngineFailed where there is none, or one that says why, or silence for too long."""
-        message = {"alive": True}
-        while "alive" in message:
-            line = self._line()
-            message = json.loads(line) if line else {"failed": self._last_words()}
-        if "failed" in message:
-            raise EngineFailed(f"vLLM failed: {message['failed']}")
-        return message
-
-    def _line(self) -> bytes:
-        """A whole line, b"" at the end."""
-        output = self._process.stdout.fileno()
-        while b"\n" not in self._heard:
-            if not select.select([output], [], [], self.silence)[0]:
-                raise EngineFailed(f"vLLM hangs: it has said nothing for {self.silence} seconds")
-            part = os.read(output, 2**16)
-            if not part:
-                return b""
-            self._heard += part
-        line, _, self._heard = self._heard.partition(b"\n")
-        return line
-
-    def _kill(self) -> None:
-        """End the process and all that it has started: on a GPU the weights are in one of those."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-
-    def _last_words(self) -> str:
-        self._kill()
-        self._errors.seek(0, os.SEEK_END)
-        self._errors.seek(max(0, self._errors.tell() - 4000))
-        said = self._errors.read().decode("utf-8", "replace").strip().splitlines()
-        return f"{said[-1] if said else 'no word'} (exit status {self._process.returncode})"
-
-    def close(self) -> None:
-        self._kill()
-        for file in (self._process.stdin, self._process.stdout, self._errors):
-            with contextlib.suppress(OSError):
-                file.close()
 
 
 class VllmEngine:
@@ -152,7 +87,7 @@ class VllmEngine:
             process.close()
         self._processes = []
         for environment in self._environments():
-            self._processes.append(_Process(self._settings_now(), environment))
+            self._processes.append(Process(self._settings_now(), environment))
         for process in self._processes:
             process.hear()
 
@@ -207,29 +142,51 @@ class VllmEngine:
         return [process.hear()["logprobs"] for process in self._processes]
 
     def answers(self, requests: list[Request]) -> Iterator[list[Answer]]:
-        """The answers as they finish; all requests are in flight together."""
-        open_requests = {r.number: r for r in requests}
-        owed = [{r.number for r in requests[i::len(self._processes)]} for i in range(len(self._processes))]
+        """The answers as they finish; all requests are in flight together.
+
+        A process that dies without having answered anything, and dies again, gets half of what it owes and then the other
+        half, and so on: a request that it dies of alone is an answer with an error. Raises EngineFailed where LONE_DEATHS of
+        these come with no answer between them: then it is not the requests."""
+        open_requests, count = {r.number: r for r in requests}, len(self._processes)
+        owed = [[r.number for r in requests[i::count]] for i in range(count)]
+        later, answered, died = [[] for _ in owed], [False] * count, [False] * count
         heard: queue.SimpleQueue = queue.SimpleQueue()
-        progress = [True] * len(self._processes)
-        for i in range(len(self._processes)):
-            self._ask(i, [open_requests[n] for n in sorted(owed[i])], heard)
-        busy = len(self._processes)
+        for i in range(count):
+            self._ask(i, [open_requests[n] for n in owed[i]], heard)
+        busy, alone = count, 0
         while busy:
             i, message = heard.get()
             if "answers" in message:
-                progress[i] = True
-                owed[i] -= {number for number, *_ in message["answers"]}
+                answered[i], alone = True, 0
+                numbers = {number for number, *_ in message["answers"]}
+                owed[i] = [n for n in owed[i] if n not in numbers]
                 yield [self._answer(*entry) for entry in message["answers"]]
-            elif "done" in message:
-                busy -= 1
-            elif progress[i]:
+                continue
+            if "failed" in message:
+                again = answered[i] or not died[i]
+                died[i] = died[i] or not answered[i]
+                if not again and len(owed[i]) == 1:
+                    alone += 1
+                    if alone == LONE_DEATHS:
+                        raise EngineFailed(message["failed"])
+                    error = f"the engine died with this request alone: {message['failed']}"
+                    yield [Answer(owed[i].pop(), "", [], "length", 0.0, error, final=True)]
+                elif not again:
+                    half = len(owed[i]) // 2
+                    later[i].append(owed[i][half:])
+                    owed[i] = owed[i][:half]
+            else:  # done
+                owed[i] = []
+            if not owed[i] and later[i]:
+                owed[i] = later[i].pop()
+            if "failed" in message:
                 print(f"{message['failed']}; starting it again for {len(owed[i])} requests.")
-                progress[i] = False
                 self._restart(i)
-                self._ask(i, [open_requests[n] for n in sorted(owed[i])], heard)
+            if owed[i]:
+                answered[i] = False
+                self._ask(i, [open_requests[n] for n in owed[i]], heard)
             else:
-                raise EngineFailed(message["failed"])
+                busy -= 1
 
     def _ask(self, i: int, requests: list[Request], heard: queue.SimpleQueue) -> None:
         """Send requests to a process; what it says goes into the queue, up to `done` or `failed`."""
@@ -250,7 +207,7 @@ class VllmEngine:
     def _restart(self, i: int) -> None:
         # Here and not in the thread that listens: a process ends with the thread that started it.
         self._processes[i].close()
-        self._processes[i] = _Process(self._settings_now(), self._environments()[i])
+        self._processes[i] = Process(self._settings_now(), self._environments()[i])
         self._processes[i].hear()
 
     def _answer(self, number: int, tokens: list[int], seconds: float, error: str) -> Answer:

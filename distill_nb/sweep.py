@@ -73,13 +73,14 @@ def _write(p: Params, jobs: list[Job], answers: list[Answer], engine: str) -> li
 
 
 def _answers(engine, requests: list[Request]):
-    """What an engine answers, in lists; requests that fail are asked again, RETRIES times, and then come as errors."""
+    """What an engine answers, in lists; requests that fail are asked again, RETRIES times unless an error is final, and
+    then come as errors."""
     numbered = {r.number: r for r in requests}
     for attempt in range(RETRIES + 1):
         failed = []
         for batch in engine.answers(list(numbered.values())):
-            failed += [a for a in batch if a.error]
-            yield [a for a in batch if not a.error]
+            failed += [a for a in batch if a.error and not a.final]
+            yield [a for a in batch if not a.error or a.final]
         if not failed:
             return
         if attempt == RETRIES:

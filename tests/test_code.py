@@ -117,3 +117,17 @@ def test_verdicts_are_those_that_evalplus_recorded(name, model, real, data_dir):
         if (g.second_outcome == "correct", g.outcome == "correct") != (base, both):
             differing[task_id] = (r["base_status"], r["plus_status"], g.second_outcome, g.outcome, g.detail)
     assert differing == {}
+
+
+def test_an_input_whose_value_no_answer_could_send_back_is_left_out(monkeypatch, tmp_path):
+    from distill_nb.grading import suites
+
+    problem = {"task_id": "Mbpp/0", "prompt": "", "entry_point": "f", "canonical_solution": "def f(n):\n    return 'x' * n",
+               "base_input": [[1], [2]], "plus_input": [[3], [500], [4]], "atol": 0}
+    monkeypatch.setattr(paths, "cache", lambda: tmp_path)
+    whole = suites._cached("mbpp_plus", problem)
+    assert len(whole.inputs) == 5 and suites._cached("mbpp_plus", problem) == whole
+    monkeypatch.setattr(suites.wire, "LONGEST_FRAME", 100)
+    made = suites._cached("mbpp_plus", problem)  # what lies there is made anew
+    assert made.inputs == whole.inputs[:3] + whole.inputs[4:] and made.expected == whole.expected[:3] + whole.expected[4:]
+    assert len(made.seconds) == len(made.atols) == 4 and suites._cached("mbpp_plus", problem) == made

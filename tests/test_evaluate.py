@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from helpers import needs_vllm, tiny
 
-from distill_nb import benchmarks, evaluate, paths, results, student, train
+from distill_nb import benchmarks, card, evaluate, paths, results, student, train
 from distill_nb.records import OUTCOMES, locked, read
 
 FIELDS = {"run_name", "student", "step", "benchmark", "task_id", "sample", "seed", "outcome", "answer",
@@ -161,6 +161,26 @@ def test_records_of_other_settings_are_refused(runs_dir):
         evaluate.evaluate(tiny(max_new_tokens=5))
     evaluate.evaluate(tiny(max_new_tokens=5, overwrite=True))
     assert max(r["completion_tokens"] for r in lines(p, 4)) <= 5
+
+
+def test_a_benchmark_may_have_more_samples_than_another(runs_dir):
+    p = tiny(benchmark_limit=2, benchmarks=["pocket_code"], temperature=0.7, save_every=4)
+    train.train(p)
+    evaluate.evaluate(p)
+    file = paths.run_dir(p) / "provenance_eval.json"
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps(record | {"settings": record["settings"] | {"n_samples": 1}}))  # as it was once written
+    several = replace(p, benchmarks=["pocket_math"], n_samples=3)
+    record = evaluate.evaluate(several)
+    assert record["settings"]["n_samples"] == {"pocket_code": 1, "pocket_math": 3}
+    assert {(b, s): len(lines(p, s, b)) for b in ("pocket_code", "pocket_math") for s in (0, 4)} == {
+        ("pocket_code", 0): 2, ("pocket_code", 4): 2, ("pocket_math", 0): 6, ("pocket_math", 4): 6}
+    table = results.accuracy_table(paths.runs() / p.scale).set_index(["benchmark", "step"])
+    assert table.loc[("pocket_math", 4), "n"] == 6 and table.loc[("pocket_code", 4), "n"] == 2
+    assert "n_samples 1 for pocket_code and 3 for pocket_math" in card.write_cards(p)[0].read_text()
+    assert evaluate.evaluate(p)["finished"] and evaluate.evaluate(several)["finished"]
+    with pytest.raises(ValueError, match=r"other values of n_samples of pocket_math; set overwrite"):
+        evaluate.evaluate(replace(several, n_samples=2))
 
 
 def test_another_adapter_engine_or_mode_never_mixes_with_what_is_there(runs_dir, monkeypatch):

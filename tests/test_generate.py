@@ -13,8 +13,8 @@ import torch
 from helpers import needs_vllm, tiny
 from safetensors.torch import load_file, save_file
 
-from distill_nb import chat, evaluate, generate, generate_hf, paths, proof, student, sweep, train
-from distill_nb.generate import Answer, EngineFailed, Request
+from distill_nb import evaluate, generate, generate_hf, generate_vllm, paths, proof, student, sweep, train, vllm_pipe
+from distill_nb.generate import EngineFailed, Request
 from distill_nb.generate_vllm import VllmEngine
 
 
@@ -32,12 +32,13 @@ def test_merged_adapter_changes_what_the_student_says_as_peft_does(runs_dir):
     assert (merged - base).abs().max() > 0.01
 
 
-def run_generate(p, prompts, seeds, **changes):
-    tokenizer, model = student.load_tokenizer(p), student.load_for_generation(p)
-    settings = dict(stop_ids=chat.stop_ids(tokenizer, chat.template_for(p.student)), max_new_tokens=12,
-                    temperature=0.0, top_p=1.0, batch_size=3) | changes
-    found = [c for batch in generate_hf.generate(model, tokenizer, prompts, seeds, **settings) for c in batch]
-    return {i: Answer(i, *rest) for i, *rest in found}
+def run_generate(p, prompts, seeds, stop_ids=(), **changes):
+    """{number: answer} of the base student, in batches of 3."""
+    engine = generate_hf.HfEngine(replace(p, **dict(max_new_tokens=12, eval_batch_size=3) | changes), {})
+    engine.stop_ids = stop_ids or engine.stop_ids
+    next(engine.serve([]))
+    requests = [Request(i, 0, ids, seed) for i, (ids, seed) in enumerate(zip(prompts, seeds, strict=True))]
+    return {a.number: a for batch in engine.answers(requests) for a in batch}
 
 
 def test_generation_stops_on_both_end_tokens_and_says_why(runs_dir, monkeypatch):
@@ -56,11 +57,33 @@ def test_greedy_does_not_depend_on_the_batch(runs_dir):
     assert {i: c.tokens for i, c in together.items()} == alone
 
 
+def test_out_of_memory_halves_the_batch_and_a_prompt_that_is_too_much_alone_is_an_error(runs_dir, capsys, monkeypatch):
+    from transformers import LlamaForCausalLM
+
+    prompts, sizes, generated = [[1, 2, 3], [4, 5], [6, 7, 8, 9, 10], [11], [12, 13]], [], LlamaForCausalLM.generate
+    expected = run_generate(tiny(), prompts, [0] * 5)
+
+    def small(model, input_ids, **settings):  # a GPU with room for two prompts, and for none of five tokens
+        sizes.append(len(input_ids))
+        if len(input_ids) > 2 or input_ids.shape[1] > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return generated(model, input_ids=input_ids, **settings)
+
+    monkeypatch.setattr(LlamaForCausalLM, "generate", small)
+    found = run_generate(tiny(), prompts, [0] * 5, eval_batch_size=5)
+    assert sizes == [5, 2, 1, 1, 1, 1, 1]  # the longest prompt comes first, and drives it down to one
+    assert "with 5 prompts at once: from here on 2" in capsys.readouterr().out
+    assert found[2].final and "memory with this prompt alone (5 tokens, and up to 12 new ones); set max" in found[2].error
+    assert {n: a.tokens for n, a in found.items() if n != 2} == {n: a.tokens for n, a in expected.items() if n != 2}
+    sizes.clear()
+    assert len(run_generate(tiny(), prompts[:2], [0] * 2, eval_batch_size=5)) == 2 and sizes == [2]
+
+
 def test_sampling_is_seeded_per_sample_and_follows_the_distribution(runs_dir):
     p = tiny()
     prompts = [[1, 2, 3]] * 6
     one = run_generate(p, prompts, [1, 2, 3, 4, 5, 1], temperature=1.0)
-    other = run_generate(p, prompts, [1, 2, 3, 4, 5, 1], temperature=1.0, batch_size=6)
+    other = run_generate(p, prompts, [1, 2, 3, 4, 5, 1], temperature=1.0, eval_batch_size=6)
     assert {i: c.tokens for i, c in one.items()} == {i: c.tokens for i, c in other.items()}
     assert one[0].tokens == one[5].tokens and len({tuple(one[i].tokens) for i in range(5)}) == 5
     scores = torch.log(torch.tensor([[0.6, 0.3, 0.1]])).repeat(4000, 1)
@@ -177,6 +200,32 @@ def test_an_engine_that_dies_or_hangs_is_started_again_and_owes_the_rest(trained
     assert not os.path.exists(folder)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+@needs_vllm
+def test_a_request_that_kills_the_engine_is_found_and_the_others_are_answered(trained, monkeypatch, capsys):
+    p, _ = trained
+    requests = [Request(i, 0, [i + 1, 5, 6], i) for i in range(3)]
+    expected, _ = everything(replace(p, engine="hf"), {}, requests)
+    deadly, say = {1}, vllm_pipe.Process.say
+
+    def say_and_die(process, message):
+        if deadly & {number for number, *_ in message.get("requests", ())}:
+            process._process.kill()
+            process._process.wait()
+        say(process, message)
+
+    monkeypatch.setattr(vllm_pipe.Process, "say", say_and_die)
+    with generate.start(p, {}, requests) as engine:
+        next(engine.serve([]))
+        found = {a.number: a for batch in engine.answers(requests) for a in batch}
+        assert found[1].final and "the engine died with this request alone: vLLM" in found[1].error
+        assert {n: found[n].tokens for n in (0, 2)} == {n: expected[n].tokens for n in (0, 2)}
+        said = [line.rpartition("starting it again for ")[2] for line in capsys.readouterr().out.splitlines()]
+        assert said == ["3 requests.", "1 requests.", "1 requests.", "1 requests."]
+        monkeypatch.setattr(generate_vllm, "LONE_DEATHS", 1)
+        with pytest.raises(EngineFailed, match="vLLM"):  # whatever it is asked, it dies: that is no request's fault
+            list(engine.answers(requests[1:2]))
 
 
 @needs_vllm

@@ -190,7 +190,7 @@ def test_system_calls_that_must_fail(seat):
              "pidfd_open": 434, "pidfd_getfd": 438, "perf_event_open": 298, "keyctl": 250, "memfd_create": 319,
              "kexec_load": 246, "chmod": 90, "setxattr": 188, "mq_open": 240, "shmget": 29, "inotify_init": 253,
              "personality": 135, "name_to_handle_at": 303, "seccomp": 317, "setpriority": 141,
-             "sched_setaffinity": 203, "rt_sigqueueinfo": 129, "mknod": 133, "link": 86, "setsid": 112}
+             "sched_setaffinity": 203, "flock": 73, "rt_sigqueueinfo": 129, "mknod": 133, "link": 86, "setsid": 112}
     if os.uname().machine != "x86_64":
         pytest.skip("the numbers are those of x86-64")
     code = f"""
@@ -206,6 +206,70 @@ def test_system_calls_that_must_fail(seat):
     expected = (dict.fromkeys(calls, (-1, 1)), (-1, 38), (0, 0), (-1, 1), (-1, 1), (-1, 1))
     result = seat.run(Job(textwrap.dedent(code), function_tests("f", [[]], [expected])))
     assert result.outcome == "correct", result
+
+
+@pytest.mark.parametrize("call", ["table", "libc.syscall(0x40000000 + 39)"])
+def test_the_other_tables_of_system_calls_end_the_candidate(seat, call):
+    """The 32-bit table by int 0x80, from a page of machine code, and the x32 table by its numbers: both have fork, too."""
+    if os.uname().machine != "x86_64":
+        pytest.skip("the tables are those of x86-64")
+    code = f"""
+        import ctypes, mmap
+        libc = ctypes.CDLL(None)
+        page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        page.write(bytes.fromhex("b814000000cd80c3"))  # mov eax, 20 (getpid); int 0x80; ret
+        table = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(page)))
+        def f(x):
+            return {call.replace("table", "table()")}
+        """
+    assert seat.run(Job(textwrap.dedent(code), ADD)).detail == "input 0: ended early (exit status -31)"  # SIGSYS
+
+
+def test_no_thread_in_a_namespace_and_no_number_beside_the_filters(seat):
+    """clone's flags in every mixture that is not a plain thread's; numbers and arguments with an upper half, of which
+    the filters see the lower one as the kernel does; limits that only fall."""
+    if os.uname().machine != "x86_64":
+        pytest.skip("the numbers are those of x86-64")
+    code = """
+        import ctypes, os, resource
+        libc = ctypes.CDLL(None, use_errno=True)
+        thread, upper, long = 0x10900, 1 << 32, ctypes.c_long
+        def raised(kind):
+            hard = resource.getrlimit(kind)[1]
+            for limit in {hard + 1, -1} - {0 if hard == -1 else hard}:
+                try:
+                    resource.setrlimit(kind, (limit, limit))
+                    return hard != -1
+                except (ValueError, OSError, OverflowError):
+                    pass
+            return False
+        def f():
+            flags = [thread | 0x10000000, thread | 0x80, thread | 0x02000000, 0x100, 0x4100 | 17, 0x800000 | 17, upper | 17]
+            return ([libc.syscall(56, long(flag), 0, 0, 0, 0) for flag in flags],
+                    libc.syscall(long(62), long(upper | os.getppid()), 0), libc.syscall(long(upper | 57)),
+                    libc.syscall(long(72), 3, long(upper | 8), long(os.getppid())),
+                    [name for name in dir(resource) if name.startswith("RLIMIT_") and raised(getattr(resource, name))])
+        """
+    tests = function_tests("f", [[]], [([-1] * 7, -1, -1, -1, [])])
+    result = seat.run(Job(textwrap.dedent(code), tests))
+    assert result.outcome == "correct", result
+
+
+def test_empty_files_are_counted_too(seat):
+    """64 MiB of them would be millions, in the kernel's memory."""
+    code = "import os\ndef f(x):\n    for i in range(10 ** 9):\n        os.close(os.open(f'/tmp/{i}', os.O_CREAT))\n"
+    said = "made too many files" if seat.level == "bubblewrap" else "PermissionError"
+    result = seat.run(Job(code, function_tests("f", [[1]], [2], seconds=30.0)))
+    assert (result.outcome, said in result.detail) == ("wrong", True) and result.seconds < 10, result
+    assert said in seat.run(Job(code + "f(1)", program_tests([""], ["1"], seconds=30.0))).detail
+    assert seat.run(HONEST).outcome == "correct"
+
+
+def test_candidates_are_the_first_to_go_where_memory_runs_out(seat):
+    assert seat.run(Job("def f(x): return x + 1.0", ADD)).outcome == "correct"  # by the comparer
+    started = psutil.Process(seat._workers[False]._process.pid)
+    below = [*started.children(recursive=True), psutil.Process(seat._comparer._process.pid)]
+    assert {Path(f"/proc/{p.pid}/oom_score_adj").read_text() for p in (started, *below)} == {"1000\n"}
 
 
 def test_nobody_in_particular(seat):

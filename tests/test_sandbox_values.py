@@ -104,6 +104,15 @@ def test_numpy_subclasses_and_what_has_no_encoding():
         codec.encode(cycle)
 
 
+def test_arrays_of_fields_and_absurd_fractions_are_no_values():
+    for name in (b"<i1,<i1", b"<f8,|O8", b"<c", b"|S3", b"<M8", b"f8", b"<f8\n"):
+        with pytest.raises(ValueError, match="unknown array type"):
+            codec.decode(b"a" + len(name).to_bytes(4, "little") + name + bytes(4) + bytes(16))
+    with pytest.raises(ValueError, match="absurd length"):
+        through(Fraction(1 << codec.LONGEST_PART, 3))
+    assert through(Fraction(1 << codec.LONGEST_PART - 1, 3)) == Fraction(1 << codec.LONGEST_PART - 1, 3)
+
+
 @pytest.mark.parametrize(("out", "expected", "atol", "passes"), [
     (1, 1, 0, True), (True, 1, 0, True), (1, 1.0, 0, True), ((1, 2), [1, 2], 0, False), ([1], [1.0], 0, True),
     (1.0 + 1e-7, 1.0, 0, True), (1.0 + 1e-5, 1.0, 0, False), (1.0 + 1e-5, 1.0, 1e-4, True),

@@ -1,4 +1,6 @@
 """A sweep over a made-up engine that fails in every way an engine can."""
+from dataclasses import replace
+
 import pytest
 from helpers import tiny
 
@@ -64,6 +66,17 @@ def test_a_failed_request_is_retried_and_then_a_sampling_error(jobs, tmp_path):
     assert engine.asked.count(0) == 1 and engine.asked.count(1) == engine.asked.count(2) == 3
     error = next(r for r in records.read(tmp_path / "0.jsonl") if r["task_id"] == "2")
     assert error["detail"] == "no luck" and error["lenient_outcome"] == error["second_outcome"] == "sampling_error"
+
+
+def test_a_final_error_is_not_asked_again(jobs, tmp_path):
+    class Final(Engine):
+        def answers(self, requests):
+            for batch in super().answers(requests):
+                yield [replace(a, final=bool(a.error)) for a in batch]
+
+    engine = Final(fails={1: 1})
+    sweep.sweep(tiny(), engine, jobs, {2: BASE})
+    assert outcomes(tmp_path, 0) == {"0": "correct", "1": "sampling_error", "2": "correct"} and engine.asked.count(1) == 1
 
 
 def test_requests_that_fail_for_good_are_errors_however_many(jobs, tmp_path):

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from .. import benchmarks
 from ..benchmarks import Task
 
-GRADER_VERSION = f"3+math-verify-{version('math-verify')}"
+GRADER_VERSION = f"4+math-verify-{version('math-verify')}"
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,10 @@ still learn that a file exists, and sees the machine's name and load.
 
 What a candidate cannot do: pass without returning the right values (an early exit, a patched comparison, an overridden
 __eq__ or forged bytes only lose), read the expected ones, keep anything for the next. What is not defended: bugs of the
-kernel, measuring time, and using up the limits it is given. Not limited are the inodes of the tmpfs (64 MiB of empty
-files are many), what sleeping costs below 10 s, and reading what else lies in /usr. Untested are macOS, where only
-`process` works, and arm64, for which seccomp.py has its numbers from the kernel's tables alone. Asserts would show a
-candidate the expected values; `assert_tests` reads them as calls and literals instead, and refuses other forms.
+kernel, measuring time, and using up the limits it is given (with forged progress it may spend the seconds of all its
+inputs on one of them). Not limited are what sleeping costs below 10 s, and reading what else lies in /usr. Untested are
+macOS, where only `process` works, and arm64, for which seccomp.py has its numbers from the kernel's tables alone. Asserts
+would show a candidate the expected values; `assert_tests` reads them as calls and literals instead, and refuses other forms.
 
 Honest code loses a little: no files but in /tmp (none at `landlock`), no processes, no sockets, hence no asyncio and no
 multiprocessing, no /proc and /dev/stdin; numpy only where the code names it. random starts from the same seed.

@@ -15,6 +15,7 @@ library only.
 from __future__ import annotations
 
 import contextlib
+import re
 import struct
 import sys
 from decimal import Decimal
@@ -25,6 +26,8 @@ DEPTH = 100          # of nesting; the deepest value of HumanEval+ and MBPP+ has
 ITERATED = 1_000_000  # elements taken from an iterator
 NAME = 60            # characters kept of a type's name
 ARRAYS = frozenset("biufc")  # numpy kinds: bool, int, unsigned, float, complex
+ARRAY = re.compile(rb"[<|>][biufc]\d{1,2}")  # one of these and its bytes; numpy reads lists of fields, too
+LONGEST_PART = 100_000  # bits of a Fraction's parts: to reduce it takes the square of them
 BASES = (int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset)
 
 _length, _double, _pair = struct.Struct("<I"), struct.Struct("<d"), struct.Struct("<dd")
@@ -204,6 +207,8 @@ def _decode_rare(tag: int, data: bytes, at: int, depth: int, classes: dict) -> t
             part, at = _decode(data, at, depth - 1, classes)
             if type(part) is not int:
                 raise ValueError("not a value: a part that is no integer")
+            if tag == 0x71 and part.bit_length() > LONGEST_PART:
+                raise ValueError("not a value: a fraction of absurd length")
             parts.append(part)
         return (Fraction(*parts) if tag == 0x71 else range(*parts)), at
     if tag == 0x78:  # x
@@ -223,7 +228,7 @@ def _decode_numpy(tag: int, data: bytes, at: int) -> tuple[object, int]:
     import numpy
 
     name, at = _take(data, at)
-    if len(name) > 8 or name[:1] not in (b"<", b"|", b">") or chr(name[1]) not in ARRAYS:
+    if not ARRAY.fullmatch(name):
         raise ValueError("not a value: unknown array type")
     dtype = numpy.dtype(name.decode())
     ndim, at = _length.unpack_from(data, at)[0], at + 4

@@ -108,6 +108,8 @@ def serve() -> None:
     import rules
 
     confine.die_with_parent()
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as first:  # as in launch.command
+        first.write("1000")
     confine.set_limits({"RLIMIT_AS": MEMORY, "RLIMIT_CORE": 0, "RLIMIT_FSIZE": 0, "RLIMIT_NOFILE": 16})
     seconds = float(sys.argv[1])
     sys.set_int_max_str_digits(10_000)

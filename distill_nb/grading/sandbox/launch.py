@@ -76,7 +76,9 @@ def command(level: str, with_numpy: bool, hidden: tuple[str, ...] = ()) -> tuple
     # The limit on the stack is read when a program starts, hence set before it: the soft one alone, or as much as the
     # hard one allows, since programs of contests raise it themselves. Memory is limited besides.
     stack = f'ulimit -S -s {STACK_KIB} 2>/dev/null || ulimit -S -s "$(ulimit -H -s)"'
-    return ["/bin/sh", "-c", f'{stack}; exec "$@"', "sh", *line], settings
+    # Where the machine runs out of memory, candidates go first, and not the grader, which may hold a model.
+    first = "echo 1000 2>/dev/null >/proc/self/oom_score_adj"
+    return ["/bin/sh", "-c", f'{stack}; {first}; exec "$@"', "sh", *line], settings
 
 
 def _bubblewrap(prefixes: list[str], hide: list[str], numpy: str | None, packages: list[str], root: bool) -> list[str]:

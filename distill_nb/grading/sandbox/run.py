@@ -17,6 +17,7 @@ TOTAL_SECONDS = 120.0  # of processor time for all calls of an evalplus job: eva
 IDLE = 60.0           # seconds that a program may sleep in all its tests, as worker.IDLE is for one
 GRACE = 60.0          # seconds of wall time after which a worker that should have answered is given up
 SHORTER = 300         # characters of a detail
+TOO_MANY_FILES = "made too many files"  # worker.MOST_FILES
 OUT_OF_TIME = ("timeout", "asleep")  # by processor time, by the backstop on wall time
 
 
@@ -154,6 +155,8 @@ def _why(failed: str, end: dict, ended: str, place: int) -> str:
     if failed == "timeout":
         return f"input {place}: out of time after {end['seconds']:.1f} s of processor time" if end["at"] else (
             f"out of time while the code was loaded ({end['seconds']:.1f} s of processor time)")
+    if end["stopped"] == "files":
+        return f"input {place}: {TOO_MANY_FILES}"
     said = ended or _shown(end["note"].encode())
     return said or f"input {place}: ended early (exit status {end['exit']})"
 
@@ -195,6 +198,8 @@ def run_program(worker: Worker, comparer: Comparer, job: Job, slack: float) -> R
             outcome, why = "wrong", "wrote too much"
         elif end["stopped"] in OUT_OF_TIME or (end["late"] and slack == 1):
             outcome, why = "timeout", f"out of time after {end['seconds']:.1f} s of processor time"
+        elif end["stopped"] == "files":
+            outcome, why = "wrong", TOO_MANY_FILES
         elif end["exit"] != 0:
             outcome, why = "wrong", _shown(end["note"].encode()) or f"exit status {end['exit']}"
         else:

@@ -30,7 +30,7 @@ openat:257:56 creat:85:- stat:4:- fstat:5:80 lstat:6:- newfstatat:262:79 statx:3
 faccessat:269:48 faccessat2:439:439 readlink:89:- readlinkat:267:78 getdents:78:- getdents64:217:61
 getcwd:79:17 chdir:80:49 fchdir:81:50 mkdir:83:- mkdirat:258:34 rmdir:84:- unlink:87:- unlinkat:263:35
 rename:82:- renameat:264:38 renameat2:316:276 symlink:88:- symlinkat:266:36 ftruncate:77:46 fallocate:285:47
-fsync:74:82 fdatasync:75:83 fadvise64:221:223 flock:73:32 umask:95:166 statfs:137:43 fstatfs:138:44
+fsync:74:82 fdatasync:75:83 fadvise64:221:223 umask:95:166 statfs:137:43 fstatfs:138:44
 sendfile:40:71 copy_file_range:326:285 poll:7:- ppoll:271:73 select:23:- pselect6:270:72 epoll_create:213:-
 epoll_create1:291:20 epoll_ctl:233:21 epoll_wait:232:- epoll_pwait:281:22 eventfd2:290:19 mmap:9:222
 munmap:11:215 mremap:25:216 mprotect:10:226 madvise:28:233 brk:12:214 msync:26:227 mincore:27:232

@@ -33,6 +33,7 @@ sys.path.pop(0)
 
 TICK = (0.002, 0.05)  # seconds between looks at a child's clock, at least and at most
 IDLE = 10.0  # seconds that a candidate may sleep in all
+MOST_FILES = 10_000  # files and folders, however small: the tmpfs limits bytes, and empty ones are the kernel's memory
 COMMON = ("bisect", "collections", "copy", "ctypes", "datetime", "decimal", "fractions", "functools", "heapq", "itertools",
           "math", "operator", "re", "statistics", "string", "typing")
 
@@ -47,10 +48,18 @@ def asleep(wall: float, cpu: float) -> bool:
     return wall > IDLE + 20 * cpu
 
 
-def watch(pid: int, shared: mmap.mmap, control: socket.socket, serial: int, seconds: list[float], load: float,
-          total: float, slack: float) -> dict:
-    """Wait for the child's end, or bring it about: at the grader's word, or when an input has had `slack` times its
-    seconds. Past its seconds it is late, and the grader decides what that means."""
+def files_in(folder: str | None) -> int:
+    """How many files and folders a file system holds; 0 where there is no folder to write in."""
+    if folder is None:
+        return 0
+    state = os.statvfs(folder)
+    return state.f_files - state.f_ffree
+
+
+def watch(pid: int, shared: mmap.mmap, control: socket.socket, folder: str | None, serial: int, seconds: list[float],
+          load: float, total: float, slack: float) -> dict:
+    """Wait for the child's end, or bring it about: at the grader's word, when an input has had `slack` times its seconds,
+    or when `folder` fills with files. Past its seconds it is late, and the grader decides what that means."""
     clock = ((~pid) << 3) | 2 if sys.platform == "linux" else None  # the kernel's number of that process's clock
     ended = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
     poll = select.poll()
@@ -90,6 +99,9 @@ def watch(pid: int, shared: mmap.mmap, control: socket.socket, serial: int, seco
         if now - from_wall > wall_limit(limit) or wall > wall_limit(total) or (clock is not None and asleep(wall, cpu)):
             stopped = "asleep"
             break
+        if files_in(folder) > MOST_FILES:
+            stopped = "files"
+            break
         left = ((slack if late else 1) - used) * limit
         pause = min(max(left, TICK[0]), TICK[1]) if ended >= 0 else TICK[0]
     if usage is None:
@@ -127,7 +139,7 @@ def serve(control: socket.socket, settings: dict, rules: int) -> None:
             child.run(channel, shared, settings, rules)
         os.close(channel)
         try:
-            end = watch(pid, shared, control, **job)
+            end = watch(pid, shared, control, settings["writable"], **job)
         except EOFError:
             os.kill(pid, signal.SIGKILL)
             raise

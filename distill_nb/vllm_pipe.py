@@ -1,0 +1,76 @@
+"""The evaluation's end of a vllm_process: start it, say and hear JSON lines, know why it ended, end it and all below it."""
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+
+from .generate import EngineFailed
+
+SILENCE = 1800  # seconds: loading a large student takes minutes; while it generates, a sign of life comes every few seconds
+
+
+class Process:
+    """One vllm_process, spoken to by JSON lines."""
+
+    def __init__(self, settings: dict, environment: dict[str, str]):
+        self.silence, self._heard = SILENCE, b""
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
+        self._process = subprocess.Popen([sys.executable, "-m", "distill_nb.vllm_process"], stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE, stderr=self._errors, env=environment,
+                                         start_new_session=True)  # a group of its own: vLLM starts more processes
+        self.say(settings)
+
+    def say(self, message: dict) -> None:
+        try:
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError as error:
+            raise EngineFailed(f"vLLM's process ended: {self._last_words()}") from error
+
+    def hear(self) -> dict:
+        """The next line. Raises EngineFailed where there is none, or one that says why, or silence for too long."""
+        message = {"alive": True}
+        while "alive" in message:
+            line = self._line()
+            message = json.loads(line) if line else {"failed": self._last_words()}
+        if "failed" in message:
+            raise EngineFailed(f"vLLM failed: {message['failed']}")
+        return message
+
+    def _line(self) -> bytes:
+        """A whole line, b"" at the end."""
+        output = self._process.stdout.fileno()
+        while b"\n" not in self._heard:
+            if not select.select([output], [], [], self.silence)[0]:
+                raise EngineFailed(f"vLLM hangs: it has said nothing for {self.silence} seconds")
+            part = os.read(output, 2**16)
+            if not part:
+                return b""
+            self._heard += part
+        line, _, self._heard = self._heard.partition(b"\n")
+        return line
+
+    def _kill(self) -> None:
+        """End the process and all that it has started: on a GPU the weights are in one of those."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def _last_words(self) -> str:
+        self._kill()
+        self._errors.seek(0, os.SEEK_END)
+        self._errors.seek(max(0, self._errors.tell() - 4000))
+        said = self._errors.read().decode("utf-8", "replace").strip().splitlines()
+        return f"{said[-1] if said else 'no word'} (exit status {self._process.returncode})"
+
+    def close(self) -> None:
+        self._kill()
+        for file in (self._process.stdin, self._process.stdout, self._errors):
+            with contextlib.suppress(OSError):
+                file.close()
