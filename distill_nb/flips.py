@@ -30,7 +30,7 @@ def flips(records, step: int | None = None):
     cut off, is a lost format; errors of sampling or grading are no flips."""
     import pandas as pd
 
-    from .results import ERRORS
+    from .results import ERRORS, UNANSWERED
 
     columns = ["benchmark", "task_id", "sample", "kind"]
     sides = ["outcome", "lenient_outcome", "answer", "completion"]
@@ -41,7 +41,7 @@ def flips(records, step: int | None = None):
     both = records[records["step"] == 0].merge(records[records["step"] == step], on=keys, suffixes=("_base", "_step"))
     both = both[~both["outcome_base"].isin(ERRORS) & ~both["outcome_step"].isin(ERRORS)]
     both = both[(both["outcome_base"] == "correct") != (both["outcome_step"] == "correct")]
-    formal = both["outcome_step"].isin(["no_answer", "truncated"]) | (both["lenient_outcome_step"] == "correct")
+    formal = both["outcome_step"].isin(UNANSWERED) | (both["lenient_outcome_step"] == "correct")
     kind = pd.Series("lost", index=both.index).mask(formal, "lost format").mask(both["outcome_step"] == "correct", "gained")
     both = both.assign(kind=kind.astype(object))
     return both[[*columns, *(f"{c}_{s}" for c in sides for s in ("base", "step"))]].sort_values(keys, ignore_index=True)
