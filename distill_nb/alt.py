@@ -21,11 +21,11 @@ def _each(parts: list[str], most: int = 8) -> str:
 
 def training_curve(metrics) -> str:
     first, last, heldout = metrics.iloc[0], metrics.iloc[-1], metrics.dropna(subset=["heldout_loss"])
-    text = (f"A curve of the loss against the step: the training loss goes from {first['loss']:.2f} at step {first['step']:.0f} "
-            f"to {last['loss']:.2f} nats per token at step {last['step']:.0f}")
+    text = (f"A curve of the loss against the step: the training loss goes from {first['loss']:.2f} at step "
+            f"{first['step']:.0f} to {last['loss']:.2f} nats per token at step {last['step']:.0f}")
     if len(heldout):
-        text += (f", the held-out loss from {heldout['heldout_loss'].iloc[0]:.2f} to {heldout['heldout_loss'].iloc[-1]:.2f} at "
-                 f"the last checkpoint")
+        text += (f", the held-out loss from {heldout['heldout_loss'].iloc[0]:.2f} to {heldout['heldout_loss'].iloc[-1]:.2f} "
+                 "at the last checkpoint")
     return text + "."
 
 
@@ -74,15 +74,16 @@ def forgetting(best) -> str:
     for words, rows in (("in the domain that was trained", best[best["domain"] == best["evaluated"]]),
                         ("in the other domain", best[best["domain"] != best["evaluated"]])):
         if len(rows):
-            parts.append(f"{words} the changes go from {_signed(rows['change'].min())} to {_signed(rows['change'].max())} points")
+            low, high = _signed(rows["change"].min()), _signed(rows["change"].max())
+            parts.append(f"{words} the changes go from {low} to {high} points")
     return ("A matrix of changes from the base student for each student and teacher, trained domain by evaluated domain, at "
             f"the best checkpoint: {', '.join(parts)}.")
 
 
 def gains(data) -> str:
     last = data.groupby(RUN, dropna=False, sort=False).tail(1)
-    return ("The change in code against the change in math, in points, a line through the checkpoints of each run. At the last "
-            f"checkpoint {(last['math_change'] > 0).sum()} of {len(last)} runs are above their base student in math, "
+    return ("The change in code against the change in math, in points, a line through the checkpoints of each run. At the "
+            f"last checkpoint {(last['math_change'] > 0).sum()} of {len(last)} runs are above their base student in math, "
             f"{(last['code_change'] > 0).sum()} in code.")
 
 

@@ -68,9 +68,10 @@ def shown(table):
 def replicates(table):
     """Runs that differ in their seed alone: one row a run, step and benchmark with two seeds or more.
 
-    table: results.accuracy_table. seeds, mean (percent), sd between seeds and lo, hi (a t interval of the mean over seeds, cut at 0 and 100),
-    lowest, highest; sampling_sd: the standard deviation that the sampling of answers alone would give, sqrt(p (1 - p) / n),
-    were the seeds alike and the problems new each time. A replicate's base student is that of its own seed."""
+    table: results.accuracy_table. seeds, mean (percent), sd between seeds and lo, hi (a t interval of the mean over seeds,
+    cut at 0 and 100), lowest, highest; sampling_sd: the standard deviation that the sampling of answers alone would give,
+    sqrt(p (1 - p) / n), were the seeds alike and the problems new each time. A replicate's base
+    student is that of its own seed."""
     from scipy.stats import t
 
     rows = []

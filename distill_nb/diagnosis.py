@@ -9,7 +9,8 @@ import pandas as pd
 from . import paired
 from .results import ERRORS
 
-KINDS = ("gain", "gain in format or length", "lost skill", "lost format", "lost format and skill", "within noise", "nothing to compare")
+KINDS = ("gain", "gain in format or length", "lost skill", "lost format", "lost format and skill", "within noise",
+         "nothing to compare")
 DIAGNOSIS = ["folder", "benchmark", "step", "kind", "change", "p_holm", "lenient_change", "lenient_p_holm", "format_share",
              "unanswered", "gained", "lost", "lost_format"]
 GRADERS = ["folder", "benchmark", "step", "n", "accuracy", "lenient", "second", "only_first", "only_second", "change",
@@ -24,8 +25,9 @@ def diagnose(records):
     least three quarters as much, and both in between. format_share: the share of the strict loss that the lenient reading
     does not show, nan without a loss. A gain is one in format or length where the lenient reading shows none, or where more
     than half of what was gained (`unanswered`, percent) is on problems to which the base student's answer was cut off or
-    could not be found: then nothing says that it could not have solved them. gained, lost, lost_format: how many problems (and samples) flipped, the last of them
-    where the checkpoint's answer is right to the lenient reading, or was not found, or was cut off."""
+    could not be found: then nothing says that it could not have solved them. gained, lost, lost_format: how many problems
+    (and samples) flipped, the last of them where the checkpoint's answer is right to the lenient reading, or was not found,
+    or was cut off."""
     from .flips import counts, flips
 
     rows = []
@@ -41,7 +43,8 @@ def diagnose(records):
         flipped = counts(flips(own, r.step)).sum()
         share = float("nan") if not r.change < 0 else min(1.0, max(0.0, 1 - other["change"] / r.change))
         rows.append((r.folder, r.benchmark, r.step, _kind(r, other, share), r.change, r.p_holm, other["change"],
-                     other["p_holm"], share, r.unanswered, int(flipped["gained"]), int(flipped["lost"]), int(flipped["lost format"])))
+                     other["p_holm"], share, r.unanswered,
+                     *(int(flipped[kind]) for kind in ("gained", "lost", "lost format"))))
     return pd.DataFrame(rows, columns=DIAGNOSIS)
 
 
@@ -63,8 +66,8 @@ def graders(records):
 
     accuracy, lenient, second (percent): by the grader that counts, by the lenient reading, and by the second grader (of math
     the text of the answer alone, of code the benchmark's base tests). only_first, only_second: answers that only one of both
-    takes for correct; errors count as wrong. change, second_change: against the base student in points, each with its verdict by Holm's p at 5%
-    (`gain`, `loss`, `within noise`); — at step 0."""
+    takes for correct; errors count as wrong. change, second_change: against the base student in points, each with its
+    verdict by Holm's p at 5% (`gain`, `loss`, `within noise`); — at step 0."""
     if not len(records):
         return pd.DataFrame(columns=GRADERS)
     read = {column: records[column].where(~records["outcome"].isin(ERRORS), records["outcome"])  # an error of ours is one

@@ -53,8 +53,8 @@ def paired_changes(records):
     Columns CHANGES: base, accuracy (percent, on the n problems compared), change, lo, hi (points), p, p_holm (over all
     rows), only_base, only_step (discordant problems; nan with several samples), n (problems compared), errors (problems
     left out for an error at either step), missing (problems that only one of both has so far), unanswered (percent of the
-    base's answers to the problems that gained that were cut off or not found; nan where none gained), method. `paired` is exact
-    McNemar with Newcombe's paired interval; with several samples of a problem `clustered`: differences of problem means,
+    base's answers to the problems that gained that were cut off or not found; nan where none gained), method. `paired` is
+    exact McNemar with Newcombe's paired interval; with several samples of a problem `clustered`: differences of problem means,
     their t interval and test, or where all are equal an exact `sign test`. Without two problems to compare: nan."""
     rows = []
     for (folder, benchmark), group in records.groupby(["folder", "benchmark"]) if len(records) else ():

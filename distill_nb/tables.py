@@ -184,11 +184,12 @@ def to_html(table, caption: str = "", digits: int = 1) -> str:
 
 
 def show(table, nothing: str, caption: str = "", digits: int = 1):
-    """HTML for a notebook: a table, its named index as its first columns; where it has no rows the sentence `nothing`."""
+    """HTML for a notebook: a table, its named index as its first columns; where it has no rows the sentence `nothing`, if
+    there is one."""
     from IPython.display import HTML
 
-    if not len(table):
-        return HTML(f"<p>{escape(nothing)}</p>")
+    if table is None or not len(table):
+        return HTML(f"<p>{escape(nothing)}</p>") if nothing else None
     named = any(name is not None for name in table.index.names)
     return HTML(to_html(table.reset_index().rename_axis(columns=None) if named else table, caption, digits))
 
