@@ -5,7 +5,7 @@ Mermaid from the network and carries 300 kB of JupyterLab's style.
 """
 
 CSS = """
-:root { color-scheme: light dark; --text: #1c1e21; --paper: #fff; --soft: #f4f5f7; --line: #d9dce1; --link: #0b57a4;
+:root { color-scheme: light dark; --text: #1c1e21; --paper: #fff; --soft: #fafbfc; --line: #d9dce1; --link: #0b57a4;
         --faint: #5b616b; }
 @media (prefers-color-scheme: dark) {
   :root { --text: #e4e6ea; --paper: #16181c; --soft: #22252b; --line: #3a3f47; --link: #7db8f5; --faint: #a0a7b1; }
