@@ -10,6 +10,7 @@ SHOWN, LONGEST = 300, 6000  # flips in one view; characters of a completion, its
 
 STYLE = """<style>
 .flips form { display: flex; flex-wrap: wrap; gap: .4rem 1rem; margin: .5rem 0; }
+.flips label { min-width: 0; } .flips select { max-width: 100%; }
 .flips details { border: 1px solid #8886; border-radius: 6px; margin: .3rem 0; padding: .3rem .6rem; }
 .flips summary { cursor: pointer; }
 .flips .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(16rem, 1fr)); gap: .6rem; }

@@ -4,6 +4,7 @@ One math and one code run at tiny size, with a replicate, go through the real no
 random model answers nothing), so that answers flip, and every page is looked at.
 """
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -16,7 +17,8 @@ from distill_nb import evaluate, params, paths, records, report, train
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 MATH, CODE = "sonnet_math_llama_4k", "llama8b_code_4k"
-PAGES = [f"{run}/{name}.html" for run in (MATH, CODE) for name in ("train", "eval")] + ["report/analyze.html", "report/index.html"]
+PAGES = [*(f"{run}/{name}.html" for run in (MATH, CODE) for name in ("train", "eval")), "report/analyze.html",
+         "report/index.html"]
 every_page = pytest.mark.parametrize("name", PAGES)
 
 
@@ -120,7 +122,7 @@ def test_figures_have_words_tables_have_heads_and_headings_have_order(browser, p
     assert page.eval_on_selector_all("table", "all => all.filter(t => t.tBodies[0].rows.length === 0).length") == 0
     levels = page.eval_on_selector_all("h1, h2, h3, h4, h5, h6", "all => all.map(h => +h.tagName[1])")
     assert levels[0] == 1 and levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False)), levels
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels)), levels
     page.context.close()
 
 
@@ -128,7 +130,6 @@ def test_figures_have_words_tables_have_heads_and_headings_have_order(browser, p
 def test_on_a_phone_only_boxes_scroll(browser, pages, name):
     page, _ = opened(browser, pages, name, width=360)
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
-    page.wait_for_function("() => true")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     boxes = page.eval_on_selector_all(".wide, .figure", """all => all.filter(b => b.scrollWidth > b.clientWidth).map(b => [
         b.tabIndex, b.getAttribute("role"), b.getAttribute("aria-label")])""")
@@ -187,7 +188,8 @@ SAMPLE = {"name": ["b", "a", "c", "d", "e"], "accuracy": ["9.1 [4, 20]", "—", 
 
 
 def test_tables_sort_by_click_and_by_key(browser, pages, tmp_path):
-    rows = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in zip(*SAMPLE.values(), strict=True))
+    cells = ("".join(f"<td>{cell}</td>" for cell in row) for row in zip(*SAMPLE.values(), strict=True))
+    rows = "".join(f"<tr>{row}</tr>" for row in cells)
     heads = "".join(f"<th>{name}</th>" for name in SAMPLE)
     html = report.report_page.INDEX.format(scale="s", css=report.report_page.CSS, script=report.report_page.SCRIPT, note="",
         runs="", analysis="", rows="", accuracy=f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>")
