@@ -6,6 +6,8 @@ The marks are W3C's: a scope for each head (WCAG technique H63), and a focusable
 """
 from __future__ import annotations
 
+SHORT = 26  # characters of a cell that stays on one line
+
 
 def page(html: str) -> str:
     """The page with its tables and figures made accessible."""
@@ -18,6 +20,9 @@ def page(html: str) -> str:
             row.attrs.pop("style", None)  # pandas aligns heads to the right and cells to the left
         for head in table.find_all("th"):
             head["scope"] = "col" if head.find_parent("thead") else "row"
+        for cell in table.find_all("td"):
+            if len(cell.get_text()) <= SHORT:
+                cell["class"] = "short"
         table.wrap(soup.new_tag("div", attrs={"class": "wide"} | _region(f"table: {_name(table)}")))
     for figure in soup.select("div.figure"):
         figure.attrs |= _region(f"figure: {_name(figure)}")

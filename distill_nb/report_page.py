@@ -23,7 +23,7 @@ pre { overflow-x: auto; font: .83rem/1.45 ui-monospace, Menlo, Consolas, monospa
 code { font-family: ui-monospace, Menlo, Consolas, monospace; font-size: .92em; }
 table { border-collapse: collapse; font-size: .87rem; margin: .6rem 0; }
 th, td { padding: .3rem .7rem; text-align: left; border-bottom: 1px solid var(--line); vertical-align: top; }
-th { white-space: nowrap; }
+th, td.short { white-space: nowrap; }
 caption { text-align: left; font-weight: 600; padding: .3rem 0; }
 th button { all: unset; cursor: pointer; font-weight: inherit; }
 th button::after { content: " ↕"; color: var(--faint); }

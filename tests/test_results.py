@@ -77,6 +77,15 @@ def test_load_runs_has_the_columns_of_load_published(tmp_path):
     assert list(results.load_runs(tmp_path / "none")) == results.COLUMNS
 
 
+def test_generated_traces_are_not_called_the_teachers(tmp_path):
+    for folder, dataset in (("a", "pocket"), ("b", "sonnet_math")):
+        write(tmp_path, folder, 10, single(20, 48), student=folder)
+        text = json.dumps({"parameters": {"learning_rate": 0.001, "dataset": dataset}})
+        (tmp_path / folder / "provenance_train.json").write_text(text)
+    assert results.load_runs(tmp_path)["teacher"].tolist() == ["sonnet stand-in", "sonnet"]
+    assert results.name_of("sonnet stand-in") == "Sonnet stand-in"
+
+
 def test_an_unfinished_cell_is_marked_and_left_out(tmp_path, capsys):
     for step, (k, n) in {0: (10, 56), 10: (30, 56), 20: (4, 20)}.items():
         write(tmp_path, "a", step, single(k, n))
