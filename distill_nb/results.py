@@ -91,14 +91,15 @@ def tidy(table, learning_rates: dict | None = None):
     learning_rates: folder → rate, from `run_learning_rates`; unknown = nan. n counts problems, also where each has
     several samples: intervals and differences made from it are then somewhat too wide, never too narrow. Left out, and
     said in a sentence: unfinished cells (a batch holds the longest prompts first, so that they are biased), and cells
-    whose own baseline is another than the one that stands for the student (`_one_base`). Of several folders with one
-    student, teacher, domain and rate (replicates, or runs that an overlay made alike) the first by name is taken, so
-    that no problem counts twice; accuracy_table has them all."""
+    whose own baseline is another than the one that stands for the student (`_one_base`). Replicates
+    are left out where their run is there; of several folders with one student, teacher, domain and rate the first by name is
+    taken, so that no problem counts twice. accuracy_table has them all."""
     rates, unfinished = learning_rates or {}, table[table["n"] < _full(table, "n")]
     if len(unfinished):
         print("Left out, as they are not finished: " + ", ".join(
             f"{r.folder} step {r.step} {r.benchmark}" for r in unfinished.itertuples()) + ".")
-    table = _one_base(table.drop(unfinished.index))
+    table = table.drop(unfinished.index)
+    table = _one_base(table[(table["folder"] == table["run_name"]) | ~table["run_name"].isin(table["folder"])])
     base = table["step"] == 0
     out = table.assign(
         teacher=table["teacher"].mask(base, "none"), domain=table["domain"].mask(base, "none"), decimals=1,

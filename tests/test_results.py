@@ -127,6 +127,17 @@ def test_runs_that_share_their_baseline_all_stay(tmp_path, capsys):
     assert len(results.load_runs(tmp_path)) == 3 and capsys.readouterr().out == ""
 
 
+def test_replicates_leave_their_run_its_baseline(tmp_path, capsys):
+    """With sampling each seed has a baseline of its own: that of the run itself stands, whatever the others have."""
+    for i, base in enumerate((30, 20, 20)):
+        for step, k in ((0, base), (10, 40)):
+            file = write(tmp_path, f"a_seed{i}" if i else "a", step, single(k, 56))
+            file.write_text(file.read_text().replace(f'"run_name": "a_seed{i}"', '"run_name": "a"'))
+    ours = results.load_runs(tmp_path)
+    assert set(ours["source"]) == {"a"} and ours["accuracy"][0] == pytest.approx(100 * 30 / 56)
+    assert capsys.readouterr().out == "" and len(results.accuracy_table(tmp_path)) == 6
+
+
 def test_a_run_without_a_baseline_of_its_own_needs_the_same_n(tmp_path, capsys):
     write(tmp_path, "a", 10, single(5, 20), domain="code")
     write(tmp_path, "b", 0, single(20, 56))
