@@ -93,7 +93,7 @@ demo: setup  ## distil a real 135M student on the CPU, evaluate it, write the re
 figures: setup  ## write figures/ anew: the published study's, from distill_nb/published/
 	@$(PY) -m distill_nb.figures figures
 
-paper: setup  ## build paper/paper.pdf from generated numbers, tables and figures (needs LaTeX); SCALE=pocket SELECT_ON=test: whose runs, and what chooses
+paper: setup  ## build paper/paper.pdf from generated numbers, tables and figures (needs LaTeX); SCALE=pocket: whose runs; SELECT_ON=test
 	@$(PY) -m distill_nb.paper paper/generated $(or $(SCALE),pocket) $(or $(SELECT_ON),test) >/dev/null
 	@command -v latexmk >/dev/null || { echo "paper/generated is written; to build the PDF install LaTeX (Debian, Ubuntu:" \
 	  "apt-get install $(LATEX))" >&2; exit 1; }

@@ -179,8 +179,8 @@ def describe_run(folder: Path) -> dict:
                 continue
     given = record.get("parameters", {})
     described = {key: given.get(key, "?") for key in ("student", "domain", "seed", "max_steps")}
-    return described | {"traces": params.traces_of(given.get("teacher", "?"), given.get("dataset", "?")),
-                        "finished": record.get("finished")}
+    dataset = given.get("dataset", "?") if name == "provenance_train.json" else "?"  # eval.ipynb does not know it
+    return described | {"traces": params.traces_of(given.get("teacher", "?"), dataset), "finished": record.get("finished")}
 
 
 def link(page: Path, index: Path, name: str) -> str:

@@ -141,9 +141,14 @@ def run_learning_rates(scale_dir: Path) -> dict[str, float]:
 
 
 def _trained(scale_dir: Path) -> dict[str, dict]:
-    """Folder → parameters of every run of a scale that has been trained, from its provenance."""
-    files = sorted(Path(scale_dir).glob("*/provenance_train.json"))
-    return {f.parent.name: json.loads(f.read_text(encoding="utf-8"))["parameters"] for f in files}
+    """Folder → parameters of every run of a scale that has been trained, from its provenance, where that can be read."""
+    found = {}
+    for file in sorted(Path(scale_dir).glob("*/provenance_train.json")):
+        try:
+            found[file.parent.name] = json.loads(file.read_text(encoding="utf-8"))["parameters"]
+        except ValueError:  # damaged: what it would say is unknown
+            continue
+    return found
 
 
 def best_checkpoints(table):
