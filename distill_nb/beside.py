@@ -68,9 +68,10 @@ def shown(table):
 def replicates(table):
     """Runs that differ in their seed alone: one row a run, step and benchmark with two seeds or more.
 
-    table: results.accuracy_table. seeds, mean (percent), sd between seeds and lo, hi (a t interval of the mean over seeds),
-    lowest, highest; sampling_sd: the standard deviation that the sampling of answers alone would give, sqrt(p (1 - p) / n),
-    were the seeds alike and the problems new each time. A replicate's base student is that of its own seed."""
+    table: results.accuracy_table. seeds, mean (percent), sd between seeds and lo, hi (a t interval of the mean over seeds,
+    cut at 0 and 100), lowest, highest; sampling_sd: the standard deviation that the sampling of answers alone would give,
+    sqrt(p (1 - p) / n), were the seeds alike and the problems new each time. A replicate's base
+    student is that of its own seed."""
     from scipy.stats import t
 
     rows = []
@@ -81,7 +82,7 @@ def replicates(table):
             continue
         mean, sd = x.mean(), x.std(ddof=1)
         half = t.ppf(0.975, k - 1) * sd / k**0.5
-        rows.append((*key, k, mean, sd, mean - half, mean + half, x.min(), x.max(),
+        rows.append((*key, k, mean, sd, max(0.0, mean - half), min(100.0, mean + half), x.min(), x.max(),
                      (mean * (100 - mean) / group["problems"].min()) ** 0.5))
     return pd.DataFrame(rows, columns=["student", "run_name", "benchmark", "step", "seeds", "mean", "sd", "lo", "hi", "lowest",
                                        "highest", "sampling_sd"])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from . import params, paths, results, student
+from . import params, paths, results, selection, student
 
 # Hub ids of what the students were trained on, where there is one.
 HUB_DATASETS = {"r1_math": "open-r1/OpenR1-Math-220k", "r1_code": "nvidia/OpenCodeReasoning"}
@@ -28,22 +28,24 @@ def write_cards(p: params.Params) -> list[Path]:
     folder = paths.run_dir(p)
     if params.is_baseline(p) or p.adapter != "none":
         return []
-    table = results.accuracy_table(folder.parent)
-    table = table[table["folder"] == folder.name]
+    records = results.load_records(folder.parent)
+    records = records[records["folder"] == folder.name] if len(records) else records
+    table, chosen = results.accuracy_of(records), selection.sentences(selection.selections(records), p.select_on)
     trained = json.loads((folder / "provenance_train.json").read_text())
     evaluated = json.loads((folder / "provenance_eval.json").read_text())
     files = []
     for step in sorted(s for s in set(table["step"]) if s and paths.checkpoint_dir(p, s).is_dir()):
         file = paths.checkpoint_dir(p, step) / "README.md"
         beside = file.with_suffix(".partial")
-        beside.write_text(card(table, step, trained, evaluated), encoding="utf-8")
+        beside.write_text(card(table, step, trained, evaluated, chosen), encoding="utf-8")
         beside.replace(file)
         files.append(file)
     return files
 
 
-def card(table, step: int, trained: dict, evaluated: dict) -> str:
-    """The card of one checkpoint, Markdown with YAML metadata; table: results.accuracy_table of one run."""
+def card(table, step: int, trained: dict, evaluated: dict, chosen: str) -> str:
+    """The card of one checkpoint, Markdown with YAML metadata; table: results.accuracy_table of one run; chosen: the sentence
+    of selection.sentences."""
     import yaml
 
     given, now, base = trained["parameters"], table[table["step"] == step], table[table["step"] == 0].set_index("benchmark")
@@ -94,7 +96,7 @@ Answers were generated with {_listed({k: evaluated['settings'][k] for k in GENER
 
 ## Limits
 
-- The checkpoint was not chosen by a held-out set: choosing the best of several by these scores makes them too good.
+- Choosing the best of several checkpoints by these scores makes them too good. {chosen}
 - An interval covers the sampling of problems, not the seeds of training: one run, one seed.
 - Whether the traces hold problems of these benchmarks decides what the scores mean; see the training data's own record.
 - Whether a teacher's outputs may be used for training is for the user to check.

@@ -1,19 +1,20 @@
-"""What a change in a score is: a lost format or a lost skill, a real gain or noise; and which checkpoint a dev split picks.
+"""What a change in a score is: a lost format or a lost skill, a real gain or noise; and whether another grader would say so.
 
 Takes `results.load_records`.
 """
 from __future__ import annotations
 
-import hashlib
-
 import pandas as pd
 
-from . import paired, stats
+from . import paired
 from .results import ERRORS
 
-KINDS = ("gain", "lost skill", "lost format", "lost format and skill", "within noise", "nothing to compare")
+KINDS = ("gain", "gain in format or length", "lost skill", "lost format", "lost format and skill", "within noise",
+         "nothing to compare")
 DIAGNOSIS = ["folder", "benchmark", "step", "kind", "change", "p_holm", "lenient_change", "lenient_p_holm", "format_share",
-             "gained", "lost", "lost_format"]
+             "unanswered", "gained", "lost", "lost_format"]
+GRADERS = ["folder", "benchmark", "step", "n", "accuracy", "lenient", "second", "only_first", "only_second", "change",
+           "second_change", "verdict", "second_verdict"]
 
 
 def diagnose(records):
@@ -22,8 +23,11 @@ def diagnose(records):
 
     A strict loss (Holm's p < 5%) is a lost format where the lenient reading shows no loss, a lost skill where it loses at
     least three quarters as much, and both in between. format_share: the share of the strict loss that the lenient reading
-    does not show, nan without a loss. gained, lost, lost_format: how many problems (and samples) flipped, the last of them
-    where the checkpoint's answer is right to the lenient reading, or was not found, or was cut off."""
+    does not show, nan without a loss. A gain is one in format or length where the lenient reading shows none, or where more
+    than half of what was gained (`unanswered`, percent) is on problems to which the base student's answer was cut off or
+    could not be found: then nothing says that it could not have solved them. gained, lost, lost_format: how many problems
+    (and samples) flipped, the last of them where the checkpoint's answer is right to the lenient reading, or was not found,
+    or was cut off."""
     from .flips import counts, flips
 
     rows = []
@@ -39,7 +43,8 @@ def diagnose(records):
         flipped = counts(flips(own, r.step)).sum()
         share = float("nan") if not r.change < 0 else min(1.0, max(0.0, 1 - other["change"] / r.change))
         rows.append((r.folder, r.benchmark, r.step, _kind(r, other, share), r.change, r.p_holm, other["change"],
-                     other["p_holm"], share, int(flipped["gained"]), int(flipped["lost"]), int(flipped["lost format"])))
+                     other["p_holm"], share, r.unanswered,
+                     *(int(flipped[kind]) for kind in ("gained", "lost", "lost format"))))
     return pd.DataFrame(rows, columns=DIAGNOSIS)
 
 
@@ -49,34 +54,34 @@ def _kind(strict, lenient, share: float) -> str:
     if not strict.p_holm < 0.05:
         return "within noise"
     if strict.change > 0:
-        return "gain"
+        shown = lenient["change"] > 0 and lenient["p_holm"] < 0.05
+        return "gain" if shown and not strict.unanswered > 50 else "gain in format or length"
     if not (lenient["change"] < 0 and lenient["p_holm"] < 0.05):
         return "lost format"
     return "lost skill" if share <= 0.25 else "lost format and skill"
 
 
-def in_dev(task_id: str) -> bool:
-    """Whether a problem is of the dev half: by the parity of its id's sha256, the same in every run."""
-    return hashlib.sha256(task_id.encode()).digest()[0] % 2 == 0
+def graders(records):
+    """What the choice of the grader changes, a row a run, benchmark and step; columns GRADERS.
 
-
-def selections(records):
-    """Both rules for choosing a run's checkpoint, one row a run, by the benchmark that chooses (results.RULE).
-
-    test_step: the best on all problems, the study's rule, with test_accuracy on the same problems (too good by
-    construction). dev_step: the best on the dev half (`in_dev`), the earliest of equals, with dev_accuracy there and its
-    accuracy with 95% interval lo, hi on the other half of n problems, which did not choose it; same_half: the accuracy of
-    test_step there. Percent. Runs without two finished checkpoints, or without problems in a half, are left out."""
-    rows = []
-    for folder, name, every in paired.choosing(records):
-        shares = every.dropna(axis="columns")
-        dev = shares.columns.map(in_dev)
-        if len(shares) < 2 or not 0 < sum(dev) < shares.shape[1]:
-            continue
-        half, rest = shares.loc[:, dev].mean(axis=1), shares.loc[:, ~dev]
-        chosen, best = half.idxmax(), shares.mean(axis=1).idxmax()
-        lo, hi = stats.wilson(rest.loc[chosen].sum(), rest.shape[1])
-        rows.append((folder, name, int(best), 100 * shares.loc[best].mean(), int(chosen), 100 * half[chosen],
-                     100 * rest.loc[chosen].mean(), 100 * lo, 100 * hi, rest.shape[1], 100 * rest.loc[best].mean()))
-    return pd.DataFrame(rows, columns=["folder", "benchmark", "test_step", "test_accuracy", "dev_step", "dev_accuracy",
-                                       "accuracy", "lo", "hi", "n", "same_half"])
+    accuracy, lenient, second (percent): by the grader that counts, by the lenient reading, and by the second grader (of math
+    the text of the answer alone, of code the benchmark's base tests). only_first, only_second: answers that only one of both
+    takes for correct; errors count as wrong. change, second_change: against the base student in points, each with its
+    verdict by Holm's p at 5% (`gain`, `loss`, `within noise`); — at step 0."""
+    if not len(records):
+        return pd.DataFrame(columns=GRADERS)
+    read = {column: records[column].where(~records["outcome"].isin(ERRORS), records["outcome"])  # an error of ours is one
+            for column in ("outcome", "lenient_outcome", "second_outcome")}
+    first, lenient, second = (outcome == "correct" for outcome in read.values())
+    marked = records.assign(first=first, lenient=lenient, second=second, only_first=first & ~second,
+                            only_second=second & ~first)
+    keys = ["folder", "benchmark", "step"]
+    table = marked.groupby(keys).agg(n=("first", "size"), accuracy=("first", "mean"), lenient=("lenient", "mean"),
+                                     second=("second", "mean"), only_first=("only_first", "sum"),
+                                     only_second=("only_second", "sum"))
+    table[["accuracy", "lenient", "second"]] *= 100
+    for prefix, outcome in (("", read["outcome"]), ("second_", read["second_outcome"])):
+        changes = paired.paired_changes(records.assign(outcome=outcome)).set_index(keys)
+        table[f"{prefix}change"] = changes["change"]
+        table[f"{prefix}verdict"] = changes.apply(paired.verdict, axis=1) if len(changes) else None
+    return table.reset_index()[GRADERS].fillna({"verdict": "—", "second_verdict": "—"})

@@ -10,6 +10,7 @@ SHOWN, LONGEST = 300, 6000  # flips in one view; characters of a completion, its
 
 STYLE = """<style>
 .flips form { display: flex; flex-wrap: wrap; gap: .4rem 1rem; margin: .5rem 0; }
+.flips label { min-width: 0; } .flips select { max-width: 100%; }
 .flips details { border: 1px solid #8886; border-radius: 6px; margin: .3rem 0; padding: .3rem .6rem; }
 .flips summary { cursor: pointer; }
 .flips .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(16rem, 1fr)); gap: .6rem; }
@@ -30,7 +31,7 @@ def flips(records, step: int | None = None):
     cut off, is a lost format; errors of sampling or grading are no flips."""
     import pandas as pd
 
-    from .results import ERRORS
+    from .results import ERRORS, UNANSWERED
 
     columns = ["benchmark", "task_id", "sample", "kind"]
     sides = ["outcome", "lenient_outcome", "answer", "completion"]
@@ -41,7 +42,7 @@ def flips(records, step: int | None = None):
     both = records[records["step"] == 0].merge(records[records["step"] == step], on=keys, suffixes=("_base", "_step"))
     both = both[~both["outcome_base"].isin(ERRORS) & ~both["outcome_step"].isin(ERRORS)]
     both = both[(both["outcome_base"] == "correct") != (both["outcome_step"] == "correct")]
-    formal = both["outcome_step"].isin(["no_answer", "truncated"]) | (both["lenient_outcome_step"] == "correct")
+    formal = both["outcome_step"].isin(UNANSWERED) | (both["lenient_outcome_step"] == "correct")
     kind = pd.Series("lost", index=both.index).mask(formal, "lost format").mask(both["outcome_step"] == "correct", "gained")
     both = both.assign(kind=kind.astype(object))
     return both[[*columns, *(f"{c}_{s}" for c in sides for s in ("base", "step"))]].sort_values(keys, ignore_index=True)

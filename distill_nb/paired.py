@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from . import stats
-from .results import ERRORS, RULE, name_of
+from .results import ERRORS, RULE, UNANSWERED, name_of
 
 CHANGES = ["folder", "domain", "benchmark", "step", "base", "accuracy", "change", "lo", "hi", "p", "p_holm", "only_base",
-           "only_step", "n", "errors", "missing", "method"]
+           "only_step", "n", "errors", "missing", "unanswered", "method"]
 
 
 def matrix(records):
@@ -52,8 +52,9 @@ def paired_changes(records):
 
     Columns CHANGES: base, accuracy (percent, on the n problems compared), change, lo, hi (points), p, p_holm (over all
     rows), only_base, only_step (discordant problems; nan with several samples), n (problems compared), errors (problems
-    left out for an error at either step), missing (problems that only one of both has so far), method. `paired` is exact
-    McNemar with Newcombe's paired interval; with several samples of a problem `clustered`: differences of problem means,
+    left out for an error at either step), missing (problems that only one of both has so far), unanswered (percent of the
+    base's answers to the problems that gained that were cut off or not found; nan where none gained), method. `paired` is
+    exact McNemar with Newcombe's paired interval; with several samples of a problem `clustered`: differences of problem means,
     their t interval and test, or where all are equal an exact `sign test`. Without two problems to compare: nan."""
     rows = []
     for (folder, benchmark), group in records.groupby(["folder", "benchmark"]) if len(records) else ():
@@ -71,12 +72,21 @@ def paired_changes(records):
                     discordant = (d.only_second, d.only_first)
             means = (100 * base.mean(), 100 * after.mean()) if len(base) else (np.nan, np.nan)
             started = (answers > 0).any()
+            at_base = group[(group["step"] == 0) & group["task_id"].isin(both.columns[after > base])]
+            unanswered = 100 * at_base["outcome"].isin(UNANSWERED).mean()
             rows.append((folder, group["domain"].iloc[-1], benchmark, step, *means, *numbers, np.nan, *discordant, len(base),
-                         int(whole.sum()) - len(base), int((started & ~whole).sum()), method))
+                         int(whole.sum()) - len(base), int((started & ~whole).sum()), unanswered, method))
     out = pd.DataFrame(rows, columns=CHANGES)
     tested = out["p"].notna()
     out["p_holm"] = pd.Series(stats.holm(out["p"][tested].astype(float)), out.index[tested], dtype=float)
     return out
+
+
+def verdict(change) -> str:
+    """`gain`, `loss` or `within noise` by Holm's p at 5%, of a row of paired_changes; — where nothing could be tested."""
+    if change.p != change.p:
+        return "—"
+    return "within noise" if not change.p_holm < 0.05 else "gain" if change.change > 0 else "loss"
 
 
 def change_sentences(changes) -> str:
@@ -92,10 +102,13 @@ def change_sentences(changes) -> str:
         if r.p != r.p:
             lines.append(f"{where}: {r.n} problems to compare at step {r.step}{left}: nothing can be said.")
             continue
-        verdict = "within noise" if not r.p_holm < 0.05 else "a gain" if r.change > 0 else "a loss"
+        found = {"gain": "a gain", "loss": "a loss"}.get(verdict(r), verdict(r))
+        if found == "a gain" and r.unanswered > 50:
+            found += (f", but {r.unanswered:.0f}% of the base student's answers to what was gained were cut off or could not "
+                      "be found: format or length, as much as skill")
         lines.append(f"{where}: {r.base:.1f}% → {r.accuracy:.1f}% at step {r.step}, "
                      f"{r.change:+.1f} points [{r.lo:+.1f}, {r.hi:+.1f}] on {r.n} problems{left}, p = {r.p_holm:.2g} "
-                     f"({r.method}, Holm): {verdict}.")
+                     f"({r.method}, Holm): {found}.")
     return "\n".join(lines)
 
 

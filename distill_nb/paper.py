@@ -1,9 +1,10 @@
 """Every number, table and figure of paper/paper.tex, as generated files that it includes.
 
-    python -m distill_nb.paper paper/generated [pocket]      # `make paper` does this, and then builds the PDF
+    python -m distill_nb.paper paper/generated [pocket [dev]]      # `make paper` does this, and then builds the PDF
 
 numbers.tex defines one macro a number; tables/ has tables.study and those of our runs. The published study's numbers come
-from published/, ours from the records of the scale that is named.
+from published/, ours from the records of the scale that is named; the last word says what chooses our best checkpoints
+(select_on in params.py).
 """
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import re
 import sys
 from pathlib import Path
 
-from . import beside, claims, consistency, diagnosis, findings, paired, params, paths, results, tables
+from . import beside, claims, consistency, diagnosis, findings, paired, params, paths, results, selection, tables
 
 WORDS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six")
 
@@ -33,13 +34,13 @@ def published_numbers() -> dict[str, str]:
     return {k: str(v) for k, v in numbers.items()}
 
 
-def our_numbers(scale: str) -> tuple[dict[str, str], dict[str, str]]:
+def our_numbers(scale: str, select_on: str = "test") -> tuple[dict[str, str], dict[str, str]]:
     """(macro → value, table → LaTeX) of our runs of a scale; the macros say so where there are none."""
     folder = paths.runs() / scale
     records = results.load_records(folder)
     if records.empty:
         nothing = "No run of this scale had been evaluated when this was built."
-        return {"OurScale": scale, "OurRuns": "0", "OurSentence": nothing, "OurChanges": ""}, {}
+        return {"OurScale": scale, "OurRuns": "0", "OurSentence": nothing, "OurChanges": "", "OurSelection": ""}, {}
     table, published = results.accuracy_table(folder), results.load_published()
     compared = beside.sentence(beside.beside(published, results.load_runs(folder)))
     shown = table.assign(cell=[results.score(r) for r in table.itertuples()])
@@ -47,18 +48,23 @@ def our_numbers(scale: str) -> tuple[dict[str, str], dict[str, str]]:
     found = diagnosis.diagnose(records)
     last = found.groupby(["folder", "benchmark"]).tail(1)
     kinds = last[["folder", "benchmark", "step", "change", "lenient_change", "gained", "lost", "lost_format", "kind"]].round(1)
+    ours = selection.scored(results.load_runs(folder), records, select_on)
+    half = " on the half of the problems that did not choose them" if select_on == "dev" else ""
     captions = (f"Our runs of scale {scale}: percent correct with 95% Wilson intervals; step 0 is the base student.",
-                "What the last checkpoint of each of our runs changed, in points and in problems.")
+                "What the last checkpoint of each of our runs changed, in points and in problems.",
+                f"The best checkpoint of each of our runs, percent{half}, with 95% Wilson intervals.")
     made = {"ours": tables.to_latex(wide.reset_index(), captions[0], "tab:ours"),
-            "ours_kinds": tables.to_latex(kinds.rename(columns=lambda c: c.replace("_", " ")), captions[1], "tab:kinds")}
+            "ours_kinds": tables.to_latex(kinds.rename(columns=lambda c: c.replace("_", " ")), captions[1], "tab:kinds"),
+            "ours_best": tables.to_latex(tables.best(ours, intervals=True), captions[2], "tab:oursbest")}
     changes = paired.change_sentences(paired.paired_changes(records))
+    chosen = selection.sentences(selection.selections(records), select_on)
     return {"OurScale": scale, "OurRuns": str(records["folder"].nunique()), "OurSentence": compared,
-            "OurChanges": " ".join(changes.splitlines())}, made
+            "OurChanges": " ".join(changes.splitlines()), "OurSelection": " ".join(chosen.splitlines())}, made
 
 
-def write(folder: Path, scale: str = "pocket") -> list[Path]:
+def write(folder: Path, scale: str = "pocket", select_on: str = "test") -> list[Path]:
     """Write numbers.tex and tables/ below a folder; returns the files."""
-    ours, our_tables = our_numbers(scale)
+    ours, our_tables = our_numbers(scale, select_on)
     numbers = published_numbers() | ours
     (folder / "tables").mkdir(parents=True, exist_ok=True)
     for old in (folder / "tables").glob("*.tex"):
@@ -77,8 +83,7 @@ def write(folder: Path, scale: str = "pocket") -> list[Path]:
 
 
 if __name__ == "__main__":
-    if not 2 <= len(sys.argv) <= 3:
-        sys.exit("usage: python -m distill_nb.paper FOLDER [SCALE]   (writes what paper/paper.tex includes)")
-    chosen = sys.argv[2] if len(sys.argv) == 3 else params.POCKET["scale"]
-    for file in write(Path(sys.argv[1]), chosen):
+    if not 2 <= len(sys.argv) <= 4 or sys.argv[3:] not in ([], ["test"], ["dev"]):
+        sys.exit("usage: python -m distill_nb.paper FOLDER [SCALE [test|dev]]   (writes what paper/paper.tex includes)")
+    for file in write(Path(sys.argv[1]), *(sys.argv[2:] or [params.POCKET["scale"]])):
         print(file)

@@ -86,6 +86,8 @@ class Params:
     allow_unsafe: bool = key("run model-written code without a sandbox, where none works on this machine")
     regrade: bool = key("grade the stored completions again, without the model")
     overwrite: bool = key("start again instead of resuming what is there")
+    select_on: str = key("what chooses a run's best checkpoint: all problems of the benchmark that chooses, as in the "
+                         "study, or a fixed half of them, scored on the other", choices=("test", "dev"))
 
 
 # A laptop's run, the defaults of every notebook: papermill_params/run09.yaml + pocket.yaml (a test compares).
@@ -100,7 +102,7 @@ POCKET = dict(
     benchmarks=["pocket_math", "pocket_code"], benchmark_files={}, benchmark_limit=0, adapter="none", engine="hf",
     adapters="auto", tensor_parallel=1, data_parallel=1, gpu_memory=0.9,
     max_new_tokens=96, temperature=0.0, top_p=1.0, n_samples=1, eval_batch_size=56, allow_unsafe=False, regrade=False,
-    overwrite=False,
+    overwrite=False, select_on="test",
 )  # fmt: skip
 
 # What decides a base student's records; runs that agree on these share one baseline (paths.baseline_dir).
@@ -209,6 +211,11 @@ def read_files(*files) -> dict:
 def is_baseline(p: Params) -> bool:
     """Whether the run only evaluates its student as it comes, whatever max_steps an overlay sets."""
     return p.teacher == "none"
+
+
+def traces_of(teacher: str, dataset: str) -> str:
+    """Whose traces a run learnt from: its teacher's, or of a stand-in, where they were generated in the teacher's place."""
+    return f"{teacher} stand-in" if dataset == "pocket" and teacher != "none" else teacher
 
 
 def steps(p: Params) -> list[int]:

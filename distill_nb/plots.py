@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import textwrap
 
+from . import alt
+
 TEACHER_COLOURS = {"r1": "#0072B2", "sonnet": "#D55E00", "none": "#555555"}
+TEACHER_COLOURS |= {f"{teacher} stand-in": TEACHER_COLOURS[teacher] for teacher in ("r1", "sonnet")}  # params.traces_of
 DOMAIN_MARKERS = {"math": "o", "code": "s"}
 DOMAIN_LINES = {"math": "-", "code": (0, (4, 1.5))}
 OUTCOME_COLOURS = {
@@ -54,7 +57,24 @@ def nothing():
     figure, axes = grid(1, 1, 0.5)
     axes[0, 0].set_axis_off()
     axes[0, 0].text(0.5, 0.5, "no checkpoints yet", ha="center", color="#777777")
+    return describe(figure, "An empty figure: there are no checkpoints yet.")
+
+
+def describe(figure, text: str):
+    """The figure, with a text that says what it shows to those who do not see it (`show`)."""
+    figure.alt_text = text
     return figure
+
+
+def show(*made) -> None:
+    """Show figures, each by itself or as (figure, data), in a notebook, and give their descriptions along where IPython has
+    those of images: in the output's metadata, which a report's page turns into alt texts."""
+    import matplotlib.pyplot as plt
+    from IPython.display import display
+
+    for figure in (m[0] if isinstance(m, tuple) else m for m in made):
+        display(figure, metadata={"image/png": {"alt": figure.alt_text}})
+        plt.close(figure)  # or the notebook shows it again at the end of the cell
 
 
 def training_curve(metrics, title: str = ""):
@@ -69,7 +89,7 @@ def training_curve(metrics, title: str = ""):
                      color=LOSS_COLOURS["held-out traces"])
     ax.set(xlabel="step", ylabel="cross-entropy (nats per token)", title=title, ylim=(0, None))
     ax.legend()
-    return figure
+    return describe(figure, alt.training_curve(metrics))
 
 
 def outcome_bars(table):
@@ -90,12 +110,13 @@ def outcome_bars(table):
         ax.set(title=f"{folder}\n{benchmark}", xlabel="step", ylim=(0, 100),
                ylabel="answers (%)" if ax in axes[:, 0] else "")
     legend_below(figure, axes)
-    return figure
+    return describe(figure, alt.outcome_bars(table))
 
 
 def accuracy_against_tokens(table):
     """Accuracy (percent, 95% interval) against the mean tokens of an answer, one panel a benchmark, a line through the
-    checkpoints in their order, each point its step: whether a student that thinks longer answers better."""
+    checkpoints in their order, the base student hollow, each point with its step: whether a student that thinks longer
+    answers better."""
     benchmarks = list(dict.fromkeys(table["benchmark"]))
     if not benchmarks:
         return nothing()
@@ -108,12 +129,35 @@ def accuracy_against_tokens(table):
             rows, colour = rows.sort_values("step"), TEACHER_COLOURS[rows["teacher"].iloc[-1]]
             ax.errorbar(rows["mean_tokens"], rows["accuracy"], color=colour, marker="o", ms=4, lw=1, elinewidth=0.6,
                         label=folder, yerr=[rows["accuracy"] - rows["lo"], rows["hi"] - rows["accuracy"]])
-            for r in rows.itertuples():
-                ax.annotate(str(r.step), (r.mean_tokens, r.accuracy), xytext=(4, 4), textcoords="offset points", fontsize=7)
+            base = rows[rows["step"] == 0]
+            ax.plot(base["mean_tokens"], base["accuracy"], ls="", marker="o", ms=4, mec=colour, mfc="white", zorder=5)
         ax.set(title=benchmark, xlabel="mean tokens per answer", ylabel="accuracy (%)" if ax in axes[:, 0] else "",
                ylim=(-3, 103))
     legend_below(figure, axes)
-    return figure
+    figure.draw_without_rendering()  # only now the panels have their places
+    for ax, benchmark in zip(axes.flat, benchmarks, strict=False):
+        own = table[table["benchmark"] == benchmark]
+        label_points(ax, own[["mean_tokens", "accuracy"]].to_numpy(), own["step"].astype(str))
+    return describe(figure, alt.accuracy_against_tokens(table))
+
+
+def label_points(ax, points, texts, size: float = 7) -> None:
+    """Write each text beside its point [x, y], at the first of some places around it that no other point or text takes;
+    above the last of them where all are taken."""
+    scale = ax.figure.dpi / 72
+    at = ax.transData.transform(points)
+    taken = [(x - 3 * scale, y - 3 * scale, x + 3 * scale, y + 3 * scale) for x, y in at]
+    for (x, y), point, text in zip(at, points, texts, strict=True):
+        width, height = 0.65 * size * len(text) * scale, size * scale
+        for dx, dy in ((4, 3), (-4, 3), (4, -3), (-4, -3), (0, 7), (0, -7), (10, 0), (-10, 0), (0, 14), (0, -14)):
+            left = x + dx * scale - width * (dx < 0) - width / 2 * (dx == 0)
+            low = y + dy * scale - height * (dy < 0) - height / 2 * (dy == 0)
+            box = (left, low, left + width, low + height)
+            if not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken):
+                break
+        taken.append(box)
+        ax.annotate(text, point, xytext=((box[0] - x) / scale, (box[1] - y) / scale), textcoords="offset points",
+                    fontsize=size)
 
 
 def evidence(found):
@@ -140,4 +184,4 @@ def evidence(found):
         ax.tick_params(axis="y", length=0)
     axes.flat[-1].set_xlabel("difference (points)")
     legend_below(figure, axes)
-    return figure, data
+    return describe(figure, alt.evidence(data)), data

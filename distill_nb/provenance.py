@@ -132,7 +132,8 @@ def write_analysis(p, folder: Path, notebook) -> None:
     """What made the analysis of a scale: folder/report/provenance_analyze.json. Nothing where there are no runs."""
     if folder.is_dir():
         record = collect(p, notebook=notebook, runs=sorted(f.parent.name for f in folder.glob("*/provenance_eval.json")))
-        write(folder / "report" / "provenance_analyze.json", finish(record | {"parameters": {"scale": p.scale}}))
+        record |= {"parameters": {"scale": p.scale, "select_on": p.select_on}}  # all that it reads
+        write(folder / "report" / "provenance_analyze.json", finish(record))
 
 
 def follow(record: dict, before: dict) -> dict:

@@ -4,7 +4,8 @@
     python -m distill_nb.report --index runs/pocket                   writes runs/pocket/report/index.html
 
 A page loads nothing from the network: it can be mailed, archived and opened on a phone. That excludes MathJax, so
-formulas in the notebooks are written in Unicode. Look and scripts are in report_page.py.
+formulas in the notebooks are written in Unicode. Look and script are in report_page.py, what readers of a page by keyboard,
+ear or phone need of its tables and figures in accessible.py.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 from html import escape, unescape
 from pathlib import Path
 
-from distill_nb import report_page
+from distill_nb import accessible, params, report_page
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
@@ -28,6 +29,10 @@ FETCHES = re.compile(
     r"""|@import\s+(?:url\()?["']?(?:https?:)?//[^"'\s)]+|\burl\(\s*["']?(?:https?:)?//[^"'\s)]+""",
     re.IGNORECASE,
 )
+
+
+STAND_IN = ("<p>A stand-in is a set of synthetic traces that this package generated in the teacher's place: none of it is the "
+            "teacher's output. The runs keep the names of the study's runs that they are small versions of.</p>")
 
 
 # ---- progress bars as text
@@ -141,12 +146,13 @@ def render(notebook: Path, html: Path | None = None) -> Path:
     plain_outputs(nb)
     nb.metadata["title"] = title_of(nb, path)
     injected = any("injected-parameters" in c.metadata.get("tags", []) for c in nb.cells)
-    exporter = HTMLExporter(template_name="lab", embed_images=True, exclude_input_prompt=True,
+    exporter = HTMLExporter(template_name="lab", embed_images=True, exclude_input_prompt=True, exclude_anchor_links=True,
                             exclude_output_prompt=True)
     exporter.raw_template = report_page.NOTEBOOK
     back = path.parent.parent / "report" / "index.html" if is_run(path.parent) or path.parent.name == "report" else None
     page, _ = exporter.from_notebook_node(nb, resources={
-        "metadata": {"name": path.stem, "path": str(path.parent)}, "page_css": report_page.notebook_css(),
+        "metadata": {"name": path.stem, "path": str(path.parent)},
+        "page_css": report_page.notebook_css(), "script": report_page.SCRIPT,
         "folded": ["hide-input", "parameters"] if injected else ["hide-input"],
         "back": Path(os.path.relpath(back, html.parent)).as_posix() if back else ""})
     fetched = FETCHES.search(page)
@@ -154,7 +160,7 @@ def render(notebook: Path, html: Path | None = None) -> Path:
         raise ValueError(f"{notebook} has a cell or output that loads {fetched.group(0)[-120:]!r} from the network: "
                          "use a local file, which is embedded.")
     html.parent.mkdir(parents=True, exist_ok=True)
-    html.write_text(page, encoding="utf-8")
+    html.write_text(accessible.page(page), encoding="utf-8")
     return html
 
 
@@ -171,9 +177,10 @@ def describe_run(folder: Path) -> dict:
                 break
             except ValueError:  # damaged: the other one may tell
                 continue
-    params = record.get("parameters", {})
-    described = {key: params.get(key, "?") for key in ("teacher", "student", "domain", "seed", "max_steps")}
-    return described | {"finished": record.get("finished")}
+    given = record.get("parameters", {})
+    described = {key: given.get(key, "?") for key in ("student", "domain", "seed", "max_steps")}
+    dataset = given.get("dataset", "?") if name == "provenance_train.json" else "?"  # eval.ipynb does not know it
+    return described | {"traces": params.traces_of(given.get("teacher", "?"), dataset), "finished": record.get("finished")}
 
 
 def link(page: Path, index: Path, name: str) -> str:
@@ -186,13 +193,13 @@ def link(page: Path, index: Path, name: str) -> str:
 
 def accuracy_html(scale_dir: Path) -> str:
     """The table of accuracies of a scale; a sentence where there are no records."""
-    from distill_nb import results
+    from distill_nb import results, tables
 
     table = results.accuracy_table(scale_dir)
     if table.empty:
         return "<p>No run of this scale has been evaluated yet.</p>"
     note = "Percent with 95% Wilson intervals; step 0 is the base student; * marks a score whose n includes errors."
-    return f"<p>{note}</p>\n" + f'<div class="wide">{results.wide_table(table).to_html(border=0)}</div>'
+    return f"<p>{note}</p>\n" + tables.show(results.wide_table(table), "", "Accuracy by run and step").data
 
 
 def index(scale_dir: Path) -> Path:
@@ -208,16 +215,17 @@ def index(scale_dir: Path) -> Path:
     for folder in folders:
         d = describe_run(folder)
         steps = f"{d['max_steps']}" + ("" if d["finished"] else " (unfinished)")
-        cells = [folder.name, d["teacher"], d["student"], d["domain"], d["seed"], steps]
-        pages = [link(folder / f"{name}.html", page, name) for name in ("train", "eval")]
-        rows.append("<tr>" + "".join(f"<td>{escape(str(c))}</td>" for c in cells)
-                    + f"<td>{'<br>'.join(pages)}</td></tr>")
+        pages = " · ".join(link(folder / f"{name}.html", page, name) for name in ("train", "eval"))
+        cells = [d["traces"], d["student"], d["domain"], d["seed"], steps]
+        rows.append(f"<tr><th>{escape(folder.name)}<br>{pages}</th>" + "".join(f"<td>{escape(str(c))}</td>" for c in cells)
+                    + "</tr>")
     html = report_page.INDEX.format(
         scale=escape(scale_dir.name), css=report_page.CSS, rows="\n".join(rows), accuracy=accuracy_html(scale_dir),
+        note=STAND_IN if any("stand-in" in row for row in rows) else "", script=report_page.SCRIPT,
         runs="1 run" if len(rows) == 1 else f"{len(rows)} runs",
         analysis=link(page.parent / "analyze.html", page, "analyze"))
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(html, encoding="utf-8")
+    page.write_text(accessible.page(html), encoding="utf-8")
     return page
 
 

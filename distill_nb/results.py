@@ -7,16 +7,19 @@ benchmark, so that findings, tables and figures do not know whose numbers they s
 from __future__ import annotations
 
 import csv
+import json
 import re
 import sys
 from pathlib import Path
 
 from . import paths, stats
 from .benchmarks.sources import PART
+from .params import traces_of
 from .records import OUTCOMES
 from .records import read as read_records
 
 ERRORS = ["sampling_error", "grader_error"]
+UNANSWERED = ["no_answer", "truncated"]  # there was nothing to grade: format or length
 KEYS = ["run_name", "student", "teacher", "domain", "folder", "step", "benchmark"]
 RUN = ["student", "teacher", "domain", "learning_rate"]
 COLUMNS = ["student", "teacher", "domain", "step", "benchmark", "accuracy", "decimals", "n", "flagged",
@@ -25,6 +28,7 @@ COLUMNS = ["student", "teacher", "domain", "step", "benchmark", "accuracy", "dec
 NAMES = {
     "Qwen Base": "Qwen/Qwen3-30B-A3B-Base", "Qwen Instruct": "Qwen/Qwen3-30B-A3B-Instruct-2507",
     "Llama 8B": "meta-llama/Llama-3.1-8B-Instruct", "R1": "r1", "Sonnet": "sonnet",
+    "R1 stand-in": "r1 stand-in", "Sonnet stand-in": "sonnet stand-in",  # params.traces_of
     "MATH-500": "math500", "MBPP+": "mbpp_plus", "HumanEval+": "humaneval_plus", "HE+": "humaneval_plus",
     "LiveCodeBench": "livecodebench", "LiveCodeBench v5": "livecodebench", "LCB": "livecodebench", "AIME": "aime",
 }  # fmt: skip
@@ -87,14 +91,15 @@ def tidy(table, learning_rates: dict | None = None):
     learning_rates: folder → rate, from `run_learning_rates`; unknown = nan. n counts problems, also where each has
     several samples: intervals and differences made from it are then somewhat too wide, never too narrow. Left out, and
     said in a sentence: unfinished cells (a batch holds the longest prompts first, so that they are biased), and cells
-    whose own baseline is another than the one that stands for the student (`_one_base`). Of several folders with one
-    student, teacher, domain and rate (replicates, or runs that an overlay made alike) the first by name is taken, so
-    that no problem counts twice; accuracy_table has them all."""
+    whose own baseline is another than the one that stands for the student (`_one_base`). Replicates
+    are left out where their run is there; of several folders with one student, teacher, domain and rate the first by name is
+    taken, so that no problem counts twice. accuracy_table has them all."""
     rates, unfinished = learning_rates or {}, table[table["n"] < _full(table, "n")]
     if len(unfinished):
         print("Left out, as they are not finished: " + ", ".join(
             f"{r.folder} step {r.step} {r.benchmark}" for r in unfinished.itertuples()) + ".")
-    table = _one_base(table.drop(unfinished.index))
+    table = table.drop(unfinished.index)
+    table = _one_base(table[(table["folder"] == table["run_name"]) | ~table["run_name"].isin(table["folder"])])
     base = table["step"] == 0
     out = table.assign(
         teacher=table["teacher"].mask(base, "none"), domain=table["domain"].mask(base, "none"), decimals=1,
@@ -132,27 +137,36 @@ def _one_base(table):
 
 def run_learning_rates(scale_dir: Path) -> dict[str, float]:
     """Folder → peak learning rate of every run of a scale that has been trained, from its provenance."""
-    import json
+    return {folder: float(given["learning_rate"]) for folder, given in _trained(scale_dir).items()}
 
-    files = sorted(Path(scale_dir).glob("*/provenance_train.json"))
-    return {f.parent.name: float(json.loads(f.read_text())["parameters"]["learning_rate"]) for f in files}
+
+def _trained(scale_dir: Path) -> dict[str, dict]:
+    """Folder → parameters of every run of a scale that has been trained, from its provenance, where that can be read."""
+    found = {}
+    for file in sorted(Path(scale_dir).glob("*/provenance_train.json")):
+        try:
+            found[file.parent.name] = json.loads(file.read_text(encoding="utf-8"))["parameters"]
+        except ValueError:  # damaged: what it would say is unknown
+            continue
+    return found
 
 
 def best_checkpoints(table):
     """The study's choice for each run of a tidy table: best MATH-500 for a math-distilled student, best MBPP+ for a
-    code-distilled one (RULE), the earliest of equals.
+    code-distilled one (RULE), the earliest of equals. Where the table has a column `dev` (selection.scored) that chooses
+    instead of the accuracy.
 
     Columns: RUN, benchmark (that chose), step, accuracy, n, flagged, ties (other steps with the same printed score),
     last_step, checkpoints. Runs without the benchmark are left out."""
     import pandas as pd
 
-    rows = []
-    for keys, run in table[table["step"] > 0].groupby(RUN, sort=False, dropna=False):
+    rows, score = [], "dev" if "dev" in table else "accuracy"
+    for keys, run in table[(table["step"] > 0) & table[score].notna()].groupby(RUN, sort=False, dropna=False):
         scores = next((s for b in RULE[keys[2]] if len(s := run[run["benchmark"] == b].sort_values("step"))), None)
         if scores is None:
             continue
-        best = scores.loc[scores["accuracy"].idxmax()]
-        ties = [int(s) for s in scores["step"][scores["accuracy"] == best["accuracy"]] if s != best["step"]]
+        best = scores.loc[scores[score].idxmax()]
+        ties = [int(s) for s in scores["step"][scores[score] == best[score]] if s != best["step"]]
         rows.append(dict(zip(RUN, keys, strict=True)) | {
             "benchmark": best["benchmark"], "step": int(best["step"]), "accuracy": best["accuracy"],
             "n": int(best["n"]), "flagged": bool(best["flagged"]), "ties": ties,
@@ -168,19 +182,25 @@ def load_runs(scale_dir: Path):
 
 def load_records(scale_dir: Path):
     """All records below runs/<scale>/*/eval as a DataFrame, one row a problem and sample, the first where a file has
-    it twice; column `folder` is the run's folder (replicates of one run have folders of their own). Empty where
-    nothing was evaluated."""
+    it twice; column `folder` is the run's folder (replicates of one run have folders of their own); teacher is a stand-in
+    (params.traces_of) where the run was trained on generated traces. Empty where nothing was evaluated."""
     import pandas as pd
 
-    rows = []
+    rows, trained = [], {folder: given["dataset"] for folder, given in _trained(scale_dir).items() if "dataset" in given}
     for file in sorted(Path(scale_dir).glob("*/eval/step_*/*.jsonl")):
-        once = {(r["task_id"], r["sample"]): r for r in reversed(read_records(file))}
-        rows += [r | {"folder": file.parents[2].name} for r in reversed(once.values())]
+        folder, once = file.parents[2].name, {(r["task_id"], r["sample"]): r for r in reversed(read_records(file))}
+        rows += [r | {"folder": folder, "teacher": traces_of(r["teacher"], trained.get(folder, ""))}
+                 for r in reversed(once.values())]
     return pd.DataFrame(rows)
 
 
 def accuracy_table(scale_dir: Path):
-    """One row a run, step and benchmark, from the records of a scale.
+    """`accuracy_of` all records of a scale."""
+    return accuracy_of(load_records(scale_dir))
+
+
+def accuracy_of(records):
+    """One row a run, step and benchmark, from records.
 
     accuracy, lo, hi, lenient, second: percent, the mean over problems. The 95% interval is Wilson's, or with several
     samples a problem that of `stats.clustered`, as samples of one problem are alike. bounds_lo, bounds_hi: accuracy if
@@ -188,7 +208,6 @@ def accuracy_table(scale_dir: Path):
     k correct, and a count of each outcome; `part` where they came from a file that is not the whole benchmark."""
     import pandas as pd
 
-    records = load_records(scale_dir)
     if records.empty:
         return pd.DataFrame(columns=[*KEYS, "accuracy", "n", "problems", "k", "lo", "hi", "lenient", "second", "bounds_lo",
                                      "bounds_hi", "flagged", "mean_tokens", *OUTCOMES, "part"])

@@ -9,6 +9,7 @@ import re
 from . import results, stats
 from .benchmarks import humaneval_plus
 from .benchmarks.sources import PART
+from .params import BENCHMARKS
 
 OUR_100 = "humaneval_plus, our 100"
 COLUMNS = ["folder", "student", "step", "slice", "n", "problems", "accuracy", "lo", "hi", "flagged"]
@@ -28,6 +29,12 @@ def slices_of(benchmark: str, task_ids) -> dict[str, list]:
         elif benchmark == "humaneval_plus" and set(ids) >= humaneval_plus.OUR_100:
             found[OUR_100] = [i for i in ids if i in humaneval_plus.OUR_100]
     return found
+
+
+def more_than_scores(table) -> bool:
+    """Whether a `table` says more than results.accuracy_table: a benchmark with parts, or several samples a problem."""
+    whole = table["slice"].str.removesuffix(" (part)").isin(BENCHMARKS)
+    return not whole.all() or any(name.startswith("pass@") for name in table)
 
 
 def table(records):

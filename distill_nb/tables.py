@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
+from html import escape
 from pathlib import Path
 
 import pandas as pd
@@ -167,21 +168,38 @@ def to_latex(table, caption: str, label: str, columns: str = "") -> str:
         r"\end{table}", ""])
 
 
-def to_html(table, caption: str = "") -> str:
-    """An HTML table without index or scripts, everything escaped."""
-    from html import escape
+def _cells(column, digits: int) -> list[str]:
+    """A column as texts: whole numbers as such, p values to two digits, other numbers to so many decimals."""
+    whole = all(v == int(v) for v in column.dropna()) if column.dtype.kind == "f" else False
+    form = ".0f" if whole else ".2g" if re.search(r"(^|_)p(_holm)?$", str(column.name)) else f".{digits}f"
+    return [NONE if v is None or v != v else format(v, form) if column.dtype.kind == "f" else str(v) for v in column]
 
-    html = table.to_html(index=False, escape=True, border=0, na_rep=NONE)
+
+def to_html(table, caption: str = "", digits: int = 1) -> str:
+    """An HTML table without index or scripts, everything escaped."""
+    texts = pd.DataFrame({name: _cells(table[name], digits) for name in table}, columns=table.columns, dtype=object)
+    with pd.option_context("display.max_colwidth", None):
+        html = texts.to_html(index=False, escape=True, border=0)
     return html.replace(">\n", f">\n  <caption>{escape(caption)}</caption>\n", 1) if caption else html
 
 
-def folded(parts: dict):
-    """HTML for a notebook: each table of title → DataFrame behind a line that opens it."""
-    from html import escape
-
+def show(table, nothing: str, caption: str = "", digits: int = 1):
+    """HTML for a notebook: a table, its named index as its first columns; where it has no rows the sentence `nothing`, if
+    there is one."""
     from IPython.display import HTML
 
-    return HTML("\n".join(f"<details><summary>{escape(title)}</summary>\n{to_html(table)}\n</details>"
+    if table is None or not len(table):
+        return HTML(f"<p>{escape(nothing)}</p>") if nothing else None
+    named = any(name is not None for name in table.index.names)
+    return HTML(to_html(table.reset_index().rename_axis(columns=None) if named else table, caption, digits))
+
+
+def folded(parts: dict, digits: int = 1):
+    """HTML for a notebook: each table of title → DataFrame behind a line that opens it."""
+    from IPython.display import HTML
+
+    return HTML("\n".join(f"<details><summary>{escape(title)}</summary>\n"
+                          f"{to_html(table, digits=digits) if len(table) else '<p>No rows.</p>'}\n</details>"
                           for title, table in parts.items()))
 
 

@@ -43,3 +43,5 @@ def test_replicates_show_the_spread_between_seeds():
     assert row.sampling_sd == pytest.approx(100 * (0.63 * 0.37 / 500) ** 0.5)
     assert row.hi - row.mean == pytest.approx(4.3027 * row.sd / 3**0.5, rel=1e-4)
     assert beside.replicates(pd.DataFrame(rows[:1])).empty
+    (two,) = beside.replicates(pd.DataFrame([rows[0] | {"accuracy": a} for a in (99.0, 90.0)])).itertuples()
+    assert two.hi == 100 and two.lo == pytest.approx(94.5 - 12.7062 * 4.5, rel=1e-4)

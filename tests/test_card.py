@@ -31,6 +31,7 @@ def test_each_checkpoint_gets_a_card_that_the_hub_can_read(evaluated):
     for name in evaluated.benchmarks:
         r = table.loc[(4, name)]
         assert f"{r.accuracy:.1f} [{r.lo:.1f}, {r.hi:.1f}] | {r.n} |" in text
+    assert "best by pocket_math on all problems is step " in text or "No run has two finished" in text
     assert str(paths.runs()) not in text  # no path of this machine
     assert [f.read_text() for f in card.write_cards(evaluated)][1] == text
 
@@ -43,10 +44,11 @@ def test_a_full_run_names_its_teacher_and_its_data(evaluated):
     trained["parameters"] |= {"scale": "full", "dataset": "r1_math", "teacher": "r1"}
     table = results.accuracy_table(folder.parent)
     table.loc[table["step"] == 4, "flagged"] = True
-    text = card.card(table, 4, trained | {"git": None}, made)
+    text = card.card(table, 4, trained | {"git": None}, made, "By both rules it is step 4.")
     metadata = yaml.safe_load(text.split("---")[1])
     assert metadata["datasets"] == ["open-r1/OpenR1-Math-220k"] and "math" in metadata["tags"]
     assert "DeepSeek-R1's reasoning traces (math)" in text and "Not the study's" not in text and "* [" in text
+    assert "makes them too good. By both rules it is step 4." in text
 
 
 def test_a_baseline_gets_none(runs_dir):

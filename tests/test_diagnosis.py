@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distill_nb import diagnosis, results
+from distill_nb import diagnosis, paired
 
 N = 300
 
@@ -47,23 +47,32 @@ def test_errors_of_ours_say_nothing_and_nothing_is_no_table():
     late = (records["step"] == 10) & (records["task_id"] != "t0")
     records.loc[late, ["outcome", "lenient_outcome"]] = ["sampling_error", "correct"]
     assert diagnosis.diagnose(records)["kind"].tolist() == ["nothing to compare"]
-    assert diagnosis.diagnose(records.iloc[:0]).empty and diagnosis.selections(records.iloc[:0]).empty
+    assert diagnosis.diagnose(records.iloc[:0]).empty and diagnosis.graders(records.iloc[:0]).empty
 
 
-def test_a_dev_split_chooses_without_the_problems_that_score():
-    steps, rng = (0, 10, 20, 30), np.random.default_rng(3)
-    records = pd.concat([simulated("run", 0.5, 0.5, seed=1, steps=steps)])
-    dev = records["task_id"].map(diagnosis.in_dev)
-    assert 0.4 < dev.mean() < 0.6
-    # Step 20 is best on the dev half, step 30 on the other and, by more, on all.
-    right = {10: (0.5, 0.5), 20: (0.7, 0.4), 30: (0.6, 0.9)}
-    for step, (on_dev, on_rest) in right.items():
-        own = records["step"] == step
-        chance = np.where(dev[own], on_dev, on_rest)
-        records.loc[own, "outcome"] = np.where(rng.random(own.sum()) < chance, "correct", "wrong")
-    (row,) = diagnosis.selections(records).itertuples()
-    scored = records[(records["step"] == row.dev_step) & ~dev]
-    assert (row.test_step, row.dev_step, row.n) == (30, 20, (~dev).sum() // 4)
-    assert row.accuracy == pytest.approx(100 * (scored["outcome"] == "correct").mean())
-    assert row.lo < row.accuracy < row.hi < row.same_half and row.test_accuracy > row.accuracy
-    assert row.benchmark == results.RULE["math"][0]
+def test_a_gain_over_answers_that_were_cut_off_is_not_a_plain_gain():
+    records = simulated("run", 0.4, 0.7)
+    failed = (records["step"] == 0) & (records["outcome"] == "wrong")
+    cut = records.assign(outcome=records["outcome"].mask(failed, "truncated"),
+                         lenient_outcome=records["lenient_outcome"].mask(failed, "truncated"))
+    boxless = records.assign(outcome=records["outcome"].mask(failed, "no_answer"),
+                             lenient_outcome=records["lenient_outcome"].mask(failed, "correct"))  # it knew, without a box
+    for changed, kind, unanswered in ((records, "gain", 0), (cut, "gain in format or length", 100),
+                                      (boxless, "gain in format or length", 100)):
+        (row,) = diagnosis.diagnose(changed).itertuples()
+        assert (row.kind, row.unanswered) == (kind, unanswered)
+        said = paired.change_sentences(paired.paired_changes(changed))
+        assert ("a gain, but 100% of the base student's answers" in said) == (unanswered == 100) and ": a gain" in said
+
+
+def test_what_another_grader_would_say_is_shown():
+    records = simulated("run", 0.4, 0.6)
+    strict = (records["step"] == 10) & (records["outcome"] == "correct") & (records["task_id"].str[1:].astype(int) < 150)
+    records["second_outcome"] = records["outcome"].mask(strict, "wrong")
+    records.loc[0, ["outcome", "lenient_outcome", "second_outcome"]] = ["grader_error", "correct", "correct"]
+    base, last = diagnosis.graders(records).itertuples()
+    right = (records["outcome"] == "correct").groupby(records["step"]).mean() * 100
+    assert (base.accuracy, last.accuracy) == pytest.approx(tuple(right)) and base.second == base.accuracy
+    assert (last.only_first, last.only_second, last.n) == (strict.sum(), 0, N)
+    assert last.second == pytest.approx(last.accuracy - 100 * strict.sum() / N)
+    assert (base.verdict, base.second_verdict, last.verdict) == ("—", "—", "gain") and last.second_verdict != "gain"

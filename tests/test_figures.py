@@ -69,6 +69,27 @@ def test_the_committed_figures_are_those_of_the_published_numbers(made, tmp_path
     assert sorted(f.stem for f in (paths.ROOT / "figures").glob("*.png")) == NAMES
 
 
+def test_every_figure_says_what_it_shows(made, table):
+    words = {name: figure.alt_text for name, (figure, _) in made.items()}
+    assert len(set(words.values())) == len(words)
+    assert "go from −40.0" in words["learning_curves"] and "on MATH-500 from 40% to 0%" in words["learning_curves"]
+    assert "finding 5, supported 5; finding 6, within noise 2, contradicted 2." in words["findings"]
+    assert "in the other domain the changes go from −44.7 to +7.0 points" in words["forgetting"]
+    assert "empty" in figures.gains(table[:0])[0].alt_text
+    metrics = pd.DataFrame({"step": [1, 2], "loss": [2.0, 1.0], "heldout_loss": [np.nan, 1.5]})
+    assert "from 2.00 at step 1 to 1.00 nats per token at step 2" in plots.training_curve(metrics).alt_text
+
+
+def test_labels_of_points_that_lie_together_do_not_cover_each_other():
+    figure, axes = plots.grid(1, 1, 2)
+    points = np.array([[0.0, 0], [10, 100], [5, 50], [5.05, 50.5], [4.95, 50], [5, 51]])
+    axes[0, 0].plot(*points.T)
+    figure.draw_without_rendering()
+    plots.label_points(axes[0, 0], points, list("012345"))
+    boxes = [text.get_window_extent() for text in axes[0, 0].texts]
+    assert len(boxes) == 6 and not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
 def test_the_same_numbers_give_the_same_bytes(table, tmp_path):
     first, second = (figures.save("gains", figures.gains(table), tmp_path / str(i)) for i in (1, 2))
     assert [f.read_bytes() for f in first] == [f.read_bytes() for f in second]

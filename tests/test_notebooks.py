@@ -78,7 +78,7 @@ def test_each_run_of_the_study_trains_and_is_evaluated_at_tiny_size(run, sets, r
     assert sorted(f.name for f in folder.glob("eval/step_*")) == ["step_00000", "step_00002", "step_00004"]
     if run == RUNS[0]:
         texts, images = analysed(tmp_path, "tiny")
-        assert images == 9 and f"{folder.name}, pocket_math: " in texts and "no records of this scale" not in texts
+        assert images == 10 and f"{folder.name}, pocket_math: " in texts and "no records of this scale" not in texts
 
 
 def test_all_five_benchmarks_go_through_the_notebook_with_vllm(runs_dir, tmp_path):

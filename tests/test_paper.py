@@ -38,7 +38,8 @@ def test_our_runs_come_in_with_their_records(runs_dir, tmp_path):
     found = macros(tmp_path)
     assert found["OurRuns"] == "1" and found["OurSentence"] == "None of the 129 published cells was run here."
     assert r"sonnet\_math\_llama\_4k" in (tmp_path / "tables" / "ours.tex").read_text()
-    assert (tmp_path / "tables" / "ours_kinds.tex").exists()
+    assert (tmp_path / "tables" / "ours_kinds.tex").exists() and (tmp_path / "tables" / "ours_best.tex").exists()
+    assert found["OurSelection"]
     paper.write(tmp_path, "pocket")
     assert not (tmp_path / "tables" / "ours.tex").exists()  # nothing of another scale stays
 

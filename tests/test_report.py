@@ -28,13 +28,14 @@ def save(folder, cells, name="train", **metadata):
 
 def small_notebook(folder, name="train"):
     table = "<table><tr><td>47.9</td></tr></table>"
+    dot = new_output("display_data", {"image/png": PIXEL}, metadata={"image/png": {"alt": 'A "dot" < 1'}})
     return save(folder, [
         new_markdown_cell("# Train: a <student>\n\nSee [the paper](https://example.org/paper)."),
         new_code_cell("learning_rate = 0.111", metadata={"tags": ["parameters"]}),
         new_code_cell("learning_rate = 0.222", metadata={"tags": ["injected-parameters"]}),
         new_code_cell("hidden_call()", metadata={"tags": ["hide-input"]}, outputs=[
             stream("\r  0%|          | 0/3\r 67%|██████▋   | 2/3"), stream("said in between\n", "stdout"),
-            stream("\r100%|██████████| 3/3\n"), new_output("display_data", {"image/png": PIXEL}),
+            stream("\r100%|██████████| 3/3\n"), dot,
             new_output("display_data", {"text/html": table, "text/plain": "47.9"}),
             new_output("display_data", {"application/javascript": "alert(1)"})]),
         new_code_cell("visible_call()"),
@@ -77,6 +78,10 @@ def test_a_page_loads_nothing_and_reads_on_a_phone(tmp_path):
     assert ("html", {"lang": "en"}) in page.tags
     assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in page.tags
     assert "<title>Train: a &lt;student&gt;</title>" in text
+    (image,) = [a for tag, a in page.tags if tag == "img"]
+    assert image["alt"] == 'A "dot" < 1' and "No description" not in text
+    (box,) = [a for tag, a in page.tags if a.get("class") == "wide"]
+    assert (box["role"], box["tabindex"], box["aria-label"]) == ("region", "0", "table: Train: a")
     assert "max-width: 100%" in text and "47.9" in page.shown and "alert(1)" not in text
     assert len(text) < 40_000, "the page carries more than its own style"
 
@@ -162,7 +167,7 @@ def run_folder(scale, name, finished=True, **params):
 
 def test_index_lists_every_run_and_its_links_resolve(tmp_path):
     scale = tmp_path / "pocket"
-    report.render(small_notebook(run_folder(scale, "a_run")))
+    report.render(small_notebook(run_folder(scale, "a_run", dataset="pocket")))
     small_notebook(scale / "a_run", "eval")
     run_folder(scale, "a_run_seed3", finished=False, seed=3, domain="<code>")
     (scale / "base_only" / "eval").mkdir(parents=True)
@@ -175,13 +180,14 @@ def test_index_lists_every_run_and_its_links_resolve(tmp_path):
     for html in (scale / "a_run" / "train.html", scale / "report" / "analyze.html"):
         (back,) = [target for target in Page(html).links if target.endswith("index.html")]
         assert (html.parent / back).resolve() == index
-    rows = re.findall(r"<td>(.*?)</td>" * 7, text)
-    assert rows[0] == ("a_run", "sonnet", "smollm2-135m-instruct", "math", "0", "30",
-                       '<a href="../a_run/train.html">train</a><br>'
-                       '<span class="missing">eval: executed, not rendered</span>')
-    assert rows[1][:6] == ("a_run_seed3", "sonnet", "smollm2-135m-instruct", "&lt;code&gt;", "3", "30 (unfinished)")
-    assert rows[1][6].count("not executed") == 2
+    rows = re.findall(r'<th scope="row">(.*?)<br/?>(.*?)</th>' + r'<td class="short">(.*?)</td>' * 5, text)
+    assert rows[0] == ("a_run", '<a href="../a_run/train.html">train</a> · '
+                       '<span class="missing">eval: executed, not rendered</span>',
+                       "sonnet stand-in", "smollm2-135m-instruct", "math", "0", "30")
+    assert rows[1][2:] == ("sonnet", "smollm2-135m-instruct", "&lt;code&gt;", "3", "30 (unfinished)")
+    assert rows[1][1].count("not executed") == 2
     assert [row[0] for row in rows] == ["a_run", "a_run_seed3", "base_only"] and "3 runs" in text
+    assert text.count("none of it is the teacher's output") == 1
     assert "No run of this scale has been evaluated yet." in text
 
 

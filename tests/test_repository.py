@@ -10,7 +10,7 @@ from distill_nb import paths
 
 LIGHT = ["distill_nb"] + [f"distill_nb.{m}" for m in (
     "params", "paths", "provenance", "traces", "benchmarks", "grading", "results", "stats", "consistency", "claims",
-    "comparisons", "findings", "tables", "plots", "figures", "report")]
+    "comparisons", "findings", "selection", "tables", "alt", "plots", "figures", "accessible", "report")]
 PRIVATE = "|".join([r"/ro" r"ot/", r"(?<![\w.\])}])/wo" r"rk/", r"file:/" r"//", r"index-" r"url", r"find-" r"links",
                     r"https?://\S*/sim" r"ple\b"])
 

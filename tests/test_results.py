@@ -77,6 +77,15 @@ def test_load_runs_has_the_columns_of_load_published(tmp_path):
     assert list(results.load_runs(tmp_path / "none")) == results.COLUMNS
 
 
+def test_generated_traces_are_not_called_the_teachers(tmp_path):
+    for folder, dataset in (("a", "pocket"), ("b", "sonnet_math")):
+        write(tmp_path, folder, 10, single(20, 48), student=folder)
+        text = json.dumps({"parameters": {"learning_rate": 0.001, "dataset": dataset}})
+        (tmp_path / folder / "provenance_train.json").write_text(text)
+    assert results.load_runs(tmp_path)["teacher"].tolist() == ["sonnet stand-in", "sonnet"]
+    assert results.name_of("sonnet stand-in") == "Sonnet stand-in"
+
+
 def test_an_unfinished_cell_is_marked_and_left_out(tmp_path, capsys):
     for step, (k, n) in {0: (10, 56), 10: (30, 56), 20: (4, 20)}.items():
         write(tmp_path, "a", step, single(k, n))
@@ -116,6 +125,17 @@ def test_runs_that_share_their_baseline_all_stay(tmp_path, capsys):
         write(tmp_path, folder, 0, single(20, 56), domain=domain)
         write(tmp_path, folder, 10, single(30, 56), domain=domain)
     assert len(results.load_runs(tmp_path)) == 3 and capsys.readouterr().out == ""
+
+
+def test_replicates_leave_their_run_its_baseline(tmp_path, capsys):
+    """With sampling each seed has a baseline of its own: that of the run itself stands, whatever the others have."""
+    for i, base in enumerate((30, 20, 20)):
+        for step, k in ((0, base), (10, 40)):
+            file = write(tmp_path, f"a_seed{i}" if i else "a", step, single(k, 56))
+            file.write_text(file.read_text().replace(f'"run_name": "a_seed{i}"', '"run_name": "a"'))
+    ours = results.load_runs(tmp_path)
+    assert set(ours["source"]) == {"a"} and ours["accuracy"][0] == pytest.approx(100 * 30 / 56)
+    assert capsys.readouterr().out == "" and len(results.accuracy_table(tmp_path)) == 6
 
 
 def test_a_run_without_a_baseline_of_its_own_needs_the_same_n(tmp_path, capsys):

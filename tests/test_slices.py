@@ -66,5 +66,12 @@ def test_a_part_never_counts_as_the_benchmark():
     assert table["pass@3"].tolist() == [50, 100, 0] and table["pass@2"].tolist() == pytest.approx([100 / 3, 200 / 3, 0])
 
 
+def test_a_table_of_slices_may_say_nothing_new():
+    plain = slices.table(pd.DataFrame(records("pocket_math", {"a": ["correct"], "b": ["wrong"]})))
+    assert not slices.more_than_scores(plain)
+    assert slices.more_than_scores(slices.table(pd.DataFrame(records("pocket_math", {"a": ["correct", "wrong"]}))))
+    assert slices.more_than_scores(slices.table(pd.DataFrame(records("aime", {"2022-I-1": ["wrong"]}))))
+
+
 def test_no_records_are_an_empty_table(tmp_path):
     assert slices.table(results.load_records(tmp_path)).columns.tolist() == slices.COLUMNS

@@ -153,6 +153,16 @@ def test_impossible_numbers_are_named_as_the_study_names_them(published):
     assert table.to_numpy().tolist() == [["Qwen Base", "—", 0, "HumanEval+", "78.7", 100, "129/164"]]
 
 
+def test_a_table_for_the_notebook_or_a_sentence():
+    table = pd.DataFrame({"p_holm": [1e-7, np.nan], "n": [3.0, np.nan], "accuracy": [12.345, 2], "words": ["x" * 80, "<"]},
+                         index=pd.Index(["a", "b"], name="run"))
+    root = ElementTree.fromstring(tables.show(table, "none").data)
+    assert [th.text for th in root.iter("th")] == ["run", *table]
+    assert [td.text for td in root.iter("td")] == ["a", "1e-07", "3", "12.3", "x" * 80, "b", "—", "—", "2.0", "<"]
+    assert tables.show(table[:0], "There is <none>.").data == "<p>There is &lt;none&gt;.</p>"
+    assert tables.show(None, "") is None
+
+
 def test_folded_tables_are_closed_and_escaped():
     root = ElementTree.fromstring(f"<body>{tables.folded({'a < b': NASTY, 'c': NASTY}).data}</body>")
     assert [d.find("summary").text for d in root] == ["a < b", "c"]

@@ -1,0 +1,274 @@
+"""The pages of a small but complete report in a real browser: headless Chromium, driven by Playwright.
+
+One math and one code run at tiny size, with a replicate, go through the real notebooks; outcomes are then written over (a
+random model answers nothing), so that answers flip, and every page is looked at.
+"""
+import hashlib
+import itertools
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from test_notebooks import papermill
+
+from distill_nb import evaluate, params, paths, records, report, train
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+MATH, CODE = "sonnet_math_llama_4k", "llama8b_code_4k"
+PAGES = [*(f"{run}/{name}.html" for run in (MATH, CODE) for name in ("train", "eval")), "report/analyze.html",
+         "report/index.html"]
+every_page = pytest.mark.parametrize("name", PAGES)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make setup")
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed: make setup-ci installs it where it may")
+    with api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"] if os.geteuid() == 0 else [])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def pages(browser, tmp_path_factory) -> Path:
+    """The folder of a scale with its report."""
+    folder = tmp_path_factory.mktemp("report")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DISTILL_NB_RUNS", str(folder / "runs"))
+        scale, changes = folder / "runs" / "tiny", {"benchmark_limit": 12}
+        for run, seed in (("run09", 0), ("run08", 0), ("run09", 1)):
+            p = params.validate(params.read_files(f"{run}.yaml", "tiny.yaml") | changes | {"seed": seed})
+            out = paths.run_dir(p)
+            out.mkdir(parents=True)
+            if seed:
+                train.train(p)
+            else:
+                executed(papermill("train", out / "train.ipynb", run, "tiny", **changes))
+            evaluate.evaluate(p)
+            for file in [*scale.glob("_base/*/*.jsonl"), *out.glob("eval/step_*/*.jsonl")]:
+                records.write(file, [told(record) for record in records.read(file)])
+            if not seed:
+                executed(papermill("eval", out / "eval.ipynb", run, "tiny", **changes))
+        (scale / "report").mkdir()
+        executed(papermill("analyze", scale / "report" / "analyze.ipynb", scale="tiny", select_on="dev"))
+        for page in PAGES[:-1]:
+            report.render((scale / page).with_suffix(".ipynb"))
+        report.index(scale)
+    return scale
+
+
+def executed(done) -> None:
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def told(record: dict) -> dict:
+    """A record with an outcome that depends on its problem and step alone."""
+    draw = hashlib.sha256(f"{record['task_id']} {record['step']}".encode()).digest()[0] % 4
+    outcome = ("correct", "correct", "wrong", "truncated")[draw]
+    return record | {"outcome": outcome, "lenient_outcome": "correct" if outcome == "wrong" and record["step"] else outcome,
+                     "second_outcome": outcome, "completion": f"It is <b>{draw}</b>.", "answer": str(draw)}
+
+
+def opened(browser, pages, name, width=1280, **options):
+    """A page without a network, and the list of what went wrong on it: requests, messages, errors."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, offline=True, **options)
+    page, wrong = context.new_page(), []
+    page.on("request", lambda r: wrong.append(r.url) if not r.url.startswith(("file:", "data:")) else None)
+    page.on("console", lambda m: wrong.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda e: wrong.append(str(e)))
+    page.goto((pages / name).as_uri())
+    return page, wrong
+
+
+@every_page
+def test_a_page_loads_alone_and_every_link_resolves(browser, pages, name):
+    page, wrong = opened(browser, pages, name)
+    assert wrong == [] and page.evaluate("document.documentElement.lang") == "en"
+    links = page.eval_on_selector_all("a[href]", "links => links.map(a => a.href)")
+    assert links
+    for link in links:
+        file, _, anchor = link.removeprefix("file://").partition("#")
+        assert link.startswith(("file:", "https:")), link
+        if link.startswith("file:"):
+            assert Path(file).is_file(), link
+            assert not anchor or f'id="{anchor}"' in Path(file).read_text(), link
+    page.context.close()
+
+
+def test_the_index_leads_to_every_page_and_names_what_is_synthetic(browser, pages):
+    page, _ = opened(browser, pages, "report/index.html")
+    links = page.eval_on_selector_all("a[href]", "links => links.map(a => decodeURI(a.href))")
+    assert {(pages / name).as_uri() for name in PAGES[:-1]} <= set(links)
+    text = page.inner_text("main")
+    assert "sonnet stand-in" in text and "r1 stand-in" in text and "none of it is the teacher's output" in text
+    assert f"{MATH}_seed1" in text and "train: not executed" in text
+    page.context.close()
+
+
+@every_page
+def test_figures_have_words_tables_have_heads_and_headings_have_order(browser, pages, name):
+    page, _ = opened(browser, pages, name)
+    words = page.eval_on_selector_all("img, svg", "all => all.map(e => e.getAttribute('alt') || e.getAttribute('aria-label'))")
+    assert all(text and len(text) > 40 and "No description" not in text for text in words), words
+    assert len(set(words)) == len(words)
+    least = {"train": 1, "eval": 3, "analyze": 10, "index": 0}[Path(name).stem]
+    assert len(words) >= least
+    heads = page.eval_on_selector_all("th", "all => all.map(th => th.scope)")
+    assert heads and set(heads) <= {"col", "row"}
+    assert page.eval_on_selector_all("table", "all => all.filter(t => t.tBodies[0].rows.length === 0).length") == 0
+    levels = page.eval_on_selector_all("h1, h2, h3, h4, h5, h6", "all => all.map(h => +h.tagName[1])")
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels)), levels
+    page.context.close()
+
+
+@every_page
+def test_on_a_phone_only_boxes_scroll(browser, pages, name):
+    page, _ = opened(browser, pages, name, width=360)
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    boxes = page.eval_on_selector_all(".wide, .figure", """all => all.filter(b => b.scrollWidth > b.clientWidth).map(b => [
+        b.tabIndex, b.getAttribute("role"), b.getAttribute("aria-label")])""")
+    assert boxes and all(tab == 0 and role == "region" and label for tab, role, label in boxes), boxes
+    cut = """all => all.filter(e => e.getBoundingClientRect().right > 361 && !e.closest('.wide, .figure, .flips pre'))
+             .map(e => e.outerHTML.slice(0, 200))"""
+    assert page.eval_on_selector_all("main *", cut) == []
+    page.context.close()
+
+
+CONTRAST = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+  const parts = colour => {
+    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const light = rgb => rgb.slice(0, 3).map(c => c / 255).map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = e => {
+    for (; e; e = e.parentElement) {
+      const colour = parts(getComputedStyle(e).backgroundColor);
+      if (colour[3] === 255) return colour;
+    }
+    return [255, 255, 255, 255];
+  };
+  const found = {};
+  document.querySelectorAll("details").forEach(d => { d.open = true; });
+  document.querySelectorAll("body, main *").forEach(e => {
+    const own = [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
+    if (!own || ["SCRIPT", "STYLE", "OPTION"].includes(e.tagName)) return;
+    const [a, b] = [light(parts(getComputedStyle(e).color)), light(behind(e))].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < 4.5) found[`${e.tagName} ${e.className}`] = `${ratio.toFixed(2)} ${e.textContent.slice(0, 40)}`;
+  });
+  return found;
+}"""
+
+
+@every_page
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_is_readable_on_a_light_and_a_dark_screen(browser, pages, name, scheme):
+    page, _ = opened(browser, pages, name, color_scheme=scheme)
+    assert page.evaluate(CONTRAST) == {}
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
+    page.context.close()
+
+
+def column(page, table: int, number: int) -> list[str]:
+    return page.evaluate("""([t, i]) => [...document.querySelectorAll("table")[t].tBodies[0].rows]
+        .map(row => row.cells[i].textContent.trim())""", [table, number])
+
+
+SAMPLE = {"name": ["b", "a", "c", "d", "e"], "accuracy": ["9.1 [4, 20]", "—", "47.9* [35, 61]", "100.0 [90, 100]", "−3.5"],
+          "p": ["2.0e-04", "0.03", "", "1", "nan"]}
+
+
+def test_tables_sort_by_click_and_by_key(browser, pages, tmp_path):
+    cells = ("".join(f"<td>{cell}</td>" for cell in row) for row in zip(*SAMPLE.values(), strict=True))
+    rows = "".join(f"<tr>{row}</tr>" for row in cells)
+    heads = "".join(f"<th>{name}</th>" for name in SAMPLE)
+    html = report.report_page.INDEX.format(scale="s", css=report.report_page.CSS, script=report.report_page.SCRIPT, note="",
+        runs="", analysis="", rows="", accuracy=f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>")
+    (tmp_path / "page.html").write_text(report.accessible.page(html))
+    page, wrong = opened(browser, tmp_path, "page.html")
+    head = page.locator("table").nth(1).locator("th").nth(1)
+    head.get_by_role("button").click()
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert column(page, 1, 1) == ["−3.5", "9.1 [4, 20]", "47.9* [35, 61]", "100.0 [90, 100]", "—"]
+    page.keyboard.press("Enter")
+    assert head.get_attribute("aria-sort") == "descending"
+    assert column(page, 1, 1) == ["100.0 [90, 100]", "47.9* [35, 61]", "9.1 [4, 20]", "−3.5", "—"]
+    page.keyboard.press("Space")
+    assert head.get_attribute("aria-sort") is None and column(page, 1, 0) == SAMPLE["name"]
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    assert column(page, 1, 2) == ["2.0e-04", "0.03", "1", "", "nan"]
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    assert column(page, 1, 0) == ["a", "b", "c", "d", "e"]
+    assert page.locator("th[aria-sort]").count() == 1 and wrong == []
+    page.context.close()
+
+
+@every_page
+def test_everything_is_reached_and_seen_by_tab(browser, pages, name):
+    page, wrong = opened(browser, pages, name)
+    wanted = page.evaluate("""() => {
+      const all = [...document.querySelectorAll("a[href], button, select, summary, input, [tabindex='0']")];
+      const seen = all.filter(e => e.checkVisibility() && !e.hidden);
+      seen.forEach((e, i) => { e.dataset.stop = i; });
+      return seen.length;
+    }""")
+    assert wanted
+    reached = set()
+    for _ in range(wanted + 40):  # Chromium stops at every box that scrolls, too
+        page.keyboard.press("Tab")
+        stop, outline = page.evaluate("""[document.activeElement.dataset.stop ?? "",
+            getComputedStyle(document.activeElement).outlineStyle]""")
+        if stop:
+            assert outline != "none", page.evaluate("document.activeElement.outerHTML.slice(0, 200)")
+            reached.add(stop)
+    assert len(reached) == wanted and wrong == []
+    page.context.close()
+
+
+@pytest.mark.parametrize("run", [MATH, CODE])
+def test_code_and_flips_open_and_filter_by_key(browser, pages, run):
+    page, wrong = opened(browser, pages, f"{run}/eval.html")
+    button, folds = page.locator("#all-code"), page.locator("details.code")
+    button.focus()
+    page.keyboard.press("Enter")
+    assert folds.evaluate_all("all => all.every(d => d.open)") and button.inner_text() == "hide all code"
+    page.keyboard.press("Space")
+    assert folds.evaluate_all("all => all.every(d => !d.open)")
+    folds.first.locator("summary").focus()
+    page.keyboard.press("Enter")
+    assert folds.first.evaluate("d => d.open")
+    shown = page.locator(".flips details:visible")
+    before = shown.count()
+    assert before > 2 and page.locator(".flips output").inner_text() == f"{before} shown"
+    page.locator(".flips select").nth(1).focus()
+    page.keyboard.press("ArrowDown")
+    kind = page.locator(".flips select").nth(1).input_value()
+    assert kind and 0 < shown.count() < before
+    assert shown.evaluate_all("all => [...new Set(all.map(d => d.dataset.kind))]") == [kind]
+    shown.first.locator("summary").focus()
+    page.keyboard.press("Enter")
+    assert "base: " in shown.first.inner_text() and "It is <b>" in shown.first.inner_text() and wrong == []
+    page.context.close()
+
+
+def test_the_analysis_has_both_domains_both_rules_and_the_replicates(browser, pages):
+    page, _ = opened(browser, pages, "report/analyze.html")
+    text = page.inner_text("main")
+    for run in (MATH, CODE):
+        assert f"{run}: best by " in text and " on one half of the problems is step " in text
+    assert "sampling_sd" in text and "second_verdict" in text and "Sonnet stand-in" in text
+    assert "129 published cells was run here" in text
+    assert json.loads((pages / "report" / "provenance_analyze.json").read_text())["parameters"]["select_on"] == "dev"
+    page.context.close()

@@ -1,0 +1,78 @@
+"""Which checkpoint is best by all problems, by a dev half, and that a table holds what its rule says."""
+import numpy as np
+import pandas as pd
+import pytest
+from test_diagnosis import simulated
+
+from distill_nb import comparisons, results, selection
+
+# Step 20 is best on the dev half, step 30 on the other and, by more, on all.
+RIGHT = {10: (0.5, 0.5), 20: (0.7, 0.4), 30: (0.6, 0.9)}
+
+
+@pytest.fixture(scope="module")
+def records():
+    rng, found = np.random.default_rng(3), simulated("run", 0.5, 0.5, seed=1, steps=(0, *RIGHT))
+    dev = found["task_id"].map(selection.in_dev)
+    assert 0.4 < dev.mean() < 0.6
+    for step, (on_dev, on_rest) in RIGHT.items():
+        own = found["step"] == step
+        found.loc[own, "outcome"] = np.where(rng.random(own.sum()) < np.where(dev[own], on_dev, on_rest), "correct", "wrong")
+    return found.assign(run_name="run", student="s", teacher="sonnet", second_outcome=found["outcome"], completion_tokens=5)
+
+
+def tidy(records):
+    return results.tidy(results.accuracy_of(records), {"run": 1e-3})
+
+
+def test_a_dev_split_chooses_without_the_problems_that_score(records):
+    (row,) = selection.selections(records).itertuples()
+    dev = records["task_id"].map(selection.in_dev)
+    assert (row.test_step, row.dev_step, row.n) == (30, 20, (~dev).sum() // 4)
+    here = records[(records["step"] == row.dev_step) & ~dev]
+    assert row.accuracy == pytest.approx(100 * (here["outcome"] == "correct").mean())
+    assert row.lo < row.accuracy < row.hi < row.same_half and row.test_accuracy > row.accuracy
+    assert row.benchmark == results.RULE["math"][0]
+    assert selection.selections(records.iloc[:0]).empty
+    assert selection.selections(records[records["step"] < 20]).empty  # one checkpoint leaves no choice
+
+
+def test_the_rule_decides_what_best_means_in_every_table(records):
+    ours, (row,) = tidy(records), selection.selections(records).itertuples()
+    test, dev = (selection.scored(ours, records, rule) for rule in ("test", "dev"))
+    assert test is ours and "dev" not in test
+    for table, step, accuracy, n in ((test, row.test_step, row.test_accuracy, 300), (dev, row.dev_step, row.accuracy, row.n)):
+        (best,) = results.best_checkpoints(table).itertuples()
+        assert (best.step, best.n) == (step, n) and best.accuracy == pytest.approx(accuracy)
+        matrix = comparisons.forgetting_matrix(table).set_index("checkpoint")
+        assert matrix.loc["best", "step"] == step and matrix.loc["best", "accuracy"] == pytest.approx(accuracy)
+    base = dev[dev["step"] == 0].iloc[0]  # the base student answers the same half
+    half = records[(records["step"] == 0) & ~records["task_id"].map(selection.in_dev)]
+    assert base["n"] == len(half) and base["accuracy"] == pytest.approx(100 * (half["outcome"] == "correct").mean())
+
+
+def test_benchmarks_that_do_not_choose_stay_whole(records):
+    other = records.assign(benchmark="humaneval_plus")
+    both = pd.concat([records, other], ignore_index=True)
+    table = selection.scored(tidy(both), both, "dev")
+    assert set(table[table["benchmark"] == "humaneval_plus"]["n"]) == {300}
+    assert table[table["benchmark"] == "humaneval_plus"]["dev"].isna().all()
+
+
+def test_errors_count_as_wrong_under_both_rules(records):
+    broken = records.assign(outcome=records["outcome"].mask(records["step"] == 30, "grader_error"))
+    (row,) = selection.selections(broken).itertuples()
+    assert (row.test_step, row.dev_step) != (30, 30) and row.test_step == results.best_checkpoints(tidy(broken))["step"][0]
+
+
+def test_a_half_without_problems_cannot_choose(records, capsys):
+    dev = records[records["task_id"].map(selection.in_dev)]
+    assert results.best_checkpoints(selection.scored(tidy(dev), dev, "dev")).empty
+    assert "math500 of run cannot choose: all of its" in capsys.readouterr().out and selection.selections(dev).empty
+
+
+def test_the_sentence_names_the_rule_that_counts_first(records):
+    chosen = selection.selections(records)
+    assert "on all problems is step 30" in selection.sentences(chosen, "test")
+    assert "on one half of the problems is step 20" in selection.sentences(chosen, "dev")
+    assert "No run has two" in selection.sentences(chosen.iloc[:0], "dev")
