@@ -1,6 +1,8 @@
 """Figures of a set of training traces. They read what trace_sets.py wrote and compute nothing anew."""
 from __future__ import annotations
 
+from .plots import describe
+
 
 def funnel(counts: dict, name: str):
     """How many rows of the source are left after each reason for rejection. counts: as in funnel.json."""
@@ -24,4 +26,6 @@ def funnel(counts: dict, name: str):
     axes.set_xlabel("rows left (blue) and rejected for this reason (orange)")
     axes.set_title(f"{name}: {counts['kept']:,} traces of {counts['rows']:,} rows", fontsize=11)
     sns.despine(ax=axes, left=True)
-    return figure
+    lost = ", ".join(f"{n:,} for {reason.replace('_', ' ')}" for reason, n in counts["rejected"].items()) or "none"
+    return describe(figure, f"Bars of how many rows of {name} are left after each reason for rejection: of {counts['rows']:,} "
+                            f"rows, {counts['kept']:,} are kept; rejected are {lost}.")

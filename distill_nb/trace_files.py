@@ -71,7 +71,7 @@ def read(dataset: str, scale: str, columns: list[str]) -> list[dict]:
 
 def contamination(dataset: str, scale: str):
     """How many rows matched each evaluation set, as a pandas DataFrame: what became of them, evaluation set, rows, how many of
-    its problems they matched, and one match in words; a sentence where nothing matched."""
+    its problems they matched, and one match in words. Without rows where nothing matched."""
     import pandas as pd
 
     folder = folder_of(dataset, scale)
@@ -80,20 +80,18 @@ def contamination(dataset: str, scale: str):
     found = pd.concat([rejected[rejected["reason"].isin(["contaminated", "same_template"])],
                        kept[kept["detail"] != ""].assign(reason="same template, in the set")])
     if found.empty:
-        return f"No row of {dataset} matched a problem of the evaluation sets."
+        return pd.DataFrame()
     found[["evaluation set", "task"]] = found["detail"].str.extract(r"^(\S+) (.+) \([\d.]+\)$")
     return found.groupby(["reason", "evaluation set"]).agg(
         rows=("task", "size"), problems=("task", "nunique"), example=("detail", "first")).reset_index()
 
 
 def audit(dataset: str, scale: str):
-    """The audit table of the API teacher's answers; a sentence for a set from the hub."""
-    folder = folder_of(dataset, scale) / "teacher"
-    if not folder.is_dir():
-        return f"{dataset} comes from published traces: no teacher was asked."
+    """The audit table of the API teacher's answers; None for a set from the hub."""
     from . import teacher_audit
 
-    return teacher_audit.audit(folder)
+    folder = folder_of(dataset, scale) / "teacher"
+    return teacher_audit.audit(folder) if folder.is_dir() else None
 
 
 def overlap(scale: str):
