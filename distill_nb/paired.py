@@ -29,7 +29,7 @@ def _sizes(records):
     return records.groupby(["step", "task_id"]).size().unstack(fill_value=0)
 
 
-def _difference(after, base, several: bool):
+def difference(after, base, several: bool):
     """(stats.Difference, method) of shares on the same problems, two or more if a problem has several samples."""
     from scipy.stats import binomtest, ttest_1samp
 
@@ -66,7 +66,7 @@ def paired_changes(records):
             base, after = both.loc[0].to_numpy(), both.loc[step].to_numpy()
             numbers, discordant, method = (np.nan,) * 4, (np.nan, np.nan), "none"
             if len(base) > 1:
-                d, method = _difference(after, base, group["sample"].nunique() > 1)
+                d, method = difference(after, base, group["sample"].nunique() > 1)
                 numbers = (*(100 * x for x in (d.difference, d.lo, d.hi)), d.p)
                 if method == "paired":
                     discordant = (d.only_second, d.only_first)

@@ -149,7 +149,7 @@ def render(notebook: Path, html: Path | None = None) -> Path:
     exporter = HTMLExporter(template_name="lab", embed_images=True, exclude_input_prompt=True, exclude_anchor_links=True,
                             exclude_output_prompt=True)
     exporter.raw_template = report_page.NOTEBOOK
-    back = path.parent.parent / "report" / "index.html" if is_run(path.parent) or path.parent.name == "report" else None
+    back = back_link(path.parent)
     page, _ = exporter.from_notebook_node(nb, resources={
         "metadata": {"name": path.stem, "path": str(path.parent)},
         "page_css": report_page.notebook_css(), "script": report_page.SCRIPT,
@@ -202,8 +202,28 @@ def accuracy_html(scale_dir: Path) -> str:
     return f"<p>{note}</p>\n" + tables.show(results.wide_table(table), "", "Accuracy by run and step").data
 
 
+def sets_html(scale_dir: Path, page: Path) -> str:
+    """The sets of training traces of a scale with their pages, as a table; nothing where there are none."""
+    rows = []
+    for file in sorted(scale_dir.glob("traces/*/funnel.json")):
+        counts = json.loads(file.read_text(encoding="utf-8"))
+        rows.append(f"<tr><th>{escape(file.parent.name)}<br>{link(file.parent / 'traces.html', page, 'traces')}</th>"
+                    f"<td>{counts['kept']:,}</td><td>{counts['rows']:,}</td></tr>")
+    head = "<thead><tr><th>set</th><th>traces</th><th>rows of the source</th></tr></thead>"
+    return (f"<h2>Training traces</h2>\n<table><caption>The sets and their pages</caption>{head}<tbody>{''.join(rows)}</tbody>"
+            "</table>") if rows else ""
+
+
+def back_link(folder: Path) -> Path | None:
+    """The index page of the scale that a notebook in this folder belongs to: a run, the report, or a set of traces."""
+    if is_run(folder) or folder.name == "report":
+        return folder.parent / "report" / "index.html"
+    return folder.parents[1] / "report" / "index.html" if folder.parent.name == "traces" else None
+
+
 def index(scale_dir: Path) -> Path:
-    """Write <scale_dir>/report/index.html: every run of a scale with its pages, the analysis, the accuracies.
+    """Write <scale_dir>/report/index.html: every run of a scale with its pages, the analysis, the training sets, the
+    accuracies.
 
     Raises ValueError where the folder does not exist."""
     scale_dir = Path(scale_dir).absolute()
@@ -221,7 +241,8 @@ def index(scale_dir: Path) -> Path:
                     + "</tr>")
     html = report_page.INDEX.format(
         scale=escape(scale_dir.name), css=report_page.CSS, rows="\n".join(rows), accuracy=accuracy_html(scale_dir),
-        note=STAND_IN if any("stand-in" in row for row in rows) else "", script=report_page.SCRIPT,
+        sets=sets_html(scale_dir, page), script=report_page.SCRIPT,
+        note=STAND_IN if any("stand-in" in row for row in rows) else "",
         runs="1 run" if len(rows) == 1 else f"{len(rows)} runs",
         analysis=link(page.parent / "analyze.html", page, "analyze"))
     page.parent.mkdir(parents=True, exist_ok=True)

@@ -185,6 +185,7 @@ INDEX = """<!DOCTYPE html>
 </tbody>
 </table>
 {note}
+{sets}
 <h2>Accuracy</h2>
 {accuracy}
 </main>

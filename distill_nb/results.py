@@ -137,10 +137,10 @@ def _one_base(table):
 
 def run_learning_rates(scale_dir: Path) -> dict[str, float]:
     """Folder → peak learning rate of every run of a scale that has been trained, from its provenance."""
-    return {folder: float(given["learning_rate"]) for folder, given in _trained(scale_dir).items()}
+    return {folder: float(given["learning_rate"]) for folder, given in trained(scale_dir).items()}
 
 
-def _trained(scale_dir: Path) -> dict[str, dict]:
+def trained(scale_dir: Path) -> dict[str, dict]:
     """Folder → parameters of every run of a scale that has been trained, from its provenance, where that can be read."""
     found = {}
     for file in sorted(Path(scale_dir).glob("*/provenance_train.json")):
@@ -186,10 +186,10 @@ def load_records(scale_dir: Path):
     (params.traces_of) where the run was trained on generated traces. Empty where nothing was evaluated."""
     import pandas as pd
 
-    rows, trained = [], {folder: given["dataset"] for folder, given in _trained(scale_dir).items() if "dataset" in given}
+    rows, datasets = [], {folder: given["dataset"] for folder, given in trained(scale_dir).items() if "dataset" in given}
     for file in sorted(Path(scale_dir).glob("*/eval/step_*/*.jsonl")):
         folder, once = file.parents[2].name, {(r["task_id"], r["sample"]): r for r in reversed(read_records(file))}
-        rows += [r | {"folder": folder, "teacher": traces_of(r["teacher"], trained.get(folder, ""))}
+        rows += [r | {"folder": folder, "teacher": traces_of(r["teacher"], datasets.get(folder, ""))}
                  for r in reversed(once.values())]
     return pd.DataFrame(rows)
 

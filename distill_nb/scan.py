@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from . import decontaminate, hub_traces, paths, provenance, statements
+from . import decontaminate, hub_traces, paths, provenance, statements, trace_files
 
 SCHEMA = [("file", "int32"), ("group", "int32"), ("row", "int64"), ("id", "string"), ("reason", "string"),
           ("detail", "string"), ("problem_id", "string"), ("numbers", "string"), ("choice", "int32"), ("characters", "int64"),
@@ -110,7 +110,6 @@ def scan(p, files: list[Path], evaluation: list, folder: Path, workers: ProcessP
 
 def scan_group(group: Group, place: Path, dataset: str, pick: str, same_template: str, texts: dict[str, str]) -> int:
     """Judge the rows of one group and write its part; returns how many there were."""
-    import pyarrow as pa
     from pyarrow import parquet
 
     found, sketched, known, number = [], set(), {}, group.first_row
@@ -128,9 +127,8 @@ def scan_group(group: Group, place: Path, dataset: str, pick: str, same_template
                     sketched.add(out["problem_id"])
                     out["sketch"] = sketch
             found.append(out)
-    table = pa.Table.from_pylist(found, schema=pa.schema([(n, getattr(pa, kind)()) for n, kind in SCHEMA]))
     beside = place.with_suffix(f".{os.getpid()}.partial")
-    parquet.write_table(table, beside, compression="zstd")
+    parquet.write_table(trace_files.table_of(found, SCHEMA), beside, compression="zstd")
     os.replace(beside, place)
     return group.rows
 

@@ -207,3 +207,16 @@ def test_the_command_line_prints_what_it_wrote(tmp_path):
     assert done.stdout.split() == [str(notebook.with_suffix(".html")), str(tmp_path / "report" / "index.html")]
     failed = command(tmp_path / "missing.ipynb")
     assert failed.returncode == 1 and failed.stderr.startswith(str(tmp_path / "missing.ipynb") + " does not exist")
+
+
+def test_the_index_leads_to_the_sets_of_traces(tmp_path):
+    folder = tmp_path / "tiny" / "traces" / "r1_math"
+    folder.mkdir(parents=True)
+    (folder / "funnel.json").write_text('{"rows": 1234, "kept": 1000, "rejected": {}}')
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Traces")])
+    nbformat.write(nb, folder / "traces.ipynb")
+    assert "executed, not rendered" in report.index(tmp_path / "tiny").read_text()
+    made = report.render(folder / "traces.ipynb")
+    page = report.index(tmp_path / "tiny").read_text()
+    assert 'href="../traces/r1_math/traces.html"' in page and "1,000" in page and "1,234" in page
+    assert 'href="../../report/index.html"' in made.read_text()

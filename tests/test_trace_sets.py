@@ -219,3 +219,13 @@ def test_real_traces_of_r1_go_through(data_dir, tmp_path, runs_dir):
     assert rejected["detail"][0].startswith(f"math500 {asked['unique_id']} (")
     book = trace_files.ledgers(p)["HuggingFaceTB/SmolLM2-135M-Instruct"]
     assert book["with_think"] == 5 and book["lost_closing_think"] == book["over_max_length"] == 5  # at 512 tokens
+
+
+def test_a_table_is_what_pyarrow_would_make_of_the_rows():
+    schema = [("n", "int32"), ("m", "int64"), ("s", "string"), ("b", "binary")]
+    rows = [{"n": i - 3, "m": 2**40 + i, "s": None if i == 4 else "é\U0001d54f" * i, "b": None if i % 3 else bytes([i, 0])}
+            for i in range(11)]
+    expected = pa.Table.from_pylist(rows, schema=pa.schema([(n, getattr(pa, kind)()) for n, kind in schema]))
+    made = trace_files.table_of(rows, schema)
+    made.validate(full=True)
+    assert made.equals(expected) and trace_files.table_of([], schema).equals(expected.slice(0, 0))
