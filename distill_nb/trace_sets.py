@@ -150,8 +150,8 @@ def choose(p, parts: list[Path]) -> tuple[list[tuple], dict[tuple, tuple], int]:
     near = statements.NearDuplicates(p.near_duplicate) if p.near_duplicate < 1 else None
     chosen, rejected = [], {}
     for problem in sorted(good, key=lambda i: rank(p.seed, i)):
-        found = sorted(good[problem], key=lambda r: r if p.pick == "shortest" else r[1:])
-        values, sketch = sketches[problem]
+        found = sorted(good.pop(problem), key=lambda r: r if p.pick == "shortest" else r[1:])
+        values, sketch = sketches.pop(problem)  # what is done with is let go, for there may be hundreds of thousands
         like = near.first_like(problem, sketch, values) if near else None
         for k, (_, file, row, group, choice, template) in enumerate(found):
             if like:
