@@ -16,8 +16,8 @@ PERMUTATIONS = 128   # of the MinHash: the estimated Jaccard similarity has a st
 BANDS = 32           # of 4 rows: a pair with similarity 0.8 becomes a candidate with probability 1 - (1 - 0.8^4)^32 > 0.99999
 SEED = 7
 
-MATH = re.compile(r"\$\$.*?\$\$|\$[^$]*\$|\\\(.*?\\\)|\\\[.*?\\\]"
-                  r"|\\begin\{(equation|align|gather)\*?\}.*?\\end\{\1\*?\}", re.DOTALL)
+DELIMITER = re.compile(r"\\\$|\$\$|\$|\\[()\[\]]|\\(?:begin|end)\{(?:equation|align|gather)\*?\}")
+CLOSED_BY = {"$$": "$$", "$": "$", r"\(": r"\)", r"\[": r"\]"}
 TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mbox|operatorname)\*?\s*\{([^{}]*)\}")
 LAYOUT = re.compile(r"\\(?:left|right|bigg?[lr]?|Bigg?[lr]?|displaystyle|limits|quad|qquad|hspace|vspace|phantom)(?![A-Za-z])"
                     r"|\\[,;:! \\]|\\(?:begin|end)\{[^{}]*\}|~")
@@ -37,12 +37,30 @@ def words(text: str) -> list[str]:
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
     text = THOUSANDS.sub(lambda m: re.sub(r"\D", "", m.group()), text)
-    found, place = [], 0
-    for match in MATH.finditer(text):
-        found += _words(text[place:match.start()], formula=False)
-        found += _formula(match.group())
-        place = match.end()
-    return found + _words(text[place:], formula=False)
+    found = []
+    for part, formula in _parts(text):
+        found += _formula(part) if formula else _words(part, formula=False)
+    return found
+
+
+def _parts(text: str):
+    r"""Yield (part of the text, whether it is a formula). What opens a formula that nothing closes is prose, as \$ is. Takes
+    time proportional to the text's length, whatever it holds."""
+    place, closing, last = 0, "", {}
+    for match in DELIMITER.finditer(text):
+        sign = match.group()
+        if closing:
+            if sign == closing or (sign, closing) == ("$$", "$"):  # $a$$b$ is two formulas
+                yield text[place:match.start()], True
+                place, closing = match.end(), "$" if sign != closing and last["$"] >= match.end() else ""
+            continue
+        wanted = CLOSED_BY.get(sign) or (sign.replace("begin", "end") if sign.startswith(r"\begin") else "")
+        if wanted and wanted not in last:
+            last[wanted] = text.rfind(wanted)
+        if wanted and last[wanted] >= match.end():
+            yield text[place:match.start()], False
+            place, closing = match.end(), wanted
+    yield text[place:], False
 
 
 def _formula(text: str) -> list[str]:

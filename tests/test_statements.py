@@ -1,8 +1,11 @@
 import random
+import time
 
 import pytest
 
-from distill_nb import statements
+from distill_nb import decontaminate, statements
+from distill_nb.grading import visible_text
+from distill_nb.grading.code import blocks
 
 
 @pytest.mark.parametrize(("one", "other"), [
@@ -22,6 +25,22 @@ def test_layout_is_no_difference(one, other):
     ("the points (1,200)", "the point 1200"), ("Find $a$", "Find $b$"), ("sin x", r"$\sin x$ y")])
 def test_content_is_a_difference(one, other):
     assert statements.problem_id(one) != statements.problem_id(other)
+
+
+@pytest.mark.parametrize(("text", "found"), [
+    (r"pay \$5 for ab and \$7 for cd", "pay 5 for ab and 7 for cd"), ("$ab$$cd$ ef", "a b c d ef"), ("$$ab$$ cd", "a b cd"),
+    (r"\(ab\) cd $ef", "a b cd ef"), (r"\[ab cd $ef$", "ab cd e f"), (r"\begin{align*}ab\end{align*} cd", "a b cd"),
+    (r"$ab \text{cd} e$", "a b cd e"), (r"\(ab $ cd\) ef", "a b c d ef")])
+def test_letters_of_formulas_are_words_of_their_own(text, found):
+    assert " ".join(statements.words(text)) == found
+
+
+@pytest.mark.parametrize("text", [r"\(", r"\[", r"\begin{align}", "$", "$ ", r"$\text{", "1,234", "\\", '"""', "```\n", "~"])
+def test_no_text_takes_long(text):
+    start = time.process_time()
+    for function in (statements.words, decontaminate.described, visible_text, blocks):
+        function(text * (100_000 // len(text)))
+    assert time.process_time() - start < 8  # what is quadratic takes far longer
 
 
 def test_ids_are_stable():
