@@ -137,8 +137,8 @@ def examples(dataset: str, scale: str, n: int = 10, seed: int = 0) -> str:
     return "\n".join(
         f"<details{' open' if i == 0 else ''}><summary>{escape(row['source_id'])}: "
         f"{escape(' '.join(row['prompt'].split())[:100])} … ({len(row['trace']):,} characters)</summary>"
-        f"<h4>The student is asked</h4><pre style='white-space: pre-wrap'>{escape(row['prompt'])}</pre>"
-        f"<h4>and trained on</h4><pre style='white-space: pre-wrap'>{escape(row['trace'])}</pre>"
+        f"<h3>The student is asked</h3><pre style='white-space: pre-wrap'>{escape(row['prompt'])}</pre>"
+        f"<h3>and trained on</h3><pre style='white-space: pre-wrap'>{escape(row['trace'])}</pre>"
         + (f"<p>Known answer: {escape(row['answer'])}</p>" if row["answer"] else "") + "</details>"
         for i, row in enumerate(shown))
 

@@ -18,7 +18,7 @@ from distill_nb import evaluate, params, paths, records, report, train
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 MATH, CODE = "sonnet_math_llama_4k", "llama8b_code_4k"
 PAGES = [*(f"{run}/{name}.html" for run in (MATH, CODE) for name in ("train", "eval")), "report/analyze.html",
-         "report/index.html"]
+         "traces/r1_math/traces.html", "report/index.html"]
 every_page = pytest.mark.parametrize("name", PAGES)
 
 
@@ -53,6 +53,8 @@ def pages(browser, tmp_path_factory) -> Path:
                 records.write(file, [told(record) for record in records.read(file)])
             if not seed:
                 executed(papermill("eval", out / "eval.ipynb", run, "tiny", **changes))
+        (scale / "traces" / "r1_math").mkdir(parents=True)
+        executed(papermill("traces", scale / "traces" / "r1_math" / "traces.ipynb", "traces_r1_math", "traces_tiny"))
         (scale / "report").mkdir()
         executed(papermill("analyze", scale / "report" / "analyze.ipynb", scale="tiny", select_on="dev"))
         for page in PAGES[:-1]:
@@ -115,7 +117,7 @@ def test_figures_have_words_tables_have_heads_and_headings_have_order(browser, p
     words = page.eval_on_selector_all("img, svg", "all => all.map(e => e.getAttribute('alt') || e.getAttribute('aria-label'))")
     assert all(text and len(text) > 40 and "No description" not in text for text in words), words
     assert len(set(words)) == len(words)
-    least = {"train": 1, "eval": 3, "analyze": 10, "index": 0}[Path(name).stem]
+    least = {"traces": 1, "train": 1, "eval": 3, "analyze": 10, "index": 0}[Path(name).stem]
     assert len(words) >= least
     heads = page.eval_on_selector_all("th", "all => all.map(th => th.scope)")
     assert heads and set(heads) <= {"col", "row"}
