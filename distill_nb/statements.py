@@ -27,6 +27,8 @@ SAME = {r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\cfrac": r"\frac", r"\times"
         "√": r"\sqrt", "∞": r"\infty", "°": r"\circ"}
 # 10,000, 10{,}000 and 10\,000; the groups must have three digits, or (1,200) would lose its comma.
 THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:(?:,|\{,\}|\\,|\\!,|,\\!)\d{3})+(?![\d,])")
+SINGLE = re.compile(r"(\\(?:[dtc]?frac|sqrt|binom))\s*(\d)\s*(\d)?|([\^_])(\d)(?=\d)")  # LaTeX takes one digit: \frac12, x^12
+FIGURE = re.compile(r"\[asy\].*?\[/asy\]|!\[[^\]]*\]\([^)]*\)", re.DOTALL)  # drawings, which copies of a problem often lack
 WORD = re.compile(r"\\[A-Za-z]+|\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s]")
 DROPPED = set("$.,;:!?'\"`{}()[]|&\\")
 
@@ -36,6 +38,9 @@ def words(text: str) -> list[str]:
     is a word, since xy, x y and x\\,y are one product."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
+    if "[asy]" in text or "![" in text:
+        without = FIGURE.sub(" ", text)
+        text = without if len(without.split()) >= 20 else text  # of a few words the drawing is what tells them apart
     text = THOUSANDS.sub(lambda m: re.sub(r"\D", "", m.group()), text)
     found = []
     for part, formula in _parts(text):
@@ -74,7 +79,8 @@ def _formula(text: str) -> list[str]:
 
 def _words(text: str, formula: bool) -> list[str]:
     found = []
-    if "\\" in text or "~" in text:
+    if "\\" in text or "~" in text or "^" in text or "_" in text:
+        text = SINGLE.sub(_apart, text)
         text = LAYOUT.sub(" ", text)
     for word in WORD.findall(text):
         word = SAME.get(word, word)
@@ -83,6 +89,11 @@ def _words(text: str, formula: bool) -> list[str]:
         elif word and word not in DROPPED:
             found += list(word.lower()) if formula and word.isalpha() else [word.lower()]
     return found
+
+
+def _apart(match: re.Match) -> str:
+    """What SINGLE found, with spaces between its digits."""
+    return " ".join(part for part in match.groups() if part) + " "
 
 
 def problem_id(text: str) -> str:

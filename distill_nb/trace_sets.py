@@ -62,6 +62,7 @@ def build(p, notebook: Path | None = None) -> dict:
         if before:
             print(f"{p.dataset} is there ({before['kept']:,} traces); overwrite: true makes it again.")
             return before
+        (folder / "provenance.json").unlink(missing_ok=True)  # until it is written again, no set is finished here
         evaluation = evaluation_sets(p)
         record = provenance.collect(p, notebook=notebook)
         if p.teacher_api == "none":
@@ -89,7 +90,10 @@ def _finished(folder: Path, p) -> dict | None:
     if differing:
         raise ValueError(f"provenance.json in {folder.parent.name}/{folder.name}: this set was made with other values of "
                          f"{', '.join(differing)}; set overwrite: true to make it again.")
-    return json.loads((folder / "funnel.json").read_text())
+    funnel = json.loads((folder / "funnel.json").read_text())
+    if funnel["rejected"].get("not_asked") and before.get("max_cost") != now["max_cost"]:
+        return None  # more may be spent now
+    return funnel
 
 
 def _from_hub(p, folder: Path, evaluation: list) -> tuple[dict, dict]:

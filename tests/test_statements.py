@@ -11,6 +11,8 @@ from distill_nb.grading.code import blocks
 @pytest.mark.parametrize(("one", "other"), [
     (r"Find $x$ if $2x+1=5$.", "find  \\( x \\)\nif \\[ 2 x + 1 = 5 \\]"),
     (r"Compute $\dfrac{1}{2}\cdot\left(3+x\right)$", r"compute $\frac 1 2 \times (3 + x)$"),
+    (r"$\frac12 + \sqrt2 + x^12$", r"$\frac{1}{2} + \sqrt{2} + x^{1}2$"), (r"$\dfrac1{2}$", r"$\frac{1}2$"),
+    ("Find it. " * 9 + "[asy]draw((0,0)--(1,1));\nlabel(12);[/asy] Now then.", "Find it. " * 9 + "Now then."),
     (r"Let $xy\,z = 1{,}000$.", "Let $x y z = 1000$"),
     ("It costs 12,345 dollars.", r"It costs 12345 dollars"),
     (r"If $a\leq b$ and $c\neq d$", "If $a ≤ b$ and $c ≠ d$"),

@@ -107,6 +107,15 @@ def test_a_finished_set_is_left_alone_and_another_is_refused(source, runs_dir, c
     assert trace_sets.build(settings(source, per_problem=2, overwrite=True))["rejected"]["not_needed"] == 21
 
 
+def test_a_set_that_is_made_again_is_not_finished_until_it_is(source, runs_dir, monkeypatch):
+    trace_sets.build(settings(source))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(trace_sets, "write_rejected", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        trace_sets.build(settings(source, seed=5, overwrite=True))
+    before = _build(settings(source))
+    assert before == sorted(before, key=lambda r: trace_sets.rank(0, r["id"]))
+
+
 def test_traces_can_be_graded_again(source, runs_dir):
     counts = trace_sets.build(settings(source, verify="regrade"))  # every trace says 4
     assert counts["kept"] == 1 and counts["rejected"]["regraded_wrong"] == 59
