@@ -98,9 +98,18 @@ def build(p, folder: Path, evaluation: list) -> tuple[dict, dict]:
                          f"({estimate.text()})")
     asked = min(wanted, len(good))
     made = teacher.generate(s, good[:asked], folder_of(p))
+    refused = 0
     while len(made) < wanted and asked < len(good) and not any(r == "max_cost" for _, r in made.rejected):
-        asked = min(len(good), asked + wanted - len(made))
-        made = teacher.generate(s, good[:asked], folder_of(p))
+        more = min(len(good) - asked, wanted - len(made))
+        try:
+            made = teacher.generate(s, good[:asked + more], folder_of(p))
+        except ValueError as error:  # what was made is kept; more may cost more than max_cost
+            if not str(error).startswith("max_cost"):
+                raise
+            print(f"Stopped: {error}")
+            refused = more
+            break
+        asked += more
     name, domain = trace_params.teacher_and_domain(p.dataset)
     by_id = {problem["id"]: (i, problem) for i, problem in enumerate(good)}
     kept = 0
@@ -114,7 +123,8 @@ def build(p, folder: Path, evaluation: list) -> tuple[dict, dict]:
     for problem_id, why in made.rejected:
         reason = REASONS.get(why, why if why in trace_sets.REASONS else "failed")
         rejected.append({"id": problem_id, "problem_id": problem_id, "reason": reason, "detail": why})
-    rejected += [{"id": g["id"], "problem_id": g["id"], "reason": "not_needed", "detail": ""} for g in good[asked:]]
+    rejected += [{"id": g["id"], "problem_id": g["id"], "reason": "not_asked" if i < refused else "not_needed", "detail": ""}
+                 for i, g in enumerate(good[asked:])]
     counts: dict[str, int] = {}
     with Writer(folder / "rejected.parquet", REJECTED) as writer:
         for row in rejected:

@@ -66,6 +66,30 @@ def test_only_as_many_as_wanted_are_asked_and_more_only_for_those_that_failed(so
         assert server.paid.total() == 6
 
 
+def test_what_was_made_is_kept_where_more_would_cost_too_much_and_goes_on_with_more_money(source, runs_dir, monkeypatch):
+    failing, message = [], FakeTeacher.message
+
+    def long(self, body, found):
+        made = message(self, body, found)
+        return made | {"usage": made["usage"] | {"output_tokens": 1000}}
+
+    monkeypatch.setattr(FakeTeacher, "message", long)
+
+    def answer(prompt, n):
+        if not failing:
+            failing.append(prompt)
+        return "No idea." if prompt == failing[0] else solved(prompt, n)
+
+    with FakeTeacher(answer) as server:
+        p = settings(server, source)
+        estimate = teacher_sets.cost(p, trace_sets.evaluation_sets(p))
+        counts = trace_sets.build(settings(server, source, max_cost=estimate.most_cost * 1.001))
+        assert counts == {"rows": 8, "kept": 4, "rejected": {"no_answer": 1, "not_asked": 1, "not_needed": 2}}
+        assert server.paid.total() == 5
+        counts = trace_sets.build(settings(server, source, max_cost=10.0))
+        assert counts == {"rows": 8, "kept": 5, "rejected": {"no_answer": 1, "not_needed": 2}} and server.paid.total() == 6
+
+
 def test_nothing_is_sent_without_a_limit_of_cost_and_the_estimate_says_what_it_would_be(source, runs_dir, capsys):
     with FakeTeacher(solved) as server:
         p = settings(server, source, max_cost=0.0)
