@@ -29,7 +29,7 @@ def _sizes(records):
     return records.groupby(["step", "task_id"]).size().unstack(fill_value=0)
 
 
-def difference(after, base, several: bool):
+def _difference(after, base, several: bool):
     """(stats.Difference, method) of shares on the same problems, two or more if a problem has several samples."""
     from scipy.stats import binomtest, ttest_1samp
 
@@ -44,6 +44,26 @@ def difference(after, base, several: bool):
     p = binomtest(n, n).pvalue if abs(c.mean) > 1e-12 else 1.0
     sure = stats.wilson(n, n)[0]
     return stats.Difference(c.mean, max(-1, c.mean * sure - (1 - sure)), min(1, c.mean * sure + 1 - sure), p), "sign test"
+
+
+def compared(base, after, several: bool) -> tuple[tuple, tuple, tuple, str]:
+    """(base, after in percent), (change, lo, hi in points, p), (problems that only base, only after has), method, of two
+    arrays of shares on the same problems; nan where there are not two to compare. several: samples a problem."""
+    numbers, discordant, method = (np.nan,) * 4, (np.nan, np.nan), "none"
+    if len(base) > 1:
+        d, method = _difference(after, base, several)
+        numbers = (*(100 * x for x in (d.difference, d.lo, d.hi)), d.p)
+        if method == "paired":
+            discordant = (d.only_second, d.only_first)
+    means = (100 * base.mean(), 100 * after.mean()) if len(base) else (np.nan, np.nan)
+    return means, numbers, discordant, method
+
+
+def with_holm(table):
+    """The table with p_holm made of its p, over all rows that have one (Holm 1979)."""
+    tested = table["p"].notna()
+    table["p_holm"] = pd.Series(stats.holm(table["p"][tested].astype(float)), table.index[tested], dtype=float)
+    return table
 
 
 def paired_changes(records):
@@ -64,22 +84,13 @@ def paired_changes(records):
             whole = (answers == answers.max().max()).all()  # an unfinished problem may have some of its samples
             both = pair.loc[:, whole].dropna(axis="columns")
             base, after = both.loc[0].to_numpy(), both.loc[step].to_numpy()
-            numbers, discordant, method = (np.nan,) * 4, (np.nan, np.nan), "none"
-            if len(base) > 1:
-                d, method = difference(after, base, group["sample"].nunique() > 1)
-                numbers = (*(100 * x for x in (d.difference, d.lo, d.hi)), d.p)
-                if method == "paired":
-                    discordant = (d.only_second, d.only_first)
-            means = (100 * base.mean(), 100 * after.mean()) if len(base) else (np.nan, np.nan)
+            means, numbers, discordant, method = compared(base, after, group["sample"].nunique() > 1)
             started = (answers > 0).any()
             at_base = group[(group["step"] == 0) & group["task_id"].isin(both.columns[after > base])]
             unanswered = 100 * at_base["outcome"].isin(UNANSWERED).mean()
             rows.append((folder, group["domain"].iloc[-1], benchmark, step, *means, *numbers, np.nan, *discordant, len(base),
                          int(whole.sum()) - len(base), int((started & ~whole).sum()), unanswered, method))
-    out = pd.DataFrame(rows, columns=CHANGES)
-    tested = out["p"].notna()
-    out["p_holm"] = pd.Series(stats.holm(out["p"][tested].astype(float)), out.index[tested], dtype=float)
-    return out
+    return with_holm(pd.DataFrame(rows, columns=CHANGES))
 
 
 def verdict(change) -> str:

@@ -17,7 +17,7 @@ import difflib
 import hashlib
 import json
 import types
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 
 from distill_nb import paths
 from distill_nb.params_checks import (
@@ -30,10 +30,10 @@ from distill_nb.params_checks import (
 )
 
 
-def key(help_text, *, choices=None, low=None, high=None, above=None, below=None):
+def key(help_text, *, default=MISSING, choices=None, low=None, high=None, above=None, below=None):
     """A field's help and limits: low and high are allowed values, above and below are not."""
     limits = dict(choices=choices, low=low, high=high, above=above, below=below)
-    return field(metadata={"help": help_text, **limits})
+    return field(default=default, metadata={"help": help_text, **limits})
 
 
 @dataclass(frozen=True)

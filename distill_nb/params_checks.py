@@ -104,13 +104,18 @@ def contradictions(v: dict):
         yield "warmup_steps", f", more than max_steps {v['max_steps']}: write a smaller number"
     if v["adapter"] != "none" and (v["teacher"] == "none" or v["max_steps"] == 0):
         yield "adapter", " but this is a baseline: name the adapter's teacher and domain, and its step as max_steps"
+    yield from file_contradictions(v)
+    if v["n_samples"] > 1 and v["temperature"] == 0:
+        yield "n_samples", " but temperature is 0 and greedy samples are equal: write 1, or raise it"
+
+
+def file_contradictions(v: dict):
+    """Of benchmark_files: those that are not there, or are parts where the scale is full."""
     for benchmark, file in v["benchmark_files"].items():
         if not paths.resolve(file).is_file():
             yield "benchmark_files", f" but the file of {benchmark} does not exist: correct or remove it"
         elif v["scale"] == "full" and ".part." in file.rpartition("/")[2]:
             yield "benchmark_files", f" but scale is 'full' and the file of {benchmark} a part: name the whole one"
-    if v["n_samples"] > 1 and v["temperature"] == 0:
-        yield "n_samples", " but temperature is 0 and greedy samples are equal: write 1, or raise it"
 
 
 def _dataset_contradictions(v: dict):

@@ -1,10 +1,11 @@
 """How an API teacher is asked: flat keys with types, limits and help, as in a parameter file."""
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from urllib.parse import urlsplit
 
 from . import teacher_anthropic
+from .params import key
 from .params_checks import check_range, check_type
 
 # What decides the answers: responses made with other values do not belong in the same folder.
@@ -12,31 +13,27 @@ FIXED = ("teacher_api", "teacher_model", "teacher_url", "teacher_system", "teach
          "thinking_budget")
 
 
-def _key(default, help_text, *, choices=None, low=None, high=None, above=None, below=None):
-    limits = dict(choices=choices, low=low, high=high, above=above, below=below)
-    return field(default=default, metadata={"help": help_text, **limits})
-
-
 @dataclass(frozen=True)
 class Settings:
     """How an API teacher is asked; flat keys, as in a parameter file. Raises ValueError for values that cannot stand."""
 
-    teacher_api: str = _key("anthropic", "whose API", choices=("anthropic", "openai"))
-    teacher_model: str = _key("claude-sonnet-4-5-20250929", "model id, as the API knows it")
-    teacher_url: str = _key("", "base URL of the API; empty = the SDK's default")
-    teacher_mode: str = _key("batch", "batch = Message Batches, half the price; openai has messages only",
+    teacher_api: str = key("whose API", default="anthropic", choices=("anthropic", "openai"))
+    teacher_model: str = key("model id, as the API knows it", default="claude-sonnet-4-5-20250929")
+    teacher_url: str = key("base URL of the API; empty = the SDK's default", default="")
+    teacher_mode: str = key("batch = Message Batches, half the price; openai has messages only", default="batch",
                              choices=("batch", "messages"))
-    teacher_system: str = _key("", "system prompt; empty = none")
-    teacher_max_tokens: int = _key(16384, "most tokens of one answer, thinking included", low=1)
-    teacher_temperature: float = _key(1.0, "of sampling; 1 = the API's default, and with thinking the only one", low=0, high=2)
-    thinking_budget: int = _key(0, "most tokens of extended thinking (anthropic); 0 = none", low=0)
-    trace_from: str = _key("text", "what students learn from", choices=("thinking_and_text", "text", "thinking"))
-    attempts: int = _key(1, "most attempts at a problem; the first correct one is kept", low=1)
-    batch_size: int = _key(10000, "most requests in one batch", low=1, high=teacher_anthropic.REQUESTS)
-    max_requeues: int = _key(2, "how often a request that failed is sent again", low=0)
-    max_cost: float = _key(0.0, "dollars that may be spent in this folder; 0 = nothing may be sent", low=0)
-    poll_seconds: float = _key(60.0, "between two looks at a batch", above=0)
-    concurrency: int = _key(8, "plain requests under way at once", low=1, high=256)
+    teacher_system: str = key("system prompt; empty = none", default="")
+    teacher_max_tokens: int = key("most tokens of one answer, thinking included", default=16384, low=1)
+    teacher_temperature: float = key("of sampling; 1 = the API's default, and with thinking the only one", default=1.0, low=0,
+                                     high=2)
+    thinking_budget: int = key("most tokens of extended thinking (anthropic); 0 = none", default=0, low=0)
+    trace_from: str = key("what students learn from", default="text", choices=("thinking_and_text", "text", "thinking"))
+    attempts: int = key("most attempts at a problem; the first correct one is kept", default=1, low=1)
+    batch_size: int = key("most requests in one batch", default=10000, low=1, high=teacher_anthropic.REQUESTS)
+    max_requeues: int = key("how often a request that failed is sent again", default=2, low=0)
+    max_cost: float = key("dollars that may be spent in this folder; 0 = nothing may be sent", default=0.0, low=0)
+    poll_seconds: float = key("between two looks at a batch", default=60.0, above=0)
+    concurrency: int = key("plain requests under way at once", default=8, low=1, high=256)
 
     def __post_init__(self):
         for f in fields(self):
@@ -48,8 +45,8 @@ class Settings:
                 check_range(f.metadata, getattr(self, f.name))
             except TypeError as error:
                 raise ValueError(f"teacher settings: {f.name} {error}.") from None
-        for key, problem in _contradictions(self):
-            raise ValueError(f"teacher settings: {key} is {getattr(self, key)!r}{problem}.")
+        for name, problem in _contradictions(self):
+            raise ValueError(f"teacher settings: {name} is {getattr(self, name)!r}{problem}.")
 
 
 def _contradictions(s: Settings):

@@ -10,8 +10,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from . import stats
-from .paired import difference, matrix, verdict
+from .paired import compared, matrix, verdict, with_holm
 
 COLUMNS = ["student", "domain", "benchmark", "first", "second", "steps", "n", "accuracy_first", "accuracy_second", "change",
            "lo", "hi", "p", "p_holm", "only_first", "only_second", "left_out", "method", "verdict", "also_differs"]
@@ -41,19 +40,11 @@ def against(records, parameters: dict[str, dict] | None = None):
             both = pd.concat([a, b], axis="columns", keys=["a", "b"])
             sound = both.dropna()
             x, y = sound["a"].to_numpy(), sound["b"].to_numpy()
-            numbers, discordant, method = (np.nan,) * 4, (np.nan, np.nan), "none"
-            if len(sound) > 1:
-                d, method = difference(y, x, group["sample"].nunique() > 1)
-                numbers = (*(100 * v for v in (d.difference, d.lo, d.hi)), d.p)
-                if method == "paired":
-                    discordant = (d.only_second, d.only_first)
-            means = (100 * x.mean(), 100 * y.mean()) if len(sound) else (np.nan, np.nan)
+            means, numbers, discordant, method = compared(x, y, group["sample"].nunique() > 1)
             who = (student, domain, benchmark, teachers[one], teachers[two], f"{step_one} / {step_two}")
             rows.append((*who, len(sound), *means, *numbers, np.nan, *discordant, len(both) - len(sound), method, "",
                          _differing(parameters, one, two)))
-    out = pd.DataFrame(rows, columns=COLUMNS)
-    tested = out["p"].notna()
-    out["p_holm"] = pd.Series(stats.holm(out["p"][tested].astype(float)), out.index[tested], dtype=float)
+    out = with_holm(pd.DataFrame(rows, columns=COLUMNS))
     words = {"gain": "the second is better", "loss": "the first is better"}
     out["verdict"] = [words.get(verdict(r), verdict(r)) for r in out.itertuples()]
     return out

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 
 from distill_nb import params, paths
 from distill_nb.params import key
-from distill_nb.params_checks import BENCHMARKS, DATASETS
+from distill_nb.params_checks import BENCHMARKS, DATASETS, file_contradictions
 
 SETS = DATASETS[:4]
 CONFIGS = {"r1_math": ("default", "extended", "all"), "r1_code": ("split_0", "split_1", "all")}
@@ -128,11 +128,7 @@ def contradictions(v: dict):
             yield "statements", f", where {name!r} is unknown: write taco/ or apps/ and the split, as in taco/train"
         elif not paths.resolve(file).is_file():
             yield "statements", f" but the file of {name} does not exist: correct or remove it"
-    for benchmark, file in v["benchmark_files"].items():
-        if not paths.resolve(file).is_file():
-            yield "benchmark_files", f" but the file of {benchmark} does not exist: correct or remove it"
-        elif v["scale"] == "full" and ".part." in file.rpartition("/")[2]:
-            yield "benchmark_files", f" but scale is 'full' and the file of {benchmark} a part: name the whole one"
+    yield from file_contradictions(v)
     if v["scale"] == "full" and (missing := [b for b in STUDY if b not in v["decontaminate"]]):
         yield "decontaminate", f", without {missing[0]}: a full set is kept clean of all of {', '.join(STUDY)}"
     if v["verify"] == "regrade" and v["dataset"] == "r1_code":
