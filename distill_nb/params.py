@@ -69,6 +69,8 @@ class Params:
     max_grad_norm: float = key("clip the gradient's norm to this; 0 = no clipping", low=0)
     batch_size: int = key("examples in one optimiser step", low=1)
     micro_batch_size: int = key("examples in one forward pass, a divisor of batch_size: memory only", low=1)
+    train_processes: int = key("processes that share each batch, one on each GPU; their number times micro_batch_size "
+                               "divides batch_size", low=1)
     max_steps: int = key("optimiser steps", low=0)
     save_every: int = key("steps between checkpoints, a divisor of max_steps", low=1)
     benchmarks: list[str] = key("what is evaluated, in this order", choices=BENCHMARKS)
@@ -103,7 +105,7 @@ POCKET = dict(
     lora_targets=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     lora_experts=True, lora_expert_rank=0,
     learning_rate=1.0e-3, lr_schedule="linear", warmup_steps=0, weight_decay=0.0, max_grad_norm=1.0,
-    batch_size=10, micro_batch_size=10, max_steps=30, save_every=10,
+    batch_size=10, micro_batch_size=10, train_processes=1, max_steps=30, save_every=10,
     benchmarks=["pocket_math", "pocket_code"], benchmark_files={}, benchmark_limit=0, adapter="none", engine="hf",
     adapters="auto", tensor_parallel=1, data_parallel=1, gpu_memory=0.9,
     max_new_tokens=96, temperature=0.0, top_p=1.0, n_samples=1, eval_batch_size=56, allow_unsafe=False, regrade=False,
