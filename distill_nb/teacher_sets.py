@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
-from . import decontaminate, paths, provenance, statements, teacher, trace_files, trace_params, traces
+from . import decontaminate, params_checks, paths, provenance, statements, teacher, trace_files, trace_params, traces
 from .teacher_settings import Settings
 from .trace_files import REJECTED, Writer
 
@@ -29,7 +29,7 @@ def folder_of(p) -> Path:
 def problems_of(p) -> tuple[list[dict], dict]:
     """(problems in the order in which they are taken: id, problem, prompt, answer, perhaps tests; a record of the source)."""
     domain = trace_params.teacher_and_domain(p.dataset)[1]
-    if p.source in trace_params.SETS:
+    if params_checks.is_set(p.source):
         rows = trace_files.read(p.source, p.scale, ["id", "problem", "prompt", "answer"])
         file = trace_files.folder_of(p.source, p.scale) / "train.parquet"
         return rows, {"source": p.source, "rows": len(rows), "sha256": {file.name: provenance.sha256_of_file(file)}}

@@ -5,7 +5,7 @@ import json
 import random
 
 from . import paths, statements, trace_files, traces_pocket
-from .trace_params import SETS
+from .params_checks import is_set
 
 
 def _check_row(row: dict, where: str) -> dict:
@@ -70,12 +70,12 @@ def load_with_spare(dataset: str, teacher: str, domain: str, n: int, seed: int, 
     traces have no others."""
     if dataset == "pocket":
         return traces_pocket.pocket_traces(teacher, domain, n, seed), []
-    rows = _read_set(dataset, scale) if dataset in SETS else read_rows(dataset, _check_row)
+    rows = _read_set(dataset, scale) if is_set(dataset) else read_rows(dataset, _check_row)
     if len(rows) < n:
-        remedy = "make it with more (n_examples of its parameter file), or lower n_examples" if dataset in SETS else (
+        remedy = "make it with more (n_examples of its parameter file), or lower n_examples" if is_set(dataset) else (
             "lower n_examples")
         raise ValueError(f"{dataset}: it has {len(rows)} traces, and n_examples + n_heldout is {n}; {remedy}.")
-    if dataset in SETS:  # which of a set are taken is the same for every seed and teacher
+    if is_set(dataset):  # which of a set are taken is the same for every seed and teacher
         rows, spare = rows[:n], rows[n:]
         random.Random(seed).shuffle(rows)
         return rows, spare
