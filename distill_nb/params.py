@@ -19,7 +19,7 @@ import json
 import types
 from dataclasses import MISSING, asdict, dataclass, field, fields
 
-from distill_nb import paths
+from distill_nb import chat, paths
 from distill_nb.params_checks import (
     BENCHMARKS,
     POCKET_STUDENT,
@@ -46,7 +46,7 @@ class Params:
     domain: str = key("subject of the traces; none = baseline", choices=("math", "code", "none"))
     student: str = key(f"hub id org/name, a folder, or {POCKET_STUDENT} (from PyPI)")
     student_size: str = key("tiny = random 2-layer model of the same architecture", choices=("full", "tiny"))
-    chat_template: str = key("auto = by the student's name", choices=("auto", "llama3", "qwen3", "smollm2"))
+    chat_template: str = key("auto = by the student's name", choices=("auto", *chat.TEMPLATES))
     dtype: str = key("of weights and activations; float32 on a CPU", choices=("bfloat16", "float32"))
     backend: str = key("of training; auto = unsloth with CUDA, else hf", choices=("auto", "hf", "unsloth"))
     dataset: str = key("<teacher>_<domain>, a set made by traces.ipynb; pocket = generated; a .jsonl or .parquet file; none")
