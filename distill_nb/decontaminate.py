@@ -1,30 +1,39 @@
-"""Training problems that an evaluation set asks too: found whatever their layout, names of variables or frame.
+"""Training problems that an evaluation set asks too: found whatever their layout, names of variables, frame or samples.
 
-A problem is compared with every problem of the evaluation sets by its words (statements.py), with each variable, that is
-each single letter or Greek one, read as the same word. It is the same problem if
+A problem is compared with every problem of the evaluation sets by its words (statements.py) without brackets, with each
+variable, that is each single letter or Greek one, read as the same word. It asks the same if
 
 - three fifths of the evaluation problem's 4-grams of words, with each number read as the same word, are in it (so a problem
   inside a longer statement is found; GPT-3's and later decontamination uses n-gram overlap in this way: Brown et al. 2020,
-  arXiv 2005.14165, appendix C), or it is a near-duplicate by MinHash; and
-- four fifths of the evaluation problem's numbers are among its own.
+  arXiv 2005.14165, appendix C). A 4-gram that is in more than 2% of an evaluation set (`write a function to`) counts for less,
+  in proportion, so that such a set's problems are not taken for each other; or
+- it is a near-duplicate by MinHash; or
+- both are brief and have the same content words (brief.py), or the same words altogether.
 
-Same words and other numbers make the same template: another problem with another answer, of a kind that the training sets are
-full of. It is kept and counted (`same_template: keep`), or removed (`remove`). An evaluation problem of fewer
-than 8 words must be the whole statement: anything shorter would be found in half of all texts.
+An evaluation problem of fewer than 8 words must be the whole statement but for a frame: anything shorter would be found in half
+of all texts. The samples of programming problems are left out on both sides (samples.py).
+
+What asks the same is contaminated if its numbers are the same: at least four fifths of the evaluation problem's numbers are
+there, and none stands changed where the words around it are the same. One changed number of twenty makes another problem with
+another answer, as training sets are full of: it is of the same template, and is kept and counted (`same_template: keep`), or
+removed (`remove`). A copy with a misprinted number is therefore of the same template too. A number that is missing, as in a
+copy without its table, changes nothing; neither do numbers in words, which are read as digits.
 """
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from dataclasses import dataclass
 
-from . import benchmarks, statements
+from . import benchmarks, brief, statements
 from .benchmarks import BOXED, evalplus_data, livecodebench, sources
+from .samples import described, without_samples
 
 NGRAM = 4
 SHARE = 0.6     # of the evaluation problem's n-grams; at 0.5 some pairs of MATH-500's own problems match each other
-NUMBERS = 0.8   # of its numbers
+NUMBERS = 0.8   # of its numbers; a 1 is not counted, which copies write as `a`
+COMMON = 0.02   # of an evaluation set's problems: an n-gram in more of them counts for less
+FEW = 4         # problems of a set in which an n-gram may be, however small the set is
 SIMILAR = 0.6   # Jaccard similarity of pairs of words, for a near-duplicate
 SHORT = 8       # words
 GREEK = {
@@ -60,14 +69,6 @@ def problems(name: str, file: str | None = None) -> list[tuple[str, str, str]]:
     return [(name, i, text) for i, text in found.items()]
 
 
-def described(prompt: str) -> str:
-    """What a prompt of HumanEval+ or MBPP+ says in words: its docstring without examples, which would hide that the words
-    alone are in a training problem."""
-    text = (re.findall(r'"""(.*?)"""|\'\'\'(.*?)\'\'\'', prompt, re.DOTALL) or [(prompt, "")])[-1]
-    text = re.sub(r"^[ \t]*>>>.*\n(?:[ \t]*[^\s>].*\n)?", "", max(text, key=len), flags=re.MULTILINE)
-    return re.sub(r"^[ \t]*assert .*$", "", text, flags=re.MULTILINE)
-
-
 def _livecodebench(file: str | None) -> dict[str, str]:
     files, _ = sources.locate("livecodebench", file, livecodebench.HUB_ID, livecodebench.REVISION, livecodebench.FILES)
     found = {}
@@ -79,10 +80,12 @@ def _livecodebench(file: str | None) -> dict[str, str]:
 
 
 class Masks(dict):
-    """word → `v` for a variable, `#` for a number, else itself. Words come again and again, so each is judged once."""
+    """word → `v` for a variable, `#` for a number, "" for a bracket and the like, else itself. Words come again and again, so
+    each is judged once."""
 
     def __missing__(self, word: str) -> str:
-        masked = "v" if (len(word) == 1 and word.isalpha()) or word in GREEK else "#" if word[0].isdigit() else word
+        masked = ("" if word in statements.SIGNS else "v" if (len(word) == 1 and word.isalpha()) or word in GREEK else
+                  "#" if word[0].isdigit() else word)
         if len(self) < 2**20:  # memory stays flat, whatever the texts hold
             self[word] = masked
         return masked
@@ -92,11 +95,25 @@ MASKS = Masks()
 
 
 def _masked(words: list[str]) -> list[str]:
-    return [MASKS[w] for w in words]
+    return [masked for w in words if (masked := MASKS[w])]
 
 
-def _ngrams(masked: list[str]) -> set[tuple[str, ...]]:
-    return set(zip(*(masked[i:] for i in range(NGRAM)), strict=False))
+def _with_numbers(words: list[str]) -> list[str]:
+    """Words masked but for their numbers."""
+    return [w if masked == "#" else masked for w in words if (masked := MASKS[w])]
+
+
+def _ngrams(masked: list[str]) -> list[tuple[str, ...]]:
+    return list(zip(*(masked[i:] for i in range(NGRAM)), strict=False))
+
+
+def _values(words: list[str]) -> list[str]:
+    """The numbers among words, in order."""
+    return [w for w in words if w[0].isdigit()]
+
+
+def _counts(words: list[str]) -> Counter:
+    return Counter(w for w in words if w[0].isdigit() and w != "1")
 
 
 class Evaluation:
@@ -104,40 +121,75 @@ class Evaluation:
 
     def __init__(self, texts: list[tuple[str, str, str]]):
         """texts: [(benchmark, task id, statement)], from `problems`."""
-        self.names, self.sizes, self.numbers, self.whole, self.holders = [], [], [], {}, {}
+        self.names = [(benchmark, task_id) for benchmark, task_id, _ in texts]
+        self.words = [statements.words(without_samples(text)) for *_, text in texts]
+        self.sizes, self.whole, self.briefs, self.holders = [], {}, {}, {}
         self.similar = statements.NearDuplicates(SIMILAR)
-        for benchmark, task_id, text in texts:
-            words = statements.words(text)
-            masked, i = _masked(words), len(self.names)
-            grams = _ngrams(masked) if len(masked) >= SHORT else set()
-            self.names.append((benchmark, task_id))
-            self.sizes.append(len(grams))
-            self.numbers.append(Counter(statements.numbers(words)))
-            self.whole.setdefault(" ".join(masked), []).append(i)
-            for gram in grams:
-                self.holders.setdefault(gram, []).append(i)
-            if grams:
-                self.similar.first_like(str(i), statements.sketch(words), "")
+        of_set = Counter(benchmark for benchmark, _ in self.names)
+        masked = [_masked(words) for words in self.words]
+        grams = [set(_ngrams(m)) if len(m) >= SHORT else set() for m in masked]
+        common = Counter((benchmark, gram) for (benchmark, _), found in zip(self.names, grams, strict=True) for gram in found)
+        for i, (benchmark, _) in enumerate(self.names):
+            limit, size = max(FEW, COMMON * of_set[benchmark]), 0.0
+            for gram in grams[i]:
+                weight = min(1.0, limit / common[benchmark, gram])
+                self.holders.setdefault(gram, []).append((i, weight))
+                size += weight
+            self.sizes.append(size)
+            self.whole.setdefault(" ".join(masked[i]), []).append(i)
+            if key := brief.key_of(self.words[i]):
+                self.briefs.setdefault(key[0], []).append((i, key[1]))
+            if grams[i]:
+                self.similar.add(str(i), statements.sketch(self.words[i]))
 
-    def match(self, words: list[str], sketch: bytes | None = None) -> Match | None:
-        """What a training problem of these words matches best; contamination comes before the same template. sketch: the
-        words' statements.sketch, where it is known."""
-        masked = _masked(words)
-        found = {i: 1.0 for i in self.whole.get(" ".join(masked), ())}
-        hits: dict[int, int] = {}
-        for gram in self.holders.keys() & _ngrams(masked):
-            for i in self.holders[gram]:
-                hits[i] = hits.get(i, 0) + 1
-        for i, n in hits.items():
-            if n >= SHARE * self.sizes[i]:
-                found[i] = max(found.get(i, 0.0), n / self.sizes[i])
-        if len(masked) >= SHORT and (near := self.similar.nearest(sketch or statements.sketch(words))):
-            found.setdefault(int(near[0]), near[1])
-        if not found:
-            return None
-        own, matches = Counter(statements.numbers(words)), []
-        for i, share in found.items():
-            asked = self.numbers[i]
-            agreeing = (asked & own).total() >= NUMBERS * asked.total()
-            matches.append(Match(*self.names[i], "contaminated" if agreeing else "same_template", round(share, 3)))
-        return min(matches, key=lambda m: (m.kind, -m.share, m.benchmark, m.task_id))
+    def match(self, words: list[str], sketch: bytes | None = None, text: str = "") -> Match | None:
+        """What a training problem matches best; contamination comes before the same template. words: of the whole statement;
+        sketch: their statements.sketch, where it is known; text: the statement itself, from which its samples are left out
+        (without it, a brief problem with samples is missed)."""
+        found = self._alike(words, sketch)
+        if text and (bare := without_samples(text)) != text:
+            found += self._alike(statements.words(bare))
+        matches = [Match(*self.names[i], "contaminated" if same else "same_template", round(min(share, 1.0), 3))
+                   for i, share, same in found]
+        return min(matches, key=lambda m: (m.kind, -m.share, m.benchmark, m.task_id), default=None)
+
+    def _alike(self, words: list[str], sketch: bytes | None = None) -> list[tuple[int, float, bool]]:
+        """[(evaluation problem, share, whether the numbers are the same)] of those that ask the same."""
+        masked, values = _masked(words), _values(words)
+        found = [(i, 1.0, values == _values(self.words[i])) for i in self.whole.get(" ".join(masked), ())]
+        if (key := brief.key_of(words)) and key[0] in self.briefs:
+            found += [(i, 1.0, key[1] == numbers) for i, numbers in self.briefs[key[0]]]
+        hits: dict[int, float] = {}
+        for gram in self.holders.keys() & set(_ngrams(masked)):
+            for i, weight in self.holders[gram]:
+                hits[i] = hits.get(i, 0.0) + weight
+        shares = {i: hit / self.sizes[i] for i, hit in hits.items() if hit >= SHARE * self.sizes[i]}
+        if len(masked) >= SHORT:
+            for name, similarity in self.similar.all_like(sketch or statements.sketch(words)):
+                shares.setdefault(int(name), similarity)
+        if shares:
+            own = _Numbers(words)
+            found += [(i, share, own.agree_with(self.words[i])) for i, share in shares.items()]
+        return found
+
+
+class _Numbers:
+    """The numbers of a training problem, and the words in which they stand."""
+
+    def __init__(self, words: list[str]):
+        self.counts, self.masked, self.exact = _counts(words), set(_ngrams(_masked(words))), set(_ngrams(_with_numbers(words)))
+
+    def agree_with(self, asked: list[str]) -> bool:
+        """Whether four fifths of an evaluation problem's numbers are among these, and none stands changed in the same words:
+        of the n-grams around it at least two are here, none of them with this number."""
+        wanted = _counts(asked)
+        if (wanted & self.counts).total() < NUMBERS * wanted.total():
+            return False
+        masked = _masked(asked)
+        windows = list(zip(_ngrams(masked), _ngrams(_with_numbers(asked)), strict=True))
+        for place, word in enumerate(masked):
+            if word == "#":
+                around = [exact for m, exact in windows[max(0, place - NGRAM + 1):place + 1] if m in self.masked]
+                if len(around) >= 2 and self.exact.isdisjoint(around):
+                    return False
+        return True

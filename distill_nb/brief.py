@@ -1,0 +1,71 @@
+"""Statements of a few words: known by their content words, whatever frame, order or verb they are asked with.
+
+N-grams tell little about a statement of ten words: `Write a python function to find the smallest number in a list` and
+`Given a list, return its smallest number` share none of four words. Both are about {smallest, number, list}. A brief
+statement is the same as another if the sets of its content words are equal, and its numbers, commands and operators are the
+same in order.
+"""
+from __future__ import annotations
+
+import re
+
+from .statements import SIGNS
+
+LONGEST = 26   # words of a brief statement, its frame left out
+FRAMED = 70    # words up to which a frame is looked for
+STOP = frozenset("""a an and any are as at be been being by can code compute calculate check following
+    create define description design determine develop do does each evaluate exercise false find following for from function
+    get give given has have i if identify implement in into is it its let make me method my need of on or otherwise out output
+    please print problem program provided python question return should solution solve some such takes take task test that the
+    their then there these this to true us using value verify was we what when where whether which will with write you your
+    accept receive pass input argument parameter script routine one simple""".split())
+_WRITE = r"(?:write|create|implement|define|develop|design|make|give|build|provide|code|complete)"
+_ANSWER = r"(?:final |correct |numerical )*(?:answer|result|response|solution|output)s?"
+FRAME = re.compile("|".join([
+    r"(?:please |let us |let ' s |lets |make sure to |you should |remember to )*(?:reason|think|explain|solve|work|show|answer|proceed|go)"
+    r"(?: [a-z]+){0,5} step(?: -)? by(?: -)? step(?: carefully)?",
+    rf"(?:and |then |please |finally )*(?:put|place|write|give|present|return|provide|express|enclose|box|report|output|state|wrap)"
+    rf"(?: (?:your|the|a))? {_ANSWER}(?: [a-z:]+){{0,8}} \\boxed(?: [{{}}a-z]+){{0,4}}",
+    r"(?:explain|show|justify) (?:your|all|each|the)(?: [a-z]+){0,2} (?:work|reasoning|steps?|solution|answer)",
+    r"(?:please )?(?:solve|answer|consider|read|here is)(?: [a-z]+){0,3} following(?: [a-z]+){0,4} (?:problem|question|task|exercise)"
+    r"(?: carefully)?",
+    r"^(?:problem|question|task|exercise)(?: #? ?\d+)?(?: statement)?",
+    r"^you are (?:an? )?(?:[a-z]+ ){0,4}(?:programmer|assistant|expert|mathematician)",
+    rf"^(?:please )?{_WRITE} (?:an? |the )?(?:[a-z0-9]+ )?(?:function|program|method|script|code)"
+    r"(?: (?:in|using) python)?(?: (?:to|that|which))?",
+    r"\bor not$", r"\b(?:thanks|thank you)(?: for your help| in advance)?$", r"\bsolution$", r"\banswer$"]))
+
+
+def key_of(words: list[str]) -> tuple[tuple, list[str]] | None:
+    """((its content words, the other words in order, numbers as #), its numbers in order) of a brief statement; None for a
+    longer one, or where so little is left that it says nothing."""
+    if len(words) > FRAMED:
+        return None
+    words = [w for w in words if w not in SIGNS]
+    bare = FRAME.sub(" ", " ".join(words)).split() or words
+    if len(bare) > LONGEST:
+        return None
+    content, others = set(), []
+    for i, word in enumerate(bare):
+        if len(word) > 1 and word.isalpha():
+            if (stem := _stem(word)) not in STOP and word not in STOP:
+                content.add(stem)
+        elif word == "-":
+            if not (_is_prose(bare[i - 1:i]) or _is_prose(bare[i + 1:i + 2])):  # as in non-prime
+                others.append(word)
+        elif not (len(word) == 1 and word.isalpha()):
+            others.append("#" if word[0].isdigit() else word)
+    if len(content) + len(others) < 2:
+        return None
+    return (frozenset(content), tuple(others)), [w for w in bare if w[0].isdigit()]
+
+
+def _is_prose(words: list[str]) -> bool:
+    return bool(words) and len(words[0]) > 1 and words[0].isalpha()
+
+
+def _stem(word: str) -> str:
+    """A word without a plural's or verb's s."""
+    if len(word) > 3 and word.endswith("ies"):
+        return f"{word[:-3]}y"
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
