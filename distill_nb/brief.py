@@ -37,35 +37,47 @@ FRAME = re.compile("|".join([
 
 
 def key_of(words: list[str]) -> tuple[tuple, list[str]] | None:
-    """((its content words, the other words in order, numbers as #), its numbers in order) of a brief statement; None for a
-    longer one, or where so little is left that it says nothing."""
+    """((its content words, the other words in order, variables as v and numbers as #), its numbers in order) of a brief
+    statement; None for a longer one, or where so little is left that it says nothing."""
     if len(words) > FRAMED:
         return None
     words = [w for w in words if w not in SIGNS]
     bare = FRAME.sub(" ", " ".join(words)).split() or words
     if len(bare) > LONGEST:
         return None
-    content, others = set(), []
+    content, others = content_of(bare), []
     for i, word in enumerate(bare):
-        if len(word) > 1 and word.isalpha():
-            if (stem := _stem(word)) not in STOP and word not in STOP:
-                content.add(stem)
-        elif word == "-":
-            if not (_is_prose(bare[i - 1:i]) or _is_prose(bare[i + 1:i + 2])):  # as in non-prime
-                others.append(word)
-        elif not (len(word) == 1 and word.isalpha()):
-            others.append("#" if word[0].isdigit() else word)
+        if len(word) > 1 and word.isalpha() or word in ("a", "i"):
+            continue
+        if word != "-" or not (_is_prose(bare[i - 1:i]) or _is_prose(bare[i + 1:i + 2])):  # no hyphens, as in non-prime
+            others.append("#" if word[0].isdigit() else "v" if word.isalpha() else word)
     if len(content) + len(others) < 2:
         return None
-    return (frozenset(content), tuple(others)), [w for w in bare if w[0].isdigit()]
+    return (content, tuple(others)), [w for w in bare if w[0].isdigit()]
+
+
+def content_of(words: list[str]) -> frozenset[str]:
+    """The words of prose that say what a statement is about, without plural's or verb's s."""
+    return frozenset(STEMS[w] for w in words if len(w) > 1 and w.isalpha()) - STOP
 
 
 def _is_prose(words: list[str]) -> bool:
     return bool(words) and len(words[0]) > 1 and words[0].isalpha()
 
 
-def _stem(word: str) -> str:
-    """A word without a plural's or verb's s."""
-    if len(word) > 3 and word.endswith("ies"):
-        return f"{word[:-3]}y"
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+class Stems(dict):
+    """word → the word without a plural's or verb's s, and "a" (of STOP) for a word of STOP."""
+
+    def __missing__(self, word: str) -> str:
+        stem = word
+        if len(word) > 3 and word.endswith("ies"):
+            stem = f"{word[:-3]}y"
+        elif len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
+            stem = word[:-1]
+        stem = "a" if word in STOP else stem
+        if len(self) < 2**20:  # memory stays flat, whatever the texts hold
+            self[word] = stem
+        return stem
+
+
+STEMS = Stems()

@@ -22,25 +22,23 @@ copy without its table, changes nothing; neither do numbers in words, which are 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 
-from . import benchmarks, brief, statements
+from . import benchmarks, brief, latex_words, statements
 from .benchmarks import BOXED, evalplus_data, livecodebench, sources
+from .masked import NGRAM, Numbers, masked, ngrams, values
 from .samples import described, without_samples
 
-NGRAM = 4
 SHARE = 0.6     # of the evaluation problem's n-grams; at 0.5 some pairs of MATH-500's own problems match each other
-NUMBERS = 0.8   # of its numbers; a 1 is not counted, which copies write as `a`
-COMMON = 0.02   # of an evaluation set's problems: an n-gram in more of them counts for less
-FEW = 4         # problems of a set in which an n-gram may be, however small the set is
 SIMILAR = 0.6   # Jaccard similarity of pairs of words, for a near-duplicate
 SHORT = 8       # words
-GREEK = {
-    rf"\{name}" for part in (
-        ("alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta", "vartheta", "iota", "kappa"),
-        ("lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "upsilon", "phi", "varphi", "chi", "psi", "omega", "ell"),
-        ("Gamma", "Delta", "Theta", "Lambda", "Xi", "Sigma", "Phi", "Psi", "Omega")) for name in part}
+COMMON = 0.02   # of an evaluation set's problems: an n-gram in more of them counts for less
+FEW = 4         # problems of a set in which an n-gram may be, however small the set is
+OTHER = 0.1     # of a brief evaluation problem's content words may be others: `minimum` for `maximum` makes another problem
+CODE = ("humaneval_plus", "mbpp_plus", "livecodebench", "pocket_code")  # their copies lack sentences with numbers
+SENTENCE = re.compile(r"(?<=[.?!:])\s+|(?<=[.?!]\$)\s+|\n+")
 
 
 @dataclass(frozen=True)
@@ -79,55 +77,26 @@ def _livecodebench(file: str | None) -> dict[str, str]:
     return found
 
 
-class Masks(dict):
-    """word → `v` for a variable, `#` for a number, "" for a bracket and the like, else itself. Words come again and again, so
-    each is judged once."""
-
-    def __missing__(self, word: str) -> str:
-        masked = ("" if word in statements.SIGNS else "v" if (len(word) == 1 and word.isalpha()) or word in GREEK else
-                  "#" if word[0].isdigit() else word)
-        if len(self) < 2**20:  # memory stays flat, whatever the texts hold
-            self[word] = masked
-        return masked
-
-
-MASKS = Masks()
-
-
-def _masked(words: list[str]) -> list[str]:
-    return [masked for w in words if (masked := MASKS[w])]
-
-
-def _with_numbers(words: list[str]) -> list[str]:
-    """Words masked but for their numbers."""
-    return [w if masked == "#" else masked for w in words if (masked := MASKS[w])]
-
-
-def _ngrams(masked: list[str]) -> list[tuple[str, ...]]:
-    return list(zip(*(masked[i:] for i in range(NGRAM)), strict=False))
-
-
-def _values(words: list[str]) -> list[str]:
-    """The numbers among words, in order."""
-    return [w for w in words if w[0].isdigit()]
-
-
-def _counts(words: list[str]) -> Counter:
-    return Counter(w for w in words if w[0].isdigit() and w != "1")
-
-
 class Evaluation:
     """The evaluation problems, ready to be asked for. Build it once a process; `match` takes a fraction of a millisecond."""
 
     def __init__(self, texts: list[tuple[str, str, str]]):
         """texts: [(benchmark, task id, statement)], from `problems`."""
-        self.names = [(benchmark, task_id) for benchmark, task_id, _ in texts]
-        self.words = [statements.words(without_samples(text)) for *_, text in texts]
-        self.sizes, self.whole, self.briefs, self.holders = [], {}, {}, {}
+        self.names, self.words, self.sizes = [], [], []
+        self.whole, self.briefs, self.holders, self.shorts = {}, {}, {}, {}
         self.similar = statements.NearDuplicates(SIMILAR)
+        for benchmark, task_id, text in texts:
+            text = without_samples(text)
+            forms = [statements.words(text)]
+            bare = latex_words.FIGURE.sub(" ", text) if "[asy]" in text or "![" in text else text
+            if bare != text and len(without := statements.words(bare)) >= SHORT and without != forms[0]:
+                forms.append(without)  # copies often lack the drawing
+            self.names += [(benchmark, task_id)] * len(forms)
+            self.words += forms
+        self.content = [brief.content_of(words) if brief.key_of(words) else frozenset() for words in self.words]
+        masks = [masked(words) for words in self.words]
+        grams = [set(ngrams(mask)) if len(mask) >= SHORT else set() for mask in masks]
         of_set = Counter(benchmark for benchmark, _ in self.names)
-        masked = [_masked(words) for words in self.words]
-        grams = [set(_ngrams(m)) if len(m) >= SHORT else set() for m in masked]
         common = Counter((benchmark, gram) for (benchmark, _), found in zip(self.names, grams, strict=True) for gram in found)
         for i, (benchmark, _) in enumerate(self.names):
             limit, size = max(FEW, COMMON * of_set[benchmark]), 0.0
@@ -136,60 +105,52 @@ class Evaluation:
                 self.holders.setdefault(gram, []).append((i, weight))
                 size += weight
             self.sizes.append(size)
-            self.whole.setdefault(" ".join(masked[i]), []).append(i)
+            self.whole.setdefault(" ".join(masks[i]), []).append(i)
             if key := brief.key_of(self.words[i]):
                 self.briefs.setdefault(key[0], []).append((i, key[1]))
             if grams[i]:
                 self.similar.add(str(i), statements.sketch(self.words[i]))
+            elif first := ngrams(masks[i])[:1]:
+                self.shorts.setdefault(first[0], []).append(i)
 
     def match(self, words: list[str], sketch: bytes | None = None, text: str = "") -> Match | None:
         """What a training problem matches best; contamination comes before the same template. words: of the whole statement;
-        sketch: their statements.sketch, where it is known; text: the statement itself, from which its samples are left out
-        (without it, a brief problem with samples is missed)."""
-        found = self._alike(words, sketch)
+        sketch: their statements.sketch, where it is known; text: the statement itself (without it, a short problem is not
+        found beside samples or inside a longer statement)."""
+        found = self._alike(words, sketch, text)
         if text and (bare := without_samples(text)) != text:
-            found += self._alike(statements.words(bare))
+            found += self._alike(statements.words(bare), None, bare)
         matches = [Match(*self.names[i], "contaminated" if same else "same_template", round(min(share, 1.0), 3))
                    for i, share, same in found]
         return min(matches, key=lambda m: (m.kind, -m.share, m.benchmark, m.task_id), default=None)
 
-    def _alike(self, words: list[str], sketch: bytes | None = None) -> list[tuple[int, float, bool]]:
+    def _alike(self, words: list[str], sketch: bytes | None, text: str) -> list[tuple[int, float, bool]]:
         """[(evaluation problem, share, whether the numbers are the same)] of those that ask the same."""
-        masked, values = _masked(words), _values(words)
-        found = [(i, 1.0, values == _values(self.words[i])) for i in self.whole.get(" ".join(masked), ())]
+        mask, found = masked(words), []
+        grams = set(ngrams(mask))
+        found += self._equal(words, mask)
+        if text and any(len(mask) > len(self.words[i]) for gram in self.shorts.keys() & grams for i in self.shorts[gram]):
+            for sentence in SENTENCE.split(text):
+                parts = statements.words(sentence)
+                found += self._equal(parts, masked(parts)) if NGRAM <= len(parts) else []
         if (key := brief.key_of(words)) and key[0] in self.briefs:
             found += [(i, 1.0, key[1] == numbers) for i, numbers in self.briefs[key[0]]]
+        decided = {i for i, *_ in found}
         hits: dict[int, float] = {}
-        for gram in self.holders.keys() & set(_ngrams(masked)):
+        for gram in self.holders.keys() & grams:
             for i, weight in self.holders[gram]:
                 hits[i] = hits.get(i, 0.0) + weight
-        shares = {i: hit / self.sizes[i] for i, hit in hits.items() if hit >= SHARE * self.sizes[i]}
-        if len(masked) >= SHORT:
+        shares = {i: hit / self.sizes[i] for i, hit in hits.items() if hit >= SHARE * self.sizes[i] and i not in decided}
+        if len(mask) >= SHORT:
             for name, similarity in self.similar.all_like(sketch or statements.sketch(words)):
-                shares.setdefault(int(name), similarity)
+                if int(name) not in decided:
+                    shares.setdefault(int(name), similarity)
         if shares:
-            own = _Numbers(words)
-            found += [(i, share, own.agree_with(self.words[i])) for i, share in shares.items()]
+            numbers, content = Numbers(words), brief.content_of(words)
+            found += [(i, share, numbers.agree_with(self.words[i], missing=self.names[i][0] in CODE))
+                      for i, share in shares.items() if len(self.content[i] - content) <= OTHER * len(self.content[i])]
         return found
 
-
-class _Numbers:
-    """The numbers of a training problem, and the words in which they stand."""
-
-    def __init__(self, words: list[str]):
-        self.counts, self.masked, self.exact = _counts(words), set(_ngrams(_masked(words))), set(_ngrams(_with_numbers(words)))
-
-    def agree_with(self, asked: list[str]) -> bool:
-        """Whether four fifths of an evaluation problem's numbers are among these, and none stands changed in the same words:
-        of the n-grams around it at least two are here, none of them with this number."""
-        wanted = _counts(asked)
-        if (wanted & self.counts).total() < NUMBERS * wanted.total():
-            return False
-        masked = _masked(asked)
-        windows = list(zip(_ngrams(masked), _ngrams(_with_numbers(asked)), strict=True))
-        for place, word in enumerate(masked):
-            if word == "#":
-                around = [exact for m, exact in windows[max(0, place - NGRAM + 1):place + 1] if m in self.masked]
-                if len(around) >= 2 and self.exact.isdisjoint(around):
-                    return False
-        return True
+    def _equal(self, words: list[str], mask: list[str]) -> list[tuple[int, float, bool]]:
+        """As `_alike`, of those with the same masked words."""
+        return [(i, 1.0, values(words) == values(self.words[i])) for i in self.whole.get(" ".join(mask), ())]

@@ -12,7 +12,7 @@ import unicodedata
 
 DELIMITER = re.compile(r"\\\$|\$\$|\$|\\[()\[\]]|\\(?:begin|end)\{(?:equation|align|gather)\*?\}")
 CLOSED_BY = {"$$": "$$", "$": "$", r"\(": r"\)", r"\[": r"\]"}
-NEXT_DOLLAR = re.compile(r"(?<!\\)\$")
+NEXT = re.compile(r"(?<!\\)(?:\$|\\[(\[]|\\begin\{(?:equation|align|gather)|\n[ \t]*\n)")
 PLAIN = re.compile(r"[^\W\d_]{2,}")
 TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mbox|operatorname)\*?\s*\{([^{}]*)\}")
 LAYOUT = re.compile(r"\\(?:left|right|bigg?[lr]?|Bigg?[lr]?|displaystyle|limits|quad|qquad|hspace|vspace|phantom)(?![A-Za-z])"
@@ -85,7 +85,7 @@ def words(text: str) -> list[str]:
         text = DOTS.sub(r" \\dots ", text)
     if "\\prime" in text:
         text = PRIME.sub("'", text)
-    text = THOUSANDS.sub(lambda m: re.sub(r"\D", "", m.group()), text)
+    text = THOUSANDS.sub(_joined, text)
     found = []
     for part, formula in _parts(text):
         if formula:
@@ -95,6 +95,15 @@ def words(text: str) -> list[str]:
     if not NAMED.isdisjoint(found):
         found = _counted(found)
     return _grouped(found) if "{" in found or "}" in found else found
+
+
+def _joined(match: re.Match) -> str:
+    """A number without the commas between its thousands; (1,200) and [-500,500] are two numbers."""
+    number, text = match.group(), match.string
+    before = text[max(0, match.start() - 2):match.start()].removesuffix("-")[-1:]
+    if before in ("(", "[") and text[match.end():match.end() + 1] in (")", "]") and number.replace(",", "").isdigit():
+        return number
+    return re.sub(r"\D", "", number)
 
 
 def _lowered(match: re.Match) -> str:
@@ -130,18 +139,21 @@ def _parts(text: str):
 
 def _money(text: str, start: int) -> bool:
     """Whether the dollar sign before `start` is an amount's: a digit follows, and what is between it and the next dollar sign
-    reads as prose: two plain words and nothing of LaTeX, or one (or another amount) where a space stands before that sign."""
+    reads as prose: two plain words and nothing of LaTeX, or one (or another amount) where a space stands before that sign.
+    No formula goes on beyond a blank line, nor holds another's opening."""
     if not text[start:start + 1].isdigit():
         return False
-    following = NEXT_DOLLAR.search(text, start)
+    following = NEXT.search(text, start)
     if not following:
         return True
-    between = text[start:following.start()]
+    between, after = text[start:following.start()], text[following.end():following.end() + 1]
     if any(sign in between for sign in "\\^_="):
         return False
     plain = len(PLAIN.findall(between))
-    opens = between[-1:].isspace() and not text[following.end():following.end() + 1].isspace()
-    return plain >= 2 or (opens and (plain == 1 or text[following.end():following.end() + 1].isdigit()))
+    if following.group() != "$":
+        return plain >= 1
+    opens = between[-1:].isspace() and not after.isspace()
+    return plain >= 2 or (opens and (plain == 1 or after.isdigit()))
 
 
 def _formula(text: str, found: list[str]) -> None:
