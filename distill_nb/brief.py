@@ -11,29 +11,38 @@ import re
 
 from .statements import SIGNS
 
+ARTICLES = ("a", "i", "s", "t")  # single letters that prose has too, as in it's
 LONGEST = 26   # words of a brief statement, its frame left out
 FRAMED = 70    # words up to which a frame is looked for
-STOP = frozenset("""a an and any are as at be been being by can code compute calculate check following
-    create define description design determine develop do does each evaluate exercise false find following for from function
-    get give given has have i if identify implement in into is it its let make me method my need of on or otherwise out output
-    please print problem program provided python question return should solution solve some such takes take task test that the
-    their then there these this to true us using value verify was we what when where whether which will with write you your
-    accept receive pass input argument parameter script routine one simple""".split())
+STOP = frozenset([  # what a task is asked with, not what it is about
+    "a", "accept", "an", "and", "any", "are", "argument", "as", "at", "back", "be", "been", "being", "by", "calculate",
+    "can", "check", "code", "compute", "create", "define", "description", "design", "determine", "develop", "do", "does",
+    "each", "evaluate", "exercise", "false", "find", "following", "for", "from", "function", "get", "give", "given", "has",
+    "have", "i", "identify", "if", "implement", "in", "input", "into", "is", "it", "its", "let", "make", "me", "method",
+    "my", "need", "of", "on", "or", "otherwise", "out", "output", "parameter", "pass", "please", "print", "problem",
+    "program", "provided", "python", "question", "receive", "return", "routine", "script", "should", "simple", "solution",
+    "solve", "some", "such", "take", "takes", "task", "test", "that", "the", "their", "then", "there", "these", "this", "to",
+    "true", "us", "using", "value", "verify", "was", "we", "what", "when", "where", "whether", "which", "will", "with",
+    "write", "you", "your"])
 _WRITE = r"(?:write|create|implement|define|develop|design|make|give|build|provide|code|complete)"
+_THINK = r"(?:reason|think|explain|solve|work|show|answer|proceed|go)"
+_GIVE = r"(?:put|place|write|give|present|return|provide|express|enclose|box|report|output|state|wrap)"
 _ANSWER = r"(?:final |correct |numerical )*(?:answer|result|response|solution|output)s?"
-FRAME = re.compile("|".join([
-    r"(?:please |let us |let ' s |lets |make sure to |you should |remember to )*(?:reason|think|explain|solve|work|show|answer|proceed|go)"
-    r"(?: [a-z]+){0,5} step(?: -)? by(?: -)? step(?: carefully)?",
-    rf"(?:and |then |please |finally )*(?:put|place|write|give|present|return|provide|express|enclose|box|report|output|state|wrap)"
-    rf"(?: (?:your|the|a))? {_ANSWER}(?: [a-z:]+){{0,8}} \\boxed(?: [{{}}a-z]+){{0,4}}",
+_TASK = r"(?:problem|question|task|exercise)"
+INSIDE = re.compile("|".join([  # anywhere; each has a word of INSIDE_HAS
+    rf"(?:please |let us |let ' s |lets |make sure to |you should |remember to )*{_THINK}(?: [a-z]+){{0,5}}"
+    r" step(?: -)? by(?: -)? step(?: carefully)?",
+    rf"(?:and |then |please |finally )*{_GIVE}(?: (?:your|the|a))? {_ANSWER}(?: [a-z]+){{0,8}} \\boxed(?: [a-z]+){{0,4}}",
     r"(?:explain|show|justify) (?:your|all|each|the)(?: [a-z]+){0,2} (?:work|reasoning|steps?|solution|answer)",
-    r"(?:please )?(?:solve|answer|consider|read|here is)(?: [a-z]+){0,3} following(?: [a-z]+){0,4} (?:problem|question|task|exercise)"
-    r"(?: carefully)?",
-    r"^(?:problem|question|task|exercise)(?: #? ?\d+)?(?: statement)?",
-    r"^you are (?:an? )?(?:[a-z]+ ){0,4}(?:programmer|assistant|expert|mathematician)",
-    rf"^(?:please )?{_WRITE} (?:an? |the )?(?:[a-z0-9]+ )?(?:function|program|method|script|code)"
-    r"(?: (?:in|using) python)?(?: (?:to|that|which))?",
-    r"\bor not$", r"\b(?:thanks|thank you)(?: for your help| in advance)?$", r"\bsolution$", r"\banswer$"]))
+    rf"(?:please )?(?:solve|answer|consider|read|here is)(?: [a-z]+){{0,3}} following(?: [a-z]+){{0,4}} {_TASK}"
+    r"(?: carefully)?"]))
+INSIDE_HAS = ("step", "boxed", "reasoning", "work", "solution", "answer", "following")
+START = re.compile("|".join([
+    rf"{_TASK}(?: #? ?\d+)?(?: statement)?\b",
+    r"you are (?:an? )?(?:[a-z]+ ){0,4}(?:programmer|assistant|expert|mathematician)\b",
+    rf"(?:please )?{_WRITE} (?:an? |the )?(?:[a-z0-9]+ )?(?:function|program|method|script|code)\b"
+    r"(?: (?:in|using) python)?(?: (?:to|that|which)\b)?"]))
+ENDS = (" or not", " thanks", " thank you", " solution", " answer")
 
 
 def key_of(words: list[str]) -> tuple[tuple, list[str]] | None:
@@ -42,18 +51,32 @@ def key_of(words: list[str]) -> tuple[tuple, list[str]] | None:
     if len(words) > FRAMED:
         return None
     words = [w for w in words if w not in SIGNS]
-    bare = FRAME.sub(" ", " ".join(words)).split() or words
+    joined = " ".join(words)
+    if len(joined) > 20 * FRAMED:  # no words
+        return None
+    bare = _unframed(joined).split() or words
     if len(bare) > LONGEST:
         return None
     content, others = content_of(bare), []
     for i, word in enumerate(bare):
-        if len(word) > 1 and word.isalpha() or word in ("a", "i"):
+        if (len(word) > 1 and word.isalpha()) or word in ARTICLES:
             continue
         if word != "-" or not (_is_prose(bare[i - 1:i]) or _is_prose(bare[i + 1:i + 2])):  # no hyphens, as in non-prime
             others.append("#" if word[0].isdigit() else "v" if word.isalpha() else word)
     if len(content) + len(others) < 2:
         return None
     return (content, tuple(others)), [w for w in bare if w[0].isdigit()]
+
+
+def _unframed(text: str) -> str:
+    """Joined words without the frame around a task."""
+    if any(word in text for word in INSIDE_HAS):
+        text = INSIDE.sub(" ", text).strip()
+    for _ in range(2):  # Problem 3: write a function to …
+        text = START.sub("", text, count=1).lstrip() if START.match(text) else text
+        for end in ENDS:
+            text = text.removesuffix(end)
+    return text
 
 
 def content_of(words: list[str]) -> frozenset[str]:

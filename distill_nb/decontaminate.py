@@ -10,8 +10,9 @@ variable, that is each single letter or Greek one, read as the same word. It ask
 - it is a near-duplicate by MinHash; or
 - both are brief and have the same content words (brief.py), or the same words altogether.
 
-An evaluation problem of fewer than 8 words must be the whole statement but for a frame: anything shorter would be found in half
-of all texts. The samples of programming problems are left out on both sides (samples.py).
+An evaluation problem of fewer than 8 words must be a whole statement but for its frame, or a whole sentence of one: anything
+shorter would be found in half of all texts. The samples of programming problems are left out on both sides (samples.py), and
+drawings of the evaluation problem may be missing.
 
 What asks the same is contaminated if its numbers are the same: at least four fifths of the evaluation problem's numbers are
 there, and none stands changed where the words around it are the same. One changed number of twenty makes another problem with
@@ -25,10 +26,12 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
-from . import benchmarks, brief, latex_words, statements
+from . import benchmarks, brief, latex_words, masked, samples, statements
 from .benchmarks import BOXED, evalplus_data, livecodebench, sources
-from .masked import NGRAM, Numbers, masked, ngrams, values
+from .latex_words import without_figures
+from .masked import NGRAM, Numbers, masked_words, ngrams, values
 from .samples import described, without_samples
 
 SHARE = 0.6     # of the evaluation problem's n-grams; at 0.5 some pairs of MATH-500's own problems match each other
@@ -77,6 +80,11 @@ def _livecodebench(file: str | None) -> dict[str, str]:
     return found
 
 
+def files() -> list[Path]:
+    """The modules that decide what matches: whoever keeps matches keeps their hashes too."""
+    return [Path(m.__file__) for m in (brief, latex_words, masked, samples, statements)] + [Path(__file__)]
+
+
 class Evaluation:
     """The evaluation problems, ready to be asked for. Build it once a process; `match` takes a fraction of a millisecond."""
 
@@ -88,13 +96,13 @@ class Evaluation:
         for benchmark, task_id, text in texts:
             text = without_samples(text)
             forms = [statements.words(text)]
-            bare = latex_words.FIGURE.sub(" ", text) if "[asy]" in text or "![" in text else text
-            if bare != text and len(without := statements.words(bare)) >= SHORT and without != forms[0]:
-                forms.append(without)  # copies often lack the drawing
+            bare = statements.words(without_figures(text))
+            if bare != forms[0] and len(bare) >= SHORT:
+                forms.append(bare)
             self.names += [(benchmark, task_id)] * len(forms)
             self.words += forms
         self.content = [brief.content_of(words) if brief.key_of(words) else frozenset() for words in self.words]
-        masks = [masked(words) for words in self.words]
+        masks = [masked_words(words) for words in self.words]
         grams = [set(ngrams(mask)) if len(mask) >= SHORT else set() for mask in masks]
         of_set = Counter(benchmark for benchmark, _ in self.names)
         common = Counter((benchmark, gram) for (benchmark, _), found in zip(self.names, grams, strict=True) for gram in found)
@@ -126,13 +134,13 @@ class Evaluation:
 
     def _alike(self, words: list[str], sketch: bytes | None, text: str) -> list[tuple[int, float, bool]]:
         """[(evaluation problem, share, whether the numbers are the same)] of those that ask the same."""
-        mask, found = masked(words), []
+        mask, found = masked_words(words), []
         grams = set(ngrams(mask))
         found += self._equal(words, mask)
         if text and any(len(mask) > len(self.words[i]) for gram in self.shorts.keys() & grams for i in self.shorts[gram]):
             for sentence in SENTENCE.split(text):
                 parts = statements.words(sentence)
-                found += self._equal(parts, masked(parts)) if NGRAM <= len(parts) else []
+                found += self._equal(parts, masked_words(parts)) if len(parts) >= NGRAM else []
         if (key := brief.key_of(words)) and key[0] in self.briefs:
             found += [(i, 1.0, key[1] == numbers) for i, numbers in self.briefs[key[0]]]
         decided = {i for i, *_ in found}

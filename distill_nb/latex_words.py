@@ -21,14 +21,18 @@ SAME = {r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\cfrac": r"\frac", r"\times"
         r"\geq": r"\ge", r"\neq": r"\ne", r"\ldots": r"\dots", r"\cdots": r"\dots", r"\{": r"\lbrace", r"\}": r"\rbrace",
         r"\|": r"\Vert", r"\lvert": "|", r"\rvert": "|", r"\vert": "|", r"\mid": "|", r"\prime": "'", r"\lt": "<", r"\gt": ">",
         r"\varepsilon": r"\epsilon", r"\varphi": r"\phi", r"\vartheta": r"\theta"}
-GREEK = dict(zip("αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ", (rf"\{name}" for name in (
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega "
-    "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega").split()), strict=True))
-SYMBOLS = {"×": "*", "·": "*", "⋅": "*", "−": "-", "–": "-", "—": "-", "⁄": "/", "∕": "/", "≤": r"\le", "≥": r"\ge", "≠": r"\ne",
-           "√": r"\sqrt", "∞": r"\infty", "°": r"^\circ", "±": r"\pm", "÷": r"\div", "≈": r"\approx", "≡": r"\equiv",
-           "∈": r"\in", "∪": r"\cup", "∩": r"\cap", "∅": r"\emptyset", "∠": r"\angle", "△": r"\triangle", "→": r"\to",
-           "⊥": r"\perp", "∥": r"\parallel", "⌊": r"\lfloor", "⌋": r"\rfloor", "⌈": r"\lceil", "⌉": r"\rceil",
-           "∑": r"\sum", "∏": r"\prod", "∫": r"\int", "′": "'", "’": "'", "‘": "'", "“": '"', "”": '"', "⋯": r"\dots"}
+GREEK = {
+    "α": r"\alpha", "β": r"\beta", "γ": r"\gamma", "δ": r"\delta", "ε": r"\epsilon", "ζ": r"\zeta", "η": r"\eta",
+    "θ": r"\theta", "ι": r"\iota", "κ": r"\kappa", "λ": r"\lambda", "μ": r"\mu", "ν": r"\nu", "ξ": r"\xi", "π": r"\pi",
+    "ρ": r"\rho", "σ": r"\sigma", "τ": r"\tau", "υ": r"\upsilon", "φ": r"\phi", "χ": r"\chi", "ψ": r"\psi", "ω": r"\omega",
+    "Γ": r"\Gamma", "Δ": r"\Delta", "Θ": r"\Theta", "Λ": r"\Lambda", "Ξ": r"\Xi", "Π": r"\Pi", "Σ": r"\Sigma", "Φ": r"\Phi",
+    "Ψ": r"\Psi", "Ω": r"\Omega"}
+SYMBOLS = {
+    "×": "*", "·": "*", "⋅": "*", "−": "-", "–": "-", "—": "-", "⁄": "/", "∕": "/", "≤": r"\le", "≥": r"\ge", "≠": r"\ne",
+    "√": r"\sqrt", "∞": r"\infty", "°": r"^\circ", "±": r"\pm", "÷": r"\div", "≈": r"\approx", "≡": r"\equiv", "∈": r"\in",
+    "∪": r"\cup", "∩": r"\cap", "∅": r"\emptyset", "∠": r"\angle", "△": r"\triangle", "→": r"\to", "⊥": r"\perp",
+    "∥": r"\parallel", "⌊": r"\lfloor", "⌋": r"\rfloor", "⌈": r"\lceil", "⌉": r"\rceil", "∑": r"\sum", "∏": r"\prod",
+    "∫": r"\int", "′": "'", "’": "'", "‘": "'", "“": '"', "”": '"', "⋯": r"\dots"}
 AS_LATEX = str.maketrans({k: f"{v} " if v[-1:].isalpha() else v for k, v in (GREEK | SYMBOLS).items()})
 RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱ]+|[₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎]+|[º½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")  # NFKC would make 992 of 99²
 DOTS = re.compile(r"\.{3,}")
@@ -36,14 +40,15 @@ DOTS = re.compile(r"\.{3,}")
 THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:(?:,|\{,\}|\\,|\\!,|,\\!)\d{3})+(?![\d,])")
 SINGLE = re.compile(r"(\\(?:[dtc]?frac|sqrt|binom))\s*(\d)\s*(\d)?|([\^_])(\d)(?=\d)")  # LaTeX takes one digit: \frac12, x^12
 PRIME = re.compile(r"\^\s*(?:\{\s*)?\\prime(?:\s*\})?")
-FIGURE = re.compile(r"\[asy\].*?\[/asy\]|!\[[^\]]*\]\([^)]*\)", re.DOTALL)  # drawings, which copies of a problem often lack
+IMAGE = re.compile(r"!\[[^\]\n]{0,200}\]\([^)\n]{0,2000}\)")
 NUMBER = r"\d+(?:\.\d+)?|(?<![\w)])\.\d+"
 WORD = re.compile(rf"\\[A-Za-z]+|\\[{{}}|]|{NUMBER}|[^\W\d_]+|[^\w\s]")
 LETTER = re.compile(rf"\\[A-Za-z]+|\\[{{}}|]|{NUMBER}|[^\W\d_]|[^\w\s]")
-UNITS = {name: i for i, name in enumerate(
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
-    "nineteen".split())}
-TENS = {name: 10 * i for i, name in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)}
+UNITS = {
+    "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
+    "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16, "seventeen": 17, "eighteen": 18,
+    "nineteen": 19}
+TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
 POWERS = {"thousand": 1000, "million": 10**6}
 NAMED = frozenset([*UNITS, *TENS, *POWERS, "hundred"])
 
@@ -78,9 +83,9 @@ def words(text: str) -> list[str]:
     is a word, since xy, x y and x\\,y are one product, and so are brackets, !, ' and |."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", RAISED.sub(_lowered, text)).translate(AS_LATEX)
-    if "[asy]" in text or "![" in text:
-        without = FIGURE.sub(" ", text)
-        text = without if len(without.split()) >= 20 else text  # of a few words the drawing is what tells them apart
+    without = without_figures(text)
+    if without is not text and len(without.split()) >= 20:  # of a few words the drawing is what tells them apart
+        text = without
     if "..." in text:
         text = DOTS.sub(r" \\dots ", text)
     if "\\prime" in text:
@@ -95,6 +100,17 @@ def words(text: str) -> list[str]:
     if not NAMED.isdisjoint(found):
         found = _counted(found)
     return _grouped(found) if "{" in found or "}" in found else found
+
+
+def without_figures(text: str) -> str:
+    """The text without its drawings and images, which copies of a problem often lack; the very text where it has none."""
+    if "[asy]" not in text and "![" not in text:
+        return text
+    kept, place = [], 0
+    while (start := text.find("[asy]", place)) >= 0 and (end := text.find("[/asy]", start)) >= 0:
+        kept += [text[place:start], " "]
+        place = end + len("[/asy]")
+    return IMAGE.sub(" ", "".join([*kept, text[place:]]))
 
 
 def _joined(match: re.Match) -> str:
@@ -113,7 +129,8 @@ def _lowered(match: re.Match) -> str:
         return "°"
     plain = unicodedata.normalize("NFKC", sign)
     if "⁄" in plain:
-        return r" \frac{%s}{%s}" % tuple(plain.split("⁄"))
+        above, below = plain.split("⁄")
+        return rf" \frac{{{above}}}{{{below}}}"
     return f"{'_' if '₀' <= sign[0] <= '₎' else '^'}{{{plain}}}"
 
 
@@ -206,7 +223,7 @@ def _counted(found: list[str]) -> list[str]:
             rest, end = _below_hundred(found, after + (found[after:after + 1] == ["and"]))
             if rest and found[end:end + 1] not in (["hundred"], ["thousand"], ["million"]):
                 value, after = value + rest, end
-        while found[after:after + 1] and found[after] in POWERS and value is not None:
+        if value is not None and after < len(found) and found[after] in POWERS:
             value, after = value * POWERS[found[after]], after + 1
         if value is None:
             kept.append(found[place])

@@ -12,15 +12,17 @@ from .statements import SIGNS
 NGRAM = 4
 NUMBERS = 0.8   # of an evaluation problem's numbers must be there; a 1 is not counted, which copies write as `a`
 VARIABLES = frozenset(GREEK.values()) - {r"\pi"} | {r"\ell"}
+FUNCTIONS = frozenset(rf"\{name}" for name in (
+    "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "log", "ln", "exp", "gcd", "lcm", "min", "max"))
 
 
 class Masks(dict):
-    """word → `v` for a variable, `#` for a number, "" for what is left out, else itself. Words come again and again, so
-    each is judged once."""
+    """word → `v` for a variable, `#` for a number, "" for what is left out, `sin` for `\\sin`, else itself. Words come
+    again and again, so each is judged once."""
 
     def __missing__(self, word: str) -> str:
         masked = ("" if word in SIGNS else "v" if (len(word) == 1 and word.isalpha()) or word in VARIABLES else
-                  "#" if word[0].isdigit() else word)
+                  "#" if word[0].isdigit() else word[1:] if word in FUNCTIONS else word)
         if len(self) < 2**20:  # memory stays flat, whatever the texts hold
             self[word] = masked
         return masked
@@ -29,13 +31,13 @@ class Masks(dict):
 MASKS = Masks()
 
 
-def masked(words: list[str]) -> list[str]:
+def masked_words(words: list[str]) -> list[str]:
     """Words with variables as `v` and numbers as `#`."""
     return [mask for w in words if (mask := MASKS[w])]
 
 
 def with_numbers(words: list[str]) -> list[str]:
-    """Words with variables as `v`; as long as `masked`."""
+    """Words with variables as `v`; as long as `masked_words`."""
     return [w if mask == "#" else mask for w in words if (mask := MASKS[w])]
 
 
@@ -59,7 +61,7 @@ class Numbers:
 
     def __init__(self, words: list[str]):
         self.counts = counts(words)
-        self.masked, self.exact = set(ngrams(masked(words))), set(ngrams(with_numbers(words)))
+        self.masked, self.exact = set(ngrams(masked_words(words))), set(ngrams(with_numbers(words)))
 
     def agree_with(self, asked: list[str], missing: bool) -> bool:
         """Whether none of an evaluation problem's numbers stands changed in the same words here: of the n-grams around it at
@@ -67,7 +69,7 @@ class Numbers:
         wanted = counts(asked)
         if not missing and (wanted & self.counts).total() < NUMBERS * wanted.total():
             return False
-        mask = masked(asked)
+        mask = masked_words(asked)
         windows = list(zip(ngrams(mask), ngrams(with_numbers(asked)), strict=True))
         for place, word in enumerate(mask):
             if word == "#":

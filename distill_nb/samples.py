@@ -1,23 +1,27 @@
 """A programming problem without its samples, which copies of it often lack or replace: the words that say what is asked.
 
 Left out are the sections under Example(s), Sample Input/Output, Note, Constraints, Explanation and the like, each a heading
-on a line of its own (to the end, or to the next heading Input, Output or Task after Note or Constraints), and lines that show a
+on a line of its own (to the end; after Note or Constraints, to the next heading Input, Output or Task), and lines that show a
 call and its value: doctests, asserts, `f(1) == 2`, `f(1) => 2`, `f(1) ➞ 2`.
 """
 from __future__ import annotations
 
 import re
 
-HINT = re.compile(r">>>|^[ \t#*_\[-]*(?:\d+[.)] ?)?(?:samples?|examples?|for exam|sample|input/output|notes?|constrain|explanation|"
-                  r"restrictions?|assert)\b|\)[ \t]*(?:=|-+>|➞|→|returns?\b|should\b|\#)", re.IGNORECASE | re.MULTILINE)
-SAMPLES = re.compile(r"(?:(?:for )?examp?b?les?|(?:public |sample )?(?:test )?(?:cases?|samples?)|samples? (?:inputs?|outputs?|cases?|"
-                     r"tests?)|(?:input/output\]? ?)?samples?|(?:input|output) (?:samples?|examples?)|explanations?|e\.g\.)"
+HINT = re.compile(r">>>|^[ \t#*_\[=-]*(?:samples?\b|(?:for )?examp?b?les?\b|input/output|(?:input|output) (?:sample|example)|"
+                  r"notes?\b|constrain|explanation|restriction|public|test cases?\b|e\.g|limits?\b|scoring|variables|assert\b)"
+                  r"|\)[ \t]*(?:=|-+>|➞|→|returns?\b|should\b|\#)", re.IGNORECASE | re.MULTILINE)
+SAMPLES = re.compile(r"(?:(?:for )?examp?b?les?|(?:public |sample )?(?:test )?(?:cases?|samples?)|samples? "
+                     r"(?:inputs?|outputs?|cases?|tests?)|input/output\]? ?samples?|"
+                     r"(?:input|output) (?:samples?|examples?)|explanations?|e\.g\.?)"
                      r"(?: (?:inputs?|outputs?))?(?: ?(?:#|no\.?)? ?\d+)?", re.IGNORECASE)
 LIMITS = re.compile(r"notes?|constrain(?:t|ts)?|restrictions?|scoring|limits?|variables", re.IGNORECASE)
-ASKED = re.compile(r"(?:input|output|task|problem|interaction)(?: (?:format|specification|description|statement))?", re.IGNORECASE)
-INLINE = re.compile(r"(?:example|sample (?:input|output)) ?\d* ?:|constraints?:|restrictions?:", re.IGNORECASE)
-CALL = re.compile(r"[\w.]+ ?\([^\n]*\)[ \t]*(?:={1,3}>|==|-{1,2}>|➞|→|returns?\b|should (?:return|be|give)\b|# ?(?:=>|->|returns?)"
-                  r"|=[ \t]*(?:true|false|none|null|[\"'\[(-]))", re.IGNORECASE)
+ASKED = re.compile(r"(?:input|output|task|problem|interaction)(?: (?:format|specification|description|statement))?",
+                   re.IGNORECASE)
+INLINE = re.compile(r"(?:examples?|samples?(?: (?:inputs?|outputs?))?) ?\d+ ?:|sample (?:input|output) ?:|constraints?:|"
+                    r"restrictions?:", re.IGNORECASE)
+CALL = re.compile(r"[\w.]+ ?\([^\n]*\)[ \t]*(?:={1,3}>|==|-{1,2}>|➞|→|returns?\b|should (?:return|be|give)\b"
+                  r"|# ?(?:=>|->|returns?)|=[ \t]*(?:true|false|none|null|[\"'\[(-]))", re.IGNORECASE)
 DECORATION = "#*-_=~ \t:[]"
 STUB = re.compile(r'"""(.*?)"""|\'\'\'(.*?)\'\'\'', re.DOTALL)
 

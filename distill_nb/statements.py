@@ -4,7 +4,8 @@ Two statements that differ only in case, white space, LaTeX spacing, delimiters 
 within numbers, in numbers as words or in Unicode for LaTeX have the same words (latex_words.py) and so the same id.
 Near-duplicates are found by MinHash (Broder 1997) over pairs of neighbouring words, with the library rensa; they must also
 have the same numbers and operators in the same order, for a word problem with other numbers is another problem, and
-x^2 + y^2 is another expression than x^2 - y^2. Brackets count for ids alone: copies of a problem lose them with their delimiters.
+x^2 + y^2 is another expression than x^2 - y^2. Brackets count for ids alone: copies of a problem lose them with the delimiters
+of its formulas.
 """
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from itertools import pairwise
 
 from .latex_words import words
 
-__all__ = ["VERSION", "words", "problem_id", "id_of", "numbers", "shingles", "sketch", "NearDuplicates", "SIGNS"]
+__all__ = ["SIGNS", "VERSION", "NearDuplicates", "id_of", "numbers", "problem_id", "shingles", "sketch", "words"]
 
 VERSION = "statements-2"  # of words, ids, sketches and matches; new with every change to what they are
 PERMUTATIONS = 128   # of the MinHash: the estimated Jaccard similarity has a standard error of at most 0.045
