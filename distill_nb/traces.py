@@ -83,6 +83,28 @@ def load_with_spare(dataset: str, teacher: str, domain: str, n: int, seed: int, 
     return rows[:n], rows[n:]
 
 
+def load_split(dataset: str, teacher: str, domain: str, n_examples: int, n_heldout: int, seed: int, scale: str = "full"
+               ) -> tuple[list[dict], list[dict], list[dict]]:
+    """(traces to train on, held-out ones, others to fill gaps with), of which no held-out problem is in the other two.
+
+    A problem may have several traces. The held-out ones are the last n_heldout of `load_with_spare`'s, less those of problems
+    that are trained on; the others leave out the problems that are held out."""
+    rows, spare = load_with_spare(dataset, teacher, domain, n_examples + n_heldout, seed, scale)
+    train, known = rows[:n_examples], dataset in SETS or dataset == "pocket"  # whose ids are their problems'
+    trained = {key for row in train for key in _keys(row, known)}
+    heldout = [row for row in rows[n_examples:] if trained.isdisjoint(_keys(row, known))]
+    held = {key for row in heldout for key in _keys(row, known)}
+    return train, heldout, [row for row in spare if held.isdisjoint(_keys(row, known))]
+
+
+def _keys(row: dict, known: bool) -> set[str]:
+    """What a row's problem is known by: its id, and in a local file, whose ids may be the rows' own, its words too."""
+    if known:
+        return {row["id"]}
+    asked = row["problem"] if "problem" in row else row["messages"][-2]["content"]
+    return {row["id"], statements.problem_id(asked)}
+
+
 def _read_set(dataset: str, scale: str) -> list[dict]:
     """A set's rows in the order in which they are taken; `problem` is what the student is asked."""
     rows = trace_files.read(dataset, scale, ["id", "prompt", "trace", "answer"])

@@ -64,12 +64,10 @@ def prepare(p: Params) -> Data:
     student.choose_backend(p)  # Unsloth, where it is used, must be imported before Transformers is
     tokenizer = student.load_tokenizer(p)
     template = chat.template_for(p.student, p.chat_template)
-    rows, spare = traces.load_with_spare(p.dataset, p.teacher, p.domain, p.n_examples + p.n_heldout, p.seed, p.scale)
-    spare = spare if p.overlong == "drop" else []
-    train, book = ledger.encode_traces(tokenizer, template, rows[:p.n_examples], p.max_length, p.overlong, spare)
-    trained = {row["id"] for row in rows[:p.n_examples]}  # another trace of a trained problem is not held out
-    heldout, _ = ledger.encode_traces(tokenizer, template, [r for r in rows[p.n_examples:] if r["id"] not in trained],
-                                      p.max_length, p.overlong)
+    taken, held, spare = traces.load_split(p.dataset, p.teacher, p.domain, p.n_examples, p.n_heldout, p.seed, p.scale)
+    spare, rows = spare if p.overlong == "drop" else [], taken + held
+    train, book = ledger.encode_traces(tokenizer, template, taken, p.max_length, p.overlong, spare)
+    heldout, _ = ledger.encode_traces(tokenizer, template, held, p.max_length, p.overlong)
     if not train:
         raise ValueError(f"max_length: none of the {len(rows)} traces of {p.dataset} fits {p.max_length} tokens; "
                          "raise max_length or set overlong to truncate.")
