@@ -48,6 +48,7 @@ class Params:
     student_size: str = key("tiny = random 2-layer model of the same architecture", choices=("full", "tiny"))
     chat_template: str = key("auto = by the student's name", choices=("auto", *chat.TEMPLATES))
     dtype: str = key("of weights and activations; float32 on a CPU", choices=("bfloat16", "float32"))
+    load_in_4bit: bool = key("train on the student's linear layers in 4 bits (QLoRA); CUDA only")
     backend: str = key("of training; auto = unsloth with CUDA, else hf", choices=("auto", "hf", "unsloth"))
     dataset: str = key("<teacher>_<domain>, a set made by traces.ipynb; pocket = generated; a .jsonl or .parquet file; none")
     n_examples: int = key("training examples; fewer than batch_size * max_steps are repeated", low=0)
@@ -58,6 +59,8 @@ class Params:
     lora_alpha: int = key("the adapter is scaled by lora_alpha / lora_rank", low=1)
     lora_dropout: float = key("dropout before the adapter", low=0, below=1)
     lora_targets: list[str] = key("linear modules that get an adapter")
+    lora_experts: bool = key("adapters on the experts too, where the student has some; never on their router")
+    lora_expert_rank: int = key("rank on each expert; 0 = lora_rank / experts that see a token", low=0)
     learning_rate: float = key("peak rate of AdamW", above=0, high=1)
     lr_schedule: str = key("after warm-up, to 0 unless constant", choices=("linear", "cosine", "constant"))
     warmup_steps: int = key("steps of linear warm-up", low=0)
@@ -65,6 +68,8 @@ class Params:
     max_grad_norm: float = key("clip the gradient's norm to this; 0 = no clipping", low=0)
     batch_size: int = key("examples in one optimiser step", low=1)
     micro_batch_size: int = key("examples in one forward pass, a divisor of batch_size: memory only", low=1)
+    train_processes: int = key("processes that share each batch, one on each GPU; their number times micro_batch_size "
+                               "divides batch_size", low=1)
     max_steps: int = key("optimiser steps", low=0)
     save_every: int = key("steps between checkpoints, a divisor of max_steps", low=1)
     benchmarks: list[str] = key("what is evaluated, in this order", choices=BENCHMARKS)
@@ -92,12 +97,14 @@ class Params:
 # A laptop's run, the defaults of every notebook: papermill_params/run09.yaml + pocket.yaml (a test compares).
 POCKET = dict(
     run_name="sonnet_math_llama_4k", scale="pocket", seed=0, teacher="sonnet", domain="math",
-    student=POCKET_STUDENT, student_size="full", chat_template="auto", dtype="float32", backend="hf",
+    student=POCKET_STUDENT, student_size="full", chat_template="auto", dtype="float32",
+    load_in_4bit=False, backend="hf",
     dataset="pocket", n_examples=300, n_heldout=20, max_length=512, overlong="truncate",
     lora_rank=32, lora_alpha=64, lora_dropout=0.0,
     lora_targets=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+    lora_experts=True, lora_expert_rank=0,
     learning_rate=1.0e-3, lr_schedule="linear", warmup_steps=0, weight_decay=0.0, max_grad_norm=1.0,
-    batch_size=10, micro_batch_size=10, max_steps=30, save_every=10,
+    batch_size=10, micro_batch_size=10, train_processes=1, max_steps=30, save_every=10,
     benchmarks=["pocket_math", "pocket_code"], benchmark_files={}, benchmark_limit=0, adapter="none", engine="hf",
     adapters="auto", tensor_parallel=1, data_parallel=1, gpu_memory=0.9,
     max_new_tokens=96, temperature=0.0, top_p=1.0, n_samples=1, eval_batch_size=56, allow_unsafe=False, regrade=False,

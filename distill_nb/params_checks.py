@@ -105,6 +105,9 @@ def contradictions(v: dict):
     yield from _dataset_contradictions(v)
     if v["batch_size"] % v["micro_batch_size"]:
         yield "micro_batch_size", f", which does not divide batch_size {v['batch_size']}: choose a divisor"
+    elif v["batch_size"] % (v["micro_batch_size"] * v["train_processes"]):
+        yield "train_processes", (f", and with micro_batch_size {v['micro_batch_size']} they do not share batch_size "
+                                  f"{v['batch_size']} evenly: choose numbers whose product divides it")
     if v["max_steps"] % v["save_every"]:
         yield "save_every", f", which does not divide max_steps {v['max_steps']}: choose a divisor"
     if v["warmup_steps"] > v["max_steps"]:

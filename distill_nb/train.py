@@ -1,8 +1,8 @@
 """Supervised fine-tuning on traces: one Transformers Trainer for both back ends; checkpoints; resume.
 
-Examples come tokenised and masked from chat.py. The loss is the mean over all trained tokens of the batch of
-`batch_size` examples, whatever the micro-batch: Trainer divides each micro-batch's summed loss by the token count
-of the whole accumulated batch.
+Examples come tokenised and masked from chat.py; train_step.py has what a step does. The loss is the mean over all trained
+tokens of the batch of `batch_size` examples, whatever the micro-batch and the number of processes: Trainer divides each
+micro-batch's summed loss by the token count of the whole accumulated batch.
 
 On disk, below the run's folder:
   checkpoints/step_00100/  a PEFT adapter, written beside and renamed, so it is whole or absent
@@ -20,15 +20,16 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from . import chat, ledger, paths, proof, provenance, student, traces
+from . import chat, ledger, paths, proof, provenance, student, traces, train_parallel
 from .params import Params, is_baseline
+from .train_step import heldout_loss, make_trainer, patch
 
 # A run is the same run if these are equal; `overwrite` and the evaluation's keys do not matter to its weights.
 TRAINING_KEYS = (
     "run_name", "scale", "seed", "teacher", "domain", "student", "student_size", "chat_template", "dtype",
-    "backend", "dataset", "n_examples", "n_heldout", "max_length", "overlong", "lora_rank", "lora_alpha",
-    "lora_dropout", "lora_targets", "learning_rate", "lr_schedule", "warmup_steps", "weight_decay",
-    "max_grad_norm", "batch_size", "micro_batch_size", "max_steps", "save_every",
+    "load_in_4bit", "backend", "dataset", "n_examples", "n_heldout", "max_length", "overlong", "lora_rank", "lora_alpha",
+    "lora_dropout", "lora_targets", "lora_experts", "lora_expert_rank", "learning_rate", "lr_schedule", "warmup_steps",
+    "weight_decay", "max_grad_norm", "batch_size", "micro_batch_size", "max_steps", "save_every",
 )
 
 
@@ -42,18 +43,26 @@ class Data:
     sha256: str = ""
 
 
-def training_order(lengths: list[int], batch_size: int, max_steps: int, seed: int) -> list[int]:
+def training_order(lengths: list[int], batch_size: int, max_steps: int, seed: int, micro_batch_size: int) -> list[int]:
     """Indices of the examples of every step, [max_steps * batch_size].
 
-    Each epoch is a fresh seeded permutation. Inside a batch examples are sorted by length, which leaves the batch
-    (and so its loss) as it is and the micro-batches with little padding."""
+    Each epoch is a fresh seeded permutation. Inside a batch, which keeps its examples and so its loss, they are dealt out so
+    that its micro-batches have about the same number of tokens: the largest one decides the memory, and processes that
+    share a batch wait for the slowest."""
     rng, order = random.Random(seed), []
     while len(order) < max_steps * batch_size:
         epoch = list(range(len(lengths)))
         rng.shuffle(epoch)
         order += epoch
     steps = [order[i * batch_size:(i + 1) * batch_size] for i in range(max_steps)]
-    return [i for step in steps for i in sorted(step, key=lambda j: (lengths[j], j))]
+    hands = batch_size // micro_batch_size
+    return [i for step in steps for micro in _dealt(sorted(step, key=lambda j: (lengths[j], j)), hands) for i in micro]
+
+
+def _dealt(sorted_by_length: list[int], hands: int) -> list[list[int]]:
+    """As cards are dealt to players who sit in a row, there and back."""
+    turns = [*range(hands), *reversed(range(hands))]
+    return [[card for i, card in enumerate(sorted_by_length) if turns[i % len(turns)] == hand] for hand in range(hands)]
 
 
 def prepare(p: Params) -> Data:
@@ -71,66 +80,12 @@ def prepare(p: Params) -> Data:
     if not train:
         raise ValueError(f"max_length: none of the {len(rows)} traces of {p.dataset} fits {p.max_length} tokens; "
                          "raise max_length or set overlong to truncate.")
-    order = training_order([len(e["input_ids"]) for e in train], p.batch_size, p.max_steps, p.seed)
+    order = training_order([len(e["input_ids"]) for e in train], p.batch_size, p.max_steps, p.seed,
+                           p.micro_batch_size)
     if book["missing"]:
         print(f"{book['missing']} of the {p.n_examples} examples are missing: too long for max_length {p.max_length}, and "
               f"{p.dataset} has no others in reserve; the {len(train)} that there are make up every batch.")
     return Data([train[i] for i in order], heldout, book, provenance.sha256_of_json([rows, spare] if spare else rows))
-
-
-def collate(examples: list[dict], pad_id: int) -> dict:
-    """Right-pad to the longest: input_ids, attention_mask, labels, each int64 [B, L]."""
-    import torch
-
-    size = (len(examples), max(len(e["input_ids"]) for e in examples))
-    batch = {"input_ids": torch.full(size, pad_id), "attention_mask": torch.zeros(size, dtype=torch.int64),
-             "labels": torch.full(size, chat.IGNORE)}
-    for i, e in enumerate(examples):
-        n = len(e["input_ids"])
-        batch["input_ids"][i, :n] = torch.as_tensor(e["input_ids"])
-        batch["attention_mask"][i, :n] = 1
-        batch["labels"][i, :n] = torch.as_tensor(e["labels"])
-    return batch
-
-
-def heldout_loss(model, examples: list[dict], pad_id: int, micro_batch_size: int) -> float | None:
-    """Mean cross-entropy in nats over all trained tokens of the examples; None without examples."""
-    import torch
-
-    if not examples:
-        return None
-    was_training, total, tokens = model.training, 0.0, 0
-    model.eval()
-    examples = sorted(examples, key=lambda e: len(e["input_ids"]))
-    with torch.no_grad():
-        for i in range(0, len(examples), micro_batch_size):
-            batch = collate(examples[i:i + micro_batch_size], pad_id)
-            batch = {k: v.to(next(model.parameters()).device) for k, v in batch.items()}
-            n = int((batch["labels"][:, 1:] != chat.IGNORE).sum())
-            total += model(**batch).loss.item() * n
-            tokens += n
-    model.train(was_training)
-    return total / tokens
-
-
-def make_trainer(model, tokenizer, p: Params, data: Data, state_dir: Path, callbacks=()):
-    """The Trainer that both back ends use. It logs every step, saves every `save_every` and shows no bar of its own."""
-    import torch
-    from transformers import PrinterCallback, Trainer, TrainingArguments
-
-    on_gpu = torch.cuda.is_available()
-    args = TrainingArguments(
-        output_dir=str(state_dir), max_steps=p.max_steps, per_device_train_batch_size=p.micro_batch_size,
-        gradient_accumulation_steps=p.batch_size // p.micro_batch_size, learning_rate=p.learning_rate,
-        lr_scheduler_type=p.lr_schedule, warmup_steps=p.warmup_steps, weight_decay=p.weight_decay,
-        max_grad_norm=p.max_grad_norm, logging_steps=1, save_strategy="steps", save_steps=p.save_every,
-        save_total_limit=2, report_to="none", seed=p.seed, data_seed=p.seed, disable_tqdm=True,
-        remove_unused_columns=False, train_sampling_strategy="sequential", use_cpu=not on_gpu,
-        bf16=on_gpu and p.dtype == "bfloat16", dataloader_pin_memory=on_gpu, optim="adamw_torch")
-    trainer = Trainer(model=model, args=args, train_dataset=data.train,
-                      data_collator=lambda rows: collate(rows, tokenizer.pad_token_id), callbacks=list(callbacks))
-    trainer.remove_callback(PrinterCallback)
-    return trainer
 
 
 def _tidy(folder: Path, p: Params) -> None:
@@ -142,7 +97,7 @@ def _tidy(folder: Path, p: Params) -> None:
     file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
-def _recorder(p: Params, data: Data, tokenizer, run_dir: Path, start: int):
+def _recorder(p: Params, data: Data, run_dir: Path, start: int):
     """The callback that writes metrics, held-out losses and checkpoints, and moves the progress bar."""
     from tqdm.auto import tqdm
     from transformers import TrainerCallback
@@ -154,13 +109,14 @@ def _recorder(p: Params, data: Data, tokenizer, run_dir: Path, start: int):
 
     class Recorder(TrainerCallback):
         def on_train_begin(self, args, state, control, **kwargs):
-            self.bar = tqdm(total=p.max_steps, initial=start, desc="training", unit="step", mininterval=5)
+            self.bar = tqdm(total=p.max_steps, initial=start, desc="training", unit="step", mininterval=5,
+                            disable=train_parallel.is_worker())
             self.clock, self.heldout = time.perf_counter(), None
 
         def on_step_end(self, args, state, control, model=None, **kwargs):
             self.seconds = time.perf_counter() - self.clock
             due = state.global_step % p.save_every == 0
-            self.heldout = heldout_loss(model, data.heldout, tokenizer.pad_token_id, p.micro_batch_size) if due else None
+            self.heldout = heldout_loss(model, data.heldout, p.micro_batch_size) if due else None
 
         def on_log(self, args, state, control, logs=None, **kwargs):
             if "loss" not in logs:
@@ -185,6 +141,7 @@ def _recorder(p: Params, data: Data, tokenizer, run_dir: Path, start: int):
             proof.write(model, proof.text_of(data.train[0]), beside)
             shutil.rmtree(final, ignore_errors=True)
             os.replace(beside, final)
+            train_parallel.wait_for_all()
             # Only a state folder with this mark is resumed from: a kill may leave one half-written.
             (Path(args.output_dir) / f"checkpoint-{state.global_step}" / "complete").touch()
             self.clock = time.perf_counter()
@@ -193,6 +150,17 @@ def _recorder(p: Params, data: Data, tokenizer, run_dir: Path, start: int):
             self.bar.close()
 
     return Recorder()
+
+
+def _follower():
+    """The callback of a process that does not write: it waits where the first one does."""
+    from transformers import TrainerCallback
+
+    class Follower(TrainerCallback):
+        def on_save(self, args, state, control, **kwargs):
+            train_parallel.wait_for_all()
+
+    return Follower()
 
 
 def last_state(run_dir: Path) -> tuple[int, Path | None]:
@@ -239,11 +207,22 @@ def _keep_metrics_up_to(file: Path, step: int) -> None:
     os.replace(new, file)
 
 
+def fit(p: Params, data: Data, backend: str, run_dir: Path, start: int, state: Path | None) -> None:
+    """Train from a state to the last step: in this process, or as one of several (train_parallel.py)."""
+    model = student.attach_lora(student.load(p, backend), p, backend)
+    if backend == "hf":
+        patch(model)
+    recorder = _recorder(p, data, run_dir, start) if train_parallel.is_first() else _follower()
+    trainer = make_trainer(model, p, data.train, run_dir / "state", [recorder])
+    trainer.train(resume_from_checkpoint=str(state) if state else None)
+
+
 def train(p: Params, data: Data | None = None, notebook: Path | None = None) -> dict:
     """Train one run, or go on where it was interrupted, or leave a finished one alone. Returns its provenance.
 
     Raises ValueError if the folder holds a run of other parameters or other data and `overwrite` is false."""
     backend = student.choose_backend(p)
+    train_parallel.check_devices(p)
     data = data or prepare(p)
     run_dir = paths.run_dir(p)
     if p.overwrite and run_dir.exists():
@@ -265,12 +244,9 @@ def train(p: Params, data: Data | None = None, notebook: Path | None = None) -> 
     record = provenance.follow(record, before)
     provenance.write(run_dir / "provenance_train.json", record)
 
-    tokenizer = student.load_tokenizer(p)
-    model = student.attach_lora(student.load(p, backend), p, backend)
-    recorder = _recorder(p, data, tokenizer, run_dir, start)
-    trainer = make_trainer(model, tokenizer, p, data, run_dir / "state", [recorder])
     if start < p.max_steps:  # equal if the last state was written and the kill came just after
-        trainer.train(resume_from_checkpoint=str(state) if state else None)
+        job = dict(p=p, data=data, backend=backend, run_dir=run_dir, start=start, state=state)
+        fit(**job) if p.train_processes == 1 else train_parallel.launch(p, job, run_dir)
     record = provenance.finish(record) | {"finished": True}
     provenance.write(run_dir / "provenance_train.json", record)
     return record

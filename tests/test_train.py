@@ -9,7 +9,7 @@ import torch
 from helpers import tiny
 from transformers import TrainerCallback
 
-from distill_nb import chat, paths, student, traces, train
+from distill_nb import chat, paths, student, traces, train, train_step
 
 LLAMA, QWEN = "meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen3-30B-A3B-Base"
 
@@ -33,13 +33,13 @@ def gradients(p, tmp_path):
         def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
             seen.update({n: w.grad.clone() for n, w in model.named_parameters() if w.grad is not None})
 
-    tokenizer = student.load_tokenizer(p)
-    trainer = train.make_trainer(model, tokenizer, p, data, tmp_path / "state", [Grab()])
+    train_step.patch(model)
+    trainer = train_step.make_trainer(model, p, data.train, tmp_path / "state", [Grab()])
     trainer.train()
     return seen
 
 
-@pytest.mark.parametrize("name", [LLAMA])
+@pytest.mark.parametrize("name", [LLAMA, QWEN])
 def test_gradients_do_not_depend_on_the_micro_batch(name, tmp_path, runs_dir):
     common = dict(student=name, batch_size=50, n_examples=50, max_steps=1, save_every=1, max_grad_norm=1e9)
     whole = gradients(tiny(micro_batch_size=50, **common), tmp_path)
@@ -65,14 +65,21 @@ def test_the_loss_is_the_mean_over_the_trained_tokens_of_the_whole_batch(tmp_pat
     assert train.load_metrics(p)["loss"][0] == pytest.approx(total / tokens, abs=2e-3)
 
 
-def test_training_order_covers_each_epoch_once_and_sorts_inside_batches():
+def test_training_order_covers_each_epoch_once_and_keeps_batches_whatever_the_micro_batch():
     lengths = [5, 3, 9, 1, 7, 2]
-    order = train.training_order(lengths, batch_size=3, max_steps=4, seed=0)
+    order = train.training_order(lengths, batch_size=3, max_steps=4, seed=0, micro_batch_size=3)
     assert sorted(order[:6]) == sorted(order[6:]) == list(range(6))
-    for i in range(0, 12, 3):
-        batch = [lengths[j] for j in order[i:i + 3]]
-        assert batch == sorted(batch)
-    assert order != train.training_order(lengths, 3, 4, seed=1)
+    assert order != train.training_order(lengths, 3, 4, seed=1, micro_batch_size=3)
+    singly = train.training_order(lengths, 3, 4, seed=0, micro_batch_size=1)
+    assert [set(singly[i:i + 3]) for i in range(0, 12, 3)] == [set(order[i:i + 3]) for i in range(0, 12, 3)]
+
+
+def test_micro_batches_of_a_batch_have_about_as_many_tokens():
+    lengths = [int(4096 * (i / 200) ** 2) + 1 for i in range(200)]
+    order = train.training_order(lengths, batch_size=50, max_steps=4, seed=0, micro_batch_size=5)
+    for step in range(4):
+        tokens = [sum(lengths[i] for i in order[j:j + 5]) for j in range(50 * step, 50 * step + 50, 5)]
+        assert max(tokens) < 1.2 * sum(tokens) / 10
 
 
 @pytest.mark.parametrize("name", [LLAMA, QWEN])

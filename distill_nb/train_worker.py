@@ -1,0 +1,48 @@
+"""One of several processes that train a run together: torchrun starts it for train_parallel.launch.
+
+    python -m torch.distributed.run … -m distill_nb.train_worker FOLDER
+"""
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import sys
+import threading
+from pathlib import Path
+
+from . import student, train
+from .train_parallel import FAILED
+
+
+def _end_with_the_notebook() -> None:
+    """Standard input ends when the process that launched this one does."""
+    while os.read(0, 1024):
+        pass
+    os._exit(1)
+
+
+def main(folder: Path) -> None:
+    """Train. An exception is left in FOLDER/failed.json, by the process that has the first one."""
+    threading.Thread(target=_end_with_the_notebook, daemon=True).start()
+    try:
+        job = pickle.loads((folder / "job.pickle").read_bytes())
+        student.choose_backend(job["p"])  # before anything imports Transformers
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        train.fit(**job)
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+    except Exception as error:
+        try:
+            with open(folder / FAILED, "x") as file:
+                json.dump({"type": type(error).__name__, "message": str(error)}, file)
+        except OSError:
+            pass
+        raise
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

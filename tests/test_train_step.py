@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+import torch
+from helpers import tiny
+
+from distill_nb import chat, proof, student, train_step
+
+LLAMA, QWEN = "meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen3-30B-A3B-Base"
+
+
+def adapted(name, **changes):
+    """A tiny student whose adapter is not zero."""
+    p = tiny(student=name, **changes)
+    model = student.attach_lora(student.load(p), p)
+    for key, weight in model.named_parameters():
+        if "lora_B" in key:
+            torch.nn.init.normal_(weight, std=0.05, generator=torch.Generator().manual_seed(1))
+    return model
+
+
+def examples(lengths=(30, 7, 50), n_prompt=5):
+    rng = np.random.default_rng(0)
+    made = [{"input_ids": rng.integers(0, 250, n).astype(np.int32)} for n in lengths]
+    for e in made:
+        e["labels"] = np.where(np.arange(len(e["input_ids"])) < n_prompt, chat.IGNORE, e["input_ids"])
+    return made
+
+
+def padded(rows):
+    size = (len(rows), max(len(e["input_ids"]) for e in rows))
+    batch = {"input_ids": torch.zeros(size, dtype=torch.int64), "attention_mask": torch.zeros(size, dtype=torch.int64),
+             "labels": torch.full(size, chat.IGNORE)}
+    for i, e in enumerate(rows):
+        n = len(e["input_ids"])
+        for key, values in (("input_ids", e["input_ids"]), ("attention_mask", np.ones(n)), ("labels", e["labels"])):
+            batch[key][i, :n] = torch.as_tensor(values)
+    return batch
+
+
+def loss_and_gradients(model, batch, **more):
+    model.zero_grad()
+    loss = model(**batch, **more).loss
+    loss.backward()
+    return loss.item(), {n: w.grad.clone() for n, w in model.named_parameters() if w.grad is not None}
+
+
+def test_a_micro_batch_is_one_row_without_padding():
+    rows = examples((3, 2), n_prompt=0)
+    batch = train_step.collate(rows)
+    assert batch["input_ids"].tolist() == [[*rows[0]["input_ids"], *rows[1]["input_ids"]]]
+    assert batch["position_ids"].tolist() == [[0, 1, 2, 0, 1]]
+    assert batch["packed_seq_lengths"].tolist() == [3, 2]
+    ignored = [label == chat.IGNORE for label in batch["labels"][0].tolist()]
+    assert ignored == [True, False, False, True, False]  # a first token follows nothing
+    assert rows[1]["labels"][0] != chat.IGNORE  # the example itself is left as it is
+
+
+@pytest.mark.parametrize("name", [LLAMA, QWEN])
+def test_loss_and_gradients_are_those_of_padded_batches(name, monkeypatch):
+    monkeypatch.setattr(train_step, "LOGITS", 7 * 300)  # several chunks
+    model, rows = adapted(name), examples()
+    loss, gradients = loss_and_gradients(model, padded(rows))
+    train_step.patch(model)
+    ours, found = loss_and_gradients(model, train_step.collate(rows))
+    assert ours == pytest.approx(loss, abs=1e-5)
+    assert found.keys() == gradients.keys() and len(found) >= 8
+    for key, gradient in gradients.items():
+        torch.testing.assert_close(found[key], gradient, rtol=1e-3, atol=1e-6)
+    items, _ = loss_and_gradients(model, train_step.collate(rows), num_items_in_batch=torch.tensor(1000))
+    assert items == pytest.approx(loss * (30 + 7 + 50 - 3 * 5) / 1000, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", [LLAMA, QWEN])
+def test_examples_of_a_row_do_not_see_each_other(name):
+    model = adapted(name)
+    train_step.patch(model)
+    rows = examples()
+    together = model(**train_step.collate(rows)).loss.item() * (30 + 7 + 50 - 3 * 5)
+    alone = sum(model(**train_step.collate([e])).loss.item() * (len(e["input_ids"]) - 5) for e in rows)
+    assert together == pytest.approx(alone, rel=1e-5)
+
+
+def test_a_student_with_sliding_windows_is_masked_by_transformers():
+    model, rows = adapted(LLAMA), examples()
+    expected, _ = loss_and_gradients(model, padded(rows))
+    model.get_base_model().config.sliding_window = 1000
+    train_step.patch(model)
+    assert model.get_base_model().config._attn_implementation == "sdpa"
+    assert loss_and_gradients(model, train_step.collate(rows))[0] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_head_that_is_trained_gets_its_gradient():
+    model, rows = adapted(LLAMA), examples()
+    model.get_output_embeddings().weight.requires_grad_()
+    loss, gradients = loss_and_gradients(model, padded(rows))
+    train_step.patch(model)
+    ours, found = loss_and_gradients(model, train_step.collate(rows))
+    assert ours == pytest.approx(loss, abs=1e-5) and any("lm_head" in key for key in found)
+    for key, gradient in gradients.items():
+        torch.testing.assert_close(found[key], gradient, rtol=1e-3, atol=1e-6)
+
+
+def test_whole_sequences_go_through_a_patched_model_as_before():
+    model, ids = adapted(LLAMA), examples()[0]["input_ids"].tolist()
+    before = proof.token_logprobs(model, ids, "float32"), model(**padded(examples())).logits
+    train_step.patch(model)
+    assert proof.token_logprobs(model, ids, "float32") == pytest.approx(before[0], abs=1e-6)
+    torch.testing.assert_close(model(**padded(examples())).logits, before[1])
+
+
+def test_heldout_loss_is_the_mean_over_tokens_whatever_the_micro_batch():
+    model, rows = adapted(LLAMA), examples()
+    expected = loss_and_gradients(model, padded(rows))[0]
+    train_step.patch(model)
+    model.train()
+    assert [train_step.heldout_loss(model, rows, n) for n in (1, 2, 3)] == pytest.approx([expected] * 3, abs=1e-5)
+    assert model.training and train_step.heldout_loss(model, [], 2) is None
