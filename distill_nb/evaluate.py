@@ -12,7 +12,7 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from . import benchmarks, chat, generate, grading, paths, proof, provenance, records, regrade, student
+from . import benchmarks, chat, generate, grading, lock, paths, proof, provenance, records, regrade, student
 from .grading import code
 from .params import GENERATION_KEYS, Params, is_baseline
 from .sweep import Job, missing, sweep
@@ -94,7 +94,7 @@ def _make(p: Params, tasks: dict[str, list], shared: dict[str, Path], steps: lis
     adapters = _adapters(p, sorted({job.step for job in own}))
     references = _references(p, adapters, own)
     proofs = []
-    with records.locked(paths.baseline_dir(p), wait=False) as unlock:
+    with lock.locked(paths.baseline_dir(p), wait=False) as unlock:
         base = missing(p, 0, tasks, shared) if unlock else []
         if unlock and not base:
             unlock()
@@ -103,7 +103,7 @@ def _make(p: Params, tasks: dict[str, list], shared: dict[str, Path], steps: lis
                 proofs = sweep(p, engine, [*base, *own], references, unlock or (lambda: None),
                                lambda made: _keep_proof(p, made))
     if not unlock:
-        with records.locked(paths.baseline_dir(p)):
+        with lock.locked(paths.baseline_dir(p)):
             base = missing(p, 0, tasks, shared)
             if base:
                 with generate.start(p, {}, base) as engine:
@@ -167,10 +167,7 @@ def evaluate(p: Params, notebook: Path | None = None) -> dict:
         _refuse_other_records(p, settings, before, [*shared.values(), *stored])
     has_code = any(task.kind == "code" for task_list in tasks.values() for task in task_list)
     sandbox_level = code.level(p.allow_unsafe) if has_code else ""  # refused here, before any answer is generated
-    with records.locked(run_dir, wait=False) as alone:
-        if alone is None:
-            raise ValueError(f"run_name: another process is evaluating {run_dir.name} now; wait for its end, or choose "
-                             "another run_name.")
+    with lock.alone(run_dir, "being evaluated"):
         if p.overwrite:
             shutil.rmtree(run_dir / "eval", ignore_errors=True)
             file.unlink(missing_ok=True)

@@ -1,7 +1,6 @@
 """Evaluation records on disk: one JSON line a problem and sample, appended and synced batch by batch."""
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from pathlib import Path
@@ -49,19 +48,3 @@ def unfinished(file: Path) -> list[dict]:
         print(f"{file.parent.name}/{file.name}: {len(found) - len(kept)} requests had failed and are tried again.")
         write(file, kept)
     return kept
-
-
-@contextlib.contextmanager
-def locked(folder: Path, wait: bool = True):
-    """Alone with the folder among the processes of all machines that share it, so that runs started together make the
-    base student's records once. Yields a function that lets go early, or None where wait is false and another is at it."""
-    import fcntl
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield None
-            return
-        yield lambda: fcntl.flock(lock, fcntl.LOCK_UN)

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 
-from . import decontaminate, hub_traces, provenance, records, scan, statements, trace_params
+from . import decontaminate, hub_traces, lock, provenance, scan, statements, trace_params
 from .benchmarks import BOXED
 from .benchmarks.livecodebench import PROMPT, WITHOUT_STARTER
 from .trace_files import GROUP, REJECTED, Writer, folder_of
@@ -54,10 +54,10 @@ def evaluation_sets(p) -> list[tuple[str, str, str]]:
 def build(p, notebook: Path | None = None) -> dict:
     """Make the set, or leave a finished one alone; a killed one goes on with the rows it has not judged. Returns the funnel.
 
-    Raises ValueError where a source or an evaluation set is missing, or the folder holds a set of other parameters and
-    `overwrite` is false."""
+    Raises ValueError where a source or an evaluation set is missing, the folder holds a set of other parameters and
+    `overwrite` is false, or another process is at it."""
     folder = folder_of(p.dataset, p.scale)
-    with records.locked(folder) as _:
+    with lock.alone(folder, "being made", "dataset"):
         before = _finished(folder, p)
         if before:
             print(f"{p.dataset} is there ({before['kept']:,} traces); overwrite: true makes it again.")

@@ -6,7 +6,8 @@ of the whole accumulated batch.
 
 On disk, below the run's folder:
   checkpoints/step_00100/  a PEFT adapter, written beside and renamed, so it is whole or absent
-  state/checkpoint-100/    Trainer's optimiser, schedule and random state, for resuming; the last two are kept
+  state/checkpoint-100/    Trainer's optimiser, schedule and random state, for resuming; the last two are kept. A run that is
+                           asked to stop (stop.py) leaves one of the step that it is at, and no adapter
   metrics.jsonl            one line a step
   provenance_train.json    what made it; "finished" is set when the last step is on disk
 """
@@ -20,7 +21,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from . import chat, ledger, paths, proof, provenance, student, traces
+from . import chat, disk, ledger, lock, paths, proof, provenance, stop, student, traces
 from .params import Params, is_baseline
 
 # A run is the same run if these are equal; `overwrite` and the evaluation's keys do not matter to its weights.
@@ -144,8 +145,9 @@ def _tidy(folder: Path, p: Params) -> None:
     file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
-def _recorder(p: Params, data: Data, tokenizer, run_dir: Path, start: int):
-    """The callback that writes metrics, held-out losses and checkpoints, and moves the progress bar."""
+def _recorder(p: Params, data: Data, tokenizer, run_dir: Path, start: int, stopping=lambda: ""):
+    """The callback that writes metrics, held-out losses and checkpoints, moves the progress bar, and stops where
+    stopping() says why: after a step, or between two micro-batches, whose step is then made anew."""
     from tqdm.auto import tqdm
     from transformers import TrainerCallback
 
@@ -159,7 +161,16 @@ def _recorder(p: Params, data: Data, tokenizer, run_dir: Path, start: int):
             self.bar = tqdm(total=p.max_steps, initial=start, desc="training", unit="step", mininterval=5)
             self.clock, self.heldout = time.perf_counter(), None
 
+        def on_step_begin(self, args, state, control, **kwargs):
+            self.random_state = stop.random_state()
+
+        def on_substep_end(self, args, state, control, **kwargs):
+            if stopping():
+                raise stop.Stopped
+
         def on_step_end(self, args, state, control, model=None, **kwargs):
+            if stopping() and state.global_step < p.max_steps:
+                control.should_save = control.should_training_stop = True
             self.seconds = time.perf_counter() - self.clock
             due = state.global_step % p.save_every == 0
             self.heldout = heldout_loss(model, data.heldout, tokenizer.pad_token_id, p.micro_batch_size) if due else None
@@ -179,6 +190,10 @@ def _recorder(p: Params, data: Data, tokenizer, run_dir: Path, start: int):
             self.clock = time.perf_counter()
 
         def on_save(self, args, state, control, model=None, **kwargs):
+            sealed = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            if state.global_step % p.save_every:  # a stop's: only to be resumed from
+                disk.seal(sealed)
+                return
             final = paths.checkpoint_dir(p, state.global_step)
             beside = final.with_name(final.name + ".partial")
             shutil.rmtree(beside, ignore_errors=True)
@@ -187,8 +202,7 @@ def _recorder(p: Params, data: Data, tokenizer, run_dir: Path, start: int):
             proof.write(model, proof.text_of(data.train[0]), beside)
             shutil.rmtree(final, ignore_errors=True)
             os.replace(beside, final)
-            # Only a state folder with this mark is resumed from: a kill may leave one half-written.
-            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / "complete").touch()
+            disk.seal(sealed)  # only a sealed state is resumed from: a kill may leave one half-written
             self.clock = time.perf_counter()
 
         def on_train_end(self, args, state, control, **kwargs):
@@ -198,13 +212,16 @@ def _recorder(p: Params, data: Data, tokenizer, run_dir: Path, start: int):
 
 
 def last_state(run_dir: Path) -> tuple[int, Path | None]:
-    """The newest complete state folder and its step; removes half-written ones. (0, None) if there is none."""
+    """The newest whole state folder and its step; removes half-written and damaged ones, and says so. (0, None) if there
+    is none."""
     found = []
     for folder in (run_dir / "state").glob("checkpoint-*"):
-        if (folder / "complete").exists():
-            found.append((int(folder.name.split("-")[1]), folder))
-        else:
+        wrong = disk.broken(folder)
+        if wrong:
+            print(f"{run_dir.name}/state/{folder.name} is not used, and removed: {wrong}.")
             shutil.rmtree(folder)
+        else:
+            found.append((int(folder.name.split("-")[1]), folder))
     return max(found, default=(0, None))
 
 
@@ -212,8 +229,15 @@ def _refuse_other_run(run_dir: Path, p: Params, data: Data) -> dict:
     """What an earlier start of this run left, {} if nothing. Raises ValueError if it was a different run."""
     file = run_dir / "provenance_train.json"
     if not file.exists():
+        if any(run_dir.glob("state/*")) or any(run_dir.glob("checkpoints/*")):
+            raise ValueError(f"{run_dir.name}: it has checkpoints but no {file.name}, so nothing says of which parameters; "
+                             "put that back, or set overwrite: true to train it again.")
         return {}
-    before = json.loads(file.read_text())
+    try:
+        before = json.loads(file.read_text())
+    except ValueError:
+        raise ValueError(f"{file.name} in {run_dir.name} is damaged, so nothing says of which parameters its checkpoints "
+                         "are; put a copy back, or set overwrite: true to train it again.") from None
     now = json.loads(json.dumps(asdict(p)))
     differing = [k for k in TRAINING_KEYS if before["parameters"].get(k) != now[k]]
     if before.get("data_sha256") != data.sha256:
@@ -233,6 +257,7 @@ def _keep_metrics_up_to(file: Path, step: int) -> None:
         try:
             line = json.loads(text)
         except json.JSONDecodeError:
+            print(f"{file.parent.name}/{file.name}: dropped a torn line.")
             continue
         if line["step"] <= step:
             kept.append(text + "\n")
@@ -244,9 +269,17 @@ def _keep_metrics_up_to(file: Path, step: int) -> None:
 def train(p: Params, data: Data | None = None, notebook: Path | None = None) -> dict:
     """Train one run, or go on where it was interrupted, or leave a finished one alone. Returns its provenance.
 
-    Raises ValueError if the folder holds a run of other parameters or other data and `overwrite` is false."""
+    Raises ValueError if the folder holds a run of other parameters or other data and `overwrite` is false, or if another
+    process is at it; stop.Stopped once it was asked to end and has saved its state; disk.DiskFull."""
     backend = student.choose_backend(p)
     data = data or prepare(p)
+    run_dir = paths.run_dir(p)
+    with lock.alone(run_dir, "being trained"), disk.room(run_dir), stop.listening() as stopping:
+        return _train(p, data, notebook, backend, stopping)
+
+
+def _train(p: Params, data: Data, notebook: Path | None, backend: str, stopping) -> dict:
+    """`train`, once nobody else is at it."""
     run_dir = paths.run_dir(p)
     if p.overwrite and run_dir.exists():
         for name in ("checkpoints", "state", "eval"):
@@ -269,13 +302,32 @@ def train(p: Params, data: Data | None = None, notebook: Path | None = None) -> 
 
     tokenizer = student.load_tokenizer(p)
     model = student.attach_lora(student.load(p, backend), p, backend)
-    recorder = _recorder(p, data, tokenizer, run_dir, start)
+    recorder = _recorder(p, data, tokenizer, run_dir, start, stopping)
     trainer = make_trainer(model, tokenizer, p, data, run_dir / "state", [recorder])
     if start < p.max_steps:  # equal if the last state was written and the kill came just after
-        trainer.train(resume_from_checkpoint=str(state) if state else None)
+        _until_stopped(trainer, state, recorder, stopping)
     record = provenance.finish(record) | {"finished": True}
     provenance.write(run_dir / "provenance_train.json", record)
     return record
+
+
+def _until_stopped(trainer, state: Path | None, recorder, stopping) -> None:
+    """Train to the end. Raises stop.Stopped where stopping() ends it before, with the state of the last whole step on disk."""
+    try:
+        trainer.train(resume_from_checkpoint=str(state) if state else None)
+    except stop.Stopped:  # within a step: what random numbers it drew are drawn again
+        recorder.bar.close()
+        step = trainer.state.global_step
+        saved = Path(trainer.args.output_dir) / f"checkpoint-{step}"
+        if step and not saved.exists():
+            stop.set_random_state(recorder.random_state)
+            trainer._save_checkpoint(trainer.model, trial=None)
+            disk.seal(saved)
+    step, steps = trainer.state.global_step, trainer.args.max_steps
+    if step < steps:
+        raise stop.Stopped(f"Stopped by {stopping()} after step {step} of {steps}: "
+                           + ("its state is on disk, and the run goes on there when it is started again." if step else
+                              "nothing was lost, and the run begins when it is started again.")) from None
 
 
 def load_metrics(p: Params):
