@@ -52,13 +52,18 @@ def _full_place(error: BaseException, folder: Path) -> Path | None:
     return None
 
 
-def seal(folder: Path) -> None:
-    """Mark a folder as whole, once its files are safe from a power failure too."""
-    files = sorted(f for f in folder.rglob("*") if f.is_file() and f.name != SEAL)
+def sync(folder: Path) -> list[Path]:
+    """The files below a folder, once they are safe from a power failure."""
+    files = sorted(f for f in folder.rglob("*") if f.is_file())
     for file in files:
         with open(file, "rb") as stream:
             os.fsync(stream.fileno())
-    hashes = {f.relative_to(folder).as_posix(): provenance.sha256_of_file(f) for f in files}
+    return files
+
+
+def seal(folder: Path) -> None:
+    """Mark a folder as whole."""
+    hashes = {f.relative_to(folder).as_posix(): provenance.sha256_of_file(f) for f in sync(folder) if f.name != SEAL}
     provenance.write(folder / SEAL, hashes)
 
 

@@ -23,20 +23,29 @@ def read(file: Path, repair: bool = False) -> list[dict]:
 
 
 def append(file: Path, records: list[dict]) -> None:
-    """Append lines and sync them to disk before returning."""
+    """Append lines and sync them to disk before returning; where the disk has no room for all of them, none is added."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with open(file, "a") as f:
-        f.write("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records))
-        f.flush()
-        os.fsync(f.fileno())
+    lines = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records).encode()
+    with open(file, "ab", buffering=0) as f:
+        size = f.tell()
+        try:
+            while lines:
+                lines = lines[f.write(lines):]
+            os.fsync(f.fileno())
+        except OSError:
+            f.truncate(size)
+            raise
 
 
 def write(file: Path, records: list[dict]) -> None:
     """A whole file of records, written beside and renamed."""
     beside = file.with_suffix(f".{os.getpid()}.partial")
     beside.unlink(missing_ok=True)
-    append(beside, records)
-    os.replace(beside, file)
+    try:
+        append(beside, records)
+        os.replace(beside, file)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def unfinished(file: Path) -> list[dict]:

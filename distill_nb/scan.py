@@ -92,6 +92,8 @@ def scan(p, files: list[Path], evaluation: list, folder: Path, workers: ProcessP
                 *(provenance.sha256_of_file(m.__file__) for m in (decontaminate, hub_traces, statements))]
     parts = folder / "parts" / provenance.sha256_of_json(identity)[:16]
     parts.mkdir(parents=True, exist_ok=True)
+    for left in parts.glob("*.partial"):  # by a process that was killed
+        left.unlink()
     wanted = groups(files)
     places = [parts / f"{g.file:05d}_{g.number:05d}.parquet" for g in wanted]
     missing = [(g, place) for g, place in zip(wanted, places, strict=True) if not place.exists()]
@@ -128,8 +130,11 @@ def scan_group(group: Group, place: Path, dataset: str, pick: str, same_template
                     out["sketch"] = sketch
             found.append(out)
     beside = place.with_suffix(f".{os.getpid()}.partial")
-    parquet.write_table(trace_files.table_of(found, SCHEMA), beside, compression="zstd")
-    os.replace(beside, place)
+    try:
+        parquet.write_table(trace_files.table_of(found, SCHEMA), beside, compression="zstd")
+        os.replace(beside, place)
+    finally:
+        beside.unlink(missing_ok=True)
     return group.rows
 
 

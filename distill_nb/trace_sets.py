@@ -17,7 +17,7 @@ from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 
-from . import decontaminate, hub_traces, lock, provenance, scan, statements, trace_params
+from . import decontaminate, disk, hub_traces, lock, provenance, scan, statements, trace_params
 from .benchmarks import BOXED
 from .benchmarks.livecodebench import PROMPT, WITHOUT_STARTER
 from .trace_files import GROUP, REJECTED, Writer, folder_of
@@ -57,11 +57,13 @@ def build(p, notebook: Path | None = None) -> dict:
     Raises ValueError where a source or an evaluation set is missing, the folder holds a set of other parameters and
     `overwrite` is false, or another process is at it."""
     folder = folder_of(p.dataset, p.scale)
-    with lock.alone(folder, "being made", "dataset"):
+    with lock.alone(folder, "being made", "dataset"), disk.room(folder):
         before = _finished(folder, p)
         if before:
             print(f"{p.dataset} is there ({before['kept']:,} traces); overwrite: true makes it again.")
             return before
+        for left in folder.glob("*.partial"):  # by a process that was killed
+            left.unlink()
         (folder / "provenance.json").unlink(missing_ok=True)  # until it is written again, no set is finished here
         evaluation = evaluation_sets(p)
         record = provenance.collect(p, notebook=notebook)

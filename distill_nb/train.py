@@ -200,6 +200,7 @@ def _recorder(p: Params, data: Data, tokenizer, run_dir: Path, start: int, stopp
             model.save_pretrained(beside)
             _tidy(beside, p)
             proof.write(model, proof.text_of(data.train[0]), beside)
+            disk.sync(beside)
             shutil.rmtree(final, ignore_errors=True)
             os.replace(beside, final)
             disk.seal(sealed)  # only a sealed state is resumed from: a kill may leave one half-written
@@ -211,17 +212,24 @@ def _recorder(p: Params, data: Data, tokenizer, run_dir: Path, start: int, stopp
     return Recorder()
 
 
-def last_state(run_dir: Path) -> tuple[int, Path | None]:
-    """The newest whole state folder and its step; removes half-written and damaged ones, and says so. (0, None) if there
-    is none."""
+def _saved_steps(p: Params) -> range:
+    """The steps that leave an adapter."""
+    return range(p.save_every, p.max_steps + 1, p.save_every)
+
+
+def last_state(run_dir: Path, saved=range(0)) -> tuple[int, Path | None]:
+    """The newest whole state folder and its step, (0, None) if there is none. Removes half-written and damaged ones, and
+    those that come after a missing adapter of the steps `saved`, and says so."""
     found = []
     for folder in (run_dir / "state").glob("checkpoint-*"):
-        wrong = disk.broken(folder)
-        if wrong:
-            print(f"{run_dir.name}/state/{folder.name} is not used, and removed: {wrong}.")
+        step, wrong = int(folder.name.split("-")[1]), disk.broken(folder)
+        lost = [s for s in saved if s <= step and not any((run_dir / "checkpoints" / paths.step_name(s)).glob("adapter_model.*"))]
+        if wrong or lost:
+            print(f"{run_dir.name}/state/{folder.name} is not used, and removed: "
+                  + (wrong or f"the adapter of step {lost[0]} is missing and must be made again") + ".")
             shutil.rmtree(folder)
         else:
-            found.append((int(folder.name.split("-")[1]), folder))
+            found.append((step, folder))
     return max(found, default=(0, None))
 
 
@@ -291,7 +299,7 @@ def _train(p: Params, data: Data, notebook: Path | None, backend: str, stopping)
         print(f"{run_dir.name} is finished ({p.max_steps} steps); nothing to train. overwrite: true trains it again.")
         return before
     run_dir.mkdir(parents=True, exist_ok=True)
-    start, state = last_state(run_dir)
+    start, state = last_state(run_dir, _saved_steps(p))
     _keep_metrics_up_to(run_dir / "metrics.jsonl", start)
     print(f"Training {run_dir.name} with {backend} on {student.device()}: "
           + (f"resuming at step {start} of {p.max_steps}" if start else f"{p.max_steps} steps of {p.batch_size}"))
@@ -306,7 +314,8 @@ def _train(p: Params, data: Data, notebook: Path | None, backend: str, stopping)
     trainer = make_trainer(model, tokenizer, p, data, run_dir / "state", [recorder])
     if start < p.max_steps:  # equal if the last state was written and the kill came just after
         _until_stopped(trainer, state, recorder, stopping)
-    record = provenance.finish(record) | {"finished": True}
+    record = provenance.finish(record) | {"finished": True, "adapters_sha256": {
+        str(step): student.sha256_of_adapter(paths.checkpoint_dir(p, step)) for step in _saved_steps(p)}}
     provenance.write(run_dir / "provenance_train.json", record)
     return record
 
