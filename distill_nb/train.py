@@ -223,7 +223,8 @@ def last_state(run_dir: Path, saved=range(0)) -> tuple[int, Path | None]:
     found = []
     for folder in (run_dir / "state").glob("checkpoint-*"):
         step, wrong = int(folder.name.split("-")[1]), disk.broken(folder)
-        lost = [s for s in saved if s <= step and not any((run_dir / "checkpoints" / paths.step_name(s)).glob("adapter_model.*"))]
+        adapters = {f.parent.name for f in run_dir.glob("checkpoints/step_*/adapter_model.*")}
+        lost = [s for s in saved if s <= step and paths.step_name(s) not in adapters]
         if wrong or lost:
             print(f"{run_dir.name}/state/{folder.name} is not used, and removed: "
                   + (wrong or f"the adapter of step {lost[0]} is missing and must be made again") + ".")
