@@ -12,7 +12,7 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from . import benchmarks, chat, disk, generate, grading, lock, paths, proof, provenance, records, regrade, student
+from . import benchmarks, chat, disk, generate, grading, lock, paths, proof, provenance, records, regrade, stop, student
 from .grading import code
 from .params import GENERATION_KEYS, Params, is_baseline
 from .sweep import Job, missing, sweep
@@ -169,7 +169,7 @@ def evaluate(p: Params, notebook: Path | None = None) -> dict:
 
     Raises ValueError before any work if a benchmark or the run's checkpoints are missing, if records on disk were made with
     other settings and `overwrite` is false, or if another process is at this run; RuntimeError if code could not be run
-    safely."""
+    safely; stop.Stopped when it is asked to end; disk.DiskFull."""
     tasks, steps = load_tasks(p), checkpoint_steps(p)
     run_dir, file = paths.run_dir(p), paths.run_dir(p) / "provenance_eval.json"
     before = json.loads(file.read_text()) if file.exists() and not p.overwrite else {}
@@ -185,7 +185,8 @@ def evaluate(p: Params, notebook: Path | None = None) -> dict:
         _refuse_other_checkpoints(p, settings["adapters_sha256"])
     has_code = any(task.kind == "code" for task_list in tasks.values() for task in task_list)
     sandbox_level = code.level(p.allow_unsafe) if has_code else ""  # refused here, before any answer is generated
-    with lock.alone(run_dir, "being evaluated"), disk.room(run_dir):
+    with lock.alone(run_dir, "being evaluated"), disk.room(run_dir), stop.raising(
+            "the answers that are graded are on disk, and the evaluation goes on there when it is started again."):
         if p.overwrite:
             shutil.rmtree(run_dir / "eval", ignore_errors=True)
             file.unlink(missing_ok=True)

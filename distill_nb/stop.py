@@ -7,8 +7,8 @@
 
 Slurm sends SIGTERM at the time limit and SIGKILL 30 s later (KillWait), and with `--signal=USR1@300` SIGUSR1 five minutes
 before. A process without a handler dies of either, and Papermill has none: its kernel, in which a notebook runs, then ends
-itself within two seconds (ipykernel's ParentPollerUnix). While `listening`, it does not: it ends when the work is saved. To
-keep Papermill alive too, so that the notebook with the message is written, start it from a shell that ignores both:
+itself within two seconds (ipykernel's ParentPollerUnix). While `listening`, it does not: it ends when the work is saved.
+`run` keeps Papermill alive too, so that the notebook with the message is written; a shell does the same with
 `trap '' TERM USR1; papermill …`.
 """
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import threading
 
@@ -40,7 +41,7 @@ def listening():
     """Yields a function that says what asks this process to end (SIGTERM, …), "" if nothing does.
 
     Signals are heard in the main thread only, which is where notebooks and scripts run; elsewhere they do what they did."""
-    heard, before, parent = [], {}, os.getppid()
+    heard, parent = [], os.getppid()
     poller = _kernels_poller()
     watched = getattr(poller, "parent_pid", None)  # a script may outlive its shell, as with nohup; a kernel has no use then
 
@@ -51,15 +52,68 @@ def listening():
 
     if watched is not None:
         poller.parent_pid = _AnyProcess(1)
-    if threading.current_thread() is threading.main_thread():
-        before = {s: signal.signal(s, lambda number, _: heard.append(signal.Signals(number).name)) for s in SIGNALS}
     try:
-        yield stopping
+        with _handling(lambda number, _: heard.append(signal.Signals(number).name)):
+            yield stopping
     finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
         if watched is not None:
             poller.parent_pid = watched
+
+
+@contextlib.contextmanager
+def raising(what_is_kept: str):
+    """Work that loses nothing when it ends at once: a signal raises Stopped, which says what is kept."""
+    heard = []
+
+    def handle(number, _):
+        heard.append(number)
+        if len(heard) == 1:  # a second one must not disturb how the first is dealt with
+            raise Stopped(f"Stopped by {signal.Signals(number).name}: {what_is_kept}")
+
+    with _handling(handle):
+        yield
+
+
+@contextlib.contextmanager
+def _handling(handler):
+    """SIGNALS go to the handler; outside of the main thread nothing changes."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, handler) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, was in before.items():
+            signal.signal(number, signal.SIG_DFL if was is None else was)
+
+
+def run(words: list[str], **options) -> int:
+    """The exit status of a call of Papermill that outlives SIGNALS. Its kernel gets them, and is killed where it does not
+    listen. options: as for subprocess.Popen."""
+    shell = ["sh", "-c", "trap '' TERM USR1; exec \"$@\"", "sh"]
+    with subprocess.Popen([*shell, *words], **options) as process, _handling(lambda number, _: _hand_on(process, number)):
+        return process.wait()
+
+
+def _hand_on(process: subprocess.Popen, number: int) -> None:
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        kernels = psutil.Process(process.pid).children()
+        for kernel in kernels:
+            kernel.send_signal(number if _listens(kernel.pid, number) else signal.SIGKILL)
+        if not kernels:
+            process.kill()
+
+
+def _listens(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal, as far as the system tells."""
+    try:
+        with open(f"/proc/{pid}/status") as lines:
+            caught = next(line for line in lines if line.startswith("SigCgt:"))
+    except (OSError, StopIteration):
+        return True
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
 
 
 def _kernels_poller():

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 
-from . import decontaminate, disk, hub_traces, lock, provenance, scan, statements, trace_params
+from . import decontaminate, disk, hub_traces, lock, provenance, scan, statements, stop, trace_params
 from .benchmarks import BOXED
 from .benchmarks.livecodebench import PROMPT, WITHOUT_STARTER
 from .trace_files import GROUP, REJECTED, Writer, folder_of
@@ -57,7 +57,8 @@ def build(p, notebook: Path | None = None) -> dict:
     Raises ValueError where a source or an evaluation set is missing, the folder holds a set of other parameters and
     `overwrite` is false, or another process is at it."""
     folder = folder_of(p.dataset, p.scale)
-    with lock.alone(folder, "being made", "dataset"), disk.room(folder):
+    with lock.alone(folder, "being made", "dataset"), disk.room(folder), stop.raising(
+            "what is judged, and what a teacher answered, is on disk, and the set goes on there when it is started again."):
         before = _finished(folder, p)
         if before:
             print(f"{p.dataset} is there ({before['kept']:,} traces); overwrite: true makes it again.")

@@ -58,38 +58,39 @@ def test_a_signal_ends_training_with_a_state_and_the_rest_is_the_same_bits(name,
     assert train.load_metrics(p).drop(columns="tokens_per_second").equals(unbroken[1])
 
 
-def start(out, log, ignoring=""):
-    """Papermill on train.ipynb, a long tiny run, in a session of its own, from a shell that ignores some signals."""
+def start(out, log, shielded):
+    """Papermill on train.ipynb, a long tiny run, alone or through stop.run."""
     values = [word for key, value in SLOW.items() for word in ("-y", json.dumps({key: value}))]
     command = [sys.executable, "-m", "papermill", str(paths.ROOT / "notebooks" / "train.ipynb"), str(out), "--no-progress-bar",
                "-f", str(paths.PARAMS_DIR / "run09.yaml"), "-f", str(paths.PARAMS_DIR / "tiny.yaml"), *values]
-    trap = f"trap '' {ignoring}; " if ignoring else ""
+    if shielded:
+        command = [sys.executable, "-c", "import sys; from distill_nb import stop; sys.exit(stop.run(sys.argv[1:]))", *command]
     with open(log, "w") as errors:
-        return subprocess.Popen(["bash", "-c", f'{trap}exec "$@"', "bash", *command], stderr=errors, stdout=subprocess.DEVNULL,
-                                start_new_session=True)
+        return subprocess.Popen(command, stderr=errors, stdout=subprocess.DEVNULL, start_new_session=True, cwd=paths.ROOT)
 
 
 SLOW = dict(max_steps=400, save_every=200, n_examples=24)  # it ends long before, and goes on to step 20
 
 
-@pytest.mark.parametrize("signalled", ["papermill", "both, from a shell that ignores it"])
-def test_a_notebook_under_papermill_leaves_its_state(signalled, runs_dir, tmp_path):
+@pytest.mark.parametrize("shielded", [False, True])
+def test_a_notebook_under_papermill_leaves_its_state(shielded, runs_dir, tmp_path):
     p = tiny(**SLOW)
-    process = start(tmp_path / "out.ipynb", tmp_path / "log", ignoring="TERM USR1" if "both" in signalled else "")
+    process = start(tmp_path / "out.ipynb", tmp_path / "log", shielded)
     metrics = paths.run_dir(p) / "metrics.jsonl"
     while not metrics.exists() or metrics.read_text().count("\n") < 3:
         assert process.poll() is None, (tmp_path / "log").read_text()
         time.sleep(0.05)
-    (kernel,) = psutil.Process(process.pid).children()
-    for who in [kernel.pid] * ("papermill" not in signalled) + [process.pid] * ("kernel" not in signalled):
-        os.kill(who, signal.SIGTERM)
+    below = psutil.Process(process.pid).children(recursive=True)
+    for who in below if shielded else [process]:  # all, as Slurm does at the time limit, or Papermill alone
+        os.kill(who.pid, signal.SIGTERM)
+    if shielded:
+        process.terminate()
     code = process.wait(timeout=100)
-    psutil.wait_procs([kernel], timeout=100)
-    assert not kernel.is_running(), "the kernel lives on"
+    assert not psutil.wait_procs(below, timeout=100)[1], "the kernel lives on"
     at, state = train.last_state(paths.run_dir(p))
     assert 3 <= at < 200 and state.name == f"checkpoint-{at}" and not adapter_hashes(p)
     assert metrics.read_text().count("\n") == at
-    if signalled == "papermill":
+    if not shielded:
         assert code == -signal.SIGTERM
     else:  # Papermill lived, and the notebook says why it ended
         assert code == 1 and f"Stopped by SIGTERM after step {at} of 400" in (tmp_path / "out.ipynb").read_text()
@@ -105,3 +106,22 @@ def test_signals_mean_what_they_meant_before():
         os.kill(os.getpid(), signal.SIGTERM)
         assert stopping() == "SIGUSR1"
     assert [signal.getsignal(s) for s in stop.SIGNALS] == before
+
+
+def test_what_loses_nothing_ends_at_once():
+    with pytest.raises(stop.Stopped, match=r"^Stopped by SIGTERM: all is kept\.$"), stop.raising("all is kept."):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)  # such as from Slurm and from stop.run
+
+
+def test_a_command_that_does_not_listen_is_killed(tmp_path):
+    inner = "import time, sys; print('on', flush=True); time.sleep(600)"
+    outer = f"import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', {inner!r}]) != 0)"
+    program = "import sys; from distill_nb import stop; sys.exit(stop.run([sys.executable, '-c', sys.argv[1]]))"
+    process = subprocess.Popen([sys.executable, "-c", program, outer], stdout=subprocess.PIPE, text=True, cwd=paths.ROOT)
+    assert process.stdout.readline() == "on\n"
+    process.terminate()
+    assert process.wait(timeout=60) == 1
