@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import grading, records, teacher_batches, teacher_costs, teacher_send, teacher_verify
+from . import grading, lock, teacher_batches, teacher_costs, teacher_send, teacher_verify
 from .teacher_settings import FIXED, Settings
 from .teacher_store import Answer, Request, State, Store, open_store
 
@@ -187,10 +187,7 @@ def generate(s: Settings, problems: list[dict], folder: Path, verify: Callable[[
     _check_problems(problems)
     if verify is None:
         teacher_verify.prepare(problems, allow_unsafe)
-    with records.locked(folder, wait=False) as alone:
-        if alone is None:
-            raise ValueError(f"{folder.name}: another process is generating traces there; wait for its end, or choose another "
-                             "folder.")
+    with lock.alone(folder, "being filled with traces", "folder"):
         store, prompts = _open(s, problems, folder, verify, price, repair=True)
         by_id, most = {p["id"]: p for p in problems}, _most(s, prompts)
         states, stopped = _rounds(s, store, module.client(s), by_id, prompts, most, price, verify, allow_unsafe)

@@ -73,12 +73,13 @@ class Writer:
         return self
 
     def __exit__(self, kind, *_):
-        if kind is None:
-            self.flush()
-        self.writer.close()
-        if kind is None:
-            os.replace(self.beside, self.file)
-        else:
+        try:
+            if kind is None:
+                self.flush()
+            self.writer.close()
+            if kind is None:
+                os.replace(self.beside, self.file)
+        finally:
             self.beside.unlink(missing_ok=True)
 
 

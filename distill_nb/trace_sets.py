@@ -16,7 +16,8 @@ from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 
-from . import decontaminate, hub_traces, paths, provenance, records, scan, trace_choice, trace_params, trace_prompts
+from . import decontaminate, disk, hub_traces, lock, paths, provenance, scan, stop, trace_choice, trace_params, trace_prompts
+from .params_checks import is_set
 from .trace_files import GROUP, REJECTED, Writer, folder_of
 
 REASONS = {  # in the order in which they are tested; the first that holds is the one recorded
@@ -58,10 +59,12 @@ def evaluation_sets(p) -> list[tuple[str, str, str]]:
 def build(p, notebook: Path | None = None) -> dict:
     """Make the set, or leave a finished one alone; a killed one goes on with the rows it has not judged. Returns the funnel.
 
-    Raises ValueError where a source or an evaluation set is missing, or where `overwrite` is false and the folder holds a set
-    of other parameters or of a source that is another now; RuntimeError where a worker process was killed."""
+    Raises ValueError where a source or an evaluation set is missing, where `overwrite` is false and the folder holds a set
+    of other parameters or of a source that is another now, or where another process is at it; RuntimeError where a worker
+    process was killed."""
     folder = folder_of(p.dataset, p.scale)
-    with records.locked(folder) as _:
+    with lock.alone(folder, "being made", "dataset"), disk.room(folder), stop.raising(
+            "what is judged, and what a teacher answered, is on disk, and the set goes on there when it is started again."):
         before = _finished(folder, p)
         if before:
             print(f"{p.dataset} is there ({before['kept']:,} traces); overwrite: true makes it again.")
@@ -113,7 +116,7 @@ def state_of_source(p) -> list | None:
     which have gigabytes, scan.state_of. None for the hub, whose revision is pinned, and for a source that is gone."""
     if p.source in ("hub", "pocket"):
         return None
-    file = folder_of(p.source, p.scale) / "train.parquet" if p.source in trace_params.SETS else paths.resolve(p.source)
+    file = folder_of(p.source, p.scale) / "train.parquet" if is_set(p.source) else paths.resolve(p.source)
     if not file.exists():
         return None
     if p.teacher_api != "none":

@@ -9,7 +9,7 @@ import textwrap
 import pytest
 from fake_teacher import FakeTeacher
 
-from distill_nb import paths, records, teacher, teacher_audit, teacher_batches, teacher_send, teacher_store
+from distill_nb import lock, paths, records, teacher, teacher_audit, teacher_batches, teacher_send, teacher_store
 from distill_nb.teacher import Settings
 
 pytestmark = pytest.mark.filterwarnings("ignore:The model .* is deprecated:DeprecationWarning")  # Sonnet 4.5 is
@@ -469,7 +469,7 @@ def test_what_is_refused_before_anything_is_sent(tmp_path, monkeypatch):
         with pytest.raises(ValueError, match="verify: it returned True for problem p0"):
             teacher.generate(s, PROBLEMS[:1], tmp_path / "v", verify=lambda problem, trace: True)
         server.calls.clear()
-        with records.locked(t), pytest.raises(ValueError, match="t: another process is generating traces there"):
+        with lock.locked(t, doing="held"), pytest.raises(ValueError, match=rf"folder: t is held by process {os.getpid()} on "):
             made(s, t)
         monkeypatch.delenv("ANTHROPIC_API_KEY")
         with pytest.raises(ValueError, match=r"^ANTHROPIC_API_KEY: it is not set; put the key"):

@@ -128,7 +128,7 @@ KILLED = """
 MOMENTS = {
     "before the first checkpoint": "train.heldout_loss = nth(train.heldout_loss, 1)",
     "between two checkpoints": "train.heldout_loss = nth(train.heldout_loss, 2)",
-    "while a checkpoint is written": "train.os.replace = nth(train.os.replace, 3)",
+    "while a checkpoint is written": "train.os.replace = nth(train.os.replace, 4)",
 }
 
 
