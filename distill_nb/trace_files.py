@@ -120,7 +120,7 @@ class Stored:
                 if not wanted[at:end].any():
                     at = end
                     continue
-                for batch in file.iter_batches(BATCH, row_groups=[group], columns=list(self.columns.values()), use_threads=False):
+                for batch in file.iter_batches(BATCH, row_groups=[group], columns=[*self.columns.values()], use_threads=False):
                     for i in np.flatnonzero(wanted[at:at + batch.num_rows]):
                         yield {name: batch.column(column)[i].as_py() for name, column in self.columns.items()}
                     at += batch.num_rows
