@@ -112,14 +112,14 @@ class Stored:
         from pyarrow import parquet
 
         with parquet.ParquetFile(self.file, pre_buffer=False) as file:
-            wanted, at = np.zeros(file.metadata.num_rows, bool), 0
+            wanted, at, names = np.zeros(file.metadata.num_rows, bool), 0, list(self.columns.values())
             wanted[self.places] = True
             for group in range(file.num_row_groups):
                 end = at + file.metadata.row_group(group).num_rows
                 if not wanted[at:end].any():
                     at = end
                     continue
-                for batch in file.iter_batches(BATCH, row_groups=[group], columns=list(self.columns.values()), use_threads=False):
+                for batch in file.iter_batches(BATCH, row_groups=[group], columns=names, use_threads=False):
                     for i in np.flatnonzero(wanted[at:at + batch.num_rows]):
                         yield {name: batch.column(column)[i].as_py() for name, column in self.columns.items()}
                     at += batch.num_rows
@@ -187,7 +187,7 @@ def ledgers(p) -> dict[str, dict]:
     """The length ledger of the set for each of p.students, written to ledger.json too."""
     from . import chat, ledger, params, provenance, student
 
-    rows, books = Stored(p.dataset, p.scale, ["prompt", "trace"], p.n_examples), {}
+    rows, books = Stored(p.dataset, p.scale, {"problem": "prompt", "trace": "trace"}, p.n_examples), {}
     for name in p.students:
         who = params.pocket(student=name, scale=p.scale, student_size="tiny" if p.scale == "tiny" else "full")
         tokenizer, template = student.load_tokenizer(who), chat.template_for(name)
