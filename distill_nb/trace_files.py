@@ -47,6 +47,14 @@ def table_of(rows: list[dict], schema: list[tuple[str, str]]):
     return pa.table(arrays, names=[name for name, _ in schema])
 
 
+def columns_of(file: Path, columns: list[str]):
+    """Columns of a whole Parquet file as a pyarrow Table. (parquet.read_table imports pandas first.)"""
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(file) as opened:
+        return opened.read(columns=columns, use_threads=False)
+
+
 class Writer:
     """Writes a Parquet file of SCHEMA row group by row group, beside, and renames it when all is written."""
 
@@ -89,8 +97,6 @@ class Stored:
     Raises ValueError, with the remedy, where the set is not there."""
 
     def __init__(self, dataset: str, scale: str, columns, n: int | None = None):
-        from pyarrow import parquet
-
         self.file, self.columns = folder_of(dataset, scale) / "train.parquet", dict(zip(columns, columns, strict=True))
         if isinstance(columns, dict):
             self.columns = columns
@@ -98,7 +104,7 @@ class Stored:
             overlay = "" if scale == "full" else f" -f papermill_params/traces_{scale}.yaml"
             raise ValueError(f"dataset: there is no {dataset} of scale {scale} yet; make it: papermill notebooks/traces.ipynb "
                              f"traces.ipynb -f papermill_params/traces_{dataset}.yaml{overlay}.")
-        order = parquet.read_table(self.file, columns=["order"]).column("order").to_numpy()
+        order = columns_of(self.file, ["order"]).column("order").to_numpy()
         self.take(np.argsort(order, kind="stable")[:n])
 
     def take(self, places: np.ndarray) -> None:
