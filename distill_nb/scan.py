@@ -186,8 +186,11 @@ def scan_group(group: Group, place: Path, dataset: str, pick: str, same_template
                 out["problem_id"], out["numbers"], out["reason"], out["detail"], sketch = known[row.problem]
                 if out["problem_id"] not in sketched:
                     sketched.add(out["problem_id"])
-                    out["sketch"], out["bands"] = sketch, trace_choice.bands_of(sketch)
+                    out["sketch"] = sketch
             found.append(out)
+    described = [out for out in found if out["sketch"] is not None]
+    for out, bands in zip(described, trace_choice.bands_of([out["sketch"] for out in described]), strict=True):
+        out["bands"] = bands
     beside = place.with_suffix(f".{os.getpid()}.partial")
     try:
         parquet.write_table(trace_files.table_of(found, SCHEMA), beside, compression="zstd")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import statements
+from . import statements, trace_files
 
 # at: the row's place among all rows of the source; row: its place in its file; group: the row group there
 GOOD = np.dtype([("at", "i8"), ("file", "i4"), ("group", "i4"), ("row", "i8"), ("choice", "i4"), ("characters", "i8"),
@@ -37,15 +37,18 @@ def rank(seed: int, problem_id: str) -> bytes:
     return hashlib.sha256(f"{seed} {problem_id}".encode()).digest()
 
 
-def bands_of(sketch: bytes) -> bytes:
-    """A number of 32 bits for each band of a statement's sketch: equal where the bands are."""
+def bands_of(sketches: list[bytes]) -> list[bytes]:
+    """For each statement's sketch, a number of 32 bits for each of its bands: equal where the bands are."""
     from rensa import RMinHash
 
-    minhash = RMinHash(statements.PERMUTATIONS, statements.SEED)
-    minhash.__setstate__(sketch)
-    values = np.array(minhash.digest(), np.uint64).reshape(statements.BANDS, -1)
-    factors = np.array([2654435761 + 2 * 40503 * k for k in range(values.shape[1])], np.uint64)
-    return ((values * factors).sum(axis=1) >> np.uint64(16)).astype(np.uint32).tobytes()
+    minhash, digests = RMinHash(statements.PERMUTATIONS, statements.SEED), []
+    for sketch in sketches:
+        minhash.__setstate__(sketch)
+        digests.append(minhash.digest())
+    rows = statements.PERMUTATIONS // statements.BANDS
+    values = np.array(digests, np.uint64).reshape(len(sketches), statements.BANDS, rows)
+    factors = np.array([2654435761 + 2 * 40503 * k for k in range(rows)], np.uint64)
+    return [row.tobytes() for row in ((values * factors).sum(axis=2) >> np.uint64(16)).astype(np.uint32)]
 
 
 def choose(p, parts: list[Path]) -> tuple[np.ndarray, Verdicts]:
@@ -118,6 +121,4 @@ def _sketches(parts: list[Path], wanted: set[str]) -> dict[str, bytes]:
 
 
 def _read(part: Path, columns: list[str]) -> dict[str, list]:
-    from pyarrow import parquet
-
-    return parquet.read_table(part, columns=columns).to_pydict()
+    return trace_files.columns_of(part, columns).to_pydict()

@@ -47,6 +47,14 @@ def table_of(rows: list[dict], schema: list[tuple[str, str]]):
     return pa.table(arrays, names=[name for name, _ in schema])
 
 
+def columns_of(file: Path, columns: list[str]):
+    """Columns of a whole Parquet file as a pyarrow Table. (parquet.read_table imports pandas first.)"""
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(file) as opened:
+        return opened.read(columns=columns, use_threads=False)
+
+
 class Writer:
     """Writes a Parquet file of SCHEMA row group by row group, beside, and renames it when all is written."""
 
@@ -90,8 +98,6 @@ class Stored:
     Raises ValueError, with the remedy, where the set is not there."""
 
     def __init__(self, dataset: str, scale: str, columns, n: int | None = None):
-        from pyarrow import parquet
-
         self.file, self.columns = folder_of(dataset, scale) / "train.parquet", dict(zip(columns, columns, strict=True))
         if isinstance(columns, dict):
             self.columns = columns
@@ -99,7 +105,7 @@ class Stored:
             overlay = "" if scale == "full" else f" -f papermill_params/traces_{scale}.yaml"
             raise ValueError(f"dataset: there is no {dataset} of scale {scale} yet; make it: papermill notebooks/traces.ipynb "
                              f"traces.ipynb -f papermill_params/traces_{dataset}.yaml{overlay}.")
-        order = parquet.read_table(self.file, columns=["order"]).column("order").to_numpy()
+        order = columns_of(self.file, ["order"]).column("order").to_numpy()
         self.take(np.argsort(order, kind="stable")[:n])
 
     def take(self, places: np.ndarray) -> None:
@@ -113,14 +119,14 @@ class Stored:
         from pyarrow import parquet
 
         with parquet.ParquetFile(self.file, pre_buffer=False) as file:
-            wanted, at = np.zeros(file.metadata.num_rows, bool), 0
+            wanted, at, names = np.zeros(file.metadata.num_rows, bool), 0, list(self.columns.values())
             wanted[self.places] = True
             for group in range(file.num_row_groups):
                 end = at + file.metadata.row_group(group).num_rows
                 if not wanted[at:end].any():
                     at = end
                     continue
-                for batch in file.iter_batches(BATCH, row_groups=[group], columns=[*self.columns.values()], use_threads=False):
+                for batch in file.iter_batches(BATCH, row_groups=[group], columns=names, use_threads=False):
                     for i in np.flatnonzero(wanted[at:at + batch.num_rows]):
                         yield {name: batch.column(column)[i].as_py() for name, column in self.columns.items()}
                     at += batch.num_rows
@@ -188,7 +194,7 @@ def ledgers(p) -> dict[str, dict]:
     """The length ledger of the set for each of p.students, written to ledger.json too."""
     from . import chat, ledger, params, provenance, student
 
-    rows, books = Stored(p.dataset, p.scale, ["prompt", "trace"], p.n_examples), {}
+    rows, books = Stored(p.dataset, p.scale, {"problem": "prompt", "trace": "trace"}, p.n_examples), {}
     for name in p.students:
         who = params.pocket(student=name, scale=p.scale, student_size="tiny" if p.scale == "tiny" else "full")
         tokenizer, template = student.load_tokenizer(who), chat.template_for(name)

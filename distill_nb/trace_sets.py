@@ -18,7 +18,7 @@ from pathlib import Path
 
 from . import decontaminate, disk, hub_traces, lock, paths, provenance, scan, stop, trace_choice, trace_params, trace_prompts
 from .params_checks import is_set
-from .trace_files import GROUP, REJECTED, Writer, folder_of
+from .trace_files import GROUP, REJECTED, Writer, columns_of, folder_of
 
 REASONS = {  # in the order in which they are tested; the first that holds is the one recorded
     "no_problem": "no statement", "no_statement": "statement not in the row, and no file of statements given",
@@ -210,12 +210,10 @@ def _verdicts(p, rows: list) -> list[str]:
 
 def write_rejected(folder: Path, parts: list[Path], verdicts: trace_choice.Verdicts) -> dict[str, int]:
     """Write rejected.parquet, from the parts and the verdicts; returns reason → rows."""
-    from pyarrow import parquet
-
     counts, at = {}, 0
     with Writer(folder / "rejected.parquet", REJECTED) as writer:
         for part in parts:
-            for row in parquet.read_table(part, columns=["file", "row", "id", "problem_id", "reason", "detail"]).to_pylist():
+            for row in columns_of(part, ["file", "row", "id", "problem_id", "reason", "detail"]).to_pylist():
                 reason, detail = row["reason"], row["detail"]
                 if verdict := trace_choice.REASONS[verdicts.reasons[at]]:
                     reason, detail = verdict, verdicts.details.get(at, "")

@@ -10,7 +10,7 @@ def _row(i, text, problem=None, row=None, **other):
     sketch = statements.sketch(words)
     return {"file": 0, "group": 0, "row": i if row is None else row, "id": f"r{i}", "reason": "", "detail": "",
             "problem_id": statements.id_of(words), "numbers": " ".join(statements.numbers(words)), "choice": 0,
-            "characters": 100, "sketch": sketch, "bands": trace_choice.bands_of(sketch)} | other
+            "characters": 100, "sketch": sketch, "bands": trace_choice.bands_of([sketch])[0]} | other
 
 
 def _parts(folder, rows, size=50):

@@ -1,6 +1,8 @@
 import json
 import os
+import random
 import shutil
+import tracemalloc
 
 import pandas as pd
 import pyarrow as pa
@@ -200,6 +202,36 @@ def test_the_report_shows_ledger_overlap_and_examples(source, runs_dir):
     page = trace_files.examples("r1_math", "pocket", 3)
     assert page.count("<details") == 3 and "&lt;think&gt;" in page and "<think>" not in page
     assert trace_sets.explained(trace_files.funnel("r1_math", "pocket"))["rows"].tolist()[-2:] == [40, 66]
+
+
+def test_a_set_is_read_a_few_rows_at_a_time(runs_dir, monkeypatch):
+    n, size = 1200, 10_000
+    folder = trace_files.folder_of("r1_math", "pocket")
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(trace_files, "GROUP", 100)
+    with trace_files.Writer(folder / "train.parquet") as writer:
+        for i in range(n):
+            text = f"t{i:04d} " + "word " * (size // 5)
+            writer.add(dict.fromkeys(("problem", "prompt", "answer", "teacher", "domain", "source_id", "template_of"), "x") | {
+                "id": f"i{i}", "order": (i * 7) % n, "trace": text})
+    trace_files.examples("r1_math", "pocket", 1)  # imports
+    order = [r["trace"][:5] for r in trace_files.read("r1_math", "pocket", ["trace"])]
+    peaks = {}
+    for name, step in (("all", lambda: trace_files.read("r1_math", "pocket", ["trace"])),
+                       ("ids", lambda: trace_files.read("r1_math", "pocket", ["id"])),
+                       ("examples", lambda: trace_files.examples("r1_math", "pocket", 3, seed=1)),
+                       ("a walk", lambda: [r["trace"][:5] for r in trace_files.Stored("r1_math", "pocket", ["trace"], 1100)])):
+        tracemalloc.start()
+        found = step()
+        peaks[name] = tracemalloc.get_traced_memory()[1] / (n * size)
+        tracemalloc.stop()
+        if name == "examples":
+            drawn = random.Random(1).sample(range(n), 3)
+            assert [found.index(order[k]) for k in drawn] == sorted(found.index(order[k]) for k in drawn)
+        elif name == "a walk":
+            assert set(found) == set(order[:1100]) and len(found) == 1100
+    assert peaks["all"] > 1 and max(peaks[k] for k in ("ids", "examples", "a walk")) < 0.1
+    assert order == [f"t{i:04d}" for i in sorted(range(n), key=lambda i: (i * 7) % n)]
 
 
 def test_real_traces_of_r1_go_through(data_dir, tmp_path, runs_dir):
