@@ -14,11 +14,15 @@ An evaluation problem of fewer than 8 words must be a whole statement but for it
 shorter would be found in half of all texts. The samples of programming problems are left out on both sides (samples.py), and
 drawings of the evaluation problem may be missing.
 
-What asks the same is contaminated if its numbers are the same: at least four fifths of the evaluation problem's numbers are
-there, and none stands changed where the words around it are the same. One changed number of twenty makes another problem with
+What asks the same is contaminated if its numbers are the same: none of the evaluation problem's stands changed where the words
+around it are the same, and at least four fifths of them are there. One changed number of twenty makes another problem with
 another answer, as training sets are full of: it is of the same template, and is kept and counted (`same_template: keep`), or
-removed (`remove`). A copy with a misprinted number is therefore of the same template too. A number that is missing, as in a
-copy without its table, changes nothing; neither do numbers in words, which are read as digits.
+removed (`remove`). A copy with a misprinted number is of the same template too. Numbers may be missing with the words around
+them, as in a copy without its table; of programming problems any number of them, for copies lack whole sentences. Numbers in
+words are read as digits.
+
+Not found: a problem told in other words throughout, or in another language; one cut before it says what is asked; one of fewer
+than 8 words as part of a sentence; and brief ones whose content words were replaced by others.
 """
 from __future__ import annotations
 
@@ -41,6 +45,7 @@ COMMON = 0.02   # of an evaluation set's problems: an n-gram in more of them cou
 FEW = 4         # problems of a set in which an n-gram may be, however small the set is
 OTHER = 0.1     # of a brief evaluation problem's content words may be others: `minimum` for `maximum` makes another problem
 CODE = ("humaneval_plus", "mbpp_plus", "livecodebench", "pocket_code")  # their copies lack sentences with numbers
+BARE = 1000     # characters up to which a text without its samples is compared too; n-grams find a longer one beside samples
 SENTENCE = re.compile(r"(?<=[.?!:])\s+|(?<=[.?!]\$)\s+|\n+")
 
 
@@ -126,7 +131,7 @@ class Evaluation:
         sketch: their statements.sketch, where it is known; text: the statement itself (without it, a short problem is not
         found beside samples or inside a longer statement)."""
         found = self._alike(words, sketch, text)
-        if text and (bare := without_samples(text)) != text:
+        if text and len(bare := without_samples(text)) < min(len(text), BARE):
             found += self._alike(statements.words(bare), None, bare)
         matches = [Match(*self.names[i], "contaminated" if same else "same_template", round(min(share, 1.0), 3))
                    for i, share, same in found]

@@ -33,7 +33,8 @@ SYMBOLS = {
     "∪": r"\cup", "∩": r"\cap", "∅": r"\emptyset", "∠": r"\angle", "△": r"\triangle", "→": r"\to", "⊥": r"\perp",
     "∥": r"\parallel", "⌊": r"\lfloor", "⌋": r"\rfloor", "⌈": r"\lceil", "⌉": r"\rceil", "∑": r"\sum", "∏": r"\prod",
     "∫": r"\int", "′": "'", "’": "'", "‘": "'", "“": '"', "”": '"', "⋯": r"\dots"}
-AS_LATEX = str.maketrans({k: f"{v} " if v[-1:].isalpha() else v for k, v in (GREEK | SYMBOLS).items()})
+AS_LATEX = {k: f"{v} " if v[-1:].isalpha() else v for k, v in (GREEK | SYMBOLS).items()}
+SIGN = re.compile(f"[{''.join(AS_LATEX)}]")
 RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱ]+|[₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎]+|[º½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")  # NFKC would make 992 of 99²
 DOTS = re.compile(r"\.{3,}")
 # 10,000, 10{,}000 and 10\,000; the groups must have three digits, or (1,200) would lose its comma.
@@ -82,7 +83,8 @@ def words(text: str) -> list[str]:
     """The words of a statement in order: lower-case words, numbers, LaTeX commands, operators. In formulas each letter
     is a word, since xy, x y and x\\,y are one product, and so are brackets, !, ' and |."""
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", RAISED.sub(_lowered, text)).translate(AS_LATEX)
+        text = unicodedata.normalize("NFKC", RAISED.sub(_lowered, text))
+        text = SIGN.sub(lambda m: AS_LATEX[m.group()], text)
     without = without_figures(text)
     if without is not text and len(without.split()) >= 20:  # of a few words the drawing is what tells them apart
         text = without
@@ -184,8 +186,11 @@ def _formula(text: str, found: list[str]) -> None:
 
 
 def _add(text: str, found: list[str], pattern: re.Pattern, normal: Normal) -> None:
-    if "\\" in text or "~" in text or "^" in text or "_" in text:
-        text = LAYOUT.sub(" ", SINGLE.sub(_apart, text))
+    backslash = "\\" in text
+    if backslash or "^" in text or "_" in text:
+        text = SINGLE.sub(_apart, text)
+    if backslash or "~" in text:
+        text = LAYOUT.sub(" ", text)
     found += [word for match in pattern.findall(text) if (word := normal[match])]
 
 

@@ -203,7 +203,8 @@ def test_one_changed_number_of_many_is_another_problem_and_a_missing_one_is_not(
 CUT = re.compile(r"^\s*(?:>>>|assert |for examp?b?le|examples?\s*:?\s*\d*:?\s*$|\[input/output\]|constraints?:?\s*$|"
                  r"[A-Za-z_]\w*\(.*\)\s*(?:==|=>|➞|->)).*", re.IGNORECASE | re.MULTILINE | re.DOTALL)
 NAMES = {"2": "two", "3": "three", "4": "four", "5": "five", "6": "six", "7": "seven", "8": "eight", "9": "nine", "10": "ten"}
-FORMULA = re.compile(r"(\\begin\{align\*\}.*?\\end\{align\*\}|\$\$.*?\$\$|\\\(.*?\\\)|\\\[.*?\\\]|\[asy\].*?\[/asy\]|(?<!\\)\$(?:[^$\\]|\\.)*\$)", re.DOTALL)
+FORMULA = re.compile(r"(\\begin\{align\*\}.*?\\end\{align\*\}|\$\$.*?\$\$|\\\(.*?\\\)|\\\[.*?\\\]|\[asy\].*?\[/asy\]"
+                     r"|(?<!\\)\$(?:[^$\\]|\\.)*\$)", re.DOTALL)
 
 
 def in_formulas(text, change):
