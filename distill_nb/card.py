@@ -16,8 +16,8 @@ from . import params, paths, results, selection, student
 HUB_DATASETS = {"r1_math": "open-r1/OpenR1-Math-220k", "r1_code": "nvidia/OpenCodeReasoning"}
 TEACHERS = {"r1": "DeepSeek-R1", "sonnet": "Claude Sonnet 4.5"}
 HYPERPARAMETERS = ("dataset", "n_examples", "max_length", "overlong", "lora_rank", "lora_alpha", "lora_dropout",
-                   "lora_targets", "learning_rate", "lr_schedule", "warmup_steps", "weight_decay", "max_grad_norm",
-                   "batch_size", "seed", "dtype")
+                   "lora_targets", "lora_experts", "lora_expert_rank", "load_in_4bit", "learning_rate", "lr_schedule",
+                   "warmup_steps", "weight_decay", "max_grad_norm", "batch_size", "seed", "dtype")
 GENERATION = ("max_new_tokens", "temperature", "top_p", "n_samples", "seed")
 
 
@@ -92,7 +92,7 @@ Answers were generated with {_listed({k: evaluated['settings'][k] for k in GENER
 
 ## Training
 
-{_table(["parameter", "value"], [[k, _value(given[k])] for k in HYPERPARAMETERS])}
+{_table(["parameter", "value"], [[k, _value(given[k])] for k in HYPERPARAMETERS if k in given])}
 
 ## Limits
 

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import chat, paths, proof, student
+from . import chat, experts, paths, proof, student
 from .generate import Answer, EngineFailed, Request, adapter_rank, completion, vllm_version
 from .params import Params
 from .vllm_pipe import Process
@@ -37,8 +37,8 @@ class VllmEngine:
         self.p, self.adapters, self.mode = p, adapters, mode
         self.tokenizer = student.load_tokenizer(p)
         self.stop_ids = chat.stop_ids(self.tokenizer, chat.template_for(p.student, p.chat_template))
+        self._loaded, self._merged, self._processes, self._by_expert = 0, None, [], None
         self._settings = self._engine_settings(max_model_len)
-        self._loaded, self._merged, self._processes = 0, None, []
         self._anew = mode == "merged" and student.is_mixture_of_experts(p)  # each checkpoint in a new process
 
     def _engine_settings(self, max_model_len: int) -> dict:
@@ -48,16 +48,28 @@ class VllmEngine:
         engine = {"model": student.source(p), "dtype": p.dtype, "tensor_parallel_size": p.tensor_parallel, "seed": p.seed,
                   "max_model_len": min(max_model_len, student.longest_context(p))}
         engine |= {"gpu_memory_utilization": p.gpu_memory} if torch.cuda.is_available() else {"enforce_eager": True}
+        served = self._loadable() if self.mode == "multi" else {}
         if self.mode == "multi":
-            widest, slots = max(map(adapter_rank, self.adapters.values())), len(self.adapters) + 1
+            widest, slots = max(map(adapter_rank, served.values())), len(served) + 1
             rank = next((r for r in RANKS if r >= widest), None)
             if rank is None:
                 raise ValueError(f"adapter: rank {widest} is more than vLLM serves ({RANKS[-1]}); set adapters to merged.")
             engine |= {"enable_lora": True, "max_lora_rank": rank, "max_loras": slots, "max_cpu_loras": slots}
         sampling = {"max_tokens": p.max_new_tokens, "temperature": p.temperature, "top_p": p.top_p,
                     "stop_token_ids": self.stop_ids}
-        served = self.adapters if self.mode == "multi" else {}
         return {"engine": engine, "sampling": sampling, "adapters": {s: str(f) for s, f in served.items()}}
+
+    def _loadable(self) -> dict[int, Path]:
+        """The adapters' folders; of those with adapters on experts, one written anew in the layout that vLLM loads."""
+        served = dict(self.adapters)
+        for step, folder in self.adapters.items():
+            if experts.are_adapted(folder):
+                if self._by_expert is None:
+                    paths.cache().mkdir(parents=True, exist_ok=True)
+                    self._by_expert = tempfile.TemporaryDirectory(prefix="experts_", dir=paths.cache())
+                served[step] = Path(self._by_expert.name) / paths.step_name(step)
+                experts.write_per_expert(folder, served[step])
+        return served
 
     def _environments(self) -> list[dict[str, str]]:
         """One for each process: on GPUs each sees its own."""
@@ -100,8 +112,9 @@ class VllmEngine:
     def __exit__(self, *_):
         for process in self._processes:
             process.close()
-        if self._merged is not None:
-            self._merged.cleanup()
+        for folder in (self._merged, self._by_expert):
+            if folder is not None:
+                folder.cleanup()
 
     def serve(self, steps: list[int]) -> Iterator[list[int]]:
         """Load what must be loaded; yields which steps can be asked, the base among the first of them."""

@@ -49,6 +49,7 @@ class Params:
     student_size: str = key("tiny = random 2-layer model of the same architecture", choices=("full", "tiny"))
     chat_template: str = key("auto = by the student's name", choices=("auto", "llama3", "qwen3", "smollm2"))
     dtype: str = key("of weights and activations; float32 on a CPU", choices=("bfloat16", "float32"))
+    load_in_4bit: bool = key("train on the student's linear layers in 4 bits (QLoRA); CUDA only")
     backend: str = key("of training; auto = unsloth with CUDA, else hf", choices=("auto", "hf", "unsloth"))
     dataset: str = key(f"{', '.join(DATASETS)}, or a .jsonl or .parquet file")
     n_examples: int = key("training examples; fewer than batch_size * max_steps are repeated", low=0)
@@ -59,6 +60,8 @@ class Params:
     lora_alpha: int = key("the adapter is scaled by lora_alpha / lora_rank", low=1)
     lora_dropout: float = key("dropout before the adapter", low=0, below=1)
     lora_targets: list[str] = key("linear modules that get an adapter")
+    lora_experts: bool = key("adapters on the experts too, where the student has some; never on their router")
+    lora_expert_rank: int = key("rank on each expert; 0 = lora_rank / experts that see a token", low=0)
     learning_rate: float = key("peak rate of AdamW", above=0, high=1)
     lr_schedule: str = key("after warm-up, to 0 unless constant", choices=("linear", "cosine", "constant"))
     warmup_steps: int = key("steps of linear warm-up", low=0)
@@ -95,10 +98,12 @@ class Params:
 # A laptop's run, the defaults of every notebook: papermill_params/run09.yaml + pocket.yaml (a test compares).
 POCKET = dict(
     run_name="sonnet_math_llama_4k", scale="pocket", seed=0, teacher="sonnet", domain="math",
-    student=POCKET_STUDENT, student_size="full", chat_template="auto", dtype="float32", backend="hf",
+    student=POCKET_STUDENT, student_size="full", chat_template="auto", dtype="float32",
+    load_in_4bit=False, backend="hf",
     dataset="pocket", n_examples=300, n_heldout=20, max_length=512, overlong="truncate",
     lora_rank=32, lora_alpha=64, lora_dropout=0.0,
     lora_targets=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+    lora_experts=True, lora_expert_rank=0,
     learning_rate=1.0e-3, lr_schedule="linear", warmup_steps=0, weight_decay=0.0, max_grad_norm=1.0,
     batch_size=10, micro_batch_size=10, train_processes=1, max_steps=30, save_every=10,
     benchmarks=["pocket_math", "pocket_code"], benchmark_files={}, benchmark_limit=0, adapter="none", engine="hf",

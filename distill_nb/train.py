@@ -27,9 +27,9 @@ from .train_step import heldout_loss, make_trainer, patch
 # A run is the same run if these are equal; `overwrite` and the evaluation's keys do not matter to its weights.
 TRAINING_KEYS = (
     "run_name", "scale", "seed", "teacher", "domain", "student", "student_size", "chat_template", "dtype",
-    "backend", "dataset", "n_examples", "n_heldout", "max_length", "overlong", "lora_rank", "lora_alpha",
-    "lora_dropout", "lora_targets", "learning_rate", "lr_schedule", "warmup_steps", "weight_decay",
-    "max_grad_norm", "batch_size", "micro_batch_size", "max_steps", "save_every",
+    "load_in_4bit", "backend", "dataset", "n_examples", "n_heldout", "max_length", "overlong", "lora_rank", "lora_alpha",
+    "lora_dropout", "lora_targets", "lora_experts", "lora_expert_rank", "learning_rate", "lr_schedule", "warmup_steps",
+    "weight_decay", "max_grad_norm", "batch_size", "micro_batch_size", "max_steps", "save_every",
 )
 
 

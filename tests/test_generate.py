@@ -13,7 +13,7 @@ import torch
 from helpers import needs_vllm, tiny
 from safetensors.torch import load_file, save_file
 
-from distill_nb import evaluate, generate, generate_hf, generate_vllm, paths, proof, student, sweep, train, vllm_pipe
+from distill_nb import chat, evaluate, generate, generate_hf, generate_vllm, paths, proof, student, sweep, train, vllm_pipe
 from distill_nb.generate import EngineFailed, Request
 from distill_nb.generate_vllm import VllmEngine
 
@@ -239,14 +239,36 @@ def test_an_engine_that_cannot_start_says_why(trained, monkeypatch):
 
 @needs_vllm
 def test_a_mixture_of_experts_is_evaluated_merged(runs_dir):
-    p = tiny(student="Qwen/Qwen3-30B-A3B-Base", learning_rate=0.05, engine="vllm", benchmarks=["pocket_math"],
-             benchmark_limit=2, save_every=4)
+    """Merged, it says token by token what the unmerged adapter says in Transformers and PEFT."""
+    from peft import PeftModel
+
+    p = tiny(student="Qwen/Qwen3-30B-A3B-Base", learning_rate=0.01, engine="vllm", benchmarks=["pocket_math"],
+             benchmark_limit=3, save_every=4)
     train.train(p)
     record = evaluate.evaluate(p)
     assert record["adapters"] == "merged" and record["engine"] == "vllm" and record["finished"]
     (made,) = record["adapter_proof"]
     assert made["passed"] and made["error"] < 1e-4 and made["effect"] > 0.01
-    assert len(paths.records_file(p, 4, "pocket_math").read_text().splitlines()) == 2
+    served = {r["task_id"]: r for r in map(json.loads, paths.records_file(p, 4, "pocket_math").read_text().splitlines())}
+    adapter, tokenizer = paths.checkpoint_dir(p, 4), student.load_tokenizer(p)
+    with torch.no_grad():
+        base = student.load(p)
+        kept = {name: w for name, w in load_file(adapter / "adapter_model.safetensors").items() if ".experts" in name}
+        model = PeftModel.from_pretrained(student.load(p), str(adapter)).eval()
+        assert kept and len(served) == 3
+        for (_, task_id), task in evaluate.tasks_of(p).items():
+            prompt = chat.prompt_ids(tokenizer, chat.TEMPLATES["qwen3"], [{"role": "user", "content": task.prompt}])
+            said, without = greedy(model, prompt, p.max_new_tokens), greedy(base, prompt, p.max_new_tokens)
+            assert tokenizer.decode(said, skip_special_tokens=True) == served[task_id]["completion"]
+            assert said != without
+
+
+def greedy(model, prompt, count):
+    """The most likely tokens, one after another, without a cache."""
+    ids = list(prompt)
+    for _ in range(count):
+        ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
+    return ids[len(prompt):]
 
 
 def test_an_adapter_from_elsewhere_and_a_merged_export(trained, tmp_path):
