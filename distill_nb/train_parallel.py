@@ -63,7 +63,7 @@ def check_devices(p: Params) -> None:
                          f"{torch.cuda.device_count()}; set train_processes to that or less.")
 
 
-def launch(p: Params, job: dict, run_dir: Path, stopping) -> None:
+def launch(p: Params, job: dict, run_dir: Path, stopping=lambda: "") -> None:
     """Run train.fit(**job) in p.train_processes processes, to their end, with a progress bar in this one.
 
     If this process dies, they die; what asks it to end, by stopping(), they are told, and they end after the step they are at.
