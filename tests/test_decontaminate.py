@@ -239,7 +239,7 @@ ALTERED = {
                           "with a drawing.",
     "reworded": lambda t: re.sub(r"^(Write a (?:python )?function to (?:find )?|Find |What is |Compute |Return )",
                                  "Please determine ", t.strip())}
-# what is not found: sqrt(242) in a longer text, (kx) read as 500500 or not; docstrings cut before they define anything
+# what is not found: Simplify sqrt(242) and another of three words in a longer text; docstrings cut before they define anything
 MISSED = {("math500", "dollar"): 1, ("math500", "embedded"): 2, ("humaneval_plus", "cut"): 4}
 
 
