@@ -115,6 +115,13 @@ def test_a_missing_evaluation_set_is_refused(tmp_path):
         decontaminate.problems("math500", str(tmp_path / "none.jsonl"))
 
 
+def test_the_modules_that_decide_are_named():
+    names = {file.stem for file in decontaminate.files() if file.exists()}
+    ours = {module for file in decontaminate.files() for module in re.findall(
+        r"^from \.(\w+) import", file.read_text(encoding="utf-8"), re.MULTILINE)} - {"benchmarks"}
+    assert names == ours | {"decontaminate", "brief"} and "latex_words" in ours
+
+
 def test_code_is_known_by_its_words():
     words = "Return the largest gap between neighbours of the sorted list a."
     prompt = f'def gap(a: list) -> int:\n    """{words}\n    >>> gap([1, 5, 7])\n    4\n    """\n'
