@@ -22,7 +22,8 @@ them, as in a copy without its table; of programming problems any number of them
 words are read as digits.
 
 Not found: a problem told in other words throughout, or in another language; one cut before it says what is asked; one of fewer
-than 8 words as part of a sentence; and brief ones whose content words were replaced by others.
+than 8 words as part of a sentence, or of fewer than 4 inside a longer statement; and brief ones whose content words were
+replaced by others.
 """
 from __future__ import annotations
 

@@ -118,8 +118,9 @@ def without_figures(text: str) -> str:
 def _joined(match: re.Match) -> str:
     """A number without the commas between its thousands; (1,200) and [-500,500] are two numbers."""
     number, text = match.group(), match.string
-    before = text[max(0, match.start() - 2):match.start()].removesuffix("-")[-1:]
-    if before in ("(", "[") and text[match.end():match.end() + 1] in (")", "]") and number.replace(",", "").isdigit():
+    before = text[max(0, match.start() - 4):match.start()].rstrip("- ")[-1:]
+    after = text[match.end():match.end() + 8].lstrip().removeprefix(r"\right")[:1]
+    if before in ("(", "[") and after in (")", "]") and number.replace(",", "").isdigit():
         return number
     return re.sub(r"\D", "", number)
 

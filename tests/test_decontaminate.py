@@ -115,6 +115,13 @@ def test_a_missing_evaluation_set_is_refused(tmp_path):
         decontaminate.problems("math500", str(tmp_path / "none.jsonl"))
 
 
+def test_the_modules_that_decide_are_named():
+    names = {file.stem for file in decontaminate.files() if file.exists()}
+    ours = {module for file in decontaminate.files() for module in re.findall(
+        r"^from \.(\w+) import", file.read_text(encoding="utf-8"), re.MULTILINE)} - {"benchmarks"}
+    assert names == ours | {"decontaminate", "brief"} and "latex_words" in ours
+
+
 def test_code_is_known_by_its_words():
     words = "Return the largest gap between neighbours of the sorted list a."
     prompt = f'def gap(a: list) -> int:\n    """{words}\n    >>> gap([1, 5, 7])\n    4\n    """\n'
@@ -239,7 +246,7 @@ ALTERED = {
                           "with a drawing.",
     "reworded": lambda t: re.sub(r"^(Write a (?:python )?function to (?:find )?|Find |What is |Compute |Return )",
                                  "Please determine ", t.strip())}
-# what is not found: sqrt(242) in a longer text, (kx) read as 500500 or not; docstrings cut before they define anything
+# what is not found: Simplify sqrt(242) and another of three words in a longer text; docstrings cut before they define anything
 MISSED = {("math500", "dollar"): 1, ("math500", "embedded"): 2, ("humaneval_plus", "cut"): 4}
 
 

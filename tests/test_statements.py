@@ -23,7 +23,8 @@ from distill_nb.grading.code import blocks
     ("$99²$ and x₁ and 3½", r"$99^2$ and $x_1$ and 3$\frac12$"), ("Let α, π ≥ θ", r"Let $\alpha, \pi \ge \theta$"),
     ("an angle of 60° or 60º", r"an angle of $60^\circ$ or $60^{\circ}$"), ("1, 2, …, n", r"$1, 2, \ldots, n$"),
     ("1, 2, ..., n", r"$1, 2, \cdots, n$"), ("f′(x)", "f'(x)"), (r"$f^{\prime}(x)$", "$f'(x)$"),
-    (r"$\lvert x\rvert$", "$|x|$"), (r"$2^{10} + \sqrt{{x}}$", r"$2^{10}+\sqrt x$"), (r"$\{1, 2\}$", r"$\lbrace 1,2 \rbrace$"),
+    (r"$\lvert x\rvert$", "$|x|$"), (r"$[-500,500]$", r"$\left[ -500, 500 \right]$"),
+    (r"$2^{10} + \sqrt{{x}}$", r"$2^{10}+\sqrt x$"), (r"$\{1, 2\}$", r"$\lbrace 1,2 \rbrace$"),
     ("$$x$$ costs $5 and more, say $10 or so, where $xy$ is $2x$", "$x$ costs 5 and more, say 10 or so, where $xy$ is $2x$")])
 def test_layout_is_no_difference(one, other):
     assert statements.words(one) == statements.words(other)
