@@ -6,7 +6,8 @@ from distill_nb.teacher import Settings
 
 
 @pytest.mark.parametrize("changes, says", [
-    ({"teacher_api": "none"}, "teacher_api is 'none': name it"), ({"teacher_model": "none"}, "teacher_model is 'none': name it"),
+    ({"teacher_api": "none"}, "teacher_api is 'none': name it"),
+    ({"teacher_model": "none"}, "teacher_model is 'none': name it"),
     ({"thinking_budget": 1000}, "thinking_budget is 1000, and the Anthropic API takes at least 1024"),
     ({"thinking_budget": 2000, "teacher_max_tokens": 2000}, "not less than teacher_max_tokens 2000"),
     ({"thinking_budget": 2000, "teacher_temperature": 0.5}, "takes only 1: write 1"),
