@@ -21,7 +21,7 @@ def test_starter_code_at_the_end_of_a_statement_is_to_be_completed(starter):
 
 @pytest.mark.parametrize("text", [
     PROGRAM, "", "def is a word.", "Given\n\ndef f(x):\n    return x + 1\n", "def f(x):\n    pass\n\nWhat does f return?",
-    "class Solution:\n    x = 1", "Define the function f(x) = x + 1 and print f(3).", "Write a function that adds; print f(2).",
+    "class Solution:\n    x = 1", "Define the function f(x) = x + 1 and print f(3).", "Write a function; print f(2).",
     "```\n1 2\n```", "from 1 to n\nimport goods", "```", "def f(" + "(" * 3000 + "):"])
 def test_any_other_problem_is_a_program_that_reads_standard_input(text):
     assert trace_prompts.split_starter(text) == (text, "")
