@@ -160,7 +160,8 @@ def _described(batch, places, dataset: str, statements: dict[str, str]):
 
 def plain(text: str | None) -> str:
     """A text with Unix line ends and without white space around it; "" for null."""
-    return (text or "").replace("\r\n", "\n").replace("\r", "\n").strip()
+    text = text or ""
+    return (text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text).strip()
 
 
 def closes_its_thinking(trace: str) -> bool:

@@ -27,9 +27,10 @@ SCHEMA = [("file", "int32"), ("group", "int32"), ("row", "int64"), ("id", "strin
           ("detail", "string"), ("problem_id", "string"), ("numbers", "string"), ("choice", "int32"), ("characters", "int64"),
           ("sketch", "binary"), ("bands", "binary")]
 # What a row's verdict depends on beside the row and the parameters, as it was when this process read it.
-CODE = {f"{m.__name__.removeprefix('distill_nb.')}": provenance.sha256_of_file(m.__file__)
-        for m in (code, decontaminate, grading, hub_traces, statements, trace_choice)} | {
-    "scan": provenance.sha256_of_file(__file__), "python": platform.python_version(), "rensa": metadata.version("rensa")}
+CODE = {file.stem: provenance.sha256_of_file(file) for file in (
+    *decontaminate.files(), *(Path(m.__file__) for m in (code, hub_traces, trace_choice)), Path(__file__))} | {
+    "grading": provenance.sha256_of_file(grading.__file__), "python": platform.python_version(),
+    "rensa": metadata.version("rensa")}
 _texts: list | None = None  # of this process: the evaluation problems
 
 
@@ -204,7 +205,7 @@ def _about(problem: str, same_template: str) -> tuple[str, str, str, str, bytes]
     """(problem id, its numbers, reason against it, detail, sketch) of a statement."""
     words = statements.words(problem)
     sketch = statements.sketch(words)
-    match = _evaluation().match(words, sketch)
+    match = _evaluation().match(words, sketch, problem)
     reason = match.kind if match and (match.kind == "contaminated" or same_template == "remove") else ""
     values = provenance.sha256_of_json(statements.numbers(words))[:16]
     return statements.id_of(words), values, reason, str(match or ""), sketch

@@ -1,6 +1,6 @@
 """Generating traces with an API teacher: sent in batches, resumable, verified, and costed before anything is sent.
 
-    s = teacher.Settings(teacher_model="claude-sonnet-4-5-20250929", thinking_budget=8192, max_cost=50.0)
+    s = teacher.Settings(teacher_api="anthropic", teacher_model="claude-sonnet-4-5-20250929", trace_from="text", max_cost=50.0)
     problems = [{"id": "a1", "problem": "What is 2 + 3?", "answer": "5"}]
     print(teacher.estimate(s, problems, folder).text())     # asks nobody
     made = teacher.generate(s, problems, folder)            # resumes where it was stopped, whenever that was
@@ -23,8 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import grading, lock, teacher_batches, teacher_costs, teacher_send, teacher_verify
+from .teacher_records import Answer, Request, State
 from .teacher_settings import FIXED, Settings
-from .teacher_store import Answer, Request, State, Store, open_store
+from .teacher_store import Store, open_store
 
 GRADED = 64  # responses read and graded together
 

@@ -71,7 +71,7 @@ def judge(p, problems: list[dict], evaluation: list) -> tuple[list[dict], list[d
     for problem in problems:
         words = statements.words(problem["problem"])
         sketch = statements.sketch(words)
-        match, like = known.match(words, sketch), None
+        match, like = known.match(words, sketch, problem["problem"]), None
         if match and (match.kind == "contaminated" or p.same_template == "remove"):
             reason, detail = match.kind, str(match)
         elif problem["id"] in seen:

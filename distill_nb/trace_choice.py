@@ -1,7 +1,8 @@
 """Which of the rows that are good by themselves make a set: one problem after another, without near-duplicates.
 
-There may be hundreds of thousands, so they are held in arrays, and only statements that share a band of their MinHash with
-another one (all others have no near-duplicate) are compared.
+There may be hundreds of thousands, so they are held in arrays, and only those statements are compared that share as many
+bands of their MinHash with others as near-duplicates must: of two that agree in four fifths of 128 values, at most 25 of the
+32 bands hold one in which they differ.
 """
 from __future__ import annotations
 
@@ -53,10 +54,10 @@ def bands_of(sketches: list[bytes]) -> list[bytes]:
 
 def choose(p, parts: list[Path]) -> tuple[np.ndarray, Verdicts]:
     """(the good rows in the order in which they are taken, an array of GOOD; the verdicts on all rows of the source)."""
-    good, found, seen, numbers, bands, templates, rows = [], [], set(), [], [], {}, 0
+    good, found, seen, bands, templates, rows = [], [], set(), [], {}, 0
     for part in parts:
         names = [n for n in GOOD.names if n not in ("at", "problem")]
-        table = _read(part, [*names, "problem_id", "reason", "detail", "numbers", "bands"])
+        table = _read(part, [*names, "problem_id", "reason", "detail", "bands"])
         at = np.flatnonzero(np.array([not r for r in table["reason"]], bool))
         own = np.empty(len(at), GOOD)
         for name in names:
@@ -65,12 +66,11 @@ def choose(p, parts: list[Path]) -> tuple[np.ndarray, Verdicts]:
         own["at"] = at + rows
         good.append(own)
         templates |= {rows + int(i): table["detail"][i] for i in at if table["detail"][i]}
-        for i in at:
-            if table["bands"][i] is not None and table["problem_id"][i] not in seen:
-                seen.add(table["problem_id"][i])
-                found.append(table["problem_id"][i])
-                numbers.append(table["numbers"][i])
-                bands.append(np.frombuffer(table["bands"][i], np.uint32))
+        described = {table["problem_id"][i]: table["bands"][i] for i in at if table["bands"][i] is not None}
+        new = {problem: own for problem, own in described.items() if int(problem, 16) not in seen}
+        seen.update(int(problem, 16) for problem in new)
+        found.append(np.array(list(new), "S16"))
+        bands.append(np.frombuffer(b"".join(new.values()), np.uint32).reshape(-1, statements.BANDS))
         rows += len(table["reason"])
     good = np.concatenate([np.empty(0, GOOD), *good])
     verdicts = Verdicts(np.zeros(rows, np.int8), templates=templates)
@@ -82,7 +82,7 @@ def choose(p, parts: list[Path]) -> tuple[np.ndarray, Verdicts]:
     good, of_row = good[by := np.lexsort(keys)], of_row[by]
     first = np.searchsorted(place[of_row], np.arange(len(problems)))  # of each problem, in their order
     nth = np.arange(len(good)) - first[place[of_row]]
-    near = near_duplicates(p.near_duplicate, [problems[i].decode() for i in order], found, numbers, bands, parts)
+    near = near_duplicates(p.near_duplicate, problems[order], found, bands, parts)
     repeats = np.isin(good["problem"], np.array(list(near), "S16"))
     verdicts.details = {int(row["at"]): near[row["problem"].decode()] for row in good[repeats]}
     verdicts.reject(good["at"][repeats], "near_duplicate")
@@ -91,32 +91,35 @@ def choose(p, parts: list[Path]) -> tuple[np.ndarray, Verdicts]:
     return good[~repeats & ~more], verdicts
 
 
-def near_duplicates(threshold: float, ordered: list[str], found: list[str], numbers: list[str], bands: list[np.ndarray],
+def near_duplicates(threshold: float, ordered: np.ndarray, found: list[np.ndarray], bands: list[np.ndarray],
                     parts: list[Path]) -> dict[str, str]:
     """problem id → "which earlier one it nearly repeats (similarity)". ordered: all problem ids in the order in which they are
-    taken; found: the same in another order, with `numbers` and `bands` in that one."""
-    if threshold >= 1 or not found:
+    taken; found: the same in another order, in pieces, with their `bands`, uint32 [n, BANDS]."""
+    if threshold >= 1 or not len(ordered):
         return {}
-    table, shared = np.array(bands), np.zeros(len(found), bool)
-    for band in table.T:
+    found, bands = np.concatenate(found), np.concatenate(bands)
+    shared = np.zeros(len(found), np.int64)
+    least = max(1, statements.BANDS - int(statements.PERMUTATIONS * (1 - threshold) + 1e-6))
+    for band in bands.T:
         order = np.argsort(band)
         same = band[order[1:]] == band[order[:-1]]
-        shared[order[1:][same]] = shared[order[:-1][same]] = True
-    known = {found[i]: numbers[i] for i in np.flatnonzero(shared)}
-    sketches = _sketches(parts, set(known))
+        shared[order[np.append(same, False) | np.append(False, same)]] += 1
+    candidates = found[shared >= least]
+    described = _described(parts, {i.decode() for i in candidates})
     near, repeats = statements.NearDuplicates(threshold), {}
-    for problem in ordered:
-        if problem in known and (like := near.first_like(problem, sketches.pop(problem), known[problem])):
+    for problem in (i.decode() for i in ordered[np.isin(ordered, candidates)]):
+        if like := near.first_like(problem, *described.pop(problem)):
             repeats[problem] = f"{like[0]} ({like[1]:.2f})"
     return repeats
 
 
-def _sketches(parts: list[Path], wanted: set[str]) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
+def _described(parts: list[Path], wanted: set[str]) -> dict[str, tuple[bytes, str]]:
+    """problem id → (sketch, numbers)."""
+    found: dict[str, tuple[bytes, str]] = {}
     for part in parts if wanted else ():
-        table = _read(part, ["problem_id", "sketch"])
-        found |= {i: s for i, s in zip(table["problem_id"], table["sketch"], strict=True)
-                  if s is not None and i in wanted and i not in found}
+        table = _read(part, ["problem_id", "sketch", "numbers"])
+        found |= {i: (sketch, numbers) for i, sketch, numbers in zip(*table.values(), strict=True)
+                  if sketch is not None and i in wanted and i not in found}
     return found
 
 

@@ -10,6 +10,10 @@ from .benchmarks.livecodebench import PROMPT, WITH_STARTER, WITHOUT_STARTER
 FUNCTION = ("Write a Python function `{name}` that takes the inputs as its arguments and returns the answer. Answer with the "
             "whole solution in one Python code block.")
 OPENS = re.compile(r"(?:class|def|async def|from|import)\s|@\w")  # how the lines of starter code may begin
+# As problems of GeeksforGeeks in TACO ask ("complete the function count() which"), and the generated ones; "define the
+# function f(x)" is mathematics.
+ASKS = re.compile(r"\b(?:write|implement|complete)\s+(?:an?|the)\s+(?:\w+\s+)?(?:function|method)\s+[`*]*(\w+)[`*]*\s*\(",
+                  re.IGNORECASE)
 HEADER = re.compile(r"([ \t]*)(?:async )?def ")
 LONGEST = 80  # lines of starter code that are looked for
 
@@ -17,11 +21,13 @@ LONGEST = 80  # lines of starter code that are looked for
 def prompt_of(problem: str, domain: str, starter: str = "", function: str = "") -> str:
     """math: the problem and where to put its answer. code: as in LiveCodeBench, a program that reads standard input, or
     starter code to complete where the problem has some, as `starter` or at the end of its text; where there is only the
-    name of a `function`, a function of that name."""
+    name of a `function`, or the text asks for one, a function of that name."""
     if domain == "math":
         return f"{problem}\n\n{BOXED}"
     if not starter:
         problem, starter = split_starter(problem)
+    if not function and (asked := ASKS.search(problem)):
+        function = asked.group(1)
     how = WITH_STARTER.format(starter=starter) if starter else FUNCTION.format(name=function) if function else WITHOUT_STARTER
     return PROMPT.format(problem=problem, how=how)
 

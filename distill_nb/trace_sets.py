@@ -48,6 +48,7 @@ def modules_of(p) -> dict[str, str]:
         own = [f.name for f in folder.glob("teacher*.py") if f.name != "teachers.py"]
     if p.teacher_api != "none" or p.verify == "regrade":
         own += [f.relative_to(folder).as_posix() for f in (folder / "grading").rglob("*.py")]
+    own += [f.name for f in decontaminate.files()]
     return {name: provenance.sha256_of_file(folder / name) for name in sorted({*MODULES, *own})}
 
 

@@ -25,3 +25,15 @@ def runs_dir(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "runs"
     monkeypatch.setenv("DISTILL_NB_RUNS", str(folder))
     return folder
+
+
+@pytest.fixture
+def teacher_keys(monkeypatch):
+    """The keys of API teachers, as in no real environment; results of batches in small groups."""
+    from distill_nb import teacher_batches
+
+    for name in ("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.setenv(name, "sk-fake-0123456789-never-to-be-seen")
+    monkeypatch.setattr(teacher_batches, "GROUP", 2)

@@ -23,12 +23,12 @@ def _parts(folder, rows, size=50):
     return made
 
 
-@pytest.mark.parametrize("threshold", [0.5, 0.65, 0.8])
+@pytest.mark.parametrize("threshold", [0.5, 0.65, 0.8, 0.9])
 def test_only_statements_that_share_a_band_are_compared_and_nothing_is_missed(threshold, tmp_path):
     rng, words = random.Random(4), [f"w{i}".translate(str.maketrans("0123456789", "abcdefghij")) for i in range(200)]
-    texts = [rng.choices(words, k=40) for _ in range(120)]
+    texts = [rng.choices(words, k=80) for _ in range(120)]
     texts += [[w if rng.random() > share else rng.choice(words) for w in rng.choice(texts[:120])]
-              for share in (0.02, 0.05, 0.1, 0.2, 0.3) for _ in range(25)]
+              for share in (0.01, 0.02, 0.05, 0.1, 0.2) for _ in range(25)]
     rows = [_row(i, " ".join(text)) for i, text in enumerate(texts)]
     p = trace_params.pocket(near_duplicate=threshold)
     chosen, verdicts = trace_choice.choose(p, _parts(tmp_path, rows))

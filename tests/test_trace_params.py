@@ -78,7 +78,7 @@ def test_a_teacher_of_ones_own_is_asked_the_same_problems():
 
 
 def test_a_notebook_at_full_scale_needs_every_key():
-    with pytest.raises(ValueError, match="seed is missing"):
+    with pytest.raises(ValueError, match=r"^notebook: \w+ is missing: set it \("):
         trace_params.from_notebook({"dataset": "r1_math", "scale": "full"})
     with pytest.raises(ValueError, match="n_exampels"):
         trace_params.from_notebook({"scale": "pocket", "n_exampels": 3})

@@ -21,10 +21,20 @@ def test_starter_code_at_the_end_of_a_statement_is_to_be_completed(starter):
 
 @pytest.mark.parametrize("text", [
     PROGRAM, "", "def is a word.", "Given\n\ndef f(x):\n    return x + 1\n", "def f(x):\n    pass\n\nWhat does f return?",
-    "class Solution:\n    x = 1", "```\n1 2\n```", "from 1 to n\nimport goods", "```", "def f(" + "(" * 3000 + "):"])
+    "class Solution:\n    x = 1", "Define the function f(x) = x + 1 and print f(3).", "Write a function; print f(2).",
+    "```\n1 2\n```", "from 1 to n\nimport goods", "```", "def f(" + "(" * 3000 + "):"])
 def test_any_other_problem_is_a_program_that_reads_standard_input(text):
     assert trace_prompts.split_starter(text) == (text, "")
     assert trace_prompts.prompt_of(text, "code").endswith(WITHOUT_STARTER)
+
+
+@pytest.mark.parametrize(("text", "name"), [
+    ("Write a Python function `at_most_13(n)` that returns n.", "at_most_13"),
+    ("You don't need to read input. Your task is to complete the function **minSteps**() which takes", "minSteps"),
+    ("Your task is to complete the function minSteps () which takes N.", "minSteps")])
+def test_a_statement_that_asks_for_a_function_by_name(text, name):
+    prompt = trace_prompts.prompt_of(text, "code")
+    assert f"a Python function `{name}` that takes" in prompt and "standard input" not in prompt
 
 
 def test_starter_code_or_a_name_beside_the_statement():
