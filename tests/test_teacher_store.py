@@ -10,7 +10,7 @@ import pytest
 from fake_teacher import FakeTeacher
 from teacher_cases import ALL, KEY, MARKS, PROBLEMS, TEXTS, boxed, made, right, settings, stored
 
-from distill_nb import paths, records, teacher, teacher_records
+from distill_nb import paths, records, teacher, teacher_records, teacher_store
 
 pytestmark = MARKS
 
@@ -145,5 +145,5 @@ def test_answers_under_other_ids_are_not_asked_for_again(tmp_path):
     assert teacher_store.open_store(tmp_path / "t", fixed, "g", None).folder == tmp_path / "t"
     file = tmp_path / "t" / "settings.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"ids": "statements-1"}))
-    with pytest.raises(ValueError, match=r"^t/settings.json: .* ids of statements-1, and this version gives ids of statements-\d"):
+    with pytest.raises(ValueError, match=r"^t/settings.json: .* ids of statements-1, and this version gives"):
         teacher_store.open_store(tmp_path / "t", fixed, "g", None)
