@@ -14,8 +14,8 @@ Each way first finds its own fastest micro-batch. Then every round runs all ways
 useful tokens: of prompt and trace, not of padding. The losses of every step of the first three must agree. Seconds are of the
 wall clock and of the processor; the latter depend little on what else runs on the machine, and choose the micro-batch, but
 count threads that wait. The share of the matrix rate is FLOP/s for the useful tokens (training.step_flops) by what a product
-of 2048 x 2048 matrices reaches at best in the same process before and after, also with the CPU's seconds (by the number of threads) in place of the
-wall clock's; memory is the most that the processes had resident.
+of 2048 x 2048 matrices reaches at best in the same process, before or after; "share by CPU" takes the processor's seconds, by
+the number of threads, for the wall clock's. Memory is the most that the processes had resident.
 
 Writes bench/results/train_<cpu>.json. Exit status 1 where losses differ.
 """
@@ -136,11 +136,14 @@ def compare(args, ways: list[str]) -> dict:
     tried, rounds = {}, []
     for way in ways:
         sizes = [m for m in args.micro if args.batch % (m * (args.threads if way == "ours shared" else 1)) == 0]
-        tried[way] = {m: process(args, way, m, 1)["tokens_per_cpu_second"] for m in sizes}
+        if not sizes:
+            raise SystemExit(f"--micro: none of {args.micro} shares a batch of {args.batch} among {args.threads} processes")
+        tried[way] = {m: process(args, way, m, 1)["tokens_per_cpu_second"] if len(sizes) > 1 else None for m in sizes}
     fastest = {way: max(found, key=found.get) for way, found in tried.items()}
     for _ in range(args.rounds):
         rounds.append({way: process(args, way, fastest[way], args.steps) for way in ways})
-    keep = ("tokens_per_second", "tokens_per_cpu_second", "share_of_matrix_rate", "share_by_cpu", "memory", "tokens", "trained")
+    keep = ("tokens_per_second", "tokens_per_cpu_second", "share_of_matrix_rate", "share_by_cpu", "memory", "tokens",
+            "trained")
     ratios = {unit: {way: [round(r["ours"][unit] / r[way][unit], 3) for r in rounds] for way in ways if way != "ours"}
               for unit in ("tokens_per_second", "tokens_per_cpu_second", "memory")}
     losses = {way: rounds[0][way]["losses"] for way in ways}

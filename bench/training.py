@@ -72,6 +72,7 @@ def plain_trainer(model, p, rows: list[dict], folder: Path, pad_id: int, grouped
         max_grad_norm=p.max_grad_norm, logging_steps=1, save_strategy="no", report_to="none", seed=p.seed, disable_tqdm=True,
         remove_unused_columns=False, train_sampling_strategy="group_by_length" if grouped else "sequential",
         use_cpu=not on_gpu, bf16=on_gpu and p.dtype == "bfloat16", optim="adamw_torch")
+    args._n_gpu = min(args.n_gpu, 1)  # one GPU, as ours
     trainer = Trainer(model=model, args=args, train_dataset=rows, data_collator=lambda b: pad(b, pad_id),
                       callbacks=list(callbacks))
     trainer.remove_callback(PrinterCallback)
@@ -107,7 +108,7 @@ def stopwatch():
 
 
 def step_flops(p, lengths: list[int], labelled: int, recomputed: bool) -> float:
-    """Floating-point operations of one LoRA step over examples of these lengths, without padding: plan.flops, but for the head,
+    """Floating-point operations of LoRA steps over examples of these lengths, without padding: plan.flops, but for the head,
     which need only work on labelled tokens.
 
     With N weights in the matrices that a token meets, that is 2N forward and 2N backward for each token, as frozen weights get
