@@ -85,33 +85,40 @@ def write_model(kind: str, folder: Path, tokenizer_from: str) -> None:
 
 def parity(size: str, way: str, folder: Path) -> list[dict]:
     """Train both tiny students by one way; losses, and the adapter's weights at the end below `folder`."""
-    import torch
+    rows = []
+    for kind, dtype in [(k, d) for k in STUDENTS for d in (("float32", "bfloat16") if size == "full" else ("float32",))]:
+        row = {"section": "parity", "kind": kind, "way": way, "dtype": dtype}
+        try:
+            rows.append(row | {"losses": parity_losses(20 if size == "full" else 4, kind, way, dtype, folder)})
+        except Exception as error:  # the others are tried none the less
+            rows.append(row | {"failed": f"{type(error).__name__}: {error}"[:500]})
+    return rows
+
+
+def parity_losses(steps: int, kind: str, way: str, dtype: str, folder: Path) -> list[float]:
+    """Train a tiny student; its losses. Leaves the adapter's weights in `folder`."""
     import training
     from safetensors.torch import save_file
 
     from distill_nb import student, train, train_step
 
-    rows, steps = [], 20 if size == "full" else 4
-    for kind, dtype in [(k, d) for k in STUDENTS for d in (("float32", "bfloat16") if size == "full" else ("float32",))]:
-        p = tiny_params(kind, backend="unsloth" if way == "unsloth" else "hf", dtype=dtype, max_steps=steps, save_every=steps,
-                        n_examples=4 * steps)
-        backend = student.choose_backend(p)
-        data = train.prepare(p)
-        model = student.attach_lora(student.load(p, backend), p, backend)
-        clock, state = training.stopwatch(), folder / f"state_{kind}_{dtype}_{way}"
-        if way == "plain":
-            pad_id = student.load_tokenizer(p).pad_token_id
-            trainer = training.plain_trainer(model, p, data.train, state, pad_id, False, [clock])
-        else:
-            if backend == "hf":
-                train_step.patch(model)
-            trainer = train_step.make_trainer(model, p, data.train, state, [clock])
-        trainer.train()
-        weights = {n: w.detach().float().cpu().contiguous() for n, w in model.named_parameters() if "lora_" in n}
-        save_file(weights, folder / f"{kind}_{dtype}_{way}.safetensors")
-        rows.append({"section": "parity", "kind": kind, "way": way, "dtype": dtype, "losses": clock.losses})
-        torch.cuda.empty_cache()
-    return rows
+    p = tiny_params(kind, backend="unsloth" if way == "unsloth" else "hf", dtype=dtype, max_steps=steps, save_every=steps,
+                    n_examples=4 * steps)
+    backend = student.choose_backend(p)
+    data = train.prepare(p)
+    model = student.attach_lora(student.load(p, backend), p, backend)
+    clock, state = training.stopwatch(), folder / f"state_{kind}_{dtype}_{way}"
+    if way == "plain":
+        pad_id = student.load_tokenizer(p).pad_token_id
+        trainer = training.plain_trainer(model, p, data.train, state, pad_id, False, [clock])
+    else:
+        if backend == "hf":
+            train_step.patch(model)
+        trainer = train_step.make_trainer(model, p, data.train, state, [clock])
+    trainer.train()
+    weights = {n: w.detach().float().cpu().contiguous() for n, w in model.named_parameters() if "lora_" in n}
+    save_file(weights, folder / f"{kind}_{dtype}_{way}.safetensors")
+    return clock.losses
 
 
 def compare_parity(rows: list[dict], folder: Path) -> None:
@@ -181,13 +188,23 @@ def steps(size: str, kind: str, way: str, model: str) -> list[dict]:
     return rows
 
 
+def compare_steps(rows: list[dict]) -> None:
+    """Add to the rows of steps how far the loss of the measured step is from hf's: all ways train on the same examples."""
+    expected = {r["spread"]: r["loss"] for r in rows if r["way"] == "hf" and "loss" in r}
+    for row in rows:
+        if row["way"] != "hf" and "loss" in row and row["spread"] in expected:
+            row["loss_difference"] = abs(row["loss"] - expected[row["spread"]])
+            if not row["loss_difference"] <= LOSS_TOLERANCE["bfloat16"]:
+                row["failed"] = f"its loss is {row['loss_difference']:.3g} nats from hf's"
+
+
 def fastest(network, p, way: str, pad_id: int, examples: list[dict], on_gpu: bool) -> dict:
     """The best of all micro-batches that fit, growing until that is slower: seconds of a step, peak memory, what was tried."""
     import gc
 
     import torch
 
-    tried = []
+    tried, start = [], {n: w.detach().clone() for n, w in network.named_parameters() if w.requires_grad}
     for recomputed in ([True, False] if on_gpu and way != "unsloth" else [on_gpu]):
         if on_gpu and way != "unsloth":
             if recomputed:
@@ -196,6 +213,10 @@ def fastest(network, p, way: str, pad_id: int, examples: list[dict], on_gpu: boo
                 network.gradient_checkpointing_disable()
         best = float("inf")
         for micro in [m for m in (1, 2, 5, 10) if p.batch_size % m == 0]:
+            with torch.no_grad():
+                for name, weight in network.named_parameters():
+                    if name in start:
+                        weight.copy_(start[name])
             made = timed(network, p, way, pad_id, examples, micro)
             gc.collect()
             torch.cuda.empty_cache()
@@ -210,7 +231,7 @@ def fastest(network, p, way: str, pad_id: int, examples: list[dict], on_gpu: boo
 
 
 def timed(network, p, way: str, pad_id: int, examples: list[dict], micro: int) -> dict:
-    """One step over the examples after one to warm up: seconds, peak_memory_gib, loss; or why it failed."""
+    """One step over the examples after one to warm up: seconds, peak_memory_gib, its loss; or why it failed."""
     from dataclasses import replace
 
     import torch
@@ -355,6 +376,8 @@ def section_rows(section: str, size: str, folder: Path, before: list[dict]) -> l
                 rows += process(size, folder, name, kind or "both", way)
         if name == "parity":
             compare_parity(rows, folder)
+        else:
+            compare_steps(rows)
     elif name == "sweep":
         rows = process(size, folder, name, kind)
     else:
