@@ -14,7 +14,8 @@ Each way first finds its own fastest micro-batch. Then every round runs all ways
 useful tokens: of prompt and trace, not of padding. The losses of every step of the first three must agree. Seconds are of the
 wall clock and of the processor; the latter depend little on what else runs on the machine, and choose the micro-batch, but
 count threads that wait. The share of the matrix rate is FLOP/s for the useful tokens (training.step_flops) by what a product
-of 2048 x 2048 matrices reaches in the same process before and after; memory is the most that the processes had resident.
+of 2048 x 2048 matrices reaches at best in the same process, before or after; "share by CPU" takes the processor's seconds, by
+the number of threads, for the wall clock's. Memory is the most that the processes had resident.
 
 Writes bench/results/train_<cpu>.json. Exit status 1 where losses differ.
 """
@@ -55,7 +56,7 @@ def run(args, way: str, micro: int):
 
 def one(args, way: str, micro: int) -> dict:
     """Train by one way in this process; what it took, {} if this is not the process that says so."""
-    from distill_nb import chat, student, train, train_step
+    from distill_nb import chat, devices, student, train, train_step
 
     p = run(args, way, micro)
     tokenizer = student.load_tokenizer(p)
@@ -85,20 +86,20 @@ def one(args, way: str, micro: int) -> dict:
         model(**warm).loss.backward()
         model.zero_grad()
         trainer.data_collator = noted
-        before = training.matrix_rate(p.dtype)
+        rate = devices.measured_flops("cpu", p.dtype, 2048)
         trainer.train()
-        return summary(model, p, clock, seen[:p.batch_size * p.max_steps // p.train_processes],
-                       [before, training.matrix_rate(p.dtype)])
+        rate = max(rate, devices.measured_flops("cpu", p.dtype, 2048))
+        return summary(p, clock, seen[:p.batch_size * p.max_steps // p.train_processes], rate)
 
 
-def summary(model, p, clock, seen: list[dict], rates: list[float]) -> dict:
+def summary(p, clock, seen: list[dict], rate: float) -> dict:
     """What one way took; of several processes the first adds up what all did, and the others say nothing."""
     import torch.distributed as dist
 
     lengths, labelled = [len(e["input_ids"]) for e in seen], sum(int((e["labels"][1:] != -100).sum()) for e in seen)
     part = {"wall": sum(clock.wall), "cpu": sum(clock.cpu), "losses": clock.losses, "tokens": sum(lengths),
-            "trained": labelled, "flops": training.step_flops(model, lengths, labelled, False),
-            "rate": statistics.median(rates), "memory": training.peak_memory()}
+            "trained": labelled, "flops": training.step_flops(p, lengths, labelled, False),
+            "rate": rate, "memory": training.peak_memory()}
     if not dist.is_initialized():
         return part
     parts = [None] * dist.get_world_size()
@@ -121,10 +122,12 @@ def process(args, way: str, micro: int, steps: int) -> dict:
         raise RuntimeError(f"{way} failed: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
     made = json.loads(found[1])
     made |= {"tokens_per_second": made["tokens"] / made["wall"], "tokens_per_cpu_second": made["tokens"] / made["cpu"],
-             "share_of_matrix_rate": made["flops"] / made["wall"] / made["rate"]}
+             "share_of_matrix_rate": made["flops"] / made["wall"] / made["rate"],
+             "share_by_cpu": made["flops"] / (made["cpu"] / args.threads) / made["rate"]}
     print(f"{way}, micro-batch {micro}: {made['tokens_per_second']:.1f} tokens/s, "
           f"{made['tokens_per_cpu_second']:.1f} a CPU second, "
-          f"{100 * made['share_of_matrix_rate']:.0f}% of the matrix rate, {made['memory']:.2f} GiB", flush=True)
+          f"{100 * made['share_of_matrix_rate']:.0f}% of the matrix rate "
+          f"({100 * made['share_by_cpu']:.0f}% by CPU seconds), {made['memory']:.2f} GiB", flush=True)
     return made
 
 
@@ -133,11 +136,14 @@ def compare(args, ways: list[str]) -> dict:
     tried, rounds = {}, []
     for way in ways:
         sizes = [m for m in args.micro if args.batch % (m * (args.threads if way == "ours shared" else 1)) == 0]
-        tried[way] = {m: process(args, way, m, 1)["tokens_per_cpu_second"] for m in sizes}
+        if not sizes:
+            raise SystemExit(f"--micro: none of {args.micro} shares a batch of {args.batch} among {args.threads} processes")
+        tried[way] = {m: process(args, way, m, 1)["tokens_per_cpu_second"] if len(sizes) > 1 else None for m in sizes}
     fastest = {way: max(found, key=found.get) for way, found in tried.items()}
     for _ in range(args.rounds):
         rounds.append({way: process(args, way, fastest[way], args.steps) for way in ways})
-    keep = ("tokens_per_second", "tokens_per_cpu_second", "share_of_matrix_rate", "memory", "tokens", "trained")
+    keep = ("tokens_per_second", "tokens_per_cpu_second", "share_of_matrix_rate", "share_by_cpu", "memory", "tokens",
+            "trained")
     ratios = {unit: {way: [round(r["ours"][unit] / r[way][unit], 3) for r in rounds] for way in ways if way != "ours"}
               for unit in ("tokens_per_second", "tokens_per_cpu_second", "memory")}
     losses = {way: rounds[0][way]["losses"] for way in ways}

@@ -1,10 +1,9 @@
-"""What bench/train.py and bench/gpu_check.py share: lengths as of R1's traces, the peer, a step's FLOPs, the matrix rate."""
+"""What bench/train.py and bench/gpu_check.py share: lengths as of R1's traces, the peer, a step's FLOPs."""
 from __future__ import annotations
 
 import json
 import math
 import random
-import statistics
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -73,6 +72,7 @@ def plain_trainer(model, p, rows: list[dict], folder: Path, pad_id: int, grouped
         max_grad_norm=p.max_grad_norm, logging_steps=1, save_strategy="no", report_to="none", seed=p.seed, disable_tqdm=True,
         remove_unused_columns=False, train_sampling_strategy="group_by_length" if grouped else "sequential",
         use_cpu=not on_gpu, bf16=on_gpu and p.dtype == "bfloat16", optim="adamw_torch")
+    args._n_gpu = min(args.n_gpu, 1)  # one GPU, as ours
     trainer = Trainer(model=model, args=args, train_dataset=rows, data_collator=lambda b: pad(b, pad_id),
                       callbacks=list(callbacks))
     trainer.remove_callback(PrinterCallback)
@@ -107,46 +107,19 @@ def stopwatch():
     return Stopwatch()
 
 
-def step_flops(model, lengths: list[int], labelled: int, recomputed: bool) -> float:
-    """Floating-point operations of one LoRA step over examples without padding, two for each multiply-add.
+def step_flops(p, lengths: list[int], labelled: int, recomputed: bool) -> float:
+    """Floating-point operations of LoRA steps over examples of these lengths, without padding: plan.flops, but for the head,
+    which need only work on labelled tokens.
 
-    For N weights in the layers that a token passes (of experts, those that see it) and P in adapters: forward 2N + 2P a token;
-    backward 2N + 4P, as a frozen weight gets no gradient, only what is below it; recomputed (gradient checkpointing): the
-    layers' forward again, so 6N in all. The head works on labelled tokens alone and is not recomputed. Attention: 2 products
-    of L x L / 2 x heads x d forward, 4 backward, in each layer."""
-    config = model.config
-    experts = getattr(config, "num_experts", 0) or 0
-    share = config.num_experts_per_tok / experts if experts else 1.0
-    base = adapter = 0.0
-    for name, weight in model.named_parameters():
-        if weight.dim() < 2 or "embed_tokens" in name or "lm_head" in name:
-            continue
-        size = weight.numel() * (share if ".experts." in name else 1.0)
-        base, adapter = (base, adapter + size) if "lora_" in name else (base + size, adapter)
-    again = 1 if recomputed else 0
-    dense = sum(lengths) * ((4 + 2 * again) * base + (6 + 2 * again) * adapter)
-    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    attention = (6 + 2 * again) * config.num_hidden_layers * config.num_attention_heads * head * sum(n * n for n in lengths)
-    return dense + attention + 4 * config.vocab_size * config.hidden_size * labelled
+    With N weights in the matrices that a token meets, that is 2N forward and 2N backward for each token, as frozen weights get
+    no gradient, and 2N again where activations are recomputed; adapters and attention are added."""
+    from distill_nb import architectures, plan
 
-
-def matrix_rate(dtype: str, seconds: float = 1.0) -> float:
-    """FLOP/s of the product of two large square matrices on this device, in this process: the median of repetitions."""
-    import torch
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    size = 8192 if device == "cuda" else 2048
-    a, b = (torch.randn(size, size, device=device, dtype=getattr(torch, dtype)) for _ in range(2))
-    rates, until = [], time.perf_counter() + seconds
-    while len(rates) < 4 or time.perf_counter() < until:
-        start = time.perf_counter()
-        for _ in range(10 if device == "cuda" else 1):
-            c = a @ b
-        if device == "cuda":
-            torch.cuda.synchronize()
-        rates.append((10 if device == "cuda" else 1) * 2 * size**3 / (time.perf_counter() - start))
-    del c
-    return statistics.median(rates[1:])
+    config, _ = architectures.config_of(p)
+    counts = architectures.count(config, p)
+    layers = plan.flops(counts | {"head_parameters": 0}, config, sum(lengths), sum(n * n for n in lengths),
+                        checkpointing=recomputed)
+    return layers + 4 * counts["head_parameters"] * labelled
 
 
 def peak_memory() -> float:
