@@ -152,6 +152,15 @@ def finish(record: dict) -> dict:
     return {**record, "finished_at": now.isoformat(timespec="milliseconds"), "seconds": round(seconds, 3)}
 
 
+def read(file: Path, remedy: str) -> dict:
+    """The record that `write` wrote, {} where there is none. Raises ValueError, with the remedy, for a damaged one."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    except ValueError:
+        raise ValueError(f"{file.name} in {file.parent.name} is damaged, so nothing says what made the results there; put a "
+                         f"copy back, or {remedy}.") from None
+
+
 def write(file, record: dict) -> None:
     """Write JSON so that a crash leaves the old file or the new one, never a part. Makes the folder."""
     file = Path(file)

@@ -13,6 +13,7 @@ On disk, below the run's folder:
 """
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -21,7 +22,9 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from . import chat, disk, ledger, lock, paths, proof, provenance, stop, student, traces
+import numpy as np
+
+from . import chat, disk, hub, ledger, lock, paths, proof, provenance, stop, student, traces
 from .params import Params, is_baseline
 
 # A run is the same run if these are equal; `overwrite` and the evaluation's keys do not matter to its weights.
@@ -41,6 +44,8 @@ class Data:
     heldout: list[dict]
     ledger: dict = field(default_factory=dict)  # of ledger.encode_traces
     sha256: str = ""
+    tokens_sha256: str = ""  # of what is trained on, in its order: ids and labels
+    student_version: str = ""  # of hub.check_student
 
 
 def training_order(lengths: list[int], batch_size: int, max_steps: int, seed: int) -> list[int]:
@@ -63,6 +68,7 @@ def prepare(p: Params) -> Data:
     if is_baseline(p):
         raise ValueError(f"teacher: {p.run_name} is a baseline, which trains nothing; run eval.ipynb on it.")
     student.choose_backend(p)  # Unsloth, where it is used, must be imported before Transformers is
+    version = hub.check_student(p)
     tokenizer = student.load_tokenizer(p)
     template = chat.template_for(p.student, p.chat_template)
     rows, spare = traces.load_with_spare(p.dataset, p.teacher, p.domain, p.n_examples + p.n_heldout, p.seed, p.scale)
@@ -78,7 +84,18 @@ def prepare(p: Params) -> Data:
     if book["missing"]:
         print(f"{book['missing']} of the {p.n_examples} examples are missing: too long for max_length {p.max_length}, and "
               f"{p.dataset} has no others in reserve; the {len(train)} that there are make up every batch.")
-    return Data([train[i] for i in order], heldout, book, provenance.sha256_of_json([rows, spare] if spare else rows))
+    train = [train[i] for i in order]
+    rows = [rows, spare] if spare else rows
+    return Data(train, heldout, book, provenance.sha256_of_json(rows), tokens_sha256(train), version)
+
+
+def tokens_sha256(examples: list[dict]) -> str:
+    """64 hex digits of the ids and labels of encoded examples, in their order."""
+    found = hashlib.sha256()
+    for e in examples:
+        for key in ("input_ids", "labels"):
+            found.update(len(e[key]).to_bytes(8, "little") + np.asarray(e[key], "<i4").tobytes())
+    return found.hexdigest()
 
 
 def collate(examples: list[dict], pad_id: int) -> dict:
@@ -237,20 +254,18 @@ def last_state(run_dir: Path, saved=range(0)) -> tuple[int, Path | None]:
 def _refuse_other_run(run_dir: Path, p: Params, data: Data) -> dict:
     """What an earlier start of this run left, {} if nothing. Raises ValueError if it was a different run."""
     file = run_dir / "provenance_train.json"
-    if not file.exists():
-        if any(run_dir.glob("state/*")) or any(run_dir.glob("checkpoints/*")):
-            raise ValueError(f"{run_dir.name}: it has checkpoints but no {file.name}, so nothing says of which parameters; "
-                             "put that back, or set overwrite: true to train it again.")
+    before = provenance.read(file, "set overwrite: true to train it again")
+    if not before and (any(run_dir.glob("state/*")) or any(run_dir.glob("checkpoints/*"))):
+        raise ValueError(f"{run_dir.name}: it has checkpoints but no {file.name}, so nothing says of which parameters; put "
+                         "that back, or set overwrite: true to train it again.")
+    if not before:
         return {}
-    try:
-        before = json.loads(file.read_text())
-    except ValueError:
-        raise ValueError(f"{file.name} in {run_dir.name} is damaged, so nothing says of which parameters its checkpoints "
-                         "are; put a copy back, or set overwrite: true to train it again.") from None
     now = json.loads(json.dumps(asdict(p)))
     differing = [k for k in TRAINING_KEYS if before["parameters"].get(k) != now[k]]
     if before.get("data_sha256") != data.sha256:
         differing.append("dataset (its content)")
+    if before.get("student_version", data.student_version) != data.student_version:
+        differing.append("student (its files)")
     if differing:
         raise ValueError(f"{file.name} in {run_dir.name}: this run was started with other values of "
                          f"{', '.join(differing)}; set overwrite: true to start it again, or choose another run_name.")
@@ -305,6 +320,7 @@ def _train(p: Params, data: Data, notebook: Path | None, backend: str, stopping)
     print(f"Training {run_dir.name} with {backend} on {student.device()}: "
           + (f"resuming at step {start} of {p.max_steps}" if start else f"{p.max_steps} steps of {p.batch_size}"))
     record = provenance.collect(p, notebook=notebook, backend=backend, data_sha256=data.sha256, ledger=data.ledger,
+                                tokens_sha256=data.tokens_sha256, student_version=data.student_version,
                                 template=chat.template_for(p.student, p.chat_template).hash, resumed_at=start)
     record = provenance.follow(record, before)
     provenance.write(run_dir / "provenance_train.json", record)
