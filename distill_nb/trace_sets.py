@@ -67,7 +67,7 @@ def build(p, notebook: Path | None = None) -> dict:
             left.unlink()
         (folder / "provenance.json").unlink(missing_ok=True)  # until it is written again, no set is finished here
         evaluation = evaluation_sets(p)
-        record = provenance.collect(p, notebook=notebook)
+        record = provenance.collect(p, notebook=notebook, entry="distill_nb.trace_sets")
         if p.teacher_api == "none":
             funnel, source = _from_hub(p, folder, evaluation)
         else:
