@@ -196,7 +196,8 @@ def evaluate(p: Params, notebook: Path | None = None) -> dict:
                 base_file.unlink(missing_ok=True)
         for part in PARTS:
             settings[part] = before.get("settings", {}).get(part, {}) | settings[part]
-        record = provenance.collect(p, notebook=notebook, entry="distill_nb.evaluate", settings=settings, grader=grading.GRADER_VERSION,
+        record = provenance.collect(p, notebook=notebook, entry="distill_nb.evaluate", settings=settings,
+                                    grader=grading.GRADER_VERSION,
                                     sandbox_level=sandbox_level, engine=settings["engine"], adapters=settings["adapters"],
                                     template=settings["template"])
         record = provenance.follow(record, before) | {"benchmarks": before.get("benchmarks", {}) | {

@@ -25,8 +25,8 @@ def sentences(scale_dir: Path) -> list[str]:
     for stage, of_stage in records.items():
         done = {"train": "trained", "eval": "evaluated"}[stage]
         found += _code(of_stage, done)
-        found += _split(of_stage, lambda r: {"packages": r.get("packages"), "python": r.get("python")}, f"{done} with other versions of",
-                        lambda a, b: _names(a["packages"] or {}, b["packages"] or {}) or ["Python"])
+        found += _split(of_stage, lambda r: (r.get("packages") or {}) | {"Python": r.get("python")},
+                        f"{done} with other versions of", _names)
         found += _several(of_stage, done)
     found += _data(records["train"])
     found += _benchmarks(records["eval"])
@@ -64,8 +64,8 @@ def _groups(records: dict[str, dict], value) -> list[tuple[dict, list[str]]]:
 def _split(records: dict[str, dict], value, words: str, names) -> list[str]:
     """A sentence for each group of runs that is not like most."""
     groups = _groups(records, value)
-    return [f"{', '.join(folders)} {'was' if len(folders) == 1 else 'were'} {words} {', '.join(names(groups[0][0], other))} than "
-            f"{', '.join(groups[0][1])}." for other, folders in groups[1:]]
+    return [f"{', '.join(folders)} {'was' if len(folders) == 1 else 'were'} {words} {', '.join(names(groups[0][0], other))} "
+            f"than {', '.join(groups[0][1])}." for other, folders in groups[1:]]
 
 
 def _code(records: dict[str, dict], done: str) -> list[str]:
@@ -93,7 +93,8 @@ def _data(trained: dict[str, dict]) -> list[str]:
         key = tuple(p.get(k) for k in ("dataset", "teacher", "domain", "n_examples", "n_heldout", "seed", "overlong"))
         alike.setdefault(key, {})[folder] = record
     for key, records in alike.items():
-        found += _split(records, lambda r: {"rows": r.get("data_sha256")}, f"trained on another version of {key[0]}, by its", _names)
+        found += _split(records, lambda r: {"rows": r.get("data_sha256")}, f"trained on other data called {key[0]}, by its",
+                        _names)
     return found
 
 

@@ -148,7 +148,8 @@ def collect(p, notebook=None, entry="", **extra) -> dict:
 def write_analysis(p, folder: Path, notebook) -> None:
     """What made the analysis of a scale: folder/report/provenance_analyze.json. Nothing where there are no runs."""
     if folder.is_dir():
-        record = collect(p, notebook=notebook, entry=notebook, runs=sorted(f.parent.name for f in folder.glob("*/provenance_eval.json")))
+        record = collect(p, notebook=notebook, entry=notebook,
+                         runs=sorted(f.parent.name for f in folder.glob("*/provenance_eval.json")))
         record |= {"parameters": {"scale": p.scale, "select_on": p.select_on}}  # all that it reads
         write(folder / "report" / "provenance_analyze.json", finish(record))
 

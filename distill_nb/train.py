@@ -319,7 +319,8 @@ def _train(p: Params, data: Data, notebook: Path | None, backend: str, stopping)
     _keep_metrics_up_to(run_dir / "metrics.jsonl", start)
     print(f"Training {run_dir.name} with {backend} on {student.device()}: "
           + (f"resuming at step {start} of {p.max_steps}" if start else f"{p.max_steps} steps of {p.batch_size}"))
-    record = provenance.collect(p, notebook=notebook, entry="distill_nb.train", backend=backend, data_sha256=data.sha256, ledger=data.ledger,
+    record = provenance.collect(p, notebook=notebook, entry="distill_nb.train", backend=backend,
+                                data_sha256=data.sha256, ledger=data.ledger,
                                 tokens_sha256=data.tokens_sha256, student_version=data.student_version,
                                 template=chat.template_for(p.student, p.chat_template).hash, resumed_at=start)
     record = provenance.follow(record, before)

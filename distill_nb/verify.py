@@ -19,7 +19,7 @@ from pathlib import Path
 from . import params, paths, provenance, records
 
 DATA = ("data_sha256", "tokens_sha256", "student_version", "template")
-LOSSES = ("loss", "heldout_loss", "grad_norm", "learning_rate", "tokens")
+LOSSES = ("tokens", "learning_rate", "loss", "grad_norm", "heldout_loss")  # causes first
 AROUND = ("python", "platform", "device", "threads", "backend", "grader")
 
 
@@ -78,8 +78,8 @@ def verify(run_dir: Path, into: Path) -> tuple[list[Compared], list[Compared]]:
 def _finished(run_dir: Path, stage: str) -> dict:
     record = provenance.read(run_dir / f"provenance_{stage}.json", f"run {stage}.ipynb again")
     if not record.get("finished"):
-        raise ValueError(f"provenance_{stage}.json in {run_dir.name}: there is no finished run to verify; run {stage}.ipynb first "
-                         "(make demo, for the pocket run).")
+        raise ValueError(f"provenance_{stage}.json in {run_dir.name}: there is no finished run to verify; run {stage}.ipynb "
+                         "first (make demo, for the pocket run).")
     return record
 
 
@@ -110,8 +110,8 @@ def _losses(run_dir: Path, fresh: Path) -> Compared:
     if not found:
         return Compared(f"losses of {len(now)} steps")
     step, key, a, b = found[0]
-    return Compared("losses", f"{len({f[0] for f in found})} of {len(now)} steps differ, the first is step {step}: {key} {a} is "
-                              f"recorded, and it is {b} now")
+    return Compared("losses", f"{len({f[0] for f in found})} of {len(now)} steps differ, the first is step {step}: {key} "
+                              + _other(a, b))
 
 
 def _adapter(run_dir: Path, fresh: Path, p: params.Params, step: int, recorded: dict) -> Compared:
@@ -122,7 +122,7 @@ def _adapter(run_dir: Path, fresh: Path, p: params.Params, step: int, recorded: 
         return Compared(what, "it is not on disk")
     a, b = provenance.sha256_of_file(before), provenance.sha256_of_file(now)
     if recorded.get(str(step), a) != a:
-        return Compared(what, f"on disk is another one than is recorded (sha256 {a[:12]}…, recorded {recorded[str(step)][:12]}…)")
+        return Compared(what, f"on disk is another one than is recorded (sha256 {a[:12]}…, not {recorded[str(step)][:12]}…)")
     return Compared(what, "" if a == b else f"its weights differ by up to {_furthest(before, now)}")
 
 
@@ -152,14 +152,15 @@ def _outcomes(before: Path, now: Path) -> Compared:
 
 def _around(before: dict, now: dict, stage: str) -> list[Compared]:
     """Code, versions and device of a record and of its repetition."""
-    found = [Compared(f"{key} of {stage}", _other(before.get(key), now.get(key))) for key in AROUND if before.get(key) or now.get(key)]
+    found = [Compared(f"{key} of {stage}", _other(before.get(key), now.get(key))) for key in AROUND
+             if before.get(key) or now.get(key)]
     for key, what in (("packages", "package"), ("code", "code")):
         a, b = before.get(key) or {}, now.get(key) or {}
         found += [Compared(f"{what} {name} of {stage}", _other(a.get(name), b.get(name)) if key == "packages" else (
             "" if a.get(name) == b.get(name) else "it has changed")) for name in sorted({*a, *b})]
     earlier = before.get("sessions", [])
     if earlier:
-        found.append(Compared(f"sessions of {stage}", f"the recorded run was made in {len(earlier) + 1} sessions, this one in one"))
+        found.append(Compared(f"sessions of {stage}", f"the recorded run was made in {len(earlier) + 1}, this one in one"))
     return found
 
 
@@ -167,13 +168,13 @@ def report(results: list[Compared], around: list[Compared]) -> str:
     """What `verify` found, as text."""
     wrong, other = [c for c in results if c.differs], [c for c in around if c.differs]
     lines = [f"{len(results) - len(wrong)} of {len(results)} results are the same:"]
-    lines += [f"  {'differs' if c.differs else 'same   '}  {c.what}" + (f": {c.differs}" if c.differs else "") for c in results]
+    lines += [f"  differs  {c.what}: {c.differs}" if c.differs else f"  same     {c.what}" for c in results]
     if other:
         lines += ["Recorded with the run, and other now" + (", any of which may be why:" if wrong else ":")]
         lines += [f"  {c.what}: {c.differs}" for c in other]
     elif wrong:
-        lines += ["Code, versions, device and threads are as recorded: what is recorded or on disk may have been changed since, "
-                  "the hardware differ in what is not recorded, or a GPU's kernels add in another order."]
+        lines += ["Code, versions, device and threads are as recorded: what is recorded or on disk may have been changed "
+                  "since, the hardware differ in what is not recorded, or a GPU's kernels add in another order."]
     return "\n".join(lines)
 
 

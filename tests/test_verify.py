@@ -67,7 +67,7 @@ def test_other_parameters_change_losses_and_adapters(made, tamper, tmp_path):
     wrong, around, said = found(made, tmp_path)
     assert {"losses", "adapter of step 1", "adapter of step 2"} <= set(wrong) and not around
     assert not any(what.endswith("of training") for what in wrong)
-    assert wrong["losses"].startswith("2 of 2 steps differ, the first is step 1: learning_rate 0.001 is recorded, and it is 0.01")
+    assert wrong["losses"] == "2 of 2 steps differ, the first is step 1: learning_rate 0.001 is recorded, and it is 0.01 now"
     assert wrong["adapter of step 2"].startswith("its weights differ by up to 0.0")
     assert "Code, versions, device and threads are as recorded" in said
 
