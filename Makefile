@@ -38,7 +38,7 @@ QUIET := 2>&1 | { grep -v 'Kernel is running over TCP without encryption' >&2 ||
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-ci setup-study demo study graph figures paper test lint constraints clean
+.PHONY: help setup setup-ci setup-study demo study graph figures paper test lint verify chaos constraints clean
 
 help:  ## say what the targets do
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## /make \1\t/' | expand -t 18
@@ -125,6 +125,12 @@ test: setup  ## run the tests
 
 lint: setup  ## check the style of modules and notebooks
 	@$(PY) -m ruff check .
+
+verify: setup  ## run the pocket run again from its provenance, in a fresh folder, and compare; RUN=runs/…: another run
+	@$(PY) -m distill_nb.verify $(RUN)
+
+chaos: setup  ## kill a tiny study twenty times and compare it with one that was not killed (bench/chaos.py)
+	@$(PY) bench/chaos.py
 
 constraints:  ## write constraints.txt anew from pyproject.toml (needs uv, for this only)
 	@UV=$(UV) .ci/constraints

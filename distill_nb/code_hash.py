@@ -35,12 +35,17 @@ def modules_of(entry, root: Path = paths.ROOT) -> list[Path]:
 
 def hash_of(entry, root: Path = paths.ROOT) -> str:
     """64 hex digits over an entry and its modules, by name and content; of a notebook the cells count, not their outputs."""
+    found = {f.relative_to(root).as_posix(): content_hash(f) for f in modules_of(entry, root)}
     start = _file(entry, root)
-    names = {f.relative_to(root).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest() for f in modules_of(entry, root)}
     if not start.is_relative_to(root / PACKAGE):
-        text = json.dumps(_cells(start)) if start.suffix == ".ipynb" else start.read_text(encoding="utf-8")
-        names["entry"] = hashlib.sha256(text.encode()).hexdigest()
-    return hashlib.sha256(json.dumps(names, sort_keys=True).encode()).hexdigest()
+        found["entry"] = content_hash(start)
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+
+
+def content_hash(file: Path) -> str:
+    """64 hex digits of one file; of a notebook the kind, source and tags of its cells."""
+    data = json.dumps(_cells(file)).encode() if file.suffix == ".ipynb" else file.read_bytes()
+    return hashlib.sha256(data).hexdigest()
 
 
 def _file(entry, root: Path) -> Path:

@@ -12,7 +12,7 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from . import benchmarks, chat, disk, generate, grading, lock, paths, proof, provenance, records, regrade, stop, student
+from . import benchmarks, chat, disk, generate, grading, hub, lock, paths, proof, provenance, records, regrade, stop, student
 from .grading import code
 from .params import GENERATION_KEYS, Params, is_baseline
 from .sweep import Job, missing, sweep
@@ -52,7 +52,7 @@ def tasks_of(p: Params) -> dict[tuple[str, str], benchmarks.Task]:
 def shared_files(p: Params, settings: dict) -> dict[str, Path]:
     """benchmark → the shared file of the base student's records. Its name carries a hash of template, engine and tasks,
     so that a change of any of them makes the records anew."""
-    own = [settings["template"], settings["engine"], settings["engine_version"]]
+    own = [settings[k] for k in ("template", "engine", "engine_version", "student_version") if settings.get(k)]
     return {name: paths.baseline_dir(p) / f"{name}-{provenance.sha256_of_json([*own, h])[:8]}.jsonl"
             for name, h in settings["tasks_sha256"].items()}
 
@@ -137,7 +137,7 @@ def _refuse_other_checkpoints(p: Params, adapters: dict[str, str]) -> None:
     file = paths.run_dir(p) / "provenance_train.json"
     if p.adapter != "none" or is_baseline(p) or not file.exists():
         return
-    trained = json.loads(file.read_text())
+    trained = provenance.read(file, "train it again with overwrite: true")
     differing = [k for k in ("student", "student_size", "teacher", "domain") if trained["parameters"][k] != getattr(p, k)]
     if differing:
         raise ValueError(f"run_name: {paths.run_dir(p).name} was trained with other values of {', '.join(differing)}; use its "
@@ -153,10 +153,10 @@ def _settings(p: Params, tasks: dict[str, list], steps: list[int], before: dict)
     are none: then these are as they were."""
     known = before.get("settings", {})
     if p.regrade and "adapters_sha256" in known:
-        made_by = {k: known[k] for k in ("engine", "engine_version", "adapters", "adapters_sha256")}
+        made_by = {k: known.get(k, "") for k in ("engine", "engine_version", "adapters", "adapters_sha256", "student_version")}
     else:
-        made_by = {"engine": generate.engine_name(p), "engine_version": generate.engine_version(p),
-                   "adapters": generate.adapter_mode(p), "adapters_sha256": {
+        made_by = {"student_version": hub.check_student(p), "engine": generate.engine_name(p),
+                   "engine_version": generate.engine_version(p), "adapters": generate.adapter_mode(p), "adapters_sha256": {
                        str(s): student.sha256_of_adapter(folder) for s, folder in _adapters(p, steps).items()}}
     return {k: getattr(p, k) for k in GENERATION_KEYS} | made_by | {
         "n_samples": dict.fromkeys(tasks, p.n_samples), "adapter": p.adapter,
@@ -172,11 +172,13 @@ def evaluate(p: Params, notebook: Path | None = None) -> dict:
     safely; stop.Stopped when it is asked to end; disk.DiskFull."""
     tasks, steps = load_tasks(p), checkpoint_steps(p)
     run_dir, file = paths.run_dir(p), paths.run_dir(p) / "provenance_eval.json"
-    before = json.loads(file.read_text()) if file.exists() and not p.overwrite else {}
+    before = {} if p.overwrite else provenance.read(file, "set overwrite: true to make them again")
     known = before.get("settings", {})
     if isinstance(known.get("n_samples"), int):  # an earlier version's one number for all benchmarks
         known["n_samples"] = dict.fromkeys(known["tasks_sha256"], known["n_samples"])
     settings = _settings(p, tasks, steps, before)
+    if known:
+        known.setdefault("student_version", settings["student_version"])  # an earlier version's did not say
     shared = shared_files(p, settings)
     if not p.overwrite:
         stored = [paths.records_file(p, step, name) for step in steps for name in tasks]
@@ -194,7 +196,8 @@ def evaluate(p: Params, notebook: Path | None = None) -> dict:
                 base_file.unlink(missing_ok=True)
         for part in PARTS:
             settings[part] = before.get("settings", {}).get(part, {}) | settings[part]
-        record = provenance.collect(p, notebook=notebook, settings=settings, grader=grading.GRADER_VERSION,
+        record = provenance.collect(p, notebook=notebook, entry="distill_nb.evaluate", settings=settings,
+                                    grader=grading.GRADER_VERSION,
                                     sandbox_level=sandbox_level, engine=settings["engine"], adapters=settings["adapters"],
                                     template=settings["template"])
         record = provenance.follow(record, before) | {"benchmarks": before.get("benchmarks", {}) | {

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from . import paths
-from .benchmarks import sources
+from . import hub, paths
 from .grading import visible_text
 from .grading.code import blocks
 
@@ -58,20 +57,14 @@ def files(dataset: str, source: str, config: str) -> tuple[list[Path], str]:
         if not found or found[0].suffix != ".parquet":
             raise ValueError(f"source: there is no .parquet file in {source}; give files as in {HUB[dataset][0]}.")
         return found, paths.movable(path)
-    import huggingface_hub
-
     hub_id, revision = HUB[dataset]
     folders = _folders(dataset, config)
-    try:
-        names = huggingface_hub.HfApi().list_repo_files(hub_id, repo_type="dataset", revision=revision)
-    except Exception as error:  # the many ways in which the hub fails
-        raise ValueError(f"source: the hub's data set {hub_id} could not be listed ({type(error).__name__}); try again with a "
-                         "connection, or give a folder with its .parquet files.") from None
+    names = hub.listed(hub_id, revision, "source", "give a folder with its .parquet files")
     names = sorted(n for n in names if n.endswith(".parquet") and n.startswith(tuple(folders)))
     if not names:
         raise ValueError(f"source: {hub_id} at {revision} has no .parquet files in {', '.join(folders)}; give a folder with "
                          "copies of them.")
-    return [sources.download(hub_id, revision, name, "source", "a folder with copies of its .parquet files")
+    return [hub.download(hub_id, revision, name, "source", "give a folder with copies of its .parquet files")
             for name in names], f"{hub_id}@{revision}"
 
 

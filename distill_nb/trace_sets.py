@@ -76,7 +76,7 @@ def build(p, notebook: Path | None = None) -> dict:
         for left in (*folder.glob("*.partial"), *folder.glob("parts/*/*.partial")):
             left.unlink(missing_ok=True)  # by a process that was killed: this one is alone here
         evaluation, state = evaluation_sets(p), state_of_source(p)
-        record = provenance.collect(p, notebook=notebook, modules=modules_of(p))
+        record = provenance.collect(p, notebook=notebook, entry="distill_nb.trace_sets", modules=modules_of(p))
         if p.teacher_api == "none":
             funnel, source = _from_hub(p, folder, evaluation)
         else:

@@ -13,12 +13,15 @@ On disk, below the run's folder:
 """
 from __future__ import annotations
 
+import hashlib
 import random
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import chat, disk, ledger, lock, paths, provenance, stop, student, traces, train_parallel
+import numpy as np
+
+from . import chat, disk, hub, ledger, lock, paths, provenance, stop, student, traces, train_parallel
 from .params import Params, is_baseline
 from .train_records import follower, recorder
 from .train_resume import keep_metrics_up_to, last_state, refuse_other_run, saved_steps
@@ -33,6 +36,8 @@ class Data:
     heldout: list[dict]
     ledger: dict = field(default_factory=dict)  # of ledger.encode_traces
     sha256: str = ""
+    tokens_sha256: str = ""  # of what is trained on, in its order: ids and labels
+    student_version: str = ""  # of hub.check_student
 
 
 def training_order(lengths: list[int], batch_size: int, max_steps: int, seed: int, micro_batch_size: int) -> list[int]:
@@ -63,6 +68,7 @@ def prepare(p: Params) -> Data:
     if is_baseline(p):
         raise ValueError(f"teacher: {p.run_name} is a baseline, which trains nothing; run eval.ipynb on it.")
     student.choose_backend(p)  # Unsloth, where it is used, must be imported before Transformers is
+    version = hub.check_student(p)
     tokenizer = student.load_tokenizer(p)
     template = chat.template_for(p.student, p.chat_template)
     taken, held, spare = traces.load_split(p.dataset, p.teacher, p.domain, p.n_examples, p.n_heldout, p.seed, p.scale)
@@ -77,7 +83,18 @@ def prepare(p: Params) -> Data:
     if book["missing"]:
         print(f"{book['missing']} of the {p.n_examples} examples are missing: too long for max_length {p.max_length}, and "
               f"{p.dataset} has no others in reserve; the {len(train)} that there are make up every batch.")
-    return Data([train[i] for i in order], heldout, book, provenance.sha256_of_json([rows, spare] if spare else rows))
+    train = [train[i] for i in order]
+    rows = [rows, spare] if spare else rows
+    return Data(train, heldout, book, provenance.sha256_of_json(rows), tokens_sha256(train), version)
+
+
+def tokens_sha256(examples: list[dict]) -> str:
+    """64 hex digits of the ids and labels of encoded examples, in their order."""
+    found = hashlib.sha256()
+    for e in examples:
+        for key in ("input_ids", "labels"):
+            found.update(len(e[key]).to_bytes(8, "little") + np.asarray(e[key], "<i4").tobytes())
+    return found.hexdigest()
 
 
 def fit(p: Params, data: Data, backend: str, run_dir: Path, start: int, state: Path | None, stopping) -> None:
@@ -111,7 +128,7 @@ def _train(p: Params, data: Data, notebook: Path | None, backend: str, stopping)
             shutil.rmtree(run_dir / name, ignore_errors=True)
         for name in ("metrics.jsonl", "provenance_train.json", "provenance_eval.json"):
             (run_dir / name).unlink(missing_ok=True)
-    before = refuse_other_run(run_dir, p, data.sha256)
+    before = refuse_other_run(run_dir, p, data)
     if before.get("finished"):
         print(f"{run_dir.name} is finished ({p.max_steps} steps); nothing to train. overwrite: true trains it again.")
         return before
@@ -120,7 +137,9 @@ def _train(p: Params, data: Data, notebook: Path | None, backend: str, stopping)
     keep_metrics_up_to(run_dir / "metrics.jsonl", start)
     print(f"Training {run_dir.name} with {backend} on {student.device()}: "
           + (f"resuming at step {start} of {p.max_steps}" if start else f"{p.max_steps} steps of {p.batch_size}"))
-    record = provenance.collect(p, notebook=notebook, backend=backend, data_sha256=data.sha256, ledger=data.ledger,
+    record = provenance.collect(p, notebook=notebook, entry="distill_nb.train", backend=backend,
+                                data_sha256=data.sha256, ledger=data.ledger,
+                                tokens_sha256=data.tokens_sha256, student_version=data.student_version,
                                 template=chat.template_for(p.student, p.chat_template).hash, resumed_at=start)
     record = provenance.follow(record, before)
     provenance.write(run_dir / "provenance_train.json", record)

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from . import disk, paths
+from . import disk, paths, provenance
 from .params import Params
 
 # A run is the same run if these are equal; `overwrite` and the evaluation's keys do not matter to its weights.
@@ -41,23 +41,21 @@ def last_state(run_dir: Path, saved=range(0)) -> tuple[int, Path | None]:
     return max(found, default=(0, None))
 
 
-def refuse_other_run(run_dir: Path, p: Params, data_sha256: str) -> dict:
-    """What an earlier start of this run left, {} if nothing. Raises ValueError if it was a different run."""
+def refuse_other_run(run_dir: Path, p: Params, data) -> dict:
+    """What an earlier start of this run left, {} if nothing. data: a train.Data. Raises ValueError if it was another run."""
     file = run_dir / "provenance_train.json"
-    if not file.exists():
-        if any(run_dir.glob("state/*")) or any(run_dir.glob("checkpoints/*")):
-            raise ValueError(f"{run_dir.name}: it has checkpoints but no {file.name}, so nothing says of which parameters; "
-                             "put that back, or set overwrite: true to train it again.")
+    before = provenance.read(file, "set overwrite: true to train it again")
+    if not before and (any(run_dir.glob("state/*")) or any(run_dir.glob("checkpoints/*"))):
+        raise ValueError(f"{run_dir.name}: it has checkpoints but no {file.name}, so nothing says of which parameters; put "
+                         "that back, or set overwrite: true to train it again.")
+    if not before:
         return {}
-    try:
-        before = json.loads(file.read_text())
-    except ValueError:
-        raise ValueError(f"{file.name} in {run_dir.name} is damaged, so nothing says of which parameters its checkpoints "
-                         "are; put a copy back, or set overwrite: true to train it again.") from None
     now = json.loads(json.dumps(asdict(p)))
     differing = [k for k in TRAINING_KEYS if before["parameters"].get(k) != now[k]]
-    if before.get("data_sha256") != data_sha256:
+    if before.get("data_sha256") != data.sha256:
         differing.append("dataset (its content)")
+    if before.get("student_version", data.student_version) != data.student_version:
+        differing.append("student (its files)")
     if differing:
         raise ValueError(f"{file.name} in {run_dir.name}: this run was started with other values of "
                          f"{', '.join(differing)}; set overwrite: true to start it again, or choose another run_name.")

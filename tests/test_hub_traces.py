@@ -3,7 +3,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from distill_nb import hub_traces, scan
+from distill_nb import hub, hub_traces, scan
 
 MATH = pa.schema([
     *((n, pa.string()) for n in ("problem", "solution", "answer", "problem_type", "question_type", "source", "uuid")),
@@ -142,13 +142,14 @@ def test_the_hub_is_asked_for_one_part_at_a_pinned_revision(tmp_path, monkeypatc
     asked = []
     monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(hub, "_reach", lambda *_: None)
     revision = hub_traces.HUB["r1_math"][1]
     files, where = hub_traces.files("r1_math", "hub", "default")
     assert [f.name for f in files] == ["train-00000.parquet", "train-00001.parquet"] and where.endswith(revision)
     assert asked == [("data/train-00000.parquet", revision), ("data/train-00001.parquet", revision)]
     assert len(hub_traces.files("r1_math", "hub", "all")[0]) == 3
     monkeypatch.setattr(Hub, "list_repo_files", lambda *a, **k: 1 / 0)
-    with pytest.raises(ValueError, match=r"could not be listed \(ZeroDivisionError\).*folder"):
+    with pytest.raises(ValueError, match=r"could not be downloaded \(ZeroDivisionError.*folder"):
         hub_traces.files("r1_math", "hub", "default")
 
 
