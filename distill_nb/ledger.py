@@ -6,6 +6,8 @@ is short for DeepSeek-R1, and could not say how many traces that hit.
 """
 from __future__ import annotations
 
+import hashlib
+import itertools
 import os
 import shutil
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ import numpy as np
 from . import chat, paths, provenance
 from .chat import IGNORE, Template, messages_of
 
-CHUNK = 256          # traces tokenised together
+CHUNK = 64           # traces tokenised together; a token takes some 200 bytes meanwhile
 CACHED_FROM = 1000   # traces; fewer are tokenised again each time
 QUANTILES = (5, 25, 50, 75, 95)
 
@@ -41,23 +43,35 @@ class Tokens:
 
 def tokens_of(tokenizer, template: Template, traces: list[dict]) -> Tokens:
     """Tokenise traces on all cores; CACHED_FROM or more are kept below paths.cache(), by the hash of their content, of the
-    tokenizer and of the template."""
+    tokenizer and of the template.
+
+    traces: anything that has a length and can be gone through twice, as a list or trace_files.Stored; many are never all in
+    memory, nor are their tokens."""
     if len(traces) < CACHED_FROM:
-        return _tokenise(tokenizer, template, traces)
-    key = provenance.sha256_of_json([[messages_of(t) for t in traces], template.hash, _identity(tokenizer)])[:32]
-    folder = paths.cache() / "tokens" / key
+        pieces = []
+        ends, prompts = _tokenise(tokenizer, template, traces, pieces.append)
+        return Tokens(np.concatenate([np.zeros(0, np.int32), *pieces]), ends, prompts)
+    folder = paths.cache() / "tokens" / _hash(tokenizer, template, traces)
     if not folder.is_dir():
-        made = _tokenise(tokenizer, template, traces)
         beside = folder.with_suffix(f".{os.getpid()}.partial")
         beside.mkdir(parents=True, exist_ok=True)
-        for name in ("ids", "ends", "prompts"):
-            np.save(beside / f"{name}.npy", getattr(made, name))
+        with open(beside / "ids.int32", "wb") as file:
+            ends, prompts = _tokenise(tokenizer, template, traces, lambda ids: file.write(ids.tobytes()))
+        np.save(beside / "ends.npy", ends)
+        np.save(beside / "prompts.npy", prompts)
         try:
             os.replace(beside, folder)
         except OSError:  # another process was first
             shutil.rmtree(beside)
-    return Tokens(*(np.load(folder / f"{name}.npy", mmap_mode="r" if name == "ids" else None)
-                    for name in ("ids", "ends", "prompts")))
+    return Tokens(np.memmap(folder / "ids.int32", np.int32, "r"), np.load(folder / "ends.npy"),
+                  np.load(folder / "prompts.npy"))
+
+
+def _hash(tokenizer, template: Template, traces) -> str:
+    found = hashlib.sha256(provenance.sha256_of_json([template.hash, _identity(tokenizer)]).encode())
+    for trace in traces:
+        found.update(provenance.sha256_of_json(messages_of(trace)).encode())
+    return found.hexdigest()[:32]
 
 
 def _identity(tokenizer) -> str:
@@ -65,20 +79,20 @@ def _identity(tokenizer) -> str:
     return provenance.sha256_of_json(fast.to_str() if fast is not None else sorted(tokenizer.get_vocab().items()))
 
 
-def _tokenise(tokenizer, template: Template, traces: list[dict]) -> Tokens:
+def _tokenise(tokenizer, template: Template, traces, keep) -> tuple[np.ndarray, np.ndarray]:
+    """(ends, prompts) as in Tokens; each trace's ids go to keep()."""
     from tqdm.auto import tqdm
 
-    pieces, lengths, prompts = [np.zeros(0, np.int32)], [], []
+    lengths, prompts, left = [], [], iter(traces)
     bar = tqdm(total=len(traces), desc="tokenising", unit="trace", disable=len(traces) < CACHED_FROM, mininterval=1)
     with bar:
-        for start in range(0, len(traces), CHUNK):
-            chunk = [messages_of(t) for t in traces[start:start + CHUNK]]
+        while chunk := [messages_of(t) for t in itertools.islice(left, CHUNK)]:
             for ids, n_prompt in chat.encode_many(tokenizer, template, chunk):
-                pieces.append(np.array(ids, np.int32))
+                keep(np.array(ids, np.int32))
                 lengths.append(len(ids))
                 prompts.append(n_prompt)
             bar.update(len(chunk))
-    return Tokens(np.concatenate(pieces), np.cumsum(lengths, dtype=np.int64), np.array(prompts, np.int32))
+    return np.cumsum(lengths, dtype=np.int64), np.array(prompts, np.int32)
 
 
 def example(ids: np.ndarray, n_prompt: int, max_length: int) -> dict | None:
@@ -117,10 +131,10 @@ def _examples(tokens: Tokens, max_length: int, overlong: str) -> list[dict]:
     return [e for e in made if e]
 
 
-def measure(tokenizer, tokens: Tokens, traces: list[dict], max_length: int) -> dict:
-    """What cutting at max_length does to traces: how many there are, are over it, and thereby lose their end token, </think>,
-    boxed answer (outside the thinking) or code block; how many had these; quantiles of their lengths in tokens; what of
-    the tokens of the traces (prompts apart) would be trained on, cut or with the long ones dropped."""
+def measure(tokenizer, tokens: Tokens, traces, max_length: int) -> dict:
+    """What cutting at max_length does to traces (as in `tokens_of`): how many there are, are over it, and thereby lose their
+    end token, </think>, boxed answer (outside the thinking) or code block; how many had these; quantiles of their lengths in
+    tokens; what of the tokens of the traces (prompts apart) would be trained on, cut or with the long ones dropped."""
     had, lost = (dict.fromkeys(("think", "answer", "code"), 0) for _ in range(2))
     lengths, trained = tokens.lengths, tokens.lengths - tokens.prompts
     for i, trace in enumerate(traces):

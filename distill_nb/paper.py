@@ -9,6 +9,8 @@ from published/, ours from the records of the scale that is named; the last word
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -80,6 +82,24 @@ def write(folder: Path, scale: str = "pocket", select_on: str = "test") -> list[
         text = text.replace(r"\end{tabular}", r"\end{tabular}\end{adjustbox}")
         files[-1].write_text(re.sub(r"\n\n+", "\n", text), encoding="utf-8")
     return files
+
+
+def build(folder: Path, scale: str, select_on: str = "test") -> bool:
+    """The paper with a scale's numbers, as <folder>/latex/paper/paper.tex, and where LaTeX is installed <folder>/paper.pdf;
+    returns whether it is. Raises RuntimeError with the log's end where LaTeX fails."""
+    latex = folder / "latex"
+    shutil.rmtree(latex, ignore_errors=True)
+    write(latex / "paper" / "generated", scale, select_on)
+    shutil.copy(paths.ROOT / "paper" / "paper.tex", latex / "paper")
+    shutil.copytree(paths.ROOT / "figures", latex / "figures")
+    if shutil.which("latexmk") is None:
+        return False
+    done = subprocess.run(["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", "-quiet", "paper.tex"],
+                          cwd=latex / "paper", capture_output=True, text=True, errors="replace")
+    if done.returncode:
+        raise RuntimeError(f"latexmk failed on {latex / 'paper' / 'paper.tex'}:\n{(done.stdout + done.stderr)[-3000:]}")
+    shutil.copy(latex / "paper" / "paper.pdf", folder / "paper.pdf")
+    return True
 
 
 if __name__ == "__main__":

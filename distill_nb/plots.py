@@ -9,8 +9,20 @@ import textwrap
 
 from . import alt
 
-TEACHER_COLOURS = {"r1": "#0072B2", "sonnet": "#D55E00", "none": "#555555"}
-TEACHER_COLOURS |= {f"{teacher} stand-in": TEACHER_COLOURS[teacher] for teacher in ("r1", "sonnet")}  # params.traces_of
+
+class _Colours(dict):
+    """The colours of the study's teachers; another teacher gets the next free one, and keeps it while the process lives."""
+
+    FREE = ("#332288", "#117733", "#882255", "#999933", "#44AA99", "#AA4499")  # Tol's muted scheme (personal.sron.nl/~pault)
+
+    def __missing__(self, teacher: str) -> str:
+        own = teacher.removesuffix(" stand-in")  # params.traces_of: generated in the teacher's place
+        if own not in self:
+            self[own] = self.FREE[(len(self) - 3) % len(self.FREE)]
+        return self[own]
+
+
+TEACHER_COLOURS = _Colours({"r1": "#0072B2", "sonnet": "#D55E00", "none": "#555555"})
 DOMAIN_MARKERS = {"math": "o", "code": "s"}
 DOMAIN_LINES = {"math": "-", "code": (0, (4, 1.5))}
 OUTCOME_COLOURS = {

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from distill_nb import paths
+from distill_nb import code_hash, paths
 
 PACKAGES = (
     "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "gguf", "unsloth",
@@ -88,6 +88,20 @@ def code_sha256(notebook=None) -> str:
     return sha256_of_json(hashes)
 
 
+def code(entry: str, notebook=None) -> dict[str, str]:
+    """File → 16 hex digits of its content, for the modules that an entry (distill_nb.train) runs and for the notebook."""
+    found = {file.relative_to(paths.ROOT).as_posix(): code_hash.content_hash(file) for file in code_hash.modules_of(entry)}
+    if notebook:
+        found[paths.movable(paths.resolve(notebook))] = code_hash.content_hash(paths.resolve(notebook))
+    return {name: sha256[:16] for name, sha256 in found.items()}
+
+
+def threads() -> int | None:
+    """Threads that torch computes with; None where it is not loaded. Sums of floats depend on it."""
+    torch = sys.modules.get("torch")
+    return torch.get_num_threads() if torch is not None else None
+
+
 def device() -> dict:
     """{"kind": "cuda" | "cpu", "name", "count"}; looks at CUDA only if torch is loaded already."""
     torch = sys.modules.get("torch")
@@ -111,8 +125,9 @@ def _movable(value):
     return paths.movable(value) if isinstance(value, (str, Path)) else value
 
 
-def collect(p, notebook=None, **extra) -> dict:
-    """The record of a piece of work that begins now; `extra` must be JSON, its paths are made movable."""
+def collect(p, notebook=None, entry="", **extra) -> dict:
+    """The record of a piece of work that begins now, and that the module `entry` (distill_nb.train) does; `extra` must be
+    JSON, its paths are made movable."""
     return _movable({
         "parameters": asdict(p),
         "seed": p.seed,
@@ -120,9 +135,11 @@ def collect(p, notebook=None, **extra) -> dict:
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
         "device": device(),
+        "threads": threads(),
         "git": git_state(),
         "notebook": paths.resolve(notebook) if notebook else None,
         "code_sha256": code_sha256(notebook),
+        **({"code": code(entry, notebook)} if entry else {}),
         "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         **extra,
     })  # fmt: skip
@@ -131,7 +148,8 @@ def collect(p, notebook=None, **extra) -> dict:
 def write_analysis(p, folder: Path, notebook) -> None:
     """What made the analysis of a scale: folder/report/provenance_analyze.json. Nothing where there are no runs."""
     if folder.is_dir():
-        record = collect(p, notebook=notebook, runs=sorted(f.parent.name for f in folder.glob("*/provenance_eval.json")))
+        record = collect(p, notebook=notebook, entry=notebook,
+                         runs=sorted(f.parent.name for f in folder.glob("*/provenance_eval.json")))
         record |= {"parameters": {"scale": p.scale, "select_on": p.select_on}}  # all that it reads
         write(folder / "report" / "provenance_analyze.json", finish(record))
 
@@ -141,7 +159,7 @@ def follow(record: dict, before: dict) -> dict:
     parts, each as started_at, seconds (None where it was interrupted), git, device, packages and code_sha256."""
     if not before:
         return record
-    keys = ("started_at", "seconds", "git", "device", "packages", "code_sha256", "backend", "grader")
+    keys = ("started_at", "seconds", "git", "device", "threads", "packages", "code_sha256", "code", "backend", "grader")
     return {**record, "sessions": [*before.get("sessions", []), {k: before[k] for k in keys if k in before}]}
 
 
@@ -150,6 +168,15 @@ def finish(record: dict) -> dict:
     now = datetime.now(UTC)
     seconds = (now - datetime.fromisoformat(record["started_at"])).total_seconds()
     return {**record, "finished_at": now.isoformat(timespec="milliseconds"), "seconds": round(seconds, 3)}
+
+
+def read(file: Path, remedy: str) -> dict:
+    """The record that `write` wrote, {} where there is none. Raises ValueError, with the remedy, for a damaged one."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    except ValueError:
+        raise ValueError(f"{file.name} in {file.parent.name} is damaged, so nothing says what made the results there; put a "
+                         f"copy back, or {remedy}.") from None
 
 
 def write(file, record: dict) -> None:

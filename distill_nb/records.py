@@ -1,7 +1,6 @@
 """Evaluation records on disk: one JSON line a problem and sample, appended and synced batch by batch."""
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from pathlib import Path
@@ -24,20 +23,29 @@ def read(file: Path, repair: bool = False) -> list[dict]:
 
 
 def append(file: Path, records: list[dict]) -> None:
-    """Append lines and sync them to disk before returning."""
+    """Append lines and sync them to disk before returning; where the disk has no room for all of them, none is added."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with open(file, "a") as f:
-        f.write("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records))
-        f.flush()
-        os.fsync(f.fileno())
+    lines = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records).encode()
+    with open(file, "ab", buffering=0) as f:
+        size = f.tell()
+        try:
+            while lines:
+                lines = lines[f.write(lines):]
+            os.fsync(f.fileno())
+        except OSError:
+            f.truncate(size)
+            raise
 
 
 def write(file: Path, records: list[dict]) -> None:
     """A whole file of records, written beside and renamed."""
     beside = file.with_suffix(f".{os.getpid()}.partial")
     beside.unlink(missing_ok=True)
-    append(beside, records)
-    os.replace(beside, file)
+    try:
+        append(beside, records)
+        os.replace(beside, file)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def unfinished(file: Path) -> list[dict]:
@@ -49,19 +57,3 @@ def unfinished(file: Path) -> list[dict]:
         print(f"{file.parent.name}/{file.name}: {len(found) - len(kept)} requests had failed and are tried again.")
         write(file, kept)
     return kept
-
-
-@contextlib.contextmanager
-def locked(folder: Path, wait: bool = True):
-    """Alone with the folder among the processes of all machines that share it, so that runs started together make the
-    base student's records once. Yields a function that lets go early, or None where wait is false and another is at it."""
-    import fcntl
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield None
-            return
-        yield lambda: fcntl.flock(lock, fcntl.LOCK_UN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from . import grading, paths, records
+from . import grading, lock, paths, records
 from .params import Params
 
 COMPARED = ("outcome", "answer", "lenient_outcome", "second_outcome")
@@ -18,7 +18,7 @@ def regrade(p: Params, tasks: dict[str, list], shared: dict[str, Path], steps: l
     that now meet a grader_error: a verdict is not given up for a failure of ours."""
     changes = []
     for name in tasks:
-        with records.locked(paths.baseline_dir(p)):
+        with lock.locked(paths.baseline_dir(p)):
             own_file = paths.records_file(p, 0, name)
             file = shared[name] if shared[name].exists() else own_file  # the run may have been copied without it
             before, after = _graded(p, tasks[name], file)

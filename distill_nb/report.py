@@ -18,7 +18,7 @@ import sys
 from html import escape, unescape
 from pathlib import Path
 
-from distill_nb import accessible, params, report_page
+from distill_nb import accessible, failures, params, report_page
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
@@ -241,7 +241,7 @@ def index(scale_dir: Path) -> Path:
                     + "</tr>")
     html = report_page.INDEX.format(
         scale=escape(scale_dir.name), css=report_page.CSS, rows="\n".join(rows), accuracy=accuracy_html(scale_dir),
-        sets=sets_html(scale_dir, page), script=report_page.SCRIPT,
+        sets=sets_html(scale_dir, page), failed=failures.failures_html(scale_dir, page), script=report_page.SCRIPT,
         note=STAND_IN if any("stand-in" in row for row in rows) else "",
         runs="1 run" if len(rows) == 1 else f"{len(rows)} runs",
         analysis=link(page.parent / "analyze.html", page, "analyze"))

@@ -177,6 +177,7 @@ INDEX = """<!DOCTYPE html>
 <main>
 <h1>Runs of scale “{scale}”</h1>
 <p>{runs}. Analysis over all of them: {analysis}</p>
+{failed}
 <table>
 <caption>The runs and their pages</caption>
 <thead><tr><th>run</th><th>traces</th><th>student</th><th>domain</th><th>seed</th><th>steps</th></tr></thead>

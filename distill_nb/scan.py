@@ -6,53 +6,73 @@ rows' traces again, group by group. Row groups are shared out among processes.
 """
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import platform
 import signal
+import threading
+from collections import deque
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
-from . import decontaminate, hub_traces, paths, provenance, statements, trace_files
+from . import decontaminate, grading, hub_traces, paths, provenance, statements, trace_choice, trace_files
+from .grading import code
 
 SCHEMA = [("file", "int32"), ("group", "int32"), ("row", "int64"), ("id", "string"), ("reason", "string"),
           ("detail", "string"), ("problem_id", "string"), ("numbers", "string"), ("choice", "int32"), ("characters", "int64"),
-          ("sketch", "binary")]
+          ("sketch", "binary"), ("bands", "binary")]
+# What a row's verdict depends on beside the row and the parameters, as it was when this process read it.
+CODE = {file.stem: provenance.sha256_of_file(file) for file in (
+    *decontaminate.files(), *(Path(m.__file__) for m in (code, hub_traces, trace_choice)), Path(__file__))} | {
+    "grading": provenance.sha256_of_file(grading.__file__), "python": platform.python_version(),
+    "rensa": metadata.version("rensa")}
 _texts: list | None = None  # of this process: the evaluation problems
 
 
 @dataclass(frozen=True)
 class Group:
-    """One row group of one file, with the number of its first row in the file."""
+    """One row group of one file: the number of its first row in the file, and the columns to read."""
 
     file: int
     path: Path
     number: int
     first_row: int
     rows: int
+    columns: tuple[str, ...]
 
 
-def groups(files: list[Path]) -> list[Group]:
-    """The row groups of all files, in order."""
+def groups(files: list[Path], dataset: str) -> list[Group]:
+    """The row groups of all files, in order. Raises ValueError for a file that is no Parquet, or of another shape."""
+    import pyarrow as pa
     from pyarrow import parquet
 
     found = []
     for i, path in enumerate(files):
-        with parquet.ParquetFile(path) as file:
-            first = 0
-            for number in range(file.num_row_groups):
-                rows = file.metadata.row_group(number).num_rows
-                found.append(Group(i, path, number, first, rows))
-                first += rows
+        try:
+            about = parquet.read_metadata(path)
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(f"source: {path.name} is not a Parquet file ({str(error)[:100]}); fetch it from "
+                             f"{hub_traces.HUB[dataset][0]} again.") from None
+        names, first = tuple(hub_traces.columns(about.schema.to_arrow_schema(), path.name, dataset)), 0
+        for number in range(about.num_row_groups):
+            rows = about.row_group(number).num_rows
+            found.append(Group(i, path, number, first, rows, names))
+            first += rows
     return found
 
 
 def _start(evaluation: list) -> None:
-    """A worker's beginning. Ctrl-C is for the parent to handle."""
+    """A worker's beginning. Ctrl-C is for the parent to handle; a worker whose parent is gone ends, whatever it waits for."""
     global _texts
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _texts = evaluation
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 @cache
@@ -61,12 +81,55 @@ def _evaluation() -> decontaminate.Evaluation:
     return decontaminate.Evaluation(_texts)
 
 
-def pool(processes: int, evaluation: list) -> ProcessPoolExecutor:
-    """Worker processes; 0 = one for each core that this process may use. They are started afresh: threads of a notebook's
-    kernel do not survive a fork. evaluation: `decontaminate.problems` of every evaluation set."""
-    processes = processes or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(processes, mp_context=context, initializer=_start, initargs=(evaluation,))
+def _context():
+    """How workers are started: not by a fork of this process, for threads of a notebook's kernel do not survive one, but of
+    a server process that has imported once what they need."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "pyarrow.parquet", "rensa"])
+    return context
+
+
+def warm_up() -> None:
+    """Let the server process begin to import, while this one does something else."""
+    if _context().get_start_method() == "forkserver":
+        from multiprocessing import forkserver
+
+        forkserver.ensure_running()
+
+
+def workers_of(processes: int) -> int:
+    """How many processes: 0 = one for each core that this process may use."""
+    return processes or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
+
+
+@contextlib.contextmanager
+def pool(processes: int, evaluation: list):
+    """Worker processes. evaluation: `decontaminate.problems` of every evaluation set.
+
+    They end by themselves when the work is done, and nobody waits for that."""
+    workers = ProcessPoolExecutor(workers_of(processes), mp_context=_context(), initializer=_start, initargs=(evaluation,))
+    try:
+        yield workers
+    finally:
+        workers.shutdown(wait=False, cancel_futures=True)
+
+
+def results(workers, processes: int, calls):
+    """Yield what calls, [(function, arguments …)], return, in their order. Only a few are under way or waiting to be taken,
+    so memory does not grow with their number. Raises RuntimeError, one sentence, where a worker was killed."""
+    waiting = deque()
+    try:
+        for call in calls:
+            waiting.append(workers.submit(*call))
+            if len(waiting) >= 2 * workers_of(processes):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool:
+        raise RuntimeError("processes: a worker was killed, most likely because memory ran out; start again with fewer "
+                           f"processes than {workers_of(processes)}, and the rows that are judged stay judged.") from None
 
 
 def state_of(files: list[Path]) -> list:
@@ -80,40 +143,39 @@ def state_of(files: list[Path]) -> list:
     return found
 
 
-def scan(p, files: list[Path], evaluation: list, folder: Path, workers: ProcessPoolExecutor) -> list[Path]:
-    """Judge every row; returns the parts, one a row group, in order. Those of an earlier scan with the same files and
-    settings are used as they are. evaluation: as in `pool`, where workers come from."""
+def scan(p, wanted: list[Group], files: list[Path], evaluation: list, folder: Path, workers) -> list[Path]:
+    """Judge every row; returns the parts, one a row group of `wanted`, in order. Those of an earlier scan with the same files,
+    settings and code are used as they are. evaluation: as in `pool`, where workers come from."""
     from tqdm.auto import tqdm
 
-    for path in files:
-        hub_traces.columns(path, p.dataset)
     identity = [p.dataset, p.pick, p.same_template, p.statements, state_of(files),
-                state_of([paths.resolve(f) for f in p.statements.values()]), provenance.sha256_of_json(evaluation),
-                *(provenance.sha256_of_file(m.__file__) for m in (decontaminate, hub_traces, statements))]
+                state_of([paths.resolve(f) for f in p.statements.values()]), provenance.sha256_of_json(evaluation), CODE]
     parts = folder / "parts" / provenance.sha256_of_json(identity)[:16]
     parts.mkdir(parents=True, exist_ok=True)
-    wanted = groups(files)
+    for left in parts.glob("*.partial"):  # by a process that was killed
+        left.unlink()
     places = [parts / f"{g.file:05d}_{g.number:05d}.parquet" for g in wanted]
     missing = [(g, place) for g, place in zip(wanted, places, strict=True) if not place.exists()]
     bar = tqdm(total=sum(g.rows for g in wanted), initial=sum(g.rows for g in wanted) - sum(g.rows for g, _ in missing),
                desc="reading traces", unit="row", unit_scale=True, mininterval=1)
-    jobs = [workers.submit(scan_group, g, place, p.dataset, p.pick, p.same_template, p.statements) for g, place in missing]
+    calls = ((scan_group, g, place, p.dataset, p.pick, p.same_template, p.statements, CODE) for g, place in missing)
     with bar:
-        try:
-            for job in jobs:
-                bar.update(job.result())
-        except BaseException:
-            workers.shutdown(wait=False, cancel_futures=True)
-            raise
+        for rows in results(workers, p.processes, calls):
+            bar.update(rows)
     return places
 
 
-def scan_group(group: Group, place: Path, dataset: str, pick: str, same_template: str, texts: dict[str, str]) -> int:
+def scan_group(group: Group, place: Path, dataset: str, pick: str, same_template: str, texts: dict[str, str],
+               code_of_parent: dict) -> int:
     """Judge the rows of one group and write its part; returns how many there were."""
     from pyarrow import parquet
 
+    if code_of_parent != CODE:
+        raise RuntimeError("processes: files of distill_nb have changed since this session's processes were made ready; "
+                           "restart the kernel.")
+
     found, sketched, known, number = [], set(), {}, group.first_row
-    for batch in hub_traces.batches(group.path, group.number, hub_traces.columns(group.path, dataset)):
+    for batch in hub_traces.batches(group.path, group.number, list(group.columns)):
         for row in hub_traces.rows(batch, dataset, pick, texts):
             out = dict.fromkeys((name for name, _ in SCHEMA), None) | {
                 "file": group.file, "group": group.number, "row": number, "id": row.row_id, "reason": row.reason,
@@ -127,9 +189,15 @@ def scan_group(group: Group, place: Path, dataset: str, pick: str, same_template
                     sketched.add(out["problem_id"])
                     out["sketch"] = sketch
             found.append(out)
+    described = [out for out in found if out["sketch"] is not None]
+    for out, bands in zip(described, trace_choice.bands_of([out["sketch"] for out in described]), strict=True):
+        out["bands"] = bands
     beside = place.with_suffix(f".{os.getpid()}.partial")
-    parquet.write_table(trace_files.table_of(found, SCHEMA), beside, compression="zstd")
-    os.replace(beside, place)
+    try:
+        parquet.write_table(trace_files.table_of(found, SCHEMA), beside, compression="zstd")
+        os.replace(beside, place)
+    finally:
+        beside.unlink(missing_ok=True)
     return group.rows
 
 
@@ -137,41 +205,28 @@ def _about(problem: str, same_template: str) -> tuple[str, str, str, str, bytes]
     """(problem id, its numbers, reason against it, detail, sketch) of a statement."""
     words = statements.words(problem)
     sketch = statements.sketch(words)
-    match = _evaluation().match(words, sketch)
+    match = _evaluation().match(words, sketch, problem)
     reason = match.kind if match and (match.kind == "contaminated" or same_template == "remove") else ""
     values = provenance.sha256_of_json(statements.numbers(words))[:16]
     return statements.id_of(words), values, reason, str(match or ""), sketch
 
 
-def fetch(p, files: list[Path], chosen: list[tuple[int, int, int, int]], workers):
-    """Yield (place in `chosen`, hub_traces.Row) of chosen rows, group by group. chosen: [(file, group, row, choice)]."""
-    wanted: dict[tuple[int, int], dict[int, tuple[int, int]]] = {}
-    for place, (file, group, row, choice) in enumerate(chosen):
-        wanted.setdefault((file, group), {})[row] = (place, choice)
-    first = {(g.file, g.number): g.first_row for g in groups(files)}
-    jobs = [workers.submit(fetch_group, files[file], group, first[file, group], rows, p.dataset, p.statements)
-            for (file, group), rows in sorted(wanted.items())]
-    for i, job in enumerate(jobs):
-        jobs[i] = None  # a finished group is not kept
-        yield from job.result()
+def fetch(p, wanted: list[Group], chosen, workers):
+    """Yield (place in `chosen`, hub_traces.Row) of chosen rows, group by group. chosen: as of trace_choice.choose."""
+    rows: dict[tuple[int, int], dict[int, tuple[int, int]]] = {}
+    for place, (file, group, row, choice) in enumerate(chosen[["file", "group", "row", "choice"]].tolist()):
+        rows.setdefault((file, group), {})[row] = (place, choice)
+    calls = ((fetch_group, g, rows[g.file, g.number], p.dataset, p.statements) for g in wanted if (g.file, g.number) in rows)
+    for found in results(workers, p.processes, calls):
+        yield from found
 
 
-def fetch_group(path: Path, group: int, first_row: int, wanted: dict[int, tuple[int, int]], dataset: str,
-                texts: dict[str, str]) -> list[tuple[int, hub_traces.Row]]:
+def fetch_group(group: Group, wanted: dict[int, tuple[int, int]], dataset: str, texts: dict[str, str]
+                ) -> list[tuple[int, hub_traces.Row]]:
     """The wanted rows of one group; wanted: row → (place, choice)."""
-    found, number, trace = [], first_row, hub_traces.TRACES[dataset]
-    for batch in hub_traces.batches(path, group, hub_traces.columns(path, dataset)):
-        mine = [i for i in range(batch.num_rows) if number + i in wanted]
-        for i in mine:
-            place, choice = wanted[number + i]
-            values = {n: batch.column(n)[i] for n in batch.schema.names}
-            text = values[trace][choice].as_py() if dataset == "r1_math" else values[trace].as_py()
-            problem = hub_traces.plain(values["problem" if dataset == "r1_math" else "input"].as_py())
-            if problem == "-" and dataset == "r1_code":
-                problem = hub_traces.plain(hub_traces.look_up(
-                    texts, *(values[n].as_py() or "" for n in ("dataset", "split", "index"))))
-            answer = hub_traces.plain(values["answer"].as_py()) if dataset == "r1_math" else ""
-            row_id = values["uuid" if dataset == "r1_math" else "id"].as_py() or ""
-            found.append((place, hub_traces.Row(row_id, "", problem, answer, hub_traces.plain(text), choice)))
+    found, number = [], group.first_row
+    for batch in hub_traces.batches(group.path, group.number, list(group.columns)):
+        mine = {i: wanted[number + i][1] for i in range(batch.num_rows) if number + i in wanted}
+        found += [(wanted[number + i][0], row) for i, row in hub_traces.taken(batch, mine, dataset, texts)]
         number += batch.num_rows
     return found

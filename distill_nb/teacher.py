@@ -1,6 +1,6 @@
 """Generating traces with an API teacher: sent in batches, resumable, verified, and costed before anything is sent.
 
-    s = teacher.Settings(teacher_model="claude-sonnet-4-5-20250929", thinking_budget=8192, max_cost=50.0)
+    s = teacher.Settings(teacher_api="anthropic", teacher_model="claude-sonnet-4-5-20250929", trace_from="text", max_cost=50.0)
     problems = [{"id": "a1", "problem": "What is 2 + 3?", "answer": "5"}]
     print(teacher.estimate(s, problems, folder).text())     # asks nobody
     made = teacher.generate(s, problems, folder)            # resumes where it was stopped, whenever that was
@@ -22,9 +22,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import grading, records, teacher_batches, teacher_costs, teacher_send, teacher_verify
+from . import grading, lock, teacher_batches, teacher_costs, teacher_send, teacher_verify
+from .teacher_records import Answer, Request, State
 from .teacher_settings import FIXED, Settings
-from .teacher_store import Answer, Request, State, Store, open_store
+from .teacher_store import Store, open_store
 
 GRADED = 64  # responses read and graded together
 
@@ -106,9 +107,10 @@ def estimate(s: Settings, problems: list[dict], folder: Path, prices: dict | Non
     costs = {i: teacher_costs.cost(price, s.teacher_mode, *most[i]) for i in todo}
     likely_in = sum(teacher_costs.likely_input_tokens(s.teacher_system, prompts[i]) for i in todo)
     left = {i: s.attempts - states[i].attempt + 1 for i in todo}
+    fitting = _affordable(s, store, price, [Request(i, states[i].attempt, _sha(prompts[i])) for i in todo], most)
     return teacher_costs.Estimate(
         problems=len(problems), solved=sum(state.kept is not None for state in states.values()), mode=s.teacher_mode,
-        next_requests=len(todo), all_requests=sum(left.values()), likely_input_tokens=likely_in,
+        next_requests=len(todo), next_affordable=len(fitting), all_requests=sum(left.values()), likely_input_tokens=likely_in,
         most_output_tokens=len(todo) * s.teacher_max_tokens,
         likely_output_tokens=None if mean is None else round(mean * len(todo)), most_cost=sum(costs.values()),
         likely_cost=None if mean is None else teacher_costs.cost(price, s.teacher_mode, likely_in, mean * len(todo)),
@@ -137,18 +139,31 @@ def _verify(s: Settings, store: Store, by_id: dict[str, dict], verify, allow_uns
         store.judge(group, outcomes)
 
 
-def _may_send(s: Settings, store: Store, price: dict, todo: list[Request], most: dict, states: dict[str, State]) -> bool:
-    """Whether max_cost allows a round. Raises ValueError where it does not and some problem was never asked."""
-    bound = sum(teacher_costs.cost(price, s.teacher_mode, *most[r.id]) for r in todo)
+def _affordable(s: Settings, store: Store, price: dict, todo: list[Request], most: dict) -> list[Request]:
+    """Those of the requests that max_cost allows now, with every answer as long as it may be: first attempts before second
+    ones, in the problems' order, up to the first that would go beyond."""
+    left, found = s.max_cost - teacher_costs.spent(price, store.tokens()), []
+    for request in sorted(todo, key=lambda r: r.attempt) if s.max_cost > 0 else ():
+        left -= teacher_costs.cost(price, s.teacher_mode, *most[request.id])
+        if left < 0:
+            break
+        found.append(request)
+    return found
+
+
+def _say_what_waits(s: Settings, store: Store, price: dict, todo: list[Request], now: list[Request], most: dict) -> None:
+    """Print how many requests max_cost leaves out. Raises ValueError where it allows none and nobody was ever asked."""
     spent = teacher_costs.spent(price, store.tokens())
-    if s.max_cost > 0 and spent + bound <= s.max_cost:
-        return True
+    bound = sum(teacher_costs.cost(price, s.teacher_mode, *most[r.id]) for r in todo)
     sentence = (f"max_cost is ${s.max_cost:,.2f}, ${spent:,.2f} are spent, and the next {len(todo):,} requests may cost up to "
-                f"${bound:,.2f}; raise max_cost, lower teacher_max_tokens, or ask fewer problems.")
-    if any(states[r.id].attempt == 1 and not states[r.id].failures for r in todo):
-        raise ValueError(sentence)
-    print(f"Stopped: {sentence}")
-    return False
+                f"${bound:,.2f}")
+    if now:
+        print(f"{sentence}: {len(now):,} of them are sent now, and {len(todo) - len(now):,} wait for what these leave.")
+        return
+    remedy = "raise max_cost, lower teacher_max_tokens, or ask fewer problems."
+    if not store.answers:
+        raise ValueError(f"{sentence}, and not even one fits; {remedy}")
+    print(f"Stopped with {len(todo):,} requests left: {sentence}, and not one more fits; {remedy}")
 
 
 def generate(s: Settings, problems: list[dict], folder: Path, verify: Callable[[dict, str], str] | None = None,
@@ -159,9 +174,12 @@ def generate(s: Settings, problems: list[dict], folder: Path, verify: Callable[[
     `prompt` if the teacher is to be asked in other words. verify(problem, trace) returns an outcome, of which correct and
     unverified are kept; by default the graders of this package. prices: as in teacher_costs.price_of.
 
+    Where max_cost does not allow all requests of a round with every answer at its full length, those are sent that it does
+    allow (`_affordable`), and so on with what they leave; problems that are left have the reason max_cost.
+
     Raises ValueError, before anything is sent, for a missing key or price, problems or tests that cannot be used, another
-    process at work in the folder, or where the first attempts may cost more than max_cost; where later ones may, they are
-    not sent (reason max_cost). Raises teacher_send.Unavailable where the API cannot be reached for long."""
+    process at work in the folder, or where max_cost does not allow a single request. Raises teacher_send.Unavailable where
+    the API cannot be reached for long."""
     module, folder = teacher_send.api_of(s), Path(folder)
     if not os.environ.get(module.KEY) and not (s.teacher_api == "openai" and s.teacher_url):
         raise ValueError(f"{module.KEY}: it is not set; put the key of the {s.teacher_api} API into this environment "
@@ -170,10 +188,7 @@ def generate(s: Settings, problems: list[dict], folder: Path, verify: Callable[[
     _check_problems(problems)
     if verify is None:
         teacher_verify.prepare(problems, allow_unsafe)
-    with records.locked(folder, wait=False) as alone:
-        if alone is None:
-            raise ValueError(f"{folder.name}: another process is generating traces there; wait for its end, or choose another "
-                             "folder.")
+    with lock.alone(folder, "being filled with traces", "folder"):
         store, prompts = _open(s, problems, folder, verify, price, repair=True)
         by_id, most = {p["id"]: p for p in problems}, _most(s, prompts)
         states, stopped = _rounds(s, store, module.client(s), by_id, prompts, most, price, verify, allow_unsafe)
@@ -195,8 +210,12 @@ def _rounds(s, store, api, by_id, prompts, most, price, verify, allow_unsafe) ->
         todo = [Request(i, state.attempt, _sha(prompts[i])) for i, state in states.items() if state.attempt]
         if not todo:
             return states, False
-        if not _may_send(s, store, price, todo, most, states):
-            return states, True
+        now = _affordable(s, store, price, todo, most)
+        if len(now) < len(todo):
+            _say_what_waits(s, store, price, todo, now, most)
+            if not now:
+                return states, True
+            todo = now
         failures = max(states[r.id].failures for r in todo) + idle
         if failures:
             print(f"{len(todo)} requests are sent; some of them failed before.")

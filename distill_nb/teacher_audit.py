@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from . import teacher_costs
-from .teacher_store import KEPT, lines
+from .teacher_records import KEPT, lines
 
 
 def audit(folder: Path) -> pd.DataFrame:

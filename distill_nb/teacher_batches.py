@@ -14,8 +14,9 @@ import time
 from datetime import datetime, timedelta
 
 from . import teacher_anthropic
+from .teacher_records import Intent, Request, now
 from .teacher_send import TRIES, UNREADABLE, errors_of, failed, fate, pause, reading, stop_for, tidy, unreadable, words
-from .teacher_store import Intent, Request, Store, now
+from .teacher_store import Store
 
 GROUP = 64  # results stored and synced together
 CLOCKS = timedelta(hours=25)  # a batch older than its intent by more than this cannot be it, whoever's clock is wrong

@@ -55,14 +55,16 @@ def spent(price: dict, tokens: dict[str, list[int]]) -> float:
 class Estimate:
     """What a call of `teacher.generate` would send and cost. Dollars; tokens of all requests together.
 
-    "next" is what is sent first: one attempt at each problem that has none, or a repetition of what failed. "all" is
-    what would be sent if every attempt were wrong. most_ is an upper bound (every answer as long as teacher_max_tokens);
-    likely_ has the mean length of the answers that are in the folder already, and is None where there are none."""
+    "next" is what is sent first: one attempt at each problem that has none, or a repetition of what failed;
+    next_affordable of these are within max_cost. "all" is what would be sent if every attempt were wrong. most_ is an
+    upper bound (every answer as long as teacher_max_tokens); likely_ has the mean length of the answers that are in the
+    folder already, and is None where there are none."""
 
     problems: int
     solved: int
     mode: str
     next_requests: int
+    next_affordable: int
     all_requests: int
     likely_input_tokens: int
     most_output_tokens: int
@@ -77,8 +79,9 @@ class Estimate:
         """The estimate in words, for a notebook."""
         likely = "" if self.likely_cost is None else (
             f" By the answers so far, about {self.likely_output_tokens:,} output tokens and ${self.likely_cost:,.2f}.")
+        fits = "" if self.next_affordable == self.next_requests else f", enough for {self.next_affordable:,} of the next"
         return (f"{self.problems:,} problems, {self.solved:,} of them solved; ${self.spent:,.2f} spent. Next: "
                 f"{self.next_requests:,} requests ({'batch price' if self.mode == 'batch' else 'full price'}), about "
                 f"{self.likely_input_tokens:,} input tokens, at most {self.most_output_tokens:,} output tokens, at most "
                 f"${self.most_cost:,.2f}.{likely} If every attempt failed: {self.all_requests:,} requests, at most "
-                f"${self.most_cost_of_all:,.2f}. max_cost is ${self.max_cost:,.2f}.")
+                f"${self.most_cost_of_all:,.2f}. max_cost is ${self.max_cost:,.2f}{fits}.")

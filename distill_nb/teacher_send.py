@@ -18,7 +18,8 @@ import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
 from . import teacher_anthropic, teacher_openai
-from .teacher_store import Intent, Request, Store
+from .teacher_records import Intent, Request
+from .teacher_store import Store
 
 TRIES = 12           # of what is refused, or of reading; the pauses between them add up to about half an hour
 LONGEST_PAUSE = 300  # seconds

@@ -9,7 +9,20 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
-from . import decontaminate, paths, provenance, statements, teacher, trace_files, trace_params, traces
+from . import (
+    decontaminate,
+    params_checks,
+    paths,
+    provenance,
+    statements,
+    teacher,
+    teacher_verify,
+    trace_choice,
+    trace_files,
+    trace_params,
+    trace_prompts,
+    traces,
+)
 from .teacher_settings import Settings
 from .trace_files import REJECTED, Writer
 
@@ -29,24 +42,24 @@ def folder_of(p) -> Path:
 def problems_of(p) -> tuple[list[dict], dict]:
     """(problems in the order in which they are taken: id, problem, prompt, answer, perhaps tests; a record of the source)."""
     domain = trace_params.teacher_and_domain(p.dataset)[1]
-    if p.source in trace_params.SETS:
+    if params_checks.is_set(p.source):
         rows = trace_files.read(p.source, p.scale, ["id", "problem", "prompt", "answer"])
         file = trace_files.folder_of(p.source, p.scale) / "train.parquet"
         return rows, {"source": p.source, "rows": len(rows), "sha256": {file.name: provenance.sha256_of_file(file)}}
-
-    from . import trace_sets
 
     def check(row: dict, where: str) -> dict:
         if not isinstance(row.get("problem"), str) or not row["problem"].strip():
             raise ValueError(f"{where}: problem is missing or empty; give every row a problem.")
         if domain == "math" and not str(row.get("answer") or "").strip():
             raise ValueError(f"{where}: answer is missing; a teacher's math is graded against the known answer.")
-        kept = {"problem": row["problem"].strip(), "answer": str(row.get("answer") or "")}
-        return {"id": statements.problem_id(row["problem"]), **kept, "prompt": trace_sets.prompt_of(kept["problem"], domain),
-                **({"tests": row["tests"]} if row.get("tests") else {})}
+        kept = {"id": statements.problem_id(row["problem"]), "problem": row["problem"].strip(),
+                "answer": str(row.get("answer") or ""), **({"tests": row["tests"]} if row.get("tests") else {})}
+        function = "" if domain == "math" else teacher_verify.function_of(kept)
+        starter = str(row.get("starter_code") or "")
+        return kept | {"prompt": trace_prompts.prompt_of(kept["problem"], domain, starter, function)}
 
     rows = traces.read_rows(p.source, check, key="source")
-    rows.sort(key=lambda r: trace_sets.rank(p.seed, r["id"]))
+    rows.sort(key=lambda r: trace_choice.rank(p.seed, r["id"]))
     path = paths.resolve(p.source)
     return rows, {"source": paths.movable(path), "rows": len(rows), "sha256": {path.name: provenance.sha256_of_file(path)}}
 
@@ -58,7 +71,7 @@ def judge(p, problems: list[dict], evaluation: list) -> tuple[list[dict], list[d
     for problem in problems:
         words = statements.words(problem["problem"])
         sketch = statements.sketch(words)
-        match, like = known.match(words, sketch), None
+        match, like = known.match(words, sketch, problem["problem"]), None
         if match and (match.kind == "contaminated" or p.same_template == "remove"):
             reason, detail = match.kind, str(match)
         elif problem["id"] in seen:
@@ -98,18 +111,9 @@ def build(p, folder: Path, evaluation: list) -> tuple[dict, dict]:
                          f"({estimate.text()})")
     asked = min(wanted, len(good))
     made = teacher.generate(s, good[:asked], folder_of(p))
-    refused = 0
     while len(made) < wanted and asked < len(good) and not any(r == "max_cost" for _, r in made.rejected):
-        more = min(len(good) - asked, wanted - len(made))
-        try:
-            made = teacher.generate(s, good[:asked + more], folder_of(p))
-        except ValueError as error:  # what was made is kept; more may cost more than max_cost
-            if not str(error).startswith("max_cost"):
-                raise
-            print(f"Stopped: {error}")
-            refused = more
-            break
-        asked += more
+        asked += min(len(good) - asked, wanted - len(made))
+        made = teacher.generate(s, good[:asked], folder_of(p))
     name, domain = trace_params.teacher_and_domain(p.dataset)
     by_id = {problem["id"]: (i, problem) for i, problem in enumerate(good)}
     kept = 0
@@ -123,8 +127,7 @@ def build(p, folder: Path, evaluation: list) -> tuple[dict, dict]:
     for problem_id, why in made.rejected:
         reason = REASONS.get(why, why if why in trace_sets.REASONS else "failed")
         rejected.append({"id": problem_id, "problem_id": problem_id, "reason": reason, "detail": why})
-    rejected += [{"id": g["id"], "problem_id": g["id"], "reason": "not_asked" if i < refused else "not_needed", "detail": ""}
-                 for i, g in enumerate(good[asked:])]
+    rejected += [{"id": g["id"], "problem_id": g["id"], "reason": "not_needed", "detail": ""} for g in good[asked:]]
     counts: dict[str, int] = {}
     with Writer(folder / "rejected.parquet", REJECTED) as writer:
         for row in rejected:

@@ -13,27 +13,36 @@ FIXED = ("teacher_api", "teacher_model", "teacher_url", "teacher_system", "teach
          "thinking_budget")
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How an API teacher is asked; flat keys, as in a parameter file. Raises ValueError for values that cannot stand."""
+@dataclass(frozen=True, kw_only=True)
+class TeacherKeys:
+    """The teacher's keys of a set of traces (trace_params.TraceParams), with the pocket set's values as defaults."""
 
-    teacher_api: str = key("whose API", default="anthropic", choices=("anthropic", "openai"))
-    teacher_model: str = key("model id, as the API knows it", default="claude-sonnet-4-5-20250929")
-    teacher_url: str = key("base URL of the API; empty = the SDK's default", default="")
-    teacher_mode: str = key("batch = Message Batches, half the price; openai has messages only", default="batch",
-                             choices=("batch", "messages"))
-    teacher_system: str = key("system prompt; empty = none", default="")
-    teacher_max_tokens: int = key("most tokens of one answer, thinking included", default=16384, low=1)
-    teacher_temperature: float = key("of sampling; 1 = the API's default, and with thinking the only one", default=1.0, low=0,
-                                     high=2)
-    thinking_budget: int = key("most tokens of extended thinking (anthropic); 0 = none", default=0, low=0)
-    trace_from: str = key("what students learn from", default="text", choices=("thinking_and_text", "text", "thinking"))
-    attempts: int = key("most attempts at a problem; the first correct one is kept", default=1, low=1)
-    batch_size: int = key("most requests in one batch", default=10000, low=1, high=teacher_anthropic.REQUESTS)
-    max_requeues: int = key("how often a request that failed is sent again", default=2, low=0)
-    max_cost: float = key("dollars that may be spent in this folder; 0 = nothing may be sent", default=0.0, low=0)
-    poll_seconds: float = key("between two looks at a batch", default=60.0, above=0)
-    concurrency: int = key("plain requests under way at once", default=8, low=1, high=256)
+    teacher_api: str = key("none = traces come from the hub", default="none", choices=("none", "anthropic", "openai"))
+    teacher_model: str = key("the model's id; none = no API teacher", default="none")
+    teacher_url: str = key("where the API is; none = the SDK's own address", default="none")
+    teacher_mode: str = key("batch = Message Batches, half the price; messages = one request after another", default="batch",
+                            choices=("batch", "messages"))
+    teacher_system: str = key("system prompt; none = without", default="none")
+    teacher_max_tokens: int = key("tokens of one answer, thinking included", default=4096, low=1)
+    teacher_temperature: float = key("of sampling; must be 1 with thinking", default=1.0, low=0, high=2)
+    thinking_budget: int = key("tokens of extended thinking; 0 = without", default=0, low=0)
+    trace_from: str = key("what becomes the trace", default="thinking_and_text",
+                          choices=("thinking_and_text", "text", "thinking"))
+    attempts: int = key("of each problem at most; the first correct one is kept", default=1, low=1)
+    batch_size: int = key("requests in one batch", default=1000, low=1, high=teacher_anthropic.REQUESTS)
+    max_requeues: int = key("how often a failed request is sent again", default=3, low=0)
+    max_cost: float = key("dollars that may be spent in all; 0 = only estimate", default=0.0, low=0)
+    poll_seconds: float = key("between two questions whether a batch has ended", default=60.0, above=0)
+    concurrency: int = key("requests at once with teacher_mode: messages", default=8, low=1, high=256)
+
+
+DEFAULTS = {f.name: f.default for f in fields(TeacherKeys)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(TeacherKeys):
+    """How an API teacher is asked: TeacherKeys with an API, in which a url or system prompt of none is "". Raises ValueError
+    for values that cannot stand."""
 
     def __post_init__(self):
         for f in fields(self):
@@ -51,6 +60,9 @@ class Settings:
 
 def _contradictions(s: Settings):
     """Yield (key, rest of the sentence)."""
+    for name in ("teacher_api", "teacher_model"):
+        if getattr(s, name) == "none":
+            yield name, ": name it"
     url = urlsplit(s.teacher_url)
     if s.teacher_url and (url.scheme not in ("http", "https") or not url.hostname):
         yield "teacher_url", ", which is no URL: write one such as http://localhost:8000/v1, or leave it empty"

@@ -12,107 +12,12 @@ of 20 kB stay on disk. A custom_id is <the intent's token>-<place in the intent>
 from __future__ import annotations
 
 import json
-import os
 import secrets
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
-from . import provenance, records
-
-KEPT = ("correct", "unverified")  # outcomes of a trace that may be trained on
-# Errors that the same request would only meet again: https://platform.claude.com/docs/en/api/errors
-NOT_RETRIED = ("invalid_request_error", "request_too_large", "not_found_error", "permission_error", "authentication_error",
-               "billing_error")
-
-
-class Request(NamedTuple):
-    """One question to the teacher: the problem's id, which attempt at it, and the sha256 (16 digits) of its prompt."""
-
-    id: str
-    attempt: int
-    prompt_sha256: str
-
-
-@dataclass
-class Intent:
-    """What was about to be sent together. `after` is the newest batch of the account before it."""
-
-    token: str
-    mode: str  # batch | messages
-    after: str
-    at: str
-    requests: list[Request]
-    batch_id: str = ""
-    open: bool = True
-
-    def custom_ids(self) -> list[str]:
-        """The custom_id of each request, in order: ^[a-zA-Z0-9_-]{1,64}$, as the API wants it."""
-        return [f"{self.token}-{i}" for i in range(len(self.requests))]
-
-
-@dataclass
-class Answer:
-    """The index entry of a stored response."""
-
-    custom_id: str
-    id: str
-    attempt: int
-    status: str       # succeeded | errored | expired | canceled | missing | lost
-    error: str        # "type: message" of an error, "" otherwise
-    offset: int       # where its line begins in responses.jsonl
-    mode: str
-    input_tokens: int
-    output_tokens: int
-    outcome: str = ""
-
-
-class State(NamedTuple):
-    """Where a problem stands. attempt > 0 is to be sent next, after `failures` requests that failed; 0: nothing is."""
-
-    kept: Answer | None
-    attempt: int
-    failures: int
-    reason: str  # why no trace is kept so far
-
-
-def lines(file: Path) -> Iterator[tuple[int, dict]]:
-    """(offset in bytes, record) of each whole line, one at a time."""
-    if file.exists():
-        with open(file, "rb") as f:
-            offset = 0
-            for raw in f:
-                if not raw.endswith(b"\n"):
-                    return
-                yield offset, json.loads(raw)
-                offset += len(raw)
-
-
-def _cut_torn_line(file: Path) -> None:
-    """Cut off what a killed writer left after the last whole line."""
-    if not file.exists():
-        return
-    with open(file, "r+b") as f:
-        end = f.seek(0, os.SEEK_END)
-        place = end
-        while place > 0:
-            start = max(0, place - 2**16)
-            f.seek(start)
-            found = f.read(place - start).rfind(b"\n")
-            if found >= 0:
-                place = start + found + 1
-                break
-            place = start
-        if place < end:
-            print(f"{file.parent.name}/{file.name}: dropped a torn last line.")
-            f.truncate(place)
-
-
-def now() -> str:
-    """The time, UTC, as text."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+from . import provenance, records, statements
+from .teacher_records import KEPT, NOT_RETRIED, Answer, Intent, Request, State, cut_torn_line, lines, now
 
 
 @dataclass
@@ -263,10 +168,15 @@ def open_store(folder: Path, fixed: dict, grader: str, price: dict | None, repai
         if differing:
             raise ValueError(f"{folder.name}/settings.json: the responses there were made with other values of "
                              f"{', '.join(differing)}; choose another folder, or those values again.")
+        if (ids := before.get("ids", statements.VERSION)) != statements.VERSION:  # else all would be asked and paid for again
+            raise ValueError(f"{folder.name}/settings.json: the responses there are of problems with ids of {ids}, and this "
+                             f"version gives ids of {statements.VERSION}; go on with the version that asked them, or choose "
+                             "another folder.")
     if repair:
-        provenance.write(file, {"settings": fixed, "price": price, "grader": grader})
+        provenance.write(file, {"settings": fixed, "price": price, "grader": grader,
+                                  "ids": statements.VERSION})
         for name in ("batches.jsonl", "responses.jsonl", "verdicts.jsonl"):
-            _cut_torn_line(folder / name)
+            cut_torn_line(folder / name)
     store = Store(folder, grader)
     store._read()
     return store

@@ -75,6 +75,13 @@ def tests_of(problem: dict):
                          f"{str(error)[:200]}); correct them or leave tests out.") from None
 
 
+def function_of(problem: dict) -> str:
+    """The name of the function that a problem's tests call; "" where it has none, or its tests run a program."""
+    made = tests_of(problem)
+    name = getattr(made[0], "entry_point", "") if made else ""
+    return name.rpartition(" else ")[2]
+
+
 def prepare(problems: list[dict], allow_unsafe: bool) -> None:
     """Find out before anything is paid for whether the default grading will work.
 

@@ -15,6 +15,7 @@ SCHEMA = [("id", "string"), ("order", "int64"), ("problem", "string"), ("prompt"
           ("template_of", "string")]  # the evaluation problem that it is, with other numbers
 REJECTED = [("id", "string"), ("problem_id", "string"), ("reason", "string"), ("detail", "string")]
 GROUP = 1000  # rows in one row group
+BATCH = 200   # rows in memory at once, of those that are read one after another
 
 
 def folder_of(dataset: str, scale: str) -> Path:
@@ -46,6 +47,14 @@ def table_of(rows: list[dict], schema: list[tuple[str, str]]):
     return pa.table(arrays, names=[name for name, _ in schema])
 
 
+def columns_of(file: Path, columns: list[str]):
+    """Columns of a whole Parquet file as a pyarrow Table. (parquet.read_table imports pandas first.)"""
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(file) as opened:
+        return opened.read(columns=columns, use_threads=False)
+
+
 class Writer:
     """Writes a Parquet file of SCHEMA row group by row group, beside, and renames it when all is written."""
 
@@ -72,26 +81,62 @@ class Writer:
         return self
 
     def __exit__(self, kind, *_):
-        if kind is None:
-            self.flush()
-        self.writer.close()
-        if kind is None:
-            os.replace(self.beside, self.file)
-        else:
+        try:
+            if kind is None:
+                self.flush()
+            self.writer.close()
+            if kind is None:
+                os.replace(self.beside, self.file)
+        finally:
             self.beside.unlink(missing_ok=True)
+
+
+class Stored:
+    """The first n traces of a set (None: all) as mappings, in the order of the file, to be gone through again and again with a
+    few in memory. columns: names of columns, or {name of one's own: column}.
+
+    Raises ValueError, with the remedy, where the set is not there."""
+
+    def __init__(self, dataset: str, scale: str, columns, n: int | None = None):
+        self.file, self.columns = folder_of(dataset, scale) / "train.parquet", dict(zip(columns, columns, strict=True))
+        if isinstance(columns, dict):
+            self.columns = columns
+        if not self.file.is_file():
+            overlay = "" if scale == "full" else f" -f papermill_params/traces_{scale}.yaml"
+            raise ValueError(f"dataset: there is no {dataset} of scale {scale} yet; make it: papermill notebooks/traces.ipynb "
+                             f"traces.ipynb -f papermill_params/traces_{dataset}.yaml{overlay}.")
+        order = columns_of(self.file, ["order"]).column("order").to_numpy()
+        self.take(np.argsort(order, kind="stable")[:n])
+
+    def take(self, places: np.ndarray) -> None:
+        """Be those at `places` in the file alone."""
+        self.places = places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self):
+        from pyarrow import parquet
+
+        with parquet.ParquetFile(self.file, pre_buffer=False) as file:
+            wanted, at, names = np.zeros(file.metadata.num_rows, bool), 0, list(self.columns.values())
+            wanted[self.places] = True
+            for group in range(file.num_row_groups):
+                end = at + file.metadata.row_group(group).num_rows
+                if not wanted[at:end].any():
+                    at = end
+                    continue
+                for batch in file.iter_batches(BATCH, row_groups=[group], columns=names, use_threads=False):
+                    for i in np.flatnonzero(wanted[at:at + batch.num_rows]):
+                        yield {name: batch.column(column)[i].as_py() for name, column in self.columns.items()}
+                    at += batch.num_rows
 
 
 def read(dataset: str, scale: str, columns: list[str]) -> list[dict]:
     """The rows of a set in the order in which they are taken. Raises ValueError, with the remedy, where it is not there."""
-    from pyarrow import parquet
-
-    file = folder_of(dataset, scale) / "train.parquet"
-    if not file.is_file():
-        overlay = "" if scale == "full" else f" -f papermill_params/traces_{scale}.yaml"
-        raise ValueError(f"dataset: there is no {dataset} of scale {scale} yet; make it: papermill notebooks/traces.ipynb "
-                         f"traces.ipynb -f papermill_params/traces_{dataset}.yaml{overlay}.")
-    table = parquet.read_table(file, columns=list(dict.fromkeys([*columns, "order"]))).sort_by("order")
-    return table.select(columns).to_pylist()
+    stored = Stored(dataset, scale, columns)
+    rows = list(stored)
+    return [rows[place] for place in stored.places]
 
 
 def contamination(dataset: str, scale: str):
@@ -100,10 +145,10 @@ def contamination(dataset: str, scale: str):
     import pandas as pd
 
     folder = folder_of(dataset, scale)
-    rejected = pd.read_parquet(folder / "rejected.parquet", columns=["reason", "detail"])
+    matched = [("reason", "in", ["contaminated", "same_template"])]
+    rejected = pd.read_parquet(folder / "rejected.parquet", columns=["reason", "detail"], filters=matched)
     kept = pd.read_parquet(folder / "train.parquet", columns=["template_of"]).rename(columns={"template_of": "detail"})
-    found = pd.concat([rejected[rejected["reason"].isin(["contaminated", "same_template"])],
-                       kept[kept["detail"] != ""].assign(reason="same template, in the set")])
+    found = pd.concat([rejected, kept[kept["detail"] != ""].assign(reason="same template, in the set")])
     if found.empty:
         return pd.DataFrame()
     found[["evaluation set", "task"]] = found["detail"].str.extract(r"^(\S+) (.+) \([\d.]+\)$")
@@ -132,8 +177,10 @@ def examples(dataset: str, scale: str, n: int = 10, seed: int = 0) -> str:
     """n traces drawn at random, as HTML to unfold and read."""
     from html import escape
 
-    rows = read(dataset, scale, ["prompt", "trace", "answer", "source_id"])
-    shown = random.Random(seed).sample(rows, min(n, len(rows)))
+    stored = Stored(dataset, scale, ["prompt", "trace", "answer", "source_id"])
+    drawn = random.Random(seed).sample(stored.places.tolist(), min(n, len(stored)))
+    stored.take(np.array(drawn, np.int64))
+    shown = [row for _, row in sorted(zip(np.argsort(drawn), stored, strict=True), key=lambda pair: pair[0])]
     return "\n".join(
         f"<details{' open' if i == 0 else ''}><summary>{escape(row['source_id'])}: "
         f"{escape(' '.join(row['prompt'].split())[:100])} … ({len(row['trace']):,} characters)</summary>"
@@ -147,8 +194,7 @@ def ledgers(p) -> dict[str, dict]:
     """The length ledger of the set for each of p.students, written to ledger.json too."""
     from . import chat, ledger, params, provenance, student
 
-    rows, books = read(p.dataset, p.scale, ["id", "prompt", "trace"])[:p.n_examples], {}
-    rows = [{"id": r["id"], "problem": r["prompt"], "trace": r["trace"]} for r in rows]
+    rows, books = Stored(p.dataset, p.scale, {"problem": "prompt", "trace": "trace"}, p.n_examples), {}
     for name in p.students:
         who = params.pocket(student=name, scale=p.scale, student_size="tiny" if p.scale == "tiny" else "full")
         tokenizer, template = student.load_tokenizer(who), chat.template_for(name)

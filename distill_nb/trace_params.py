@@ -11,18 +11,19 @@ from dataclasses import dataclass, fields
 
 from distill_nb import params, paths
 from distill_nb.params import key
-from distill_nb.params_checks import BENCHMARKS, DATASETS, file_contradictions
+from distill_nb.params_checks import BENCHMARKS, file_contradictions, is_set
+from distill_nb.teacher_settings import DEFAULTS, TeacherKeys
 
-SETS = DATASETS[:4]
 CONFIGS = {"r1_math": ("default", "extended", "all"), "r1_code": ("split_0", "split_1", "all")}
 STUDY = BENCHMARKS[:5]  # what a full set must be clean of
 
 
-@dataclass(frozen=True)
-class TraceParams:
-    """One set of traces. There are no defaults: build it with `validate`, `from_notebook` or `pocket`."""
+@dataclass(frozen=True, kw_only=True)
+class TraceParams(TeacherKeys):
+    """One set of traces, with the teacher's keys. Build it with `validate`, which wants every key to be there, `from_notebook`
+    or `pocket`."""
 
-    dataset: str = key("name of the set, of teacher and domain", choices=SETS)
+    dataset: str = key("name of the set, <teacher>_<domain>; r1_math and r1_code come from the hub, any other from an API")
     scale: str = key("size of the experiment, its first folder", choices=("full", "pocket", "tiny"))
     seed: int = key("of the order in which problems are taken, the same for every teacher", low=0)
     n_examples: int = key("problems with a trace that are wanted, a run's n_examples + n_heldout", low=1)
@@ -43,22 +44,6 @@ class TraceParams:
     max_length: int = key("tokens of prompt and trace together, for the ledger", low=16)
     processes: int = key("that read and check rows; 0 = one a core", low=0)
     overwrite: bool = key("start again instead of resuming; paid answers of a teacher stay")
-    teacher_api: str = key("none = traces come from the hub", choices=("none", "anthropic", "openai"))
-    teacher_model: str = key("the model's id; none = no API teacher")
-    teacher_url: str = key("where the API is; none = the SDK's own address")
-    teacher_mode: str = key("batch = Message Batches, half the price; messages = one request after another",
-                            choices=("batch", "messages"))
-    teacher_system: str = key("system prompt; none = without")
-    teacher_max_tokens: int = key("tokens of one answer, thinking included", low=1)
-    teacher_temperature: float = key("of sampling; must be 1 with thinking", low=0, high=2)
-    thinking_budget: int = key("tokens of extended thinking; 0 = without", low=0)
-    trace_from: str = key("what becomes the trace", choices=("thinking_and_text", "text", "thinking"))
-    attempts: int = key("of each problem at most; the first correct one is kept", low=1)
-    batch_size: int = key("requests in one batch", low=1, high=100_000)
-    max_requeues: int = key("how often a failed request is sent again", low=0)
-    max_cost: float = key("dollars that may be spent in all; 0 = only estimate", low=0)
-    poll_seconds: float = key("between two questions whether a batch has ended", above=0)
-    concurrency: int = key("requests at once with teacher_mode: messages", low=1)
 
 
 # A laptop's set, the defaults of traces.ipynb: generated rows of OpenR1-Math-220k's shape, some of them bad.
@@ -66,10 +51,7 @@ POCKET = dict(
     dataset="r1_math", scale="pocket", seed=0, n_examples=320, spare=0, source="pocket", config="default", statements={},
     verify="flag", pick="first", per_problem=1, near_duplicate=0.8, decontaminate=["pocket_math", "pocket_code"],
     benchmark_files={}, same_template="keep", students=["smollm2-135m-instruct"], max_length=512, processes=0,
-    overwrite=False, teacher_api="none", teacher_model="none", teacher_url="none", teacher_mode="batch",
-    teacher_system="none", teacher_max_tokens=4096, teacher_temperature=1.0, thinking_budget=0,
-    trace_from="thinking_and_text", attempts=1, batch_size=1000, max_requeues=3, max_cost=0.0, poll_seconds=60.0,
-    concurrency=8,
+    overwrite=False, **DEFAULTS,
 )  # fmt: skip
 
 
@@ -111,7 +93,10 @@ def teacher_and_domain(dataset: str) -> tuple[str, str]:
 
 def contradictions(v: dict):
     """Yield (key, rest of the sentence) for values that are well formed but cannot stand."""
-    api = v["dataset"].startswith("sonnet")
+    if not is_set(v["dataset"]):
+        yield "dataset", ", which names no set: write <teacher>_math or <teacher>_code, in small letters, digits and -"
+        return
+    api, domain = v["dataset"] not in CONFIGS, teacher_and_domain(v["dataset"])[1]
     if api != (v["teacher_api"] != "none"):
         yield "teacher_api", f" but dataset is {v['dataset']!r}: " + (
             "name the API" if api else "set it to none, for its traces come from the hub")
@@ -122,7 +107,7 @@ def contradictions(v: dict):
     allowed = CONFIGS.get(v["dataset"], ("none",))
     if v["config"] not in allowed:
         yield "config", f" but dataset is {v['dataset']!r}: choose from {', '.join(allowed)}"
-    yield from _source_contradictions(v, api)
+    yield from _source_contradictions(v, api, domain)
     for name, file in v["statements"].items():
         if name.rpartition("/")[0] not in ("taco", "apps"):
             yield "statements", f", where {name!r} is unknown: write taco/ or apps/ and the split, as in taco/train"
@@ -135,15 +120,15 @@ def contradictions(v: dict):
         yield "verify", ", but r1_code has no tests to grade by: set it to flag"
 
 
-def _source_contradictions(v: dict, api: bool):
+def _source_contradictions(v: dict, api: bool, domain: str):
     source = v["source"]
     if source in ("hub", "pocket"):
         if api:
-            yield "source", f" but {v['dataset']!r} asks an API teacher: say whose problems, as in r1_{v['dataset'][7:]}"
+            yield "source", f" but {v['dataset']!r} asks an API teacher: say whose problems, as in r1_{domain}"
         elif source == "pocket" and v["scale"] == "full":
             yield "source", " but scale is 'full': set it to hub, or to a file"
-    elif api and source in SETS:
-        if source.split("_")[1] != v["dataset"].split("_")[1] or source == v["dataset"]:
-            yield "source", f" but dataset is {v['dataset']!r}: choose r1_{v['dataset'].split('_')[1]}, or a file"
+    elif api and is_set(source):
+        if teacher_and_domain(source)[1] != domain or source == v["dataset"]:
+            yield "source", f" but dataset is {v['dataset']!r}: choose r1_{domain}, or a file"
     elif not paths.resolve(source).exists():
         yield "source", ", which does not exist: give a path from the repository's root, or absolute"

@@ -11,20 +11,18 @@ sets of two teachers that both know a problem take it at the same place, whateve
 """
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 
-from . import decontaminate, hub_traces, provenance, records, scan, statements, trace_params
-from .benchmarks import BOXED
-from .benchmarks.livecodebench import PROMPT, WITHOUT_STARTER
-from .trace_files import GROUP, REJECTED, Writer, folder_of
+from . import decontaminate, disk, hub_traces, lock, paths, provenance, scan, stop, trace_choice, trace_params, trace_prompts
+from .params_checks import is_set
+from .trace_files import GROUP, REJECTED, Writer, columns_of, folder_of
 
 REASONS = {  # in the order in which they are tested; the first that holds is the one recorded
     "no_problem": "no statement", "no_statement": "statement not in the row, and no file of statements given",
-    "no_trace": "no trace", "incomplete": "thinking not closed, cut off, or no answer after it",
+    "no_trace": "no trace", "incomplete": "thinking not closed, cut off, or nothing after it",
     "not_verified": "no complete generation is marked correct", "no_code": "no complete code block",
     "does_not_compile": "code does not compile",
     "contaminated": "problem of an evaluation set", "same_template": "evaluation problem with other numbers",
@@ -35,15 +33,23 @@ REASONS = {  # in the order in which they are tested; the first that holds is th
     "failed": "no attempt can be used: refused, hidden thinking, or the API failed",
     "not_asked": "not asked: max_cost was reached",
     "not_needed": "good, and not needed"}
-def prompt_of(problem: str, domain: str) -> str:
-    """What a student is asked in training: the words of the math benchmarks, or of LiveCodeBench for a program that reads
-    standard input, so that it is asked the same in evaluation."""
-    return f"{problem}\n\n{BOXED}" if domain == "math" else PROMPT.format(problem=problem, how=WITHOUT_STARTER)
+# What may differ between a finished set and the parameters now.
+FREE = {"processes", "overwrite", "students", "max_length", "max_cost", "poll_seconds", "concurrency"}
+MODULES = ("benchmarks/__init__.py", "benchmarks/livecodebench.py", "decontaminate.py", "statements.py", "trace_files.py",
+           "trace_prompts.py", "trace_sets.py")
 
 
-def rank(seed: int, problem_id: str) -> bytes:
-    """Where a problem stands in the order."""
-    return hashlib.sha256(f"{seed} {problem_id}".encode()).digest()
+def modules_of(p) -> dict[str, str]:
+    """module file → sha256 of every one that decides what is in a set: the hub's reading, or the teacher's; the grading where
+    answers are graded."""
+    folder = paths.ROOT / "distill_nb"
+    own = ["grading/__init__.py", "grading/code.py", "hub_traces.py", "scan.py", "trace_choice.py"]
+    if p.teacher_api != "none":
+        own = [f.name for f in folder.glob("teacher*.py") if f.name != "teachers.py"]
+    if p.teacher_api != "none" or p.verify == "regrade":
+        own += [f.relative_to(folder).as_posix() for f in (folder / "grading").rglob("*.py")]
+    own += [f.name for f in decontaminate.files()]
+    return {name: provenance.sha256_of_file(folder / name) for name in sorted({*MODULES, *own})}
 
 
 def evaluation_sets(p) -> list[tuple[str, str, str]]:
@@ -54,17 +60,23 @@ def evaluation_sets(p) -> list[tuple[str, str, str]]:
 def build(p, notebook: Path | None = None) -> dict:
     """Make the set, or leave a finished one alone; a killed one goes on with the rows it has not judged. Returns the funnel.
 
-    Raises ValueError where a source or an evaluation set is missing, or the folder holds a set of other parameters and
-    `overwrite` is false."""
+    Raises ValueError where a source or an evaluation set is missing, where `overwrite` is false and the folder holds a set
+    of other parameters or of a source that is another now, or where another process is at it; RuntimeError where a worker
+    process was killed."""
     folder = folder_of(p.dataset, p.scale)
-    with records.locked(folder) as _:
+    with lock.alone(folder, "being made", "dataset"), disk.room(folder), stop.raising(
+            "what is judged, and what a teacher answered, is on disk, and the set goes on there when it is started again."):
         before = _finished(folder, p)
         if before:
             print(f"{p.dataset} is there ({before['kept']:,} traces); overwrite: true makes it again.")
             return before
+        if p.teacher_api == "none":
+            scan.warm_up()
         (folder / "provenance.json").unlink(missing_ok=True)  # until it is written again, no set is finished here
-        evaluation = evaluation_sets(p)
-        record = provenance.collect(p, notebook=notebook)
+        for left in (*folder.glob("*.partial"), *folder.glob("parts/*/*.partial")):
+            left.unlink(missing_ok=True)  # by a process that was killed: this one is alone here
+        evaluation, state = evaluation_sets(p), state_of_source(p)
+        record = provenance.collect(p, notebook=notebook, entry="distill_nb.trace_sets", modules=modules_of(p))
         if p.teacher_api == "none":
             funnel, source = _from_hub(p, folder, evaluation)
         else:
@@ -72,7 +84,7 @@ def build(p, notebook: Path | None = None) -> dict:
 
             funnel, source = teacher_sets.build(p, folder, evaluation)
         provenance.write(folder / "funnel.json", funnel)
-        record = provenance.finish(record) | {"source": source, "funnel": funnel, "evaluation": [
+        record = provenance.finish(record) | {"source": source | {"state": state}, "funnel": funnel, "evaluation": [
             {"benchmark": b, "problems": sum(e[0] == b for e in evaluation)} for b in p.decontaminate],
             "train_sha256": provenance.sha256_of_file(folder / "train.parquet")}
         provenance.write(folder / "provenance.json", record)
@@ -80,20 +92,37 @@ def build(p, notebook: Path | None = None) -> dict:
 
 
 def _finished(folder: Path, p) -> dict | None:
-    """The funnel of a set that is there already, made with these parameters."""
+    """The funnel of a set that is there already, made with these parameters and of the source as it is now."""
     if p.overwrite or not (folder / "provenance.json").exists():
         return None
-    before = json.loads((folder / "provenance.json").read_text())["parameters"]
-    now = json.loads(json.dumps(asdict(p)))
-    free = {"processes", "overwrite", "students", "max_length", "max_cost", "poll_seconds", "concurrency"}
-    differing = [k for k in now if k not in free and before.get(k) != now[k]]
+    record = json.loads((folder / "provenance.json").read_text())
+    before, now, where = record["parameters"], json.loads(json.dumps(asdict(p))), f"{folder.parent.name}/{folder.name}"
+    differing = [k for k in now if k not in FREE and before.get(k) != now[k]]
     if differing:
-        raise ValueError(f"provenance.json in {folder.parent.name}/{folder.name}: this set was made with other values of "
-                         f"{', '.join(differing)}; set overwrite: true to make it again.")
+        raise ValueError(f"provenance.json in {where}: this set was made with other values of {', '.join(differing)}; set "
+                         "overwrite: true to make it again.")
+    if (state := state_of_source(p)) and state != record["source"].get("state", state):
+        raise ValueError(f"provenance.json in {where}: this set was made from {p.source}, which is another now; set "
+                         "overwrite: true to make it again (a teacher's paid answers stay).")
+    if other := [name for name, value in modules_of(p).items() if record.get("modules", {}).get(name) != value]:
+        print(f"{p.dataset} was made by other versions of {', '.join(other)}.")
     funnel = json.loads((folder / "funnel.json").read_text())
     if funnel["rejected"].get("not_asked") and before.get("max_cost") != now["max_cost"]:
         return None  # more may be spent now
     return funnel
+
+
+def state_of_source(p) -> list | None:
+    """What tells the source from what it was before: the sha256 of an API teacher's problems; for local copies of the hub's,
+    which have gigabytes, scan.state_of. None for the hub, whose revision is pinned, and for a source that is gone."""
+    if p.source in ("hub", "pocket"):
+        return None
+    file = folder_of(p.source, p.scale) / "train.parquet" if is_set(p.source) else paths.resolve(p.source)
+    if not file.exists():
+        return None
+    if p.teacher_api != "none":
+        return [file.name, provenance.sha256_of_file(file)]
+    return scan.state_of(hub_traces.files(p.dataset, p.source, p.config)[0])
 
 
 def _from_hub(p, folder: Path, evaluation: list) -> tuple[dict, dict]:
@@ -104,12 +133,13 @@ def _from_hub(p, folder: Path, evaluation: list) -> tuple[dict, dict]:
 
         source = str(traces_pocket.write_hub_file(folder / "pocket.parquet", p.dataset, p.n_examples * 3 // 2, p.seed))
     files, where = hub_traces.files(p.dataset, source, p.config)
+    groups = scan.groups(files, p.dataset)
     with scan.pool(p.processes, evaluation) as workers:
-        parts = scan.scan(p, files, evaluation, folder, workers)
-        chosen, rejected, rows = choose(p, parts)
-        kept, also = write_train(p, folder, chosen, files, workers)
-    reasons = write_rejected(folder, parts, rejected | also)
-    funnel = funnel_of(rows, reasons, kept)
+        parts = scan.scan(p, groups, files, evaluation, folder, workers)
+        chosen, verdicts = trace_choice.choose(p, parts)
+        kept = write_train(p, folder, chosen, verdicts, groups, workers)
+    rows = len(verdicts.reasons)
+    funnel = funnel_of(rows, write_rejected(folder, parts, verdicts), kept)
     hashes = {f.name: provenance.sha256_of_file(f) for f in files} if p.source != "hub" else {}
     return funnel, {"source": where, "config": p.config, "files": len(files), "rows": rows, "sha256": hashes}
 
@@ -136,63 +166,28 @@ def by_problem(rows: list[dict]):
     return groupby(sorted(rows, key=lambda r: r["id"]), key=lambda r: r["id"])
 
 
-def choose(p, parts: list[Path]) -> tuple[list[tuple], dict[tuple, tuple], int]:
-    """(the good rows in the order in which they are taken, [(file, group, row, choice, problem id, evaluation problem
-    of the same template)]; of the other rows that were good by themselves, (file, row) → (problem id, reason, detail); how
-    many rows there are)."""
-    from pyarrow import parquet
-
-    good, sketches, rows = {}, {}, 0
-    for part in parts:
-        table = parquet.read_table(part)
-        rows += table.num_rows
-        for row in table.filter(_is(table, "reason", "")).to_pylist():
-            good.setdefault(row["problem_id"], []).append(
-                (row["characters"], row["file"], row["row"], row["group"], row["choice"], row["detail"]))
-            if row["sketch"] is not None:
-                sketches.setdefault(row["problem_id"], (row["numbers"], row["sketch"]))
-    near = statements.NearDuplicates(p.near_duplicate) if p.near_duplicate < 1 else None
-    chosen, rejected = [], {}
-    for problem in sorted(good, key=lambda i: rank(p.seed, i)):
-        found = sorted(good.pop(problem), key=lambda r: r if p.pick == "shortest" else r[1:])
-        values, sketch = sketches.pop(problem)  # what is done with is let go, for there may be hundreds of thousands
-        like = near.first_like(problem, sketch, values) if near else None
-        for k, (_, file, row, group, choice, template) in enumerate(found):
-            if like:
-                rejected[file, row] = (problem, "near_duplicate", f"{like[0]} ({like[1]:.2f})")
-            elif k >= p.per_problem:
-                rejected[file, row] = (problem, "same_problem", "")
-            else:
-                chosen.append((file, group, row, choice, problem, template))
-    return chosen, rejected, rows
-
-
-def _is(table, column: str, value: str):
-    from pyarrow import compute
-
-    return compute.equal(table.column(column), value)
-
-
-def write_train(p, folder: Path, chosen: list[tuple], files: list[Path], workers) -> tuple[int, dict[tuple, tuple]]:
-    """Write the first n_examples + spare chosen rows that pass; returns (how many, the rejected as in `choose`)."""
+def write_train(p, folder: Path, chosen, verdicts: trace_choice.Verdicts, groups: list[scan.Group], workers) -> int:
+    """Write the first n_examples + spare chosen rows that pass, with the verdicts on those that do not; returns how many."""
     teacher, domain = trace_params.teacher_and_domain(p.dataset)
-    wanted, place, kept, rejected = p.n_examples + p.spare, 0, 0, {}
+    wanted, place, kept = p.n_examples + p.spare, 0, 0
     with Writer(folder / "train.parquet") as writer:
         while kept < wanted and place < len(chosen):
             take = chosen[place:place + wanted - kept]
-            for rows in _chunks(scan.fetch(p, files, [c[:4] for c in take], workers)):
+            for rows in _chunks(scan.fetch(p, groups, take, workers)):
                 for (i, row), outcome in zip(rows, _verdicts(p, rows), strict=True):
-                    file, _, number, _, problem, template = take[i]
+                    at, problem = int(take[i]["at"]), take[i]["problem"].decode()
                     if outcome != "correct":
-                        rejected[file, number] = (problem, "regraded_wrong", outcome)
+                        verdicts.reject(at, "regraded_wrong")
+                        verdicts.details[at] = outcome
                         continue
                     writer.add({"id": problem, "order": place + i, "problem": row.problem, "trace": row.trace,
-                                "prompt": prompt_of(row.problem, domain), "answer": row.answer, "teacher": teacher,
-                                "domain": domain, "source_id": row.row_id or f"{file}:{number}", "template_of": template})
+                                "prompt": trace_prompts.prompt_of(row.problem, domain, row.starter), "answer": row.answer,
+                                "teacher": teacher, "domain": domain, "template_of": verdicts.templates.get(at, ""),
+                                "source_id": row.row_id or f"{take[i]['file']}:{take[i]['row']}"})
                     kept += 1
             place += len(take)
-    rejected |= {(file, number): (problem, "not_needed", "") for file, _, number, _, problem, _ in chosen[place:]}
-    return kept, rejected
+    verdicts.reject(chosen["at"][place:], "not_needed")
+    return kept
 
 
 def _chunks(rows):
@@ -214,18 +209,18 @@ def _verdicts(p, rows: list) -> list[str]:
     return [g.outcome for g in grade_math_all([r.trace for _, r in rows], [r.answer for _, r in rows])]
 
 
-def write_rejected(folder: Path, parts: list[Path], rejected: dict[tuple, tuple]) -> dict[str, int]:
-    """Write rejected.parquet, from the parts and from `choose` and `write_train`; returns reason → rows."""
-    from pyarrow import parquet
-
-    counts: dict[str, int] = {}
+def write_rejected(folder: Path, parts: list[Path], verdicts: trace_choice.Verdicts) -> dict[str, int]:
+    """Write rejected.parquet, from the parts and the verdicts; returns reason → rows."""
+    counts, at = {}, 0
     with Writer(folder / "rejected.parquet", REJECTED) as writer:
         for part in parts:
-            for row in parquet.read_table(part, columns=["file", "row", "id", "problem_id", "reason", "detail"]).to_pylist():
-                problem, reason, detail = rejected.get((row["file"], row["row"]),
-                                                       (row["problem_id"], row["reason"], row["detail"]))
+            for row in columns_of(part, ["file", "row", "id", "problem_id", "reason", "detail"]).to_pylist():
+                reason, detail = row["reason"], row["detail"]
+                if verdict := trace_choice.REASONS[verdicts.reasons[at]]:
+                    reason, detail = verdict, verdicts.details.get(at, "")
                 if reason:
                     counts[reason] = counts.get(reason, 0) + 1
-                    writer.add({"id": row["id"] or f"{row['file']}:{row['row']}", "problem_id": problem, "reason": reason,
-                                "detail": detail})
+                    writer.add({"id": row["id"] or f"{row['file']}:{row['row']}", "problem_id": row["problem_id"],
+                                "reason": reason, "detail": detail})
+                at += 1
     return counts

@@ -5,7 +5,7 @@ import json
 import random
 
 from . import paths, statements, trace_files, traces_pocket
-from .trace_params import SETS
+from .params_checks import is_set
 
 
 def _check_row(row: dict, where: str) -> dict:
@@ -70,17 +70,39 @@ def load_with_spare(dataset: str, teacher: str, domain: str, n: int, seed: int, 
     traces have no others."""
     if dataset == "pocket":
         return traces_pocket.pocket_traces(teacher, domain, n, seed), []
-    rows = _read_set(dataset, scale) if dataset in SETS else read_rows(dataset, _check_row)
+    rows = _read_set(dataset, scale) if is_set(dataset) else read_rows(dataset, _check_row)
     if len(rows) < n:
-        remedy = "make it with more (n_examples of its parameter file), or lower n_examples" if dataset in SETS else (
+        remedy = "make it with more (n_examples of its parameter file), or lower n_examples" if is_set(dataset) else (
             "lower n_examples")
         raise ValueError(f"{dataset}: it has {len(rows)} traces, and n_examples + n_heldout is {n}; {remedy}.")
-    if dataset in SETS:  # which of a set are taken is the same for every seed and teacher
+    if is_set(dataset):  # which of a set are taken is the same for every seed and teacher
         rows, spare = rows[:n], rows[n:]
         random.Random(seed).shuffle(rows)
         return rows, spare
     random.Random(seed).shuffle(rows)
     return rows[:n], rows[n:]
+
+
+def load_split(dataset: str, teacher: str, domain: str, n_examples: int, n_heldout: int, seed: int, scale: str = "full"
+               ) -> tuple[list[dict], list[dict], list[dict]]:
+    """(traces to train on, held-out ones, others to fill gaps with), of which no held-out problem is in the other two.
+
+    A problem may have several traces. The held-out ones are the last n_heldout of `load_with_spare`'s, less those of problems
+    that are trained on; the others leave out the problems that are held out."""
+    rows, spare = load_with_spare(dataset, teacher, domain, n_examples + n_heldout, seed, scale)
+    train, known = rows[:n_examples], is_set(dataset) or dataset == "pocket"  # whose ids are their problems'
+    trained = {key for row in train for key in _keys(row, known)}
+    heldout = [row for row in rows[n_examples:] if trained.isdisjoint(_keys(row, known))]
+    held = {key for row in heldout for key in _keys(row, known)}
+    return train, heldout, [row for row in spare if held.isdisjoint(_keys(row, known))]
+
+
+def _keys(row: dict, known: bool) -> set[str]:
+    """What a row's problem is known by: its id, and in a local file, whose ids may be the rows' own, its words too."""
+    if known:
+        return {row["id"]}
+    asked = row["problem"] if "problem" in row else row["messages"][-2]["content"]
+    return {row["id"], statements.problem_id(asked)}
 
 
 def _read_set(dataset: str, scale: str) -> list[dict]:

@@ -18,10 +18,10 @@ import sys
 import time
 from pathlib import Path
 
-from . import paths
+from . import paths, stop
 from .params import Params
 
-FAILED, LOG = "failed.json", "train_workers.log"
+FAILED, LOG, STOP = "failed.json", "train_workers.log", "stop"
 
 
 def is_worker() -> bool:
@@ -42,6 +42,18 @@ def wait_for_all() -> None:
         dist.barrier()
 
 
+def any_of_all(here: str) -> bool:
+    """Whether anything asks any process to end: all of them call this at the same step, and all get the same answer."""
+    if not is_worker():
+        return bool(here)
+    import torch
+    import torch.distributed as dist
+
+    asked = torch.tensor([float(bool(here))], device="cuda" if dist.get_backend() == "nccl" else "cpu")
+    dist.all_reduce(asked)
+    return bool(asked.item())
+
+
 def check_devices(p: Params) -> None:
     """Raises ValueError where there are fewer GPUs than processes. Without a GPU processes share the cores."""
     import torch
@@ -51,26 +63,28 @@ def check_devices(p: Params) -> None:
                          f"{torch.cuda.device_count()}; set train_processes to that or less.")
 
 
-def launch(p: Params, job: dict, run_dir: Path) -> None:
+def launch(p: Params, job: dict, run_dir: Path, stopping=lambda: "") -> None:
     """Run train.fit(**job) in p.train_processes processes, to their end, with a progress bar in this one.
 
-    If this process dies, they die. Raises ValueError where one of them did, else RuntimeError with what it said; all that
-    they said is in train_workers.log in the run's folder."""
+    If this process dies, they die; what asks it to end, by stopping(), they are told, and they end after the step they are at.
+    Raises ValueError or stop.Stopped where one of them did, else RuntimeError with what it said; all that they said is in
+    train_workers.log in the run's folder."""
     folder = run_dir / "workers"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
         (folder / "job.pickle").write_bytes(pickle.dumps(job))
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1",
+        command = [*stop.DEAF, sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1",
                    f"--nproc-per-node={p.train_processes}", "-m", "distill_nb.train_worker", str(folder)]
         # Threads of several processes that wait for each other on the same cores are slow: one each, unless set otherwise.
-        environment = {"OMP_NUM_THREADS": "1"} | paths.child_environment()
+        # A signal to all processes, as a cluster sends it, must not make torchrun kill those that are saving their state.
+        environment = {"OMP_NUM_THREADS": "1"} | paths.child_environment() | {"TORCHELASTIC_SIGNALS_TO_HANDLE": "SIGINT"}
         with open(run_dir / LOG, "w") as log:
             # The pipe to their standard input is open as long as this process lives: that is how they know that it does.
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=environment,
                                        start_new_session=True)
             try:
-                _watch(process, p.max_steps, job["start"], run_dir / "metrics.jsonl")
+                _watch(process, p.max_steps, job["start"], run_dir / "metrics.jsonl", folder / STOP, stopping)
             finally:
                 process.stdin.close()
                 with contextlib.suppress(ProcessLookupError):
@@ -82,14 +96,16 @@ def launch(p: Params, job: dict, run_dir: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _watch(process: subprocess.Popen, steps: int, start: int, metrics: Path) -> None:
-    """Move a progress bar until the process ends."""
+def _watch(process: subprocess.Popen, steps: int, start: int, metrics: Path, told: Path, stopping) -> None:
+    """Move a progress bar until the process ends; hand on to the workers, in the file `told`, what asks this one to end."""
     from tqdm.auto import tqdm
 
     with tqdm(total=steps, initial=start, desc="training", unit="step", mininterval=5) as bar:
         ended = False
         while not ended:
             ended = process.poll() is not None
+            if (why := stopping()) and not told.exists():
+                told.write_text(why)
             lines = metrics.read_text().splitlines() if metrics.exists() else []
             with contextlib.suppress(json.JSONDecodeError):  # the last line may be half-written
                 last = json.loads(lines[-1]) if lines else {"step": start}
@@ -106,6 +122,8 @@ def _failure(file: Path, log: Path, status: int) -> Exception:
         said = json.loads(file.read_text())
         if said["type"] == "ValueError":
             return ValueError(said["message"])
+        if said["type"] == "Stopped":
+            return stop.Stopped(said["message"])
         return RuntimeError(f"a training process failed: {said['type']}: {said['message']} ({more})")
     said = log.read_text(errors="replace").strip().splitlines()
     return RuntimeError(f"the training processes ended with exit status {status} ({more}): {said[-1] if said else 'no word'}")

@@ -3,7 +3,8 @@ logits exist only where there is something to learn, a chunk at a time.
 
 `collate` lays the examples of a micro-batch end to end in one row. Unsloth's models read `packed_seq_lengths` and do the
 rest themselves; `patch` teaches it to a model of Transformers. Loss and gradients are those of padded batches, but for
-rounding (tests/test_train_step.py), and bench/train.py measures what is gained.
+rounding (tests/test_train_step.py), and bench/train.py measures what is gained on a CPU. Nothing of this has run on a GPU yet;
+bench/gpu_check.py compares and measures it there.
 """
 from __future__ import annotations
 
@@ -149,6 +150,7 @@ def make_trainer(model, p: Params, examples: list[dict], state_dir: Path, callba
         save_steps=p.save_every, save_total_limit=2, report_to="none", seed=p.seed, data_seed=p.seed, disable_tqdm=True,
         remove_unused_columns=False, train_sampling_strategy="sequential", use_cpu=not on_gpu,
         bf16=on_gpu and p.dtype == "bfloat16", dataloader_pin_memory=on_gpu, optim="adamw_torch")
+    args._n_gpu = min(args.n_gpu, 1)  # else Trainer splits each micro-batch of a single process among all GPUs
     trainer = Trainer(model=model, args=args, train_dataset=examples, data_collator=collate, callbacks=list(callbacks))
     trainer.remove_callback(PrinterCallback)
     return trainer

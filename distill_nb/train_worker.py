@@ -11,8 +11,8 @@ import sys
 import threading
 from pathlib import Path
 
-from . import student, train
-from .train_parallel import FAILED
+from . import stop, student, train
+from .train_parallel import FAILED, STOP
 
 
 def _end_with_the_notebook() -> None:
@@ -20,6 +20,11 @@ def _end_with_the_notebook() -> None:
     while os.read(0, 1024):
         pass
     os._exit(1)
+
+
+def _told(file: Path) -> str:
+    """What asks the process that launched this one to end."""
+    return file.read_text() if file.exists() else ""
 
 
 def main(folder: Path) -> None:
@@ -32,7 +37,10 @@ def main(folder: Path) -> None:
 
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        train.fit(**job)
+        else:  # Trainer loads a saved optimiser to "cpu:0", which torch.load does not know by itself
+            torch.serialization.register_package(5, lambda _: None, lambda storage, place: storage if "cpu" in place else None)
+        with stop.listening() as heard:
+            train.fit(**job, stopping=lambda: heard() or _told(folder / STOP))
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
     except Exception as error:

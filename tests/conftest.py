@@ -1,5 +1,7 @@
 """Fixtures that all tests share. The cache of built students is left where it is: building them takes a while."""
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,3 +27,38 @@ def runs_dir(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "runs"
     monkeypatch.setenv("DISTILL_NB_RUNS", str(folder))
     return folder
+
+
+@pytest.fixture
+def teacher_keys(monkeypatch):
+    """The keys of API teachers, as in no real environment; results of batches in small groups."""
+    from distill_nb import teacher_batches
+
+    for name in ("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.setenv(name, "sk-fake-0123456789-never-to-be-seen")
+    monkeypatch.setattr(teacher_batches, "GROUP", 2)
+
+
+def snakemake(repository: Path, runs: Path, *words, **environment) -> subprocess.CompletedProcess:
+    """Run the study's graph of a copy of the repository, as a user does; Snakemake's own files go beside `runs`."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(repository / "Snakefile"), "--directory",
+               str(runs.parent), "--cores", "2", "--nocolor", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=repository,
+                          env=os.environ | {"DISTILL_NB_RUNS": str(runs)} | environment)
+
+
+@pytest.fixture(scope="session")
+def study_runs(tmp_path_factory) -> Path:
+    """The runs folder of a whole tiny study: four sets, ten runs, three baselines, analysis and paper, made once."""
+    pytest.importorskip("snakemake", reason="Snakemake is not installed: make setup-ci")
+    pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
+    from distill_nb import gpus, paths
+
+    runs = tmp_path_factory.mktemp("study") / "runs"
+    fake = {} if gpus.visible() else {"CUDA_VISIBLE_DEVICES": "0,1"}  # nothing here uses them, and each stage gets its own
+    done = snakemake(paths.ROOT, runs, "--config", "scale=tiny", "--resources", f"gpu={len(gpus.visible()) or 2}",
+                     ANTHROPIC_API_KEY="sk-fake-0123456789-never-to-be-seen", **fake)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
+    return runs

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from distill_nb import benchmarks, evaluate, provenance, results, slices, traces_pocket
+from distill_nb import benchmarks, evaluate, fixtures, provenance, results, slices, traces_pocket
+from distill_nb import hub as hub_module
 from distill_nb.benchmarks import aime, humaneval_plus, livecodebench, math500
 from distill_nb.grading import grade
 
@@ -80,8 +81,7 @@ def test_the_real_math500(data_dir):
     assert wrong == []
 
 
-PROBLEM = {"task_id": "HumanEval/0", "prompt": "def twice(n: int) -> int:\n    \"\"\"2n\"\"\"\n", "entry_point": "twice",
-           "canonical_solution": "    return 2 * n\n", "base_input": [[1]], "plus_input": [[3]], "atol": 0}
+PROBLEM = fixtures.TWICE | {"task_id": "HumanEval/0"}
 
 
 @pytest.mark.parametrize(("name", "text", "words"), [
@@ -167,20 +167,11 @@ def test_without_a_file_evalplus_s_own_is_read(data_dir, monkeypatch, tmp_path):
 
 def part_of(name, folder):
     """A file of the hub's shape with two problems, and for each an answer that is right and one that is wrong."""
-    file, good = folder / f"{name}.part.jsonl", r"\boxed{7}"
-    if name == "math500":
-        rows = [{"problem": f"p{i}", "answer": "7", "unique_id": f"test/algebra/{i}.json"} for i in range(2)]
-    elif name == "aime":
-        rows = [row | {"answer": "7"} for row in aime_rows()[:2]]
-    elif name == "livecodebench":
-        from test_livecodebench import program
-
-        rows, good = [program(1), program(2)], "```python\nprint(sum(map(int, input().split())))\n```"
-    else:
-        prefix = {"humaneval_plus": "HumanEval", "mbpp_plus": "Mbpp"}[name]
-        rows, good = [PROBLEM | {"task_id": f"{prefix}/{i}"} for i in (3, 4)], "```python\ndef twice(n): return 2 * n\n```"
-    file.write_text("".join(json.dumps(r) + "\n" for r in rows))
-    return str(file), good, good.replace("7", "8").replace("sum", "max").replace("2 * n", "n + 1")
+    good = {"math500": r"\boxed{7}", "aime": r"\boxed{7}",
+            "livecodebench": "```python\nprint(sum(map(int, input().split())))\n```"}.get(
+                name, "```python\ndef twice(n): return 2 * n\n```")
+    bad = good.replace("7", "8").replace("sum", "max").replace("2 * n", "n + 1")
+    return str(fixtures.write(name, folder)), good, bad
 
 
 @pytest.mark.parametrize("name", ["math500", "aime", "humaneval_plus", "mbpp_plus", "livecodebench"])
@@ -213,6 +204,7 @@ def hub(monkeypatch, give):
         return str(give(repo_id, filename))
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(hub_module, "_reach", lambda *_: None)
     return calls
 
 
@@ -259,7 +251,7 @@ def failing(kind):
     ("gated", "is gated: ask for access"), ("missing", "is not there, or is private"),
     ("revision", "no longer has the revision"), ("entry", "has no test.jsonl at"), ("cache", "could not be reached"),
     ("offline", "OfflineModeIsEnabled: HF_HUB_OFFLINE is"),
-    ("server", "HfHubHTTPError: 502 Bad Gateway"), ("network", "ConnectTimeout: timed out")])
+    ("server", "HfHubHTTPError: 502 Bad Gateway"), ("network", "could not be reached")])
 def test_a_hub_that_fails_is_one_sentence_with_the_remedy(kind, words, monkeypatch):
     def give(repo, name):
         raise failing(kind)

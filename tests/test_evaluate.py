@@ -9,7 +9,7 @@ import pytest
 from helpers import needs_vllm, tiny
 
 from distill_nb import benchmarks, card, evaluate, paths, results, student, train
-from distill_nb.records import OUTCOMES, locked, read
+from distill_nb.records import OUTCOMES, read
 
 FIELDS = {"run_name", "student", "step", "benchmark", "task_id", "sample", "seed", "outcome", "answer",
           "lenient_outcome", "second_outcome", "finish_reason", "prompt_tokens", "completion_tokens", "seconds",
@@ -196,14 +196,6 @@ def test_another_adapter_engine_or_mode_never_mixes_with_what_is_there(runs_dir,
     file.write_bytes(file.read_bytes() + b" ")
     with pytest.raises(ValueError, match=r"other values of the adapter of step 4; set overwrite"):
         evaluate.evaluate(p)
-
-
-def test_two_processes_do_not_evaluate_one_run(runs_dir):
-    p = tiny(benchmark_limit=2, benchmarks=["pocket_math"])
-    train.train(p)
-    with locked(paths.run_dir(p)), pytest.raises(ValueError, match="another process is evaluating sonnet_math"):
-        evaluate.evaluate(p)
-    assert evaluate.evaluate(p)["finished"]
 
 
 def test_a_proof_outlives_a_kill(runs_dir):

@@ -47,7 +47,10 @@ def test_another_drawing_is_told_apart(table, tmp_path):
 
 
 def test_no_teachers_colour_means_anything_else():
-    teachers = set(plots.TEACHER_COLOURS.values())
+    own = [plots.TEACHER_COLOURS[name] for name in ("qwq", "glm", "qwq stand-in")]
+    assert own[0] == own[2] != own[1] and plots.TEACHER_COLOURS["r1 stand-in"] == plots.TEACHER_COLOURS["r1"]
+    teachers = {plots.TEACHER_COLOURS[t] for t in ("r1", "sonnet", "none")} | set(plots.TEACHER_COLOURS.FREE)
+    assert len(teachers) == 3 + len(plots.TEACHER_COLOURS.FREE)
     for colours in (plots.OUTCOME_COLOURS, plots.VERDICT_COLOURS, plots.LOSS_COLOURS):
         assert not teachers & set(colours.values()) and len(set(colours.values())) == len(colours)
     assert set(plots.VERDICT_COLOURS) == set(findings.comparisons.VERDICTS) - {"not testable"}

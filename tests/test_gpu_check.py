@@ -7,23 +7,72 @@ import pytest
 
 from distill_nb import paths
 
+SCRIPT = paths.ROOT / "bench" / "gpu_check.py"
+HAS_UNSLOTH, HAS_VLLM = (importlib.util.find_spec(name) is not None for name in ("unsloth", "vllm"))
 
-def test_everything_in_gpu_check_runs_at_tiny_size(tmp_path):
-    script = paths.ROOT / "bench" / "gpu_check.py"
-    done = subprocess.run([sys.executable, script, "--size", "tiny", "--out", tmp_path], capture_output=True, text=True)
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    """The whole check at tiny size."""
+    out = tmp_path_factory.mktemp("gpu_check")
+    done = subprocess.run([sys.executable, SCRIPT, "--size", "tiny", "--out", out], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+    (file,) = out.glob("gpu_check_*_tiny.json")
+    return json.loads(file.read_text())
+
+
+def rows(result, section, **is_):
+    return [r for r in result["rows"] if r["section"] == section and all(r[k] == v for k, v in is_.items())]
+
+
+@pytest.mark.parametrize("kind", ["dense", "moe"])
+def test_parity(result, kind):
+    for way in ("plain", "unsloth") if HAS_UNSLOTH else ("plain",):
+        (row,) = rows(result, "parity", kind=kind, way=way)
+        assert len(row["losses"]) == 4 and row["losses"][-1] < row["losses"][0]
+        assert row["largest_loss_difference"] < 1e-4 and row["largest_weight_difference"] < 0.02
+
+
+@pytest.mark.parametrize("kind", ["dense", "moe"])
+def test_steps_and_what_the_plan_expects_of_them(result, kind):
+    ways = ("unsloth", "hf", "plain") if HAS_UNSLOTH else ("hf", "plain")
+    for spread in ("whole", "r1"):
+        made = {way: rows(result, "steps", kind=kind, way=way, spread=spread)[0] for way in ways}
+        assert len({r["tokens"] for r in made.values()}) == 1 and made["hf"]["tokens"] <= 4 * 256
+        assert all(r["loss_difference"] < 1e-4 for way, r in made.items() if way != "hf")
+        for row in made.values():
+            sizes = [t["micro_batch_size"] for t in row["tried"]]
+            assert sizes == [1, 2][:len(sizes)] and row["micro_batch_size"] in sizes
+            assert row["seconds_per_batch_of_50"] == pytest.approx(row["seconds"] * 12.5)
+            assert 0 < row["share_of_matrix_rate"] < 1 and row["peak_memory_gib"] > 0
+        assert result["ours"][f"{kind} {spread}"]["times_plain"] > 0
+        (row,) = rows(result, "plan", kind=kind, way="hf", spread=spread)
+        assert row["memory_gib"] > 0 and row["measured_hours"] == pytest.approx(made["hf"]["seconds"] * 2 / 3600, abs=1e-6)
+
+
+@pytest.mark.skipif(not HAS_VLLM, reason="vLLM is not installed: make setup-ci installs it")
+@pytest.mark.parametrize("kind, ways", [("dense", ["hf", "merged", "multi"]), ("moe", ["hf", "merged"])])
+def test_sweep_and_adapter_proof(result, kind, ways):
+    (row,) = rows(result, "sweep", kind=kind)
+    assert list(row["medians"]) == ways and row["answers"] == 8
+    assert row["answers_as_hf"] == dict.fromkeys(ways, 8)  # float32: the same tokens
+    assert len(row["proofs"]) == len(ways) and all(made["passed"] for made in row["proofs"])
+
+
+def test_what_fails_or_is_missing_is_recorded_with_its_reason(tmp_path, monkeypatch):
+    monkeypatch.setenv("DISTILL_NB_CACHE", str(tmp_path / "file"))
+    (tmp_path / "file").write_text("no folder")
+    done = subprocess.run([sys.executable, SCRIPT, "--size", "tiny", "--only", "parity", "--out", tmp_path],
+                          capture_output=True, text=True)
     (file,) = tmp_path.glob("gpu_check_*_tiny.json")
-    result = json.loads(file.read_text())
-    rows = {(r["section"], r["backend"]): r for r in result["rows"]}
-    assert len(rows["parity", "hf"]["losses"]) == 4 and rows["parity", "hf"]["losses"][0] > 3
-    assert rows["steps", "hf"]["tokens_per_second"] > 0 and rows["steps", "hf"]["peak_memory_gib"] > 0
-    if importlib.util.find_spec("vllm"):
-        for kind, ways in (("dense", ["hf", "merged", "multi"]), ("moe", ["hf", "merged"])):
-            row = rows["sweep", kind]
-            assert list(row["medians"]) == ways and row["answers"] == 8
-            assert row["answers_as_hf"] == dict.fromkeys(ways, 8)  # float32: the same tokens
-            assert len(row["proofs"]) == len(ways) and all(made["passed"] for made in row["proofs"])
-    if importlib.util.find_spec("unsloth") is None:
-        pytest.skip("the Unsloth half: unsloth is not installed (make setup-ci)")
-    assert rows["steps", "unsloth"]["tokens_per_second"] > 0
-    assert result["parity_max_loss_difference"] < 0.02
+    (row,) = json.loads(file.read_text())["rows"]
+    assert done.returncode == 1 and "Error" in row["failed"]
+
+
+def test_full_size_is_refused_without_a_gpu(tmp_path):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    done = subprocess.run([sys.executable, SCRIPT, "--out", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 1 and "needs a CUDA device" in done.stderr

@@ -3,7 +3,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from distill_nb import hub_traces
+from distill_nb import hub, hub_traces, scan
 
 MATH = pa.schema([
     *((n, pa.string()) for n in ("problem", "solution", "answer", "problem_type", "question_type", "source", "uuid")),
@@ -82,13 +82,35 @@ def test_which_code_rows_are_good(row, reason):
 @pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
 def test_statements_of_split_1_are_looked_up(suffix, tmp_path):
     file = tmp_path / f"taco.{suffix}"
-    table = pd.DataFrame({"question": ["first", "second"], "name": ["a", "b"]})
+    table = pd.DataFrame({"question": ["first", "second"], "starter_code": [None, "def f(x):\r\n    "]})
     table.to_parquet(file) if suffix == "parquet" else table.to_json(file, orient="records", lines=True)
     places = [("taco", "train", "1"), ("taco", "test", "1"), ("apps", "train", "0"), ("taco", "train", "2"),
               ("taco", "train", None)]
     rows = [code("-", dataset=d, split=s, index=i) for d, s, i in places]
     found = judged(rows, "r1_code", statements={"taco/train": str(file)}, schema=CODE_1)
-    assert [(r.reason, r.problem) for r in found] == [("", "second")] + [("no_statement", "")] * 4
+    assert [(r.reason, r.problem, r.starter) for r in found] == [("", "second", "def f(x):\n    ")] + [
+        ("no_statement", "", "")] * 4
+
+
+def test_statements_without_starter_code_are_looked_up_too(tmp_path):
+    pd.DataFrame({"question": ["first"], "name": ["a"]}).to_parquet(tmp_path / "apps.parquet")
+    rows = [code("-", dataset="apps", split="test", index="0")]
+    (found,) = judged(rows, "r1_code", statements={"apps/test": str(tmp_path / "apps.parquet")}, schema=CODE_1)
+    assert (found.problem, found.starter) == ("first", "")
+
+
+@pytest.mark.parametrize(("dataset", "schema"), [("r1_math", MATH), ("r1_code", CODE)])
+def test_chosen_rows_are_read_as_they_were_judged(dataset, schema):
+    if dataset == "r1_math":
+        made = [math(f"p{i}\r\n", [None, f" <think>\r\n{i}</think>x "], answer=f"{i} ", uuid=None if i == 2 else f"u{i}",
+                     complete=[False, True], correct=[False, True]) for i in range(6)]
+    else:
+        made = [code(f"p{i}\r\n", PROGRAM + f" {i} ", id=f"c{i}") for i in range(6)]
+    batch = pa.RecordBatch.from_pylist(made, schema=schema)
+    rows = list(hub_traces.rows(batch, dataset, "first", {}))
+    assert all(r.trace and not r.reason for r in rows)
+    for wanted in ({1: rows[1].choice, 2: rows[2].choice, 5: rows[5].choice}, {i: r.choice for i, r in enumerate(rows)}, {}):
+        assert list(hub_traces.taken(batch, wanted, dataset, {})) == [(i, rows[i]) for i in wanted]
 
 
 def test_a_file_of_another_shape_is_named(tmp_path):
@@ -98,7 +120,7 @@ def test_a_file_of_another_shape_is_named(tmp_path):
     for name, words in (("a", "a.parquet has no column 'uuid'"), ("b", "b.parquet is not a Parquet file"),
                         ("c", "'is_reasoning_complete' of type string")):
         with pytest.raises(ValueError, match=words) as error:
-            hub_traces.columns(tmp_path / f"{name}.parquet", "r1_math")
+            scan.groups([tmp_path / f"{name}.parquet"], "r1_math")
         assert "open-r1/OpenR1-Math-220k" in str(error.value)
 
 
@@ -120,16 +142,34 @@ def test_the_hub_is_asked_for_one_part_at_a_pinned_revision(tmp_path, monkeypatc
     asked = []
     monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(hub, "_reach", lambda *_: None)
     revision = hub_traces.HUB["r1_math"][1]
     files, where = hub_traces.files("r1_math", "hub", "default")
     assert [f.name for f in files] == ["train-00000.parquet", "train-00001.parquet"] and where.endswith(revision)
     assert asked == [("data/train-00000.parquet", revision), ("data/train-00001.parquet", revision)]
     assert len(hub_traces.files("r1_math", "hub", "all")[0]) == 3
     monkeypatch.setattr(Hub, "list_repo_files", lambda *a, **k: 1 / 0)
-    with pytest.raises(ValueError, match=r"could not be listed \(ZeroDivisionError\).*folder"):
+    with pytest.raises(ValueError, match=r"could not be downloaded \(ZeroDivisionError.*folder"):
         hub_traces.files("r1_math", "hub", "default")
 
 
 def test_a_folder_without_files_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"no \.parquet file"):
         hub_traces.files("r1_math", str(tmp_path), "default")
+
+
+def test_a_copy_of_the_hubs_folders_is_read_by_config_and_any_other_folder_whole(tmp_path):
+    def names(dataset, config):
+        return [f.relative_to(tmp_path).as_posix() for f in hub_traces.files(dataset, str(tmp_path), config)[0]]
+
+    for name in ("split_0/a.parquet", "split_1/b.parquet", "split_1/c.parquet", "c.parquet"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert names("r1_code", "split_0") == ["split_0/a.parquet"]
+    assert names("r1_code", "split_1") == ["split_1/b.parquet", "split_1/c.parquet"]
+    assert names("r1_code", "all") == ["split_0/a.parquet", "split_1/b.parquet", "split_1/c.parquet"]
+    assert len(names("r1_math", "extended")) == 4  # these are not the subfolders of that data set
+    (tmp_path / "data").mkdir()
+    for config in ("extended", "all"):
+        with pytest.raises(ValueError, match=rf"config: {config} of open-r1/\S+ has its .* and .* has none there; fetch them"):
+            names("r1_math", config)

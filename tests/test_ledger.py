@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from helpers import tiny
@@ -67,3 +69,35 @@ def test_many_encoded_together_are_as_each_alone_and_the_cache_gives_the_same(lo
     stamp = folder.stat().st_mtime_ns
     ledger.tokens_of(tokenizer, template, [*rows[:-1], row(0, "other")])
     assert len(list((tmp_path / "tokens").iterdir())) == 2 and folder.stat().st_mtime_ns == stamp
+
+
+class Walk:
+    """Traces that are made when they are asked for."""
+
+    def __init__(self, n, size):
+        self.n, self.size = n, size
+
+    def __len__(self):
+        return self.n
+
+    def __iter__(self):
+        return (row(i, f"{i} " + "a" * self.size + rf"\boxed{{{i}}}") for i in range(self.n))
+
+
+def test_many_traces_are_measured_without_being_all_in_memory(loaded, tmp_path, monkeypatch):
+    tokenizer, template = loaded
+    monkeypatch.setattr(ledger, "CHUNK", 8)
+    monkeypatch.setenv("DISTILL_NB_CACHE", str(tmp_path))
+    walk = Walk(ledger.CACHED_FROM + 200, 3000)
+    ledger.measure(tokenizer, ledger.tokens_of(tokenizer, template, Walk(10, 100)), Walk(10, 100), 64)  # imports
+    tracemalloc.start()
+    tokens = ledger.tokens_of(tokenizer, template, walk)
+    book = ledger.measure(tokenizer, tokens, walk, 64)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(tokens.ids) > 1200 * 300 and peak < 0.5 * walk.n * walk.size
+    assert (book["traces"], book["over_max_length"], book["lost_boxed_answer"]) == (1200, 1200, 1200)
+    some = list(walk)[700:703]
+    few = ledger.tokens_of(tokenizer, template, some)
+    for i in range(3):
+        assert tokens[700 + i][0].tolist() == few[i][0].tolist() and tokens[700 + i][1] == few[i][1]

@@ -1,18 +1,13 @@
-"""The notebooks, executed by the real Papermill."""
+"""The notebooks, executed by the real Papermill; test_study.py executes all of the study's."""
 import json
-import shutil
 import subprocess
 import sys
 
 import nbformat
 import pytest
-from fake_teacher import FakeTeacher
 from test_benchmarks import part_of
 
-from distill_nb import generate, params, paths, records, trace_files
-
-RUNS = [f"run{i:02d}" for i in range(1, 11)]
-SECRET = "sk-fake-0123456789-never-to-be-seen"
+from distill_nb import generate, paths, records
 
 
 def papermill(notebook, out, *files, cwd=None, **parameters):
@@ -23,62 +18,6 @@ def papermill(notebook, out, *files, cwd=None, **parameters):
     for key, value in parameters.items():
         command += ["-y", json.dumps({key: value})]
     return subprocess.run([*command, "--no-progress-bar"], capture_output=True, text=True, cwd=cwd)
-
-
-@pytest.fixture(scope="module")
-def sets(tmp_path_factory):
-    """A runs folder with the four sets of traces at tiny size: R1's from generated rows, Sonnet's from a server of our own."""
-    folder = tmp_path_factory.mktemp("sets")
-    answers = {}
-
-    def answer(prompt, n):
-        return f"So it is {answers[prompt]}" if answers[prompt] else "```python\nprint(input())\n```"
-
-    with pytest.MonkeyPatch.context() as patch, FakeTeacher(answer, polls=0) as server:
-        patch.setenv("DISTILL_NB_RUNS", str(folder))
-        patch.setenv("ANTHROPIC_API_KEY", SECRET)
-        for name in ("r1_math", "r1_code", "sonnet_math", "sonnet_code"):
-            out = folder / f"{name}.ipynb"
-            api = {"source": f"r1_{name[7:]}", "teacher_url": server.url, "max_cost": 10.0, "poll_seconds": 0.05}
-            changes = api if name.startswith("sonnet") else {}
-            done = papermill("traces", out, f"traces_{name}", "traces_tiny", cwd=folder, **changes)
-            assert done.returncode == 0, done.stderr[-3000:]
-            if not changes:
-                rows = trace_files.read(name, "tiny", ["prompt", "answer"])
-                answers |= {r["prompt"]: r["answer"] and rf"\boxed{{{r['answer']}}}" for r in rows}
-    return folder
-
-
-def test_the_four_sets_are_made_and_shown(sets, monkeypatch):
-    from distill_nb import report
-
-    monkeypatch.setenv("DISTILL_NB_RUNS", str(sets))
-    for name in ("r1_math", "r1_code", "sonnet_math", "sonnet_code"):
-        counts = trace_files.funnel(name, "tiny")
-        assert (counts["kept"] == 18 and set(counts["rejected"]) - {"not_needed"}) or name.startswith("sonnet")
-        page = report.render(sets / f"{name}.ipynb").read_text()
-        assert page.count("<details") >= 10 and "data:image/png" in page and "cut: lose the end token" in page
-        assert ("for each kept trace" in page) == name.startswith("sonnet")
-    table = trace_files.overlap("tiny")
-    assert table.loc["r1_math", "sonnet_math"] == 18 == table.loc["r1_code", "sonnet_code"]
-    assert table.loc["r1_math", "r1_code"] == 0
-    for file in sets.rglob("*"):
-        assert not file.is_file() or SECRET.encode() not in file.read_bytes(), f"the API key is in {file.name}"
-
-
-@pytest.mark.parametrize("run", RUNS)
-def test_each_run_of_the_study_trains_and_is_evaluated_at_tiny_size(run, sets, runs_dir, tmp_path):
-    shutil.copytree(sets / "tiny" / "traces", runs_dir / "tiny" / "traces")
-    dataset = params.read_files(f"{run}.yaml")["dataset"]
-    for notebook in ("train", "eval"):
-        done = papermill(notebook, tmp_path / f"{notebook}.ipynb", run, "tiny", cwd=tmp_path, dataset=dataset)
-        assert done.returncode == 0, done.stderr[-3000:]
-    (folder,) = (f for f in (runs_dir / "tiny").iterdir() if f.name not in ("_base", "traces"))
-    assert json.loads((folder / "provenance_train.json").read_text())["finished"]
-    assert sorted(f.name for f in folder.glob("eval/step_*")) == ["step_00000", "step_00002", "step_00004"]
-    if run == RUNS[0]:
-        texts, images = analysed(tmp_path, "tiny")
-        assert images == 10 and f"{folder.name}, pocket_math: " in texts and "no records of this scale" not in texts
 
 
 def test_all_five_benchmarks_go_through_the_notebook_with_vllm(runs_dir, tmp_path):

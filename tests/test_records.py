@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 from distill_nb import records
 
 
@@ -28,17 +25,3 @@ def test_a_file_is_replaced_whole(tmp_path):
     records.write(file, [{"b": 1}])
     assert records.read(file) == [{"b": 1}] and [f.name for f in file.parent.iterdir()] == ["x.jsonl"]
 
-
-def test_one_process_at_a_time(tmp_path):
-    other = ("import sys; from pathlib import Path; from distill_nb import records\n"
-             "with records.locked(Path(sys.argv[1]), wait=False) as unlock: print('free' if unlock else 'taken')")
-
-    def ask():
-        return subprocess.run([sys.executable, "-c", other, str(tmp_path)], capture_output=True, text=True, check=True).stdout
-
-    with records.locked(tmp_path) as unlock:
-        assert ask() == "taken\n"
-        unlock()
-        assert ask() == "free\n"
-        unlock()  # twice is once
-    assert ask() == "free\n"

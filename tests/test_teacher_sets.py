@@ -125,6 +125,58 @@ def test_both_teachers_tell_of_the_same_problems(runs_dir):
     assert orders[0] == orders[1]
 
 
+def test_a_source_that_was_made_again_is_noticed(runs_dir):
+    trace_sets.build(trace_params.pocket(n_examples=6, processes=1))
+    answers = {}
+
+    def learn():
+        answers.update({r["prompt"]: r["answer"] for r in trace_files.read("r1_math", "pocket", ["prompt", "answer"])})
+
+    learn()
+    with FakeTeacher(lambda prompt, n: rf"\boxed{{{answers[prompt]}}}") as server:
+        p = settings(server, "r1_math", n_examples=6)
+        assert trace_sets.build(p)["kept"] == 6 == trace_sets.build(p)["kept"]
+        trace_sets.build(trace_params.pocket(n_examples=6, processes=1, seed=1, overwrite=True))
+        learn()
+        with pytest.raises(ValueError, match=r"sonnet_math: this set was made from r1_math, which is another now; set"):
+            trace_sets.build(p)
+        trace_sets.build(settings(server, "r1_math", n_examples=6, overwrite=True))
+        ids = [{r["id"] for r in trace_files.read(name, "pocket", ["id"])} for name in ("r1_math", "sonnet_math")]
+        assert ids[0] == ids[1] and trace_sets.build(p)["kept"] == 6
+        (trace_files.folder_of("r1_math", "pocket") / "train.parquet").unlink()
+        assert trace_sets.build(p)["kept"] == 6  # what is gone has not changed
+
+
+def test_the_part_that_max_cost_allows_is_asked_and_the_others_are_accounted_for(source, runs_dir, monkeypatch):
+    message = FakeTeacher.message
+    monkeypatch.setattr(FakeTeacher, "message", lambda self, body, found: message(self, body, found) | {
+        "usage": {"input_tokens": 100, "output_tokens": 1000, "service_tier": "standard"}})
+    with FakeTeacher(solved) as server:
+        most = teacher_sets.cost(settings(server, source), trace_sets.evaluation_sets(settings(server, source))).most_cost
+        counts = trace_sets.build(settings(server, source, max_cost=most * 0.5))
+        assert counts == {"rows": 8, "kept": 2, "rejected": {"not_asked": 3, "not_needed": 3}} and server.paid.total() == 2
+        first = [r["order"] for r in trace_files.read("sonnet_math", "pocket", ["order"])]
+        assert first == [0, 1]
+        assert trace_sets.build(settings(server, source))["kept"] == 5 and server.paid.total() == 5
+
+
+def test_code_problems_with_starter_code_or_tests_of_a_function_ask_for_it(tmp_path, runs_dir):
+    rows = [{"problem": "Add two numbers of a pair.", "starter_code": "def add(a, b):\n    "},
+            {"problem": "Find the longest word in a list.", "tests": "assert longest(['a', 'bc']) == 'bc'"},
+            {"problem": "Reverse all the letters of a text.",
+             "tests": {"inputs": [["ab"]], "outputs": ["ba"], "fn_name": "turn"}},
+            {"problem": "Print the sum of the line's numbers.", "tests": {"inputs": ["1 2\n"], "outputs": ["3\n"]}}]
+    file = tmp_path / "problems.jsonl"
+    file.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    p = trace_params.pocket(dataset="sonnet_code", teacher_api="anthropic", teacher_model="m", config="none", source=str(file),
+                            trace_from="text")
+    prompts = {r["problem"]: r["prompt"] for r in teacher_sets.problems_of(p)[0]}
+    assert [("standard input" in prompts[r["problem"]]) for r in rows] == [False, False, False, True]
+    for row, words in zip(rows, ("Complete the starter code", "function `longest`", "function `turn`", "a Python program"),
+                          strict=True):
+        assert words in prompts[row["problem"]]
+
+
 @pytest.mark.parametrize(("row", "words"), [
     ({"problem": ""}, "line 1: problem is missing"), ({"problem": "x"}, "line 1: answer is missing")])
 def test_a_problem_that_cannot_be_asked_is_named(row, words, tmp_path, runs_dir):

@@ -44,7 +44,8 @@ def test_the_notebooks_defaults_are_the_pocket_set():
 
 
 @pytest.mark.parametrize(("changes", "words"), [
-    ({"dataset": "r1"}, "dataset is 'r1': choose from"), ({"n_example": 1}, "n_example = 1 is no parameter: write n_examples"),
+    ({"dataset": "r1"}, "dataset is 'r1', which names no set: write <teacher>_math or"),
+    ({"n_example": 1}, "n_example = 1 is no parameter: write n_examples"),
     ({"near_duplicate": 1.5}, "at most 1"), ({"config": "split_0"}, "choose from default, extended, all"),
     ({"scale": "full"}, "set it to hub, or to a file"), ({"source": "nowhere"}, "source is 'nowhere', which does not exist"),
     ({"scale": "full", "source": "hub"}, "without math500: a full set is kept clean of all of"),
@@ -66,8 +67,18 @@ def test_what_cannot_stand_is_refused_in_one_sentence(changes, words):
     assert message.startswith("my.yaml: ") and words in message and message.endswith(".") and "\n" not in message
 
 
+def test_a_teacher_of_ones_own_is_asked_the_same_problems():
+    p = trace_params.validate(file("traces_sonnet_math") | {
+        "dataset": "qwq-32b_math", "teacher_api": "openai", "teacher_mode": "messages", "teacher_model": "Qwen/QwQ-32B",
+        "teacher_url": "http://127.0.0.1:8000/v1", "thinking_budget": 0})
+    assert trace_params.teacher_and_domain(p.dataset) == ("qwq-32b", "math") and p.source == "r1_math"
+    own = {"teacher": "qwq-32b", "dataset": p.dataset, "run_name": "qwq_math"}
+    run = params.validate(params.read_files("run09.yaml") | own)
+    assert run.dataset == "qwq-32b_math"
+
+
 def test_a_notebook_at_full_scale_needs_every_key():
-    with pytest.raises(ValueError, match="seed is missing"):
+    with pytest.raises(ValueError, match=r"^notebook: \w+ is missing: set it \("):
         trace_params.from_notebook({"dataset": "r1_math", "scale": "full"})
     with pytest.raises(ValueError, match="n_exampels"):
         trace_params.from_notebook({"scale": "pocket", "n_exampels": 3})

@@ -1,48 +1,31 @@
 import json
-import multiprocessing
 import os
-import signal
-import subprocess
-import sys
-import time
+import random
+import shutil
+import tracemalloc
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from test_hub_traces import CODE, GOOD, MATH, PROGRAM, code, math
+from test_hub_traces import CODE, CODE_1, GOOD, MATH, PROGRAM, code, math
+from trace_rows import ASKED, rows_of, settings, write_source
 
-from distill_nb import benchmarks, paths, scan, statements, trace_files, trace_params, trace_sets, traces
-
-ASKED = benchmarks.load("pocket_math")[0]
-
-
-def rows_of(n=60):
-    """Good rows with problems of their own, and bad ones of every kind."""
-    problem = "A {} of {} stones is cut into {} parts that weigh the same. How heavy is one part of the {}?"
-    things = ["wall", "tower", "bridge", "house", "road", "well", "gate", "arch", "ring", "hall"]
-    made = [math(problem.format(things[i % 10], 7 * i + 100, i + 3, things[i % 7]), uuid=f"u{i}", answer=str(i))
-            for i in range(n)]
-    bad = [math(problem=None, uuid="none"), math(complete=[False], uuid="cut"), math(correct=[False], uuid="wrong"),
-           math(problem=ASKED.prompt.removesuffix(benchmarks.BOXED), uuid="asked"),
-           math(problem=made[3]["problem"].upper().replace("STONES", "stones  "), uuid="again"),
-           math(problem=made[4]["problem"].replace("How heavy is", "How heavy, then, is"), uuid="near")]
-    return made, bad
+from distill_nb import (
+    benchmarks,
+    provenance,
+    statements,
+    trace_choice,
+    trace_files,
+    trace_params,
+    trace_sets,
+    traces,
+)
 
 
 @pytest.fixture
 def source(tmp_path):
-    """A folder of two files in the hub's schema, with small row groups."""
-    made, bad = rows_of()
-    folder = tmp_path / "hub"
-    folder.mkdir()
-    for i, part in enumerate((made[:30] + bad[:3], bad[3:] + made[30:])):
-        pq.write_table(pa.Table.from_pylist(part, schema=MATH), folder / f"train-{i}.parquet", row_group_size=10)
-    return folder
-
-
-def settings(source, **changes):
-    return trace_params.pocket(source=str(source), processes=1, n_examples=40, **changes)
+    return write_source(tmp_path)
 
 
 def test_every_row_is_in_the_set_or_rejected_with_its_reason(source, runs_dir):
@@ -77,7 +60,7 @@ def test_the_order_depends_on_seed_and_problem_alone(source, tmp_path, runs_dir)
     again = [r["id"] for r in _build(settings(shuffled, overwrite=True))]
     near = {statements.problem_id(m["problem"]) for m in (rows_of()[0][4], rows_of()[1][5])}
     assert [i for i in first if i not in near] == [i for i in again if i not in near]
-    assert sorted(first, key=lambda i: trace_sets.rank(0, i)) == first
+    assert sorted(first, key=lambda i: trace_choice.rank(0, i)) == first
     assert [r["id"] for r in _build(settings(source, overwrite=True, seed=1))] != first
 
 
@@ -113,7 +96,7 @@ def test_a_set_that_is_made_again_is_not_finished_until_it_is(source, runs_dir, 
         patch.setattr(trace_sets, "write_rejected", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         trace_sets.build(settings(source, seed=5, overwrite=True))
     before = _build(settings(source))
-    assert before == sorted(before, key=lambda r: trace_sets.rank(0, r["id"]))
+    assert before == sorted(before, key=lambda r: trace_choice.rank(0, r["id"]))
 
 
 def test_traces_can_be_graded_again(source, runs_dir):
@@ -146,40 +129,52 @@ def test_code_rows_become_programs_that_read_standard_input(tmp_path, runs_dir):
     assert all("standard input" in r["prompt"] and r["problem"] in r["prompt"] for r in found)
 
 
+def test_problems_with_starter_code_ask_for_the_function(tmp_path, runs_dir):
+    starter = "class Solution:\n    def last(self, words):\n        pass"
+    questions = pd.DataFrame({"question": ["Find the last word of a list."], "starter_code": [starter]})
+    questions.to_parquet(tmp_path / "taco.parquet")
+    rows = [code("-", id="c0", dataset="taco", split="train", index="0"),
+            code(f"Find the first word.\n\n{starter}", id="c1"), code("Print the middle word of a line.", id="c2")]
+    pq.write_table(pa.Table.from_pylist(rows, schema=CODE_1), tmp_path / "a.parquet")
+    trace_sets.build(settings(tmp_path / "a.parquet", dataset="r1_code", config="all",
+                              statements={"taco/train": str(tmp_path / "taco.parquet")}))
+    prompts = {r["source_id"]: r["prompt"] for r in trace_files.read("r1_code", "pocket", ["source_id", "prompt"])}
+    for i in ("c0", "c1"):
+        assert f"```python\n{starter}\n```" in prompts[i] and prompts[i].count("def ") == 1
+        assert "standard input" not in prompts[i]
+    assert "standard input" in prompts["c2"] and len(prompts) == 3
+
+
+def test_provenance_has_every_module_that_decides_and_a_change_is_said(source, runs_dir, monkeypatch, capsys):
+    trace_sets.build(settings(source))
+    file = trace_files.folder_of("r1_math", "pocket") / "provenance.json"
+    modules = json.loads(file.read_text())["modules"]
+    assert {"scan.py", "hub_traces.py", "statements.py", "decontaminate.py", "trace_choice.py", "trace_sets.py",
+            "trace_prompts.py", "grading/__init__.py", "grading/code.py"} <= set(modules) and "grading/math.py" not in modules
+    assert modules["statements.py"] == provenance.sha256_of_file(statements.__file__)
+    assert "grading/math.py" in trace_sets.modules_of(settings(source, verify="regrade"))
+    capsys.readouterr()
+    trace_sets.build(settings(source))
+    assert "other versions" not in capsys.readouterr().out
+    real = provenance.sha256_of_file
+    monkeypatch.setattr(provenance, "sha256_of_file", lambda f: "other" if f.name == "statements.py" else real(f))
+    trace_sets.build(settings(source))
+    assert "r1_math was made by other versions of statements.py." in capsys.readouterr().out
+
+
+def test_a_local_source_that_has_changed_is_noticed(source, runs_dir):
+    trace_sets.build(settings(source))
+    (source / "train-1.parquet").unlink()
+    with pytest.raises(ValueError, match=r"was made from \S+, which is another now; set overwrite: true"):
+        trace_sets.build(settings(source))
+    assert trace_sets.build(settings(source, overwrite=True))["rows"] == 33
+    shutil.rmtree(source)
+
+
 def test_several_processes_find_the_same(source, runs_dir):
     one = _build(settings(source))
     counts = trace_sets.build(trace_params.pocket(source=str(source), processes=2, n_examples=40, overwrite=True))
     assert counts["kept"] == 40 and trace_files.read("r1_math", "pocket", ["id"]) == one
-
-
-def test_a_killed_scan_goes_on_where_it_was(source, runs_dir):
-    script = ("from distill_nb import trace_params, trace_sets\n"
-              "if __name__ == '__main__':\n"
-              f"    trace_sets.build(trace_params.pocket(source={str(source)!r}, processes=1, n_examples=40))\n")
-    file = paths.runs().parent / "build.py"
-    file.write_text(script)
-    child = subprocess.Popen([sys.executable, str(file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                             start_new_session=True, env=paths.child_environment())
-    folder = trace_files.folder_of("r1_math", "pocket")
-    limit = time.monotonic() + 60
-    while not list(folder.glob("parts/*/*.parquet")) and time.monotonic() < limit:
-        time.sleep(0.005)
-    os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
-    before = {f.name: f.stat().st_mtime_ns for f in folder.glob("parts/*/*.parquet")}
-    assert before and not (folder / "train.parquet").exists()
-    assert trace_sets.build(settings(source))["kept"] == 40
-    after = {f.name: f.stat().st_mtime_ns for f in folder.glob("parts/*/*.parquet")}
-    assert len(after) == 8 and {name: after[name] for name in before} == before
-
-
-def test_other_files_or_evaluation_sets_are_scanned_anew(source, runs_dir):
-    parts = runs_dir / "pocket" / "traces" / "r1_math" / "parts"
-    for changes in ({}, {"seed": 3}, {"decontaminate": ["pocket_math"]}, {"pick": "shortest"}):
-        trace_sets.build(settings(source, overwrite=True, **changes))
-    assert len(list(parts.iterdir())) == 3  # the seed does not matter to what a row is worth
-    (source / "train-0.parquet").unlink()
-    assert trace_sets.build(settings(source, overwrite=True))["rows"] == 33 and len(list(parts.iterdir())) == 4
 
 
 def test_a_missing_evaluation_set_stops_before_any_row_is_read(source, runs_dir, tmp_path):
@@ -197,11 +192,6 @@ def test_counts_that_do_not_add_up_are_an_error():
         trace_sets.funnel_of(10, {"incomplete": 3}, 6)
 
 
-def test_workers_are_started_afresh(source):
-    with scan.pool(1, []) as workers:
-        assert workers._mp_context is multiprocessing.get_context("spawn")
-
-
 def test_the_report_shows_ledger_overlap_and_examples(source, runs_dir):
     p = settings(source, students=["smollm2-135m-instruct"])
     trace_sets.build(p)
@@ -212,6 +202,36 @@ def test_the_report_shows_ledger_overlap_and_examples(source, runs_dir):
     page = trace_files.examples("r1_math", "pocket", 3)
     assert page.count("<details") == 3 and "&lt;think&gt;" in page and "<think>" not in page
     assert trace_sets.explained(trace_files.funnel("r1_math", "pocket"))["rows"].tolist()[-2:] == [40, 66]
+
+
+def test_a_set_is_read_a_few_rows_at_a_time(runs_dir, monkeypatch):
+    n, size = 1200, 10_000
+    folder = trace_files.folder_of("r1_math", "pocket")
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(trace_files, "GROUP", 100)
+    with trace_files.Writer(folder / "train.parquet") as writer:
+        for i in range(n):
+            text = f"t{i:04d} " + "word " * (size // 5)
+            writer.add(dict.fromkeys(("problem", "prompt", "answer", "teacher", "domain", "source_id", "template_of"), "x") | {
+                "id": f"i{i}", "order": (i * 7) % n, "trace": text})
+    trace_files.examples("r1_math", "pocket", 1)  # imports
+    order = [r["trace"][:5] for r in trace_files.read("r1_math", "pocket", ["trace"])]
+    peaks = {}
+    for name, step in (("all", lambda: trace_files.read("r1_math", "pocket", ["trace"])),
+                       ("ids", lambda: trace_files.read("r1_math", "pocket", ["id"])),
+                       ("examples", lambda: trace_files.examples("r1_math", "pocket", 3, seed=1)),
+                       ("a walk", lambda: [r["trace"][:5] for r in trace_files.Stored("r1_math", "pocket", ["trace"], 1100)])):
+        tracemalloc.start()
+        found = step()
+        peaks[name] = tracemalloc.get_traced_memory()[1] / (n * size)
+        tracemalloc.stop()
+        if name == "examples":
+            drawn = random.Random(1).sample(range(n), 3)
+            assert [found.index(order[k]) for k in drawn] == sorted(found.index(order[k]) for k in drawn)
+        elif name == "a walk":
+            assert set(found) == set(order[:1100]) and len(found) == 1100
+    assert peaks["all"] > 1 and max(peaks[k] for k in ("ids", "examples", "a walk")) < 0.1
+    assert order == [f"t{i:04d}" for i in sorted(range(n), key=lambda i: (i * 7) % n)]
 
 
 def test_real_traces_of_r1_go_through(data_dir, tmp_path, runs_dir):

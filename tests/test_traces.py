@@ -91,6 +91,28 @@ def test_local_files_of_problem_and_trace_or_messages(suffix, tmp_path):
             traces.load_traces(str(file), "r1", "math", 6, 0)
 
 
+@pytest.mark.parametrize("ids", ["problems", "rows", "none"])
+def test_no_held_out_problem_is_trained_on_nor_in_reserve(ids, tmp_path):
+    rows = [{"problem": f"How many  are {i % 40}?" if i < 40 else f"how many are ${i % 40}$?", "trace": f"t{i}"}
+            for i in range(120)]  # three traces a problem
+    for i, row in enumerate(rows):
+        row |= {"problems": {"id": f"p{i % 40}"}, "rows": {"id": f"r{i}"}, "none": {}}[ids]
+    file = tmp_path / "traces.jsonl"
+    file.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    number = {r["trace"]: i % 40 for i, r in enumerate(rows)}
+    for seed in range(5):
+        train, held, spare = (({number[r["trace"]] for r in part}, len(part))
+                              for part in traces.load_split(str(file), "r1", "math", 20, 30, seed))
+        assert train[1] == 20 and 0 < held[1] < 30 and 0 < spare[1] < 70
+        assert train[0].isdisjoint(held[0]) and spare[0].isdisjoint(held[0])
+        assert spare[0] | held[0] == set(range(40)) - train[0] | (spare[0] & train[0])
+    (tmp_path / "chat.jsonl").write_text("".join(json.dumps({"id": str(i), "messages": [
+        {"role": "user", "content": f"q{i % 3}"}, {"role": "assistant", "content": "a"}]}) + "\n" for i in range(9)))
+    train, held, spare = traces.load_split(str(tmp_path / "chat.jsonl"), "r1", "math", 1, 1, 2)
+    assert [len({r["messages"][0]["content"] for r in part} & {r["messages"][0]["content"] for r in held})
+            for part in (train, spare)] == [0, 0]
+
+
 @pytest.mark.parametrize(("line", "words"), [
     ("{", "line 2 is not JSON"), ("[1]", "line 2 is no mapping"), ('{"problem": "x"}', "trace is missing"),
     ('{"problem": "", "trace": "y"}', "problem is missing or empty"),

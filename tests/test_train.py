@@ -113,7 +113,7 @@ KILLED = """
     import os, signal, sys
     sys.path.insert(0, {tests!r})
     from helpers import tiny
-    from distill_nb import train
+    from distill_nb import train, train_records
     die = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
     count = 0
     def nth(function, n):
@@ -126,9 +126,9 @@ KILLED = """
     train.train(tiny())
 """
 MOMENTS = {
-    "before the first checkpoint": "train.heldout_loss = nth(train.heldout_loss, 1)",
-    "between two checkpoints": "train.heldout_loss = nth(train.heldout_loss, 2)",
-    "while a checkpoint is written": "train.os.replace = nth(train.os.replace, 3)",
+    "before the first checkpoint": "train_records.heldout_loss = nth(train_records.heldout_loss, 1)",
+    "between two checkpoints": "train_records.heldout_loss = nth(train_records.heldout_loss, 2)",
+    "while a checkpoint is written": "train_records.proof.write = nth(train_records.proof.write, 2)",
 }
 
 

@@ -8,10 +8,10 @@ from distill_nb import chat, proof, student, train_step
 LLAMA, QWEN = "meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen3-30B-A3B-Base"
 
 
-def adapted(name, **changes):
+def adapted(name, checkpointing=False, **changes):
     """A tiny student whose adapter is not zero."""
     p = tiny(student=name, **changes)
-    model = student.attach_lora(student.load(p), p)
+    model = student.attach_lora(student.load(p), p, checkpointing=checkpointing)
     for key, weight in model.named_parameters():
         if "lora_B" in key:
             torch.nn.init.normal_(weight, std=0.05, generator=torch.Generator().manual_seed(1))
@@ -87,6 +87,31 @@ def test_a_student_with_sliding_windows_is_masked_by_transformers():
     train_step.patch(model)
     assert model.get_base_model().config._attn_implementation == "sdpa"
     assert loss_and_gradients(model, train_step.collate(rows))[0] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", [LLAMA, QWEN])
+def test_recomputing_activations_changes_nothing(name):
+    model, rows = adapted(name), examples()
+    loss, gradients = loss_and_gradients(model, padded(rows))
+    model = adapted(name, checkpointing=True).train()
+    train_step.patch(model)
+    ours, found = loss_and_gradients(model, train_step.collate(rows))
+    assert model.is_gradient_checkpointing and ours == pytest.approx(loss, abs=1e-5)
+    for key, gradient in gradients.items():
+        torch.testing.assert_close(found[key], gradient, rtol=1e-3, atol=1e-6)
+
+
+def test_mixed_precision_as_on_a_gpu_differs_by_rounding_alone():
+    rows = examples()
+    exact, gradients = loss_and_gradients(adapted(LLAMA), padded(rows))
+    model = adapted(LLAMA, dtype="bfloat16", checkpointing=True).train()  # adapters stay float32
+    train_step.patch(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss, found = loss_and_gradients(model, train_step.collate(rows))
+    assert loss == pytest.approx(exact, abs=0.01)
+    for key, gradient in gradients.items():
+        assert found[key].dtype == torch.float32
+        assert torch.nn.functional.cosine_similarity(found[key].flatten(), gradient.flatten(), dim=0) > 0.99, key
 
 
 def test_a_head_that_is_trained_gets_its_gradient():

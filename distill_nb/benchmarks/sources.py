@@ -11,7 +11,7 @@ import json
 from functools import cache, lru_cache
 from pathlib import Path
 
-from .. import paths, provenance
+from .. import hub, paths, provenance
 
 PART = "part/"
 
@@ -32,7 +32,7 @@ def locate(benchmark: str, file: str | None, hub_id: str, revision: str, publish
         names = list(published)
         others = f", with {names[1]} … {names[-1]} beside it" if len(names) > 1 else ""
         remedy = f"set benchmark_files to {{{benchmark}: a local copy of {names[0]}{others}}}"
-        files = [download(hub_id, revision, name, f"benchmarks: {benchmark}", remedy) for name in names]
+        files = [hub.download(hub_id, revision, name, f"benchmarks: {benchmark}", remedy) for name in names]
         source = f"{hub_id}@{revision}"
     found = {f.name: sha256(f) for f in files}
     bad = [] if file else [n for n, path in zip(published, files, strict=True) if sha256(path) != published[n]]
@@ -60,30 +60,6 @@ def sha256(path: Path) -> str:
 @lru_cache(maxsize=64)
 def _sha256(path: Path, _mtime: int, _size: int) -> str:
     return provenance.sha256_of_file(path)
-
-
-def download(hub_id: str, revision: str, name: str, opening: str, remedy: str) -> Path:
-    """One file of a data set of the hub, from the hub's cache where it has been downloaded before.
-
-    Raises ValueError, one sentence from `opening` to `remedy`, where it cannot be had."""
-    import huggingface_hub
-    from huggingface_hub import errors
-
-    try:
-        return Path(huggingface_hub.hf_hub_download(hub_id, name, repo_type="dataset", revision=revision))
-    except errors.GatedRepoError:
-        why = "is gated: ask for access on its page and log in with `hf auth login`"
-    except errors.RevisionNotFoundError:
-        why = f"no longer has the revision {revision}"
-    except errors.EntryNotFoundError as error:
-        why = (f"has no {name} at {revision}" if not isinstance(error, errors.LocalEntryNotFoundError)
-               else "could not be reached, and nothing of it is in the hub's cache: try again with a connection")
-    except errors.RepositoryNotFoundError:
-        why = "is not there, or is private"
-    except Exception as error:  # the many ways in which a download fails
-        first = next(iter(str(error).strip().splitlines()), "")
-        why = f"could not be downloaded ({type(error).__name__}: {first[:150]}): try again"
-    raise ValueError(f"{opening}: the hub's data set {hub_id} {why}, or {remedy}.") from None
 
 
 def read(path: Path, hub_id: str, keys: tuple[str, ...]) -> list[dict]:

@@ -1,0 +1,197 @@
+# The study: traces → train → eval → analyze → paper. `make study` runs it; README.md, "The whole study", has the rest.
+#
+#   snakemake                                             the study at full size
+#   snakemake --config scale=tiny                         the same with random 2-layer students, offline, in minutes
+#   snakemake runs/full/llama8b_math_4k/train.html        one run alone, with the set that it needs
+#   snakemake -n                                          what would run
+#
+# distill_nb/made_of.py says what each stage is made of. It is done when made/<stage>-<hash> is there, and the hash changes with
+# what it is made of. So of Snakemake's own triggers only the time of a file matters, and only for pages (profiles/default).
+import os
+import shlex
+import sys
+import tempfile
+
+sys.path.insert(0, workflow.basedir)  # this checkout's package, wherever another one is installed
+
+from distill_nb import gpus, made_of, paths, study
+
+SCALE = config.get("scale", "full")
+OVERWRITE = str(config.get("overwrite", "")).replace(",", " ").split()  # as in llama8b_math_4k/train
+RUNS = os.environ.get("DISTILL_NB_RUNS") or "runs"
+if os.path.abspath(RUNS) != str(paths.runs()):  # Snakemake was started elsewhere
+    RUNS = str(paths.runs())
+PYTHON = f"PYTHONPATH={shlex.quote(workflow.basedir)} {shlex.quote(sys.executable)} -m"
+STAGE = PYTHON + " distill_nb.stage run {wildcards.scale}"
+SETTINGS = " --made {wildcards.made} --gpus {resources.gpu} {params.overwrite}"
+HERE = len(gpus.visible())
+NOW = tempfile.NamedTemporaryFile(prefix="distill_nb-now-")  # gone when this process ends
+
+
+def below(path):
+    """The place of an absolute path of the runs folder in this file's terms."""
+    return os.path.join(RUNS, os.path.relpath(path, paths.runs()))
+
+
+def done(stage):
+    return below(made_of.stamp(stage))
+
+
+def renewed(stage):
+    """Whether the stage is to be made anew, or reads what is."""
+    return str(stage) in OVERWRITE or any(map(renewed, study.needs(stage)))
+
+
+def waits(name):
+    """The input of a rule: the stages that its own needs, but for those whose results are there."""
+    return lambda wildcards: [
+        done(need) for need in study.needs(stage_of(wildcards, name)) if renewed(need) or not made_of.has_results(need)
+    ]
+
+
+def threads(wildcards):
+    """One where CPUs train: threads that wait for a busy neighbour are slow."""
+    return 8 if wildcards.scale == "full" else 1
+
+
+def stage_of(wildcards, name):
+    return study.Stage(wildcards.scale, getattr(wildcards, "folder", "report"), name)
+
+
+def page_of(wildcards):
+    """A page is made of its stage. Snakemake does not miss the input of a page that is there, so a page of a stage that is not
+    done as it would be now gets an input that is newer, too."""
+    stamp = made_of.stamp(stage_of(wildcards, wildcards.name))
+    return [below(stamp), *([] if stamp.is_file() else [NOW.name])]
+
+
+def overwrite(name):
+    return lambda wildcards: "--overwrite" if str(stage_of(wildcards, name)) in OVERWRITE else ""
+
+
+wildcard_constraints:
+    scale="full|pocket|tiny",
+    folder=r"[\w.-]+(/[\w.-]+)?",
+    made="[0-9a-f]{16}",
+
+
+localrules:
+    all,
+    fixtures,
+    page,
+    index,
+
+
+rule all:
+    input:
+        [f"{below(stage.dir())}/{stage.name}.html" for stage in study.grid(SCALE)],
+        f"{RUNS}/{SCALE}/report/index.html",
+        done(study.Stage(SCALE, "report", "paper")),
+
+
+rule fixtures:
+    output:
+        RUNS + "/{scale}/{folder}/made/fixtures-{made}",
+    params:
+        overwrite="",
+    resources:
+        gpu=0,
+    shell:
+        STAGE + " {wildcards.folder}/fixtures" + SETTINGS
+
+
+rule traces:
+    input:
+        waits("traces"),
+    output:
+        RUNS + "/{scale}/{folder}/made/traces-{made}",
+    params:
+        overwrite=overwrite("traces"),
+    threads: threads
+    resources:
+        gpu=0,
+    shell:
+        STAGE + " {wildcards.folder}/traces" + SETTINGS
+
+
+rule train:
+    input:
+        waits("train"),
+    output:
+        RUNS + "/{scale}/{folder}/made/train-{made}",
+    params:
+        overwrite=overwrite("train"),
+    threads: threads
+    resources:
+        gpu=min(HERE, 1),
+    shell:
+        STAGE + " {wildcards.folder}/train" + SETTINGS
+
+
+rule eval:
+    input:
+        waits("eval"),
+    output:
+        RUNS + "/{scale}/{folder}/made/eval-{made}",
+    params:
+        overwrite=overwrite("eval"),
+    threads: threads
+    resources:
+        gpu=lambda wildcards: study.engine_gpus(stage_of(wildcards, "eval")) if HERE else 0,
+    shell:
+        STAGE + " {wildcards.folder}/eval" + SETTINGS
+
+
+rule analyze:
+    input:
+        waits("analyze"),
+    output:
+        RUNS + "/{scale}/{folder}/made/analyze-{made}",
+    params:
+        overwrite="",
+    resources:
+        gpu=0,
+    shell:
+        STAGE + " {wildcards.folder}/analyze" + SETTINGS
+
+
+rule paper:
+    input:
+        waits("paper"),
+    output:
+        RUNS + "/{scale}/{folder}/made/paper-{made}",
+    params:
+        overwrite="",
+    resources:
+        gpu=0,
+    shell:
+        STAGE + " {wildcards.folder}/paper" + SETTINGS
+
+
+rule page:
+    input:
+        page_of,
+    output:
+        RUNS + "/{scale}/{folder}/{name}.html",
+    wildcard_constraints:
+        name="traces|train|eval|analyze",
+    params:
+        notebook=lambda wildcards: f"{RUNS}/{wildcards.scale}/{wildcards.folder}/{wildcards.name}.ipynb",
+    shell:
+        PYTHON + " distill_nb.report {params.notebook}"
+
+
+rule index:
+    input:
+        lambda wildcards: [f"{below(stage.dir())}/{stage.name}.html" for stage in study.grid(wildcards.scale)],
+    output:
+        RUNS + "/{scale}/report/index.html",
+    params:
+        folder=lambda wildcards: f"{RUNS}/{wildcards.scale}",
+    shell:
+        PYTHON + " distill_nb.report --index {params.folder}"
+
+
+onerror:
+    if os.path.isdir(f"{RUNS}/{SCALE}"):
+        shell(PYTHON + f" distill_nb.stage report {SCALE}")

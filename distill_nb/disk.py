@@ -1,0 +1,81 @@
+"""Files on disks that fill up, and folders that are whole or count as absent."""
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+
+from . import paths, provenance
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+SEAL = "complete"  # in a sealed folder: the sha256 of every other file
+
+
+class DiskFull(RuntimeError):
+    """There is no room; the message names the place. What is on disk is whole, and the work can be gone on with."""
+
+
+@contextlib.contextmanager
+def room(folder: Path):
+    """Work that writes below `folder`: whatever a full disk makes of it (an OSError, or a library's own error) becomes a
+    DiskFull of one sentence."""
+    try:
+        yield
+    except Exception as error:
+        place = _full_place(error, folder)
+        if place is None:
+            raise
+        free = shutil.disk_usage(place).free
+        raise DiskFull(f"{paths.movable(place)}: the disk is full, or a quota is used up ({free / 2**20:,.1f} MiB free): make "
+                       "room and start again; what is written is whole, and the work goes on from there.") from error
+
+
+def _full_place(error: BaseException, folder: Path) -> Path | None:
+    """The folder that has no room, None where the error is another one."""
+    seen = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in FULL:
+            file = Path(os.fsdecode(seen.filename)) if isinstance(seen.filename, (str, bytes)) else folder / "x"
+            return next((f for f in file.absolute().parents if f.is_dir()), folder)
+        seen = seen.__cause__ or seen.__context__
+    probe = folder / f".room.{os.getpid()}"  # torch and safetensors do not say why a write failed
+    try:
+        probe.write_bytes(bytes(2**16))
+    except OSError as failed:
+        return folder if failed.errno in FULL else None
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
+    return None
+
+
+def sync(folder: Path) -> list[Path]:
+    """The files below a folder, once they are safe from a power failure."""
+    files = sorted(f for f in folder.rglob("*") if f.is_file())
+    for file in files:
+        with open(file, "rb") as stream:
+            os.fsync(stream.fileno())
+    return files
+
+
+def seal(folder: Path) -> None:
+    """Mark a folder as whole."""
+    hashes = {f.relative_to(folder).as_posix(): provenance.sha256_of_file(f) for f in sync(folder) if f.name != SEAL}
+    provenance.write(folder / SEAL, hashes)
+
+
+def broken(folder: Path) -> str:
+    """What is wrong with a folder that should be sealed, in words; "" where it is as it was sealed."""
+    try:
+        hashes = json.loads((folder / SEAL).read_text())
+    except (OSError, ValueError):
+        return "it is half-written"
+    for name, sha256 in hashes.items():
+        if not (folder / name).is_file():
+            return f"{name} is missing"
+        if provenance.sha256_of_file(folder / name) != sha256:
+            return f"{name} is damaged"
+    return ""

@@ -1,0 +1,137 @@
+"""The Hugging Face hub: what is had from it, and in one sentence why it is not.
+
+`check_student` comes before anything that costs time: a hub that is down, a gated model without a token or a revision that is
+gone stops a run in seconds. What is in the hub's cache needs no connection.
+"""
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from . import provenance
+from .params import Params
+
+TOKENIZER, INDEX, WEIGHTS = "tokenizer_config.json", "model.safetensors.index.json", "model.safetensors"
+PAUSES = (1, 4, None)  # seconds, after a try that failed
+READ_WHOLE = 2**30  # bytes; of larger files in a student's folder the size and both ends are hashed
+
+
+def why(error: Exception, name: str = "", revision: str = "") -> str:
+    """What a failed call of huggingface_hub means, as the end of a sentence that begins with the repository."""
+    import httpx
+    from huggingface_hub import errors
+
+    status = getattr(getattr(error, "response", None), "status_code", 0)
+    if isinstance(error, errors.GatedRepoError):
+        return "is gated: ask for access on its page and log in with `hf auth login`"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"no longer has the revision {revision}"
+    if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, errors.HfHubHTTPError):
+        return why(error.__cause__, name, revision)
+    if isinstance(error, (errors.LocalEntryNotFoundError, httpx.TransportError)):
+        return "could not be reached, and nothing of it is in the hub's cache: try again with a connection"
+    if isinstance(error, errors.EntryNotFoundError):
+        return f"has no {name}" + (f" at {revision}" if revision else "")
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return "is not there, or is private"
+    if status in (401, 403):
+        return f"does not open to your token (HTTP {status}): log in with `hf auth login`, with one that may read it"
+    if status >= 500:
+        return f"cannot be had, for the hub has an error of its own (HTTP {status}): try again later"
+    first = next(iter(str(error).strip().splitlines()), "")
+    return f"could not be downloaded ({type(error).__name__}: {first[:150]}): try again"
+
+
+def file(hub_id: str, name: str, revision: str | None = None, kind: str = "dataset") -> Path:
+    """One file, from the hub's cache where it is there. Raises what huggingface_hub raises; see `why`."""
+    import huggingface_hub
+
+    _reach(hub_id, name, revision, kind)  # a hub that hangs would be waited for ten minutes below
+    return Path(huggingface_hub.hf_hub_download(hub_id, name, repo_type=kind, revision=revision))
+
+
+def check_student(p: Params) -> str:
+    """What tells this student from others of its name: the hub's commit, or a hash of its folder's files.
+
+    Raises ValueError, one sentence, where its config, tokenizer or weights cannot be had from the hub."""
+    from . import student  # which imports this module
+
+    where = student.source(p)
+    if Path(where).is_dir():
+        return _hash_of(Path(where))
+    name = "config.json"
+    try:
+        commit = file(where, name, kind="model").parent.name
+        for name in (TOKENIZER, _weights(where, commit)):
+            _reach(where, name, commit, "model")
+    except Exception as error:  # the many ways in which the hub fails
+        raise ValueError(f"student: the hub's model {where} {why(error, name)}, or set student to a folder with a copy of "
+                         "it.") from None
+    return commit
+
+
+def _weights(hub_id: str, commit: str) -> str:
+    """The first file of a model's weights."""
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    if isinstance(huggingface_hub.try_to_load_from_cache(hub_id, WEIGHTS, revision=commit), str):
+        return WEIGHTS
+    try:
+        return sorted(set(json.loads(file(hub_id, INDEX, commit, "model").read_text())["weight_map"].values()))[0]
+    except errors.EntryNotFoundError:  # all in one
+        return WEIGHTS
+
+
+def _reach(hub_id: str, name: str, revision: str | None, kind: str) -> None:
+    """Raises where a file is neither in the hub's cache nor to be had from the hub; nothing is downloaded."""
+    import httpx
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if isinstance(huggingface_hub.try_to_load_from_cache(hub_id, name, revision=revision, repo_type=kind), str):
+        return
+    for pause in PAUSES:
+        try:
+            huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(hub_id, name, revision=revision, repo_type=kind))
+            return
+        except (httpx.TransportError, HfHubHTTPError) as error:
+            if pause is None or getattr(getattr(error, "response", None), "status_code", 500) < 500:
+                raise
+            time.sleep(pause)
+
+
+def _hash_of(folder: Path) -> str:
+    """64 hex digits over the files of a student's folder."""
+    found = {}
+    for path in sorted(f for f in folder.iterdir() if f.is_file()):
+        size = path.stat().st_size
+        if size <= READ_WHOLE:
+            found[path.name] = provenance.sha256_of_file(path)
+        else:
+            with open(path, "rb") as stream:
+                first = stream.read(2**20)
+                stream.seek(-(2**20), 2)
+                found[path.name] = [size, provenance.sha256_of_bytes(first + stream.read())]
+    return provenance.sha256_of_json(found)
+
+
+def download(hub_id: str, revision: str, name: str, opening: str, remedy: str) -> Path:
+    """One file of a data set of the hub, from the hub's cache where it has been downloaded before.
+
+    Raises ValueError, one sentence from `opening` to `remedy`, where it cannot be had."""
+    try:
+        return file(hub_id, name, revision)
+    except Exception as error:  # the many ways in which a download fails
+        raise ValueError(f"{opening}: the hub's data set {hub_id} {why(error, name, revision)}, or {remedy}.") from None
+
+
+def listed(hub_id: str, revision: str, opening: str, remedy: str) -> list[str]:
+    """The files of a data set of the hub. Raises ValueError as `download` does."""
+    import huggingface_hub
+
+    try:
+        return huggingface_hub.HfApi().list_repo_files(hub_id, repo_type="dataset", revision=revision)
+    except Exception as error:  # the many ways in which the hub fails
+        raise ValueError(f"{opening}: the hub's data set {hub_id} {why(error, revision=revision)}, or {remedy}.") from None

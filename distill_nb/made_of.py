@@ -1,0 +1,150 @@
+"""What a stage of the study is made of, and whether it is done. It is done when
+
+    runs/<scale>/<folder>/made/<stage>-<hash>
+
+is there, and the hash is over all that it is made of: its parameters (those that its notebook declares), the notebook's cells,
+the modules that run (code_hash.py), the local files that the parameters name, and what made the results that it reads. The
+times of files decide nothing: a fresh checkout or a copied runs folder reruns nothing, nor does an edit of the README or of
+a comment in a parameter file.
+
+    python -m distill_nb.made_of full       # the stages that are not done, or not as they would be made now: what changed
+"""
+from __future__ import annotations
+
+import json
+import sys
+from functools import cache
+from pathlib import Path
+
+from distill_nb import code_hash, paths, provenance, study
+from distill_nb.study import ENTRY, Stage
+
+# The module that makes what later stages read; a notebook only shows it.
+CORE = {"traces": "distill_nb.trace_sets", "train": "distill_nb.train", "eval": "distill_nb.evaluate"}
+DATA = {"analyze": ("distill_nb/published/*.csv",),
+        "paper": ("distill_nb/published/*.csv", "paper/paper.tex", "figures/*.pdf")}
+
+
+@cache
+def ingredients(stage: Stage, page: bool = True) -> dict[str, str]:
+    """What the stage is made of: name → value or sha256. With `page` false only what makes the results that later stages
+    read, so that an edit of a notebook or a figure does not rerun those."""
+    found = {f"parameter {k}": json.dumps(_named(k, v), sort_keys=True) for k, v in study.values(stage).items()}
+    entries = [CORE.get(stage.name) or ENTRY.get(stage.name)]
+    if study.asks_the_stand_in(stage):
+        entries.append("distill_nb.stand_in")
+    if page and stage.name not in ENTRY:
+        entries.append(f"notebooks/{stage.name}.ipynb")
+        found[entries[-1]] = _cells(study.notebook_of(stage.name))
+    modules = {f for entry in entries if entry for f in _modules(entry)}
+    named = [paths.ROOT / f for pattern in DATA.get(stage.name, ()) for f in paths.ROOT.glob(pattern)]
+    found |= {paths.movable(file): _sha256(file) for file in sorted({*modules, *named})}
+    found |= {f"content of local file {i}, {file.name}": _sha256(file) for i, file in enumerate(_local_files(stage))}
+    return found | {f"result of {need}": _hash(need, page=False) for need in study.needs(stage)}
+
+
+def _named(key: str, value):
+    """A parameter for hashing: of local files only the name, for their content counts and not their place. Whether they are
+    there must not matter, for the graph makes some of them itself."""
+    if isinstance(value, dict):
+        return {k: Path(v).name for k, v in value.items()}
+    return Path(value).name if key in ("dataset", "source") and "/" in value else value
+
+
+def _local_files(stage: Stage) -> list[Path]:
+    """Files that the parameters name, where they are there; not fixtures.py's, which the graph makes itself."""
+    given, found = study.values(stage), []
+    if stage.scale == "tiny":
+        given = {k: v for k, v in given.items() if k != "benchmark_files"}
+    for key in ("benchmark_files", "statements"):
+        found += [paths.resolve(v) for v in given.get(key, {}).values()]
+    for path in (paths.resolve(given[key]) for key in ("dataset", "source") if key in given):
+        found += sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    return [f for f in found if f.is_file()]
+
+
+@cache
+def _modules(entry: str) -> tuple[Path, ...]:
+    return tuple(code_hash.modules_of(entry))
+
+
+@cache
+def _sha256(file: Path) -> str:
+    return provenance.sha256_of_file(file)
+
+
+@cache
+def _cells(notebook: Path) -> str:
+    """A hash over a notebook's cells, not its outputs."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return provenance.sha256_of_json([[c["cell_type"], "".join(c["source"]), c["metadata"].get("tags", [])] for c in cells])
+
+
+@cache
+def _hash(stage: Stage, page: bool) -> str:
+    made = ingredients(stage, page) | (ingredients(stage, False) if page else {})
+    return provenance.sha256_of_json(made)[:16]
+
+
+def hash_of(stage: Stage) -> str:
+    """16 hex digits over all that the stage is made of now."""
+    return _hash(stage, page=True)
+
+
+def stamp(stage: Stage) -> Path:
+    """The file that says that the stage is done as it would be made now."""
+    return stage.dir() / "made" / f"{stage.name}-{hash_of(stage)}"
+
+
+def stamps(stage: Stage) -> dict[Path, dict]:
+    """The stage's stamps on disk: of what it was made of, whenever that was."""
+    found = {}
+    for file in sorted((stage.dir() / "made").glob(f"{stage.name}-*")):
+        try:
+            found[file] = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError:  # damaged: it proves nothing
+            continue
+    return found
+
+
+def write_stamp(stage: Stage, **extra) -> None:
+    """Say that the stage is done, in place of what was said before; `extra` is kept in the stamp, as JSON."""
+    new = stamp(stage)
+    provenance.write(new, extra | {"made_of": ingredients(stage) | ingredients(stage, False),
+                                   "result": _hash(stage, page=False)})
+    for old in set((stage.dir() / "made").glob(f"{stage.name}-*")) - {new}:
+        old.unlink(missing_ok=True)
+
+
+def has_results(stage: Stage) -> bool:
+    """Whether the results that later stages read are there as they would be made now, whatever became of the page."""
+    return any(found.get("result") == _hash(stage, page=False) for found in stamps(stage).values())
+
+
+def changes(stage: Stage) -> list[str]:
+    """What is other than when the stage was last done, by name; none where it never was."""
+    now = ingredients(stage) | ingredients(stage, False)
+    for found in stamps(stage).values():
+        before = found.get("made_of", {})
+        return sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
+    return []
+
+
+def main(arguments: list[str]) -> None:
+    if len(arguments) not in (1, 2) or arguments[0] not in ("full", "pocket", "tiny") or "/" not in (arguments[1:] or "/")[0]:
+        sys.exit("usage: python -m distill_nb.made_of full|pocket|tiny [STAGE]   (the stages that the study would run; of one "
+                 "stage, as llama8b_math_4k/train, its file below the runs folder)")
+    try:
+        if arguments[1:]:
+            stage = Stage(arguments[0], *arguments[1].rsplit("/", 1))
+            print(stamp(stage).relative_to(paths.runs()))
+            return
+        for stage in study.everything(arguments[0]):
+            if not stamp(stage).is_file():
+                print(f"{stage}\t" + (", ".join(changes(stage)) or "never done"))
+    except ValueError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

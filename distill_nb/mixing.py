@@ -1,0 +1,108 @@
+"""What the results that one table shows do not share: code, data, settings, versions. From their provenance alone.
+
+A table may mix them, for a comment in a module that changed changes nothing; but it says so.
+"""
+from __future__ import annotations
+
+from pathlib import Path
+
+from . import provenance
+
+SETTINGS = ("engine", "engine_version", "dtype", "max_new_tokens", "temperature", "top_p", "seed", "benchmark_limit")
+NOTEBOOKS = {"train": "train.ipynb", "eval": "eval.ipynb"}
+
+
+def sentences(scale_dir: Path) -> list[str]:
+    """One sentence for everything that results of runs/<scale> differ in and that could make their numbers differ; none where
+    nothing does. A run whose provenance is damaged is named too."""
+    records, found = {"train": {}, "eval": {}}, []
+    for stage, of_stage in records.items():
+        for file in sorted(Path(scale_dir).glob(f"*/provenance_{stage}.json")):
+            try:
+                of_stage[file.parent.name] = provenance.read(file, "make it again")
+            except ValueError as error:
+                found.append(str(error))
+    for stage, of_stage in records.items():
+        done = {"train": "trained", "eval": "evaluated"}[stage]
+        found += _code(of_stage, done)
+        found += _split(of_stage, lambda r: (r.get("packages") or {}) | {"Python": r.get("python")},
+                        f"{done} with other versions of", _names)
+        found += _several(of_stage, done)
+    found += _data(records["train"])
+    found += _benchmarks(records["eval"])
+    found += _split(records["eval"], lambda r: {k: r.get("settings", {}).get(k) for k in SETTINGS},
+                    "evaluated with other values of", _names)
+    found += _split(records["eval"], lambda r: {"grader": r.get("grader")}, "graded by another version of", _names)
+    return found
+
+
+def sentence(scale_dir: Path) -> str:
+    """`sentences` as one text, which says so where there is nothing to say."""
+    found = sentences(scale_dir)
+    return "\n".join(["Not all of these results were made alike:", *(f"- {s}" for s in found)]) if found else (
+        "As far as is recorded, all of these results were made by the same code, versions and settings, on the same data.")
+
+
+def _names(a: dict, b: dict) -> list[str]:
+    """The keys in which two mappings differ."""
+    return sorted(k for k in {*a, *b} if a.get(k) != b.get(k))
+
+
+def _groups(records: dict[str, dict], value) -> list[tuple[dict, list[str]]]:
+    """[(value, folders of the runs that have it)], the one of most runs first."""
+    found = []
+    for folder, record in records.items():
+        mine = value(record)
+        group = next((folders for other, folders in found if other == mine), None)
+        if group is None:
+            found.append((mine, [folder]))
+        else:
+            group.append(folder)
+    return sorted(found, key=lambda group: -len(group[1]))
+
+
+def _split(records: dict[str, dict], value, words: str, names) -> list[str]:
+    """A sentence for each group of runs that is not like most."""
+    groups = _groups(records, value)
+    return [f"{', '.join(folders)} {'was' if len(folders) == 1 else 'were'} {words} {', '.join(names(groups[0][0], other))} "
+            f"than {', '.join(groups[0][1])}." for other, folders in groups[1:]]
+
+
+def _code(records: dict[str, dict], done: str) -> list[str]:
+    """Runs whose results depend on modules, or a notebook, of another content."""
+    return _split(records, lambda r: r.get("code") or {"code": r.get("code_sha256")}, f"{done} by another version of", _names)
+
+
+def _several(records: dict[str, dict], done: str) -> list[str]:
+    """Runs that were made in several sessions, by more than one version of the code."""
+    found = []
+    for folder, record in records.items():
+        changed = {name for session in record.get("sessions", []) if session.get("code") and record.get("code")
+                   for name in _names(session["code"], record["code"])}
+        if changed:
+            found.append(f"{folder} was {done} in several sessions, and between them {', '.join(sorted(changed))} changed.")
+    return found
+
+
+def _data(trained: dict[str, dict]) -> list[str]:
+    """Runs on one data set, of the same size, teacher and seed, whose rows are not the same."""
+    found = []
+    alike: dict[tuple, dict] = {}
+    for folder, record in trained.items():
+        p = record["parameters"]
+        key = tuple(p.get(k) for k in ("dataset", "teacher", "domain", "n_examples", "n_heldout", "seed", "overlong"))
+        alike.setdefault(key, {})[folder] = record
+    for key, records in alike.items():
+        found += _split(records, lambda r: {"rows": r.get("data_sha256")}, f"trained on other data called {key[0]}, by its",
+                        _names)
+    return found
+
+
+def _benchmarks(evaluated: dict[str, dict]) -> list[str]:
+    """Runs whose tasks of one benchmark are not the same."""
+    found = []
+    names = {name for record in evaluated.values() for name in record.get("settings", {}).get("tasks_sha256", {})}
+    for name in sorted(names):
+        having = {f: r for f, r in evaluated.items() if name in r.get("settings", {}).get("tasks_sha256", {})}
+        found += _split(having, lambda r, n=name: {n: r["settings"]["tasks_sha256"][n]}, "evaluated on other tasks of", _names)
+    return found

@@ -1,0 +1,151 @@
+"""A process that is asked to end: SIGTERM, Slurm's time limit, or the end of the process that started it.
+
+    with stop.listening() as stopping:
+        ...
+        if stopping():  # between two pieces of work: what asks, in words, or ""
+            save; raise stop.Stopped(...)
+
+Slurm sends SIGTERM at the time limit and SIGKILL 30 s later (KillWait), and with `--signal=USR1@300` SIGUSR1 five minutes
+before. A process without a handler dies of either, and Papermill has none: its kernel, in which a notebook runs, then ends
+itself within two seconds (ipykernel's ParentPollerUnix). While `listening`, it does not: it ends when the work is saved.
+`run` keeps Papermill alive too, so that the notebook with the message is written; a shell does the same with
+`trap '' TERM USR1; papermill …`.
+"""
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+
+
+DEAF = ["sh", "-c", "trap '' TERM USR1; exec \"$@\"", "sh"]  # before a command: it gets SIGNALS and goes on
+
+
+class Stopped(RuntimeError):
+    """The work is not finished and can be gone on with; the message says how far it is."""
+
+
+class _AnyProcess(int):
+    """A process id that no other differs from."""
+
+    def __ne__(self, other):
+        return False
+
+    __eq__, __hash__ = int.__eq__, int.__hash__
+
+
+@contextlib.contextmanager
+def listening():
+    """Yields a function that says what asks this process to end (SIGTERM, …), "" if nothing does.
+
+    Signals are heard in the main thread only, which is where notebooks and scripts run; elsewhere they do what they did."""
+    heard, parent = [], os.getppid()
+    poller = _kernels_poller()
+    watched = getattr(poller, "parent_pid", None)  # a script may outlive its shell, as with nohup; a kernel has no use then
+
+    def stopping() -> str:
+        if not heard and watched is not None and os.getppid() != parent:
+            heard.append("the end of Papermill or Jupyter")
+        return heard[0] if heard else ""
+
+    if watched is not None:
+        poller.parent_pid = _AnyProcess(1)
+    try:
+        with _handling(lambda number, _: heard.append(signal.Signals(number).name)):
+            yield stopping
+    finally:
+        if watched is not None:
+            poller.parent_pid = watched
+
+
+@contextlib.contextmanager
+def raising(what_is_kept: str):
+    """Work that loses nothing when it ends at once: a signal raises Stopped, which says what is kept."""
+    heard = []
+
+    def handle(number, _):
+        heard.append(number)
+        if len(heard) == 1:  # a second one must not disturb how the first is dealt with
+            raise Stopped(f"Stopped by {signal.Signals(number).name}: {what_is_kept}")
+
+    with _handling(handle):
+        yield
+
+
+@contextlib.contextmanager
+def _handling(handler):
+    """SIGNALS go to the handler; outside of the main thread nothing changes."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, handler) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, was in before.items():
+            signal.signal(number, signal.SIG_DFL if was is None else was)
+
+
+def run(words: list[str], **options) -> int:
+    """The exit status of a call of Papermill that outlives SIGNALS. Its kernel gets them, and is killed where it does not
+    listen. options: as for subprocess.Popen."""
+    with subprocess.Popen([*DEAF, *words], **options) as process, _handling(lambda number, _: _hand_on(process, number)):
+        return process.wait()
+
+
+def _hand_on(process: subprocess.Popen, number: int) -> None:
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        kernels = psutil.Process(process.pid).children()
+        for kernel in kernels:
+            kernel.send_signal(number if _listens(kernel.pid, number) else signal.SIGKILL)
+        if not kernels:
+            process.kill()
+
+
+def _listens(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal, as far as the system tells."""
+    try:
+        with open(f"/proc/{pid}/status") as lines:
+            caught = next(line for line in lines if line.startswith("SigCgt:"))
+    except (OSError, StopIteration):
+        return True
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
+
+def _kernels_poller():
+    """The thread that ends a notebook's kernel when its parent has ended; None outside of one."""
+    application = sys.modules.get("ipykernel.kernelapp")
+    if application is None or not application.IPKernelApp.initialized():
+        return None
+    return getattr(application.IPKernelApp.instance(), "poller", None)
+
+
+def random_state() -> dict:
+    """The state of all generators that training draws from; `set_random_state` takes it back."""
+    import random
+
+    import numpy as np
+    import torch
+
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"python": random.getstate(), "numpy": np.random.get_state(), "torch": torch.get_rng_state(), "cuda": cuda}
+
+
+def set_random_state(state: dict) -> None:
+    """Back to a `random_state`."""
+    import random
+
+    import numpy as np
+    import torch
+
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    torch.set_rng_state(state["torch"])
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all(state["cuda"])

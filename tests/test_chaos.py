@@ -1,0 +1,43 @@
+"""Six kills over two tiny runs: what comes out is what comes out without them. bench/chaos.py does more of it."""
+import importlib.util
+from collections import Counter
+
+import pytest
+
+from distill_nb import paths, records
+
+spec = importlib.util.spec_from_file_location("chaos", paths.ROOT / "bench" / "chaos.py")
+chaos = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(chaos)
+
+CHANGES = {"max_steps": 12, "save_every": 4, "n_examples": 48}
+SEED = 0
+
+
+def test_moments_are_drawn_across_all_phases_and_victims():
+    drawn = chaos.draw(20, 0, {"train": 80, "eval": 200, "analyze": 20})
+    assert drawn == chaos.draw(20, 0, {"train": 80, "eval": 200, "analyze": 20}) != chaos.draw(20, 1, dict.fromkeys(
+        chaos.PHASES, 100))
+    assert min(Counter(phase for phase, _, _ in drawn).values()) >= 6 and len(drawn) == 20
+    assert min(Counter(victim for _, _, victim in drawn).values()) >= 6
+    assert drawn == sorted(drawn, key=lambda d: (chaos.PHASES.index(d[0]), d[1]))
+
+
+def test_differences_are_named():
+    one = {"adapters": {"a": 1, "b": 2}, "tables": ["t"]}
+    assert chaos.differing(one, one) == []
+    assert chaos.differing(one, {"adapters": {"a": 1, "c": 2}, "tables": []}) == ["tables", "adapters: b", "adapters: c"]
+
+
+@pytest.mark.timeout(1800)
+def test_six_kills_lose_nothing_and_repeat_nothing(tmp_path):
+    report = chaos.chaos(tmp_path, chaos.study_command(["run07", "run09"], CHANGES), 6, SEED)
+    print(report)
+    assert Counter(kill["phase"] for kill in report["kills"]) == dict.fromkeys(chaos.PHASES, 2)
+    assert {kill["victim"] for kill in report["kills"]} == set(chaos.VICTIMS)
+    assert report["differing"] == []
+    assert report["compared"]["adapters"] == 6 and report["compared"]["losses"] == 2 and report["compared"]["tables"] >= 10
+    for file in (tmp_path / "killed").rglob("*.jsonl"):
+        lines = records.read(file)
+        key = [r["step"] for r in lines] if file.name == "metrics.jsonl" else [(r["task_id"], r["sample"]) for r in lines]
+        assert len(set(key)) == len(key) > 0

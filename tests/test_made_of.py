@@ -1,0 +1,128 @@
+"""What a stage is made of: values and contents, not files and times."""
+import json
+import shutil
+
+import pytest
+
+from distill_nb import fixtures, made_of, params, paths, study
+from distill_nb.study import Stage
+
+TRAIN, EVAL = Stage("full", "llama8b_math_4k", "train"), Stage("full", "llama8b_math_4k", "eval")
+
+
+def forget():
+    for function in (study._run_files, study.needs, study.declared, made_of.ingredients, made_of._sha256, made_of._hash):
+        function.cache_clear()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, runs_dir):
+    """Parameter files of this test's own, and an empty runs folder."""
+    shutil.copytree(paths.PARAMS_DIR, tmp_path / "papermill_params")
+    monkeypatch.setattr(paths, "PARAMS_DIR", tmp_path / "papermill_params")
+    forget()
+    yield tmp_path / "papermill_params"
+    forget()
+
+
+def hashes(*stages):
+    forget()
+    return [made_of.hash_of(stage) for stage in stages]
+
+
+def edit(file, old, new):
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new, 1))
+
+
+def test_a_stage_is_made_of_the_parameters_that_its_notebook_declares(folder):
+    before = hashes(TRAIN, EVAL)
+    edit(folder / "run07.yaml", "max_new_tokens: 8192", "max_new_tokens: 4096")
+    after = hashes(TRAIN, EVAL)
+    assert after[0] == before[0] and after[1] != before[1]
+    edit(folder / "run07.yaml", "lora_rank: 32", "lora_rank: 16")
+    assert hashes(TRAIN)[0] != before[0] and hashes(EVAL)[0] != after[1]  # its adapters are others
+    edit(folder / "run07.yaml", "lora_rank: 16", "lora_rank: 32")
+    edit(folder / "run07.yaml", "max_new_tokens: 4096", "max_new_tokens:  8192  # as it was, and in other words")
+    edit(folder / "run07.yaml", "overwrite: false", "overwrite: true")
+    assert hashes(TRAIN, EVAL) == before
+
+
+def test_a_local_file_counts_by_its_content_and_not_by_its_place(folder, tmp_path):
+    def with_file(name, text):
+        file = tmp_path / name / "math500.jsonl"
+        file.parent.mkdir()
+        file.write_text(text)
+        shutil.copy(original, folder / "run07.yaml")
+        edit(folder / "run07.yaml", "benchmark_files: {}", f"benchmark_files: {{math500: {file}}}")
+        return hashes(EVAL)[0]
+
+    original = shutil.copy(folder / "run07.yaml", tmp_path / "original.yaml")
+    one, same, other = with_file("a", "text"), with_file("b", "text"), with_file("c", "changed")
+    assert one == same != other
+
+
+def test_what_the_graph_makes_itself_changes_nothing_by_being_there(folder):
+    stages = [Stage("tiny", "traces/sonnet_math", "traces"), Stage("tiny", "llama8b_math_4k", "eval")]
+    before = hashes(*stages)
+    for name in ("math500", "aime", "mbpp_plus", "humaneval_plus", "livecodebench"):
+        fixtures.write(name, fixtures.folder())
+    assert hashes(*stages) == before
+
+
+def test_a_data_set_made_again_from_other_rows_reaches_the_evaluation(folder, tmp_path):
+    rows = tmp_path / "rows"
+    rows.mkdir()
+    (rows / "part.parquet").write_text("one")
+    edit(folder / "traces_r1_math.yaml", "source: hub", f"source: {rows}")
+    other = Stage("full", "llama8b_code_4k", "eval")
+    before = hashes(TRAIN, EVAL, other)
+    (rows / "part.parquet").write_text("two")
+    after = hashes(TRAIN, EVAL, other)
+    assert after[0] != before[0] and after[1] != before[1] and after[2] == before[2]
+
+
+def test_the_grid_is_the_study(folder):
+    stages = study.grid("full")
+    assert [sum(s.name == name for s in stages) for name in ("traces", "train", "eval", "analyze")] == [4, 10, 13, 1]
+    assert study.needs(Stage("full", "traces/sonnet_math", "traces")) == (Stage("full", "traces/r1_math", "traces"),)
+    assert study.needs(EVAL) == (TRAIN,) and study.needs(Stage("full", "baseline_llama", "eval")) == ()
+    assert len(study.needs(Stage("full", "report", "analyze"))) == 13
+    assert not [s for s in study.grid("pocket") if s.name == "traces"]  # its runs learn from generated traces
+    ordered = study.everything("tiny")
+    assert len(ordered) == len(set(ordered)) == 30
+    assert all(ordered.index(need) < i for i, stage in enumerate(ordered) for need in study.needs(stage))
+
+
+def test_replicates_and_runs_beyond_the_study_are_stages_too(folder):
+    beyond = params.read_files(folder / "extra" / "run07_lr4.yaml")
+    replicate = Stage("full", "llama8b_math_4k_seed2", "train")
+    assert study.values(replicate) == study.values(TRAIN) | {"seed": 2} and hashes(replicate) != hashes(TRAIN)
+    assert study.files(Stage("pocket", beyond["run_name"], "eval")) == ["extra/run07_lr4.yaml", "pocket.yaml"]
+    with pytest.raises(ValueError, match="no file in papermill_params/ has the run_name llama8b_mat: write llama8b_math_4k"):
+        study.values(Stage("full", "llama8b_mat", "train"))
+    edit(folder / "run08.yaml", "run_name: llama8b_code_4k", "run_name: llama8b_math_4k")
+    forget()
+    with pytest.raises(ValueError, match=r"run08\.yaml: run_name is llama8b_math_4k, and so is that of run07\.yaml"):
+        study.values(TRAIN)
+
+
+def test_evaluation_needs_as_many_gpus_as_its_engines(folder):
+    assert study.engine_gpus(EVAL) == 1
+    edit(folder / "run07.yaml", "tensor_parallel: 1", "tensor_parallel: 2")
+    edit(folder / "run07.yaml", "data_parallel: 1", "data_parallel: 4")
+    assert study.engine_gpus(EVAL) == 8
+
+
+def test_a_stamp_says_that_a_stage_is_done_and_later_what_has_changed(folder):
+    assert not made_of.has_results(TRAIN) and made_of.changes(TRAIN) == []
+    made_of.write_stamp(TRAIN, gpus=["0"])
+    assert made_of.has_results(TRAIN)
+    assert json.loads(made_of.stamp(TRAIN).read_text())["gpus"] == ["0"]
+    edit(folder / "run07.yaml", "seed: 0", "seed: 1")
+    forget()
+    assert not made_of.has_results(TRAIN) and made_of.changes(TRAIN) == ["parameter seed"]
+    made_of.write_stamp(TRAIN)
+    assert list(made_of.stamps(TRAIN)) == [made_of.stamp(TRAIN)]  # in place of the earlier one
+    made_of.stamp(TRAIN).write_text('{"made_of": ')  # torn: it proves nothing
+    assert not made_of.has_results(TRAIN) and made_of.changes(TRAIN) == []

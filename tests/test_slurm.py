@@ -1,0 +1,90 @@
+"""The study on a real Slurm of one node, which the test starts: profiles/slurm with the lines changed that a user changes."""
+import re
+import shutil
+import threading
+
+import pytest
+import slurm
+from conftest import snakemake
+
+from distill_nb import paths, provenance, records
+
+RUNS = ("llama8b_math_4k", "llama8b_code_4k")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    pytest.importorskip("snakemake_executor_plugin_slurm", reason="the Slurm plugin is not installed: make setup-ci")
+    if why := slurm.why_not():
+        pytest.skip(why)
+    try:
+        with slurm.Slurm(tmp_path_factory.mktemp("slurm") / "one") as found:
+            yield found
+    except PermissionError as error:
+        pytest.skip(f"no devices can be made here: {error}")
+
+
+def changed_profile(folder):
+    """profiles/slurm with partition, account and GPU type changed, as a user does, small jobs, and no wait between looks at
+    the queue."""
+    import yaml
+
+    values = yaml.safe_load((paths.ROOT / "profiles" / "slurm" / "config.yaml").read_text())
+    assert values["default-resources"].pop("slurm_account") and values["retries"] == 2
+    assert {values["set-resources"][rule].pop("gpu_model") for rule in ("train", "eval")} == {"'h100'"}
+    for resources in (values["default-resources"], *values["set-resources"].values()):
+        resources |= {"slurm_partition": "'main'", "mem_mb": 3000, "cpus_per_task": 1}
+    values |= {"latency-wait": 15, "slurm-no-account": True, "slurm-init-seconds-before-status-checks": 2,
+               "slurm-keep-successful-logs": True, "slurm-logdir": str(folder / "logs")}
+    folder.mkdir()
+    (folder / "config.yaml").write_text(yaml.safe_dump(values))
+    return folder
+
+
+def cancel_once_both_train(cluster, run, cancelled, done):
+    """Cancel the training job of a run when both runs are in training."""
+    while not done.wait(0.3):
+        lines = cluster.ask("squeue", "-h", "-t", "R", "-o", "%A %k").splitlines()
+        training = {comment: job for job, _, comment in (line.partition(" ") for line in lines) if "rule_train" in comment}
+        if len(training) == 2 and all((cluster.runs / "tiny" / name / "train.ipynb").exists() for name in RUNS):
+            cancelled.extend(job for comment, job in training.items() if run in comment)
+            cluster.ask("scancel", *cancelled)
+            return
+
+
+def content(file):
+    """A file of results without what a clock decides."""
+    if file.suffix == ".jsonl" and "eval" in file.parts:
+        return [{k: v for k, v in r.items() if k != "seconds"} for r in records.read(file)]
+    return provenance.sha256_of_file(file)
+
+
+def test_two_runs_go_through_slurm_to_the_same_results_though_one_is_cancelled(cluster, study_runs, tmp_path):
+    runs, profile = tmp_path / "runs", changed_profile(tmp_path / "profile")
+    for folder in ("fixtures", "traces"):  # copied with their stamps: they are done
+        shutil.copytree(study_runs / "tiny" / folder, runs / "tiny" / folder)
+    cluster.runs, cancelled, done = runs, [], threading.Event()
+    watcher = threading.Thread(target=cancel_once_both_train, args=(cluster, RUNS[1], cancelled, done))
+    watcher.start()
+    pages = [runs / "tiny" / run / f"{name}.html" for run in RUNS for name in ("train", "eval")]
+    ended = snakemake(paths.ROOT, runs, "--workflow-profile", profile, *pages,
+                      **{k: cluster.environment[k] for k in ("SLURM_CONF", "PATH")})
+    done.set()
+    watcher.join()
+    text = ended.stdout + ended.stderr
+    assert ended.returncode == 0 and all(page.is_file() for page in pages), text[-5000:]
+    assert len(cancelled) == 1, text[-5000:]
+
+    # the cancelled job was submitted again, and it alone
+    logs = {run: [f.read_text() for f in sorted((profile / "logs").glob(f"rule_train/*{run}*/*.log"))] for run in RUNS}
+    assert {run: len(found) for run, found in logs.items()} == {RUNS[0]: 1, RUNS[1]: 2}
+    # the two that ran side by side had a GPU each, and Slurm's word was taken for it
+    devices = {run: re.findall(r"\$ CUDA_VISIBLE_DEVICES=(\S*) papermill", found[0]) for run, found in logs.items()}
+    assert sorted(devices.values()) == [["0"], ["1"]], devices
+
+    for run in RUNS:
+        names = {f.relative_to(study_runs) for kind in ("eval/*/*.jsonl", "checkpoints/*/adapter_model.safetensors")
+                 for f in (study_runs / "tiny" / run).glob(kind)}
+        assert len(names) == 17
+        for name in names:
+            assert content(runs / name) == content(study_runs / name), name

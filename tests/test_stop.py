@@ -1,0 +1,127 @@
+"""A run that is asked to end leaves the state of the step that it is at, and goes on there to the same bits."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from helpers import tiny
+from test_train import adapter_hashes
+
+from distill_nb import evaluate, paths, stop, train, train_resume
+
+CHANGES = dict(max_steps=6, save_every=3, n_examples=24, lora_dropout=0.1, backend="hf")
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """Adapters and losses of the run, when nothing happens."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DISTILL_NB_RUNS", str(tmp_path_factory.mktemp("unbroken")))
+        train.train(tiny(**CHANGES))
+        return adapter_hashes(tiny(**CHANGES)), train.load_metrics(tiny(**CHANGES)).drop(columns="tokens_per_second")
+
+
+@pytest.mark.parametrize(("name", "where", "step", "left"), [
+    ("SIGTERM", "on_step_end", 2, 2), ("SIGUSR1", "on_substep_end", 4, 4), ("SIGTERM", "on_substep_end", 0, 0),
+    ("SIGTERM", "on_substep_end", 3, 3), ("SIGTERM", "on_step_end", 6, None)])
+def test_a_signal_ends_training_with_a_state_and_the_rest_is_the_same_bits(name, where, step, left, unbroken, runs_dir,
+                                                                           monkeypatch):
+    p, made = tiny(**CHANGES), train.recorder
+
+    def recorder(*args):
+        callback = made(*args)
+        real = getattr(callback, where)
+
+        def hook(args, state, control, **kwargs):
+            if state.global_step == step:
+                os.kill(os.getpid(), getattr(signal, name))
+            return real(args, state, control, **kwargs)
+
+        setattr(callback, where, hook)
+        return callback
+
+    monkeypatch.setattr(train, "recorder", recorder)
+    if left is None:  # asked in the last step, which is then finished, and with it the run
+        assert train.train(p)["finished"] and adapter_hashes(p) == unbroken[0]
+        return
+    with pytest.raises(stop.Stopped, match=f"^Stopped by {name} after step {left} of 6: .* when it is started again"):
+        train.train(p)
+    states = {f.name for f in (paths.run_dir(p) / "state").glob("checkpoint-*")}
+    assert max(states, default="checkpoint-0") == f"checkpoint-{left}"
+    assert set(adapter_hashes(p)) == ({"step_00003"} if left >= 3 else set())  # a stop leaves none of its own
+    monkeypatch.setattr(train, "recorder", made)
+    record = train.train(p)
+    assert record["finished"] and record["resumed_at"] == left and len(record["sessions"]) == 1
+    assert adapter_hashes(p) == unbroken[0] and evaluate.checkpoint_steps(p) == [3, 6]
+    assert train.load_metrics(p).drop(columns="tokens_per_second").equals(unbroken[1])
+
+
+def start(out, log, shielded):
+    """Papermill on train.ipynb, a long tiny run, alone or through stop.run."""
+    values = [word for key, value in SLOW.items() for word in ("-y", json.dumps({key: value}))]
+    command = [sys.executable, "-m", "papermill", str(paths.ROOT / "notebooks" / "train.ipynb"), str(out), "--no-progress-bar",
+               "-f", str(paths.PARAMS_DIR / "run09.yaml"), "-f", str(paths.PARAMS_DIR / "tiny.yaml"), *values]
+    if shielded:
+        command = [sys.executable, "-c", "import sys; from distill_nb import stop; sys.exit(stop.run(sys.argv[1:]))", *command]
+    with open(log, "w") as errors:
+        return subprocess.Popen(command, stderr=errors, stdout=subprocess.DEVNULL, start_new_session=True, cwd=paths.ROOT)
+
+
+SLOW = dict(max_steps=400, save_every=200, n_examples=24)  # it ends long before, and goes on to step 20
+
+
+@pytest.mark.parametrize("shielded", [False, True])
+def test_a_notebook_under_papermill_leaves_its_state(shielded, runs_dir, tmp_path):
+    p = tiny(**SLOW)
+    process = start(tmp_path / "out.ipynb", tmp_path / "log", shielded)
+    metrics = paths.run_dir(p) / "metrics.jsonl"
+    while not metrics.exists() or metrics.read_text().count("\n") < 3:
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        time.sleep(0.05)
+    below = psutil.Process(process.pid).children(recursive=True)
+    for who in below if shielded else [process]:  # all, as Slurm does at the time limit, or Papermill alone
+        os.kill(who.pid, signal.SIGTERM)
+    if shielded:
+        process.terminate()
+    code = process.wait(timeout=100)
+    assert not psutil.wait_procs(below, timeout=100)[1], "the kernel lives on"
+    at, state = train_resume.last_state(paths.run_dir(p))
+    assert 3 <= at < 200 and state.name == f"checkpoint-{at}" and not adapter_hashes(p)
+    assert metrics.read_text().count("\n") == at
+    if not shielded:
+        assert code == -signal.SIGTERM
+    else:  # Papermill lived, and the notebook says why it ended
+        assert code == 1 and f"Stopped by SIGTERM after step {at} of 400" in (tmp_path / "out.ipynb").read_text()
+        assert f"Stopped by SIGTERM after step {at} of 400" in (tmp_path / "log").read_text()
+
+
+def test_signals_mean_what_they_meant_before():
+    before = [signal.getsignal(s) for s in stop.SIGNALS]
+    with stop.listening() as stopping:
+        assert stopping() == ""
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert stopping() == "SIGUSR1"
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stopping() == "SIGUSR1"
+    assert [signal.getsignal(s) for s in stop.SIGNALS] == before
+
+
+def test_what_loses_nothing_ends_at_once():
+    with pytest.raises(stop.Stopped, match=r"^Stopped by SIGTERM: all is kept\.$"), stop.raising("all is kept."):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)  # such as from Slurm and from stop.run
+
+
+def test_a_command_that_does_not_listen_is_killed(tmp_path):
+    inner = "import time, sys; print('on', flush=True); time.sleep(600)"
+    outer = f"import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', {inner!r}]) != 0)"
+    program = "import sys; from distill_nb import stop; sys.exit(stop.run([sys.executable, '-c', sys.argv[1]]))"
+    process = subprocess.Popen([sys.executable, "-c", program, outer], stdout=subprocess.PIPE, text=True, cwd=paths.ROOT)
+    assert process.stdout.readline() == "on\n"
+    process.terminate()
+    assert process.wait(timeout=60) == 1

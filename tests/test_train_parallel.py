@@ -1,0 +1,127 @@
+import signal
+import threading
+import time
+
+import psutil
+import pytest
+import torch
+from helpers import killed_with_all_below, tiny
+from safetensors.torch import load_file
+
+from distill_nb import paths, stop, train, train_parallel
+
+QWEN = "Qwen/Qwen3-30B-A3B-Base"
+
+
+SAYS_HALF = """
+    import sys, threading, time
+    sys.path.insert(0, {tests!r})
+    from helpers import tiny
+    from distill_nb import paths, train
+    p, stdout, sys.stdout = tiny(train_processes=2, micro_batch_size=1), sys.stdout, sys.stderr
+    def say():
+        while not (paths.run_dir(p) / "state" / "checkpoint-2" / "complete").exists():
+            time.sleep(0.01)
+        print("half", file=stdout, flush=True)
+    threading.Thread(target=say, daemon=True).start()
+    train.train(p)
+"""
+
+
+def adapter(p, step=4):
+    return load_file(paths.checkpoint_dir(p, step) / "adapter_model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """What two processes made of the tiny Llama: its record, metrics, and adapters of steps 2 and 4."""
+    p = tiny(train_processes=2, micro_batch_size=1)
+    with pytest.MonkeyPatch.context() as m:
+        m.setenv("DISTILL_NB_RUNS", str(tmp_path_factory.mktemp("two")))
+        record = train.train(p)
+        assert not (paths.run_dir(p) / "workers").exists()
+        return record, train.load_metrics(p), adapter(p, 2), adapter(p, 4)
+
+
+def assert_the_same_training(found, expected, weights, start, reference):
+    assert found["step"].tolist() == [1, 2, 3, 4] and found["tokens"].tolist() == expected["tokens"].tolist()
+    for column in ("loss", "grad_norm", "learning_rate"):
+        assert found[column].tolist() == pytest.approx(expected[column].tolist(), rel=2e-4), column
+    assert found["heldout_loss"].dropna().tolist() == pytest.approx(expected["heldout_loss"].dropna().tolist(), rel=2e-4)
+    for key, weight in weights.items():
+        moved = (reference[key] - start[key]).abs().max()
+        assert moved > 1e-5 and (weight - reference[key]).abs().max() < 0.02 * moved, key
+
+
+def test_two_processes_train_what_one_does(two, runs_dir):
+    record, metrics, _, weights = two
+    assert record["finished"] and record["backend"] == "hf"
+    one = tiny(micro_batch_size=1)
+    train.train(one)
+    assert_the_same_training(metrics, train.load_metrics(one), weights, adapter(one, 2), adapter(one))
+
+
+def test_two_processes_train_the_experts_that_one_does(runs_dir):
+    one, both = (tiny(student=QWEN, run_name=f"by{n}", micro_batch_size=1, train_processes=n) for n in (1, 2))
+    train.train(one)
+    train.train(both)
+    assert_the_same_training(train.load_metrics(both), train.load_metrics(one), adapter(both), adapter(one, 2), adapter(one))
+
+
+def test_a_killed_run_takes_its_processes_along_and_goes_on_to_the_same_bits(two, runs_dir):
+    _, metrics, _, unbroken = two
+    with killed_with_all_below(SAYS_HALF.format(tests=str(paths.ROOT / "tests")), "half", within=20) as below:
+        assert len(below) >= 3  # torchrun and two workers
+    p = tiny(train_processes=2, micro_batch_size=1)
+    record = train.train(p)
+    assert record["resumed_at"] in (2, 4) and record["finished"]
+    assert train.load_metrics(p)["loss"].tolist() == metrics["loss"].tolist()
+    assert all(torch.equal(weight, unbroken[key]) for key, weight in adapter(p).items())
+
+
+def test_processes_that_are_asked_to_end_save_their_state_and_go_on_to_the_same_bits(runs_dir, tmp_path, monkeypatch):
+    p = tiny(train_processes=2, micro_batch_size=1, max_steps=24, save_every=12)
+    with monkeypatch.context() as m:
+        m.setenv("DISTILL_NB_RUNS", str(tmp_path / "unbroken"))
+        train.train(p)
+        unbroken, metrics = adapter(p, 24), train.load_metrics(p)
+    file = paths.run_dir(p) / "metrics.jsonl"
+
+    def ask_all():  # as a cluster does: this process, torchrun and its workers
+        while not file.exists() or file.read_text().count("\n") < 2:
+            time.sleep(0.01)
+        for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+            process.send_signal(signal.SIGTERM)
+
+    thread = threading.Thread(target=ask_all)
+    thread.start()
+    with pytest.raises(stop.Stopped, match=r"^Stopped by SIGTERM after step \d+ of 24: its state is on disk"):
+        train.train(p)
+    thread.join()
+    record = train.train(p)
+    assert record["finished"] and 2 <= record["resumed_at"] < 24
+    assert train.load_metrics(p)["loss"].tolist() == metrics["loss"].tolist()
+    assert all(torch.equal(weight, unbroken[key]) for key, weight in adapter(p, 24).items())
+
+
+def test_what_a_process_refuses_is_said_here(tmp_path):
+    p = tiny(train_processes=2, micro_batch_size=1, lora_targets=["v_porj"])
+    job = dict(p=p, data=None, backend="hf", run_dir=tmp_path, start=0, state=None)
+    with pytest.raises(ValueError, match=r"lora_targets: .*no module named v_porj"):
+        train_parallel.launch(p, job, tmp_path)
+    assert "Traceback" in (tmp_path / train_parallel.LOG).read_text() and not (tmp_path / "workers").exists()
+
+
+def test_how_a_process_failed_is_reported(tmp_path):
+    log, failed = tmp_path / train_parallel.LOG, tmp_path / train_parallel.FAILED
+    log.write_text("loading\nSignal 9 received\n")
+    error = train_parallel._failure(failed, log, 1)
+    assert type(error) is RuntimeError and "exit status 1" in str(error) and str(error).endswith("Signal 9 received")
+    failed.write_text('{"type": "OutOfMemoryError", "message": "tried to allocate"}')
+    error = train_parallel._failure(failed, log, 1)
+    assert type(error) is RuntimeError and "OutOfMemoryError: tried to allocate" in str(error)
+
+
+def test_processes_must_share_a_batch_evenly():
+    with pytest.raises(ValueError, match=r"train_processes is 3, and with micro_batch_size 2 .* batch_size 4 evenly"):
+        tiny(train_processes=3)
