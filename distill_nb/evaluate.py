@@ -86,8 +86,22 @@ def _proofs(p: Params, steps: list[int]) -> list[dict]:
     return [json.loads(file.read_text()) for file in files if file.exists()]
 
 
-def _make(p: Params, tasks: dict[str, list], shared: dict[str, Path], steps: list[int]) -> dict[int, int]:
-    """Make what is missing of the base student and of all checkpoints; returns step → records made.
+def _note(file: Path) -> Path:
+    """Where a shared file says what made its records, session by session."""
+    return file.with_suffix(".made.json")
+
+
+def _note_base(jobs: list[Job], record: dict) -> None:
+    """Write down what is going to make the base student's missing records."""
+    for file in {job.file for job in jobs} if record else ():
+        sessions = provenance.read(_note(file), "delete it").get("sessions", [])
+        provenance.write(_note(file), {"sessions": [*sessions, {k: record[k] for k in ("started_at", "code", "packages")}]})
+
+
+def _make(p: Params, tasks: dict[str, list], shared: dict[str, Path], steps: list[int], record: dict | None = None
+          ) -> dict[int, int]:
+    """Make what is missing of the base student and of all checkpoints; returns step → records made. record: of this
+    evaluation, noted beside the base student's records.
 
     Where another process is at the base student's records, the checkpoints come first, and then what it has left."""
     own = [job for s in steps for job in missing(p, s, tasks, {n: paths.records_file(p, s, n) for n in tasks})]
@@ -98,6 +112,7 @@ def _make(p: Params, tasks: dict[str, list], shared: dict[str, Path], steps: lis
         base = missing(p, 0, tasks, shared) if unlock else []
         if unlock and not base:
             unlock()
+        _note_base(base, record)
         if own or base:
             with generate.start(p, adapters, [*base, *own], [r["tokens"] for r in references.values()]) as engine:
                 proofs = sweep(p, engine, [*base, *own], references, unlock or (lambda: None),
@@ -105,6 +120,7 @@ def _make(p: Params, tasks: dict[str, list], shared: dict[str, Path], steps: lis
     if not unlock:
         with lock.locked(paths.baseline_dir(p)):
             base = missing(p, 0, tasks, shared)
+            _note_base(base, record)
             if base:
                 with generate.start(p, {}, base) as engine:
                     sweep(p, engine, base, {})
@@ -194,6 +210,7 @@ def evaluate(p: Params, notebook: Path | None = None) -> dict:
             file.unlink(missing_ok=True)
             for base_file in shared.values() if is_baseline(p) else ():  # runs only share these
                 base_file.unlink(missing_ok=True)
+                _note(base_file).unlink(missing_ok=True)
         for part in PARTS:
             settings[part] = before.get("settings", {}).get(part, {}) | settings[part]
         record = provenance.collect(p, notebook=notebook, entry="distill_nb.evaluate", settings=settings,
@@ -217,8 +234,10 @@ def _evaluate(p: Params, tasks: dict[str, list], steps: list[int], shared: dict[
         return record
     if not before:
         provenance.write(file, record)
-    made = _make(p, tasks, shared, steps)
+    made = _make(p, tasks, shared, steps, record)
     _copy_base(p, shared)
+    record["base"] = before.get("base", {}) | {n: provenance.read(_note(f), "delete it").get("sessions", [])
+                                               for n, f in shared.items()}
     print("Answers generated now, by step: " + ", ".join(f"{s}: {n}" for s, n in made.items())
           + ("; all records were there already." if not any(made.values()) else "."))
     if before.get("finished") and not any(made.values()):

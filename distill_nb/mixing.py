@@ -28,16 +28,19 @@ def sentences(scale_dir: Path) -> list[str]:
         found += _split(of_stage, lambda r: (r.get("packages") or {}) | {"Python": r.get("python")},
                         f"{done} with other versions of", _names)
         found += _several(of_stage, done)
+    found += _bases(records["eval"])
     found += _data(records["train"])
     found += _benchmarks(records["eval"])
     found += _split(records["eval"], lambda r: {k: r.get("settings", {}).get(k) for k in SETTINGS},
                     "evaluated with other values of", _names)
-    found += _split(records["eval"], lambda r: {"grader": r.get("grader")}, "graded by another version of", _names)
+    found += _split(records["eval"], lambda r: {"the grader": r.get("grader")}, "graded by another version of", _names)
     return found
 
 
 def sentence(scale_dir: Path) -> str:
-    """`sentences` as one text, which says so where there is nothing to say."""
+    """`sentences` as one text, which says so where there is nothing to say; empty where there are no runs."""
+    if not any(Path(scale_dir).glob("*/provenance_*.json")):
+        return ""
     found = sentences(scale_dir)
     return "\n".join(["Not all of these results were made alike:", *(f"- {s}" for s in found)]) if found else (
         "As far as is recorded, all of these results were made by the same code, versions and settings, on the same data.")
@@ -81,6 +84,19 @@ def _several(records: dict[str, dict], done: str) -> list[str]:
                    for name in _names(session["code"], record["code"])}
         if changed:
             found.append(f"{folder} was {done} in several sessions, and between them {', '.join(sorted(changed))} changed.")
+    return found
+
+
+def _bases(evaluated: dict[str, dict]) -> list[str]:
+    """Runs whose base student's answers, which runs share, were made by another version of the code."""
+    found = []
+    for folder, record in evaluated.items():
+        changed = {name for sessions in record.get("base", {}).values() for session in sessions
+                   for name in _names(session["code"], record.get("code") or session["code"])}
+        changed = {name for name in changed if name.endswith(".py")}  # a baseline's notebook is the same one
+        if changed:
+            found.append(f"The base student's answers in {folder} were made by another version of "
+                         f"{', '.join(sorted(changed))} than those of its checkpoints.")
     return found
 
 

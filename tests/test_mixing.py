@@ -1,0 +1,85 @@
+"""Results that were not made alike are shown in one table, and it is said."""
+import json
+
+import pytest
+from helpers import tiny
+
+from distill_nb import evaluate, mixing, paths, report, train
+
+A, B = "sonnet_math_llama_4k", "faster"
+
+
+@pytest.fixture(scope="module")
+def scale(tmp_path_factory):
+    """runs/tiny with two runs that share everything but a learning rate."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DISTILL_NB_RUNS", str(tmp_path_factory.mktemp("runs")))
+        for p in (tiny(benchmark_limit=2, max_steps=1, save_every=1),
+                  tiny(benchmark_limit=2, max_steps=1, save_every=1, run_name=B, learning_rate=0.01)):
+            train.train(p)
+            evaluate.evaluate(p)
+        return paths.runs() / "tiny"
+
+
+@pytest.fixture
+def change(scale):
+    """Change the record of a stage of A, for one test."""
+    before = {f: f.read_text() for f in scale.rglob("provenance_*.json")}
+
+    def edit(stage, **values):
+        file = scale / A / f"provenance_{stage}.json"
+        record = json.loads(file.read_text())
+        for key, value in values.items():
+            record[key] = {**record[key], **value} if isinstance(value, dict) else value
+        file.write_text(json.dumps(record))
+
+    yield edit
+    for file, text in before.items():
+        file.write_text(text)
+
+
+def test_what_was_made_alike_is_said_to_be(scale, tmp_path):
+    assert mixing.sentences(scale) == []
+    assert mixing.sentence(scale).startswith("As far as is recorded, all of these results were made by the same code")
+    assert mixing.sentence(tmp_path) == "" and "made alike" not in report.accuracy_html(scale)
+    record = json.loads((scale / B / "provenance_eval.json").read_text())
+    assert len(record["base"]["pocket_math"]) == 1 and record["code"]["distill_nb/sweep.py"]
+    assert "distill_nb/tables.py" not in record["code"]
+
+
+OLD = {"distill_nb/chat.py": "0" * 16}
+
+
+@pytest.mark.parametrize(("stage", "values", "says"), [
+    ("train", {"code": OLD}, f"{A} was trained by another version of distill_nb/chat.py than {B}."),
+    ("eval", {"code": OLD}, f"{A} was evaluated by another version of distill_nb/chat.py than {B}."),
+    ("train", {"packages": {"torch": "1.0"}}, f"{A} was trained with other versions of torch than {B}."),
+    ("train", {"data_sha256": "0"}, f"{A} was trained on other data called pocket, by its rows than {B}."),
+    ("eval", {"grader": "0"}, f"{A} was graded by another version of the grader than {B}."),
+    ("eval", {"settings": {"temperature": 1.0}}, f"{A} was evaluated with other values of temperature than {B}."),
+    ("eval", {"settings": {"tasks_sha256": {"pocket_math": "0"}}},
+     f"{A} was evaluated on other tasks of pocket_math than {B}."),
+    ("eval", {"sessions": [{"code": OLD}]},
+     f"{A} was evaluated in several sessions, and between them distill_nb/chat.py changed."),
+    ("eval", {"base": {"pocket_math": [{"code": OLD}]}},
+     f"The base student's answers in {A} were made by another version of distill_nb/chat.py than those of its checkpoints."),
+])
+def test_what_was_not_made_alike_is_named(stage, values, says, scale, change):
+    if "code" in values:
+        values = {"code": json.loads((scale / A / f"provenance_{stage}.json").read_text())["code"] | OLD}
+    for session in [*values.get("sessions", []), *values.get("base", {}).get("pocket_math", [])]:
+        session["code"] = json.loads((scale / A / f"provenance_{stage}.json").read_text())["code"] | OLD
+    change(stage, **values)
+    expected = {says}
+    if stage == "eval" and "code" in values:  # then the base student's answers are another version's too
+        expected |= {f"The base student's answers in {A} were made by another version of distill_nb/chat.py than those of its "
+                     "checkpoints."}
+    found = mixing.sentences(scale)
+    assert set(found) == expected
+    assert mixing.sentence(scale).startswith("Not all of these results were made alike:\n- ")
+    assert "Not all of these results were made alike" in report.accuracy_html(scale)
+
+
+def test_a_damaged_record_is_named(scale, change):
+    (scale / A / "provenance_train.json").write_text("{")
+    assert mixing.sentences(scale)[0].startswith(f"provenance_train.json in {A} is damaged")
