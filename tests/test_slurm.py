@@ -9,6 +9,7 @@ from conftest import snakemake
 
 from distill_nb import paths, provenance, records
 
+pytestmark = pytest.mark.timeout(3600)  # the study comes first
 RUNS = ("llama8b_math_4k", "llama8b_code_4k")
 
 

@@ -14,6 +14,7 @@ from distill_nb import params, paths, provenance, records, report, trace_files
 from distill_nb.params_checks import BENCHMARKS
 from distill_nb.study import BASELINES, RUNS
 
+pytestmark = pytest.mark.timeout(3600)  # the first of them makes the study
 SETS = ("r1_code", "r1_math", "sonnet_code", "sonnet_math")
 SECRET = "sk-fake-0123456789-never-to-be-seen"
 FOLDERS = {file: params.read_files(file)["run_name"] for file in (*RUNS, *BASELINES)}
