@@ -87,7 +87,8 @@ def write_per_expert(adapter: Path, folder: Path) -> None:
     """Write an adapter of PEFT's to a folder, with gate_proj, up_proj and down_proj of each expert as vLLM loads them.
 
     The delta of every weight stays what it was. gate_proj and up_proj, one tensor before, both keep its rank and its A;
-    each has its half of B. Everything else is copied."""
+    each has its half of B. vLLM wants all three: a projection without an adapter gets one of zeros. Everything else is
+    copied."""
     from safetensors.torch import load_file, save_file
 
     config = json.loads((adapter / "adapter_config.json").read_text())
@@ -110,6 +111,9 @@ def write_per_expert(adapter: Path, folder: Path) -> None:
         for expert, halves in enumerate(each):
             for part, half in zip(parts, halves, strict=True):
                 made[f"{match['experts']}.{expert}.{part}.lora_{match['side']}.weight"] = half.contiguous().clone()
+    for tensor in FUSED.keys() - ranks.keys():
+        _add_zeros(made, tensor)
+        ranks[tensor] = next(iter(ranks.values()))
     folder.mkdir(parents=True, exist_ok=True)
     for file in adapter.iterdir():
         if file.is_file() and not file.name.startswith("adapter_"):
@@ -120,6 +124,17 @@ def write_per_expert(adapter: Path, folder: Path) -> None:
                "rank_pattern": {name: size for name, (size, _) in patterns.items()},
                "alpha_pattern": {name: alpha for name, (_, alpha) in patterns.items()}}
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+def _add_zeros(made: dict, tensor: str) -> None:
+    """Adapters that do nothing, for the projections of `tensor`, beside those of the other tensor of the same experts."""
+    other = FUSED["down_proj" if tensor == "gate_up_proj" else "gate_up_proj"][0]
+    for key in [key for key in made if key.endswith(f".{other}.lora_A.weight")]:
+        a, b = made[key], made[key.replace("lora_A", "lora_B")]  # what is in for one is out for the other
+        for part in FUSED[tensor]:
+            name = key.replace(f".{other}.lora_A", f".{part}.lora_A")
+            made[name] = a.new_zeros(len(a), len(b))
+            made[name.replace("lora_A", "lora_B")] = a.new_zeros(a.shape[1], len(a))
 
 
 def _tensor_of(match, found: dict, config: dict) -> str:

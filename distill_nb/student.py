@@ -180,7 +180,7 @@ def load(p: Params, backend: str = "hf", where: str = ""):
 
         quantised = {"quantization_config": BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype),
-            "device_map": {"": 0}} if p.load_in_4bit else {}
+            "device_map": {"": torch.cuda.current_device()}} if p.load_in_4bit else {}
         model = AutoModelForCausalLM.from_pretrained(source(p), dtype=dtype, attn_implementation="sdpa", **quantised)
         model = model if quantised else model.to(where or device())
     model.config.use_cache = False

@@ -116,6 +116,23 @@ def test_an_adapter_written_by_expert_has_the_same_deltas(trained, tmp_path):
     assert generate.adapter_rank(tmp_path / "out") == 8  # what vLLM must have room for
 
 
+@pytest.mark.parametrize("targets", [["down_proj"], ["gate_proj", "up_proj"]])
+def test_projections_without_an_adapter_get_one_of_zeros(targets, runs_dir, tmp_path):
+    p = moe(lora_targets=["q_proj", *targets], max_steps=2)
+    train.train(p)
+    experts.write_per_expert(paths.checkpoint_dir(p, 2), tmp_path / "out")
+    found = load_file(tmp_path / "out" / "adapter_model.safetensors")
+    prefix = "base_model.model.model.layers.0.mlp.experts.3"
+    shapes = {"gate_proj": (64, 32), "up_proj": (64, 32), "down_proj": (32, 64)}  # in, out
+    rank = 2 if targets == ["down_proj"] else 4
+    for part, (width_in, width_out) in shapes.items():
+        a, b = (found[f"{prefix}.{part}.lora_{side}.weight"] for side in "AB")
+        assert (a.shape, b.shape) == ((rank, width_in), (width_out, rank))
+        assert bool(b.any()) == (part in targets)
+    config = json.loads((tmp_path / "out" / "adapter_config.json").read_text())
+    assert set(config["rank_pattern"].values()) == {rank} and len(config["rank_pattern"]) == 3
+
+
 LOADED = """
     import sys
     from vllm import LLM
