@@ -15,7 +15,8 @@ useful tokens: of prompt and trace, not of padding. The losses of every step of 
 wall clock and of the processor; the latter depend little on what else runs on the machine, and choose the micro-batch, but
 count threads that wait. The share of the matrix rate is FLOP/s for the useful tokens (training.step_flops) by what a product
 of 2048 x 2048 matrices reaches at best in the same process, before or after; "share by CPU" takes the processor's seconds, by
-the number of threads, for the wall clock's. Memory is the most that the processes had resident.
+the number of threads, for the wall clock's. Memory is the most that the processes had resident. At the end one step of ours
+is profiled: which operations take what share of the processor's time.
 
 Writes bench/results/train_<cpu>.json. Exit status 1 where losses differ.
 """
@@ -87,9 +88,28 @@ def one(args, way: str, micro: int) -> dict:
         model.zero_grad()
         trainer.data_collator = noted
         rate = devices.measured_flops("cpu", p.dtype, 2048)
+        if args.profile:
+            return profile(trainer)
         trainer.train()
         rate = max(rate, devices.measured_flops("cpu", p.dtype, 2048))
         return summary(p, clock, seen[:p.batch_size * p.max_steps // p.train_processes], rate)
+
+
+def profile(trainer) -> dict:
+    """Where the processor's time goes, by kinds of operations: shares of their sum."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as profiler
+
+    kinds = {"matrix products": ("aten::mm", "aten::addmm", "aten::bmm"), "attention": ("aten::_scaled_dot_product",),
+             "adding and multiplying": ("aten::add", "aten::mul", "aten::div", "aten::sub", "aten::silu", "aten::pow"),
+             "copying": ("aten::copy", "aten::cat", "aten::fill", "aten::zero", "aten::index")}
+    with profiler(activities=[ProfilerActivity.CPU]) as seen:
+        trainer.train()
+    spent = dict.fromkeys([*kinds, "the rest"], 0.0)
+    for event in seen.key_averages():
+        kind = next((k for k, names in kinds.items() if event.key.startswith(names)), "the rest")
+        spent[kind] += event.self_cpu_time_total
+    return {kind: round(time / sum(spent.values()), 3) for kind, time in spent.items()}
 
 
 def summary(p, clock, seen: list[dict], rate: float) -> dict:
@@ -110,17 +130,19 @@ def summary(p, clock, seen: list[dict], rate: float) -> dict:
     return part | added | {"wall": max(other["wall"] for other in parts)} if first else {}
 
 
-def process(args, way: str, micro: int, steps: int) -> dict:
+def process(args, way: str, micro: int, steps: int, *more: str) -> dict:
     """One way in a fresh process, or several."""
     threads = 1 if way == "ours shared" else args.threads
     start = ["-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1", f"--nproc-per-node={args.threads}"]
     command = [sys.executable, *(start if way == "ours shared" else []), __file__, *sys.argv[1:], "--threads",
-               str(args.threads), "--steps", str(steps), "--one", way, str(micro)]
+               str(args.threads), "--steps", str(steps), *more, "--one", way, str(micro)]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": str(threads)})
     found = re.search(r"^RESULT (.*)$", done.stdout, re.MULTILINE)
     if not found:
         raise RuntimeError(f"{way} failed: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
     made = json.loads(found[1])
+    if "--profile" in command:
+        return made
     made |= {"tokens_per_second": made["tokens"] / made["wall"], "tokens_per_cpu_second": made["tokens"] / made["cpu"],
              "share_of_matrix_rate": made["flops"] / made["wall"] / made["rate"],
              "share_by_cpu": made["flops"] / (made["cpu"] / args.threads) / made["rate"]}
@@ -142,6 +164,7 @@ def compare(args, ways: list[str]) -> dict:
     fastest = {way: max(found, key=found.get) for way, found in tried.items()}
     for _ in range(args.rounds):
         rounds.append({way: process(args, way, fastest[way], args.steps) for way in ways})
+    profiled = process(args, "ours", fastest["ours"], 1, "--profile")
     keep = ("tokens_per_second", "tokens_per_cpu_second", "share_of_matrix_rate", "share_by_cpu", "memory", "tokens",
             "trained")
     ratios = {unit: {way: [round(r["ours"][unit] / r[way][unit], 3) for r in rounds] for way in ways if way != "ours"}
@@ -150,7 +173,7 @@ def compare(args, ways: list[str]) -> dict:
     return {"tokens_per_cpu_second_by_micro_batch": tried, "fastest_micro_batch": fastest,
             "medians": {way: {k: round(statistics.median(r[way][k] for r in rounds), 3) for k in keep} for way in ways},
             "ours_by_way": {unit: {way: statistics.median(made) for way, made in by.items()} for unit, by in ratios.items()},
-            "pairs": ratios, "losses": losses,
+            "profile_of_ours": profiled, "pairs": ratios, "losses": losses,
             "largest_loss_difference": max(abs(a - b) for way in ways if way != "plain grouped"
                                            for a, b in zip(losses["ours"], losses[way], strict=True)),
             "rounds": [{way: {k: v for k, v in made.items() if k != "losses"} for way, made in r.items()} for r in rounds]}
@@ -169,6 +192,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=cores(), help="threads, or processes of one thread")
     parser.add_argument("--ways", default=",".join(WAYS), help="comma-separated, ours among them")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results", help="folder for the JSON file")
+    parser.add_argument("--profile", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--one", nargs=2, metavar=("WAY", "MICRO"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:

@@ -57,6 +57,8 @@ def test_all_ways_of_the_bench_learn_the_same(tmp_path):
     result = json.loads(file.read_text())
     assert list(result["losses"]) == ["ours", "plain", "plain grouped"]
     assert len(result["losses"]["ours"]) == 2 and result["largest_loss_difference"] < 1e-4
+    assert sum(result["profile_of_ours"].values()) == pytest.approx(1, abs=0.01)
+    assert result["profile_of_ours"]["matrix products"] > 0
     made = result["medians"]
     assert made["ours"]["tokens"] == made["plain"]["tokens"] == sum(training.r1_lengths(8, 400))
     assert result["ours_by_way"]["tokens_per_second"]["plain"] == pytest.approx(
