@@ -6,6 +6,7 @@ rows' traces again, group by group. Row groups are shared out among processes.
 """
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -49,8 +50,14 @@ def groups(files: list[Path]) -> list[Group]:
 
 
 def _start(evaluation: list) -> None:
-    """A worker's beginning. Ctrl-C is for the parent to handle."""
+    """A worker's beginning. Ctrl-C is for the parent to handle; a worker whose parent was killed would wait for ever."""
     global _texts
+    from .grading.sandbox.confine import die_with_parent
+
+    with contextlib.suppress(OSError, AttributeError):
+        die_with_parent()
+    if os.getppid() != multiprocessing.parent_process().pid:  # it was killed before
+        os._exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _texts = evaluation
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers import killed_with_all_below
 from test_hub_traces import CODE, GOOD, MATH, PROGRAM, code, math
 
 from distill_nb import benchmarks, paths, scan, statements, trace_files, trace_params, trace_sets, traces
@@ -238,3 +239,15 @@ def test_a_table_is_what_pyarrow_would_make_of_the_rows():
     made = trace_files.table_of(rows, schema)
     made.validate(full=True)
     assert made.equals(expected) and trace_files.table_of([], schema).equals(expected.slice(0, 0))
+
+
+def test_workers_end_with_a_process_that_is_killed():
+    program = """
+        import time
+        from distill_nb import scan
+        with scan.pool(2, []) as workers:
+            print(sum(workers.map(abs, [1, -2])), flush=True)
+            time.sleep(600)
+    """
+    with killed_with_all_below(program, "3", within=60) as below:
+        assert len(below) >= 2
