@@ -36,6 +36,7 @@ SYMBOLS = {
 AS_LATEX = {k: f"{v} " if v[-1:].isalpha() else v for k, v in (GREEK | SYMBOLS).items()}
 SIGN = re.compile(f"[{''.join(AS_LATEX)}]")
 RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱ]+|[₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎]+|[º½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")  # NFKC would make 992 of 99²
+INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")  # of copies
 DOTS = re.compile(r"\.{3,}")
 # 10,000, 10{,}000 and 10\,000; the groups must have three digits, or (1,200) would lose its comma.
 THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:(?:,|\{,\}|\\,|\\!,|,\\!)\d{3})+(?![\d,])")
@@ -83,7 +84,7 @@ def words(text: str) -> list[str]:
     """The words of a statement in order: lower-case words, numbers, LaTeX commands, operators. In formulas each letter
     is a word, since xy, x y and x\\,y are one product, and so are brackets, !, ' and |."""
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", RAISED.sub(_lowered, text))
+        text = unicodedata.normalize("NFKC", RAISED.sub(_lowered, INVISIBLE.sub("", text)))
         text = SIGN.sub(lambda m: AS_LATEX[m.group()], text)
     without = without_figures(text)
     if without is not text and len(without.split()) >= 20:  # of a few words the drawing is what tells them apart
