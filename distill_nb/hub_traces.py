@@ -28,6 +28,8 @@ FOLDERS = {"r1_math": {"default": "data/", "extended": "extended/"},
 COLUMNS = {"r1_math": ["uuid", "problem", "answer", "is_reasoning_complete", "correctness_math_verify", "generations"],
            "r1_code": ["id", "input", "output", "dataset", "split", "index"]}
 OPTIONAL = {"index"}  # split_1 alone has it
+FLAGS = ("is_reasoning_complete", "correctness_math_verify")
+LISTS = ("generations", *FLAGS)
 TRACES = {"r1_math": "generations", "r1_code": "output"}
 BATCH = 256  # rows in memory at once
 
@@ -87,30 +89,39 @@ def _local_files(folder: Path, source: str, dataset: str, config: str) -> list[P
 
 
 def columns(schema, name: str, dataset: str) -> list[str]:
-    """The columns to read of a file called `name`, from its pyarrow schema. Raises ValueError for one that is missing."""
+    """The columns to read of a file called `name`, from its pyarrow schema. Raises ValueError for one that is missing, or
+    of another type."""
     import pyarrow as pa
 
     missing = [c for c in COLUMNS[dataset] if c not in schema.names and c not in OPTIONAL]
     if missing:
         raise ValueError(f"source: {name} has no column {missing[0]!r}; use files in the shape of {HUB[dataset][0]}.")
-    for column in COLUMNS[dataset]:
-        if column in schema.names and column in ("generations", "is_reasoning_complete", "correctness_math_verify"):
-            kind = schema.field(column).type
+    found = [c for c in COLUMNS[dataset] if c in schema.names]
+    for column in found:
+        kind = inner = schema.field(column).type
+        if column in LISTS:
             inner = kind.value_type if isinstance(kind, (pa.ListType, pa.LargeListType)) else None
-            good = inner is not None and (pa.types.is_boolean(inner) if column != "generations" else
-                                          pa.types.is_string(inner) or pa.types.is_large_string(inner))
-            if not good:
-                raise ValueError(f"source: {name} has {column!r} of type {kind}; use files in the shape of "
-                                 f"{HUB[dataset][0]}.")
-    return [c for c in COLUMNS[dataset] if c in schema.names]
+        elif pa.types.is_dictionary(kind):
+            inner = kind.value_type
+        if inner is None or not (pa.types.is_boolean(inner) if column in FLAGS else pa.types.is_string(inner)
+                                 or pa.types.is_large_string(inner) or (pa.types.is_null(inner) and column not in LISTS)):
+            raise ValueError(f"source: {name} has {column!r} of type {kind}; use files in the shape of {HUB[dataset][0]}.")
+    return found
 
 
 def batches(path: Path, group: int, names: list[str]):
-    """The record batches of one row group, the chosen columns only."""
+    """The record batches of one row group, the chosen columns only. Raises ValueError where they cannot be read."""
+    import pyarrow as pa
     from pyarrow import parquet
 
-    with parquet.ParquetFile(path, pre_buffer=False) as file:
-        yield from file.iter_batches(batch_size=BATCH, row_groups=[group], columns=names, use_threads=False)
+    try:
+        with parquet.ParquetFile(path, pre_buffer=False) as file:
+            yield from file.iter_batches(batch_size=BATCH, row_groups=[group], columns=names, use_threads=False)
+    except MemoryError:  # pyarrow's own is an ArrowException too
+        raise
+    except (pa.ArrowException, OSError) as error:
+        why = " ".join(str(error).split())[:100]
+        raise ValueError(f"source: row group {group} of {path.name} cannot be read ({why}); fetch the file again.") from None
 
 
 def rows(batch, dataset: str, pick: str, statements: dict[str, str]):

@@ -7,6 +7,7 @@ Everything takes time proportional to the text's length, whatever it holds.
 """
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 
@@ -36,8 +37,10 @@ SYMBOLS = {
 AS_LATEX = {k: f"{v} " if v[-1:].isalpha() else v for k, v in (GREEK | SYMBOLS).items()}
 SIGN = re.compile(f"[{''.join(AS_LATEX)}]")
 RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱ]+|[₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎]+|[º½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")  # NFKC would make 992 of 99²
+INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")  # of copies
 DOTS = re.compile(r"\.{3,}")
 # 10,000, 10{,}000 and 10\,000; the groups must have three digits, or (1,200) would lose its comma.
+ENTITY = re.compile(r"&(?:lt|gt|le|ge|amp|quot|nbsp|times|minus|#\d{1,6}|#x[0-9a-fA-F]{1,5});")
 THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:(?:,|\{,\}|\\,|\\!,|,\\!)\d{3})+(?![\d,])")
 SINGLE = re.compile(r"(\\(?:[dtc]?frac|sqrt|binom))\s*(\d)\s*(\d)?|([\^_])(\d)(?=\d)")  # LaTeX takes one digit: \frac12, x^12
 PRIME = re.compile(r"\^\s*(?:\{\s*)?\\prime(?:\s*\})?")
@@ -82,8 +85,10 @@ PROSE, FORMULA = Normal("$.,;:!?'\"`()[]|&\\"), Normal("$.,;:?\"`&\\")
 def words(text: str) -> list[str]:
     """The words of a statement in order: lower-case words, numbers, LaTeX commands, operators. In formulas each letter
     is a word, since xy, x y and x\\,y are one product, and so are brackets, !, ' and |."""
+    if "&" in text:  # of HTML, which sites that publish problems leave in; a table's & in LaTeX has no ; after a name
+        text = ENTITY.sub(lambda m: html.unescape(m.group()), text)
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", RAISED.sub(_lowered, text))
+        text = unicodedata.normalize("NFKC", RAISED.sub(_lowered, INVISIBLE.sub("", text)))
         text = SIGN.sub(lambda m: AS_LATEX[m.group()], text)
     without = without_figures(text)
     if without is not text and len(without.split()) >= 20:  # of a few words the drawing is what tells them apart

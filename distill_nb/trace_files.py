@@ -15,6 +15,7 @@ SCHEMA = [("id", "string"), ("order", "int64"), ("problem", "string"), ("prompt"
           ("template_of", "string")]  # the evaluation problem that it is, with other numbers
 REJECTED = [("id", "string"), ("problem_id", "string"), ("reason", "string"), ("detail", "string")]
 GROUP = 1000  # rows in one row group
+TEXT = "white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere"  # a notebook's own style breaks within words
 BATCH = 200   # rows in memory at once, of those that are read one after another
 
 
@@ -184,8 +185,8 @@ def examples(dataset: str, scale: str, n: int = 10, seed: int = 0) -> str:
     return "\n".join(
         f"<details{' open' if i == 0 else ''}><summary>{escape(row['source_id'])}: "
         f"{escape(' '.join(row['prompt'].split())[:100])} … ({len(row['trace']):,} characters)</summary>"
-        f"<h3>The student is asked</h3><pre style='white-space: pre-wrap'>{escape(row['prompt'])}</pre>"
-        f"<h3>and trained on</h3><pre style='white-space: pre-wrap'>{escape(row['trace'])}</pre>"
+        f"<h3>The student is asked</h3><pre style='{TEXT}'>{escape(row['prompt'])}</pre>"
+        f"<h3>and trained on</h3><pre style='{TEXT}'>{escape(row['trace'])}</pre>"
         + (f"<p>Known answer: {escape(row['answer'])}</p>" if row["answer"] else "") + "</details>"
         for i, row in enumerate(shown))
 

@@ -26,7 +26,8 @@ REASONS = {  # in the order in which they are tested; the first that holds is th
     "not_verified": "no complete generation is marked correct", "no_code": "no complete code block",
     "does_not_compile": "code does not compile",
     "contaminated": "problem of an evaluation set", "same_template": "evaluation problem with other numbers",
-    "same_problem": "problem has its traces already", "near_duplicate": "problem nearly repeats another",
+    "same_problem": "another trace of its problem was taken, and with regrade graded",
+    "near_duplicate": "problem nearly repeats another",
     "regraded_wrong": "answer not correct by our grader",
     # of an API teacher, whose problems are judged before it is asked
     "wrong": "no attempt was correct by our grader", "no_answer": "no attempt had an answer to grade",

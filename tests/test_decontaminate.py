@@ -39,6 +39,8 @@ def match(evaluation, text):
     ("p1", PROBLEMS["p1"].upper().replace("FIND THE GREATEST", "DETERMINE THE LARGEST")),
     ("p1", "A book costs $5. " + PROBLEMS["p1"]), ("p1", PROBLEMS["p1"].replace("$x^2 y$", "$x²y$")),
     ("p2", PROBLEMS["p2"].replace(r"\alpha", "α").replace(r"\neq", "≠")),
+    ("p4", PROBLEMS["p4"].replace(" ", " \u200b").replace("tr", "t\u00adr")),
+    ("p3", "\ufeff" + PROBLEMS["p3"].replace("p", "p\u2060")),
     ("p4", PROBLEMS["p4"].replace("60", "sixty").replace("90", "ninety").replace(" 2 ", " two ")),
     ("p3", r"Problem: Compute $\sin 60^\circ$. Please reason step by step, and put your final answer within \boxed{}."),
     ("p3", "Compute sin 60°"), ("p3", r"This is easy. Compute $\sin 60^\circ.$ And then say why that is so, and draw it.")])

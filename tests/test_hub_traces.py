@@ -124,6 +124,31 @@ def test_a_file_of_another_shape_is_named(tmp_path):
         assert "open-r1/OpenR1-Math-220k" in str(error.value)
 
 
+@pytest.mark.parametrize(("dataset", "column"), [("r1_math", "problem"), ("r1_math", "uuid"), ("r1_code", "output"),
+                                                 ("r1_code", "index"), ("r1_math", "generations")])
+def test_a_column_of_another_type_is_named(dataset, column, tmp_path):
+    fields = MATH if dataset == "r1_math" else CODE_1
+    schema = pa.schema([f.with_type(pa.int64()) if f.name == column else f for f in fields])
+    with pytest.raises(ValueError, match=f"a.parquet has '{column}' of type int64; use files in the shape of"):
+        hub_traces.columns(schema, "a.parquet", dataset)
+
+
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.dictionary(pa.int32(), pa.string()), pa.null()])
+def test_a_text_may_be_stored_in_several_ways(kind):
+    schema = pa.schema([f.with_type(kind) if f.name == "answer" else f for f in MATH])
+    assert hub_traces.columns(schema, "a.parquet", "r1_math") == hub_traces.COLUMNS["r1_math"]
+
+
+def test_a_damaged_row_group_is_named(tmp_path):
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.Table.from_pylist([math(problem=f"What is {i}?") for i in range(400)], MATH), file)
+    start = pq.read_metadata(file).row_group(0).column(0).dictionary_page_offset
+    whole = file.read_bytes()
+    file.write_bytes(whole[:start] + bytes(200) + whole[start + 200:])
+    with pytest.raises(ValueError, match=r"row group 0 of a.parquet cannot be read \(.+\); fetch the file again"):
+        list(hub_traces.batches(file, 0, ["problem"]))
+
+
 class Hub:
     """The hub's API, without a network."""
 

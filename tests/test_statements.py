@@ -17,7 +17,7 @@ from distill_nb.grading.code import blocks
     (r"Let $xy\,z = 1{,}000$.", "Let $x y z = 1000$"),
     ("It costs 12,345 dollars.", r"It costs 12345 dollars"),
     (r"If $a\leq b$ and $c\neq d$", "If $a ≤ b$ and $c ≠ d$"),
-    (r"$\text{The area}$ of it", "the area of it"),
+    (r"$\text{The area}$ of it", "the area of it"), ("\ufeffFind\u200b the whole\u2060 num\u00adber", "find the whole number"),
     ("two of the twenty-five, or one hundred and six", "2 of the 25, or 106"), ("a hundred, five thousand", "a 100, 5000"),
     ("Ninety nine red", "99 red"), ("0.50 and .5 and 3.0", "0.5 and 0.5 and 3"),
     ("$99²$ and x₁ and 3½", r"$99^2$ and $x_1$ and 3$\frac12$"), ("Let α, π ≥ θ", r"Let $\alpha, \pi \ge \theta$"),
@@ -80,11 +80,12 @@ def test_the_version_changes_with_what_words_are():
     texts = [r"Let $f'(x) = \dfrac{x^{n+1}}{2}$ on $[0, 1{,}000]$, where |x| ≤ ½ or 5!",
              "It costs $5, twenty-one more than $x$.",
              "```python\ndef f(a): return a[0] ** 2  # ...\n```", "α² + β₁ − 60°\n\n[asy]draw((0,0));[/asy] over 3.50",
+             "\ufeffA soft\u00adened wo\u200brd",
              r"\[\sum_{i=1}^{10} \{a_i\} \neq \lvert b \rvert\] (1,200) \$3"]
     words = [statements.words(text) for text in texts]
     found = repr([(w, statements.numbers(w), sorted(statements.shingles(w))) for w in words])
     digest = hashlib.sha256(found.encode()).hexdigest()[:12]
-    assert (statements.VERSION, digest) == ("statements-2", "aa274989cdf7")  # other words? then give them a new VERSION
+    assert (statements.VERSION, digest) == ("statements-3", "1759f0b05f74")  # other words? then give them a new VERSION
 
 
 TEXT = ("A farmer has 48 meters of fence and wants to enclose a rectangular field next to a straight river, so that no "
@@ -150,3 +151,9 @@ def test_what_a_brief_statement_is_about(one, other):
 def test_what_it_is_not_about(one, other):
     assert brief.key_of(statements.words(one)) != brief.key_of(statements.words(other))
     assert brief.key_of(statements.words("word " * 80)) is None and brief.key_of(["find"]) is None
+
+
+def test_what_html_writes_for_a_sign_is_that_sign():
+    plain = statements.words(r"Solve $-4 < 2(x-1) \le 8$ & say why")
+    assert statements.words("Solve $-4 &lt; 2(x-1) &le; 8$ &amp; say&nbsp;why") == plain
+    assert statements.words(r"\begin{array} a & lt; b \end{array}") == ["a", "lt", "b"]
