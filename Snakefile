@@ -1,4 +1,4 @@
-# The study: traces → train → eval → analyze → paper. `make study` runs it; README.md, "The whole study", has the rest.
+# The study: traces → train → eval → analyze → paper. `make study` runs it; README.md, "How the study reruns", has the rest.
 #
 #   snakemake                                             the study at full size
 #   snakemake --config scale=tiny                         the same with random 2-layer students, offline, in minutes
@@ -123,7 +123,7 @@ rule train:
         overwrite=overwrite("train"),
     threads: threads
     resources:
-        gpu=min(HERE, 1),
+        gpu=lambda wildcards: study.gpus_of(stage_of(wildcards, "train")) if HERE else 0,
     shell:
         STAGE + " {wildcards.folder}/train" + SETTINGS
 
@@ -137,7 +137,7 @@ rule eval:
         overwrite=overwrite("eval"),
     threads: threads
     resources:
-        gpu=lambda wildcards: study.engine_gpus(stage_of(wildcards, "eval")) if HERE else 0,
+        gpu=lambda wildcards: study.gpus_of(stage_of(wildcards, "eval")) if HERE else 0,
     shell:
         STAGE + " {wildcards.folder}/eval" + SETTINGS
 

@@ -83,9 +83,11 @@ def write(benchmark: str, where: Path) -> Path:
 
 
 def asked(dataset: str) -> dict:
-    """Trace parameters for a set from the stand-in teacher: the R1 set's problems, asked one after another. What it would
-    have cost counts against max_cost, though nothing is paid."""
-    return {"source": f"r1_{dataset.split('_')[1]}", "teacher_mode": "messages", "max_cost": 10.0, "poll_seconds": 0.05}
+    """Trace parameters for a set from the stand-in teacher, whichever API the set asks otherwise: the R1 set's problems, asked
+    one after another. What it would have cost counts against max_cost, though nothing is paid."""
+    return {"source": f"r1_{dataset.split('_')[1]}", "teacher_api": "anthropic", "teacher_url": "none",
+            "teacher_mode": "messages", "teacher_max_tokens": 4096, "teacher_temperature": 1.0, "thinking_budget": 0,
+            "trace_from": "text", "max_cost": 10.0, "poll_seconds": 0.05}
 
 
 if __name__ == "__main__":

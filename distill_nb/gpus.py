@@ -39,7 +39,7 @@ def claimed(n: int, poll: float = 0.5):
     devices = visible()
     if n > len(devices):
         raise ValueError(f"gpus: {n} are wanted and {len(devices)} are here; run it where there are more, or lower "
-                         "tensor_parallel and data_parallel.")
+                         "train_processes, or tensor_parallel and data_parallel.")
     while True:
         with contextlib.ExitStack() as held:
             names = []

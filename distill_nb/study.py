@@ -152,13 +152,14 @@ def needs(stage: Stage) -> tuple[Stage, ...]:
 
 def asks_the_stand_in(stage: Stage) -> bool:
     """Whether the stage makes a set from the API teacher, and stand_in.py is that teacher."""
-    return stage.scale == "tiny" and stage.folder.startswith("traces/sonnet")
+    return stage.scale == "tiny" and stage.name == "traces" and _read(*files(stage))["teacher_api"] != "none"
 
 
-def engine_gpus(stage: Stage) -> int:
-    """How many GPUs an evaluation needs: those that share an engine, times the engines side by side."""
+def gpus_of(stage: Stage) -> int:
+    """How many GPUs a stage needs: one for each process of training; of an evaluation those that share an engine, times the
+    engines side by side."""
     given = _read(*files(stage))
-    return given["tensor_parallel"] * given["data_parallel"]
+    return given["train_processes"] if stage.name == "train" else given["tensor_parallel"] * given["data_parallel"]
 
 
 def everything(scale: str) -> list[Stage]:

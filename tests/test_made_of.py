@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from distill_nb import fixtures, made_of, params, paths, study
+from distill_nb import fixtures, made_of, params, paths, study, trace_params
 from distill_nb.study import Stage
 
 TRAIN, EVAL = Stage("full", "llama8b_math_4k", "train"), Stage("full", "llama8b_math_4k", "eval")
@@ -107,11 +107,12 @@ def test_replicates_and_runs_beyond_the_study_are_stages_too(folder):
         study.values(TRAIN)
 
 
-def test_evaluation_needs_as_many_gpus_as_its_engines(folder):
-    assert study.engine_gpus(EVAL) == 1
+def test_a_stage_needs_as_many_gpus_as_its_processes_or_engines(folder):
+    assert study.gpus_of(TRAIN) == study.gpus_of(EVAL) == 1
     edit(folder / "run07.yaml", "tensor_parallel: 1", "tensor_parallel: 2")
     edit(folder / "run07.yaml", "data_parallel: 1", "data_parallel: 4")
-    assert study.engine_gpus(EVAL) == 8
+    edit(folder / "run07.yaml", "train_processes: 1", "train_processes: 2")
+    assert (study.gpus_of(TRAIN), study.gpus_of(EVAL)) == (2, 8)
 
 
 def test_a_stamp_says_that_a_stage_is_done_and_later_what_has_changed(folder):
@@ -126,3 +127,15 @@ def test_a_stamp_says_that_a_stage_is_done_and_later_what_has_changed(folder):
     assert list(made_of.stamps(TRAIN)) == [made_of.stamp(TRAIN)]  # in place of the earlier one
     made_of.stamp(TRAIN).write_text('{"made_of": ')  # torn: it proves nothing
     assert not made_of.has_results(TRAIN) and made_of.changes(TRAIN) == []
+
+
+def test_a_tiny_set_of_any_api_teacher_asks_the_stand_in_and_nobody_else(folder):
+    file = folder / "traces_qwq_math.yaml"
+    file.write_text((folder / "traces_sonnet_math.yaml").read_text())
+    for old, new in (("dataset: sonnet_math", "dataset: qwq_math"), ("teacher_api: anthropic", "teacher_api: openai"),
+                     ("teacher_url: none", "teacher_url: http://here:1/v1"), ("trace_from: text", "trace_from: thinking")):
+        edit(file, old, new)
+    tiny = Stage("tiny", "traces/qwq_math", "traces")
+    assert study.asks_the_stand_in(tiny) and not study.asks_the_stand_in(Stage("full", "traces/qwq_math", "traces"))
+    asked = trace_params.validate(trace_params.POCKET | study.values(tiny) | {"benchmark_files": {}})
+    assert (asked.teacher_api, asked.teacher_url, asked.source) == ("anthropic", "none", "r1_math")
