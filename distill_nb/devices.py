@@ -70,6 +70,9 @@ def measured_flops(kind: str, dtype: str, size: int = 0, seconds: float = 1.0) -
         if kind == "cuda":
             torch.cuda.synchronize()
         best = min(best, time.perf_counter() - begin)
+    del a, b
+    if kind == "cuda":
+        torch.cuda.empty_cache()  # what trains next on this GPU may be another process
     return 2 * size**3 / best
 
 

@@ -10,11 +10,10 @@ for Unsloth it is that of Transformers and PEFT. Nothing of this was compared wi
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import replace
 
-from . import devices, params, paths
+from . import devices, params, paths, provenance
 from .devices import GIB, Device
 from .params import Params
 from .plan_run import LIBRARIES, SHORT, Plan, estimate, flops
@@ -77,8 +76,8 @@ def show(p: Params, data=None, device: str | Device = "this") -> Plan | None:
 
     from . import tables
 
-    record = paths.run_dir(p) / "provenance_train.json"
-    if record.exists() and json.loads(record.read_text()).get("finished") and not p.overwrite:
+    before = provenance.read(paths.run_dir(p) / "provenance_train.json", "set overwrite: true to train it again")
+    if before.get("finished") and not p.overwrite:
         print("This run is finished already: there is nothing to plan.")
         return None
     plan = estimate(p, device, data)

@@ -111,7 +111,8 @@ def _estimate(p: Params, device: Device, examples: list[tuple[int, int]] | None)
 
 def _device(p: Params, device: str | Device) -> Device:
     if device == "this":
-        return devices.this(p.dtype)
+        here = devices.this(p.dtype)
+        return here if here.kind == "cuda" else replace(here, memory=here.memory // p.train_processes)  # they share it
     return devices.device_named(device) if isinstance(device, str) else device
 
 
