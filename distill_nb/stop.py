@@ -21,8 +21,6 @@ import sys
 import threading
 
 SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
-
-
 DEAF = ["sh", "-c", "trap '' TERM USR1; exec \"$@\"", "sh"]  # before a command: it gets SIGNALS and goes on
 
 

@@ -168,7 +168,8 @@ def open_store(folder: Path, fixed: dict, grader: str, price: dict | None, repai
         if differing:
             raise ValueError(f"{folder.name}/settings.json: the responses there were made with other values of "
                              f"{', '.join(differing)}; choose another folder, or those values again.")
-        if (ids := before.get("ids", statements.VERSION)) != statements.VERSION:  # else all would be asked and paid for again
+        ids = before.get("ids", "an earlier version")
+        if ids != statements.VERSION:  # else all would be asked and paid for again
             raise ValueError(f"{folder.name}/settings.json: the responses there are of problems with ids of {ids}, and this "
                              f"version gives ids of {statements.VERSION}; go on with the version that asked them, or choose "
                              "another folder.")

@@ -8,6 +8,7 @@ import pytest
 
 # Tiny models are fastest on one thread, and threads that wait for a busy neighbour are slow: for child processes too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+KEY = "sk-fake-0123456789-never-to-be-seen"  # of an API teacher
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def teacher_keys(monkeypatch):
     for name in ("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
-        monkeypatch.setenv(name, "sk-fake-0123456789-never-to-be-seen")
+        monkeypatch.setenv(name, KEY)
     monkeypatch.setattr(teacher_batches, "GROUP", 2)
 
 
@@ -59,6 +60,6 @@ def study_runs(tmp_path_factory) -> Path:
     runs = tmp_path_factory.mktemp("study") / "runs"
     fake = {} if gpus.visible() else {"CUDA_VISIBLE_DEVICES": "0,1"}  # nothing here uses them, and each stage gets its own
     done = snakemake(paths.ROOT, runs, "--config", "scale=tiny", "--resources", f"gpu={len(gpus.visible()) or 2}",
-                     ANTHROPIC_API_KEY="sk-fake-0123456789-never-to-be-seen", **fake)
+                     ANTHROPIC_API_KEY=KEY, **fake)
     assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
     return runs

@@ -7,7 +7,6 @@ from distill_nb.teacher import Settings
 
 MARKS = [pytest.mark.usefixtures("teacher_keys"),
          pytest.mark.filterwarnings("ignore:The model .* is deprecated:DeprecationWarning")]  # Sonnet 4.5 is
-KEY = "sk-fake-0123456789-never-to-be-seen"
 ASKED = {"teacher_api": "anthropic", "teacher_model": "claude-sonnet-4-5-20250929", "trace_from": "text"}
 PROBLEMS = [{"id": f"p{i}", "problem": f"Say {i} in \\boxed{{}}.", "answer": str(i)} for i in range(6)]
 TEXTS = [p["problem"] for p in PROBLEMS]

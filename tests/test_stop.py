@@ -14,6 +14,8 @@ from test_train import adapter_hashes
 from distill_nb import evaluate, paths, stop, train, train_resume
 
 CHANGES = dict(max_steps=6, save_every=3, n_examples=24, lora_dropout=0.1, backend="hf")
+
+
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
     """Adapters and losses of the run, when nothing happens."""

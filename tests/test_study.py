@@ -8,7 +8,7 @@ import sys
 
 import nbformat
 import pytest
-from conftest import snakemake
+from conftest import KEY, snakemake
 
 from distill_nb import params, paths, provenance, records, report, trace_files
 from distill_nb.params_checks import BENCHMARKS
@@ -16,7 +16,6 @@ from distill_nb.study import BASELINES, RUNS
 
 pytestmark = pytest.mark.timeout(3600)  # the first of them makes the study
 SETS = ("r1_code", "r1_math", "sonnet_code", "sonnet_math")
-SECRET = "sk-fake-0123456789-never-to-be-seen"
 FOLDERS = {file: params.read_files(file)["run_name"] for file in (*RUNS, *BASELINES)}
 ENDS = [f"{folder}/eval" for folder in FOLDERS.values()] + ["report/analyze", "report/paper"]
 
@@ -33,7 +32,7 @@ def test_the_four_sets_are_made_and_shown(study_runs, monkeypatch):
     assert table.loc["r1_math", "sonnet_math"] == 18 == table.loc["r1_code", "sonnet_code"]
     assert table.loc["r1_math", "r1_code"] == 0
     for file in study_runs.rglob("*"):
-        assert not file.is_file() or SECRET.encode() not in file.read_bytes(), f"the API key is in {file.name}"
+        assert not file.is_file() or KEY.encode() not in file.read_bytes(), f"the API key is in {file.name}"
 
 
 @pytest.mark.parametrize("file", RUNS)

@@ -2,8 +2,9 @@
 import os
 
 import pytest
+from conftest import KEY
 from fake_teacher import FakeTeacher
-from teacher_cases import ALL, ASKED, KEY, MARKS, PROBLEMS, TEXTS, boxed, made, right, settings, stored
+from teacher_cases import ALL, ASKED, MARKS, PROBLEMS, TEXTS, boxed, made, right, settings, stored
 
 from distill_nb import lock, records, teacher, teacher_audit, teacher_batches
 from distill_nb.teacher import Settings

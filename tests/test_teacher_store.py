@@ -7,8 +7,9 @@ import sys
 import textwrap
 
 import pytest
+from conftest import KEY
 from fake_teacher import FakeTeacher
-from teacher_cases import ALL, KEY, MARKS, PROBLEMS, TEXTS, boxed, made, right, settings, stored
+from teacher_cases import ALL, MARKS, PROBLEMS, TEXTS, boxed, made, right, settings, stored
 
 from distill_nb import paths, records, teacher, teacher_records, teacher_store
 
@@ -144,6 +145,8 @@ def test_answers_under_other_ids_are_not_asked_for_again(tmp_path):
     teacher_store.open_store(tmp_path / "t", fixed, "g", None)
     assert teacher_store.open_store(tmp_path / "t", fixed, "g", None).folder == tmp_path / "t"
     file = tmp_path / "t" / "settings.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"ids": "statements-1"}))
-    with pytest.raises(ValueError, match=r"^t/settings.json: .* ids of statements-1, and this version gives"):
-        teacher_store.open_store(tmp_path / "t", fixed, "g", None)
+    now = json.loads(file.read_text())
+    for said, words in (({"ids": "statements-1"}, "statements-1"), ({}, "an earlier version")):
+        file.write_text(json.dumps({k: v for k, v in now.items() if k != "ids"} | said))
+        with pytest.raises(ValueError, match=rf"^t/settings.json: .* ids of {words}, and this version gives"):
+            teacher_store.open_store(tmp_path / "t", fixed, "g", None)
