@@ -59,7 +59,7 @@ def installed_vllm() -> bool:
 def engine_name(p: Params) -> str:
     """`vllm` or `hf`: what `engine: auto` means on this machine. Raises ValueError where vllm is not installed."""
     if p.engine == "vllm" and not installed_vllm():
-        raise ValueError("engine: vllm is not installed here; install it with `pip install '.[gpu]' -c constraints.txt`, "
+        raise ValueError("engine: vllm is not installed here; install it with `pip install -e '.[gpu]' -c constraints.txt`, "
                          "or set engine to hf.")
     if p.engine != "auto":
         return p.engine

@@ -31,7 +31,7 @@ def choose_backend(p: Params) -> str:
     Call it before anything imports Transformers: Unsloth patches Transformers and must come first."""
     installed = importlib.util.find_spec("unsloth") is not None
     if p.backend == "unsloth" and not installed:
-        raise ValueError("backend: unsloth is not installed here; install it with `pip install '.[gpu]' "
+        raise ValueError("backend: unsloth is not installed here; install it with `pip install -e '.[gpu]' "
                          "-c constraints.txt`, or set backend to hf.")
     if p.backend == "auto":
         import torch
@@ -51,7 +51,7 @@ def _refuse_4bit(backend: str) -> None:
         raise ValueError("load_in_4bit: 4-bit weights are trained on CUDA only, and there is none here; set load_in_4bit to "
                          "false.")
     if backend == "hf" and importlib.util.find_spec("bitsandbytes") is None:
-        raise ValueError("load_in_4bit: bitsandbytes is not installed here; install it with `pip install '.[gpu]' -c "
+        raise ValueError("load_in_4bit: bitsandbytes is not installed here; install it with `pip install -e '.[gpu]' -c "
                          "constraints.txt`, or set load_in_4bit to false.")
 
 

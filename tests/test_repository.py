@@ -131,7 +131,7 @@ def test_constraints_pin_what_pyproject_pins():
 
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
 def test_the_gpu_extra_resolves_to_what_is_pinned(python, tmp_path):
-    """What `pip install '.[gpu]' -c constraints.txt` asks for has one solution, the pinned one; nothing is installed. pip's
+    """What `pip install -e '.[gpu]' -c constraints.txt` asks for has one solution, the pinned one; nothing is installed. pip's
     own resolver takes minutes to say so, as it fetches every package."""
     uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
     if uv is None:
