@@ -219,8 +219,8 @@ def check(args, folder: Path) -> int:
     import torch
 
     args.out.mkdir(parents=True, exist_ok=True)
-    name = device_name()
-    file = args.out / f"gpu_check_{re.sub('[^a-z0-9]+', '-', name.lower())}_{args.size}.json"
+    device = device_name()
+    file = args.out / f"gpu_check_{re.sub('[^a-z0-9]+', '-', device.lower())}_{args.size}.json"
     rows = json.loads(file.read_text())["rows"] if file.exists() else []
     for section in args.only:
         name, kind, way = [*section.split(), "", ""][:3]
@@ -229,7 +229,7 @@ def check(args, folder: Path) -> int:
         made = section_rows(section, args.size, folder, kept)
         rows = kept + made
         gpu_steps.compare_steps(rows)
-        result = {"device": name, "size": args.size, "torch": torch.__version__, "goals": GOALS, "ours": goals(rows),
+        result = {"device": device, "size": args.size, "torch": torch.__version__, "goals": GOALS, "ours": goals(rows),
                   "rows": rows}
         file.write_text(json.dumps(result, indent=1) + "\n")
         for r in made:
