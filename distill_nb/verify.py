@@ -64,7 +64,9 @@ def verify(run_dir: Path, into: Path) -> tuple[list[Compared], list[Compared]]:
         again = train.train(replace(p, overwrite=False))
         for n in sorted(set(evaluated["settings"]["n_samples"].values())):
             names = [b for b, samples in evaluated["settings"]["n_samples"].items() if samples == n]
-            then = evaluate.evaluate(replace(q, benchmarks=names, n_samples=n, overwrite=False, regrade=False))
+            files = {b: f for b, f in evaluated["settings"]["benchmark_files"].items() if b in names}
+            then = evaluate.evaluate(replace(q, benchmarks=names, benchmark_files=files, n_samples=n, overwrite=False,
+                                             regrade=False))
         fresh = paths.run_dir(p)
     results = [Compared(f"{key} of training", _other(trained.get(key), again.get(key))) for key in DATA]
     results += [Compared(f"tasks of {name}", _other(sha256, then["settings"]["tasks_sha256"].get(name)))
