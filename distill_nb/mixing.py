@@ -9,7 +9,6 @@ from pathlib import Path
 from . import provenance
 
 SETTINGS = ("engine", "engine_version", "dtype", "max_new_tokens", "temperature", "top_p", "seed", "benchmark_limit")
-NOTEBOOKS = {"train": "train.ipynb", "eval": "eval.ipynb"}
 
 
 def sentences(scale_dir: Path) -> list[str]:

@@ -51,7 +51,8 @@ def _runs_in(folder: Path) -> Iterator[None]:
 def verify(run_dir: Path, into: Path) -> tuple[list[Compared], list[Compared]]:
     """Train and evaluate a finished run again below `into`; (results, circumstances) as they compare.
 
-    Raises ValueError where the run is not finished, its provenance is damaged, or its parameters are none of today's."""
+    Raises ValueError where the run is not finished, its provenance is damaged, its parameters are none of today's, or it is
+    below `into` already."""
     run_dir = Path(run_dir)
     trained, evaluated = (_finished(run_dir, stage) for stage in ("train", "eval"))
     p = _parameters(trained, run_dir / "provenance_train.json")
@@ -61,13 +62,15 @@ def verify(run_dir: Path, into: Path) -> tuple[list[Compared], list[Compared]]:
     from . import evaluate, train
 
     with _runs_in(into):
+        fresh = paths.run_dir(p)
+        if fresh.exists():  # it would be left alone, or gone on with, and not made again
+            raise ValueError(f"into: {fresh.name} is in {into.name} already; name a fresh folder.")
         again = train.train(replace(p, overwrite=False))
         for n in sorted(set(evaluated["settings"]["n_samples"].values())):
             names = [b for b, samples in evaluated["settings"]["n_samples"].items() if samples == n]
             files = {b: f for b, f in evaluated["settings"]["benchmark_files"].items() if b in names}
             then = evaluate.evaluate(replace(q, benchmarks=names, benchmark_files=files, n_samples=n, overwrite=False,
                                              regrade=False))
-        fresh = paths.run_dir(p)
     results = [Compared(f"{key} of training", _other(trained.get(key), again.get(key))) for key in DATA]
     results += [Compared(f"tasks of {name}", _other(sha256, then["settings"]["tasks_sha256"].get(name)))
                 for name, sha256 in evaluated["settings"]["tasks_sha256"].items()]

@@ -60,6 +60,9 @@ def test_a_run_is_the_same_again(made, tmp_path, capsys, monkeypatch):
     assert "15 of 15 results are the same:" in said and "differs" not in said and "may be why" not in said
     assert "same     adapter of step 2" in said and "same     losses of 2 steps" in said
     assert (tmp_path / "kept" / "tiny" / made.name / "provenance_eval.json").exists()
+    for folder in (tmp_path / "kept", made.parents[1]):  # compared with what is there, it would be the same without a run
+        with pytest.raises(SystemExit, match=rf"^into: {made.name} is in {folder.name} already"):
+            verify.main([str(made), "--into", str(folder)])
 
 
 def test_other_parameters_change_losses_and_adapters(made, tamper, tmp_path):
