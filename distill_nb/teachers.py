@@ -16,7 +16,7 @@ COLUMNS = ["student", "domain", "benchmark", "first", "second", "steps", "n", "a
            "lo", "hi", "p", "p_holm", "only_first", "only_second", "left_out", "method", "verdict", "also_differs"]
 # What should be equal if a difference is to be the teacher's.
 SHOULD_AGREE = ("learning_rate", "lr_schedule", "max_steps", "batch_size", "max_length", "overlong", "lora_rank", "lora_alpha",
-                "n_examples")
+                "lora_experts", "lora_expert_rank", "load_in_4bit", "n_examples")
 
 
 def against(records, parameters: dict[str, dict] | None = None):
