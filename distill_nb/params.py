@@ -111,10 +111,11 @@ POCKET = dict(
     overwrite=False, select_on="test",
 )  # fmt: skip
 
-# What decides a base student's records; runs that agree on these share one baseline (paths.baseline_dir).
+# What decides a base student's records, beside the problems, which are told by their content (evaluate.shared_files); runs
+# that agree on these share one baseline (paths.baseline_dir).
 GENERATION_KEYS = (
-    "student", "student_size", "chat_template", "dtype", "engine", "benchmark_files", "benchmark_limit",
-    "max_new_tokens", "temperature", "top_p", "n_samples", "seed",
+    "student", "student_size", "chat_template", "dtype", "engine", "max_new_tokens", "temperature", "top_p", "n_samples",
+    "seed",
 )  # fmt: skip
 
 _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}

@@ -136,6 +136,20 @@ def test_a_changed_benchmark_is_refused_whatever_was_evaluated_in_between(runs_d
         evaluate.evaluate(tiny(benchmark_limit=2, benchmarks=["pocket_math"]))
 
 
+def test_another_benchmark_may_come_later_from_a_file_of_its_own(runs_dir, tmp_path):
+    p = tiny(benchmark_limit=2, benchmarks=["pocket_math"], max_steps=2)
+    train.train(p)
+    evaluate.evaluate(p)
+    file = tmp_path / "math500.part.jsonl"
+    file.write_text(json.dumps({"problem": "What is 1 + 1?", "answer": "2", "unique_id": "a"}) + "\n")
+    later = tiny(benchmarks=["math500"], benchmark_files={"math500": str(file)}, benchmark_limit=0, max_steps=2)
+    evaluate.evaluate(later)
+    assert [len(lines(p, 2, name)) for name in ("pocket_math", "math500")] == [2, 1]
+    file.write_text(json.dumps({"problem": "What is 1 + 2?", "answer": "3", "unique_id": "a"}) + "\n")
+    with pytest.raises(ValueError, match=r"benchmark math500.*overwrite"):
+        evaluate.evaluate(later)
+
+
 def test_provenance_tells_of_every_session_and_of_no_other(runs_dir):
     p = tiny(benchmark_limit=2)
     train.train(p)
