@@ -19,8 +19,7 @@ from .sweep import Job, missing, sweep
 
 # Settings that are kept piece by piece, so that a run can be evaluated in several calls: some benchmarks now and others
 # later, these with one sample a problem and AIME with 16.
-PARTS = {"tasks_sha256": "benchmark", "benchmark_files": "the file of", "adapters_sha256": "the adapter of step",
-         "n_samples": "n_samples of"}
+PARTS = {"tasks_sha256": "benchmark", "adapters_sha256": "the adapter of step", "n_samples": "n_samples of"}
 SUBSET_SEED = 0  # of benchmark_limit: replicates of a run answer the same problems
 
 

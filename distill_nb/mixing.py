@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import provenance
 
-SETTINGS = ("engine", "engine_version", "dtype", "max_new_tokens", "temperature", "top_p", "seed", "benchmark_limit")
+SETTINGS = ("engine", "engine_version", "dtype", "max_new_tokens", "temperature", "top_p", "seed")
 
 
 def sentences(scale_dir: Path) -> list[str]:

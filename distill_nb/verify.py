@@ -66,11 +66,8 @@ def verify(run_dir: Path, into: Path) -> tuple[list[Compared], list[Compared]]:
         if fresh.exists():  # it would be left alone, or gone on with, and not made again
             raise ValueError(f"into: {fresh.name} is in {into.name} already; name a fresh folder.")
         again = train.train(replace(p, overwrite=False))
-        for n in sorted(set(evaluated["settings"]["n_samples"].values())):
-            names = [b for b, samples in evaluated["settings"]["n_samples"].items() if samples == n]
-            files = {b: f for b, f in evaluated["settings"]["benchmark_files"].items() if b in names}
-            then = evaluate.evaluate(replace(q, benchmarks=names, benchmark_files=files, n_samples=n, overwrite=False,
-                                             regrade=False))
+        for changes in _calls(evaluated):
+            then = evaluate.evaluate(replace(q, **changes, overwrite=False, regrade=False))
     results = [Compared(f"{key} of training", _other(trained.get(key), again.get(key))) for key in DATA]
     results += [Compared(f"tasks of {name}", _other(sha256, then["settings"]["tasks_sha256"].get(name)))
                 for name, sha256 in evaluated["settings"]["tasks_sha256"].items()]
@@ -78,6 +75,20 @@ def verify(run_dir: Path, into: Path) -> tuple[list[Compared], list[Compared]]:
     results += [_adapter(run_dir, fresh, p, step, trained.get("adapters_sha256", {})) for step in params.steps(p)[1:]]
     results += [_outcomes(file, fresh / file.relative_to(run_dir)) for file in sorted(run_dir.glob("eval/step_*/*.jsonl"))]
     return results, _around(trained, again, "training") + _around(evaluated, then, "evaluation")
+
+
+def _calls(evaluated: dict) -> list[dict]:
+    """The parameters of the fewest evaluations that make all records again: a run may have been evaluated in several calls."""
+    found: dict[tuple[int, int], dict] = {}
+    for name, n in evaluated["settings"]["n_samples"].items():
+        about = evaluated["benchmarks"][name]
+        limit = about["taken"] if about["taken"] < about["found"] else 0
+        call = found.setdefault((n, limit), {"n_samples": n, "benchmark_limit": limit, "benchmarks": [],
+                                             "benchmark_files": {}})
+        call["benchmarks"].append(name)
+        if paths.resolve(about["source"]).is_file():  # else it is a default source
+            call["benchmark_files"][name] = about["source"]
+    return list(found.values())
 
 
 def _finished(run_dir: Path, stage: str) -> dict:
@@ -163,9 +174,9 @@ def _around(before: dict, now: dict, stage: str) -> list[Compared]:
         a, b = before.get(key) or {}, now.get(key) or {}
         found += [Compared(f"{what} {name} of {stage}", _other(a.get(name), b.get(name)) if key == "packages" else (
             "" if a.get(name) == b.get(name) else "it has changed")) for name in sorted({*a, *b})]
-    earlier = before.get("sessions", [])
-    if earlier:
-        found.append(Compared(f"sessions of {stage}", f"the recorded run was made in {len(earlier) + 1}, this one in one"))
+    a, b = (len(record.get("sessions", [])) + 1 for record in (before, now))
+    if a != b:
+        found.append(Compared(f"sessions of {stage}", f"the recorded run was made in {a}, this one in {b}"))
     return found
 
 

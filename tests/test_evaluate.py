@@ -177,20 +177,6 @@ def test_records_of_other_settings_are_refused(runs_dir):
     assert max(r["completion_tokens"] for r in lines(p, 4)) <= 5
 
 
-def test_a_benchmark_from_a_file_is_one_more_and_its_file_stays(runs_dir, tmp_path):
-    for name in ("sums", "others"):
-        (tmp_path / f"{name}.part.jsonl").write_text(json.dumps(
-            {"problem": "What is 3 + 4?", "answer": "7", "unique_id": f"test/{name}/0.json"}) + "\n")
-    p = tiny(teacher="none", domain="none", dataset="none", n_examples=0, max_steps=0, benchmarks=["pocket_math"])
-    evaluate.evaluate(p)
-    added = replace(p, benchmarks=["math500"], benchmark_files={"math500": str(tmp_path / "sums.part.jsonl")})
-    record = evaluate.evaluate(added)
-    assert set(record["settings"]["tasks_sha256"]) == {"pocket_math", "math500"} and len(lines(p, 0, "math500")) == 1
-    assert evaluate.evaluate(p)["settings"]["benchmark_files"] == {"math500": str(tmp_path / "sums.part.jsonl")}
-    with pytest.raises(ValueError, match="other values of benchmark math500, the file of math500; set overwrite"):
-        evaluate.evaluate(replace(added, benchmark_files={"math500": str(tmp_path / "others.part.jsonl")}))
-
-
 def test_a_benchmark_may_have_more_samples_than_another(runs_dir):
     p = tiny(benchmark_limit=2, benchmarks=["pocket_code"], temperature=0.7, save_every=4)
     train.train(p)

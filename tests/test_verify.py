@@ -1,5 +1,6 @@
 """A run that is run again is the same; what is not the same is named."""
 import json
+from dataclasses import replace
 
 import pytest
 from helpers import tiny
@@ -15,7 +16,8 @@ def made(tmp_path_factory):
         patch.setenv("DISTILL_NB_RUNS", str(folder))
         p = tiny(benchmark_limit=2, max_steps=2, save_every=1)
         train.train(p)
-        evaluate.evaluate(p)
+        for name, limit in (("pocket_math", 2), ("pocket_code", 1)):
+            evaluate.evaluate(replace(p, benchmarks=[name], benchmark_limit=limit))
         return paths.run_dir(p)
 
 
