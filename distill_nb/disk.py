@@ -6,9 +6,10 @@ import errno
 import json
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
-from . import paths, provenance
+from . import lock, paths, provenance
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SEAL = "complete"  # in a sealed folder: the sha256 of every other file
@@ -79,3 +80,24 @@ def broken(folder: Path) -> str:
         if provenance.sha256_of_file(folder / name) != sha256:
             return f"{name} is damaged"
     return ""
+
+
+class Scratch:
+    """A folder below `parent` for as long as this process lives, or until `cleanup`. What killed processes left there under
+    the same prefix is removed first: it may be the weights of a whole model."""
+
+    def __init__(self, parent: Path, prefix: str):
+        parent.mkdir(parents=True, exist_ok=True)
+        for left in parent.glob(f"{prefix}*"):
+            if (left / lock.FILE).exists():  # else another process is just making it
+                with lock.locked(left, wait=False) as free:
+                    if free:
+                        shutil.rmtree(left, ignore_errors=True)
+        self._folder = tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True)
+        self.name, self._held = self._folder.name, contextlib.ExitStack()
+        self._held.enter_context(lock.locked(Path(self.name), wait=False, doing="in use"))
+
+    def cleanup(self) -> None:
+        """Remove it."""
+        self._held.close()
+        self._folder.cleanup()

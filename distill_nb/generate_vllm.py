@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import queue
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import chat, experts, paths, proof, student
+from . import chat, disk, experts, paths, proof, student
 from .generate import Answer, EngineFailed, Request, adapter_rank, completion, vllm_version
 from .params import Params
 from .vllm_pipe import Process
@@ -66,7 +65,7 @@ class VllmEngine:
             if experts.are_adapted(folder):
                 if self._by_expert is None:
                     paths.cache().mkdir(parents=True, exist_ok=True)
-                    self._by_expert = tempfile.TemporaryDirectory(prefix="experts_", dir=paths.cache())
+                    self._by_expert = disk.Scratch(paths.cache(), "experts_")
                 served[step] = Path(self._by_expert.name) / paths.step_name(step)
                 experts.write_per_expert(folder, served[step])
         return served
@@ -125,9 +124,7 @@ class VllmEngine:
             if step != self._loaded:
                 old, self._merged = self._merged, None
                 if step:
-                    folder = paths.cache()  # it may be large
-                    folder.mkdir(parents=True, exist_ok=True)
-                    self._merged = tempfile.TemporaryDirectory(prefix="merged_", dir=folder, ignore_cleanup_errors=True)
+                    self._merged = disk.Scratch(paths.cache(), "merged_")  # it may be large
                     student.write_merged(self.p, self.adapters[step], Path(self._merged.name))
                 if self._anew:
                     self._start()

@@ -9,7 +9,7 @@ import pytest
 from helpers import tiny
 from test_train import adapter_hashes
 
-from distill_nb import disk, evaluate, paths, records, student, train
+from distill_nb import disk, evaluate, lock, paths, records, student, train
 
 # Trains, evaluates and makes traces on a tiny disk of its own, mounted where only this process sees it. Room is made bit by
 # bit; prints what was said each time, and what came out.
@@ -163,3 +163,15 @@ def test_a_changed_adapter_or_another_runs_is_not_evaluated(trained, monkeypatch
     file.write_bytes(file.read_bytes()[:-4] + b"\0\1\2\3")
     with pytest.raises(ValueError, match=r"^run_name: the adapter of step 4 of sonnet_math_llama_4k is not the one that its"):
         evaluate.evaluate(p)
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    (tmp_path / "merged_left").mkdir()
+    (tmp_path / "merged_left" / lock.FILE).touch()
+    (tmp_path / "merged_being_made").mkdir()
+    first = disk.Scratch(tmp_path, "merged_")
+    second = disk.Scratch(tmp_path, "merged_")
+    assert {str(f) for f in tmp_path.iterdir()} == {first.name, second.name, str(tmp_path / "merged_being_made")}
+    first.cleanup()
+    assert {str(f) for f in tmp_path.iterdir()} == {second.name, str(tmp_path / "merged_being_made")}
+    second.cleanup()
