@@ -90,7 +90,7 @@ class Scratch:
         parent.mkdir(parents=True, exist_ok=True)
         for left in parent.glob(f"{prefix}*"):
             if (left / lock.FILE).exists():  # else another process is just making it
-                with lock.locked(left, wait=False) as free:
+                with lock.locked(left, wait=False, doing="") as free:
                     if free:
                         shutil.rmtree(left, ignore_errors=True)
         self._folder = tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True)

@@ -64,7 +64,6 @@ class VllmEngine:
         for step, folder in self.adapters.items():
             if experts.are_adapted(folder):
                 if self._by_expert is None:
-                    paths.cache().mkdir(parents=True, exist_ok=True)
                     self._by_expert = disk.Scratch(paths.cache(), "experts_")
                 served[step] = Path(self._by_expert.name) / paths.step_name(step)
                 experts.write_per_expert(folder, served[step])

@@ -21,7 +21,8 @@ WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 def locked(folder: Path, wait: bool = True, doing: str = "in use"):
     """Alone with the folder. Yields a function that lets go early, or None where wait is false and another is at it.
 
-    doing: what `holder` tells others. A file system without locks is said to be one, and then nobody is kept out."""
+    doing: what `holder` tells others; "" only looks whether anybody is there. A file system without locks is said to be one,
+    and then nobody is kept out, and who only looks is told that somebody is there."""
     import fcntl
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -34,6 +35,9 @@ def locked(folder: Path, wait: bool = True, doing: str = "in use"):
         except OSError as error:
             if error.errno not in WITHOUT_LOCKS:
                 raise
+            if not wait and not doing:  # who only looks whether anybody is there cannot know
+                yield None
+                return
             print(f"{folder.name}: this file system has no locks ({error.strerror}): start nothing else on this folder now.")
 
         def unlock():

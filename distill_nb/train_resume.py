@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from . import disk, paths, provenance
-from .params import Params
+from .params import POCKET, Params
 
 # A run is the same run if these are equal; `overwrite` and the evaluation's keys do not matter to its weights.
 TRAINING_KEYS = (
@@ -51,7 +51,8 @@ def refuse_other_run(run_dir: Path, p: Params, data) -> dict:
     if not before:
         return {}
     now = json.loads(json.dumps(asdict(p)))
-    differing = [k for k in TRAINING_KEYS if before["parameters"].get(k) != now[k]]
+    was = POCKET | before["parameters"]  # keys that came later did what they do in the pocket run
+    differing = [k for k in TRAINING_KEYS if was.get(k) != now[k]]
     if before.get("data_sha256") != data.sha256:
         differing.append("dataset (its content)")
     if before.get("student_version", data.student_version) != data.student_version:

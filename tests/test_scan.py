@@ -12,7 +12,7 @@ from helpers import killed_with_all_below
 from test_hub_traces import MATH, math
 from trace_rows import settings, write_source
 
-from distill_nb import paths, scan, trace_files, trace_sets
+from distill_nb import decontaminate, paths, scan, trace_files, trace_sets
 
 
 @pytest.fixture
@@ -115,8 +115,8 @@ def test_workers_end_with_the_process_that_started_them():
 
 
 def test_parts_are_of_one_code_and_left_overs_of_killed_processes_go(source, runs_dir, monkeypatch):
-    assert {"rensa", "python", "scan", "hub_traces", "statements", "decontaminate", "grading", "grading.code",
-            "trace_choice"} == set(scan.CODE)
+    assert {"rensa", "python", "scan", "hub_traces", "trace_choice", "grading", "code"} | {
+        f.stem for f in decontaminate.files()} == set(scan.CODE)
     folder = trace_files.folder_of("r1_math", "pocket")
     trace_sets.build(settings(source))
     (parts,) = (folder / "parts").iterdir()
