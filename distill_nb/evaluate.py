@@ -164,14 +164,14 @@ def _refuse_other_checkpoints(p: Params, adapters: dict[str, str]) -> None:
                          "its training wrote; put a copy back, or train it again with overwrite: true.")
 
 
-def _settings(p: Params, tasks: dict[str, list], steps: list[int], before: dict) -> dict:
-    """All that decides what a run's answers are. Grading again needs no engine and no adapter, and may happen where there
-    are none: then these are as they were."""
+def _settings(p: Params, tasks: dict[str, list], steps: list[int], before: dict, version: str) -> dict:
+    """All that decides what a run's answers are; version: of hub.check_student, if it was asked. Grading again needs no engine
+    and no adapter, and may happen where there are none: then these are as they were."""
     known = before.get("settings", {})
     if p.regrade and "adapters_sha256" in known:
         made_by = {k: known.get(k, "") for k in ("engine", "engine_version", "adapters", "adapters_sha256", "student_version")}
     else:
-        made_by = {"student_version": hub.check_student(p), "engine": generate.engine_name(p),
+        made_by = {"student_version": version or hub.check_student(p), "engine": generate.engine_name(p),
                    "engine_version": generate.engine_version(p), "adapters": generate.adapter_mode(p), "adapters_sha256": {
                        str(s): student.sha256_of_adapter(folder) for s, folder in _adapters(p, steps).items()}}
     return {k: getattr(p, k) for k in GENERATION_KEYS} | made_by | {
@@ -186,13 +186,14 @@ def evaluate(p: Params, notebook: Path | None = None) -> dict:
     Raises ValueError before any work if a benchmark or the run's checkpoints are missing, if records on disk were made with
     other settings and `overwrite` is false, or if another process is at this run; RuntimeError if code could not be run
     safely; stop.Stopped when it is asked to end; disk.DiskFull."""
+    version = "" if p.regrade else hub.check_student(p)  # before benchmarks are downloaded: one has gigabytes
     tasks, steps = load_tasks(p), checkpoint_steps(p)
     run_dir, file = paths.run_dir(p), paths.run_dir(p) / "provenance_eval.json"
     before = {} if p.overwrite else provenance.read(file, "set overwrite: true to make them again")
     known = before.get("settings", {})
     if isinstance(known.get("n_samples"), int):  # an earlier version's one number for all benchmarks
         known["n_samples"] = dict.fromkeys(known["tasks_sha256"], known["n_samples"])
-    settings = _settings(p, tasks, steps, before)
+    settings = _settings(p, tasks, steps, before, version)
     if known:
         known.setdefault("student_version", settings["student_version"])  # an earlier version's did not say
     shared = shared_files(p, settings)

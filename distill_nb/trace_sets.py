@@ -42,7 +42,8 @@ MODULES = ("benchmarks/__init__.py", "benchmarks/livecodebench.py", "decontamina
 
 def modules_of(p) -> dict[str, str]:
     """module file → sha256 of every one that decides what is in a set: the hub's reading, or the teacher's; the grading where
-    answers are graded."""
+    answers are graded. A chosen list, to say of a finished set that it would be another now; `code` in the provenance has all
+    modules that took part."""
     folder = paths.ROOT / "distill_nb"
     own = ["grading/__init__.py", "grading/code.py", "hub_traces.py", "scan.py", "trace_choice.py"]
     if p.teacher_api != "none":
