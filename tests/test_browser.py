@@ -194,7 +194,7 @@ def test_tables_sort_by_click_and_by_key(browser, pages, tmp_path):
     rows = "".join(f"<tr>{row}</tr>" for row in cells)
     heads = "".join(f"<th>{name}</th>" for name in SAMPLE)
     html = report.report_page.INDEX.format(scale="s", css=report.report_page.CSS, script=report.report_page.SCRIPT, note="",
-        sets="", runs="", analysis="", rows="",
+        sets="", runs="", analysis="", rows="", failed="",
         accuracy=f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>")
     (tmp_path / "page.html").write_text(report.accessible.page(html))
     page, wrong = opened(browser, tmp_path, "page.html")
