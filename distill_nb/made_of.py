@@ -35,7 +35,7 @@ def ingredients(stage: Stage, page: bool = True) -> dict[str, str]:
         entries.append("distill_nb.stand_in")
     if page and stage.name not in ENTRY:
         entries.append(f"notebooks/{stage.name}.ipynb")
-        found[entries[-1]] = _cells(study.notebook_of(stage.name))
+        found[entries[-1]] = code_hash.content_hash(study.notebook_of(stage.name))
     modules = {f for entry in entries if entry for f in _modules(entry)}
     named = [paths.ROOT / f for pattern in DATA.get(stage.name, ()) for f in paths.ROOT.glob(pattern)]
     found |= {paths.movable(file): _sha256(file) for file in sorted({*modules, *named})}
@@ -71,13 +71,6 @@ def _modules(entry: str) -> tuple[Path, ...]:
 @cache
 def _sha256(file: Path) -> str:
     return provenance.sha256_of_file(file)
-
-
-@cache
-def _cells(notebook: Path) -> str:
-    """A hash over a notebook's cells, not its outputs."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    return provenance.sha256_of_json([[c["cell_type"], "".join(c["source"]), c["metadata"].get("tags", [])] for c in cells])
 
 
 @cache
