@@ -152,8 +152,6 @@ def scan(p, wanted: list[Group], files: list[Path], evaluation: list, folder: Pa
                 state_of([paths.resolve(f) for f in p.statements.values()]), provenance.sha256_of_json(evaluation), CODE]
     parts = folder / "parts" / provenance.sha256_of_json(identity)[:16]
     parts.mkdir(parents=True, exist_ok=True)
-    for left in parts.glob("*.partial"):  # by a process that was killed
-        left.unlink()
     places = [parts / f"{g.file:05d}_{g.number:05d}.parquet" for g in wanted]
     missing = [(g, place) for g, place in zip(wanted, places, strict=True) if not place.exists()]
     bar = tqdm(total=sum(g.rows for g in wanted), initial=sum(g.rows for g in wanted) - sum(g.rows for g, _ in missing),
