@@ -120,8 +120,8 @@ paper: setup  ## build paper/paper.pdf from generated numbers, tables and figure
 	  || { grep -A4 '^!' paper/paper.log >&2; exit 1; }
 	@echo paper/paper.pdf
 
-test: setup  ## run the tests
-	@$(PY) -m pytest
+test: setup  ## run the tests, in two processes; WORKERS=4: in four
+	@$(PY) -m pytest -n $(or $(WORKERS),2) --dist loadgroup --no-loadscope-reorder
 
 lint: setup  ## check the style of modules and notebooks
 	@$(PY) -m ruff check .
@@ -129,7 +129,7 @@ lint: setup  ## check the style of modules and notebooks
 verify: setup  ## run the pocket run again from its provenance, in a fresh folder, and compare; RUN=runs/…: another run
 	@$(PY) -m distill_nb.verify $(RUN)
 
-chaos: setup  ## kill a tiny study twenty times and compare it with one that was not killed (bench/chaos.py)
+chaos: setup-study  ## kill the tiny study twenty times and compare it with one that was not killed (bench/chaos.py)
 	@$(PY) bench/chaos.py
 
 constraints:  ## write constraints.txt anew from pyproject.toml (needs uv, for this only)

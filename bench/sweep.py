@@ -140,12 +140,12 @@ def one(p, way: str, step: int, benchmark: int, count: int) -> dict:
     from vllm import LLM, SamplingParams, TokensPrompt
     from vllm.lora.request import LoRARequest
 
-    from distill_nb import chat, paths, student
+    from distill_nb import chat, paths, student, student_files
 
     asked = requests(p, count, [step], [benchmark])
     adapter = paths.checkpoint_dir(p, step) if step else None
     with tempfile.TemporaryDirectory() as folder:
-        model, lora = student.source(p), {}
+        model, lora = student_files.source(p), {}
         if adapter and way == "fresh merged":
             student.write_merged(p, adapter, Path(folder))
             model = folder

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import copy
 
-from . import paths, student
+from . import paths, student, student_files
 from .params import POCKET_STUDENT, Params
 
 _QWEN3_30B = dict(
@@ -35,7 +35,7 @@ def config_of(p: Params):
         sizes = dict(KNOWN[p.student])
         return AutoConfig.for_model(sizes.pop("model_type"), **sizes), "sizes as in distill_nb/architectures.py"
     try:
-        return AutoConfig.from_pretrained(student.source(p)), "its config.json"
+        return AutoConfig.from_pretrained(student_files.source(p)), "its config.json"
     except (OSError, ValueError) as error:
         raise ValueError(f"student: the hub did not give the config of {p.student} ({type(error).__name__}); log in if it is "
                          "gated, or download it and name its folder.") from None

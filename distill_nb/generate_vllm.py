@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import chat, disk, experts, paths, proof, student
+from . import chat, disk, experts, paths, proof, student, student_files
 from .generate import Answer, EngineFailed, Request, adapter_rank, completion, vllm_version
 from .params import Params
 from .vllm_pipe import Process
@@ -44,8 +44,8 @@ class VllmEngine:
         import torch
 
         p = self.p
-        engine = {"model": student.source(p), "dtype": p.dtype, "tensor_parallel_size": p.tensor_parallel, "seed": p.seed,
-                  "max_model_len": min(max_model_len, student.longest_context(p))}
+        engine = {"model": student_files.source(p), "dtype": p.dtype, "tensor_parallel_size": p.tensor_parallel,
+                  "seed": p.seed, "max_model_len": min(max_model_len, student.longest_context(p))}
         engine |= {"gpu_memory_utilization": p.gpu_memory} if torch.cuda.is_available() else {"enforce_eager": True}
         served = self._loadable() if self.mode == "multi" else {}
         if self.mode == "multi":
@@ -105,7 +105,7 @@ class VllmEngine:
         return self._settings | {"engine": self._settings["engine"] | {"model": self._weights()}}
 
     def _weights(self) -> str:
-        return self._merged.name if self._merged else student.source(self.p)
+        return self._merged.name if self._merged else student_files.source(self.p)
 
     def __exit__(self, *_):
         for process in self._processes:

@@ -9,7 +9,7 @@ import json
 import time
 from pathlib import Path
 
-from . import provenance
+from . import provenance, student_files
 from .params import Params
 
 TOKENIZER, INDEX, WEIGHTS = "tokenizer_config.json", "model.safetensors.index.json", "model.safetensors"
@@ -47,7 +47,7 @@ def file(hub_id: str, name: str, revision: str | None = None, kind: str = "datas
     """One file, from the hub's cache where it is there. Raises what huggingface_hub raises; see `why`."""
     import huggingface_hub
 
-    _reach(hub_id, name, revision, kind)  # a hub that hangs would be waited for ten minutes below
+    reach(hub_id, name, revision, kind)  # a hub that hangs would be waited for ten minutes below
     return Path(huggingface_hub.hf_hub_download(hub_id, name, repo_type=kind, revision=revision))
 
 
@@ -55,16 +55,14 @@ def check_student(p: Params) -> str:
     """What tells this student from others of its name: the hub's commit, or a hash of its folder's files.
 
     Raises ValueError, one sentence, where its config, tokenizer or weights cannot be had from the hub."""
-    from . import student  # which imports this module
-
-    where = student.source(p)
+    where = student_files.source(p)
     if Path(where).is_dir():
-        return _hash_of(Path(where))
+        return hash_of_folder(Path(where))
     name = "config.json"
     try:
         commit = file(where, name, kind="model").parent.name
         for name in (TOKENIZER, _weights(where, commit)):
-            _reach(where, name, commit, "model")
+            reach(where, name, commit, "model")
     except Exception as error:  # the many ways in which the hub fails
         raise ValueError(f"student: the hub's model {where} {why(error, name)}, or set student to a folder with a copy of "
                          "it.") from None
@@ -84,7 +82,7 @@ def _weights(hub_id: str, commit: str) -> str:
         return WEIGHTS
 
 
-def _reach(hub_id: str, name: str, revision: str | None, kind: str) -> None:
+def reach(hub_id: str, name: str, revision: str | None, kind: str) -> None:
     """Raises where a file is neither in the hub's cache nor to be had from the hub; nothing is downloaded."""
     import httpx
     import huggingface_hub
@@ -102,8 +100,8 @@ def _reach(hub_id: str, name: str, revision: str | None, kind: str) -> None:
             time.sleep(pause)
 
 
-def _hash_of(folder: Path) -> str:
-    """64 hex digits over the files of a student's folder."""
+def hash_of_folder(folder: Path) -> str:
+    """64 hex digits over the files of a folder of a student or of an adapter, not over those of folders in it."""
     found = {}
     for path in sorted(f for f in folder.iterdir() if f.is_file()):
         size = path.stat().st_size
@@ -130,8 +128,10 @@ def download(hub_id: str, revision: str, name: str, opening: str, remedy: str) -
 def listed(hub_id: str, revision: str, opening: str, remedy: str) -> list[str]:
     """The files of a data set of the hub. Raises ValueError as `download` does."""
     import huggingface_hub
+    from huggingface_hub.constants import HF_HUB_ETAG_TIMEOUT
 
     try:
-        return huggingface_hub.HfApi().list_repo_files(hub_id, repo_type="dataset", revision=revision)
+        about = huggingface_hub.HfApi().repo_info(hub_id, repo_type="dataset", revision=revision, timeout=HF_HUB_ETAG_TIMEOUT)
+        return [file.rfilename for file in about.siblings]
     except Exception as error:  # the many ways in which the hub fails
         raise ValueError(f"{opening}: the hub's data set {hub_id} {why(error, revision=revision)}, or {remedy}.") from None

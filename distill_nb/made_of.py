@@ -16,7 +16,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from distill_nb import code_hash, paths, provenance, study
+from distill_nb import code_hash, hub, paths, provenance, study
 from distill_nb.study import ENTRY, Stage
 
 # The module that makes what later stages read; a notebook only shows it.
@@ -40,6 +40,8 @@ def ingredients(stage: Stage, page: bool = True) -> dict[str, str]:
     named = [paths.ROOT / f for pattern in DATA.get(stage.name, ()) for f in paths.ROOT.glob(pattern)]
     found |= {paths.movable(file): _sha256(file) for file in sorted({*modules, *named})}
     found |= {f"content of local file {i}, {file.name}": _sha256(file) for i, file in enumerate(_local_files(stage))}
+    named = {key: paths.resolve(v) for key, v in study.values(stage).items() if key in ("student", "adapter")}
+    found |= {f"content of the {key}'s folder": _hash_of_folder(folder) for key, folder in named.items() if folder.is_dir()}
     return found | {f"result of {need}": _hash(need, page=False) for need in study.needs(stage)}
 
 
@@ -71,6 +73,11 @@ def _modules(entry: str) -> tuple[Path, ...]:
 @cache
 def _sha256(file: Path) -> str:
     return provenance.sha256_of_file(file)
+
+
+@cache
+def _hash_of_folder(folder: Path) -> str:
+    return hub.hash_of_folder(folder)
 
 
 @cache

