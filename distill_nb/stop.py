@@ -5,21 +5,26 @@
         if stopping():  # between two pieces of work: what asks, in words, or ""
             save; raise stop.Stopped(...)
 
-Slurm sends SIGTERM at the time limit and SIGKILL 30 s later (KillWait), and with `--signal=USR1@300` SIGUSR1 five minutes
-before. A process without a handler dies of either, and Papermill has none: its kernel, in which a notebook runs, then ends
-itself within two seconds (ipykernel's ParentPollerUnix). While `listening`, it does not: it ends when the work is saved.
+Slurm sends SIGTERM at the time limit and SIGKILL 30 s later (KillWait), in which a large batch is not finished: so whoever
+listens in a job of Slurm is asked EARLY before its time limit, whatever signals come. A process without a handler dies of a
+signal, and Papermill has none: its kernel, in which a notebook runs, then ends itself within two seconds (ipykernel's
+ParentPollerUnix). While `listening`, it does not: it ends when the work is saved.
 `run` keeps Papermill alive too, so that the notebook with the message is written; a shell does the same with
 `trap '' TERM USR1; papermill …`.
 """
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
+from datetime import datetime
 
+EARLY = 300  # seconds before Slurm's time limit, but at most a tenth of what is left of it
 SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 DEAF = ["sh", "-c", "trap '' TERM USR1; exec \"$@\"", "sh"]  # before a command: it gets SIGNALS and goes on
 
@@ -42,13 +47,15 @@ def listening():
     """Yields a function that says what asks this process to end (SIGTERM, …), "" if nothing does.
 
     Signals are heard in the main thread only, which is where notebooks and scripts run; elsewhere they do what they did."""
-    heard, parent = [], os.getppid()
+    heard, parent, limit = [], os.getppid(), _time_limit()
     poller = _kernels_poller()
     watched = getattr(poller, "parent_pid", None)  # a script may outlive its shell, as with nohup; a kernel has no use then
 
     def stopping() -> str:
         if not heard and watched is not None and os.getppid() != parent:
             heard.append("the end of Papermill or Jupyter")
+        if not heard and time.time() > limit:
+            heard.append("the end of its Slurm job's time")
         return heard[0] if heard else ""
 
     if watched is not None:
@@ -59,6 +66,18 @@ def listening():
     finally:
         if watched is not None:
             poller.parent_pid = watched
+
+
+def _time_limit() -> float:
+    """The Unix time at which a job of Slurm should end by itself; infinite outside of one, and where Slurm does not say."""
+    now, end, job = time.time(), 0.0, os.environ.get("SLURM_JOB_ID", "")
+    with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
+        if "SLURM_JOB_END_TIME" in os.environ:  # of a newer Slurm
+            end = float(os.environ["SLURM_JOB_END_TIME"])
+        elif job:
+            said = subprocess.run(["squeue", "-h", "-j", job, "-o", "%e"], capture_output=True, text=True, timeout=20).stdout
+            end = datetime.fromisoformat(said.strip()).timestamp()  # in local time; else N/A or the like
+    return end - min(EARLY, (end - now) / 10) if end > now else math.inf
 
 
 @contextlib.contextmanager

@@ -127,3 +127,33 @@ def test_a_command_that_does_not_listen_is_killed(tmp_path):
     assert process.stdout.readline() == "on\n"
     process.terminate()
     assert process.wait(timeout=60) == 1
+
+
+@pytest.mark.parametrize(("says", "left"), [("3600", 3300), ("600", 540), ("-5", None), ("N/A", None), (None, None)])
+@pytest.mark.parametrize("how", ["squeue", "variable"])
+def test_a_job_of_slurm_is_asked_to_end_before_its_time_limit(how, says, left, tmp_path, monkeypatch):
+    for name in ("SLURM_JOB_ID", "SLURM_JOB_END_TIME"):
+        monkeypatch.delenv(name, raising=False)
+    now = time.time()
+    ends = says and says.lstrip("-").isdigit()
+    if how == "variable" and says:
+        monkeypatch.setenv("SLURM_JOB_END_TIME", str(now + int(says)) if ends else says)
+    elif says:
+        squeue = tmp_path / "squeue"
+        date = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(now + int(says))) if ends else says
+        squeue.write_text(f'#!/bin/sh\n[ "$*" = "-h -j 7 -o %e" ] && echo {date}\n')
+        squeue.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        monkeypatch.setenv("SLURM_JOB_ID", "7")
+    with stop.listening() as stopping:
+        monkeypatch.setattr(time, "time", lambda: now + (left or 10**9) - 5)
+        assert stopping() == ""
+        monkeypatch.setattr(time, "time", lambda: now + (left or 10**9) + 5)
+        assert stopping() == ("the end of its Slurm job's time" if left else "")
+
+
+def test_a_missing_squeue_is_no_time_limit(monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.delenv("SLURM_JOB_END_TIME", raising=False)
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert stop._time_limit() == float("inf")
