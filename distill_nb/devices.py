@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 GIB = 2**30
@@ -55,6 +55,17 @@ def this(dtype: str = "bfloat16") -> Device:
         return Device(torch.cuda.get_device_name(0), "cuda", memory, measured_flops("cuda", dtype), "measured here",
                       (0.4, 0.8), (0.1, 0.4))
     return Device("this CPU", "cpu", free_memory(), measured_flops("cpu", dtype), "measured here", (0.3, 1.0), (0.1, 0.8))
+
+
+def shared(cpu: Device, processes: int) -> Device:
+    """What each of several processes has of a CPU that was measured with this process's threads: train_parallel.launch gives
+    each one thread, or OMP_NUM_THREADS of them."""
+    import torch
+
+    threads = int(os.environ.get("OMP_NUM_THREADS", 1))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    rate = cpu.flops / torch.get_num_threads() * threads * min(1, cores / (threads * processes))
+    return replace(cpu, memory=cpu.memory // processes, flops=rate)
 
 
 def measured_flops(kind: str, dtype: str, size: int = 0, seconds: float = 1.0) -> float:

@@ -112,7 +112,7 @@ def _estimate(p: Params, device: Device, examples: list[tuple[int, int]] | None)
 def _device(p: Params, device: str | Device) -> Device:
     if device == "this":
         here = devices.this(p.dtype)
-        return here if here.kind == "cuda" else replace(here, memory=here.memory // p.train_processes)  # they share it
+        return here if here.kind == "cuda" or p.train_processes == 1 else devices.shared(here, p.train_processes)
     return devices.device_named(device) if isinstance(device, str) else device
 
 

@@ -91,7 +91,7 @@ def files(stage: Stage) -> list[str]:
 
 def extra(stage: Stage) -> dict:
     """Parameters that no file can know: a replicate's seed, the scale, and at tiny scale all five benchmarks, from
-    fixtures.py, and the run's own set of traces in place of the overlay's."""
+    fixtures.py, and the run's own set of traces, where there is one, in place of the overlay's."""
     given = _read(*files(stage))
     made = {"scale": stage.scale} if stage.name in ("analyze", "paper") else {}
     if replicate := re.search(r"_seed(\d+)$", stage.folder):
@@ -105,7 +105,8 @@ def extra(stage: Stage) -> dict:
         made |= {"decontaminate": list(STUDY), "benchmark_files": local}
         return made | (fixtures.asked(given["dataset"]) if given["teacher_api"] != "none" else {})
     made |= {"benchmarks": list(STUDY), "benchmark_files": local}
-    return made | ({} if given["teacher"] == "none" else {"dataset": f"{given['teacher']}_{given['domain']}"})
+    own = f"{given['teacher']}_{given['domain']}"
+    return made | ({"dataset": own} if (paths.PARAMS_DIR / f"traces_{own}.yaml").exists() else {})
 
 
 def values(stage: Stage) -> dict:

@@ -112,6 +112,17 @@ def test_the_grid_is_the_study(folder):
     assert all(ordered.index(need) < i for i, stage in enumerate(ordered) for need in study.needs(stage))
 
 
+def test_a_run_from_a_local_data_set_has_the_generated_one_at_tiny_scale(folder):
+    shutil.copy(folder / "run07.yaml", folder / "extra" / "own.yaml")
+    for old, new in (("run_name: llama8b_math_4k", "run_name: own"), ("teacher: r1", "teacher: mine"),
+                     ("dataset: r1_math", "dataset: traces.jsonl")):
+        edit(folder / "extra" / "own.yaml", old, new)
+    forget()
+    values = {scale: study.values(Stage(scale, "own", "train")) for scale in ("full", "tiny")}
+    assert (values["full"]["dataset"], values["tiny"]["dataset"]) == ("traces.jsonl", "pocket")
+    assert study.needs(Stage("tiny", "own", "train")) == ()
+
+
 def test_replicates_and_runs_beyond_the_study_are_stages_too(folder):
     beyond = params.read_files(folder / "extra" / "run07_lr4.yaml")
     replicate = Stage("full", "llama8b_math_4k_seed2", "train")

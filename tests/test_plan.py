@@ -229,3 +229,16 @@ def test_a_student_that_the_hub_does_not_give_is_named(monkeypatch):
 def test_rates_are_measured():
     assert 1e8 < devices.measured_flops("cpu", "float32", size=256, seconds=0.1) < 1e15
     assert devices.free_memory() > 2**27
+
+
+@pytest.mark.parametrize(("threads", "processes", "share"), [("", 2, 1 / 4), ("", 8, 1 / 8), ("2", 2, 1 / 2), ("2", 8, 1 / 8)])
+def test_processes_share_a_cpu(threads, processes, share, monkeypatch):
+    """Of a CPU of 4 cores that 4 threads, or as many as are set, were measured on."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    monkeypatch.setattr("torch.get_num_threads", lambda: int(threads or 4))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if threads:
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    rate = 100.0 * int(threads or 4)  # 100 a thread
+    found = devices.shared(replace(devices.device_named("a100-80gb"), kind="cpu", memory=800, flops=rate), processes)
+    assert (found.memory, found.flops) == (800 // processes, 400 * share)
