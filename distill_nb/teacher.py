@@ -155,8 +155,8 @@ def _say_what_waits(s: Settings, store: Store, price: dict, todo: list[Request],
     """Print how many requests max_cost leaves out. Raises ValueError where it allows none and nobody was ever asked."""
     spent = teacher_costs.spent(price, store.tokens())
     bound = sum(teacher_costs.cost(price, s.teacher_mode, *most[r.id]) for r in todo)
-    sentence = (f"max_cost is ${s.max_cost:,.2f}, ${spent:,.2f} are spent, and the next {len(todo):,} requests may cost up to "
-                f"${bound:,.2f}")
+    sentence = (f"max_cost is {teacher_costs.dollars(s.max_cost)}, {teacher_costs.dollars(spent)} are spent, and the next "
+                f"{len(todo):,} requests may cost up to {teacher_costs.dollars(bound)}")
     if now:
         print(f"{sentence}: {len(now):,} of them are sent now, and {len(todo) - len(now):,} wait for what these leave.")
         return

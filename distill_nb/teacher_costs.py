@@ -51,6 +51,11 @@ def spent(price: dict, tokens: dict[str, list[int]]) -> float:
     return sum(cost(price, mode, *counts) for mode, counts in tokens.items())
 
 
+def dollars(amount: float) -> str:
+    """$1,234.50, and $0.0012 where cents would show none."""
+    return f"${amount:,.2f}" if amount == 0 or amount >= 0.01 else f"${amount:.2g}"
+
+
 @dataclass(frozen=True)
 class Estimate:
     """What a call of `teacher.generate` would send and cost. Dollars; tokens of all requests together.
@@ -78,10 +83,10 @@ class Estimate:
     def text(self) -> str:
         """The estimate in words, for a notebook."""
         likely = "" if self.likely_cost is None else (
-            f" By the answers so far, about {self.likely_output_tokens:,} output tokens and ${self.likely_cost:,.2f}.")
+            f" By the answers so far, about {self.likely_output_tokens:,} output tokens and {dollars(self.likely_cost)}.")
         fits = "" if self.next_affordable == self.next_requests else f", enough for {self.next_affordable:,} of the next"
-        return (f"{self.problems:,} problems, {self.solved:,} of them solved; ${self.spent:,.2f} spent. Next: "
+        return (f"{self.problems:,} problems, {self.solved:,} of them solved; {dollars(self.spent)} spent. Next: "
                 f"{self.next_requests:,} requests ({'batch price' if self.mode == 'batch' else 'full price'}), about "
                 f"{self.likely_input_tokens:,} input tokens, at most {self.most_output_tokens:,} output tokens, at most "
-                f"${self.most_cost:,.2f}.{likely} If every attempt failed: {self.all_requests:,} requests, at most "
-                f"${self.most_cost_of_all:,.2f}. max_cost is ${self.max_cost:,.2f}{fits}.")
+                f"{dollars(self.most_cost)}.{likely} If every attempt failed: {self.all_requests:,} requests, at most "
+                f"{dollars(self.most_cost_of_all)}. max_cost is {dollars(self.max_cost)}{fits}.")

@@ -3,7 +3,7 @@ import pytest
 from fake_teacher import FakeTeacher
 from teacher_cases import ALL, MARKS, MESSAGE, PROBLEMS, TEXTS, boxed, made, right, settings
 
-from distill_nb import teacher
+from distill_nb import teacher, teacher_costs
 
 pytestmark = MARKS
 
@@ -28,7 +28,7 @@ def test_the_estimate_is_what_is_then_asked_for(tmp_path):
 def test_max_cost_stops_before_anything_is_sent_and_between_rounds(tmp_path, capsys):
     with FakeTeacher(lambda p, n: "wrong") as server:
         for max_cost in (0.0, 0.007):
-            with pytest.raises(ValueError, match=r"max_cost is \$0\.0\d, \$0\.00 are spent, and the next 6 requests may cost "
+            with pytest.raises(ValueError, match=r"max_cost is \$0\.0\d+, \$0\.00 are spent, and the next 6 requests may cost "
                                                  r"up to \$0\.05, and not even one fits; raise max_cost"):
                 made(settings(server, max_cost=max_cost), tmp_path / "t")
         assert sum(server.calls.values()) == 0
@@ -82,3 +82,8 @@ def test_a_model_without_a_price_is_refused_unless_one_is_given(tmp_path):
         assert made(s, tmp_path / "t", prices={"claude-next": {"input": 1, "output": 2}}) == (ALL, [])
         with pytest.raises(ValueError, match="prices: output of claude-next is 'two'"):
             made(s, tmp_path / "u", prices={"claude-next": {"input": 1, "output": "two"}})
+
+
+@pytest.mark.parametrize(("amount", "says"), [(0, "$0.00"), (0.00123, "$0.0012"), (0.01, "$0.01"), (1234.5, "$1,234.50")])
+def test_less_than_a_cent_is_shown(amount, says):
+    assert teacher_costs.dollars(amount) == says
