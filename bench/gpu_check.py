@@ -9,6 +9,8 @@ Sections, each of processes of their own, because Unsloth patches Transformers f
   parity        20 steps of the tiny Llama and the tiny mixture of experts, in float32 and bfloat16, on the same batches: our
                 step with Unsloth (whose fused kernels need bfloat16), our step with Transformers + PEFT (hf), and plain
                 Transformers + PEFT with padding. Losses of each step; adapters at the end
+  4bit          10 steps of the tiny students with load_in_4bit, by Unsloth and by hf: their loss must fall
+  processes     a tiny run in two processes (train_processes), with a GPU each, against the same in one; with two GPUs only
   steps dense … training steps of Llama-3.1-8B (bf16, LoRA as in run 9), all examples of 4,096 tokens and with the spread of
                 R1's traces: useful tokens/s, peak memory, FLOP/s (training.step_flops; recomputation counts as work) by the
                 rate of a bf16 product of 8192 x 8192 matrices. A section for each way: unsloth, hf, plain, each at its own
@@ -16,9 +18,10 @@ Sections, each of processes of their own, because Unsloth patches Transformers f
                 scaled to a batch of 50
   steps moe …   the same for the layers of Qwen3-30B-A3B, 12 of its 48, so that disk and memory suffice
   plan          what distill_nb.plan expects of those steps, against what was measured
-  sweep dense, sweep moe
-                bench/sweep.py: adapters of two checkpoints side by side in one vLLM engine (moe: and merged, one after
-                another), with the proof that each adapter is applied
+  sweep dense   bench/sweep.py: adapters of two checkpoints side by side in one vLLM engine, with the proof that each
+                adapter is applied
+  sweep moe, sweep moe served
+                one checkpoint of the mixture of experts, merged, and as adapters on experts in vLLM, with the same proof
   sweep dense peer
                 the time of that for one checkpoint, and of a fresh engine for each checkpoint and benchmark
 
@@ -47,8 +50,9 @@ from gpu_steps import STUDENTS, real_config, tiny_params
 
 ROOT = Path(__file__).resolve().parents[1]
 WAYS = ("unsloth", "hf", "plain")
-SECTIONS = ("parity", *(f"steps dense {way}" for way in WAYS), "sweep dense", "sweep dense peer",
-            *(f"steps moe {way}" for way in WAYS), "sweep moe", "plan")  # one kind after the other: they share a place on disk
+SECTIONS = ("parity", "4bit", "processes", *(f"steps dense {way}" for way in WAYS), "sweep dense", "sweep dense peer",
+            *(f"steps moe {way}" for way in WAYS), "sweep moe", "sweep moe served",
+            "plan")  # one kind after the other: they share a place on disk
 LIMIT = 600  # seconds for a section
 GOALS = {"times_plain": 1.8, "share_of_matrix_rate": 0.5}
 
@@ -65,7 +69,8 @@ def write_model(kind: str, folder: Path, tokenizer_from: str) -> None:
 
 
 def sweep(size: str, kind: str, part: str, folder: Path) -> list[dict]:
-    """bench/sweep.py on a random student of one kind; part: peer or nothing."""
+    """bench/sweep.py on a random student of one kind; part: peer (fresh engines), served
+    (adapters on experts side by side), or nothing."""
     from distill_nb import student_files
 
     model, template = student_files.source(tiny_params(kind)), STUDENTS[kind][1]
@@ -73,12 +78,14 @@ def sweep(size: str, kind: str, part: str, folder: Path) -> list[dict]:
                "hf,merged,multi" if kind == "dense" else "hf,merged"]
     if size == "full":
         model = model_folder(kind, folder)
-        ways = "multi,fresh served" if part else "multi" if kind == "dense" else "multi,merged"
-        options = ["--checkpoints", "1" if part else "2", "--dtype", "bfloat16", "--ways", ways]
+        ways = {"peer": "multi,fresh served", "served": "multi"}.get(part) or ("multi" if kind == "dense" else "merged")
+        options = ["--checkpoints", "2" if kind == "dense" and not part else "1", "--dtype", "bfloat16", "--ways", ways]
+    out = folder / f"sweep_{kind}_{part}"
+    shutil.rmtree(out, ignore_errors=True)  # of an earlier call
     command = [sys.executable, str(ROOT / "bench" / "sweep.py"), "--student", model, "--chat-template", template, *options,
-               "--out", str(folder / f"sweep_{kind}")]
+               "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True)
-    found = list((folder / f"sweep_{kind}").glob("sweep_*.json"))
+    found = list(out.glob("sweep_*.json"))
     if not found:
         raise RuntimeError((done.stderr.strip().splitlines() or ["?"])[-1])
     result = json.loads(found[0].read_text())
@@ -133,6 +140,10 @@ def one(size: str, folder: Path, section: str, kind: str, way: str) -> list[dict
         return [row for each in way.split(",") for row in gpu_steps.parity(size, each, folder)]
     if section == "steps":
         return gpu_steps.steps(size, kind, way, model_folder(kind, folder))
+    if section == "4bit":
+        return gpu_steps.four_bits(way, folder)
+    if section == "processes":
+        return gpu_steps.processes()
     if section == "plan":
         return gpu_steps.plan_rows(size, folder, json.loads((folder / "steps.json").read_text()))
     return make_models(size, folder, kind) if section == "models" else sweep(size, kind, way, folder)
@@ -149,7 +160,11 @@ def section_rows(section: str, size: str, folder: Path, before: list[dict]) -> l
     needs = {"sweep": "vllm"}.get(name) or ("unsloth" if way == "unsloth" else "")
     if needs and importlib.util.find_spec(needs) is None:
         return [blank | {"skipped": f"{needs} is not installed"}]
-    if size == "tiny" and way == "peer":
+    if name == "4bit" and (not has_gpu() or importlib.util.find_spec("bitsandbytes") is None):
+        return [blank | {"skipped": "it needs CUDA and bitsandbytes"}]
+    if name == "processes" and has_gpu() < 2 and size == "full":
+        return [blank | {"skipped": "it needs two GPUs"}]
+    if size == "tiny" and way in ("peer", "served"):
         return [blank | {"skipped": "at full size only"}]
     if name == "plan":
         measured = [r for r in before if r["section"] == "steps" and r["way"] != "plain" and "seconds" in r]
@@ -159,15 +174,16 @@ def section_rows(section: str, size: str, folder: Path, before: list[dict]) -> l
         rows = made("models", kind, "")
         if rows:
             return [row | blank for row in rows]
-    if name != "parity":
+    if name not in ("parity", "4bit"):
         return made(name, kind, way)
     rows = []
     for ways in ("unsloth", "hf,plain"):
         if ways == "unsloth" and importlib.util.find_spec("unsloth") is None:
             rows.append(blank | {"way": ways, "skipped": "unsloth is not installed"})
         else:
-            rows += made("parity", "", ways)
-    gpu_steps.compare_parity(rows, folder)
+            rows += made(name, "", ways if name == "parity" else ways.split(",")[0])
+    if name == "parity":
+        gpu_steps.compare_parity(rows, folder)
     return rows
 
 
@@ -184,6 +200,13 @@ def goals(rows: list[dict]) -> dict:
             "way": best["way"], "times_plain": best["tokens_per_second"] / found[kind, spread, "plain"]["tokens_per_second"],
             "share_of_matrix_rate": best["share_of_matrix_rate"]}
     return made
+
+
+def has_gpu() -> int:
+    """How many GPUs there are."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def device_name() -> str:
@@ -225,7 +248,7 @@ def check(args, folder: Path) -> int:
     for section in args.only:
         name, kind, way = [*section.split(), "", ""][:3]
         kept = [r for r in rows if (r["section"], r["kind"], r["way"]) != (name, kind, way)
-                and (r["section"] != name or name not in ("parity", "plan"))]
+                and (r["section"] != name or name not in ("parity", "plan", "4bit"))]
         made = section_rows(section, args.size, folder, kept)
         rows = kept + made
         gpu_steps.compare_steps(rows)

@@ -16,6 +16,7 @@ QWEN_MOE = dict(vocab_size=151936, hidden_size=2048, intermediate_size=6144, num
                 num_experts_per_tok=8, moe_intermediate_size=768, norm_topk_prob=True,
                 rope_parameters={"rope_type": "default", "rope_theta": 1000000.0})
 STUDENTS = {"dense": ("meta-llama/Llama-3.1-8B-Instruct", "llama3"), "moe": ("Qwen/Qwen3-30B-A3B-Base", "qwen3")}
+MEMORY_TOLERANCE = 0.2  # of the plan
 LOSS_TOLERANCE = {"float32": 0.01, "bfloat16": 0.05}  # nats; a GPU may round float32 products to 10 bits on the way
 
 
@@ -46,7 +47,41 @@ def parity(size: str, way: str, folder: Path) -> list[dict]:
     return rows
 
 
-def parity_losses(steps: int, kind: str, way: str, dtype: str, folder: Path) -> list[float]:
+def four_bits(way: str, folder: Path) -> list[dict]:
+    """Train both tiny students with load_in_4bit by one way; they must learn. On CUDA only."""
+    import math
+
+    rows = []
+    for kind in STUDENTS:
+        row = {"section": "4bit", "kind": kind, "way": way, "dtype": "bfloat16"}
+        try:
+            losses = parity_losses(10, kind, way, "bfloat16", folder, load_in_4bit=True)
+            row["losses"] = losses
+            if not all(map(math.isfinite, losses)) or losses[-1] >= losses[0]:
+                row["failed"] = "its loss does not fall"
+        except Exception as error:  # the other is tried none the less
+            row["failed"] = f"{type(error).__name__}: {error}"[:500]
+        rows.append(row)
+    return rows
+
+
+def processes() -> list[dict]:
+    """A tiny run in two processes, with a GPU each where there are two, against the same in one: losses of every step."""
+    from dataclasses import replace
+
+    from distill_nb import train
+
+    p = tiny_params("dense", run_name="one", backend="auto")
+    runs = [p, replace(p, run_name="two", train_processes=2)]
+    for run in runs:
+        train.train(run)
+    one, two = (train.load_metrics(run)["loss"].tolist() for run in runs)
+    row = {"section": "processes", "kind": "", "way": "", "losses": two,
+           "largest_loss_difference": max(abs(a - b) for a, b in zip(one, two, strict=True))}
+    return [row | ({} if row["largest_loss_difference"] <= LOSS_TOLERANCE["float32"] else {"failed": "the losses differ"})]
+
+
+def parity_losses(steps: int, kind: str, way: str, dtype: str, folder: Path, **changes) -> list[float]:
     """Train a tiny student; its losses. Leaves the adapter's weights in `folder`."""
     import training
     from safetensors.torch import save_file
@@ -54,7 +89,7 @@ def parity_losses(steps: int, kind: str, way: str, dtype: str, folder: Path) -> 
     from distill_nb import student, train, train_step
 
     p = tiny_params(kind, backend="unsloth" if way == "unsloth" else "hf", dtype=dtype, max_steps=steps, save_every=steps,
-                    n_examples=4 * steps)
+                    n_examples=4 * steps, **changes)
     backend = student.choose_backend(p)
     data = train.prepare(p)
     model = student.attach_lora(student.load(p, backend), p, backend)
@@ -217,14 +252,20 @@ def plan_rows(size: str, folder: Path, measured: list[dict]) -> list[dict]:
     from dataclasses import replace
 
     import numpy as np
+    import torch
 
     from distill_nb import devices, plan, train
 
-    device, rows = None, []
+    device, rows, on_gpu = None, [], torch.cuda.is_available()
     for row in measured:
         model = folder / f"{row['kind']}-config"
         if size == "full" and not model.exists():
             real_config(row["kind"]).save_pretrained(model)
+        if on_gpu and not row["recomputed"]:  # the plan recomputes
+            fitting = [t for t in row["tried"] if "seconds" in t and t["recomputed"]]
+            if not fitting:
+                continue
+            row = row | min(fitting, key=lambda t: t["seconds"])
         p = replace(steps_params(size, row["kind"], "hf", str(model)), micro_batch_size=row["micro_batch_size"])
         device = device or devices.this(p.dtype)
         order = train.training_order(row["lengths"], p.batch_size, 1, p.seed, p.micro_batch_size)
@@ -237,4 +278,7 @@ def plan_rows(size: str, folder: Path, measured: list[dict]) -> list[dict]:
                      "memory_gib": round(expected.peak / 2**30, 4), "measured_memory_gib": row["peak_memory_gib"],
                      "hours": [round(h, 6) for h in expected.hours], "measured_hours": round(hours, 6),
                      "hours_in_range": expected.hours[0] <= hours <= expected.hours[1]})
+        off = expected.peak / 2**30 / row["peak_memory_gib"] - 1
+        if size == "full" and abs(off) > MEMORY_TOLERANCE:
+            rows[-1]["failed"] = f"the plan's memory is {off:+.0%} off"
     return rows

@@ -71,7 +71,7 @@ def plain_trainer(model, p, rows: list[dict], folder: Path, pad_id: int, grouped
         lr_scheduler_type=p.lr_schedule, warmup_steps=p.warmup_steps, weight_decay=p.weight_decay,
         max_grad_norm=p.max_grad_norm, logging_steps=1, save_strategy="no", report_to="none", seed=p.seed, disable_tqdm=True,
         remove_unused_columns=False, train_sampling_strategy="group_by_length" if grouped else "sequential",
-        use_cpu=not on_gpu, bf16=on_gpu and p.dtype == "bfloat16", optim="adamw_torch")
+        use_cpu=not on_gpu, bf16=on_gpu and p.dtype == "bfloat16", optim="adamw_torch", logging_nan_inf_filter=False)
     args._n_gpu = min(args.n_gpu, 1)  # one GPU, as ours
     trainer = Trainer(model=model, args=args, train_dataset=rows, data_collator=lambda b: pad(b, pad_id),
                       callbacks=list(callbacks))

@@ -1,4 +1,7 @@
-"""Load a student, attach LoRA, merge an adapter: Unsloth on CUDA, Transformers + PEFT elsewhere."""
+"""Load a student, attach LoRA, merge an adapter: Unsloth on CUDA, Transformers + PEFT elsewhere.
+
+Both were run on a CPU, `load_in_4bit` nowhere yet; bench/gpu_check.py runs them on a GPU.
+"""
 from __future__ import annotations
 
 import importlib.util
@@ -59,7 +62,7 @@ def load(p: Params, backend: str = "hf", where: str = ""):
     """The student's model in p.dtype on this device, or `where` (cpu). With `unsloth`, Unsloth's own loader.
 
     p.load_in_4bit: its linear layers as 4-bit NF4 with doubly quantised scales (Dettmers et al. 2023, arXiv 2305.14314),
-    on CUDA only."""
+    on CUDA only; with `hf` fused experts stay as they are."""
     import torch
 
     dtype = getattr(torch, p.dtype)
@@ -67,7 +70,8 @@ def load(p: Params, backend: str = "hf", where: str = ""):
         from unsloth import FastLanguageModel
 
         model, _ = FastLanguageModel.from_pretrained(student_files.source(p), max_seq_length=p.max_length, dtype=dtype,
-                                                     load_in_4bit=p.load_in_4bit)
+                                                     load_in_4bit=p.load_in_4bit, offload_embedding=False,
+                                                     use_exact_model_name=True)  # else it loads a copy of its own
     else:
         from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
@@ -105,10 +109,8 @@ def attach_lora(model, p: Params, backend: str = "hf", checkpointing: bool | Non
             return FastLanguageModel.get_peft_model(
                 model, **lora, random_state=p.seed, max_seq_length=p.max_length,
                 use_gradient_checkpointing="unsloth" if checkpointing else False)
-        from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+        from peft import LoraConfig, get_peft_model  # not prepare_model_for_kbit_training: it makes experts float32
 
-        if getattr(model, "is_loaded_in_4bit", False):
-            model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
         model = get_peft_model(model, LoraConfig(**lora, task_type="CAUSAL_LM"))
     if checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

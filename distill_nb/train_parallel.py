@@ -3,7 +3,8 @@ CPU's cores.
 
 A notebook cannot be started by torchrun, so its process hands the run to workers (train_worker.py), which torchrun starts, and
 shows how far they are. Process i of n takes every n-th micro-batch of a step; the gradients are averaged once a step, and
-the loss stays the mean over the tokens of the whole batch. The first process writes metrics and checkpoints.
+the loss stays the mean over the tokens of the whole batch. The first process writes metrics and checkpoints. Run with two
+processes on a CPU, on GPUs not yet (bench/gpu_check.py, "processes").
 """
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ Several processes end together: each asks at the end of a step whether any of th
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import time
@@ -71,6 +72,10 @@ def recorder(p: Params, data, run_dir: Path, start: int, stopping=lambda: ""):
             if "loss" not in logs:
                 return
             step = state.global_step
+            if not math.isfinite(logs["loss"]):
+                raise ValueError(f"learning_rate: the loss of step {step} is {logs['loss']}, so training has diverged; lower "
+                                 f"learning_rate ({p.learning_rate:g}) or max_grad_norm ({p.max_grad_norm:g}), or look at the "
+                                 "examples of that step. What was saved before is kept.")
             line = {"step": step, "loss": logs["loss"], "heldout_loss": self.heldout,
                     "learning_rate": logs["learning_rate"], "grad_norm": logs.get("grad_norm"),
                     "tokens": tokens_at[step],

@@ -1,8 +1,9 @@
 """One optimiser step, without work that is not needed: micro-batches have no padding, attention stays inside each example, and
 logits exist only where there is something to learn, a chunk at a time.
 
-`collate` lays the examples of a micro-batch end to end in one row. Unsloth's models read `packed_seq_lengths` and do the
-rest themselves; `patch` teaches it to a model of Transformers. Loss and gradients are those of padded batches, but for
+`collate` lays the examples of a micro-batch end to end in one row. Unsloth's Llama reads `packed_seq_lengths` and does the
+rest itself, its mixture of experts masks the other examples by `position_ids`, which costs it their attention; `patch` teaches
+`packed_seq_lengths` to a model of Transformers. Loss and gradients are those of padded batches, but for
 rounding (tests/test_train_step.py), and bench/train.py measures what is gained on a CPU. Nothing of this has run on a GPU yet;
 bench/gpu_check.py compares and measures it there.
 """
@@ -128,7 +129,7 @@ def heldout_loss(model, examples: list[dict], micro_batch_size: int) -> float | 
         for i in range(0, len(examples), micro_batch_size):
             batch = collate(examples[i:i + micro_batch_size])
             n = int((batch["labels"] != IGNORE).sum())
-            batch = {k: v.to(next(model.parameters()).device) for k, v in batch.items()}
+            batch = {k: v.to(model.device) for k, v in batch.items()}
             total += model(**batch).loss.item() * n
             tokens += n
     model.train(was_training)
@@ -149,7 +150,8 @@ def make_trainer(model, p: Params, examples: list[dict], state_dir: Path, callba
         weight_decay=p.weight_decay, max_grad_norm=p.max_grad_norm, logging_steps=1, save_strategy="steps",
         save_steps=p.save_every, save_total_limit=2, report_to="none", seed=p.seed, data_seed=p.seed, disable_tqdm=True,
         remove_unused_columns=False, train_sampling_strategy="sequential", use_cpu=not on_gpu,
-        bf16=on_gpu and p.dtype == "bfloat16", dataloader_pin_memory=on_gpu, optim="adamw_torch")
+        bf16=on_gpu and p.dtype == "bfloat16", dataloader_pin_memory=on_gpu, optim="adamw_torch",
+        logging_nan_inf_filter=False, ddp_find_unused_parameters=False)  # all adapters are used; reentrant checkpoints need it
     args._n_gpu = min(args.n_gpu, 1)  # else Trainer splits each micro-batch of a single process among all GPUs
     trainer = Trainer(model=model, args=args, train_dataset=examples, data_collator=collate, callbacks=list(callbacks))
     trainer.remove_callback(PrinterCallback)

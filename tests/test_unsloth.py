@@ -1,5 +1,6 @@
 """The real Unsloth on the CPU against Transformers + PEFT. There it uses Transformers' layers with a loss and defaults of its
-own, so what is compared is everything around its CUDA kernels; the kernels are compared by bench/gpu_check.py."""
+own, so what is compared is everything around its CUDA kernels; the kernels are compared by bench/gpu_check.py. `make setup-ci`
+installs its release 2026.10.9, and the GPU extra 2026.10.7 (see Makefile)."""
 import importlib.util
 import json
 import subprocess
