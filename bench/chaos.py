@@ -4,10 +4,11 @@
     python bench/chaos.py --runs run01 run09                 # some runs, notebook after notebook, without Snakemake
 
 Runs a tiny study twice in folders of its own: once unbroken, once with SIGKILLs at seeded random moments of training,
-evaluation and analysis, of a notebook's kernel, of Papermill, or of the command that runs the study, which is then started
-again as README.md says. Compares sets, adapters, losses, records (but for seconds), the tables of the analysis and the paper's
-generated files, and writes bench/results/chaos.json (with --runs: chaos_runs.json). A moment is a number of steps, records or
-cells on disk, so that it does not depend on the machine's speed.
+evaluation and analysis: of a notebook's kernel, of Papermill, of the command that runs the study with all that it started, or
+of the command alone, whose notebooks run on. It is started again at once. Compares sets, adapters, losses, records (but for
+seconds), the tables of the analysis and the paper's generated files, looks whether all that was on disk at a kill is there at
+the end as it was, seconds and all, and writes bench/results/chaos.json (with --runs: chaos_runs.json). A moment is a number of
+steps, records or cells on disk, so that it does not depend on the machine's speed.
 """
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 PHASES = ("train", "eval", "analyze")
-VICTIMS = ("kernel", "papermill", "command")
+VICTIMS = ("kernel", "papermill", "command", "command alone")
+PATIENCE = 1800  # seconds for a study to end
 SCALE = "tiny"
 
 
@@ -88,76 +90,100 @@ def below(process: subprocess.Popen) -> list[psutil.Process]:
         return []
 
 
-def victims(family: list[psutil.Process], phase: str, victim: str) -> list[psutil.Process]:
-    """The Papermills of a phase's notebook, or their kernels."""
+def working(family: list[psutil.Process], runs: Path, phase: str, at: int) -> list[tuple[psutil.Process, Path]]:
+    """The Papermills of a phase's notebook, with their folders, that left something on disk since they began (at 0: any)."""
     found = []
     for process in family:
         with contextlib.suppress(psutil.Error):
-            words = " ".join(process.cmdline())
-            if "-m papermill" in words and f"{phase}.ipynb" in words:
-                found += [process] if victim == "papermill" else [
-                    kernel for kernel in process.children() if "ipykernel_launcher" in " ".join(kernel.cmdline())]
+            words = process.cmdline()
+            out = [Path(word) for word in words if word.startswith(str(runs)) and word.endswith(f"{phase}.ipynb")]
+            if "papermill" not in words or not out:
+                continue
+            made = [out[0]] if phase == "analyze" else out[0].parent.glob(
+                "metrics.jsonl" if phase == "train" else "eval/step_*/*.jsonl")
+            if at == 0 or any(file.exists() and file.stat().st_mtime > process.create_time() for file in made):
+                found.append((process, out[0].parent))
     return found
 
 
-def is_due(moment: tuple[str, int, str], runs: Path, totals: dict[str, int], running: list[psutil.Process]) -> bool:
-    """Whether the study is as far as a moment says. The analysis of a study in which something failed does not count, nor does
-    what an earlier one left."""
-    phase, at, _ = moment
-    if progress(runs, phase) < at or not running:
-        return False
-    if phase != "analyze":
-        return True
-    file = runs / SCALE / "report" / "analyze.ipynb"
-    with contextlib.suppress(psutil.Error):
-        return (progress(runs, "eval") >= totals["eval"] and file.exists()
-                and file.stat().st_mtime > min(process.create_time() for process in running))
-    return False
+def victim_of(moment: tuple[str, int, str], runs: Path, totals: dict[str, int], process: subprocess.Popen):
+    """(process to kill, the run that it works on), if the study is as far as a moment says; else None. An analysis counts when
+    everything is evaluated."""
+    phase, at, victim = moment
+    if progress(runs, phase) < at or (phase == "analyze" and progress(runs, "eval") < totals["eval"]):
+        return None
+    for papermill, folder in reversed(working(below(process), runs, phase, at)):
+        with contextlib.suppress(psutil.Error):
+            kernels = [k for k in papermill.children() if "ipykernel_launcher" in " ".join(k.cmdline())]
+            chosen = {"kernel": kernels, "papermill": [papermill]}.get(victim, [psutil.Process(process.pid)])
+            if chosen:
+                return chosen[0], folder.name
+    return None
 
 
-def kill(process: subprocess.Popen, victim: str, chosen: list[psutil.Process]) -> None:
-    """Kill a victim, and wait until it is gone. The notebooks of a command run on: whoever starts it again ends them first."""
-    family = below(process)
-    gone = [process] if victim == "command" else chosen[-1:]
-    for one in [*gone, *(family if victim == "command" else [])]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            one.kill()
-    if victim == "command":
-        process.wait()
-        gone = family
-    if alive := psutil.wait_procs(gone, timeout=120)[1]:
-        raise RuntimeError(f"These live on after the {victim} was killed: {alive}")
+def on_disk(runs: Path) -> dict[str, set[str]]:
+    """What must not be lost: file → whole lines, of all records and of the losses up to the last state that counts."""
+    from distill_nb import disk, provenance
+
+    found = {}
+    for file in [*runs.glob(f"{SCALE}/*/eval/step_*/*.jsonl"), *runs.glob(f"{SCALE}/_base/*/*.jsonl")]:
+        found[str(file)] = {line for line in file.read_text(errors="replace").splitlines(keepends=True) if line.endswith("\n")}
+    for file in runs.glob(f"{SCALE}/*/metrics.jsonl"):
+        states = [folder for folder in (file.parent / "state").glob("checkpoint-*") if not disk.broken(folder)]
+        last = max((int(folder.name.partition("-")[2]) for folder in states), default=0)
+        if provenance.read(file.parent / "provenance_train.json", "").get("finished"):
+            last = 10**9
+        lines = [line for line in file.read_text(errors="replace").splitlines(keepends=True) if line.endswith("\n")]
+        found[str(file)] = {line for line in lines if json.loads(line)["step"] <= last}
+    return found
 
 
-def killed(start, moments: list[tuple[str, int, str]], runs: Path, totals: dict[str, int]) -> list[tuple[str, int, str]]:
-    """Run a study that is killed at moments, until none is left or it has ended well; the moments at which it was.
+def killed(start, moments: list[tuple[str, int, str]], runs: Path, totals: dict[str, int]) -> tuple[list[dict], list[dict]]:
+    """Run a study that is killed at moments, until none is left or it has ended well: (what was killed, what was on disk).
 
     start: starts the command, which goes on where it was. Raises RuntimeError where it fails thrice without having been
-    killed in between."""
-    left, done, process, family, failed = list(moments), [], None, [], 0
+    killed in between, or does not end in PATIENCE."""
+    left, done, kept, process, started, failed, orphans = list(moments), [], [], None, 0.0, 0, []
     while left:
         if process is None or process.poll() is not None:
             if process is not None and process.returncode == 0:
                 break
+            if failed:  # not at once after a kill: it must bear with what still runs
+                psutil.wait_procs(orphans, timeout=PATIENCE)
             failed += 1
-            psutil.wait_procs(family, timeout=120)
-            if failed > 3:
-                raise RuntimeError(f"The command fails though nothing was killed; see {runs.with_suffix('.log')}.")
-            process = start()
-        family = below(process)
-        running = {phase: victims(family, phase, "papermill") for phase in PHASES}
+            process, started = start(), time.monotonic()
+        if failed > 3 or time.monotonic() > started + PATIENCE:
+            raise RuntimeError(f"The study fails or hangs though nothing was killed; see {runs.with_suffix('.log')}.")
         for moment in left:
-            phase, _, victim = moment
-            chosen = victims(running[phase], phase, victim)
-            if (chosen or victim == "command") and is_due(moment, runs, totals, running[phase]):
-                kill(process, victim, chosen)
+            if found := victim_of(moment, runs, totals, process):
+                (target, run), family = found, below(process)
+                kept.append(on_disk(runs))
+                end = [target, *(family if moment[2] == "command" else [])]
+                for one in end:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        one.kill()
+                if moment[2].startswith("command"):
+                    process.wait()
+                psutil.wait_procs(end, timeout=120)
+                orphans = [p for p in family if p.is_running()]
                 left.remove(moment)
-                done.append(moment)
+                done.append({"phase": moment[0], "at": moment[1], "of": totals[moment[0]], "victim": moment[2], "run": run})
                 failed = 0
                 break
         time.sleep(0.05)
-    process.wait()
-    return done
+    process.wait(PATIENCE)
+    psutil.wait_procs(orphans, timeout=PATIENCE)
+    return done, kept
+
+
+def lost(kept: list[dict[str, set[str]]]) -> list[str]:
+    """Lines that were on disk at a kill, and are not there now, by file."""
+    found = set()
+    for then in kept:
+        for name, lines in then.items():
+            there = Path(name).read_text(errors="replace").splitlines(keepends=True) if Path(name).exists() else []
+            found |= {Path(name).name} if lines - set(there) else set()
+    return sorted(found)
 
 
 def results_of(runs: Path) -> dict:
@@ -190,9 +216,8 @@ def differing(one: dict, other: dict) -> list[str]:
                     for name in sorted({*one[kind], *other[kind]}) if one[kind].get(name) != other[kind].get(name)]
 
 
-def chaos(folder: Path, command: list[str], kills: int, seed: int, before: list[str] | None = None) -> dict:
-    """The unbroken and the killed study below a folder; what was killed, and what differs. before: runs before the command is
-    started again."""
+def chaos(folder: Path, command: list[str], kills: int, seed: int) -> dict:
+    """The unbroken and the killed study below a folder; what was killed, and what differs."""
     places = {name: folder / name / "runs" for name in ("unbroken", "killed")}
     environment = {name: os.environ | {"DISTILL_NB_RUNS": str(place), "PYTHONPATH": os.pathsep.join(
         [str(ROOT), os.environ.get("PYTHONPATH", "")])} for name, place in places.items()}
@@ -205,23 +230,21 @@ def chaos(folder: Path, command: list[str], kills: int, seed: int, before: list[
         starts += name == "killed"
         options = {"env": environment[name], "cwd": places[name].parent}
         with open(places[name].with_suffix(".log"), "ab") as log:
-            if before and starts > 1:
-                subprocess.run(before, check=True, stdout=log, stderr=log, **options)
             return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **options)
 
     def finish(name: str) -> None:
-        if start(name).wait():
+        if start(name).wait(PATIENCE):
             text = places[name].with_suffix(".log").read_text(errors="replace")
             raise RuntimeError(f"The {name} study fails though nothing was killed:\n{text[-3000:]}")
 
     finish("unbroken")
     totals = {phase: progress(places["unbroken"], phase) for phase in PHASES}
-    done = killed(start, draw(kills, seed, totals), places["killed"], totals)
+    done, kept = killed(start, draw(kills, seed, totals), places["killed"], totals)
     finish("killed")
     one, other = results_of(places["unbroken"]), results_of(places["killed"])
-    return {"seed": seed, "starts": starts,
-            "kills": [{"phase": phase, "at": at, "of": totals[phase], "victim": victim} for phase, at, victim in done],
-            "compared": {kind: len(v) for kind, v in one.items()}, "differing": differing(one, other)}
+    return {"seed": seed, "starts": starts, "kills": done, "compared": {kind: len(v) for kind, v in one.items()},
+            "kept": {"lines": sum(map(len, kept[-1].values())) if kept else 0, "lost": lost(kept)},
+            "differing": differing(one, other)}
 
 
 def study_command(runs: list[str], changes: dict) -> list[str]:
@@ -248,18 +271,18 @@ def main() -> int:
     from distill_nb import provenance
 
     if given.runs:
-        how, command, before = {"runs": given.runs, "changes": given.changes}, study_command(given.runs, given.changes), None
+        how, command = {"runs": given.runs, "changes": given.changes}, study_command(given.runs, given.changes)
     else:
         how, command = {"command": "snakemake --config scale=tiny"}, graph_command()
-        before = [*command, "--unlock"]
     started = time.time()
     with tempfile.TemporaryDirectory() as folder:
-        report = chaos(Path(folder), command, given.kills, given.seed, before)
+        report = chaos(Path(folder), command, given.kills, given.seed)
     report = {"device": provenance.device(), **how, "minutes": round((time.time() - started) / 60, 1)} | report
     file = ROOT / "bench" / "results" / f"chaos{'_runs' if given.runs else ''}.json"
     file.write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps(report, indent=1))
-    return len(report["kills"]) < given.kills or bool(report["differing"])
+    return len(report["kills"]) < given.kills or bool(report["differing"] or report["kept"]["lost"]) or not all(
+        report["compared"][kind] for kind in ("adapters", "losses", "records", "tables"))
 
 
 if __name__ == "__main__":

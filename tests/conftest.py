@@ -16,6 +16,7 @@ LONGEST = ("study", "test_gpu_check", "test_pocket", "test_chaos", "test_browser
            "test_notebooks", "test_bench_train")  # fmt: skip
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     """Workers of pytest-xdist take whole files (`--dist loadgroup`), and one of them all tests of the study's runs."""
     def group(item):
