@@ -121,7 +121,7 @@ paper: setup  ## build paper/paper.pdf from generated numbers, tables and figure
 	@echo paper/paper.pdf
 
 test: setup  ## run the tests, in two processes; WORKERS=4: in four
-	@$(PY) -m pytest -n $(or $(WORKERS),2) --dist loadgroup --no-loadscope-reorder
+	@$(PY) -m pytest -n $(or $(WORKERS),2) --dist loadfile --no-loadscope-reorder
 
 lint: setup  ## check the style of modules and notebooks
 	@$(PY) -m ruff check .

@@ -12,19 +12,26 @@ KEY = "sk-fake-0123456789-never-to-be-seen"  # of an API teacher
 
 
 # Files whose tests take minutes, longest first: with several workers they begin, and the short ones fill the gaps.
-LONGEST = ("study", "test_gpu_check", "test_pocket", "test_chaos", "test_browser", "test_plan", "test_train_parallel",
-           "test_notebooks", "test_bench_train")  # fmt: skip
+LONGEST = ("test_study", "test_slurm", "test_gpu_check", "test_pocket", "test_chaos", "test_browser", "test_plan",
+           "test_train_parallel", "test_generate", "test_notebooks", "test_bench_train")  # fmt: skip
+STUDY = ("test_study", "test_slurm")  # share one study (study_runs)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
-    """Workers of pytest-xdist take whole files (`--dist loadgroup`), and one of them all tests of the study's runs."""
-    def group(item):
-        return "study" if "study_runs" in item.fixturenames else item.path.stem
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
-    items.sort(key=lambda item: LONGEST.index(group(item)) if group(item) in LONGEST else len(LONGEST))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A worker takes whole files, and one of them all that share the study."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduler(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.partition("::")[0]
+            return STUDY[0] if Path(file).stem in STUDY else file
+
+    return Scheduler(config, log)
 
 
 @pytest.fixture
