@@ -75,7 +75,8 @@ def _time_limit() -> float:
         if "SLURM_JOB_END_TIME" in os.environ:  # of a newer Slurm
             end = float(os.environ["SLURM_JOB_END_TIME"])
         elif job:
-            said = subprocess.run(["squeue", "-h", "-j", job, "-o", "%e"], capture_output=True, text=True, timeout=20).stdout
+            said = subprocess.run(["squeue", "-h", "-j", job, "-o", "%e"], capture_output=True, text=True, timeout=20,
+                                  env=os.environ | {"SLURM_TIME_FORMAT": "standard"}).stdout
             end = datetime.fromisoformat(said.strip()).timestamp()  # in local time; else N/A or the like
     return end - min(EARLY, (end - now) / 10) if end > now else math.inf
 
