@@ -12,9 +12,9 @@ KEY = "sk-fake-0123456789-never-to-be-seen"  # of an API teacher
 
 
 # Files whose tests take minutes, longest first: with several workers they begin, and the short ones fill the gaps.
-LONGEST = ("test_study", "test_slurm", "test_gpu_check", "test_pocket", "test_chaos", "test_browser", "test_plan",
-           "test_train_parallel", "test_generate", "test_notebooks", "test_bench_train")  # fmt: skip
-STUDY = ("test_study", "test_slurm")  # share one study (study_runs)
+STUDY = ("test_study", "test_slurm", "test_chaos")  # share one study (study_runs)
+LONGEST = (*STUDY, "test_gpu_check", "test_pocket", "test_browser", "test_plan", "test_train_parallel", "test_generate",
+           "test_notebooks", "test_bench_train")
 
 
 def pytest_collection_modifyitems(items):

@@ -1,10 +1,13 @@
-"""Six kills over two tiny runs: what comes out is what comes out without them. bench/chaos.py does more of it."""
+"""Six kills over two tiny runs, and two of Snakemake: what comes out is what comes out without. bench/chaos.py does more."""
 import importlib.util
+import os
+import shutil
+import subprocess
 from collections import Counter
 
 import pytest
 
-from distill_nb import paths, records
+from distill_nb import paths, provenance, records
 
 spec = importlib.util.spec_from_file_location("chaos", paths.ROOT / "bench" / "chaos.py")
 chaos = importlib.util.module_from_spec(spec)
@@ -41,3 +44,30 @@ def test_six_kills_lose_nothing_and_repeat_nothing(tmp_path):
         lines = records.read(file)
         key = [r["step"] for r in lines] if file.name == "metrics.jsonl" else [(r["task_id"], r["sample"]) for r in lines]
         assert len(set(key)) == len(key) > 0
+
+
+@pytest.mark.timeout(3600)
+def test_snakemake_is_killed_and_its_orphans_work_on(study_runs, tmp_path):
+    run, runs = "llama8b_math_4k", tmp_path / "runs"
+    for folder in ("fixtures", "traces"):  # copied with their stamps: they are done
+        shutil.copytree(study_runs / "tiny" / folder, runs / "tiny" / folder)
+    command = [*chaos.graph_command(), "--", str(runs / "tiny" / run / "eval.html")]
+
+    def start():
+        with open(tmp_path / "runs.log", "ab") as log:
+            return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=tmp_path,
+                                    env=os.environ | {"DISTILL_NB_RUNS": str(runs), "PYTHONPATH": str(paths.ROOT)})
+
+    moments = [("train", 1, "command alone"), ("eval", 3, "command")]
+    done, kept = chaos.killed(start, moments, runs, {"train": 4, "eval": 30})
+    print((tmp_path / "runs.log").read_text())
+    assert [(kill["phase"], kill["victim"], kill["run"]) for kill in done] == [
+        (phase, victim, run) for phase, _, victim in moments]
+    assert start().wait(600) == 0
+    assert chaos.lost(kept) == [] and sum(map(len, kept[-1].values())) >= 3
+    for file in (study_runs / "tiny" / run).rglob("adapter_model.safetensors"):
+        assert provenance.sha256_of_file(runs / file.relative_to(study_runs)) == provenance.sha256_of_file(file)
+    for file in (study_runs / "tiny" / run / "eval").rglob("*.jsonl"):
+        one, two = ([{k: v for k, v in r.items() if k != "seconds"} for r in records.read(f)]
+                    for f in (file, runs / file.relative_to(study_runs)))
+        assert sorted(one, key=str) == sorted(two, key=str) and len(one) == 2
