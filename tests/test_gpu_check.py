@@ -59,6 +59,12 @@ def test_sweep_and_adapter_proof(result, kind, ways):
     assert len(row["proofs"]) == len(ways) and all(made["passed"] for made in row["proofs"])
 
 
+def test_two_processes_and_what_needs_a_gpu(result):
+    (row,) = rows(result, "processes")
+    assert len(row["losses"]) == 4 and row["largest_loss_difference"] < 1e-4
+    assert all("skipped" in row for row in rows(result, "4bit")) or all(len(row["losses"]) == 10 for row in rows(result, "4bit"))
+
+
 def test_what_fails_or_is_missing_is_recorded_with_its_reason(tmp_path, monkeypatch):
     monkeypatch.setenv("DISTILL_NB_CACHE", str(tmp_path / "file"))
     (tmp_path / "file").write_text("no folder")
