@@ -16,6 +16,7 @@ from . import benchmarks, chat, disk, generate, grading, hub, lock, paths, proof
 from .grading import code
 from .params import GENERATION_KEYS, Params, is_baseline
 from .sweep import Job, missing, sweep
+from .train_resume import refuse_lost_adapters
 
 # Settings that are kept piece by piece, so that a run can be evaluated in several calls: some benchmarks now and others
 # later, these with one sample a problem and AIME with 16.
@@ -24,16 +25,19 @@ SUBSET_SEED = 0  # of benchmark_limit: replicates of a run answer the same probl
 
 
 def checkpoint_steps(p: Params) -> list[int]:
-    """Steps of the checkpoints on disk, ascending; none for a baseline; max_steps alone for an adapter from elsewhere.
+    """Steps of the checkpoints on disk, ascending; none for a baseline; max_steps alone for an adapter from elsewhere. To
+    grade again, records are enough.
 
-    Raises ValueError if there are none yet."""
+    Raises ValueError if there are none yet, or a finished training has lost them all."""
     if is_baseline(p):
         return []
     if p.adapter != "none":
         return [p.max_steps]
-    folder = paths.run_dir(p) / "checkpoints"
-    steps = sorted(int(f.name.split("_")[1]) for f in folder.glob("step_*") if not f.name.endswith(".partial"))
+    globs = ["checkpoints/step_*/adapter_model.*", *(["eval/step_*/*.jsonl"] if p.regrade else [])]
+    folders = {f.parent.name for glob in globs for f in paths.run_dir(p).glob(glob) if f.parent.suffix != ".partial"}
+    steps = sorted({int(name.split("_")[1]) for name in folders} - {0})
     if not steps:
+        _refuse_other_checkpoints(p, {})  # a finished run has lost them all
         raise ValueError(f"run_name: {paths.run_dir(p).name} has no checkpoints under {paths.run_dir(p).parent.name}/; "
                          "run train.ipynb with the same parameters first.")
     return steps
@@ -158,10 +162,7 @@ def _refuse_other_checkpoints(p: Params, adapters: dict[str, str]) -> None:
     if differing:
         raise ValueError(f"run_name: {paths.run_dir(p).name} was trained with other values of {', '.join(differing)}; use its "
                          "own parameter file, or choose another run_name.")
-    damaged = [step for step, sha256 in trained.get("adapters_sha256", {}).items() if adapters.get(step, sha256) != sha256]
-    if damaged:
-        raise ValueError(f"run_name: the adapter of step {', '.join(damaged)} of {paths.run_dir(p).name} is not the one that "
-                         "its training wrote; put a copy back, or train it again with overwrite: true.")
+    refuse_lost_adapters(paths.run_dir(p), trained, adapters)
 
 
 def _settings(p: Params, tasks: dict[str, list], steps: list[int], before: dict, version: str) -> dict:

@@ -15,16 +15,14 @@ from __future__ import annotations
 
 import hashlib
 import random
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from . import chat, disk, hub, ledger, lock, paths, provenance, stop, student, traces, train_parallel
+from . import chat, disk, hub, ledger, lock, paths, provenance, stop, student, traces, train_parallel, train_resume
 from .params import Params, is_baseline
 from .train_records import follower, recorder
-from .train_resume import keep_metrics_up_to, last_state, refuse_other_run, saved_steps
 from .train_step import make_trainer, patch
 
 
@@ -110,8 +108,9 @@ def fit(p: Params, data: Data, backend: str, run_dir: Path, start: int, state: P
 def train(p: Params, data: Data | None = None, notebook: Path | None = None) -> dict:
     """Train one run, or go on where it was interrupted, or leave a finished one alone. Returns its provenance.
 
-    Raises ValueError if the folder holds a run of other parameters or other data and `overwrite` is false, or if another
-    process is at it; stop.Stopped once it was asked to end and has saved its state; disk.DiskFull."""
+    Raises ValueError if the folder holds a run of other parameters or other data, or one that has lost an adapter or lines of
+    its metrics, and `overwrite` is false, if another process is at it, or if it diverges; stop.Stopped once it was asked to
+    end and has saved its state; disk.DiskFull."""
     backend = student.choose_backend(p)
     train_parallel.check_devices(p)
     data = data or prepare(p)
@@ -123,18 +122,16 @@ def train(p: Params, data: Data | None = None, notebook: Path | None = None) -> 
 def _train(p: Params, data: Data, notebook: Path | None, backend: str, stopping) -> dict:
     """`train`, once nobody else is at it."""
     run_dir = paths.run_dir(p)
-    if p.overwrite and run_dir.exists():
-        for name in ("checkpoints", "state", "eval"):
-            shutil.rmtree(run_dir / name, ignore_errors=True)
-        for name in ("metrics.jsonl", "provenance_train.json", "provenance_eval.json"):
-            (run_dir / name).unlink(missing_ok=True)
-    before = refuse_other_run(run_dir, p, data)
+    if p.overwrite:
+        train_resume.start_again(run_dir)
+    before = train_resume.refuse_other_run(run_dir, p, data)
     if before.get("finished"):
+        train_resume.refuse_lost_adapters(run_dir, before, train_resume.adapters_on_disk(run_dir))
         print(f"{run_dir.name} is finished ({p.max_steps} steps); nothing to train. overwrite: true trains it again.")
         return before
     run_dir.mkdir(parents=True, exist_ok=True)
-    start, state = last_state(run_dir, saved_steps(p))
-    keep_metrics_up_to(run_dir / "metrics.jsonl", start)
+    start, state = train_resume.last_state(run_dir, train_resume.saved_steps(p))
+    train_resume.keep_metrics_up_to(run_dir / "metrics.jsonl", start)
     print(f"Training {run_dir.name} with {backend} on {student.device()}: "
           + (f"resuming at step {start} of {p.max_steps}" if start else f"{p.max_steps} steps of {p.batch_size}"))
     record = provenance.collect(p, notebook=notebook, entry="distill_nb.train", backend=backend,
@@ -151,7 +148,7 @@ def _train(p: Params, data: Data, notebook: Path | None, backend: str, stopping)
         else:
             train_parallel.launch(p, job, run_dir, stopping)
     record = provenance.finish(record) | {"finished": True, "adapters_sha256": {
-        str(step): student.sha256_of_adapter(paths.checkpoint_dir(p, step)) for step in saved_steps(p)}}
+        str(step): student.sha256_of_adapter(paths.checkpoint_dir(p, step)) for step in train_resume.saved_steps(p)}}
     provenance.write(run_dir / "provenance_train.json", record)
     return record
 

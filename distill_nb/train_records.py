@@ -10,7 +10,7 @@ import shutil
 import time
 from pathlib import Path
 
-from . import disk, paths, proof, stop, student_files, train_parallel
+from . import disk, paths, proof, records, stop, student_files, train_parallel
 from .params import Params
 from .train_step import heldout_loss
 
@@ -72,16 +72,16 @@ def recorder(p: Params, data, run_dir: Path, start: int, stopping=lambda: ""):
             if "loss" not in logs:
                 return
             step = state.global_step
-            if not math.isfinite(logs["loss"]):
-                raise ValueError(f"learning_rate: the loss of step {step} is {logs['loss']}, so training has diverged; lower "
-                                 f"learning_rate ({p.learning_rate:g}) or max_grad_norm ({p.max_grad_norm:g}), or look at the "
-                                 "examples of that step. What was saved before is kept.")
+            for name, loss in (("loss", logs["loss"]), ("held-out loss", self.heldout)):
+                if loss is not None and not math.isfinite(loss):  # before the step's adapter is saved
+                    raise ValueError(f"learning_rate: the {name} of step {step} is {loss}, so training has diverged; lower "
+                                     f"learning_rate ({p.learning_rate:g}) or max_grad_norm ({p.max_grad_norm:g}), or look at "
+                                     "the examples of that step. What was saved before is kept.")
             line = {"step": step, "loss": logs["loss"], "heldout_loss": self.heldout,
                     "learning_rate": logs["learning_rate"], "grad_norm": logs.get("grad_norm"),
                     "tokens": tokens_at[step],
                     "tokens_per_second": round((tokens_at[step] - tokens_at[step - 1]) / self.seconds, 1)}
-            with open(run_dir / "metrics.jsonl", "a") as f:
-                f.write(json.dumps(line) + "\n")
+            records.append(run_dir / "metrics.jsonl", [line])
             self.bar.update(1)
             self.bar.set_postfix(loss=f"{logs['loss']:.3f}")
             self.clock = time.perf_counter()

@@ -2,12 +2,11 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from . import disk, paths, provenance
+from . import disk, paths, provenance, records
 from .params import POCKET, Params
 
 # A run is the same run if these are equal; `overwrite` and the evaluation's keys do not matter to its weights.
@@ -26,8 +25,9 @@ def saved_steps(p: Params) -> range:
 
 def last_state(run_dir: Path, saved=range(0)) -> tuple[int, Path | None]:
     """The newest whole state folder and its step, (0, None) if there is none. Removes half-written and damaged ones, and
-    those that come after a missing adapter of the steps `saved`, and says so."""
-    found = []
+    those that come after a missing adapter of the steps `saved`, and says so; also those that come after a missing line of
+    metrics.jsonl, if there is one before that. Raises ValueError if there is none."""
+    found, logged = [], {line["step"] for line in _metrics(run_dir / "metrics.jsonl")}
     for folder in (run_dir / "state").glob("checkpoint-*"):
         step, wrong = int(folder.name.split("-")[1]), disk.broken(folder)
         adapters = {f.parent.name for f in run_dir.glob("checkpoints/step_*/adapter_model.*")}
@@ -38,7 +38,16 @@ def last_state(run_dir: Path, saved=range(0)) -> tuple[int, Path | None]:
             shutil.rmtree(folder)
         else:
             found.append((step, folder))
-    return max(found, default=(0, None))
+    unlogged = {step: min(set(range(1, step + 1)) - logged, default=0) for step, _ in found}
+    if found and all(unlogged.values()):  # nothing is removed: the file may be elsewhere
+        raise ValueError(f"metrics.jsonl in {run_dir.name} has no line of step {unlogged[min(unlogged)]}, and every state of "
+                         "the run comes after that; put the file back, or set overwrite: true to train it again.")
+    for step, folder in found:
+        if unlogged[step]:
+            print(f"{run_dir.name}/state/{folder.name} is not used, and removed: metrics.jsonl has no line of step "
+                  f"{unlogged[step]}, which must be made again.")
+            shutil.rmtree(folder)
+    return max(((step, folder) for step, folder in found if not unlogged[step]), default=(0, None))
 
 
 def refuse_other_run(run_dir: Path, p: Params, data) -> dict:
@@ -63,19 +72,46 @@ def refuse_other_run(run_dir: Path, p: Params, data) -> dict:
     return before
 
 
+def adapters_on_disk(run_dir: Path) -> dict[str, str]:
+    """Step → sha256 of the weights of every adapter that a run's folder has."""
+    return {str(int(f.parent.name.removeprefix("step_"))): provenance.sha256_of_file(f)
+            for f in sorted(run_dir.glob("checkpoints/step_*/adapter_model.*")) if f.parent.suffix != ".partial"}
+
+
+def refuse_lost_adapters(run_dir: Path, trained: dict, adapters: dict[str, str]) -> None:
+    """Raises ValueError if an adapter that a finished training wrote is not among `adapters` (step → sha256), or is another.
+
+    trained: the training's provenance."""
+    recorded = trained.get("adapters_sha256", {})
+    wrong = {"is not on disk": [step for step in recorded if step not in adapters], "is not the one that its training wrote": [
+        step for step, sha256 in recorded.items() if adapters.get(step, sha256) != sha256]}
+    if said := [f"the adapter of step {', '.join(steps)} of {run_dir.name} {what}" for what, steps in wrong.items() if steps]:
+        raise ValueError(f"run_name: {' and '.join(said)}; put a copy back, or train it again with overwrite: true.")
+
+
+def start_again(run_dir: Path) -> None:
+    """Remove what an earlier training and its evaluation left. The provenance goes first and the checkpoints last, so that a
+    run of which this is cut off neither counts as finished nor is gone on with: `refuse_other_run` asks for overwrite."""
+    for name in ("provenance_train.json", "eval", "provenance_eval.json", "metrics.jsonl", "state", "checkpoints"):
+        if (run_dir / name).is_dir() and not (run_dir / name).is_symlink():
+            shutil.rmtree(run_dir / name)
+        else:
+            (run_dir / name).unlink(missing_ok=True)
+
+
 def keep_metrics_up_to(file: Path, step: int) -> None:
     """Drop the lines after `step` (and a torn last line): the resumed run writes them again."""
-    if not file.exists():
-        return
-    kept = []
-    for text in file.read_text().splitlines():
+    if file.exists():
+        records.write(file, [line for line in _metrics(file, say=True) if line["step"] <= step])
+
+
+def _metrics(file: Path, say: bool = False) -> list[dict]:
+    """The lines of metrics.jsonl without those that a power failure tore."""
+    found = []
+    for text in file.read_bytes().splitlines() if file.exists() else ():
         try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            print(f"{file.parent.name}/{file.name}: dropped a torn line.")
-            continue
-        if line["step"] <= step:
-            kept.append(text + "\n")
-    new = file.with_suffix(".partial")
-    new.write_text("".join(kept))
-    os.replace(new, file)
+            found.append(json.loads(text))
+        except ValueError:  # half a line, or bytes that are no text
+            if say:
+                print(f"{file.parent.name}/{file.name}: dropped a torn line.")
+    return found

@@ -51,10 +51,13 @@ def _runs_in(folder: Path) -> Iterator[None]:
 def verify(run_dir: Path, into: Path) -> tuple[list[Compared], list[Compared]]:
     """Train and evaluate a finished run again below `into`; (results, circumstances) as they compare.
 
-    Raises ValueError where the run is not finished, its provenance is damaged, its parameters are none of today's, or it is
-    below `into` already."""
+    Raises ValueError where the run is not finished or evaluated on nothing, its provenance is damaged, its parameters are none
+    of today's, or it is below `into` already."""
     run_dir = Path(run_dir)
     trained, evaluated = (_finished(run_dir, stage) for stage in ("train", "eval"))
+    if not evaluated["settings"]["tasks_sha256"]:
+        raise ValueError(f"provenance_eval.json in {run_dir.name} names no benchmark, so that there is no answer to compare; "
+                         "run eval.ipynb again.")
     p = _parameters(trained, run_dir / "provenance_train.json")
     q = _parameters(evaluated, run_dir / "provenance_eval.json")
     if paths.run_dir(p).name != run_dir.name:
@@ -73,7 +76,8 @@ def verify(run_dir: Path, into: Path) -> tuple[list[Compared], list[Compared]]:
                 for name, sha256 in evaluated["settings"]["tasks_sha256"].items()]
     results += [_losses(run_dir, fresh)]
     results += [_adapter(run_dir, fresh, p, step, trained.get("adapters_sha256", {})) for step in params.steps(p)[1:]]
-    results += [_outcomes(file, fresh / file.relative_to(run_dir)) for file in sorted(run_dir.glob("eval/step_*/*.jsonl"))]
+    files = {f.relative_to(root) for root in (run_dir, fresh) for f in root.glob("eval/step_*/*.jsonl")}
+    results += [_outcomes(run_dir / file, fresh / file) for file in sorted(files)]
     return results, _around(trained, again, "training") + _around(evaluated, then, "evaluation")
 
 
@@ -155,6 +159,8 @@ def _furthest(before: Path, now: Path) -> str:
 def _outcomes(before: Path, now: Path) -> Compared:
     """One file of records, answer by answer."""
     what = f"outcomes of {before.parent.name}/{before.stem}"
+    if not before.exists() or not now.exists():
+        return Compared(what, "they are not on disk" if now.exists() else "they are on disk, and no repetition makes them")
     a, b = ({(r["task_id"], r["sample"]): r for r in records.read(file)} for file in (before, now))
     if set(a) != set(b):
         return Compared(what, f"{len(set(a) ^ set(b))} answers are there only once")

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -220,3 +221,37 @@ def test_a_proof_outlives_a_kill(runs_dir):
     paths.records_file(p, 4, "pocket_math").unlink()
     record = evaluate.evaluate(p)
     assert [(made["step"], made["passed"]) for made in record["adapter_proof"]] == [(2, True), (4, True)]
+
+
+def test_a_lost_checkpoint_is_not_left_out(runs_dir, tmp_path, monkeypatch):
+    p = tiny(benchmark_limit=2, benchmarks=["pocket_math"])
+    train.train(p)
+    lost = tmp_path / "lost"
+    shutil.move(paths.checkpoint_dir(p, 2), lost)
+    with monkeypatch.context() as m:
+        m.setattr(student, "load_for_generation", lambda *_: pytest.fail("a student was loaded"))
+        with pytest.raises(ValueError, match=r"^run_name: the adapter of step 2 of sonnet_math_llama_4k is not on disk; put a "
+                                             r"copy back, or train it again with overwrite: true\.$"):
+            evaluate.evaluate(p)
+        paths.checkpoint_dir(p, 2).mkdir()  # without weights
+        with pytest.raises(ValueError, match="the adapter of step 2 of sonnet_math_llama_4k is not on disk"):
+            evaluate.evaluate(p)
+        shutil.move(paths.run_dir(p) / "checkpoints", tmp_path / "checkpoints")
+        with pytest.raises(ValueError, match="the adapter of step 2, 4 of sonnet_math_llama_4k is not on disk"):
+            evaluate.evaluate(replace(p, overwrite=True))
+        assert not (paths.run_dir(p) / "eval").exists()
+    shutil.move(tmp_path / "checkpoints", paths.run_dir(p) / "checkpoints")
+    paths.checkpoint_dir(p, 2).rmdir()
+    shutil.move(lost, paths.checkpoint_dir(p, 2))
+    assert evaluate.evaluate(p)["finished"] and len(lines(p, 2)) == len(lines(p, 4)) == 2
+
+
+def test_records_of_lost_checkpoints_are_graded_again_too(runs_dir, monkeypatch):
+    p = tiny(benchmark_limit=2, benchmarks=["pocket_math"])
+    train.train(p)
+    before = evaluate.evaluate(p)["settings"]["adapters_sha256"]
+    shutil.rmtree(paths.run_dir(p) / "checkpoints")
+    monkeypatch.setattr(evaluate.grading, "GRADER_VERSION", "another")
+    record = evaluate.evaluate(replace(p, regrade=True))
+    assert record["settings"]["adapters_sha256"] == before and set(before) == {"2", "4"}
+    assert {r["grader"] for step in (0, 2, 4) for r in lines(p, step)} == {"another"}

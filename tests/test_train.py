@@ -1,23 +1,31 @@
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 import textwrap
+import types
+from dataclasses import replace
 
 import pytest
 import torch
 from helpers import tiny
 from transformers import TrainerCallback
 
-from distill_nb import chat, paths, student, traces, train, train_step
+from distill_nb import chat, paths, records, student, student_files, traces, train, train_resume, train_step
 
 LLAMA, QWEN = "meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen3-30B-A3B-Base"
 
 
 def adapter_hashes(p):
     """sha256 of the adapter's weights at every checkpoint of a run."""
+    return adapter_hashes_of(paths.run_dir(p))
+
+
+def adapter_hashes_of(folder):
     return {f.parent.name: hashlib.sha256(f.read_bytes()).hexdigest()
-            for f in sorted(paths.run_dir(p).glob("checkpoints/step_*/adapter_model.safetensors"))}
+            for f in sorted(folder.glob("checkpoints/step_*/adapter_model.safetensors"))}
 
 
 def gradients(p, tmp_path):
@@ -163,3 +171,129 @@ def test_heldout_traces_are_of_other_problems(runs_dir, tmp_path):
 def test_a_lora_target_that_the_student_does_not_have_is_named(runs_dir):
     with pytest.raises(ValueError, match=r"lora_targets.*no module named v_porj"):
         train.train(tiny(lora_targets=["q_proj", "v_porj"]))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a finished tiny run, to be copied."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DISTILL_NB_RUNS", str(tmp_path_factory.mktemp("finished")))
+        train.train(tiny())
+        (paths.run_dir(tiny()) / "eval").mkdir()
+        return paths.run_dir(tiny())
+
+
+@pytest.mark.parametrize("cut", ["eval", "state", "checkpoints"])
+def test_an_overwrite_that_is_cut_off_is_trained_again(cut, finished, runs_dir, monkeypatch):
+    p = tiny(learning_rate=0.01)
+    folder, rmtree = paths.run_dir(p), shutil.rmtree
+    shutil.copytree(finished, folder)
+
+    def cut_off(name, **kwargs):
+        rmtree(name, **kwargs)
+        if os.path.basename(name) == cut:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as m:
+        m.setattr(train_resume.shutil, "rmtree", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            train.train(replace(p, overwrite=True))
+    assert not (folder / cut).exists() and not (folder / "provenance_train.json").exists()
+    if cut == "checkpoints":
+        assert [f.name for f in folder.iterdir()] == [".lock"]
+    else:
+        with pytest.raises(ValueError, match=r"has checkpoints but no provenance_train\.json.*set overwrite: true"):
+            train.train(p)
+    record = train.train(replace(p, overwrite=cut != "checkpoints"))
+    assert record["finished"] and record["resumed_at"] == 0 and train.load_metrics(p)["learning_rate"][0] == 0.01
+
+
+def test_a_finished_run_that_has_lost_an_adapter_is_not_called_finished(finished, runs_dir):
+    p = tiny()
+    folder = paths.run_dir(p)
+    shutil.copytree(finished, folder)
+    first, second = (paths.checkpoint_dir(p, step) / "adapter_model.safetensors" for step in (2, 4))
+    weights = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    with pytest.raises(ValueError, match=r"^run_name: the adapter of step 2 of sonnet_math_llama_4k is not the one that its "
+                                         r"training wrote; put a copy back, or train it again with overwrite: true\.$"):
+        train.train(p)
+    shutil.rmtree(second.parent)
+    with pytest.raises(ValueError, match=r"^run_name: the adapter of step 4 of sonnet_math_llama_4k is not on disk and the "
+                                         r"adapter of step 2 of sonnet_math_llama_4k is not the one"):
+        train.train(p)
+    first.write_bytes(weights)
+    shutil.copytree(finished / "checkpoints" / "step_00004", second.parent)
+    assert train.train(p)["finished"] and adapter_hashes(p)["step_00002"] == hashlib.sha256(weights).hexdigest()
+
+
+def test_lines_of_metrics_are_on_disk_before_the_state_that_follows_them(runs_dir, monkeypatch):
+    p = tiny()
+    file, fsync, seal, synced, sealed = paths.run_dir(p) / "metrics.jsonl", os.fsync, train.disk.seal, [0], {}
+
+    def see(descriptor):
+        fsync(descriptor)
+        if file.exists() and os.path.samestat(os.fstat(descriptor), file.stat()):
+            synced.append(file.read_text().count("\n"))
+
+    monkeypatch.setattr(os, "fsync", see)
+    monkeypatch.setattr(train.disk, "seal", lambda folder: (sealed.update({folder.name: synced[-1]}), seal(folder)))
+    train.train(p)
+    assert synced == [0, 1, 2, 3, 4] and sealed == {"checkpoint-2": 2, "checkpoint-4": 4}
+
+
+@pytest.mark.parametrize("left", ["nothing", "half a line", "zeros"])
+def test_a_state_after_a_lost_line_of_metrics_is_not_gone_on_from(left, finished, runs_dir, capsys):
+    p = tiny()
+    folder = paths.run_dir(p)
+    shutil.copytree(finished, folder)
+    record = json.loads((folder / "provenance_train.json").read_text())
+    (folder / "provenance_train.json").write_text(json.dumps(record | {"finished": False}))
+    file, whole = folder / "metrics.jsonl", (folder / "metrics.jsonl").read_bytes()
+    lines = whole.splitlines(keepends=True)
+    file.write_bytes(b"".join(lines[1:]))
+    with pytest.raises(ValueError, match=r"^metrics\.jsonl in sonnet_math_llama_4k has no line of step 1, and every state of "
+                                         r"the run comes after that; put the file back, or set overwrite: true"):
+        train.train(p)
+    assert {f.name for f in (folder / "state").iterdir()} == {"checkpoint-2", "checkpoint-4"}
+    file.write_bytes(b"".join(lines[:2]) + {"nothing": b"", "half a line": lines[2][:-9], "zeros": bytes(40) + b"\xff"}[left])
+    record = train.train(p)
+    said = capsys.readouterr().out
+    assert ("state/checkpoint-4 is not used, and removed: metrics.jsonl has no line of step 3, which must be made again"
+            in said) and said.count("dropped a torn line") == (left != "nothing")
+    assert record["resumed_at"] == 2 and adapter_hashes(p) == adapter_hashes_of(finished)
+
+    def timeless(text):
+        return [json.loads(line) | {"tokens_per_second": 0} for line in text.splitlines()]
+
+    assert timeless(file.read_bytes()) == timeless(whole)
+
+
+@pytest.mark.parametrize(("changes", "says", "logged"), [
+    (dict(), "the loss of step 2", [1]), (dict(save_every=1), "the held-out loss of step 1", []),
+    (dict(train_processes=2, micro_batch_size=1), "the loss of step 2", [1])])
+def test_a_run_that_diverges_ends_and_keeps_no_such_step(changes, says, logged, runs_dir):
+    p = replace(tiny(**changes), learning_rate=1e30)  # more than a parameter file may ask for
+    with pytest.raises(ValueError, match=rf"^learning_rate: {says} is nan, so training has diverged; lower learning_rate"):
+        train.train(p)
+    folder = paths.run_dir(p)
+    assert [line["step"] for line in records.read(folder / "metrics.jsonl")] == logged
+    assert not json.loads((folder / "provenance_train.json").read_text()).get("finished")
+    assert adapter_hashes(p) == {} and not list(folder.glob("state/*"))
+
+
+def test_unsloth_is_asked_for_the_student_itself_and_not_for_its_own_copy(monkeypatch):
+    asked, model = {}, types.SimpleNamespace(config=types.SimpleNamespace(use_cache=True))
+
+    class FastLanguageModel:
+        @staticmethod
+        def from_pretrained(name, **arguments):
+            asked.update(arguments, name=name)
+            return model, None
+
+    monkeypatch.setitem(sys.modules, "unsloth", types.SimpleNamespace(FastLanguageModel=FastLanguageModel))
+    p = tiny(student=LLAMA, student_size="full", dtype="bfloat16", load_in_4bit=True)
+    assert student.load(p, "unsloth") is model and model.config.use_cache is False
+    assert asked["name"] == student_files.source(p) == LLAMA
+    assert asked["use_exact_model_name"] is True and asked["offload_embedding"] is False
+    assert asked["load_in_4bit"] is True and asked["dtype"] is torch.bfloat16

@@ -1,5 +1,6 @@
 """A run that is run again is the same; what is not the same is named."""
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -106,4 +107,28 @@ def test_there_must_be_a_finished_run(made, tamper, tmp_path, capsys):
     tamper("provenance_train.json", edited(parameters__learning_rate="fast"))
     tamper("provenance_eval.json", edited(finished=True))
     with pytest.raises(SystemExit, match=r"^provenance_train\.json in \S+: learning_rate is the text 'fast'"):
+        verify.main([str(made)])
+
+
+def test_records_that_are_on_one_side_only_are_named(made, tmp_path, capsys):
+    extra = made / "eval" / "step_00002" / "math500.jsonl"
+    shutil.copytree(made / "eval", tmp_path / "eval")
+    try:
+        (made / "eval" / "step_00001" / "pocket_code.jsonl").unlink()
+        extra.write_bytes((made / "eval" / "step_00002" / "pocket_math.jsonl").read_bytes())
+        wrong, _, _ = found(made, tmp_path)
+        assert wrong == {"outcomes of step_00001/pocket_code": "they are not on disk",
+                         "outcomes of step_00002/math500": "they are on disk, and no repetition makes them"}
+        shutil.rmtree(made / "eval")
+        assert verify.main([str(made)]) == 1
+        said = capsys.readouterr().out
+        assert "9 of 15 results are the same:" in said and said.count("they are not on disk") == 6
+    finally:
+        shutil.rmtree(made / "eval", ignore_errors=True)
+        shutil.copytree(tmp_path / "eval", made / "eval")
+
+
+def test_an_evaluation_on_nothing_is_not_the_same(made, tamper):
+    tamper("provenance_eval.json", edited(settings__tasks_sha256={}))
+    with pytest.raises(SystemExit, match=r"^provenance_eval\.json in \S+ names no benchmark"):
         verify.main([str(made)])
