@@ -262,7 +262,8 @@ def test_two_users_never_share_a_device(monkeypatch):
     place.chmod(0o1777)
     monkeypatch.setenv("TMPDIR", str(place))
     monkeypatch.setattr("tempfile.tempdir", None)
-    nobody = "import fcntl, os; from distill_nb import gpus; os.setgroups([]); os.setgid(65534); os.setuid(65534); os.umask(63)"
+    nobody = ("import fcntl, json, os, sys, time; from distill_nb import gpus  # all that root's folders hold\n"
+              "os.setgroups([]); os.setgid(65534); os.setuid(65534); os.umask(0o077)")
     try:
         other = holder(1, 600, nobody)
         assert other.stdout.readline() == "held\n"
