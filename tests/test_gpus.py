@@ -180,6 +180,7 @@ def test_a_kernel_that_saves_its_state_after_papermills_end_keeps_its_device(run
         time.sleep(0.05)
     papermill, kernel = psutil.Process(stage.pid).children(recursive=True)[:2]
     assert "ipykernel_launcher" in " ".join(kernel.cmdline())
+    assert [f.path for f in papermill.open_files() if "gpu-machine" in f.path] == [str(gpus._file("0", "lock"))]
     kernel.suspend()  # it takes its time
     stage.kill()
     stage.wait()
@@ -224,7 +225,8 @@ def test_a_training_process_holds_its_device_before_it_loads_anything(tmp_path):
 
 
 def test_two_processes_may_use_one_device_and_outside_of_a_stage_nothing_is_held(tmp_path):
-    program = "from distill_nb import gpus; gpus.hold(); gpus.hold(); print(1, flush=True); input()"
+    program = ("import os; from distill_nb import gpus; before = len(os.listdir('/proc/self/fd')); gpus.hold(); gpus.hold()\n"
+               "print(len(os.listdir('/proc/self/fd')) - before, flush=True); input()")
     both = [started("-c", program, stdout=subprocess.PIPE) for _ in range(2)]
     assert [p.stdout.readline() for p in both] == ["1\n", "1\n"]
     for process in both:
