@@ -1,6 +1,8 @@
 """Which GPUs there are, and one for each job: never two jobs on one.
 
-    with gpus.claimed(1) as devices: ...        # ["2"], for CUDA_VISIBLE_DEVICES
+    with gpus.claimed(1) as devices:            # ["2"]
+        subprocess.run(words, env=os.environ | gpus.environment(devices), close_fds=False)
+    gpus.hold()                                 # in what was started: the device is taken until this process ends
 
 `python -m distill_nb.gpus` prints how many this process may use.
 """
@@ -12,6 +14,9 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+
+USES = "DISTILL_NB_GPUS_IN_USE"  # files, os.pathsep between them
+_held: dict[str, int] = {}  # file: descriptor, open as long as this process lives
 
 
 def visible() -> list[str]:
@@ -32,38 +37,104 @@ def visible() -> list[str]:
 def claimed(n: int, poll: float = 0.5):
     """Hold n devices against all other claims on this machine, waiting for them; yields their names in CUDA's terms.
 
-    The locks are the kernel's, so a process that dies lets go. Within a Slurm job the claim is among that job's own
-    devices, for Slurm keeps jobs apart. Raises ValueError where there are fewer than n."""
-    import fcntl
-
+    The locks are the system's, so a process that dies lets go. Who claims a device starts what uses it with `environment`, and
+    with close_fds=False: the process that it starts then has the claim too, and keeps it if only the claimer is killed. A
+    device on which a process still has a `hold` is not free, whoever of those that started it is gone. Within a Slurm job
+    the claim is among that job's own devices, for Slurm keeps jobs apart. Raises ValueError where there are fewer than n, and
+    where a lock's file cannot be opened."""
     devices = visible()
     if n > len(devices):
         raise ValueError(f"gpus: {n} are wanted and {len(devices)} are here; run it where there are more, or lower "
                          "train_processes, or tensor_parallel and data_parallel.")
+    said = False
     while True:
         with contextlib.ExitStack() as held:
             names = []
             for device in devices:
-                if len(names) == n:
-                    break
-                lock = held.enter_context(open(_lock(device), "a"))
-                with contextlib.suppress(BlockingIOError):
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if len(names) < n and (lock := _free(device)) is not None:
+                    held.callback(os.close, lock)  # not unlocked: whom it was handed to keeps it
                     names.append(device)
             if len(names) == n:
                 yield names
                 return
+        if not said:
+            print(f"gpus: waiting until {n} of {', '.join(devices)} can be had; `fuser -v {_file('*', '*')}` names the "
+                  "processes that use them.", flush=True)
+            said = True
         time.sleep(poll)  # with none held: two jobs that want two each must not hold one each
 
 
-def _lock(device: str) -> Path:
+def environment(devices: list[str]) -> dict[str, str]:
+    """What tells a process of its devices: CUDA's variable, and ours with the files that `hold` locks."""
+    return {"CUDA_VISIBLE_DEVICES": ",".join(devices), USES: os.pathsep.join(str(_file(d, "use")) for d in devices)}
+
+
+def hold() -> None:
+    """From now until this process has ended, no other claim gets the devices that its `environment` names.
+
+    For every process that computes on a GPU: a notebook's kernel goes on when the stage or Papermill is killed, to save its
+    state (stop.listening), and vLLM's and the training's processes end a moment after their kernel. Does nothing outside
+    of a stage, and where it is called again."""
+    for file in filter(None, os.environ.get(USES, "").split(os.pathsep)):
+        if file not in _held:
+            _held[file] = _locked(Path(file), shared=True)
+
+
+def _free(device: str) -> int | None:
+    """The descriptor of a device's lock, which another process can be handed; None while any process claims or uses it."""
+    lock = _locked(_file(device, "lock"))
+    if lock is None:
+        return None
+    use = _locked(_file(device, "use"))
+    if use is None:
+        os.close(lock)
+        return None
+    os.close(use)
+    os.set_inheritable(lock, True)
+    return lock
+
+
+def _locked(file: Path, shared: bool = False) -> int | None:
+    """A locked file's descriptor: shared, once nobody has it alone, which is for a moment only; else alone, or None where
+    another has it."""
+    import fcntl
+
+    while True:
+        descriptor = _open(file)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), os.stat(file)):
+                    return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        os.close(descriptor)  # a cleaner of old files took it away before it was locked
+
+
+def _open(file: Path) -> int:
+    """A lock's file, open; whoever needs it first makes it, for all users of the machine."""
+    try:
+        while True:
+            try:  # without O_CREAT, with which Linux refuses other users' files in /tmp (fs.protected_regular)
+                return os.open(file, os.O_RDWR | os.O_NOFOLLOW)
+            except PermissionError:
+                return os.open(file, os.O_RDONLY | os.O_NOFOLLOW)  # that is enough but for NFS
+            except FileNotFoundError:
+                before = os.umask(0)
+                try:
+                    with contextlib.suppress(FileExistsError):
+                        return os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+                finally:
+                    os.umask(before)
+    except OSError as error:
+        raise ValueError(f"gpus: the lock {file} cannot be opened ({error.strerror}); have its owner delete it while no job "
+                         "uses a GPU of this machine.") from error
+
+
+def _file(device: str, what: str) -> Path:
     owner = os.environ.get("SLURM_JOB_ID", "machine")
-    file = Path(tempfile.gettempdir()) / f"distill_nb-gpu-{owner}-{device.replace('/', '_')}.lock"
-    if not file.exists():
-        with contextlib.suppress(OSError):
-            file.touch(0o666)
-            file.chmod(0o666)  # other users of the machine lock it too
-    return file
+    return Path(tempfile.gettempdir()) / f"distill_nb-gpu-{owner}-{device.replace('/', '_')}.{what}"
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def _notebook(stage: Stage, devices: list[str], overwrite: bool) -> int:
     words = command(stage, out, overwrite)
     print(f"$ CUDA_VISIBLE_DEVICES={','.join(devices)} " + shlex.join(["papermill", *words[3:]]), flush=True)
     with _teacher(stage) as environment:
-        status = stop.run(words, env=environment | {"CUDA_VISIBLE_DEVICES": ",".join(devices)}, cwd=paths.ROOT)
+        status = stop.run(words, env=environment | gpus.environment(devices), cwd=paths.ROOT, close_fds=False)
     if status and out.is_file():
         with contextlib.suppress(ValueError):  # killed while it was written
             print(f"{stage} failed; see {report.render(out)}. What it has made is kept; where it asks for overwrite: true, "

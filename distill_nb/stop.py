@@ -24,6 +24,8 @@ import threading
 import time
 from datetime import datetime
 
+from . import gpus
+
 EARLY = 300  # seconds before Slurm's time limit, but at most a tenth of what is left of it
 SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 DEAF = ["sh", "-c", "trap '' TERM USR1; exec \"$@\"", "sh"]  # before a command: it gets SIGNALS and goes on
@@ -47,9 +49,11 @@ def listening():
     """Yields a function that says what asks this process to end (SIGTERM, …), "" if nothing does.
 
     Signals are heard in the main thread only, which is where notebooks and scripts run; elsewhere they do what they did."""
-    heard, parent, limit = [], os.getppid(), _time_limit()
-    poller = _kernels_poller()
+    gpus.hold()  # also when the stage that claimed them is gone
+    heard, poller = [], _kernels_poller()
     watched = getattr(poller, "parent_pid", None)  # a script may outlive its shell, as with nohup; a kernel has no use then
+    parent = watched or os.getppid()  # which may have ended since the poller looked last
+    limit = _time_limit()
 
     def stopping() -> str:
         if not heard and watched is not None and os.getppid() != parent:
@@ -84,6 +88,7 @@ def _time_limit() -> float:
 @contextlib.contextmanager
 def raising(what_is_kept: str):
     """Work that loses nothing when it ends at once: a signal raises Stopped, which says what is kept."""
+    gpus.hold()
     heard = []
 
     def handle(number, _):

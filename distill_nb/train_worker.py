@@ -11,7 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
-from . import stop, student, train
+from . import gpus, stop, student, train
 from .train_parallel import FAILED, STOP
 
 
@@ -29,6 +29,7 @@ def _told(file: Path) -> str:
 
 def main(folder: Path) -> None:
     """Train. An exception is left in FOLDER/failed.json, by the process that has the first one."""
+    gpus.hold()
     threading.Thread(target=_end_with_the_notebook, daemon=True).start()
     try:
         job = pickle.loads((folder / "job.pickle").read_bytes())

@@ -15,6 +15,8 @@ import signal
 import sys
 import time
 
+from distill_nb import gpus
+
 EVERY, ALIVE = 0.5, 10.0  # seconds between lines of answers, at least; between signs of life where there are none
 
 
@@ -113,6 +115,7 @@ def watch_over() -> None:
 
 
 def main() -> None:
+    gpus.hold()
     watch_over()
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints must not be taken for an answer
@@ -140,5 +143,7 @@ def main() -> None:
         raise
 
 
+if __name__ == "__mp_main__":  # one of vLLM's own processes (multiprocessing's spawn), which may end after this one
+    gpus.hold()
 if __name__ == "__main__":
     main()

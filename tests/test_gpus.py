@@ -1,14 +1,19 @@
 """A GPU for each job. The devices are names: no CUDA is needed."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
+import psutil
 import pytest
+from helpers import tiny
 
-from distill_nb import gpus, paths
+from distill_nb import gpus, paths, stop, train_resume
 
 HOLD = """
 import json, sys, time
@@ -30,9 +35,9 @@ def own_locks(tmp_path, monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
 
 
-def holder(n, seconds):
-    return subprocess.Popen([sys.executable, "-c", HOLD.format(n=n, seconds=seconds)], stdout=subprocess.PIPE, text=True,
-                            env=os.environ | {"PYTHONPATH": str(paths.ROOT)})
+def holder(n, seconds, before=""):
+    return subprocess.Popen([sys.executable, "-c", before + HOLD.format(n=n, seconds=seconds)], stdout=subprocess.PIPE,
+                            text=True, env=os.environ | {"PYTHONPATH": str(paths.ROOT)})
 
 
 @pytest.mark.parametrize(("value", "devices"), [("0,2", ["0", "2"]), ("", []), ("-1", []), ("NoDevFiles", []),
@@ -89,3 +94,220 @@ def test_none_are_needed_on_a_cpu_and_too_many_are_refused(monkeypatch):
         assert devices == []
     with pytest.raises(ValueError, match="2 are wanted and 0 are here"), gpus.claimed(2):
         pass
+
+
+# As stage.run does it, but for Papermill and its notebook: programs of a line, of which each starts the next.
+CHAIN = """
+import os, subprocess, sys
+from distill_nb import gpus, stop
+with gpus.claimed(1) as devices:
+    sys.exit(stop.run([sys.executable, "-c", sys.argv[1], sys.argv[2]], env=os.environ | gpus.environment(devices),
+                      close_fds=False))
+"""
+PAPERMILL = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]], start_new_session=True)"
+KERNEL = """
+import os, time
+from distill_nb import stop
+with {what}:
+    pass
+print(os.getpid(), os.getppid(), os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
+time.sleep(600)
+"""
+
+
+def ends(*pids):
+    """SIGKILL, and only once the processes are gone."""
+    processes = [psutil.Process(pid) for pid in pids]
+    for process in processes:
+        process.kill()
+    assert not psutil.wait_procs(processes, timeout=60)[1]
+
+
+def first():
+    """The device that a claim gets now."""
+    with gpus.claimed(1) as devices:
+        return devices[0]
+
+
+@pytest.mark.parametrize("what", ["stop.listening()", "stop.raising('it.')"])
+def test_a_device_is_taken_until_the_last_of_stage_papermill_and_kernel_has_ended(what):
+    stage = subprocess.Popen([sys.executable, "-c", CHAIN, PAPERMILL, KERNEL.format(what=what)], stdout=subprocess.PIPE,
+                             text=True, env=os.environ | {"PYTHONPATH": str(paths.ROOT)})
+    kernel, papermill, device = map(int, stage.stdout.readline().split())
+    assert device == 0 and first() == "1"
+    stage.kill()  # alone: Papermill goes on, for days
+    stage.wait()
+    assert first() == "1"
+    ends(papermill)
+    assert first() == "1"
+    waiting = holder(3, 0)
+    assert "waiting until 3 of 0, 1, GPU-5f can be had" in waiting.stdout.readline()
+    assert waiting.poll() is None
+    ends(kernel)
+    assert json.loads(waiting.communicate()[0].splitlines()[-1])[2] == ["0", "1", "GPU-5f"] and first() == "0"
+
+
+def test_papermill_has_the_claim_before_its_kernel_holds_the_device():
+    kernel = "import os, time; print(os.getpid(), os.getppid(), flush=True); time.sleep(600)"
+    stage = subprocess.Popen([sys.executable, "-c", CHAIN, PAPERMILL, kernel], stdout=subprocess.PIPE, text=True,
+                             env=os.environ | {"PYTHONPATH": str(paths.ROOT)})
+    kernel, papermill = map(int, stage.stdout.readline().split())
+    stage.kill()
+    stage.wait()
+    assert first() == "1"
+    ends(papermill)
+    assert first() == "0"  # a notebook that has not begun ends with its Papermill
+    ends(kernel)
+
+
+SLOW = dict(max_steps=400, save_every=200, n_examples=24)
+STAGE = f"""
+from distill_nb import gpus, stage, study
+study.extra = lambda stage: {SLOW}
+with gpus.claimed(1) as devices:
+    stage._notebook(study.Stage("tiny", "sonnet_math_llama_4k", "train"), devices, False)
+"""
+
+
+def test_a_kernel_that_saves_its_state_after_papermills_end_keeps_its_device(runs_dir):
+    """The whole of it: stage.py, Papermill, ipykernel and a training, which a SIGKILL of both leaves at work."""
+    p = tiny(run_name="sonnet_math_llama_4k", **SLOW)
+    paths.run_dir(p).mkdir(parents=True)
+    stage = subprocess.Popen([sys.executable, "-c", STAGE], env=os.environ | {"PYTHONPATH": str(paths.ROOT)})
+    metrics = paths.run_dir(p) / "metrics.jsonl"
+    while not metrics.exists() or metrics.read_text().count("\n") < 2:
+        assert stage.poll() is None
+        time.sleep(0.05)
+    papermill, kernel = psutil.Process(stage.pid).children(recursive=True)[:2]
+    assert "ipykernel_launcher" in " ".join(kernel.cmdline())
+    assert [f.path for f in papermill.open_files() if "gpu-machine" in f.path] == [str(gpus._file("0", "lock"))]
+    kernel.suspend()  # it takes its time
+    stage.kill()
+    stage.wait()
+    assert first() == "1"
+    ends(papermill.pid)
+    assert first() == "1"
+    kernel.resume()
+    kernel.wait(timeout=600)
+    assert first() == "0"
+    assert 2 <= train_resume.last_state(paths.run_dir(p))[0] < 200
+
+
+def started(*words, **options):
+    """A process of a kernel's own, to which the device 0 was given."""
+    return subprocess.Popen([sys.executable, *words], stdin=subprocess.PIPE, text=True,
+                            env=os.environ | gpus.environment(["0"]) | {"PYTHONPATH": str(paths.ROOT)}, **options)
+
+
+def test_vllms_process_and_those_below_it_hold_their_device():
+    process = started("-m", "distill_nb.vllm_process", start_new_session=True)
+    while first() == "0":  # until it holds it; then it waits for its settings
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    while first() != "0":  # the process that watches over it ends
+        time.sleep(0.02)
+    spawned = "import runpy, sys; runpy.run_module(sys.argv[1], run_name='__mp_main__'); print(1, flush=True); input()"
+    process = started("-c", spawned, "distill_nb.vllm_process", stdout=subprocess.PIPE)
+    assert process.stdout.readline() == "1\n" and first() == "1"
+    process.communicate("\n")
+    assert first() == "0"
+
+
+def test_a_training_process_holds_its_device_before_it_loads_anything(tmp_path):
+    os.mkfifo(tmp_path / "job.pickle")
+    process = started("-m", "distill_nb.train_worker", str(tmp_path))
+    with open(tmp_path / "job.pickle", "wb"):  # once it wants to read it
+        assert first() == "1"
+        process.kill()
+        process.wait()
+        assert first() == "0"
+
+
+def test_two_processes_may_use_one_device_and_outside_of_a_stage_nothing_is_held(tmp_path):
+    program = ("import os; from distill_nb import gpus; before = len(os.listdir('/proc/self/fd')); gpus.hold(); gpus.hold()\n"
+               "print(len(os.listdir('/proc/self/fd')) - before, flush=True); input()")
+    both = [started("-c", program, stdout=subprocess.PIPE) for _ in range(2)]
+    assert [p.stdout.readline() for p in both] == ["1\n", "1\n"]
+    for process in both:
+        assert first() == "1"
+        process.communicate("\n")
+    assert first() == "0"
+    before = set(os.listdir("/proc/self/fd"))
+    gpus.hold()
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_another_users_lock_is_opened_as_linux_lets_it(tmp_path, monkeypatch):
+    """Where fs.protected_regular is set, opening another user's file with O_CREAT fails; creating a new one does not."""
+    real = os.open
+
+    def protected(path, flags, *mode, **options):
+        if flags & os.O_CREAT and not flags & os.O_EXCL and os.path.exists(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, flags, *mode, **options)
+
+    monkeypatch.setattr(os, "open", protected)
+    before = os.umask(0o077)
+    try:
+        assert first() == "0" and first() == "0"
+    finally:
+        os.umask(before)
+    files = sorted(tmp_path.glob("distill_nb-gpu-machine-0.*"))
+    assert [f.name.rpartition(".")[2] for f in files] == ["lock", "use"]
+    assert [f.stat().st_mode & 0o777 for f in files] == [0o666, 0o666]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
+def test_two_users_never_share_a_device(monkeypatch):
+    place = Path(tempfile.mkdtemp(dir="/tmp"))  # pytest's own folders are closed to others
+    place.chmod(0o1777)
+    monkeypatch.setenv("TMPDIR", str(place))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    nobody = ("import fcntl, json, os, sys, time; from distill_nb import gpus  # all that root's folders hold\n"
+              "os.setgroups([]); os.setgid(65534); os.setuid(65534); os.umask(0o077)")
+    try:
+        other = holder(1, 600, nobody)
+        assert other.stdout.readline() == "held\n"
+        assert (place / "distill_nb-gpu-machine-0.lock").stat().st_uid == 65534 and first() == "1"
+        with gpus.claimed(2) as devices:
+            second = holder(1, 600, nobody)
+            assert devices == ["1", "GPU-5f"] and "waiting until 1 of 0, 1, GPU-5f" in second.stdout.readline()
+        assert (place / "distill_nb-gpu-machine-1.use").stat().st_uid == 0 and second.stdout.readline() == "held\n"
+        assert first() == "GPU-5f"
+        ends(other.pid)
+        assert first() == "0"
+        ends(second.pid)
+    finally:
+        shutil.rmtree(place)
+
+
+def test_a_lock_that_cannot_be_opened_is_named(tmp_path):
+    (tmp_path / "distill_nb-gpu-machine-0.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match=r"^gpus: the lock /\S+machine-0\.lock cannot be opened \(Too many levels of symbolic "
+                                         r"links\); have its owner delete it while no job uses a GPU of this machine\.$"):
+        first()
+
+
+def test_a_lock_that_was_swept_away_before_it_was_locked_is_made_anew(tmp_path, monkeypatch):
+    import fcntl
+
+    real, swept = fcntl.flock, []
+
+    def flock(descriptor, how):
+        if not swept:
+            swept.append((tmp_path / "distill_nb-gpu-machine-0.lock").unlink())
+        return real(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with gpus.claimed(1) as devices:
+        assert devices == ["0"] and swept and first() == "1"
+
+
+def test_a_kernel_whose_papermill_ended_before_it_listened_is_asked_to_end(monkeypatch):
+    class Poller:
+        parent_pid = os.getppid() + 1  # ipykernel's, which looks once a second
+
+    monkeypatch.setattr(stop, "_kernels_poller", Poller)
+    with stop.listening() as stopping:
+        assert stopping() == "the end of Papermill or Jupyter"
