@@ -79,7 +79,10 @@ def draw(kills: int, seed: int, totals: dict[str, int]) -> list[tuple[str, int, 
     phases = [PHASES[k * len(PHASES) // kills] for k in range(kills)]
     moments = [rng.uniform(0.0, 0.9) for _ in range(kills)]
     order = sorted(range(kills), key=lambda k: (PHASES.index(phases[k]), moments[k]))
-    return [(phases[k], int(moments[k] * totals[phases[k]]), who[i]) for i, k in enumerate(order)]
+    drawn = [(phases[k], int(moments[k] * totals[phases[k]]), who[i]) for i, k in enumerate(order)]
+    # the analysis that a killed command leaves behind ends it all, and later moments never come
+    return [(phase, at, "command" if phase == "analyze" and victim == "command alone" else victim)
+            for phase, at, victim in drawn]
 
 
 def below(process: subprocess.Popen) -> list[psutil.Process]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from . import benchmarks, chat, disk, generate, grading, hub, lock, paths, proof, provenance, records, regrade, stop, student
@@ -178,7 +178,7 @@ def _settings(p: Params, tasks: dict[str, list], steps: list[int], before: dict,
     return {k: getattr(p, k) for k in GENERATION_KEYS} | made_by | {
         "n_samples": dict.fromkeys(tasks, p.n_samples), "adapter": p.adapter,
         "template": chat.template_for(p.student, p.chat_template).hash,
-        "tasks_sha256": {n: provenance.sha256_of_json([asdict(t) for t in ts]) for n, ts in tasks.items()}}
+        "tasks_sha256": {n: provenance.sha256_of_json([asdict(replace(t, file="")) for t in ts]) for n, ts in tasks.items()}}
 
 
 def evaluate(p: Params, notebook: Path | None = None) -> dict:

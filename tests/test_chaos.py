@@ -22,7 +22,9 @@ def test_moments_are_drawn_across_all_phases_and_victims():
     assert drawn == chaos.draw(20, 0, {"train": 80, "eval": 200, "analyze": 20}) != chaos.draw(20, 1, dict.fromkeys(
         chaos.PHASES, 100))
     assert min(Counter(phase for phase, _, _ in drawn).values()) >= 6 and len(drawn) == 20
-    assert Counter(victim for _, _, victim in drawn) == dict.fromkeys(chaos.VICTIMS, 5)
+    counts = Counter(victim for _, _, victim in drawn)
+    assert set(counts) == set(chaos.VICTIMS) and min(counts.values()) >= 3 and ("analyze", "command alone") not in {
+        (phase, victim) for phase, _, victim in drawn}
     assert drawn == sorted(drawn, key=lambda d: (chaos.PHASES.index(d[0]), d[1]))
 
 
@@ -37,7 +39,7 @@ def test_six_kills_lose_nothing_and_repeat_nothing(tmp_path):
     report = chaos.chaos(tmp_path, chaos.study_command(["run07", "run09"], CHANGES), 6, SEED)
     print(report)
     assert Counter(kill["phase"] for kill in report["kills"]) == dict.fromkeys(chaos.PHASES, 2)
-    assert {kill["victim"] for kill in report["kills"]} == set(chaos.VICTIMS)
+    assert {kill["victim"] for kill in report["kills"]} == {"kernel", "papermill", "command"}
     assert report["differing"] == [] and report["kept"]["lost"] == [] and report["kept"]["lines"] > 50
     assert report["compared"]["adapters"] == 6 and report["compared"]["losses"] == 2 and report["compared"]["tables"] >= 10
     for file in (tmp_path / "killed").rglob("*.jsonl"):

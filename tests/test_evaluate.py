@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from helpers import needs_vllm, tiny
 
-from distill_nb import benchmarks, card, evaluate, paths, results, student, train
+from distill_nb import benchmarks, card, evaluate, fixtures, paths, results, student, train
 from distill_nb.records import OUTCOMES, read
 
 FIELDS = {"run_name", "student", "step", "benchmark", "task_id", "sample", "seed", "outcome", "answer",
@@ -255,3 +255,20 @@ def test_records_of_lost_checkpoints_are_graded_again_too(runs_dir, monkeypatch)
     record = evaluate.evaluate(replace(p, regrade=True))
     assert record["settings"]["adapters_sha256"] == before and set(before) == {"2", "4"}
     assert {r["grader"] for step in (0, 2, 4) for r in lines(p, step)} == {"another"}
+
+
+def test_a_code_benchmark_counts_by_its_content_and_not_by_its_place(tmp_path):
+    def tasks_hash(folder):
+        file = folder / "humaneval_plus.part.jsonl"
+        tasks = benchmarks.load("humaneval_plus", str(file))
+        return evaluate._settings(tiny(benchmarks=["humaneval_plus"], benchmark_files={"humaneval_plus": str(file)}),
+                                  {"humaneval_plus": tasks}, [], {}, "a version")["tasks_sha256"]["humaneval_plus"]
+
+    for place in ("here", "there"):
+        fixtures.write("humaneval_plus", tmp_path / place)
+    assert tasks_hash(tmp_path / "here") == tasks_hash(tmp_path / "there")
+    file = tmp_path / "there" / "humaneval_plus.part.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    rows[0]["test"] += "\n# changed"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert tasks_hash(tmp_path / "here") != tasks_hash(tmp_path / "there")
