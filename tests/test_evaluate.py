@@ -269,6 +269,6 @@ def test_a_code_benchmark_counts_by_its_content_and_not_by_its_place(tmp_path):
     assert tasks_hash(tmp_path / "here") == tasks_hash(tmp_path / "there")
     file = tmp_path / "there" / "humaneval_plus.part.jsonl"
     rows = [json.loads(line) for line in file.read_text().splitlines()]
-    rows[0]["test"] += "\n# changed"
+    rows[0]["plus_input"] = [[4]]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert tasks_hash(tmp_path / "here") != tasks_hash(tmp_path / "there")
