@@ -1,7 +1,7 @@
 """Stages of a scale that failed, for its index page: the notebook's cell, error and traceback; and where the notebook has none
 (its kernel was killed, or it was never started) what stage.py keeps of a failure:
 
-    runs/<scale>/<folder>/failure_<stage>.json       its exit status, when it was, the last lines that it said on stderr
+    runs/<scale>/<folder>/failure_<stage>.json       its exit status, when that was, the last lines that it said on stderr
 """
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")  # IPython colours its tracebacks
 LINES = 40  # that are kept
 
 
-def keep(folder: Path, stage: str, status: int, said: list[str]) -> None:
-    """Write down that a stage failed; on a full disk perhaps not."""
+def keep(folder: Path, stage: str, status: int, said: list[str], started: float) -> None:
+    """Write down that a stage, started at a Unix time, failed; on a full disk perhaps not."""
     lines = [line.rstrip() for line in ANSI.sub("", "\n".join(said)).splitlines() if line.strip()]
     with contextlib.suppress(OSError):
         provenance.write(folder / f"failure_{stage}.json", {
-            "status": status, "time": datetime.now(UTC).isoformat(timespec="milliseconds"), "said": lines[-LINES:]})
+            "status": status, "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="milliseconds"),
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"), "said": lines[-LINES:]})
 
 
 def forget(folder: Path, stage: str) -> None:
@@ -59,35 +60,34 @@ def failure(notebook: Path) -> dict | None:
 
 
 def kept(folder: Path, stage: str) -> dict | None:
-    """What was kept of a stage's failure, as `failure` has it; None where nothing was, or the notebook was executed since."""
+    """What was kept of a stage's failure, as `failure` has it. None where nothing was, and where its notebook was executed
+    since, or has an error of its own from then."""
     file, notebook = folder / f"failure_{stage}.json", folder / f"{stage}.ipynb"
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        when = datetime.fromisoformat(found["time"])
-        if notebook.is_file() and notebook.stat().st_mtime > when.timestamp() + 1:  # without stage.py: it has the last word
-            return None
+        started, when = (datetime.fromisoformat(found[key]) for key in ("started", "time"))
         status, said = int(found["status"]), list(found["said"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    ended = f"exit status {status}"
-    with contextlib.suppress(ValueError):
-        if status < 0 or status > 128:  # of a process that a signal ended, or of the shell around it
-            ended = f"killed by {signal.Signals(-status if status < 0 else status - 128).name}"
+    if notebook.is_file():
+        executed = notebook.stat().st_mtime
+        if executed > when.timestamp() + 1 or (executed >= started.timestamp() and failure(notebook)):
+            return None
+    ended = f"exit status {status}"  # Papermill's is 138 where its kernel died
+    if -status in [*signal.Signals]:
+        ended = f"killed by {signal.Signals(-status).name}"
     return {"where": f"{ended}, {when:%Y-%m-%d %H:%M} UTC", "source": "", "error": said[-1] if said else "it said nothing",
             "traceback": "\n".join(said)}
 
 
 def failures(scale_dir: Path) -> dict[Path, dict]:
     """notebook → its failure, of all stages of runs/<scale>; the paper and what was never started have no notebook there."""
-    found = {}
-    for file in sorted({f for folder in ("*", "traces/*") for f in scale_dir.glob(f"{folder}/*.ipynb")}):
-        if failed := failure(file):
-            found[file] = failed
-    for file in sorted({f for folder in ("*", "traces/*") for f in scale_dir.glob(f"{folder}/failure_*.json")}):
-        stage = file.stem.removeprefix("failure_")
-        if (notebook := file.with_name(f"{stage}.ipynb")) not in found and (failed := kept(file.parent, stage)):
-            found[notebook] = failed
-    return found
+    def files(name):
+        return {file for folder in ("*", "traces/*") for file in scale_dir.glob(f"{folder}/{name}")}
+
+    notebooks = files("*.ipynb") | {f.with_name(f"{f.stem.removeprefix('failure_')}.ipynb") for f in files("failure_*.json")}
+    found = {file: kept(file.parent, file.stem) or failure(file) for file in sorted(notebooks)}
+    return {file: failed for file, failed in found.items() if failed}
 
 
 def failures_html(scale_dir: Path, page: Path) -> str:

@@ -45,14 +45,15 @@ def run(stage: Stage, planned: str = "", n_gpus: int = 0, overwrite: bool = Fals
     the stamp would lie, and where n_gpus are too few or more than there are; disk.DiskFull."""
     study.values(stage)  # of no run: refused, and no folder made
     failures.forget(stage.dir(), stage.name)
+    started = time.time()
     try:
         with disk.room(stage.dir()):
             status, said = _run(stage, planned, n_gpus, overwrite)
     except Exception as error:
-        failures.keep(stage.dir(), stage.name, 1, [str(error)])
+        failures.keep(stage.dir(), stage.name, 1, [str(error)], started)
         raise
     if status:
-        failures.keep(stage.dir(), stage.name, status, said)
+        failures.keep(stage.dir(), stage.name, status, said, started)
     return status
 
 

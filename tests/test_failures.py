@@ -46,11 +46,11 @@ def test_the_index_shows_failures_of_runs_that_came_to_nothing_and_of_sets(tmp_p
 
 
 def test_what_is_kept_of_a_failure_is_shown_where_the_notebook_has_no_error(tmp_path):
-    notebook = write(tmp_path / "run" / "train.ipynb", [new_code_cell("a")])
-    failures.keep(tmp_path / "run", "train", 1, ["Traceback", "\x1b[31mDeadKernelError\x1b[39m: Kernel died", ""])
-    failures.keep(tmp_path / "run" / "new", "eval", 1, ["gpus: 2 are wanted"])  # no folder of the study's
-    failures.keep(tmp_path / "report", "paper", -9, [])
-    failures.keep(tmp_path / "traces" / "r1_math", "traces", 137, ["<b>"])
+    started, notebook = time.time() - 1, write(tmp_path / "run" / "train.ipynb", [new_code_cell("a")])
+    failures.keep(tmp_path / "run", "train", 1, ["Traceback", "\x1b[31mDeadKernelError\x1b[39m: Kernel died", ""], started)
+    failures.keep(tmp_path / "run" / "new", "eval", 1, ["gpus: 2 are wanted"], started)  # no folder of the study's
+    failures.keep(tmp_path / "report", "paper", -9, [], started)
+    failures.keep(tmp_path / "traces" / "r1_math", "traces", 137, ["<b>"], started)
     found = {str(file.relative_to(tmp_path)): f for file, f in failures.failures(tmp_path).items()}
     assert sorted(found) == ["report/paper.ipynb", "run/train.ipynb", "traces/r1_math/traces.ipynb"]
     shown = found["run/train.ipynb"]
@@ -58,9 +58,11 @@ def test_what_is_kept_of_a_failure_is_shown_where_the_notebook_has_no_error(tmp_
     assert found["report/paper.ipynb"]["where"].startswith("killed by SIGKILL, ")
     page = report.index(tmp_path).read_text()
     assert " UTC, DeadKernelError: Kernel died</summary>" in page and "killed by SIGKILL" in page and "&lt;b&gt;" in page
-    # the notebook's own error is shown instead, and so is that it was executed since
+    # the notebook's own error is shown instead, but for one of an earlier start; what was executed since has the last word
     write(notebook, failing())
     assert failures.failures(tmp_path)[notebook]["where"] == "code cell 2"
+    os.utime(notebook, (started - 60, started - 60))
+    assert failures.failures(tmp_path)[notebook] == shown
     write(notebook, [new_code_cell("a")])
     assert failures.failures(tmp_path)[notebook] == shown
     os.utime(notebook, (time.time() + 60, time.time() + 60))

@@ -5,7 +5,7 @@ import pytest
 import test_made_of
 from test_made_of import EVAL, TRAIN, edit, forget
 
-from distill_nb import made_of, stamps, study
+from distill_nb import made_of, params, stamps
 from distill_nb.study import Stage
 
 folder = test_made_of.folder  # its fixture: parameter files of a test's own, and an empty runs folder
@@ -57,7 +57,7 @@ def test_a_stamp_without_finished_results_is_none(stage, folder):
     record = stage.dir() / stamps.RECORD[stage.name]
     assert stamps.is_done(stage) and stamps.has_results(stage)
     if stage in (TRAIN, EVAL):
-        proof = [{"step": 100, "passed": False, "why": "the adapter changes nothing"}, {"step": 200, "passed": True, "why": ""}]
+        proof = [{"step": 100, "passed": False, "why": "the adapter changes nothing"}, {"step": 200, "passed": True}]
         finish(stage, finished=False, adapter_proof=proof)
         says = f"{record.name} does not say that it is finished (step 100: the adapter changes nothing)"
         assert stamps.unfinished(stage) == says and stamps.state(stage) == f"not done: {says}"
@@ -77,7 +77,8 @@ def test_a_stamp_without_finished_results_is_none(stage, folder):
 
 
 def test_what_has_read_what_is_made_anew_is_not_done_any_more(folder):
-    beyond = [Stage("full", study.params.read_files(folder / "extra" / "run07_lr4.yaml")["run_name"], n) for n in ("train", "eval")]
+    name = params.read_files(folder / "extra" / "run07_lr4.yaml")["run_name"]
+    beyond = [Stage("full", name, "train"), Stage("full", name, "eval")]
     gone = Stage("full", "own", "eval")  # its parameter file is there no more
     code = [Stage("full", "llama8b_code_4k", name) for name in ("train", "eval")]
     done(SET, TRAIN, EVAL, *REPLICATE, *beyond, *code, Stage("full", "traces/sonnet_math", "traces"), ANALYZE, PAPER)
