@@ -6,7 +6,8 @@
 #   snakemake -n                                          what would run
 #
 # distill_nb/made_of.py says what each stage is made of. It is done when made/<stage>-<hash> is there (stamps.py), and the hash
-# changes with what it is made of. So of Snakemake's own triggers only the time of a file matters, and only for pages (profiles/default).
+# changes with what it is made of. So of Snakemake's own triggers only the time of a file matters, and only for pages
+# (profiles/default).
 import os
 import shlex
 import sys
