@@ -5,8 +5,9 @@
 #   snakemake runs/full/llama8b_math_4k/train.html        one run alone, with the set that it needs
 #   snakemake -n                                          what would run
 #
-# distill_nb/made_of.py says what each stage is made of. It is done when made/<stage>-<hash> is there, and the hash changes with
-# what it is made of. So of Snakemake's own triggers only the time of a file matters, and only for pages (profiles/default).
+# distill_nb/made_of.py says what each stage is made of. It is done when made/<stage>-<hash> is there (stamps.py), and the hash
+# changes with what it is made of. So of Snakemake's own triggers only the time of a file matters, and only for pages
+# (profiles/default).
 import os
 import shlex
 import sys
@@ -14,7 +15,7 @@ import tempfile
 
 sys.path.insert(0, workflow.basedir)  # this checkout's package, wherever another one is installed
 
-from distill_nb import gpus, made_of, paths, study
+from distill_nb import gpus, paths, stamps, study
 
 SCALE = config.get("scale", "full")
 OVERWRITE = str(config.get("overwrite", "")).replace(",", " ").split()  # as in llama8b_math_4k/train
@@ -28,13 +29,18 @@ HERE = len(gpus.visible())
 NOW = tempfile.NamedTemporaryFile(prefix="distill_nb-now-")  # gone when this process ends
 
 
+if workflow.is_main_process:  # not a job's: others are running then
+    for scale in ("full", "pocket", "tiny"):
+        stamps.remove_false_stamps(scale)
+
+
 def below(path):
     """The place of an absolute path of the runs folder in this file's terms."""
     return os.path.join(RUNS, os.path.relpath(path, paths.runs()))
 
 
 def done(stage):
-    return below(made_of.stamp(stage))
+    return below(stamps.stamp(stage))
 
 
 def renewed(stage):
@@ -45,7 +51,7 @@ def renewed(stage):
 def waits(name):
     """The input of a rule: the stages that its own needs, but for those whose results are there."""
     return lambda wildcards: [
-        done(need) for need in study.needs(stage_of(wildcards, name)) if renewed(need) or not made_of.has_results(need)
+        done(need) for need in study.needs(stage_of(wildcards, name)) if renewed(need) or not stamps.has_results(need)
     ]
 
 
@@ -61,7 +67,7 @@ def stage_of(wildcards, name):
 def page_of(wildcards):
     """A page is made of its stage. Snakemake does not miss the input of a page that is there, so a page of a stage that is not
     done as it would be now gets an input that is newer, too."""
-    stamp = made_of.stamp(stage_of(wildcards, wildcards.name))
+    stamp = stamps.stamp(stage_of(wildcards, wildcards.name))
     return [below(stamp), *([] if stamp.is_file() else [NOW.name])]
 
 

@@ -1,13 +1,10 @@
-"""What a stage of the study is made of, and whether it is done. It is done when
+"""What a stage of the study is made of: its parameters (those that its notebook declares), the notebook's cells, the modules
+that run (code_hash.py), the local files that the parameters name, and what made the results that it reads. One hash is over
+all of it, and stamps.py says by it whether the stage is done. The times of files decide nothing: a fresh checkout or a copied
+runs folder reruns nothing, nor does an edit of the README or of a comment in a parameter file.
 
-    runs/<scale>/<folder>/made/<stage>-<hash>
-
-is there, and the hash is over all that it is made of: its parameters (those that its notebook declares), the notebook's cells,
-the modules that run (code_hash.py), the local files that the parameters name, and what made the results that it reads. The
-times of files decide nothing: a fresh checkout or a copied runs folder reruns nothing, nor does an edit of the README or of
-a comment in a parameter file.
-
-    python -m distill_nb.made_of full       # the stages that are not done, or not as they would be made now: what changed
+    python -m distill_nb.made_of full       # the stages that are not done as they would be made now, and what changed; those
+                                            # that are done, with results of an earlier version of the code
 """
 from __future__ import annotations
 
@@ -80,6 +77,11 @@ def _hash_of_folder(folder: Path) -> str:
     return hub.hash_of_folder(folder)
 
 
+def modules(stage: Stage) -> dict[str, str]:
+    """File → 16 hex digits of the modules that make the stage's results now, as `code` in their provenance has them."""
+    return {paths.movable(f): _sha256(f)[:16] for f in _modules(CORE[stage.name])} if stage.name in CORE else {}
+
+
 @cache
 def _hash(stage: Stage, page: bool) -> str:
     made = ingredients(stage, page) | (ingredients(stage, False) if page else {})
@@ -91,57 +93,25 @@ def hash_of(stage: Stage) -> str:
     return _hash(stage, page=True)
 
 
-def stamp(stage: Stage) -> Path:
-    """The file that says that the stage is done as it would be made now."""
-    return stage.dir() / "made" / f"{stage.name}-{hash_of(stage)}"
-
-
-def stamps(stage: Stage) -> dict[Path, dict]:
-    """The stage's stamps on disk: of what it was made of, whenever that was."""
-    found = {}
-    for file in sorted((stage.dir() / "made").glob(f"{stage.name}-*")):
-        try:
-            found[file] = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError:  # damaged: it proves nothing
-            continue
-    return found
-
-
-def write_stamp(stage: Stage, **extra) -> None:
-    """Say that the stage is done, in place of what was said before; `extra` is kept in the stamp, as JSON."""
-    new = stamp(stage)
-    provenance.write(new, extra | {"made_of": ingredients(stage) | ingredients(stage, False),
-                                   "result": _hash(stage, page=False)})
-    for old in set((stage.dir() / "made").glob(f"{stage.name}-*")) - {new}:
-        old.unlink(missing_ok=True)
-
-
-def has_results(stage: Stage) -> bool:
-    """Whether the results that later stages read are there as they would be made now, whatever became of the page."""
-    return any(found.get("result") == _hash(stage, page=False) for found in stamps(stage).values())
-
-
-def changes(stage: Stage) -> list[str]:
-    """What is other than when the stage was last done, by name; none where it never was."""
-    now = ingredients(stage) | ingredients(stage, False)
-    for found in stamps(stage).values():
-        before = found.get("made_of", {})
-        return sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
-    return []
+def hash_of_results(stage: Stage) -> str:
+    """16 hex digits over all that makes the results of the stage that later stages read, and not its page."""
+    return _hash(stage, page=False)
 
 
 def main(arguments: list[str]) -> None:
+    from distill_nb import stamps
+
     if len(arguments) not in (1, 2) or arguments[0] not in ("full", "pocket", "tiny") or "/" not in (arguments[1:] or "/")[0]:
-        sys.exit("usage: python -m distill_nb.made_of full|pocket|tiny [STAGE]   (the stages that the study would run; of one "
-                 "stage, as llama8b_math_4k/train, its file below the runs folder)")
+        sys.exit("usage: python -m distill_nb.made_of full|pocket|tiny [STAGE]   (the stages that the study would run, and "
+                 "why; of one stage, as llama8b_math_4k/train, its file below the runs folder)")
     try:
         if arguments[1:]:
             stage = Stage(arguments[0], *arguments[1].rsplit("/", 1))
-            print(stamp(stage).relative_to(paths.runs()))
+            print(stamps.stamp(stage).relative_to(paths.runs()))
             return
         for stage in study.everything(arguments[0]):
-            if not stamp(stage).is_file():
-                print(f"{stage}\t" + (", ".join(changes(stage)) or "never done"))
+            if said := stamps.state(stage):
+                print(f"{stage}\t{said}")
     except ValueError as error:
         sys.exit(str(error))
 

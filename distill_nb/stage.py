@@ -3,7 +3,8 @@
     python -m distill_nb.stage run tiny llama8b_math_4k/train [--made HASH] [--gpus N] [--overwrite]
     python -m distill_nb.stage report tiny                   # analysis and index of what there is, whatever failed
 
-A failed notebook stays where it is, up to the failing cell, with its page; the index shows the traceback (failures.py).
+A failed notebook stays where it is, up to the failing cell, with its page; the index shows the traceback, or what else there
+is to say of a failure (failures.py).
 What a run has on disk is never thrown away because something changed: the notebook resumes it, leaves it alone if it is
 finished, or refuses, and says so. --overwrite is the parameter of that name.
 """
@@ -15,11 +16,15 @@ import json
 import os
 import shlex
 import sys
+import tempfile
+import threading
 import time
 from pathlib import Path
 
-from distill_nb import fixtures, gpus, made_of, paths, report, stand_in, stop, study
+from distill_nb import disk, failures, fixtures, gpus, made_of, paths, report, stamps, stand_in, stop, study
 from distill_nb.study import Stage
+
+SAID = 2**14  # bytes of the end of what a failed process said on stderr
 
 
 def command(stage: Stage, out: Path, overwrite: bool = False) -> list[str]:
@@ -33,37 +38,134 @@ def command(stage: Stage, out: Path, overwrite: bool = False) -> list[str]:
 
 
 def run(stage: Stage, planned: str = "", n_gpus: int = 0, overwrite: bool = False) -> int:
-    """Run a stage, and write its stamp if it ends well; returns the exit status of what ran.
+    """Run a stage, and write its stamp if it ends well and its results are finished; returns the exit status of what ran, 1
+    where they are not. A failure is kept beside them (failures.py) until the next start.
 
-    planned: the hash under which it was planned; another one now is refused with a ValueError, for the stamp would lie."""
-    if planned and planned != made_of.hash_of(stage):
-        raise ValueError(f"{stage}: what it is made of has changed since it was planned; start the study again.")
-    if changed := made_of.changes(stage):
-        print(f"{stage} runs again, for these have changed: {', '.join(changed)}. What is finished is kept unless its "
-              f"parameters or data differ; OVERWRITE={stage} makes it anew.", flush=True)
-    if overwrite or not made_of.has_results(stage):
-        for old in made_of.stamps(stage):
-            old.unlink()
-    stage.dir().mkdir(parents=True, exist_ok=True)
-    with gpus.claimed(n_gpus) as devices:
-        started = time.time()
-        status = _without_notebook(stage) if stage.name in study.ENTRY else _notebook(stage, devices, overwrite)
-        if status == 0:
-            made_of.write_stamp(stage, gpus=devices, started=started, finished=time.time())
+    planned: the hash under which it was planned. Raises ValueError, before anything is run, where that is another one now, for
+    the stamp would lie, and where n_gpus are too few or more than there are; disk.DiskFull."""
+    study.values(stage)  # of no run: refused, and no folder made
+    failures.forget(stage.dir(), stage.name)
+    started = time.time()
+    try:
+        with disk.room(stage.dir()):
+            status, said = _run(stage, planned, n_gpus, overwrite)
+    except Exception as error:
+        failures.keep(stage.dir(), stage.name, 1, [str(error)], started)
+        raise
+    if status:
+        failures.keep(stage.dir(), stage.name, status, said, started)
     return status
 
 
-def _notebook(stage: Stage, devices: list[str], overwrite: bool) -> int:
+def _run(stage: Stage, planned: str, n_gpus: int, overwrite: bool) -> tuple[int, list[str]]:
+    """`run`, whose failures are kept; with the status the last lines that what ran said on stderr."""
+    if planned and planned != made_of.hash_of(stage):
+        raise ValueError(f"{stage}: what it is made of has changed since it was planned; start the study again.")
+    _refuse_too_few(stage, n_gpus)
+    if changed := stamps.changes(stage):
+        print(f"{stage} runs again, for these have changed: {', '.join(changed)}. What is finished is kept unless its "
+              f"parameters or data differ; OVERWRITE={stage} makes it anew.", flush=True)
+    if overwrite:  # before anything is lost: a kill must not leave stamps of what was made from it
+        stamps.remove_stamps_from(stage)
+    if not stamps.has_results(stage):
+        for old in stamps.stamps(stage):
+            old.unlink()
+    stage.dir().mkdir(parents=True, exist_ok=True)
+    beyond = stamps.beyond_study(stage)  # those that it will read; others may come meanwhile
+    with gpus.claimed(n_gpus) as devices:
+        started = time.time()
+        ran = _without_notebook(stage) if stage.name in study.ENTRY else _notebook(stage, devices, overwrite)
+        if ran[0] == 0 and (lack := stamps.unfinished(stage)):
+            ran = 1, [f"{stage} has run and is not done: {lack}. What it has made is kept, and the next start goes on there."]
+            print(*ran[1], file=sys.stderr)
+        if ran[0] == 0:
+            stamps.write_stamp(stage, beyond, gpus=devices, started=started, finished=time.time())
+    return ran
+
+
+def _refuse_too_few(stage: Stage, n_gpus: int) -> None:
+    """On a cluster the profile says how many GPUs a job gets (0: it computes on the CPU), and the run's parameters how many
+    it uses."""
+    if stage.name in ("train", "eval") and 0 < n_gpus < (wanted := study.gpus_of(stage)):
+        asked = "train_processes" if stage.name == "train" else "tensor_parallel × data_parallel"
+        raise ValueError(f"{stage}: {asked} is {wanted} in {study.files(stage)[0]}, and its job has {n_gpus} "
+                         f"GPU{'s' * (n_gpus > 1)}; write {wanted} in the profile's config.yaml (set-resources: {stage.name}: "
+                         f"gpu), or lower {asked.replace('×', 'or')}.")
+
+
+def _notebook(stage: Stage, devices: list[str], overwrite: bool) -> tuple[int, list[str]]:
     out = stage.dir() / f"{stage.name}.ipynb"
     words = command(stage, out, overwrite)
     print(f"$ CUDA_VISIBLE_DEVICES={','.join(devices)} " + shlex.join(["papermill", *words[3:]]), flush=True)
-    with _teacher(stage) as environment:
-        status = stop.run(words, env=environment | gpus.environment(devices), cwd=paths.ROOT, close_fds=False)
-    if status and out.is_file():
-        with contextlib.suppress(ValueError):  # killed while it was written
-            print(f"{stage} failed; see {report.render(out)}. What it has made is kept; where it asks for overwrite: true, "
-                  f"that is OVERWRITE={stage} for make study.", file=sys.stderr)
-    return status
+    with _teacher(stage) as environment, _heard() as stderr:
+        status = stop.run(words, env=environment | gpus.environment(devices), cwd=paths.ROOT, stderr=stderr, close_fds=False)
+        said = _end_of(stderr)
+    if not status:
+        return 0, []
+    full = _no_room(stage.dir())
+    if out.is_file() and not failures.readable(out):  # torn by a full disk or a kill: it shows nothing
+        out.unlink()
+    if out.is_file():
+        try:
+            with disk.room(out.parent):
+                page = report.render(out)
+            print(f"{stage} failed; see {page}. What it has made is kept; where it asks for overwrite: true, that is "
+                  f"OVERWRITE={stage} for make study.", file=sys.stderr)
+        except ValueError:  # its page would load something
+            pass
+        except disk.DiskFull as error:
+            full = full or str(error)
+    if full:
+        said.append(full)
+        print(full, file=sys.stderr)
+    return status, said
+
+
+def _no_room(folder: Path) -> str:
+    """The sentence of disk.py where a folder has no room, else "". Papermill says of a full disk only that a write failed."""
+    try:
+        with disk.room(folder):
+            raise RuntimeError
+    except disk.DiskFull as full:
+        return str(full)
+    except RuntimeError:
+        return ""
+
+
+@contextlib.contextmanager
+def _heard():
+    """A file to be a process's stderr: what is written there is said here too, at once. Not a pipe: who writes to one whose
+    reader was killed dies of it, and a kernel that saves its state must not."""
+    ended = threading.Event()
+    with tempfile.TemporaryFile() as file:
+        thread = threading.Thread(target=_pass_on, args=(file, ended))
+        thread.start()
+        try:
+            yield file
+        finally:
+            ended.set()
+            thread.join()
+
+
+def _pass_on(file, ended: threading.Event) -> None:
+    at = 0
+    while True:
+        last = ended.is_set()
+        if data := os.pread(file.fileno(), SAID, at):
+            at += len(data)
+            with contextlib.suppress(OSError):  # nobody reads it: that is no reason to stop
+                sys.stderr.write(data.decode(errors="replace"))
+                sys.stderr.flush()
+        elif last:
+            return
+        else:
+            ended.wait(0.2)
+
+
+def _end_of(file) -> list[str]:
+    """The last lines that were written to it."""
+    size = os.fstat(file.fileno()).st_size
+    return os.pread(file.fileno(), SAID, max(0, size - SAID)).decode(errors="replace").splitlines()
 
 
 @contextlib.contextmanager
@@ -78,25 +180,26 @@ def _teacher(stage: Stage):
         yield {"ANTHROPIC_API_KEY": "stand-in"} | environment | {"ANTHROPIC_BASE_URL": url}
 
 
-def _without_notebook(stage: Stage) -> int:
+def _without_notebook(stage: Stage) -> tuple[int, list[str]]:
     if stage.name == "fixtures":
         for name in fixtures.STUDY:
             fixtures.write(name, stage.dir())
-        return 0
+        return 0, []
     from distill_nb import paper
 
     if not paper.build(stage.dir(), stage.scale):
         print(f"{stage.dir() / 'latex'} is written; there is no paper.pdf, for LaTeX is not installed.")
-    return 0
+    return 0, []
 
 
 def write_report(scale: str) -> Path:
     """The analysis of what there is of a scale, and the index page, for when a failure kept the graph from them."""
     stage = Stage(scale, "report", "analyze")
-    stage.dir().mkdir(parents=True, exist_ok=True)
-    if _notebook(stage, [], False) == 0:
-        report.render(stage.dir() / "analyze.ipynb")
-    return report.index(paths.runs() / scale)
+    with disk.room(paths.runs() / scale):
+        stage.dir().mkdir(parents=True, exist_ok=True)
+        if _notebook(stage, [], False)[0] == 0:
+            report.render(stage.dir() / "analyze.ipynb")
+        return report.index(paths.runs() / scale)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -115,7 +218,7 @@ def main(arguments: list[str] | None = None) -> int:
         if not given.stage or "/" not in given.stage:
             parser.error("name the stage, as in llama8b_math_4k/train")
         return run(Stage(given.scale, *given.stage.rsplit("/", 1)), given.made, given.gpus, given.overwrite)
-    except ValueError as error:
+    except (ValueError, disk.DiskFull) as error:
         sys.exit(str(error))
 
 

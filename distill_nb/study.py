@@ -44,12 +44,13 @@ def grid(scale: str) -> list[Stage]:
     runs = [_folder(file) for file in RUNS]
     evals = [Stage(scale, f, "eval") for f in [*runs, *map(_folder, BASELINES)]]
     trains = [Stage(scale, f, "train") for f in runs]
-    sets = {s for t in trains for s in _with_needs(t) if s.name == "traces"}
+    sets = {s for t in trains for s in with_needs(t) if s.name == "traces"}
     return [*sorted(sets, key=str), *trains, *evals, Stage(scale, "report", "analyze")]
 
 
-def _with_needs(stage: Stage) -> set[Stage]:
-    return {stage}.union(*map(_with_needs, needs(stage)))
+def with_needs(stage: Stage) -> set[Stage]:
+    """A stage and all that it needs, directly or not."""
+    return {stage}.union(*map(with_needs, needs(stage)))
 
 
 @cache

@@ -1,4 +1,7 @@
-"""Notebooks that stopped at an error, as the index page shows them."""
+"""Stages that failed, as the index page shows them."""
+import os
+import time
+
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -19,7 +22,7 @@ def failing(text="lora_targets: no <module> named x"):
 
 def test_the_failing_cell_its_error_and_its_traceback_are_found(tmp_path):
     found = failures.failure(write(tmp_path / "x" / "train.ipynb", failing()))
-    assert found == {"cell": 2, "source": "train()", "error": "ValueError: lora_targets: no <module> named x",
+    assert found == {"where": "code cell 2", "source": "train()", "error": "ValueError: lora_targets: no <module> named x",
                      "traceback": "Traceback (most recent call last)\nValueError: lora_targets: no <module> named x"}
     good = write(tmp_path / "y" / "train.ipynb", [new_code_cell("a", outputs=[new_output("stream", text="ValueError: no")])])
     torn = tmp_path / "y" / "eval.ipynb"
@@ -40,3 +43,30 @@ def test_the_index_shows_failures_of_runs_that_came_to_nothing_and_of_sets(tmp_p
     write(tmp_path / "run" / "train.ipynb", [new_code_cell("a")])
     (tmp_path / "traces" / "r1_math" / "traces.ipynb").unlink()
     assert "Failed" not in report.index(tmp_path).read_text()
+
+
+def test_what_is_kept_of_a_failure_is_shown_where_the_notebook_has_no_error(tmp_path):
+    started, notebook = time.time() - 1, write(tmp_path / "run" / "train.ipynb", [new_code_cell("a")])
+    failures.keep(tmp_path / "run", "train", 1, ["Traceback", "\x1b[31mDeadKernelError\x1b[39m: Kernel died", ""], started)
+    failures.keep(tmp_path / "run" / "new", "eval", 1, ["gpus: 2 are wanted"], started)  # no folder of the study's
+    failures.keep(tmp_path / "report", "paper", -9, [], started)
+    failures.keep(tmp_path / "traces" / "r1_math", "traces", 137, ["<b>"], started)
+    found = {str(file.relative_to(tmp_path)): f for file, f in failures.failures(tmp_path).items()}
+    assert sorted(found) == ["report/paper.ipynb", "run/train.ipynb", "traces/r1_math/traces.ipynb"]
+    shown = found["run/train.ipynb"]
+    assert shown["where"].startswith("exit status 1, 20") and shown["traceback"] == "Traceback\nDeadKernelError: Kernel died"
+    assert found["report/paper.ipynb"]["where"].startswith("killed by SIGKILL, ")
+    page = report.index(tmp_path).read_text()
+    assert " UTC, DeadKernelError: Kernel died</summary>" in page and "killed by SIGKILL" in page and "&lt;b&gt;" in page
+    # the notebook's own error is shown instead, but for one of an earlier start; what was executed since has the last word
+    write(notebook, failing())
+    assert failures.failures(tmp_path)[notebook]["where"] == "code cell 2"
+    os.utime(notebook, (started - 60, started - 60))
+    assert failures.failures(tmp_path)[notebook] == shown
+    write(notebook, [new_code_cell("a")])
+    assert failures.failures(tmp_path)[notebook] == shown
+    os.utime(notebook, (time.time() + 60, time.time() + 60))
+    assert notebook not in failures.failures(tmp_path)
+    failures.forget(tmp_path / "report", "paper")
+    (tmp_path / "traces" / "r1_math" / "failure_traces.json").write_text("{")
+    assert failures.failures(tmp_path) == {}

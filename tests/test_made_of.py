@@ -1,5 +1,4 @@
 """What a stage is made of: values and contents, not files and times."""
-import json
 import shutil
 
 import pytest
@@ -142,20 +141,6 @@ def test_a_stage_needs_as_many_gpus_as_its_processes_or_engines(folder):
     edit(folder / "run07.yaml", "data_parallel: 1", "data_parallel: 4")
     edit(folder / "run07.yaml", "train_processes: 1", "train_processes: 2")
     assert (study.gpus_of(TRAIN), study.gpus_of(EVAL)) == (2, 8)
-
-
-def test_a_stamp_says_that_a_stage_is_done_and_later_what_has_changed(folder):
-    assert not made_of.has_results(TRAIN) and made_of.changes(TRAIN) == []
-    made_of.write_stamp(TRAIN, gpus=["0"])
-    assert made_of.has_results(TRAIN)
-    assert json.loads(made_of.stamp(TRAIN).read_text())["gpus"] == ["0"]
-    edit(folder / "run07.yaml", "seed: 0", "seed: 1")
-    forget()
-    assert not made_of.has_results(TRAIN) and made_of.changes(TRAIN) == ["parameter seed"]
-    made_of.write_stamp(TRAIN)
-    assert list(made_of.stamps(TRAIN)) == [made_of.stamp(TRAIN)]  # in place of the earlier one
-    made_of.stamp(TRAIN).write_text('{"made_of": ')  # torn: it proves nothing
-    assert not made_of.has_results(TRAIN) and made_of.changes(TRAIN) == []
 
 
 def test_a_tiny_set_of_any_api_teacher_asks_the_stand_in_and_nobody_else(folder):
