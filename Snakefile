@@ -24,7 +24,7 @@ if os.path.abspath(RUNS) != str(paths.runs()):  # Snakemake was started elsewher
     RUNS = str(paths.runs())
 PYTHON = f"PYTHONPATH={shlex.quote(workflow.basedir)} {shlex.quote(sys.executable)} -m"
 STAGE = PYTHON + " distill_nb.stage run {wildcards.scale}"
-SETTINGS = " --made {wildcards.made} --gpus {resources.gpu} {params.overwrite}"
+SETTINGS = " --made {wildcards.made} --gpus {resources.gpu} {params.overwrite} --attempt {resources.tries}"
 HERE = len(gpus.visible())
 NOW = tempfile.NamedTemporaryFile(prefix="distill_nb-now-")  # gone when this process ends
 
@@ -71,6 +71,11 @@ def page_of(wildcards):
     return [below(stamp), *([] if stamp.is_file() else [NOW.name])]
 
 
+def tries(wildcards, attempt):
+    """The how many-th attempt it is, with `retries`: what the first one has overwritten, the others go on with."""
+    return attempt
+
+
 def overwrite(name):
     return lambda wildcards: "--overwrite" if str(stage_of(wildcards, name)) in OVERWRITE else ""
 
@@ -101,6 +106,7 @@ rule fixtures:
     params:
         overwrite="",
     resources:
+        tries=tries,
         gpu=0,
     shell:
         STAGE + " {wildcards.folder}/fixtures" + SETTINGS
@@ -115,6 +121,7 @@ rule traces:
         overwrite=overwrite("traces"),
     threads: threads
     resources:
+        tries=tries,
         gpu=0,
     shell:
         STAGE + " {wildcards.folder}/traces" + SETTINGS
@@ -129,6 +136,7 @@ rule train:
         overwrite=overwrite("train"),
     threads: threads
     resources:
+        tries=tries,
         gpu=lambda wildcards: study.gpus_of(stage_of(wildcards, "train")) if HERE else 0,
     shell:
         STAGE + " {wildcards.folder}/train" + SETTINGS
@@ -143,6 +151,7 @@ rule eval:
         overwrite=overwrite("eval"),
     threads: threads
     resources:
+        tries=tries,
         gpu=lambda wildcards: study.gpus_of(stage_of(wildcards, "eval")) if HERE else 0,
     shell:
         STAGE + " {wildcards.folder}/eval" + SETTINGS
@@ -156,6 +165,7 @@ rule analyze:
     params:
         overwrite="",
     resources:
+        tries=tries,
         gpu=0,
     shell:
         STAGE + " {wildcards.folder}/analyze" + SETTINGS
@@ -169,6 +179,7 @@ rule paper:
     params:
         overwrite="",
     resources:
+        tries=tries,
         gpu=0,
     shell:
         STAGE + " {wildcards.folder}/paper" + SETTINGS

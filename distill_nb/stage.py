@@ -37,7 +37,8 @@ def command(stage: Stage, out: Path, overwrite: bool = False) -> list[str]:
     return [*found, *(word for k, v in extra.items() for word in ("-y", json.dumps({k: v})))]
 
 
-def run(stage: Stage, planned: str = "", n_gpus: int = 0, overwrite: bool = False) -> int:
+def run(stage: Stage, planned: str = "", n_gpus: int = 0, overwrite: bool = False,
+        attempt: int = 1) -> int:
     """Run a stage, and write its stamp if it ends well and its results are finished; returns the exit status of what ran, 1
     where they are not. A failure is kept beside them (failures.py) until the next start.
 
@@ -48,7 +49,7 @@ def run(stage: Stage, planned: str = "", n_gpus: int = 0, overwrite: bool = Fals
     started = time.time()
     try:
         with disk.room(stage.dir()):
-            status, said = _run(stage, planned, n_gpus, overwrite)
+            status, said = _run(stage, planned, n_gpus, overwrite, attempt)
     except Exception as error:
         failures.keep(stage.dir(), stage.name, 1, [str(error)], started)
         raise
@@ -57,7 +58,7 @@ def run(stage: Stage, planned: str = "", n_gpus: int = 0, overwrite: bool = Fals
     return status
 
 
-def _run(stage: Stage, planned: str, n_gpus: int, overwrite: bool) -> tuple[int, list[str]]:
+def _run(stage: Stage, planned: str, n_gpus: int, overwrite: bool, attempt: int) -> tuple[int, list[str]]:
     """`run`, whose failures are kept; with the status the last lines that what ran said on stderr."""
     if planned and planned != made_of.hash_of(stage):
         raise ValueError(f"{stage}: what it is made of has changed since it was planned; start the study again.")
@@ -65,6 +66,7 @@ def _run(stage: Stage, planned: str, n_gpus: int, overwrite: bool) -> tuple[int,
     if changed := stamps.changes(stage):
         print(f"{stage} runs again, for these have changed: {', '.join(changed)}. What is finished is kept unless its "
               f"parameters or data differ; OVERWRITE={stage} makes it anew.", flush=True)
+    overwrite = overwrite and _to_overwrite(stage, attempt)
     if overwrite:  # before anything is lost: a kill must not leave stamps of what was made from it
         stamps.remove_stamps_from(stage)
     if not stamps.has_results(stage):
@@ -81,6 +83,17 @@ def _run(stage: Stage, planned: str, n_gpus: int, overwrite: bool) -> tuple[int,
         if ran[0] == 0:
             stamps.write_stamp(stage, beyond, gpus=devices, started=started, finished=time.time())
     return ran
+
+
+def _to_overwrite(stage: Stage, attempt: int) -> bool:
+    """Whether an attempt at making a stage anew still has to remove what was there: not if an earlier one, which ran out of
+    time, has done so and begun the stage's record."""
+    mark, record = stage.dir() / "made" / f"overwriting-{stage.name}", stage.dir() / stamps.RECORD.get(stage.name, "")
+    if attempt > 1 and mark.is_file() and record.is_file():
+        return record.stat().st_mtime < mark.stat().st_mtime
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    return True
 
 
 def _refuse_too_few(stage: Stage, n_gpus: int) -> None:
@@ -210,6 +223,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--made", default="", help="the hash under which it was planned")
     parser.add_argument("--gpus", type=int, default=0, help="how many it needs")
     parser.add_argument("--overwrite", action="store_true", help="start again instead of resuming what is there")
+    parser.add_argument("--attempt", type=int, default=1, help="a later one goes on with what the first has overwritten")
     given = parser.parse_args(arguments)
     try:
         if given.what == "report":
@@ -217,7 +231,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         if not given.stage or "/" not in given.stage:
             parser.error("name the stage, as in llama8b_math_4k/train")
-        return run(Stage(given.scale, *given.stage.rsplit("/", 1)), given.made, given.gpus, given.overwrite)
+        return run(Stage(given.scale, *given.stage.rsplit("/", 1)), given.made, given.gpus, given.overwrite, given.attempt)
     except (ValueError, disk.DiskFull) as error:
         sys.exit(str(error))
 

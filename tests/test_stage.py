@@ -44,6 +44,21 @@ def test_the_call_is_papermills_with_the_runs_parameter_files(runs_dir):
     assert '{"dataset": "r1_math"}' in words and "overwrite" not in " ".join(words)
 
 
+def test_a_second_attempt_goes_on_with_what_the_first_has_overwritten(runs_dir):
+    record = TRAIN.dir() / "provenance_train.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("{}")
+    os.utime(record, (1, 1))
+    assert stage._to_overwrite(TRAIN, 1) and stage._to_overwrite(TRAIN, 2)  # the first never got as far as that
+    record.unlink()
+    assert stage._to_overwrite(TRAIN, 2)  # or was cut off in the middle of it
+    record.write_text("{}")
+    later = (TRAIN.dir() / "made" / "overwriting-train").stat().st_mtime + 1
+    os.utime(record, (later, later))
+    assert not stage._to_overwrite(TRAIN, 2) and not stage._to_overwrite(TRAIN, 3)
+    assert stage._to_overwrite(TRAIN, 1)  # of another start of the study
+
+
 def test_a_stage_that_changed_since_it_was_planned_is_refused(runs_dir):
     with pytest.raises(ValueError, match=r"llama8b_math_4k/train: what it is made of has changed since it was planned"):
         stage.run(TRAIN, planned="0" * 16)
