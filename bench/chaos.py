@@ -203,9 +203,10 @@ def results_of(runs: Path) -> dict:
         found["losses"][file.parent.name] = [{k: v for k, v in json.loads(line).items() if k != "tokens_per_second"}
                                              for line in file.read_text().splitlines()]
     for file in sorted([*folder.glob("*/eval/step_*/*.jsonl"), *folder.glob("_base/*/*.jsonl")]):
-        key = "run_name" if "_base" in file.parts else ""  # who made the base student's records is chance
+        # of the base student's records it is chance which run made them
+        apart = {"seconds", *(("run_name", "teacher", "domain") if "_base" in file.parts else ())}
         found["records"][str(file.relative_to(folder))] = sorted(json.dumps(
-            {k: v for k, v in r.items() if k not in ("seconds", key)}, sort_keys=True) for r in records.read(file))
+            {k: v for k, v in r.items() if k not in apart}, sort_keys=True) for r in records.read(file))
     cells = json.loads((folder / "report" / "analyze.ipynb").read_text())["cells"]
     found["tables"] = ["".join(o["data"]["text/html"]) for c in cells for o in c.get("outputs", [])
                        if "text/html" in o.get("data", {})]
