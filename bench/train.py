@@ -40,11 +40,6 @@ WAYS = ("ours", "ours shared", "plain", "plain grouped")
 TOLERANCE = 2e-3  # nats; the sums are float32, in another order
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
 def run(args, way: str, micro: int):
     """The parameters of one way."""
     from distill_nb import params
@@ -180,6 +175,8 @@ def compare(args, ways: list[str]) -> dict:
 
 
 def main() -> int:
+    from distill_nb import devices
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=2, help="optimiser steps in a round")
@@ -189,7 +186,7 @@ def main() -> int:
     parser.add_argument("--max-length", type=int, default=512)
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--student-size", default="full", choices=("full", "tiny"))
-    parser.add_argument("--threads", type=int, default=cores(), help="threads, or processes of one thread")
+    parser.add_argument("--threads", type=int, default=devices.cores(), help="threads, or processes of one thread")
     parser.add_argument("--ways", default=",".join(WAYS), help="comma-separated, ours among them")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results", help="folder for the JSON file")
     parser.add_argument("--profile", action="store_true", help=argparse.SUPPRESS)

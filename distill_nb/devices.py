@@ -57,14 +57,18 @@ def this(dtype: str = "bfloat16") -> Device:
     return Device("this CPU", "cpu", free_memory(), measured_flops("cpu", dtype), "measured here", (0.3, 1.0), (0.1, 0.8))
 
 
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def shared(cpu: Device, processes: int) -> Device:
     """What each of several processes has of a CPU that was measured with this process's threads: train_parallel.launch gives
     each one thread, or OMP_NUM_THREADS of them."""
     import torch
 
     threads = int(os.environ.get("OMP_NUM_THREADS", 1))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    rate = cpu.flops / torch.get_num_threads() * threads * min(1, cores / (threads * processes))
+    rate = cpu.flops / torch.get_num_threads() * threads * min(1, cores() / (threads * processes))
     return replace(cpu, memory=cpu.memory // processes, flops=rate)
 
 

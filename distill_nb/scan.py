@@ -20,7 +20,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from . import decontaminate, grading, hub_traces, paths, provenance, statements, trace_choice, trace_files
+from . import decontaminate, devices, grading, hub_traces, paths, provenance, statements, trace_choice, trace_files
 from .grading import code
 
 SCHEMA = [("file", "int32"), ("group", "int32"), ("row", "int64"), ("id", "string"), ("reason", "string"),
@@ -101,7 +101,7 @@ def warm_up() -> None:
 
 def workers_of(processes: int) -> int:
     """How many processes: 0 = one for each core that this process may use."""
-    return processes or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
+    return processes or devices.cores()
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import json
-import os
 import queue
 import select
 import subprocess
@@ -17,6 +16,7 @@ import sys
 import threading
 
 from .. import paths
+from ..devices import cores
 
 SECONDS = 5  # for each parsing and for each comparison
 _idle: queue.SimpleQueue = queue.SimpleQueue()
@@ -61,11 +61,6 @@ class _Worker:
                 with contextlib.suppress(OSError):
                     pipe.close()
             self.process = None
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _start() -> None:

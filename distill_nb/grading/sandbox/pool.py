@@ -10,6 +10,7 @@ import tempfile
 import threading
 from dataclasses import replace
 
+from ...devices import cores
 from .compare import Comparer, ComparerFailed
 from .jobs import Job, Result, function_tests
 from .launch import Worker, WorkerFailed
@@ -93,10 +94,9 @@ class Pool:
             raise RuntimeError("Level process is no sandbox; set allow_unsafe to run model-written code in it.")
         if reason := problem(self.level):
             raise RuntimeError(f"Sandbox level {self.level} does not work here: {reason}.")
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._queue: queue.SimpleQueue = queue.SimpleQueue()
         self._batch = threading.Lock()  # "alone" would mean little beside another batch
-        self._seats = [Seat(self.level, hidden) for _ in range(workers or cores)]
+        self._seats = [Seat(self.level, hidden) for _ in range(workers or cores())]
         self._threads = [threading.Thread(target=self._serve, args=(seat,), daemon=True) for seat in self._seats]
 
     def __enter__(self) -> Pool:
