@@ -16,7 +16,7 @@ from . import benchmarks, chat, disk, generate, grading, hub, lock, paths, proof
 from .grading import code
 from .params import GENERATION_KEYS, Params, is_baseline
 from .sweep import Job, missing, sweep
-from .train_resume import refuse_lost_adapters
+from .train_resume import adapter_files, refuse_lost_adapters
 
 # Settings that are kept piece by piece, so that a run can be evaluated in several calls: some benchmarks now and others
 # later, these with one sample a problem and AIME with 16.
@@ -33,9 +33,8 @@ def checkpoint_steps(p: Params) -> list[int]:
         return []
     if p.adapter != "none":
         return [p.max_steps]
-    globs = ["checkpoints/step_*/adapter_model.*", *(["eval/step_*/*.jsonl"] if p.regrade else [])]
-    folders = {f.parent.name for glob in globs for f in paths.run_dir(p).glob(glob) if f.parent.suffix != ".partial"}
-    steps = sorted({int(name.split("_")[1]) for name in folders} - {0})
+    recorded = paths.run_dir(p).glob("eval/step_*/*.jsonl") if p.regrade else ()
+    steps = sorted({*adapter_files(paths.run_dir(p)), *(int(f.parent.name.split("_")[1]) for f in recorded)} - {0})
     if not steps:
         _refuse_other_checkpoints(p, {})  # a finished run has lost them all
         raise ValueError(f"run_name: {paths.run_dir(p).name} has no checkpoints under {paths.run_dir(p).parent.name}/; "

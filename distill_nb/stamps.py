@@ -56,7 +56,7 @@ def write_stamp(stage: Stage, beyond: dict[str, str] | None = None, **extra) -> 
 def _record(stage: Stage) -> dict:
     """The provenance of a set, of training or of an evaluation; {} where there is none, or a damaged one."""
     try:
-        return json.loads((stage.dir() / RECORD[stage.name]).read_text(encoding="utf-8")) if stage.name in CORE else {}
+        return provenance.read(stage.dir() / RECORD[stage.name], "") if stage.name in CORE else {}
     except (OSError, ValueError):
         return {}
 

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from . import disk, paths, provenance, records
+from . import disk, provenance, records
 from .params import POCKET, Params
 
 # A run is the same run if these are equal; `overwrite` and the evaluation's keys do not matter to its weights.
@@ -30,8 +30,7 @@ def last_state(run_dir: Path, saved=range(0)) -> tuple[int, Path | None]:
     found, logged = [], {line["step"] for line in _metrics(run_dir / "metrics.jsonl")}
     for folder in (run_dir / "state").glob("checkpoint-*"):
         step, wrong = int(folder.name.split("-")[1]), disk.broken(folder)
-        adapters = {f.parent.name for f in run_dir.glob("checkpoints/step_*/adapter_model.*")}
-        lost = [s for s in saved if s <= step and paths.step_name(s) not in adapters]
+        lost = [s for s in saved if s <= step and s not in adapter_files(run_dir)]
         if wrong or lost:
             print(f"{run_dir.name}/state/{folder.name} is not used, and removed: "
                   + (wrong or f"the adapter of step {lost[0]} is missing and must be made again") + ".")
@@ -72,10 +71,15 @@ def refuse_other_run(run_dir: Path, p: Params, data) -> dict:
     return before
 
 
+def adapter_files(run_dir: Path) -> dict[int, Path]:
+    """Step → the weights of every adapter that a run's folder has whole, ascending."""
+    return {int(f.parent.name.removeprefix("step_")): f for f in sorted(run_dir.glob("checkpoints/step_*/adapter_model.*"))
+            if f.parent.suffix != ".partial"}
+
+
 def adapters_on_disk(run_dir: Path) -> dict[str, str]:
-    """Step → sha256 of the weights of every adapter that a run's folder has."""
-    return {str(int(f.parent.name.removeprefix("step_"))): provenance.sha256_of_file(f)
-            for f in sorted(run_dir.glob("checkpoints/step_*/adapter_model.*")) if f.parent.suffix != ".partial"}
+    """Step → sha256 of the weights of those adapters, as provenance_train.json has them."""
+    return {str(step): provenance.sha256_of_file(f) for step, f in adapter_files(run_dir).items()}
 
 
 def refuse_lost_adapters(run_dir: Path, trained: dict, adapters: dict[str, str]) -> None:
