@@ -124,20 +124,24 @@ def victim_of(moment: tuple[str, int, str], runs: Path, totals: dict[str, int], 
     return None
 
 
+def whole_lines(file: Path) -> list[str]:
+    """The lines of a file that may be written to just now."""
+    return [line for line in file.read_text(errors="replace").splitlines(keepends=True) if line.endswith("\n")]
+
+
 def on_disk(runs: Path) -> dict[str, set[str]]:
     """What must not be lost: file → whole lines, of all records and of the losses up to the last state that counts."""
     from distill_nb import disk, provenance
 
     found = {}
     for file in [*runs.glob(f"{SCALE}/*/eval/step_*/*.jsonl"), *runs.glob(f"{SCALE}/_base/*/*.jsonl")]:
-        found[str(file)] = {line for line in file.read_text(errors="replace").splitlines(keepends=True) if line.endswith("\n")}
+        found[str(file)] = set(whole_lines(file))
     for file in runs.glob(f"{SCALE}/*/metrics.jsonl"):
         states = [folder for folder in (file.parent / "state").glob("checkpoint-*") if not disk.broken(folder)]
         last = max((int(folder.name.partition("-")[2]) for folder in states), default=0)
         if provenance.read(file.parent / "provenance_train.json", "").get("finished"):
             last = 10**9
-        lines = [line for line in file.read_text(errors="replace").splitlines(keepends=True) if line.endswith("\n")]
-        found[str(file)] = {line for line in lines if json.loads(line)["step"] <= last}
+        found[str(file)] = {line for line in whole_lines(file) if json.loads(line)["step"] <= last}
     return found
 
 
@@ -184,8 +188,9 @@ def lost(kept: list[dict[str, set[str]]]) -> list[str]:
     found = set()
     for then in kept:
         for name, lines in then.items():
-            there = Path(name).read_text(errors="replace").splitlines(keepends=True) if Path(name).exists() else []
-            found |= {Path(name).name} if lines - set(there) else set()
+            file = Path(name)
+            if lines.difference(whole_lines(file) if file.exists() else ()):
+                found.add(file.name)
     return sorted(found)
 
 
@@ -194,11 +199,10 @@ def results_of(runs: Path) -> dict:
     from distill_nb import records
 
     found, folder = {"sets": {}, "adapters": {}, "losses": {}, "records": {}, "paper": {}}, runs / SCALE
-    for kind, pattern in (("sets", "traces/*/train.parquet"), ("paper", "report/latex/paper/generated/*.tex")):
+    for kind, pattern in (("sets", "traces/*/train.parquet"), ("adapters", "*/checkpoints/*/adapter_model.safetensors"),
+                          ("paper", "report/latex/paper/generated/*.tex")):
         for file in sorted(folder.glob(pattern)):
             found[kind][str(file.relative_to(folder))] = hashlib.sha256(file.read_bytes()).hexdigest()
-    for file in sorted(folder.glob("*/checkpoints/*/adapter_model.safetensors")):
-        found["adapters"][str(file.relative_to(folder))] = hashlib.sha256(file.read_bytes()).hexdigest()
     for file in sorted(folder.glob("*/metrics.jsonl")):
         found["losses"][file.parent.name] = [{k: v for k, v in json.loads(line).items() if k != "tokens_per_second"}
                                              for line in file.read_text().splitlines()]

@@ -160,9 +160,9 @@ def section_rows(section: str, size: str, folder: Path, before: list[dict]) -> l
     needs = {"sweep": "vllm"}.get(name) or ("unsloth" if way == "unsloth" else "")
     if needs and importlib.util.find_spec(needs) is None:
         return [blank | {"skipped": f"{needs} is not installed"}]
-    if name == "4bit" and (not has_gpu() or importlib.util.find_spec("bitsandbytes") is None):
+    if name == "4bit" and (not gpu_count() or importlib.util.find_spec("bitsandbytes") is None):
         return [blank | {"skipped": "it needs CUDA and bitsandbytes"}]
-    if name == "processes" and has_gpu() < 2 and size == "full":
+    if name == "processes" and gpu_count() < 2 and size == "full":
         return [blank | {"skipped": "it needs two GPUs"}]
     if size == "tiny" and way in ("peer", "served"):
         return [blank | {"skipped": "at full size only"}]
@@ -202,7 +202,7 @@ def goals(rows: list[dict]) -> dict:
     return made
 
 
-def has_gpu() -> int:
+def gpu_count() -> int:
     """How many GPUs there are."""
     import torch
 

@@ -39,12 +39,17 @@ def parity(size: str, way: str, folder: Path) -> list[dict]:
     """Train both tiny students by one way; losses, and the adapter's weights at the end below `folder`."""
     rows = []
     for kind, dtype in [(k, d) for k in STUDENTS for d in (("float32", "bfloat16") if size == "full" else ("float32",))]:
-        row = {"section": "parity", "kind": kind, "way": way, "dtype": dtype}
-        try:
-            rows.append(row | {"losses": parity_losses(20 if size == "full" else 4, kind, way, dtype, folder)})
-        except Exception as error:  # the others are tried none the less
-            rows.append(row | {"failed": f"{type(error).__name__}: {error}"[:500]})
+        rows.append(parity_row("parity", 20 if size == "full" else 4, kind, way, dtype, folder))
     return rows
+
+
+def parity_row(section: str, steps: int, kind: str, way: str, dtype: str, folder: Path, **changes) -> dict:
+    """The row of a tiny student's training: its losses, or why there are none; the others are tried none the less."""
+    row = {"section": section, "kind": kind, "way": way, "dtype": dtype}
+    try:
+        return row | {"losses": parity_losses(steps, kind, way, dtype, folder, **changes)}
+    except Exception as error:
+        return row | {"failed": f"{type(error).__name__}: {error}"[:500]}
 
 
 def four_bits(way: str, folder: Path) -> list[dict]:
@@ -53,14 +58,10 @@ def four_bits(way: str, folder: Path) -> list[dict]:
 
     rows = []
     for kind in STUDENTS:
-        row = {"section": "4bit", "kind": kind, "way": way, "dtype": "bfloat16"}
-        try:
-            losses = parity_losses(10, kind, way, "bfloat16", folder, load_in_4bit=True)
-            row["losses"] = losses
-            if not all(map(math.isfinite, losses)) or losses[-1] >= losses[0]:
-                row["failed"] = "its loss does not fall"
-        except Exception as error:  # the other is tried none the less
-            row["failed"] = f"{type(error).__name__}: {error}"[:500]
+        row = parity_row("4bit", 10, kind, way, "bfloat16", folder, load_in_4bit=True)
+        losses = row.get("losses", [])
+        if losses and (not all(map(math.isfinite, losses)) or losses[-1] >= losses[0]):
+            row["failed"] = "its loss does not fall"
         rows.append(row)
     return rows
 
