@@ -181,7 +181,8 @@ def _settings(p: Params, tasks: dict[str, list], steps: list[int], before: dict,
 
 
 def evaluate(p: Params, notebook: Path | None = None) -> dict:
-    """Evaluate the base student and every checkpoint of a run on p.benchmarks. Returns the provenance.
+    """Evaluate the base student and every checkpoint of a run on p.benchmarks. Returns the provenance; it is `finished` when
+    every adapter is proved to be applied and no request has failed.
 
     Raises ValueError before any work if a benchmark or the run's checkpoints are missing, if records on disk were made with
     other settings and `overwrite` is false, or if another process is at this run; RuntimeError if code could not be run
@@ -244,6 +245,11 @@ def _evaluate(p: Params, tasks: dict[str, list], steps: list[int], shared: dict[
     if before.get("finished") and not any(made.values()):
         return {k: v for k, v in before.items() if k != "regraded"}  # nothing was done, so what is on record stays true
     proofs = _proofs(p, steps)
-    record = provenance.finish(record) | {"finished": all(found["passed"] for found in proofs), "adapter_proof": proofs}
+    failed, why = records.failed(sorted(paths.run_dir(p).glob("eval/step_*/*.jsonl")))
+    if failed:
+        print(f"{failed} requests failed and count as sampling_error, the first because: {why}. Start the evaluation again, "
+              "and it asks them again.")
+    record = provenance.finish(record) | {"finished": not failed and all(found["passed"] for found in proofs),
+                                          "adapter_proof": proofs, "failed_requests": failed}
     provenance.write(file, record)
     return record

@@ -57,3 +57,9 @@ def unfinished(file: Path) -> list[dict]:
         print(f"{file.parent.name}/{file.name}: {len(found) - len(kept)} requests had failed and are tried again.")
         write(file, kept)
     return kept
+
+
+def failed(files) -> tuple[int, str]:
+    """How many records of these files are of failed requests (sampling_error), and why the first one failed; (0, "")."""
+    found = [r for file in files for r in read(file) if r["outcome"] == "sampling_error"]
+    return len(found), found[0]["detail"] if found else ""

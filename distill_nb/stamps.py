@@ -70,8 +70,10 @@ def unfinished(stage: Stage) -> str:
         return f"there is no {', '.join(missing)}"
     record = _record(stage)  # of a set it is written at its end
     if stage.name in CORE and not record.get("finished", stage.name == "traces" and bool(record)):
-        unproven = [f"step {p['step']}: {p['why']}" for p in record.get("adapter_proof", []) if not p["passed"]]
-        return f"{files[0].name} does not say that it is finished" + (f" ({'; '.join(unproven)})" if unproven else "")
+        why = [f"step {p['step']}: {p['why']}" for p in record.get("adapter_proof", []) if not p["passed"]]
+        if failed := record.get("failed_requests"):
+            why.append(f"{failed} requests failed, and are asked again at the next start")
+        return f"{files[0].name} does not say that it is finished" + (f" ({'; '.join(why)})" if why else "")
     return ""
 
 

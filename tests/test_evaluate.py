@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from helpers import needs_vllm, tiny
 
-from distill_nb import benchmarks, card, evaluate, fixtures, paths, results, student, train
+from distill_nb import benchmarks, card, chat, evaluate, fixtures, generate_hf, paths, results, student, train
 from distill_nb.records import OUTCOMES, read
 
 FIELDS = {"run_name", "student", "step", "benchmark", "task_id", "sample", "seed", "outcome", "answer",
@@ -159,6 +160,33 @@ def test_provenance_tells_of_every_session_and_of_no_other(runs_dir):
     paths.records_file(p, 4, "pocket_math").unlink()
     second = evaluate.evaluate(p)
     assert [s["started_at"] for s in second["sessions"]] == [first["started_at"]] and second["sessions"][0]["seconds"] > 0
+
+
+def test_an_evaluation_with_failed_requests_is_not_finished_and_the_next_start_asks_them_again(runs_dir, monkeypatch, capsys):
+    p = tiny(benchmark_limit=2, benchmarks=["pocket_math"])
+    train.train(p)
+    generate = generate_hf.generate
+
+    def full(model, tokenizer, prompts, *args, **kwargs):
+        if min(map(len, prompts)) == shortest:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return generate(model, tokenizer, prompts, *args, **kwargs)
+
+    tokenizer, template = student.load_tokenizer(p), chat.template_for(p.student, p.chat_template)
+    shortest = min(len(chat.prompt_ids(tokenizer, template, [{"role": "user", "content": task.prompt}]))
+                   for task in evaluate.load_tasks(p)["pocket_math"])
+    monkeypatch.setattr(generate_hf, "generate", full)
+    record = evaluate.evaluate(p)
+    assert not record["finished"] and record["failed_requests"] == 3 and all(made["passed"] for made in record["adapter_proof"])
+    assert "3 requests failed and count as sampling_error, the first because: out of memory with this" in capsys.readouterr().out
+    answered = {step: [r for r in lines(p, step) if r["outcome"] != "sampling_error"] for step in (0, 2, 4)}
+    assert [len(found) for found in answered.values()] == [1, 1, 1] and len(lines(p, 2)) == 2
+    monkeypatch.setattr(generate_hf, "generate", generate)
+    record = evaluate.evaluate(p)
+    assert record["finished"] and record["failed_requests"] == 0
+    for step, found in answered.items():
+        assert len(lines(p, step)) == 2 and lines(p, step)[:1] == found
+        assert "sampling_error" not in {r["outcome"] for r in lines(p, step)}
 
 
 def test_a_baseline_needs_no_checkpoints_and_a_run_does(runs_dir):

@@ -62,6 +62,8 @@ def test_a_stamp_without_finished_results_is_none(stage, folder):
         says = f"{record.name} does not say that it is finished (step 100: the adapter changes nothing)"
         assert stamps.unfinished(stage) == says and stamps.state(stage) == f"not done: {says}"
         assert not stamps.is_done(stage) and not stamps.has_results(stage)
+        finish(stage, finished=False, adapter_proof=proof[1:], failed_requests=3)
+        assert stamps.unfinished(stage).endswith("finished (3 requests failed, and are asked again at the next start)")
         finish(stage)
         assert stamps.is_done(stage)
     if stage in (SET, TRAIN, EVAL):
