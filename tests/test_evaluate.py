@@ -177,8 +177,9 @@ def test_an_evaluation_with_failed_requests_is_not_finished_and_the_next_start_a
                    for task in evaluate.load_tasks(p)["pocket_math"])
     monkeypatch.setattr(generate_hf, "generate", full)
     record = evaluate.evaluate(p)
-    assert not record["finished"] and record["failed_requests"] == 3 and all(made["passed"] for made in record["adapter_proof"])
-    assert "3 requests failed and count as sampling_error, the first because: out of memory with this" in capsys.readouterr().out
+    assert not record["finished"] and record["failed_requests"] == 3
+    assert all(made["passed"] for made in record["adapter_proof"])
+    assert "3 requests failed and count as sampling_error, the first because: out of memory with" in capsys.readouterr().out
     answered = {step: [r for r in lines(p, step) if r["outcome"] != "sampling_error"] for step in (0, 2, 4)}
     assert [len(found) for found in answered.values()] == [1, 1, 1] and len(lines(p, 2)) == 2
     monkeypatch.setattr(generate_hf, "generate", generate)
