@@ -1,6 +1,7 @@
 """The training that gpu_check.py runs: parity on tiny students, steps at real size, and what the plan expects of them."""
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 
@@ -99,8 +100,7 @@ def parity_losses(steps: int, kind: str, way: str, dtype: str, folder: Path, **c
         pad_id = student.load_tokenizer(p).pad_token_id
         trainer = training.plain_trainer(model, p, data.train, state, pad_id, False, [clock])
     else:
-        if backend == "hf":
-            train_step.patch(model)
+        train_step.patch(model, backend)
         trainer = train_step.make_trainer(model, p, data.train, state, [clock])
     trainer.train()
     weights = {n: w.detach().float().cpu().contiguous() for n, w in model.named_parameters() if "lora_" in n}
@@ -156,8 +156,8 @@ def steps(size: str, kind: str, way: str, model: str) -> list[dict]:
     on_gpu = student.device() == "cuda"
     rate = devices.measured_flops("cuda" if on_gpu else "cpu", p.dtype)
     network = student.attach_lora(student.load(p, backend), p, backend)
-    if way == "hf":
-        train_step.patch(network)
+    if way != "plain":
+        train_step.patch(network, backend)
     rows = []
     for spread in ("whole", "r1"):
         count = p.batch_size
@@ -165,6 +165,8 @@ def steps(size: str, kind: str, way: str, model: str) -> list[dict]:
         examples = training.examples(tokenizer, template, lengths)
         row = {"section": "steps", "kind": kind, "way": way, "spread": spread, "device_rate": rate, **fastest(
             network, p, way, tokenizer.pad_token_id, examples, on_gpu)}
+        if backend == "unsloth":
+            row["packed_attention"] = packed_attention()
         if "seconds" in row:
             labelled = sum(int((e["labels"][1:] != chat.IGNORE).sum()) for e in examples)
             work = training.step_flops(p, lengths, labelled, row["recomputed"])
@@ -173,6 +175,14 @@ def steps(size: str, kind: str, way: str, model: str) -> list[dict]:
                     "flops_per_second": work / row["seconds"], "share_of_matrix_rate": work / row["seconds"] / rate}
         rows.append(row)
     return rows
+
+
+def packed_attention() -> dict:
+    """How often Unsloth's attention for packed rows has run with the kernel that skips the other examples (fast, compiled),
+    and how often with a mask (fallback), up to now, in students that run by Transformers' code: the mixture of experts.
+    {} on a CPU, where there is none."""
+    module = sys.modules.get("unsloth.utils.hf_packed_attention")
+    return dict(module.HF_PACKED_ATTENTION_STATS) if module else {}
 
 
 def compare_steps(rows: list[dict]) -> None:

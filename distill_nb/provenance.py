@@ -156,11 +156,15 @@ def write_analysis(p, folder: Path, notebook) -> None:
 
 def follow(record: dict, before: dict) -> dict:
     """The record of work that goes on where `before` (a record, or {}) stopped: with `sessions`, what made the earlier
-    parts, each as started_at, seconds (None where it was interrupted), git, device, packages and code_sha256."""
+    parts, each as started_at, seconds (None where it was interrupted), git, device, packages and code_sha256, and those of
+    its parameters that are others now."""
     if not before:
         return record
     keys = ("started_at", "seconds", "git", "device", "threads", "packages", "code_sha256", "code", "backend", "grader")
-    return {**record, "sessions": [*before.get("sessions", []), {k: before[k] for k in keys if k in before}]}
+    session, now = {k: before[k] for k in keys if k in before}, record.get("parameters", {})
+    if others := {k: v for k, v in before.get("parameters", {}).items() if now.get(k) != v}:
+        session["parameters"] = others
+    return {**record, "sessions": [*before.get("sessions", []), session]}
 
 
 def finish(record: dict) -> dict:

@@ -5,6 +5,7 @@ Both were run on a CPU, `load_in_4bit` nowhere yet; bench/gpu_check.py runs them
 from __future__ import annotations
 
 import importlib.util
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +29,8 @@ def choose_backend(p: Params) -> str:
         backend = p.backend
     if p.load_in_4bit:
         _refuse_4bit(backend)
-    if backend == "unsloth":
+    if backend == "unsloth":  # it writes code of its own making, else into the folder where the process was started
+        os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", str(paths.cache() / "unsloth_compiled"))
         import unsloth  # noqa: F401
     return backend
 

@@ -13,6 +13,7 @@ On disk, below the run's folder:
 """
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import random
 from dataclasses import dataclass, field
@@ -99,18 +100,37 @@ def fit(p: Params, data: Data, backend: str, run_dir: Path, start: int, state: P
     """Train from a state to the last step: in this process, or as one of several (train_parallel.py). Raises stop.Stopped
     where stopping() says what asks it to end before."""
     model = student.attach_lora(student.load(p, backend), p, backend)
-    if backend == "hf":
-        patch(model)
+    patch(model, backend)
     callback = recorder(p, data, run_dir, start, stopping) if train_parallel.is_first() else follower(p, stopping)
-    _until_stopped(make_trainer(model, p, data.train, run_dir / "state", [callback]), state, callback, stopping)
+    with _enough_memory(p):
+        _until_stopped(make_trainer(model, p, data.train, run_dir / "state", [callback]), state, callback, stopping)
+
+
+@contextlib.contextmanager
+def _enough_memory(p: Params):
+    """A GPU that runs out of memory is a ValueError that says what to set. No state is saved then: an optimiser's step may
+    be half done."""
+    import torch
+
+    said = ""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        said = str(error).partition("\n")[0]
+    if said:  # raised here: an exception that has another as its context keeps the memory of both
+        share = p.batch_size // p.train_processes
+        smaller = max((n for n in range(1, p.micro_batch_size) if share % n == 0), default=0)
+        remedy = f"set it to {smaller}, which changes nothing else" if smaller else "take a GPU with more memory"
+        raise ValueError(f"micro_batch_size: the GPU has too little memory for {p.micro_batch_size} of these examples in one "
+                         f"pass; {remedy}, and start the run again: it goes on from its last checkpoint. ({said})")
 
 
 def train(p: Params, data: Data | None = None, notebook: Path | None = None) -> dict:
     """Train one run, or go on where it was interrupted, or leave a finished one alone. Returns its provenance.
 
     Raises ValueError if the folder holds a run of other parameters or other data, or one that has lost an adapter or lines of
-    its metrics, and `overwrite` is false, if another process is at it, or if it diverges; stop.Stopped once it was asked to
-    end and has saved its state; disk.DiskFull."""
+    its metrics, and `overwrite` is false, if another process is at it, if it diverges, or if a GPU runs out of memory;
+    stop.Stopped once it was asked to end and has saved its state; disk.DiskFull."""
     backend = student.choose_backend(p)
     train_parallel.check_devices(p)
     data = data or prepare(p)

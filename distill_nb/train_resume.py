@@ -9,12 +9,14 @@ from pathlib import Path
 from . import disk, provenance, records
 from .params import POCKET, Params
 
-# A run is the same run if these are equal; `overwrite` and the evaluation's keys do not matter to its weights.
+# A run is the same run if these are equal. How a batch is divided (micro_batch_size, train_processes) changes its rounding
+# and not what is learnt, so that a run may go on with less memory or more GPUs; `overwrite` and the evaluation's keys change
+# nothing.
 TRAINING_KEYS = (
     "run_name", "scale", "seed", "teacher", "domain", "student", "student_size", "chat_template", "dtype",
     "load_in_4bit", "backend", "dataset", "n_examples", "n_heldout", "max_length", "overlong", "lora_rank", "lora_alpha",
     "lora_dropout", "lora_targets", "lora_experts", "lora_expert_rank", "learning_rate", "lr_schedule",
-    "warmup_steps", "weight_decay", "max_grad_norm", "batch_size", "micro_batch_size", "max_steps", "save_every",
+    "warmup_steps", "weight_decay", "max_grad_norm", "batch_size", "max_steps", "save_every",
 )
 
 

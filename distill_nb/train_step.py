@@ -1,11 +1,11 @@
 """One optimiser step, without work that is not needed: micro-batches have no padding, attention stays inside each example, and
 logits exist only where there is something to learn, a chunk at a time.
 
-`collate` lays the examples of a micro-batch end to end in one row. Unsloth's Llama reads `packed_seq_lengths` and does the
-rest itself, its mixture of experts masks the other examples by `position_ids`, which costs it their attention; `patch` teaches
-`packed_seq_lengths` to a model of Transformers. Loss and gradients are those of padded batches, but for
-rounding (tests/test_train_step.py), and bench/train.py measures what is gained on a CPU. Nothing of this has run on a GPU yet;
-bench/gpu_check.py compares and measures it there.
+`collate` lays the examples of a micro-batch end to end in one row, with their `packed_seq_lengths`. Unsloth's Llama reads them
+and does the rest itself; its mixture of experts runs by Transformers' code, for which Unsloth has an attention that reads
+them, and `patch` switches that on; to a model of Transformers alone `patch` teaches them. Loss and gradients are those of
+padded batches, but for rounding (tests/test_train_step.py), and bench/train.py measures what is gained on a CPU. Nothing of
+this has run on a GPU yet; bench/gpu_check.py compares and measures it there.
 """
 from __future__ import annotations
 
@@ -33,10 +33,19 @@ def collate(examples: list[dict]) -> dict:
             "packed_seq_lengths": torch.tensor(lengths, dtype=torch.int32)}
 
 
-def patch(model) -> None:
-    """Make a PEFT model of Transformers take what `collate` makes, and return the loss alone; other batches go through it as
-    they did. Where its layers have sliding windows, attention uses a mask of Transformers' making (slower, as right)."""
+def patch(model, backend: str = "hf") -> None:
+    """Make a PEFT model take what `collate` makes. One of Transformers alone (`hf`) returns the loss alone then; other batches
+    go through it as they did. Where its layers have sliding windows, attention uses a mask of Transformers' making (slower, as
+    right)."""
     import torch
+
+    if backend == "unsloth":
+        if torch.cuda.is_available():  # its kernels are for GPUs
+            # As its own trainers do when they pack. Else a mixture of experts masks all of the row but the example.
+            from unsloth.utils.hf_packed_attention import enable_hf_packed_attention
+
+            enable_hf_packed_attention()
+        return
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
     from transformers.modeling_outputs import CausalLMOutputWithPast

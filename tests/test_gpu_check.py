@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from distill_nb import paths
 
@@ -45,6 +46,8 @@ def test_steps_and_what_the_plan_expects_of_them(result, kind):
             assert sizes == [1, 2][:len(sizes)] and row["micro_batch_size"] in sizes
             assert row["seconds_per_batch_of_50"] == pytest.approx(row["seconds"] * 12.5)
             assert 0 < row["share_of_matrix_rate"] < 1 and row["peak_memory_gib"] > 0
+        if HAS_UNSLOTH:
+            assert bool(made["unsloth"]["packed_attention"]) == torch.cuda.is_available()
         assert result["ours"][f"{kind} {spread}"]["times_plain"] > 0
         (row,) = rows(result, "plan", kind=kind, way="hf", spread=spread)
         assert row["memory_gib"] > 0 and row["measured_hours"] == pytest.approx(made["hf"]["seconds"] * 2 / 3600, abs=1e-6)
@@ -76,8 +79,6 @@ def test_what_fails_or_is_missing_is_recorded_with_its_reason(tmp_path, monkeypa
 
 
 def test_full_size_is_refused_without_a_gpu(tmp_path):
-    import torch
-
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     done = subprocess.run([sys.executable, SCRIPT, "--out", tmp_path], capture_output=True, text=True)

@@ -171,6 +171,15 @@ def test_rank_32_on_every_expert_does_not_fit_80_gb_and_the_plan_says_what_does(
         plan.refuse(p, made)
 
 
+@pytest.mark.parametrize(("file", "size", "larger"), [("run01.yaml", 5, 10), ("run07.yaml", 10, 25)])
+def test_the_studys_micro_batches_are_the_largest_that_fit_80_gb_with_room_for_the_plans_error(file, size, larger):
+    p, made = params.validate(params.read_files(file)), {}
+    for n in (size, larger):
+        plan_of_n = plan.estimate(replace(p, micro_batch_size=n), "h100-80gb")
+        made[n] = plan_of_n.peak + 0.2 * plan_of_n.memory["activations"] <= plan_of_n.available
+    assert p.micro_batch_size == size and made == {size: True, larger: False}
+
+
 def test_a_grid_is_summed_over_runs_and_traces(runs_dir, capsys):
     files = ["run01.yaml", "run09.yaml", "baseline_llama.yaml", "tiny.yaml", "traces_sonnet_math.yaml", "traces_r1_math.yaml",
              "traces_tiny.yaml"]

@@ -282,6 +282,41 @@ def test_a_run_that_diverges_ends_and_keeps_no_such_step(changes, says, logged, 
     assert adapter_hashes(p) == {} and not list(folder.glob("state/*"))
 
 
+def test_a_gpu_that_is_full_ends_with_what_to_set_and_the_run_goes_on_in_smaller_parts(finished, runs_dir, monkeypatch):
+    """No CPU runs out of a GPU's memory, so the exception is raised by hand, in a step after a checkpoint."""
+    p, patch = tiny(), train.patch
+
+    def full(model, backend):
+        patch(model, backend)
+        forward, calls = model.get_base_model().forward, [0]
+
+        def fails(*args, **kwargs):
+            calls[0] += model.training
+            if calls[0] > 3 * p.batch_size // p.micro_batch_size - 1:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore words")
+            return forward(*args, **kwargs)
+
+        model.get_base_model().forward = fails
+
+    monkeypatch.setattr(train, "patch", full)
+    with pytest.raises(ValueError, match=r"^micro_batch_size: .* for 2 of these examples .*; set it to 1, which changes "
+                                         r"nothing else, and start.* \(CUDA out of memory\. Tried to allocate 2.00 GiB.\)$"):
+        train.train(p)
+    with pytest.raises(ValueError, match=r" for 1 of these examples in one pass; take a GPU with more memory, and start"):
+        train.train(replace(p, micro_batch_size=1, run_name="smallest"))
+    monkeypatch.setattr(train, "patch", patch)
+    record = train.train(replace(p, micro_batch_size=1))
+    assert record["resumed_at"] == 2 and record["finished"]
+    assert [s["parameters"] for s in record["sessions"]] == [{"micro_batch_size": 2}]
+    whole = records.read(finished / "metrics.jsonl")
+    for line, expected in zip(records.read(paths.run_dir(p) / "metrics.jsonl"), whole, strict=True):
+        assert (line["step"], line["tokens"]) == (expected["step"], expected["tokens"])
+        assert line["loss"] == pytest.approx(expected["loss"], rel=2e-4)
+    # all that was made before, and what is finished, is not made again
+    assert adapter_hashes(p)["step_00002"] == adapter_hashes_of(finished)["step_00002"]
+    assert train.train(p)["finished_at"] == record["finished_at"]
+
+
 def test_unsloth_is_asked_for_the_student_itself_and_not_for_its_own_copy(monkeypatch):
     asked, model = {}, types.SimpleNamespace(config=types.SimpleNamespace(use_cache=True))
 
