@@ -24,7 +24,7 @@ if os.path.abspath(RUNS) != str(paths.runs()):  # Snakemake was started elsewher
     RUNS = str(paths.runs())
 PYTHON = f"PYTHONPATH={shlex.quote(workflow.basedir)} {shlex.quote(sys.executable)} -m"
 STAGE = PYTHON + " distill_nb.stage run {wildcards.scale}"
-SETTINGS = " --made {wildcards.made} --gpus {resources.gpu} {params.overwrite} --attempt {resources.tries}"
+SETTINGS = " --made {wildcards.made} --gpus {resources.gpu} --attempt {resources.tries}"
 HERE = len(gpus.visible())
 NOW = tempfile.NamedTemporaryFile(prefix="distill_nb-now-")  # gone when this process ends
 
@@ -103,8 +103,6 @@ rule all:
 rule fixtures:
     output:
         RUNS + "/{scale}/{folder}/made/fixtures-{made}",
-    params:
-        overwrite="",
     resources:
         tries=tries,
         gpu=0,
@@ -124,7 +122,7 @@ rule traces:
         tries=tries,
         gpu=0,
     shell:
-        STAGE + " {wildcards.folder}/traces" + SETTINGS
+        STAGE + " {wildcards.folder}/traces" + SETTINGS + " {params.overwrite}"
 
 
 rule train:
@@ -139,7 +137,7 @@ rule train:
         tries=tries,
         gpu=lambda wildcards: study.gpus_of(stage_of(wildcards, "train")) if HERE else 0,
     shell:
-        STAGE + " {wildcards.folder}/train" + SETTINGS
+        STAGE + " {wildcards.folder}/train" + SETTINGS + " {params.overwrite}"
 
 
 rule eval:
@@ -154,7 +152,7 @@ rule eval:
         tries=tries,
         gpu=lambda wildcards: study.gpus_of(stage_of(wildcards, "eval")) if HERE else 0,
     shell:
-        STAGE + " {wildcards.folder}/eval" + SETTINGS
+        STAGE + " {wildcards.folder}/eval" + SETTINGS + " {params.overwrite}"
 
 
 rule analyze:
@@ -162,8 +160,6 @@ rule analyze:
         waits("analyze"),
     output:
         RUNS + "/{scale}/{folder}/made/analyze-{made}",
-    params:
-        overwrite="",
     resources:
         tries=tries,
         gpu=0,
@@ -176,8 +172,6 @@ rule paper:
         waits("paper"),
     output:
         RUNS + "/{scale}/{folder}/made/paper-{made}",
-    params:
-        overwrite="",
     resources:
         tries=tries,
         gpu=0,

@@ -26,30 +26,41 @@ def room(folder: Path):
     try:
         yield
     except Exception as error:
-        place = _full_place(error, folder)
-        if place is None:
+        place = _named_place(error, folder)
+        # torch, safetensors and Papermill do not say why a write failed
+        said = full(folder) if place is None else _sentence(place)
+        if not said:
             raise
-        free = shutil.disk_usage(place).free
-        raise DiskFull(f"{paths.movable(place)}: the disk is full, or a quota is used up ({free / 2**20:,.1f} MiB free): make "
-                       "room and start again; what is written is whole, and the work goes on from there.") from error
+        raise DiskFull(said) from error
 
 
-def _full_place(error: BaseException, folder: Path) -> Path | None:
-    """The folder that has no room, None where the error is another one."""
+def full(folder: Path) -> str:
+    """A sentence where a folder that is there has no room for a small file, else ""."""
+    probe = folder / f".room.{os.getpid()}"
+    try:
+        probe.write_bytes(bytes(2**16))
+    except OSError as failed:
+        return _sentence(folder) if failed.errno in FULL else ""
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
+    return ""
+
+
+def _sentence(place: Path) -> str:
+    free = shutil.disk_usage(place).free
+    return (f"{paths.movable(place)}: the disk is full, or a quota is used up ({free / 2**20:,.1f} MiB free): make room and "
+            "start again; what is written is whole, and the work goes on from there.")
+
+
+def _named_place(error: BaseException, folder: Path) -> Path | None:
+    """The folder that an error says has no room, None where it says something else."""
     seen = error
     while seen is not None:
         if isinstance(seen, OSError) and seen.errno in FULL:
             file = Path(os.fsdecode(seen.filename)) if isinstance(seen.filename, (str, bytes)) else folder / "x"
             return next((f for f in file.absolute().parents if f.is_dir()), folder)
         seen = seen.__cause__ or seen.__context__
-    probe = folder / f".room.{os.getpid()}"  # torch and safetensors do not say why a write failed
-    try:
-        probe.write_bytes(bytes(2**16))
-    except OSError as failed:
-        return folder if failed.errno in FULL else None
-    finally:
-        with contextlib.suppress(OSError):
-            probe.unlink(missing_ok=True)
     return None
 
 

@@ -115,7 +115,7 @@ def _notebook(stage: Stage, devices: list[str], overwrite: bool) -> tuple[int, l
         said = _end_of(stderr)
     if not status:
         return 0, []
-    full = _no_room(stage.dir())
+    full = disk.full(stage.dir())
     if out.is_file() and not failures.readable(out):  # torn by a full disk or a kill: it shows nothing
         out.unlink()
     if out.is_file():
@@ -132,17 +132,6 @@ def _notebook(stage: Stage, devices: list[str], overwrite: bool) -> tuple[int, l
         said.append(full)
         print(full, file=sys.stderr)
     return status, said
-
-
-def _no_room(folder: Path) -> str:
-    """The sentence of disk.py where a folder has no room, else "". Papermill says of a full disk only that a write failed."""
-    try:
-        with disk.room(folder):
-            raise RuntimeError
-    except disk.DiskFull as full:
-        return str(full)
-    except RuntimeError:
-        return ""
 
 
 @contextlib.contextmanager
