@@ -10,14 +10,15 @@ Sections, each of processes of their own, because Unsloth patches Transformers f
                 step with Unsloth (whose fused kernels need bfloat16), our step with Transformers + PEFT (hf), and plain
                 Transformers + PEFT with padding. Losses of each step; adapters at the end
   4bit          10 steps of the tiny students with load_in_4bit, by Unsloth and by hf: their loss must fall
-  processes     a tiny run in two processes (train_processes), with a GPU each, against the same in one; with two GPUs only
+  processes     tiny runs in two processes (train_processes), with a GPU each, against the same in one; with two GPUs only
   steps dense … training steps of Llama-3.1-8B (bf16, LoRA as in run 9), all examples of 4,096 tokens and with the spread of
                 R1's traces: useful tokens/s, peak memory, FLOP/s (training.step_flops; recomputation counts as work) by the
                 rate of a bf16 product of 8192 x 8192 matrices. A section for each way: unsloth, hf, plain, each at its own
-                fastest micro-batch, hf and plain also without recomputation where that fits. Ten examples are measured and
-                scaled to a batch of 50
+                fastest micro-batch (that of the run's file is among those tried), hf and plain also without recomputation
+                where that fits. Ten examples are measured and scaled to a batch of 50
   steps moe …   the same for the layers of Qwen3-30B-A3B, 12 of its 48, so that disk and memory suffice
-  plan          what distill_nb.plan expects of those steps, against what was measured
+  plan          what distill_nb.plan expects of those steps, against what was measured: within 20%, or with unsloth no more,
+                as that moves a part of it to the host's memory
   sweep dense   bench/sweep.py: adapters of two checkpoints side by side in one vLLM engine, with the proof that each
                 adapter is applied
   sweep moe, sweep moe served
@@ -26,8 +27,8 @@ Sections, each of processes of their own, because Unsloth patches Transformers f
                 the time of that for one checkpoint, and of a fresh engine for each checkpoint and benchmark
 
 Prints a table and writes bench/results/gpu_check_<device>_<size>.json after each section. A back end that is not installed, or
-a section that fails, is recorded as such, with its reason. Goals for Llama-3.1-8B: 1.8 times the useful tokens/s of plain, and
-half of the measured matrix rate.
+a section that fails, is recorded as such, with its reason, what it said last, and what it had measured. Goals for
+Llama-3.1-8B: 1.8 times the useful tokens/s of plain, and half of the measured matrix rate.
 """
 from __future__ import annotations
 
@@ -43,6 +44,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import gpu_steps
@@ -54,6 +56,8 @@ SECTIONS = ("parity", "4bit", "processes", *(f"steps dense {way}" for way in WAY
             *(f"steps moe {way}" for way in WAYS), "sweep moe", "sweep moe served",
             "plan")  # one kind after the other: they share a place on disk
 LIMIT = 600  # seconds for a section
+SAID = 60  # lines of the end of what a section that failed said on stderr
+ROOM = 20  # GiB for a student at real size, and for the same with an adapter merged
 GOALS = {"times_plain": 1.8, "share_of_matrix_rate": 0.5}
 
 
@@ -75,11 +79,12 @@ def sweep(size: str, kind: str, part: str, folder: Path) -> list[dict]:
 
     model, template = student_files.source(tiny_params(kind)), STUDENTS[kind][1]
     options = ["--checkpoints", "1", "--prompts", "2", "--new-tokens", "4", "--ways",
-               "hf,merged,multi" if kind == "dense" else "hf,merged"]
+               "hf,merged,multi" if kind == "dense" else "hf,merged", *(["--benchmarks", "1"] if part == "peer" else [])]
     if size == "full":
         model = model_folder(kind, folder)
         ways = {"peer": "multi,fresh served", "served": "multi"}.get(part) or ("multi" if kind == "dense" else "merged")
-        options = ["--checkpoints", "2" if kind == "dense" and not part else "1", "--dtype", "bfloat16", "--ways", ways]
+        options = ["--checkpoints", "2" if kind == "dense" and not part else "1", "--dtype", "bfloat16", "--ways", ways,
+                   "--benchmarks", "1" if part == "peer" else "2"]  # a fresh engine for each takes a minute
     out = folder / f"sweep_{kind}_{part}"
     shutil.rmtree(out, ignore_errors=True)  # of an earlier call
     command = [sys.executable, str(ROOT / "bench" / "sweep.py"), "--student", model, "--chat-template", template, *options,
@@ -87,6 +92,7 @@ def sweep(size: str, kind: str, part: str, folder: Path) -> list[dict]:
     done = subprocess.run(command, capture_output=True, text=True)
     found = list(out.glob("sweep_*.json"))
     if not found:
+        print(done.stderr, file=sys.stderr)
         raise RuntimeError((done.stderr.strip().splitlines() or ["?"])[-1])
     result = json.loads(found[0].read_text())
     keep = ("medians", "faster_peer", "ratios", "answers", "tokens", "proofs")
@@ -118,26 +124,32 @@ def make_models(size: str, folder: Path, kind: str) -> list[dict]:
 
 
 def process(size: str, folder: Path, seconds: float, *job: str) -> list[dict]:
-    """A job in a process of its own: the rows that it prints, or one row that says why there are none."""
+    """A job in a process of its own: the rows that it prints as it makes them, and one that says why there are no more."""
     blank = dict(zip(("section", "kind", "way"), job, strict=True))
     command = [sys.executable, __file__, "--size", size, "--folder", str(folder), "--one", *job]
     environment = os.environ | {"DISTILL_NB_RUNS": str(folder / "runs")}
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
                                start_new_session=True)
+    late = ""
     try:
         said, errors = running.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         os.killpg(running.pid, signal.SIGKILL)  # with what it has started: that holds the GPU's memory
-        running.communicate()
-        return [blank | {"failed": f"the section took more than {LIMIT} seconds"}]
-    found = re.search(r"^RESULT (.*)$", said, re.MULTILINE)
-    return json.loads(found[1]) if found else [blank | {"failed": (errors.strip().splitlines() or ["?"])[-1][:500]}]
+        said, errors = running.communicate()
+        late = f"the section took more than {LIMIT} seconds"
+    rows, tried = ([json.loads(line) for line in re.findall(rf"^{what} (.*)\n", said, re.MULTILINE)]
+                   for what in ("ROW", "TRIED"))
+    if late or running.returncode:
+        lines = errors.strip().splitlines() or ["?"]
+        seen = sum(len(row.get("tried", [])) for row in rows)
+        rows.append(blank | {"failed": late or lines[-1][:500], "said": lines[-SAID:], "tried": tried[seen:]})
+    return rows
 
 
-def one(size: str, folder: Path, section: str, kind: str, way: str) -> list[dict]:
-    """What `process` asks for, in this process."""
+def one(size: str, folder: Path, section: str, kind: str, way: str) -> Iterable[dict]:
+    """What `process` asks for, in this process, row by row."""
     if section == "parity":
-        return [row for each in way.split(",") for row in gpu_steps.parity(size, each, folder)]
+        return (row for each in way.split(",") for row in gpu_steps.parity(size, each, folder))
     if section == "steps":
         return gpu_steps.steps(size, kind, way, model_folder(kind, folder))
     if section == "4bit":
@@ -225,7 +237,8 @@ def main() -> int:
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
-        print("\nRESULT " + json.dumps(one(args.size, args.folder, *args.one)), flush=True)
+        for row in one(args.size, args.folder, *args.one):
+            print("\nROW " + json.dumps(row), flush=True)
         return 0
     import torch
 
@@ -234,7 +247,22 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
+        if args.size == "full":
+            refuse_small_disks(folder)
         return check(args, folder)
+
+
+def refuse_small_disks(folder: Path) -> None:
+    """Ends the process where the disks have no room for a student in `folder` and a merged one in the cache."""
+    from distill_nb import paths
+
+    paths.cache().mkdir(parents=True, exist_ok=True)
+    for place, way in ((folder, "--folder"), (paths.cache(), "DISTILL_NB_CACHE")):
+        both = folder.stat().st_dev == paths.cache().stat().st_dev
+        free, needed = shutil.disk_usage(place).free / 2**30, ROOM * (2 if both else 1)
+        if free < needed:
+            sys.exit(f"{place}: {free:.1f} GiB are free, and random students of real size take up to {needed}; name a folder "
+                     f"on a larger disk by {way}.")
 
 
 def check(args, folder: Path) -> int:
@@ -248,7 +276,7 @@ def check(args, folder: Path) -> int:
     for section in args.only:
         name, kind, way = [*section.split(), "", ""][:3]
         kept = [r for r in rows if (r["section"], r["kind"], r["way"]) != (name, kind, way)
-                and (r["section"] != name or name not in ("parity", "plan", "4bit"))]
+                and (r["section"] != name or name not in ("parity", "plan", "4bit", "processes"))]
         made = section_rows(section, args.size, folder, kept)
         rows = kept + made
         gpu_steps.compare_steps(rows)
@@ -256,7 +284,8 @@ def check(args, folder: Path) -> int:
                   "rows": rows}
         file.write_text(json.dumps(result, indent=1) + "\n")
         for r in made:
-            print("  ".join(f"{k}: {v}" for k, v in r.items() if k not in ("tried", "lengths", "proofs")), flush=True)
+            print("  ".join(f"{k}: {v}" for k, v in r.items() if k not in ("tried", "lengths", "proofs", "said")), flush=True)
+            print(*r.get("said", []), sep="\n", end="\n" if "said" in r else "", flush=True)
     print(json.dumps(goals(rows), indent=1))
     return any("failed" in r for r in rows)
 

@@ -71,7 +71,7 @@ def prompts(count: int) -> tuple[list[str], list[str]]:
     return tuple([t["problem"] for t in rows] for rows in made.values())
 
 
-def requests(p, count: int, steps: list[int], benchmarks=(0, 1)) -> list:
+def requests(p, count: int, steps: list[int], benchmarks) -> list:
     """A request for every checkpoint, benchmark and prompt; its number says which."""
     from distill_nb import chat, student
     from distill_nb.generate import Request
@@ -81,13 +81,13 @@ def requests(p, count: int, steps: list[int], benchmarks=(0, 1)) -> list:
         {"role": "user", "content": texts[b][i]}]), i) for step in steps for b in benchmarks for i in range(count)]
 
 
-def ours(p, way: str, count: int) -> dict:
+def ours(p, way: str, count: int, benchmarks: int) -> dict:
     """The whole sweep by our own engine, in this process; seconds of generation, answers and proofs."""
     from distill_nb import generate, paths, proof, sweep
 
     p = replace(p, engine="hf" if way == "hf" else "vllm", adapters="multi" if way == "multi" else "merged")
     steps = list(range(10, p.max_steps + 1, 10))
-    asked, adapters = requests(p, count, [0, *steps]), {s: paths.checkpoint_dir(p, s) for s in steps}
+    asked, adapters = requests(p, count, [0, *steps], range(benchmarks)), {s: paths.checkpoint_dir(p, s) for s in steps}
     references = {s: proof.read(f) for s, f in adapters.items()}
     generation, answers, proofs = 0.0, {}, []
     with generate.start(p, adapters, asked, [r["tokens"] for r in references.values()]) as engine:
@@ -107,20 +107,21 @@ def process(*arguments: str, environment: dict | None = None) -> dict:
                           env=environment)
     found = re.search(r"^RESULT (.*)$", done.stdout, re.MULTILINE)
     if not found:
+        print(done.stderr, file=sys.stderr)
         raise RuntimeError(f"{' '.join(arguments)} failed: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
     return json.loads(found[1])
 
 
-def timed(way: str, p) -> dict:
+def timed(way: str, p, benchmarks: int) -> dict:
     """One way, from the start of its processes to their end."""
     begin = time.perf_counter()
-    made = process("--one", way, "", "") if way in OURS else fresh(p, way)
+    made = process("--one", way, "", "") if way in OURS else fresh(p, way, benchmarks)
     total = time.perf_counter() - begin
     answers = {int(n): tokens for n, tokens in made["answers"].items()}
     return made | {"answers": answers, "seconds": total, "start": total - made["generation"]}
 
 
-def fresh(p, way: str) -> dict:
+def fresh(p, way: str, benchmarks: int) -> dict:
     """The whole sweep by the peer: a process for each checkpoint and benchmark."""
     from distill_nb.generate_vllm import CPU_ENVIRONMENT, QUIET
     from distill_nb.student import device
@@ -128,7 +129,7 @@ def fresh(p, way: str) -> dict:
     generation, answers = 0.0, {}
     environment = (CPU_ENVIRONMENT if device() == "cpu" else {}) | QUIET | os.environ
     for step in range(0, p.max_steps + 1, 10):
-        for benchmark in (0, 1):
+        for benchmark in range(benchmarks):
             result = process("--one", way, str(step), str(benchmark), environment=environment)
             generation += result["generation"]
             answers |= result["answers"]
@@ -182,7 +183,8 @@ def summary(rounds: dict[str, list[dict]], auto: str) -> dict:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoints", type=int, default=5)
-    parser.add_argument("--prompts", type=int, default=50, help="of each of the two benchmarks")
+    parser.add_argument("--prompts", type=int, default=50, help="of each benchmark")
+    parser.add_argument("--benchmarks", type=int, default=2, choices=(1, 2))
     parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--ways", default=",".join((*PEERS, *OURS)), help="comma-separated")
@@ -202,7 +204,8 @@ def main() -> int:
         p = run(args)
         if args.one:
             way, step, benchmark = args.one
-            made = ours(p, way, args.prompts) if way in OURS else one(p, way, int(step), int(benchmark), args.prompts)
+            made = ours(p, way, args.prompts, args.benchmarks) if way in OURS else one(
+                p, way, int(step), int(benchmark), args.prompts)
             print("\nRESULT " + json.dumps(made))
             return 0
         # In a process of its own: what it leaves on a GPU would be missing there.
@@ -219,7 +222,7 @@ def compare(p, args) -> int:
     rounds: dict[str, list[dict]] = {}
     for _ in range(args.rounds):
         for way in args.ways.split(","):
-            made = timed(way, p)
+            made = timed(way, p, args.benchmarks)
             rounds.setdefault(way, []).append(made)
             print(f"{way}: {made['seconds']:.1f} s, {made['generation']:.1f} of them generation", flush=True)
     automatic = replace(p, engine="auto", adapters="auto")
@@ -227,7 +230,8 @@ def compare(p, args) -> int:
     proofs = [dict(found, way=way) for way, made in rounds.items() for r in made for found in r.get("proofs", [])]
     result = {"device": provenance.device(), "packages": provenance.versions(), "load_average": os.getloadavg()[0],
               "student": Path(p.student).name, "dtype": p.dtype,
-              "checkpoints": args.checkpoints, "prompts": args.prompts, "new_tokens": args.new_tokens,
+              "checkpoints": args.checkpoints, "benchmarks": args.benchmarks, "prompts": args.prompts,
+              "new_tokens": args.new_tokens,
               **summary(rounds, auto), "rounds": [{way: {k: round(v, 2) for k, v in made[i].items() if isinstance(v, float)}
                                                    for way, made in rounds.items()} for i in range(args.rounds)],
               "proofs": proofs}

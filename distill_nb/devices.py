@@ -51,7 +51,7 @@ def this(dtype: str = "bfloat16") -> Device:
     import torch
 
     if torch.cuda.is_available():
-        memory = torch.cuda.get_device_properties(0).total_memory
+        memory = torch.cuda.mem_get_info(0)[0] + torch.cuda.memory_reserved(0)  # others may have the rest
         return Device(torch.cuda.get_device_name(0), "cuda", memory, measured_flops("cuda", dtype), "measured here",
                       (0.4, 0.8), (0.1, 0.4))
     return Device("this CPU", "cpu", free_memory(), measured_flops("cpu", dtype), "measured here", (0.3, 1.0), (0.1, 0.8))
@@ -89,6 +89,14 @@ def measured_flops(kind: str, dtype: str, size: int = 0, seconds: float = 1.0) -
     if kind == "cuda":
         torch.cuda.empty_cache()  # what trains next on this GPU may be another process
     return 2 * size**3 / best
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a GPU has too little memory, in torch's words or a library's."""
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and any(
+        words in str(error) for words in ("out of memory", "GPU memory available", "ALLOC_FAILED")))
 
 
 def free_memory() -> int:

@@ -5,7 +5,8 @@
     python -m distill_nb.plan papermill_params/run09.yaml papermill_params/pocket.yaml                         # here
 
 Memory is tried with tensors without data (plan_step.py) and compared with real training on a CPU in tests/test_plan.py;
-for Unsloth it is that of Transformers and PEFT. Nothing of this was compared with a GPU yet; bench/gpu_check.py does.
+for Unsloth it is that of Transformers and PEFT, which is more. Nothing of this was compared with a GPU yet;
+bench/gpu_check.py does.
 """
 from __future__ import annotations
 

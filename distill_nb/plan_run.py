@@ -105,7 +105,7 @@ def _estimate(p: Params, device: Device, examples: list[tuple[int, int]] | None)
     hours = tuple(s / 3600 * (1 + lost) / p.train_processes for s in seconds)
     plan = Plan(p.run_name, device, p.micro_batch_size, memory, sum(other.values()), on_gpu, 0, tokens,
                 _disk(p, counts, on_gpu, experts), hours, tuple(h * p.train_processes for h in hours),
-                _notes(p, examples, source))
+                _notes(p, examples, source, 2 * sum(lengths) * config.hidden_size * (config.num_hidden_layers - 1) * on_gpu))
     return replace(plan, best_micro_batch_size=_best(p, plan, config, lengths, autocast))
 
 
@@ -165,8 +165,11 @@ def _disk(p: Params, counts: dict[str, int], on_gpu: bool, experts: bool) -> dic
     return {"checkpoints": saves * adapter, "states": min(2, saves) * 3 * adapter, "merged": 2 * whole if merges else 0}
 
 
-def _notes(p: Params, examples, source: str) -> tuple[str, ...]:
+def _notes(p: Params, examples, source: str, moved: int) -> tuple[str, ...]:
+    """moved: bytes of the inputs of all layers but one, which Unsloth's gradient checkpointing has in the host's memory."""
     notes = [f"{p.student}: {source}"]
+    if moved and p.backend != "hf":
+        notes.append(f"with Unsloth up to {moved / GIB:,.1f} GiB of the activations are in the host's memory instead")
     if examples is None:
         notes.append(f"examples of {p.max_length // SHORT} to {p.max_length} tokens, as none are prepared")
     return tuple(notes)

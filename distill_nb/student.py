@@ -29,8 +29,10 @@ def choose_backend(p: Params) -> str:
         backend = p.backend
     if p.load_in_4bit:
         _refuse_4bit(backend)
-    if backend == "unsloth":  # it writes code of its own making, else into the folder where the process was started
+    if backend == "unsloth":
+        # code of its own making goes into the folder where the process was started, else
         os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", str(paths.cache() / "unsloth_compiled"))
+        os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")  # else it reports each loading to the hub, and waits for it
         import unsloth  # noqa: F401
     return backend
 
@@ -77,12 +79,13 @@ def load(p: Params, backend: str = "hf", where: str = ""):
     else:
         from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-        quantised = {"quantization_config": BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype),
-            "device_map": {"": torch.cuda.current_device()}} if p.load_in_4bit else {}
+        options = {"quantization_config": BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype)
+        } if p.load_in_4bit else {}
+        if (where or device()) == "cuda":  # straight there: the host's memory may be smaller than the student
+            options["device_map"] = {"": torch.cuda.current_device()}
         model = AutoModelForCausalLM.from_pretrained(student_files.source(p), dtype=dtype, attn_implementation="sdpa",
-                                                     **quantised)
-        model = model if quantised else model.to(where or device())
+                                                     **options)
     model.config.use_cache = False
     return model
 

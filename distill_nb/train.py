@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import chat, disk, hub, ledger, lock, paths, provenance, stop, student, traces, train_parallel, train_resume
+from . import chat, devices, disk, hub, ledger, lock, paths, provenance, stop, student, traces, train_parallel, train_resume
 from .params import Params, is_baseline
 from .train_records import follower, recorder
 from .train_step import make_trainer, patch
@@ -110,12 +110,12 @@ def fit(p: Params, data: Data, backend: str, run_dir: Path, start: int, state: P
 def _enough_memory(p: Params):
     """A GPU that runs out of memory is a ValueError that says what to set. No state is saved then: an optimiser's step may
     be half done."""
-    import torch
-
     said = ""
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not devices.out_of_memory(error):
+            raise
         said = str(error).partition("\n")[0]
     if said:  # raised here: an exception that has another as its context keeps the memory of both
         share = p.batch_size // p.train_processes

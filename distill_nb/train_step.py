@@ -9,6 +9,7 @@ this has run on a GPU yet; bench/gpu_check.py compares and measures it there.
 """
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from .chat import IGNORE
@@ -42,9 +43,11 @@ def patch(model, backend: str = "hf") -> None:
     if backend == "unsloth":
         if torch.cuda.is_available():  # its kernels are for GPUs
             # As its own trainers do when they pack. Else a mixture of experts masks all of the row but the example.
-            from unsloth.utils.hf_packed_attention import enable_hf_packed_attention
+            from unsloth.utils import hf_packed_attention
 
-            enable_hf_packed_attention()
+            hf_packed_attention.enable_hf_packed_attention()
+            if not hasattr(hf_packed_attention, "BLOCK_VARLEN_KWARG"):  # up to 2026.10.7 its compiled layers use the mask
+                os.environ.setdefault("UNSLOTH_BLOCK_COMPILE", "0")  # read at each forward pass
         return
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask

@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -12,6 +13,8 @@ import tempfile
 
 from .generate import EngineFailed
 
+SAID = 2**15  # bytes of the end of what a process says on stderr
+ERROR = re.compile(r"\b\w*(Error|Exception): .*")
 SILENCE = 1800  # seconds: loading a large student takes minutes; while it generates, a sign of life comes every few seconds
 
 
@@ -40,7 +43,7 @@ class Process:
             line = self._line()
             message = json.loads(line) if line else {"failed": self._last_words()}
         if "failed" in message:
-            raise EngineFailed(f"vLLM failed: {message['failed']}")
+            raise EngineFailed(f"vLLM failed: {message['failed']}{self._cause(message['failed'])}")
         return message
 
     def _line(self) -> bytes:
@@ -62,11 +65,21 @@ class Process:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
+    def _said(self) -> list[str]:
+        """The last lines of its standard error."""
+        size = os.fstat(self._errors.fileno()).st_size
+        return os.pread(self._errors.fileno(), SAID, max(0, size - SAID)).decode("utf-8", "replace").strip().splitlines()
+
+    def _cause(self, failed: str) -> str:
+        """The last error but the one that it says it failed of: vLLM's own processes write down theirs, and the message
+        only that they have failed."""
+        found = [match[0].strip() for line in self._said() if (match := ERROR.search(line))]
+        other = [error for error in found if error not in failed]
+        return f" (before that: {other[-1][:500]})" if other else ""
+
     def _last_words(self) -> str:
         self._kill()
-        self._errors.seek(0, os.SEEK_END)
-        self._errors.seek(max(0, self._errors.tell() - 4000))
-        said = self._errors.read().decode("utf-8", "replace").strip().splitlines()
+        said = self._said()
         return f"{said[-1] if said else 'no word'} (exit status {self._process.returncode})"
 
     def close(self) -> None:

@@ -237,6 +237,17 @@ def test_an_engine_that_cannot_start_says_why(trained, monkeypatch):
         pass
 
 
+def test_what_an_engine_failed_of_is_found_in_what_it_said_before(tmp_path):
+    process = vllm_pipe.Process.__new__(vllm_pipe.Process)
+    failed = "RuntimeError: Engine core initialization failed. See root cause above."
+    with open(tmp_path / "said", "w+b") as process._errors:
+        assert process._cause(failed) == ""
+        process._errors.write(f"(EngineCore pid=7) ERROR 10-07 [core.py:9] ValueError: no room for the cache\nmore\n{failed}\n"
+                              .encode())
+        process._errors.flush()
+        assert process._cause(failed) == " (before that: ValueError: no room for the cache)"
+
+
 @needs_vllm
 def test_a_mixture_of_experts_is_evaluated_merged(runs_dir):
     """Merged, it says token by token what the unmerged adapter says in Transformers and PEFT."""

@@ -2,6 +2,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import types
 
 import pytest
 import torch
@@ -63,8 +64,9 @@ def test_sweep_and_adapter_proof(result, kind, ways):
 
 
 def test_two_processes_and_what_needs_a_gpu(result):
-    (row,) = rows(result, "processes")
-    assert len(row["losses"]) == 4 and row["largest_loss_difference"] < 1e-4
+    made = rows(result, "processes")
+    assert [row["kind"] for row in made] == ["dense", "moe"]
+    assert all(len(row["losses"]) == 4 and row["largest_loss_difference"] < 1e-4 for row in made)
     assert all("skipped" in row or len(row["losses"]) == 10 for row in rows(result, "4bit"))
 
 
@@ -74,8 +76,43 @@ def test_what_fails_or_is_missing_is_recorded_with_its_reason(tmp_path, monkeypa
     done = subprocess.run([sys.executable, SCRIPT, "--size", "tiny", "--only", "parity", "--out", tmp_path],
                           capture_output=True, text=True)
     (file,) = tmp_path.glob("gpu_check_*_tiny.json")
-    (row,) = json.loads(file.read_text())["rows"]
-    assert done.returncode == 1 and "Error" in row["failed"]
+    found = json.loads(file.read_text())["rows"]
+    assert done.returncode == 1 and all("Error" in row["failed"] for row in found)
+    assert any("Traceback" in line for row in found for line in row["said"])
+
+
+def test_a_section_that_ends_too_early_keeps_what_it_has_measured(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    import gpu_check
+
+    script = tmp_path / "job.py"
+    row, tried = {"section": "steps", "kind": "moe", "way": "hf", "tried": [{"micro_batch_size": 1}]}, {"micro_batch_size": 2}
+    script.write_text(f"""import sys, time
+print("TRIED", '{json.dumps(row["tried"][0])}')
+print("ROW", '{json.dumps(row)}')
+print("TRIED", '{json.dumps(tried)}', flush=True)
+print("ROW {{", end="", flush=True)
+print("so far", file=sys.stderr, flush=True)
+if "hang" in sys.argv: time.sleep(600)
+raise KeyError("it ends")
+""")
+    monkeypatch.setattr(gpu_check, "__file__", str(script))
+    for way, reason, said in (("ends", "KeyError: 'it ends'", "so far"), ("hang", "the section took more than 600", "so far")):
+        made = gpu_check.process("tiny", tmp_path, 5, "steps", "moe", way)
+        assert made[0] == row and len(made) == 2 and made[1]["failed"].startswith(reason)
+        assert made[1]["tried"] == [tried] and made[1]["said"][0] == said
+
+
+def test_a_disk_without_room_is_refused_first(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    import gpu_check
+
+    monkeypatch.setenv("DISTILL_NB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(gpu_check.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=39 * 2**30))
+    with pytest.raises(SystemExit, match=r"39\.0 GiB are free, and .* take up to 40; name a folder on a larger disk by --fo"):
+        gpu_check.refuse_small_disks(tmp_path)
+    monkeypatch.setattr(gpu_check.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=41 * 2**30))
+    gpu_check.refuse_small_disks(tmp_path)
 
 
 def test_full_size_is_refused_without_a_gpu(tmp_path):

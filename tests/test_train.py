@@ -317,6 +317,17 @@ def test_a_gpu_that_is_full_ends_with_what_to_set_and_the_run_goes_on_in_smaller
     assert train.train(p)["finished_at"] == record["finished_at"]
 
 
+@pytest.mark.parametrize(("error", "expected"), [
+    (torch.OutOfMemoryError("CUDA out of memory."), True), (RuntimeError("CUDA error: out of memory"), True),
+    (RuntimeError("No or negligible GPU memory available for fused cross entropy."), True),
+    (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+    (RuntimeError("shapes do not match"), False), (ValueError("out of memory"), False)])
+def test_a_full_gpu_is_known_by_its_words(error, expected):
+    with pytest.raises(ValueError if expected else type(error), match="micro_batch_size" if expected else str(error)), \
+            train._enough_memory(tiny()):
+        raise error
+
+
 def test_unsloth_is_asked_for_the_student_itself_and_not_for_its_own_copy(monkeypatch):
     asked, model = {}, types.SimpleNamespace(config=types.SimpleNamespace(use_cache=True))
 
