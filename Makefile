@@ -28,7 +28,7 @@ system = command -v $(1) >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-g
 CHROMIUM := chromium fonts-dejavu-core
 LATEX := latexmk texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended lmodern
 
-RUNS := $(or $(DISTILL_NB_RUNS),runs)
+RUNS := $(patsubst %/,%,$(or $(DISTILL_NB_RUNS),runs))
 POCKET := $(RUNS)/pocket
 DEMO_RUN := $(POCKET)/sonnet_math_llama_4k
 DEMO_PARAMS := -f papermill_params/run09.yaml -f papermill_params/pocket.yaml
@@ -102,8 +102,9 @@ STUDY := $(PY) -m snakemake --config scale=$(or $(SCALE),full) $(if $(OVERWRITE)
 WHERE = $(if $(PROFILE),--workflow-profile profiles/$(PROFILE),--resources gpu=$$($(PY) -m distill_nb.gpus))
 
 study: setup-study  ## the ten runs, three baselines, analysis, paper; SCALE=tiny or pocket, PROFILE=slurm, OVERWRITE=run/train, DRY=1
-	@$(STUDY) $(WHERE) $(if $(DRY),-n) \
-	  $(if $(OVERWRITE),--forcerun $(foreach s,$(OVERWRITE),$(RUNS)/$$($(PY) -m distill_nb.made_of $(or $(SCALE),full) $(s))))
+	@anew=""; for stage in $(OVERWRITE); do \
+	    stamp=$$($(PY) -m distill_nb.made_of $(or $(SCALE),full) $$stage) || exit 1; anew="$$anew $(RUNS)/$$stamp"; done; \
+	  $(STUDY) $(WHERE) $(if $(DRY),-n) $${anew:+--forcerun$$anew}
 
 graph: setup-study  ## print the study's graph, as in README.md
 	@DISTILL_NB_RUNS=$$(mktemp -d) $(PY) -m snakemake --rulegraph mermaid-js 2>/dev/null \

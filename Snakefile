@@ -20,6 +20,7 @@ from distill_nb import gpus, paths, stamps, study
 SCALE = config.get("scale", "full")
 OVERWRITE = str(config.get("overwrite", "")).replace(",", " ").split()  # as in llama8b_math_4k/train
 RUNS = os.environ.get("DISTILL_NB_RUNS") or "runs"
+RUNS = os.path.normpath(RUNS)
 if os.path.abspath(RUNS) != str(paths.runs()):  # Snakemake was started elsewhere
     RUNS = str(paths.runs())
 PYTHON = f"PYTHONPATH={shlex.quote(workflow.basedir)} {shlex.quote(sys.executable)} -m"
@@ -45,13 +46,18 @@ def done(stage):
 
 def renewed(stage):
     """Whether the stage is to be made anew, or reads what is."""
-    return str(stage) in OVERWRITE or any(map(renewed, study.needs(stage)))
+    return str(stage) in OVERWRITE or any(map(renewed, reads(stage)))
+
+
+def reads(stage):
+    """What a stage needs, and the baselines that are made anew whose records it shares."""
+    return [*study.needs(stage), *(base for base in study.baselines(stage) if str(base) in OVERWRITE)]
 
 
 def waits(name):
     """The input of a rule: the stages that its own needs, but for those whose results are there."""
     return lambda wildcards: [
-        done(need) for need in study.needs(stage_of(wildcards, name)) if renewed(need) or not stamps.has_results(need)
+        done(need) for need in reads(stage_of(wildcards, name)) if renewed(need) or not stamps.has_results(need)
     ]
 
 

@@ -71,7 +71,7 @@ def _copy_base(p: Params, shared: dict[str, Path]) -> None:
         if not file.exists():  # a run's folder that was copied here without it keeps what it has
             continue
         records.write(paths.records_file(p, 0, name), [
-            r | {"run_name": p.run_name, "teacher": p.teacher, "domain": p.domain} for r in records.read(file)])
+            r | {"run_name": p.run_name, "teacher": p.teacher, "domain": p.domain} for r in records.once(records.read(file))])
 
 
 def _adapters(p: Params, steps: list[int]) -> dict[int, Path]:
@@ -104,7 +104,7 @@ def _note_base(jobs: list[Job], record: dict) -> None:
 def _make(p: Params, tasks: dict[str, list], shared: dict[str, Path], steps: list[int], record: dict | None = None
           ) -> dict[int, int]:
     """Make what is missing of the base student and of all checkpoints; returns step → records made. record: of this
-    evaluation, noted beside the base student's records.
+    evaluation, noted beside the base student's records, which are copied into the run before others may change them.
 
     Where another process is at the base student's records, the checkpoints come first, and then what it has left."""
     own = [job for s in steps for job in missing(p, s, tasks, {n: paths.records_file(p, s, n) for n in tasks})]
@@ -112,14 +112,21 @@ def _make(p: Params, tasks: dict[str, list], shared: dict[str, Path], steps: lis
     references = _references(p, adapters, own)
     proofs = []
     with lock.locked(paths.baseline_dir(p), wait=False) as unlock:
-        base = missing(p, 0, tasks, shared) if unlock else []
-        if unlock and not base:
-            unlock()
+        base, waiting = missing(p, 0, tasks, shared) if unlock else [], unlock is not None
+
+        def base_done():
+            nonlocal waiting
+            if waiting:
+                waiting = False
+                _copy_base(p, shared)
+                unlock()
+
+        if not base:
+            base_done()
         _note_base(base, record)
         if own or base:
             with generate.start(p, adapters, [*base, *own], [r["tokens"] for r in references.values()]) as engine:
-                proofs = sweep(p, engine, [*base, *own], references, unlock or (lambda: None),
-                               lambda made: _keep_proof(p, made))
+                proofs = sweep(p, engine, [*base, *own], references, base_done, lambda made: _keep_proof(p, made))
     if not unlock:
         with lock.locked(paths.baseline_dir(p)):
             base = missing(p, 0, tasks, shared)
@@ -127,6 +134,7 @@ def _make(p: Params, tasks: dict[str, list], shared: dict[str, Path], steps: lis
             if base:
                 with generate.start(p, {}, base) as engine:
                     sweep(p, engine, base, {})
+            _copy_base(p, shared)
     if not base:
         print(f"Base student: reusing the records in {paths.movable(paths.baseline_dir(p))} "
               "(same student, template, engine and generation settings).")
@@ -182,7 +190,8 @@ def _settings(p: Params, tasks: dict[str, list], steps: list[int], before: dict,
 
 def evaluate(p: Params, notebook: Path | None = None) -> dict:
     """Evaluate the base student and every checkpoint of a run on p.benchmarks. Returns the provenance; it is `finished` when
-    every adapter is proved to be applied and no request has failed.
+    every adapter is proved to be applied, every answer is there, and no request has failed but for good (of which the engine
+    dies, or memory runs out, alone).
 
     Raises ValueError before any work if a benchmark or the run's checkpoints are missing, if records on disk were made with
     other settings and `overwrite` is false, or if another process is at this run; RuntimeError if code could not be run
@@ -230,26 +239,32 @@ def _evaluate(p: Params, tasks: dict[str, list], steps: list[int], shared: dict[
     file = paths.run_dir(p) / "provenance_eval.json"
     if p.regrade:  # without the model: what is missing stays missing
         record |= {"regraded": regrade.regrade(p, tasks, shared, steps), "finished": before.get("finished", False)}
+        record |= {k: before[k] for k in ("failed_requests", "base") if k in before}
         _copy_base(p, shared)
-        record = provenance.finish(record | {"adapter_proof": _proofs(p, steps)})
+        record = provenance.finish(record | {"adapter_proof": _proofs(p, steps), "files": records.sizes(paths.run_dir(p))})
         provenance.write(file, record)
         return record
     if not before:
         provenance.write(file, record)
     made = _make(p, tasks, shared, steps, record)
-    _copy_base(p, shared)
     record["base"] = before.get("base", {}) | {n: provenance.read(_note(f), "delete it").get("sessions", [])
                                                for n, f in shared.items()}
     print("Answers generated now, by step: " + ", ".join(f"{s}: {n}" for s, n in made.items())
           + ("; all records were there already." if not any(made.values()) else "."))
-    if before.get("finished") and not any(made.values()):
-        return {k: v for k, v in before.items() if k != "regraded"}  # nothing was done, so what is on record stays true
+    if before.get("finished") and not any(made.values()):  # nothing was made, so what is on record stays true
+        same = before | {"base": record["base"], "files": records.sizes(paths.run_dir(p))}
+        if same != before:
+            provenance.write(file, same)
+        return {k: v for k, v in same.items() if k != "regraded"}
     proofs = _proofs(p, steps)
-    failed, why = records.failed(sorted(paths.run_dir(p).glob("eval/step_*/*.jsonl")))
+    absent, failed = records.state({paths.records_file(p, step, name): len(task_list) * p.n_samples
+                                    for step in (0, *steps) for name, task_list in tasks.items()})
+    again = [r for r in failed if not r.get("failed_for_good")]
     if failed:
-        print(f"{failed} requests failed and count as sampling_error, the first because: {why}. Start the evaluation again, "
-              "and it asks them again.")
-    record = provenance.finish(record) | {"finished": not failed and all(found["passed"] for found in proofs),
-                                          "adapter_proof": proofs, "failed_requests": failed}
+        print(f"{len(failed)} requests failed and count as sampling_error, the first because: {(again or failed)[0]['detail']}"
+              + (". Start the evaluation again, and it asks them again." if again else ". They would fail here again."))
+    finished = not absent and not again and all(found["passed"] for found in proofs)
+    record = provenance.finish(record) | {"finished": finished, "adapter_proof": proofs, "failed_requests": len(failed),
+                                          "files": records.sizes(paths.run_dir(p))}
     provenance.write(file, record)
     return record

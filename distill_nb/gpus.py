@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 
 USES = "DISTILL_NB_GPUS_IN_USE"  # files, os.pathsep between them
@@ -26,11 +28,7 @@ def visible() -> list[str]:
     if given is not None:
         devices = [d.strip() for d in given.split(",")]
         return [d for d in devices if d and d not in ("-1", "NoDevFiles")]
-    try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return [str(i) for i, _ in enumerate(line for line in listed.splitlines() if line.startswith("GPU "))]
+    return [str(i) for i, _ in enumerate(line for line in _nvidia_smi().splitlines() if line.startswith("GPU "))]
 
 
 @contextlib.contextmanager
@@ -66,7 +64,8 @@ def claimed(n: int, poll: float = 0.5):
 
 def environment(devices: list[str]) -> dict[str, str]:
     """What tells a process of its devices: CUDA's variable, and ours with the files that `hold` locks."""
-    return {"CUDA_VISIBLE_DEVICES": ",".join(devices), USES: os.pathsep.join(str(_file(d, "use")) for d in devices)}
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(devices),
+            USES: os.pathsep.join(str(_file(d, "use")) for d in devices)}
 
 
 def hold() -> None:
@@ -133,8 +132,26 @@ def _open(file: Path) -> int:
 
 
 def _file(device: str, what: str) -> Path:
+    """A lock's place: the same for all users and jobs of the machine, whatever their TMPDIR is and whether they know a GPU by
+    its number or by its UUID (unless $DISTILL_NB_GPU_LOCKS names another folder)."""
     owner = os.environ.get("SLURM_JOB_ID", "machine")
-    return Path(tempfile.gettempdir()) / f"distill_nb-gpu-{owner}-{device.replace('/', '_')}.{what}"
+    if device.isdigit() and int(device) < len(_uuids()):
+        device = _uuids()[int(device)]
+    place = os.environ.get("DISTILL_NB_GPU_LOCKS") or ("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir())
+    return Path(place) / f"distill_nb-gpu-{owner}-{device.replace('/', '_')}.{what}"
+
+
+@cache
+def _uuids() -> tuple[str, ...]:
+    """The UUIDs of the machine's GPUs, in the order of their numbers (with CUDA_DEVICE_ORDER=PCI_BUS_ID)."""
+    return tuple(re.findall(r"^GPU \d+: .*\(UUID: ([^)]+)\)", _nvidia_smi(), re.MULTILINE))
+
+
+def _nvidia_smi() -> str:
+    try:
+        return subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
 
 
 if __name__ == "__main__":

@@ -107,6 +107,9 @@ def main(arguments: list[str]) -> None:
     try:
         if arguments[1:]:
             stage = Stage(arguments[0], *arguments[1].rsplit("/", 1))
+            if stage.name not in stamps.RECORD:
+                raise ValueError(f"OVERWRITE: {stage} is no stage; write a folder and traces, train or eval, as in "
+                                 "llama8b_math_4k/train.")
             print(stamps.stamp(stage).relative_to(paths.runs()))
             return
         for stage in study.everything(arguments[0]):

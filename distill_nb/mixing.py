@@ -32,6 +32,8 @@ def sentences(scale_dir: Path) -> list[str]:
     found += _benchmarks(records["eval"])
     found += _split(records["eval"], lambda r: {k: r.get("settings", {}).get(k) for k in SETTINGS},
                     "evaluated with other values of", _names)
+    for stage, of_stage in records.items():
+        found += _students(of_stage, {"train": "trained", "eval": "evaluated"}[stage])
     found += _split(records["eval"], lambda r: {"the grader": r.get("grader")}, "graded by another version of", _names)
     return found
 
@@ -75,24 +77,45 @@ def _code(records: dict[str, dict], done: str) -> list[str]:
     return _split(records, lambda r: r.get("code") or {"code": r.get("code_sha256")}, f"{done} by another version of", _names)
 
 
+def _students(records: dict[str, dict], done: str) -> list[str]:
+    """Runs of one student whose files, or whose chat template, are not the same."""
+    found, alike = [], {}
+    for folder, record in records.items():
+        alike.setdefault(record["parameters"].get("student"), {})[folder] = record
+    for of_student in alike.values():
+        found += _split(of_student, lambda r: {key: r.get(key) or r.get("settings", {}).get(key) for key in (
+            "student_version", "template")}, f"{done} with another", _names)
+    return found
+
+
+def _circumstances(session: dict, record: dict) -> set[str]:
+    """What a session and a record differ in, of what both say: modules, versions of packages, the device."""
+    changed = set()
+    for key in ("code", "packages"):
+        if session.get(key) and record.get(key):
+            changed |= set(_names(session[key], record[key]))
+    if session.get("device") and session["device"] != record.get("device", session["device"]):
+        changed.add("the device")
+    return changed
+
+
 def _several(records: dict[str, dict], done: str) -> list[str]:
-    """Runs that were made in several sessions, by more than one version of the code."""
+    """Runs that were made in several sessions, not all by the same code, versions and device."""
     found = []
     for folder, record in records.items():
-        changed = {name for session in record.get("sessions", []) if session.get("code") and record.get("code")
-                   for name in _names(session["code"], record["code"])}
+        changed = {name for session in record.get("sessions", []) for name in _circumstances(session, record)}
         if changed:
             found.append(f"{folder} was {done} in several sessions, and between them {', '.join(sorted(changed))} changed.")
     return found
 
 
 def _bases(evaluated: dict[str, dict]) -> list[str]:
-    """Runs whose base student's answers, which runs share, were made by another version of the code."""
+    """Runs whose base student's answers, which runs share, were made by other code or versions of packages."""
     found = []
     for folder, record in evaluated.items():
         changed = {name for sessions in record.get("base", {}).values() for session in sessions
-                   for name in _names(session["code"], record.get("code") or session["code"])}
-        changed = {name for name in changed if name.endswith(".py")}  # a baseline's notebook is the same one
+                   for name in _circumstances(session, record)}
+        changed = {name for name in changed if not name.endswith(".ipynb")}  # a baseline's notebook is the same one
         if changed:
             found.append(f"The base student's answers in {folder} were made by another version of "
                          f"{', '.join(sorted(changed))} than those of its checkpoints.")

@@ -161,10 +161,12 @@ def follow(record: dict, before: dict) -> dict:
     if not before:
         return record
     keys = ("started_at", "seconds", "git", "device", "threads", "packages", "code_sha256", "code", "backend", "grader")
-    session, now = {k: before[k] for k in keys if k in before}, record.get("parameters", {})
-    if others := {k: v for k, v in before.get("parameters", {}).items() if now.get(k) != v}:
-        session["parameters"] = others
-    return {**record, "sessions": [*before.get("sessions", []), session]}
+    was, now, sessions = before.get("parameters", {}), record.get("parameters", {}), []
+    for session in (*before.get("sessions", []), {k: before[k] for k in keys if k in before}):
+        others = {k: v for k, v in (was | session.get("parameters", {})).items() if now.get(k) != v}
+        session = {k: v for k, v in session.items() if k != "parameters"}
+        sessions.append(session | ({"parameters": others} if others else {}))
+    return {**record, "sessions": sessions}
 
 
 def finish(record: dict) -> dict:

@@ -33,7 +33,10 @@ def command(stage: Stage, out: Path, overwrite: bool = False) -> list[str]:
              "--log-level", "ERROR"]
     for file in study.files(stage):
         found += ["-f", str(paths.PARAMS_DIR / file)]
-    extra = study.extra(stage) | ({"overwrite": True} if overwrite else {})
+    # Whether it is made anew is said by who starts it: were it in a parameter file, each start would begin again.
+    idle = {"overwrite": overwrite, "regrade": False}
+    extra = study.extra(stage) | {k: v for k, v in idle.items() if stage.name not in study.ENTRY and k in study.declared(
+        stage.name)}
     return [*found, *(word for k, v in extra.items() for word in ("-y", json.dumps({k: v})))]
 
 
@@ -80,6 +83,7 @@ def _run(stage: Stage, planned: str, n_gpus: int, overwrite: bool, attempt: int)
         if ran[0] == 0 and (lack := stamps.unfinished(stage)):
             ran = 1, [f"{stage} has run and is not done: {lack}. What it has made is kept, and the next start goes on there."]
             print(*ran[1], file=sys.stderr)
+            _show(stage.dir() / f"{stage.name}.ipynb")
         if ran[0] == 0:
             stamps.write_stamp(stage, beyond, gpus=devices, started=started, finished=time.time())
     return ran
@@ -118,20 +122,28 @@ def _notebook(stage: Stage, devices: list[str], overwrite: bool) -> tuple[int, l
     full = disk.full(stage.dir())
     if out.is_file() and not failures.readable(out):  # torn by a full disk or a kill: it shows nothing
         out.unlink()
-    if out.is_file():
-        try:
-            with disk.room(out.parent):
-                page = report.render(out)
-            print(f"{stage} failed; see {page}. What it has made is kept; where it asks for overwrite: true, that is "
-                  f"OVERWRITE={stage} for make study.", file=sys.stderr)
-        except ValueError:  # its page would load something
-            pass
-        except disk.DiskFull as error:
-            full = full or str(error)
+    page, no_room = _show(out)
+    full = full or no_room
+    if page:
+        print(f"{stage} failed; see {page}. What it has made is kept; where it asks for overwrite: true, that is "
+              f"OVERWRITE={stage} for make study, and for regrade: true the notebook is run by itself.", file=sys.stderr)
     if full:
         said.append(full)
         print(full, file=sys.stderr)
     return status, said
+
+
+def _show(notebook: Path) -> tuple[Path | None, str]:
+    """The page of a notebook that has not come to its end, if there can be one; and what a full disk has to say."""
+    if notebook.is_file():
+        try:
+            with disk.room(notebook.parent):
+                return report.render(notebook), ""
+        except ValueError:  # its page would load something
+            pass
+        except disk.DiskFull as error:
+            return None, str(error)
+    return None, ""
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from pathlib import Path
 from distill_nb import fixtures, paths, provenance, study
 from distill_nb.made_of import CORE, hash_of, hash_of_results, ingredients, modules
 from distill_nb.study import Stage
+from distill_nb.train_resume import adapter_files
 
 # What says below a stage's folder that its results are there.
 RECORD = {"traces": "provenance.json", "train": "provenance_train.json", "eval": "provenance_eval.json",
@@ -74,7 +75,22 @@ def unfinished(stage: Stage) -> str:
         if failed := record.get("failed_requests"):
             why.append(f"{failed} requests failed, and are asked again at the next start")
         return f"{files[0].name} does not say that it is finished" + (f" ({'; '.join(why)})" if why else "")
-    return ""
+    return _lost(stage, record)
+
+
+def _lost(stage: Stage, record: dict) -> str:
+    """Which results are not there any more as they were finished, in words: of records by their size, for there may be
+    gigabytes of them. "" where all are."""
+    if stage.name == "traces":
+        lost = [] if (stage.dir() / "train.parquet").is_file() else ["train.parquet"]
+    elif stage.name == "train":
+        lost = [f"the adapter of step {step}" for step in record.get("adapters_sha256", {})
+                if int(step) not in adapter_files(stage.dir())]
+    else:
+        sizes = {name: stage.dir() / "eval" / name for name in record.get("files", {})} if stage.name == "eval" else {}
+        lost = [name for name, file in sizes.items()
+                if not file.is_file() or file.stat().st_size != record["files"][name]]
+    return f"{lost[0]} is not there as it was finished" + (f", and {len(lost) - 1} more" * (len(lost) > 1)) if lost else ""
 
 
 def beyond_study(stage: Stage) -> dict[str, str]:
@@ -114,11 +130,11 @@ def on_disk(scale: str) -> set[Stage]:
 
 
 def remove_false_stamps(scale: str) -> None:
-    """Remove the stamps of a scale that do not hold: Snakemake only looks whether they are there."""
+    """Remove the stamps of a scale that do not hold: Snakemake only looks whether they are there. One that is written just
+    now, by a study that runs, is looked at twice."""
     for stage in on_disk(scale):
-        readable = stamps(stage)
-        for file in (stage.dir() / "made").glob(f"{stage.name}-*"):
-            if file not in readable or not _holds(stage, readable[file]):
+        for file in sorted((stage.dir() / "made").glob(f"{stage.name}-*")):
+            if not any(file in (found := stamps(stage)) and _holds(stage, found[file]) for _ in range(2)):
                 file.unlink(missing_ok=True)
 
 
@@ -134,12 +150,13 @@ def remove_stamps_from(stage: Stage) -> None:
 
 
 def _reads(stage: Stage) -> set[Stage]:
-    """The stages that a stage reads, by its stamps and, where it has parameter files, by those."""
+    """The stages that a stage reads, by its stamps and, where it has parameter files, by those; and the baselines whose
+    records it has copies of."""
     named = {k.removeprefix("result of ").removesuffix(BEYOND) for found in stamps(stage).values()
              for k in found.get("made_of", {}) if k.startswith("result of ")}
     found = {Stage(stage.scale, *name.rsplit("/", 1)) for name in named}
     try:
-        return found | study.with_needs(stage) - {stage}
+        return (found | study.with_needs(stage) | set(study.baselines(stage))) - {stage}
     except ValueError:
         return found
 

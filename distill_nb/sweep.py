@@ -54,7 +54,7 @@ def _record(p: Params, job: Job, answer: Answer, grade: grading.Grade, engine: s
             "benchmark": job.benchmark, "task_id": job.task.task_id, "sample": job.sample, "seed": job.seed,
             **asdict(grade), "finish_reason": answer.finish_reason, "prompt_tokens": len(job.prompt),
             "completion_tokens": len(answer.tokens), "seconds": round(answer.seconds, 3), "completion": answer.text,
-            "engine": engine, "grader": grading.GRADER_VERSION}
+            "engine": engine, "grader": grading.GRADER_VERSION, **({"failed_for_good": True} if answer.final else {})}
 
 
 def _write(p: Params, jobs: list[Job], answers: list[Answer], engine: str) -> list[tuple[int, str]]:

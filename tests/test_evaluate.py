@@ -10,7 +10,7 @@ import pytest
 import torch
 from helpers import needs_vllm, tiny
 
-from distill_nb import benchmarks, card, chat, evaluate, fixtures, generate_hf, paths, results, student, train
+from distill_nb import benchmarks, card, chat, evaluate, fixtures, generate, generate_hf, paths, results, student, train
 from distill_nb.records import OUTCOMES, read
 
 FIELDS = {"run_name", "student", "step", "benchmark", "task_id", "sample", "seed", "outcome", "answer",
@@ -165,24 +165,30 @@ def test_provenance_tells_of_every_session_and_of_no_other(runs_dir):
 def test_an_evaluation_with_failed_requests_is_not_finished_and_the_next_start_asks_them_again(runs_dir, monkeypatch, capsys):
     p = tiny(benchmark_limit=2, benchmarks=["pocket_math"])
     train.train(p)
-    generate = generate_hf.generate
+    made = generate_hf.generate
 
     def full(model, tokenizer, prompts, *args, **kwargs):
         if min(map(len, prompts)) == shortest:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return generate(model, tokenizer, prompts, *args, **kwargs)
+        return made(model, tokenizer, prompts, *args, **kwargs)
 
     tokenizer, template = student.load_tokenizer(p), chat.template_for(p.student, p.chat_template)
     shortest = min(len(chat.prompt_ids(tokenizer, template, [{"role": "user", "content": task.prompt}]))
                    for task in evaluate.load_tasks(p)["pocket_math"])
     monkeypatch.setattr(generate_hf, "generate", full)
-    record = evaluate.evaluate(p)
-    assert not record["finished"] and record["failed_requests"] == 3
-    assert all(made["passed"] for made in record["adapter_proof"])
-    assert "3 requests failed and count as sampling_error, the first because: out of memory with" in capsys.readouterr().out
+    for final in (True, False):
+        if not final:  # such as an engine's error, which may be another next time
+            monkeypatch.setattr(generate_hf, "Answer", lambda *a, final=False: generate.Answer(*a))
+        record = evaluate.evaluate(p)
+        assert record["finished"] == final and record["failed_requests"] == 3
+        assert all(made["passed"] for made in record["adapter_proof"])
+        said = capsys.readouterr().out
+        assert "3 requests failed and count as sampling_error, the first because: out of memory with" in said
+        assert ("Start the evaluation again" if not final else "They would fail here again") in said
+    assert evaluate.evaluate(replace(p, regrade=True))["failed_requests"] == 3
     answered = {step: [r for r in lines(p, step) if r["outcome"] != "sampling_error"] for step in (0, 2, 4)}
     assert [len(found) for found in answered.values()] == [1, 1, 1] and len(lines(p, 2)) == 2
-    monkeypatch.setattr(generate_hf, "generate", generate)
+    monkeypatch.setattr(generate_hf, "generate", made)
     record = evaluate.evaluate(p)
     assert record["finished"] and record["failed_requests"] == 0
     for step, found in answered.items():

@@ -29,8 +29,7 @@ with gpus.claimed({n}, poll=0.02) as devices:
 @pytest.fixture(autouse=True)
 def own_locks(tmp_path, monkeypatch):
     """Locks of this test's own, and three devices."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("DISTILL_NB_GPU_LOCKS", str(tmp_path))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,GPU-5f")
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
 
@@ -262,8 +261,7 @@ def test_another_users_lock_is_opened_as_linux_lets_it(tmp_path, monkeypatch):
 def test_two_users_never_share_a_device(monkeypatch):
     place = Path(tempfile.mkdtemp(dir="/tmp"))  # pytest's own folders are closed to others
     place.chmod(0o1777)
-    monkeypatch.setenv("TMPDIR", str(place))
-    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("DISTILL_NB_GPU_LOCKS", str(place))
     nobody = ("import fcntl, json, os, sys, time; from distill_nb import gpus  # all that root's folders hold\n"
               "os.setgroups([]); os.setgid(65534); os.setuid(65534); os.umask(0o077)")
     try:

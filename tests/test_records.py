@@ -19,6 +19,15 @@ def test_failed_requests_are_taken_out_to_be_tried_again(tmp_path, capsys):
     assert records.unfinished(file) == [rows[0], *rows[2:]] and file.stat().st_mtime_ns == before
 
 
+def test_an_answer_that_is_there_twice_counts_once(tmp_path):
+    rows = [{"task_id": t, "sample": s, "outcome": o} for t, s, o in (
+        ("a", 0, "correct"), ("a", 1, "wrong"), ("a", 0, "wrong"), ("b", 0, "sampling_error"), ("b", 0, "sampling_error"))]
+    records.append(tmp_path / "x.jsonl", rows)
+    assert records.once(rows) == [*rows[:2], rows[3]]
+    assert records.state({tmp_path / "x.jsonl": 4, tmp_path / "y.jsonl": 2}) == (3, rows[3:])
+    assert records.unfinished(tmp_path / "x.jsonl") == records.read(tmp_path / "x.jsonl") == rows[:2]
+
+
 def test_a_file_is_replaced_whole(tmp_path):
     file = tmp_path / "a" / "x.jsonl"
     records.write(file, [{"a": "ä\u2028"}])

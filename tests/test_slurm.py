@@ -7,6 +7,7 @@ import time
 
 import pytest
 import slurm
+import yaml
 from conftest import snakemake
 from helpers import tiny
 from test_train import adapter_hashes
@@ -30,20 +31,32 @@ def cluster(tmp_path_factory):
 
 
 def changed_profile(folder):
-    """profiles/slurm with partition, account and GPU type changed, as a user does, small jobs, and no wait between looks at
-    the queue."""
-    import yaml
-
+    """profiles/slurm with the lines changed that README shows, as a user of a cluster without accounts does; and small jobs,
+    and no wait between looks at the queue."""
     values = yaml.safe_load((paths.ROOT / "profiles" / "slurm" / "config.yaml").read_text())
     assert values["default-resources"].pop("slurm_account") and values["retries"] == 2
+    values["default-resources"]["slurm_partition"] = "'main'"
     assert {values["set-resources"][rule].pop("gpu_model") for rule in ("train", "eval")} == {"'h100'"}
     for resources in (values["default-resources"], *values["set-resources"].values()):
-        resources |= {"slurm_partition": "'main'", "mem_mb": 3000, "cpus_per_task": 1}
+        resources |= {"mem_mb": 3000, "cpus_per_task": 1}
     values |= {"latency-wait": 15, "slurm-no-account": True, "slurm-init-seconds-before-status-checks": 2,
                "slurm-keep-successful-logs": True, "slurm-logdir": str(folder / "logs")}
     folder.mkdir()
     (folder / "config.yaml").write_text(yaml.safe_dump(values))
     return folder
+
+
+def test_readme_shows_all_lines_of_the_profile_that_name_a_cluster():
+    profile = yaml.safe_load((paths.ROOT / "profiles" / "slurm" / "config.yaml").read_text())
+    shown = yaml.safe_load(re.search(r"```yaml\n(.*?)```", (paths.ROOT / "README.md").read_text(), re.DOTALL)[1])
+    own = ("slurm_account", "slurm_partition", "gpu_model")
+    named = {(key, rule): value for rule, resources in {"": profile["default-resources"], **profile["set-resources"]}.items()
+             for key, value in resources.items() if key in own}
+    there = {(key, rule): value for rule, resources in {"": shown["default-resources"], **shown["set-resources"]}.items()
+             for key, value in resources.items()}
+    assert named == {k: v for k, v in there.items() if k[0] in own} and len(named) == 4
+    assert {k: v for k, v in there.items() if k[0] == "runtime"} == {
+        ("runtime", rule): profile["set-resources"][rule]["runtime"] for rule in ("train", "eval")}
 
 
 SLOW = """

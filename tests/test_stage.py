@@ -41,7 +41,10 @@ def test_the_call_is_papermills_with_the_runs_parameter_files(runs_dir):
     files = [words[i + 1].rpartition("/")[2] for i, word in enumerate(words) if word == "-f"]
     assert files == ["run07.yaml", "pocket.yaml"] and words[-2:] == ["-y", '{"overwrite": true}']
     words = stage.command(Stage("tiny", "llama8b_math_4k", "train"), runs_dir / "out.ipynb")
-    assert '{"dataset": "r1_math"}' in words and "overwrite" not in " ".join(words)
+    assert '{"dataset": "r1_math"}' in words and '{"overwrite": false}' in words and '{"regrade": false}' not in words
+    words = stage.command(Stage("tiny", "llama8b_math_4k", "eval"), runs_dir / "out.ipynb")
+    assert words.index('{"overwrite": false}') < words.index('{"regrade": false}')
+    assert "overwrite" not in " ".join(stage.command(Stage("tiny", "report", "analyze"), runs_dir / "out.ipynb"))
 
 
 def test_a_second_attempt_goes_on_with_what_the_first_has_overwritten(runs_dir):

@@ -5,7 +5,7 @@ import pytest
 import test_made_of
 from test_made_of import EVAL, TRAIN, edit, forget
 
-from distill_nb import made_of, params, stamps
+from distill_nb import made_of, params, records, stamps, study
 from distill_nb.study import Stage
 
 folder = test_made_of.folder  # its fixture: parameter files of a test's own, and an empty runs folder
@@ -18,6 +18,8 @@ def finish(stage, **record):
     """The results of a stage, as far as they say that it is finished."""
     file = stage.dir() / stamps.RECORD[stage.name]
     file.parent.mkdir(parents=True, exist_ok=True)
+    if stage.name == "traces":
+        (stage.dir() / "train.parquet").touch()
     file.write_text(json.dumps({"finished": True} | record))
     return file
 
@@ -76,6 +78,41 @@ def test_a_stamp_without_finished_results_is_none(stage, folder):
     done(other)
     stamps.remove_false_stamps("full")
     assert stamped() == {str(other)}
+
+
+def test_a_stamp_does_not_outlive_its_results(folder):
+    done(SET, TRAIN, EVAL)
+    (SET.dir() / "train.parquet").unlink()
+    assert stamps.unfinished(SET) == "train.parquet is not there as it was finished" and not stamps.has_results(SET)
+    finish(TRAIN, adapters_sha256={"100": "a", "200": "b"})
+    for step in (100, 200):
+        weights = TRAIN.dir() / "checkpoints" / f"step_{step:05d}" / "adapter_model.safetensors"
+        weights.parent.mkdir(parents=True)
+        weights.touch()
+    assert stamps.is_done(TRAIN)
+    weights.unlink()
+    assert stamps.unfinished(TRAIN) == "the adapter of step 200 is not there as it was finished" and not stamps.is_done(TRAIN)
+    names = [f"step_{step:05d}/math500.jsonl" for step in (0, 100)]
+    for name in names:
+        (EVAL.dir() / "eval" / name).parent.mkdir(parents=True)
+        (EVAL.dir() / "eval" / name).write_text("{}\n")
+    finish(EVAL, files=records.sizes(EVAL.dir()))
+    assert stamps.is_done(EVAL) and records.sizes(EVAL.dir()) == dict.fromkeys(names, 3)
+    for name in names:
+        (EVAL.dir() / "eval" / name).write_text("{")  # torn
+    assert stamps.unfinished(EVAL) == f"{names[0]} is not there as it was finished, and 1 more"
+    stamps.remove_false_stamps("full")
+    assert stamped() == set()
+
+
+def test_a_baseline_that_is_made_anew_takes_along_the_runs_with_copies_of_its_records(folder):
+    base, other = (Stage("full", f"baseline_{name}", "eval") for name in ("llama", "qwen_base"))
+    qwen = Stage("full", "math_4k_lr5", "eval")
+    assert study.baselines(EVAL) == (base,) and study.baselines(qwen) == (other,)
+    assert study.baselines(base) == study.baselines(TRAIN) == () and base not in study.needs(EVAL)
+    done(TRAIN, EVAL, qwen, base, other, ANALYZE)
+    stamps.remove_stamps_from(base)
+    assert stamped() == {str(TRAIN), str(qwen), str(other)}
 
 
 def test_what_has_read_what_is_made_anew_is_not_done_any_more(folder):
