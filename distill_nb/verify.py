@@ -182,7 +182,9 @@ def _around(before: dict, now: dict, stage: str) -> list[Compared]:
             "" if a.get(name) == b.get(name) else "it has changed")) for name in sorted({*a, *b})]
     a, b = (len(record.get("sessions", [])) + 1 for record in (before, now))
     if a != b:
-        found.append(Compared(f"sessions of {stage}", f"the recorded run was made in {a}, this one in {b}"))
+        others = sorted({key for session in before.get("sessions", []) for key in session.get("parameters", {})})
+        found.append(Compared(f"sessions of {stage}", f"the recorded run was made in {a}, this one in {b}" + (
+            f"; some of those had another {', '.join(others)}" if others else "")))
     return found
 
 

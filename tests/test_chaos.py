@@ -1,5 +1,6 @@
 """Six kills over two tiny runs, and two of Snakemake: what comes out is what comes out without. bench/chaos.py does more."""
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -16,6 +17,15 @@ spec.loader.exec_module(chaos)
 
 CHANGES = {"max_steps": 12, "save_every": 4, "n_examples": 48}
 SEED = 0
+
+
+def test_the_recorded_result_is_of_twenty_kills_that_changed_and_lost_nothing():
+    found = json.loads((paths.ROOT / "bench" / "results" / "chaos.json").read_text())
+    assert found["command"] == "snakemake --config scale=tiny" and len(found["kills"]) == 20
+    assert {k["phase"] for k in found["kills"]} == set(chaos.PHASES)
+    assert {k["victim"] for k in found["kills"]} == set(chaos.VICTIMS)
+    assert found["differing"] == [] == found["kept"]["lost"]
+    assert found["compared"]["adapters"] == 20 and found["compared"]["records"] >= 150
 
 
 def test_moments_are_drawn_across_all_phases_and_victims():

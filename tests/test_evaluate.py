@@ -10,7 +10,7 @@ import pytest
 import torch
 from helpers import needs_vllm, tiny
 
-from distill_nb import benchmarks, card, chat, evaluate, fixtures, generate, generate_hf, paths, results, student, train
+from distill_nb import benchmarks, card, chat, evaluate, fixtures, generate, generate_hf, lock, paths, results, student, train
 from distill_nb.records import OUTCOMES, read
 
 FIELDS = {"run_name", "student", "step", "benchmark", "task_id", "sample", "seed", "outcome", "answer",
@@ -162,38 +162,77 @@ def test_provenance_tells_of_every_session_and_of_no_other(runs_dir):
     assert [s["started_at"] for s in second["sessions"]] == [first["started_at"]] and second["sessions"][0]["seconds"] > 0
 
 
-def test_an_evaluation_with_failed_requests_is_not_finished_and_the_next_start_asks_them_again(runs_dir, monkeypatch, capsys):
-    p = tiny(benchmark_limit=2, benchmarks=["pocket_math"])
-    train.train(p)
+@pytest.fixture
+def short_of_memory(monkeypatch):
+    """Make a run's shortest prompt one that never fits; `final`: and that is known. Returns what takes it back."""
     made = generate_hf.generate
 
-    def full(model, tokenizer, prompts, *args, **kwargs):
-        if min(map(len, prompts)) == shortest:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        return made(model, tokenizer, prompts, *args, **kwargs)
+    def begin(p, final):
+        tokenizer, template = student.load_tokenizer(p), chat.template_for(p.student, p.chat_template)
+        shortest = min(len(chat.prompt_ids(tokenizer, template, [{"role": "user", "content": task.prompt}]))
+                       for task in evaluate.load_tasks(p)["pocket_math"])
 
-    tokenizer, template = student.load_tokenizer(p), chat.template_for(p.student, p.chat_template)
-    shortest = min(len(chat.prompt_ids(tokenizer, template, [{"role": "user", "content": task.prompt}]))
-                   for task in evaluate.load_tasks(p)["pocket_math"])
-    monkeypatch.setattr(generate_hf, "generate", full)
-    for final in (True, False):
+        def full(model, tokenizer, prompts, *args, **kwargs):
+            if min(map(len, prompts)) == shortest:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return made(model, tokenizer, prompts, *args, **kwargs)
+
+        monkeypatch.setattr(generate_hf, "generate", full)
         if not final:  # such as an engine's error, which may be another next time
             monkeypatch.setattr(generate_hf, "Answer", lambda *a, final=False: generate.Answer(*a))
-        record = evaluate.evaluate(p)
-        assert record["finished"] == final and record["failed_requests"] == 3
-        assert all(made["passed"] for made in record["adapter_proof"])
-        said = capsys.readouterr().out
-        assert "3 requests failed and count as sampling_error, the first because: out of memory with" in said
-        assert ("Start the evaluation again" if not final else "They would fail here again") in said
+        return lambda: monkeypatch.setattr(generate_hf, "generate", made)
+
+    return begin
+
+
+@pytest.mark.parametrize("final", [True, False])
+def test_failed_requests_are_said_and_asked_again_and_only_those_that_would_fail_again_are_finished(
+        final, runs_dir, short_of_memory, capsys):
+    p = tiny(benchmark_limit=2, benchmarks=["pocket_math"])
+    train.train(p)
+    enough = short_of_memory(p, final)
+    record = evaluate.evaluate(p)
+    assert record["finished"] == final and record["failed_requests"] == 3
+    assert all(made["passed"] for made in record["adapter_proof"])
+    said = capsys.readouterr().out
+    assert "3 requests failed and count as sampling_error, the first because: out of memory with" in said
+    assert ("They would fail here again" if final else "Start the evaluation again") in said
     assert evaluate.evaluate(replace(p, regrade=True))["failed_requests"] == 3
     answered = {step: [r for r in lines(p, step) if r["outcome"] != "sampling_error"] for step in (0, 2, 4)}
     assert [len(found) for found in answered.values()] == [1, 1, 1] and len(lines(p, 2)) == 2
-    monkeypatch.setattr(generate_hf, "generate", made)
+    table = results.accuracy_table(paths.runs() / p.scale)
+    assert table["flagged"].all() and (table["bounds_hi"] > table["bounds_lo"]).all() and (table["n"] == 2).all()
+    enough()
     record = evaluate.evaluate(p)
     assert record["finished"] and record["failed_requests"] == 0
     for step, found in answered.items():
         assert len(lines(p, step)) == 2 and lines(p, step)[:1] == found
         assert "sampling_error" not in {r["outcome"] for r in lines(p, step)}
+
+
+def test_a_benchmark_that_fails_and_is_left_out_keeps_no_other_from_being_finished(runs_dir, short_of_memory):
+    p = tiny(benchmark_limit=2, benchmarks=["pocket_math", "pocket_code"], max_steps=2)
+    train.train(p)
+    short_of_memory(p, False)
+    assert not evaluate.evaluate(p)["finished"] and evaluate.evaluate(replace(p, benchmarks=["pocket_code"]))["finished"]
+
+
+def test_the_bases_records_are_copied_before_another_run_takes_them_up(runs_dir, short_of_memory, monkeypatch):
+    p = tiny(run_name="baseline_llama", teacher="none", domain="none", dataset="none", max_steps=0, benchmark_limit=2,
+             benchmarks=["pocket_math"])
+    short_of_memory(p, False)
+    taken = []
+
+    def another_begins(*_):  # while this one's engine is closed
+        with lock.locked(paths.baseline_dir(p), wait=False) as free:
+            assert free
+            tasks = evaluate.load_tasks(p)
+            (shared,) = paths.baseline_dir(p).glob("*.jsonl")
+            taken.extend(evaluate.missing(p, 0, tasks, {"pocket_math": shared}))
+
+    monkeypatch.setattr(generate_hf.HfEngine, "__exit__", another_begins)
+    record = evaluate.evaluate(p)
+    assert len(taken) == 1 and len(lines(p, 0)) == 2 and not record["finished"] and record["failed_requests"] == 1
 
 
 def test_a_baseline_needs_no_checkpoints_and_a_run_does(runs_dir):

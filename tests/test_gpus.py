@@ -57,6 +57,25 @@ def test_without_a_word_they_are_the_machines(tmp_path, monkeypatch):
     assert gpus.visible() == ["0", "1"]
 
 
+def test_a_device_has_one_lock_by_whatever_name_and_wherever_temporary_files_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpus, "_uuids", lambda: ("GPU-1", "GPU-5f"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    with gpus.claimed(1) as devices:
+        assert devices == ["1"] and gpus.environment(devices)["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+        for name, free in (("GPU-5f", False), ("1", False), ("0", True)):
+            lock = gpus._free(name)
+            assert (lock is not None) == free
+            if lock is not None:
+                os.close(lock)
+    places = []
+    monkeypatch.delenv("DISTILL_NB_GPU_LOCKS")
+    for folder in ("a", "b"):
+        monkeypatch.setenv("TMPDIR", str(tmp_path / folder))
+        monkeypatch.setattr("tempfile.tempdir", None)
+        places.append(gpus._file("0", "lock"))
+    assert places[0] == places[1] and places[0].name == "distill_nb-gpu-machine-GPU-1.lock"
+
+
 def test_never_two_jobs_on_one_device():
     processes = [holder(n, 0.4) for n in (1, 2, 1, 2, 1)]
     spans = [json.loads(p.communicate(timeout=120)[0].splitlines()[-1]) for p in processes]

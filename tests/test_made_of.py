@@ -48,6 +48,16 @@ def test_a_stage_is_made_of_the_parameters_that_its_notebook_declares(folder):
     assert hashes(TRAIN, EVAL) == before
 
 
+def test_traces_of_ones_own_count_by_their_content(folder, tmp_path):
+    def with_traces(text):
+        (tmp_path / "own.jsonl").write_text(text)
+        return hashes(TRAIN)[0]
+
+    edit(folder / "run07.yaml", "dataset: r1_math", f"dataset: {tmp_path}/own.jsonl")
+    first = with_traces("one")
+    assert with_traces("two") != first == with_traces("one")
+
+
 def test_a_local_file_counts_by_its_content_and_not_by_its_place(folder, tmp_path):
     def with_file(name, text):
         file = tmp_path / name / "math500.jsonl"

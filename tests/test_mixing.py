@@ -63,12 +63,23 @@ OLD = {"distill_nb/chat.py": "0" * 16}
      f"{A} was evaluated in several sessions, and between them distill_nb/chat.py changed."),
     ("eval", {"base": {"pocket_math": [{"code": OLD}]}},
      f"The base student's answers in {A} were made by another version of distill_nb/chat.py than those of its checkpoints."),
+    ("train", {"student_version": "0"}, f"{A} was trained with another student_version than {B}."),
+    ("train", {"template": "0"}, f"{A} was trained with another template than {B}."),
+    ("eval", {"settings": {"student_version": "0"}}, f"{A} was evaluated with another student_version than {B}."),
+    ("train", {"sessions": [{"packages": {"torch": "1.0"}}]},
+     f"{A} was trained in several sessions, and between them torch changed."),
+    ("train", {"sessions": [{"device": {"kind": "cuda"}}]},
+     f"{A} was trained in several sessions, and between them the device changed."),
+    ("eval", {"base": {"pocket_math": [{"packages": {"vllm": "0"}}]}},
+     f"The base student's answers in {A} were made by another version of vllm than those of its checkpoints."),
 ])
 def test_what_was_not_made_alike_is_named(stage, values, says, scale, change):
     if "code" in values:
         values = {"code": json.loads((scale / A / f"provenance_{stage}.json").read_text())["code"] | OLD}
     for session in [*values.get("sessions", []), *values.get("base", {}).get("pocket_math", [])]:
-        session["code"] = json.loads((scale / A / f"provenance_{stage}.json").read_text())["code"] | OLD
+        record = json.loads((scale / A / f"provenance_{stage}.json").read_text())
+        for key in session.keys() & {"code", "packages"}:
+            session[key] = record[key] | session[key]
     change(stage, **values)
     expected = {says}
     if stage == "eval" and "code" in values:  # then the base student's answers are another version's too

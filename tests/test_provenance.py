@@ -50,6 +50,16 @@ def test_a_record_names_no_machine_user_or_home():
     assert user not in record["platform"].split() and user not in record.values()
 
 
+def test_each_session_says_which_of_its_parameters_are_others_now():
+    record = {}
+    for when, micro, rank in ((1, 5, 8), (2, 5, 8), (3, 2, 8), (4, 5, 4)):
+        record = provenance.follow({"started_at": when, "parameters": {"micro_batch_size": micro, "rank": rank}}, record)
+        if when == 3:
+            assert [s.get("parameters") for s in record["sessions"]] == [{"micro_batch_size": 5}] * 2
+    assert [(s["started_at"], s["parameters"]) for s in record["sessions"]] == [
+        (1, {"rank": 8}), (2, {"rank": 8}), (3, {"micro_batch_size": 2, "rank": 8})]
+
+
 def test_finish_adds_the_time_and_keeps_the_rest():
     record = {"started_at": "2025-01-01T00:00:00.000+00:00", "seed": 0}
     done = provenance.finish(record)

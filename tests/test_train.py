@@ -317,6 +317,22 @@ def test_a_gpu_that_is_full_ends_with_what_to_set_and_the_run_goes_on_in_smaller
     assert train.train(p)["finished_at"] == record["finished_at"]
 
 
+def test_data_that_has_changed_under_a_run_is_refused_whether_it_is_finished_or_not(runs_dir, tmp_path):
+    file = tmp_path / "traces.jsonl"
+    rows = [{"problem": f"What is {i} + 7?", "trace": rf"That is \boxed{{{i + 7}}}."} for i in range(18)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    p = tiny(dataset=str(file))
+    before = train.train(p)
+    weights = adapter_hashes(p)
+    file.write_text(file.read_text().replace("That is", "It is", 1))
+    for finished in (True, False):
+        (paths.run_dir(p) / "provenance_train.json").write_text(json.dumps(before | {"finished": finished}))
+        with pytest.raises(ValueError, match=r"started with other values of dataset \(its content\); set overwrite: true"):
+            train.train(p)
+        assert adapter_hashes(p) == weights
+    assert train.train(replace(p, overwrite=True))["data_sha256"] != before["data_sha256"]
+
+
 @pytest.mark.parametrize(("error", "expected"), [
     (torch.OutOfMemoryError("CUDA out of memory."), True), (RuntimeError("CUDA error: out of memory"), True),
     (RuntimeError("No or negligible GPU memory available for fused cross entropy."), True),

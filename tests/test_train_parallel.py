@@ -1,3 +1,5 @@
+import json
+import shutil
 import signal
 import threading
 import time
@@ -34,13 +36,13 @@ def adapter(p, step=4):
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
-    """What two processes made of the tiny Llama: its record, metrics, and adapters of steps 2 and 4."""
+    """What two processes made of the tiny Llama: its record, metrics, adapters of steps 2 and 4, and folder."""
     p = tiny(train_processes=2, micro_batch_size=1)
     with pytest.MonkeyPatch.context() as m:
         m.setenv("DISTILL_NB_RUNS", str(tmp_path_factory.mktemp("two")))
         record = train.train(p)
         assert not (paths.run_dir(p) / "workers").exists()
-        return record, train.load_metrics(p), adapter(p, 2), adapter(p, 4)
+        return record, train.load_metrics(p), adapter(p, 2), adapter(p, 4), paths.run_dir(p)
 
 
 def assert_the_same_training(found, expected, weights, start, reference):
@@ -54,11 +56,25 @@ def assert_the_same_training(found, expected, weights, start, reference):
 
 
 def test_two_processes_train_what_one_does(two, runs_dir):
-    record, metrics, _, weights = two
+    record, metrics, _, weights, _ = two
     assert record["finished"] and record["backend"] == "hf"
     one = tiny(micro_batch_size=1)
     train.train(one)
     assert_the_same_training(metrics, train.load_metrics(one), weights, adapter(one, 2), adapter(one))
+
+
+def test_one_process_goes_on_where_two_have_stopped(two, runs_dir):
+    _, metrics, start, weights, folder = two
+    p = tiny(micro_batch_size=2)
+    shutil.copytree(folder, paths.run_dir(p))
+    for later in ("state/checkpoint-4", "checkpoints/step_00004"):
+        shutil.rmtree(paths.run_dir(p) / later)
+    file = paths.run_dir(p) / "provenance_train.json"
+    file.write_text(json.dumps({k: v for k, v in json.loads(file.read_text()).items() if k != "finished"}))
+    record = train.train(p)
+    assert record["finished"] and record["resumed_at"] == 2
+    assert record["sessions"][0]["parameters"] == {"micro_batch_size": 1, "train_processes": 2}
+    assert_the_same_training(train.load_metrics(p), metrics, adapter(p), start, weights)
 
 
 def test_two_processes_train_the_experts_that_one_does(runs_dir):
@@ -69,7 +85,7 @@ def test_two_processes_train_the_experts_that_one_does(runs_dir):
 
 
 def test_a_killed_run_takes_its_processes_along_and_goes_on_to_the_same_bits(two, runs_dir):
-    _, metrics, _, unbroken = two
+    _, metrics, _, unbroken, _ = two
     with killed_with_all_below(SAYS_HALF.format(tests=str(paths.ROOT / "tests")), "half", within=20) as below:
         assert len(below) >= 3  # torchrun and two workers
     p = tiny(train_processes=2, micro_batch_size=1)
