@@ -21,7 +21,7 @@ import threading
 import time
 from pathlib import Path
 
-from distill_nb import disk, failures, fixtures, gpus, made_of, paths, report, stamps, stand_in, stop, study
+from distill_nb import disk, failures, fixtures, gpus, lock, made_of, paths, report, stamps, stand_in, stop, study
 from distill_nb.study import Stage
 
 SAID = 2**14  # bytes of the end of what a failed process said on stderr
@@ -113,6 +113,9 @@ def _refuse_too_few(stage: Stage, n_gpus: int) -> None:
 def _notebook(stage: Stage, devices: list[str], overwrite: bool) -> tuple[int, list[str]]:
     out = stage.dir() / f"{stage.name}.ipynb"
     words = command(stage, out, overwrite)
+    if stage.name in made_of.CORE:  # else the notebook would refuse, over the one of the process that is at it
+        with lock.alone(stage.dir(), "being started", "dataset" if stage.name == "traces" else "run_name"):
+            pass
     print(f"$ CUDA_VISIBLE_DEVICES={','.join(devices)} " + shlex.join(["papermill", *words[3:]]), flush=True)
     with _teacher(stage) as environment, _heard() as stderr:
         status = stop.run(words, env=environment | gpus.environment(devices), cwd=paths.ROOT, stderr=stderr, close_fds=False)

@@ -12,7 +12,7 @@ from conftest import snakemake
 from nbformat.v4 import new_code_cell, new_notebook
 from test_stamps import finish
 
-from distill_nb import failures, made_of, paths, report, stage, stamps, stand_in, study, traces_pocket
+from distill_nb import failures, lock, made_of, paths, report, stage, stamps, stand_in, study, traces_pocket
 from distill_nb.study import Stage
 
 TRAIN, EVAL = (Stage("tiny", "llama8b_math_4k", name) for name in ("train", "eval"))
@@ -129,6 +129,18 @@ def test_what_was_made_from_a_stage_is_not_done_before_it_is_made_anew(instead):
     said = "print(os.listdir(folder + '/../../llama8b_math_4k/made'), file=sys.stderr); os.kill(os.getpid(), 9)"
     assert instead(said, set_, overwrite=True) == -9 and stamps.on_disk("tiny") == set()
     assert kept(set_)["said"] == ["[]"] and kept(set_)["status"] == -9
+
+
+def test_what_another_process_is_at_is_refused_and_its_notebook_left_alone(instead):
+    notebook = TRAIN.dir() / "train.ipynb"
+    notebook.parent.mkdir(parents=True)
+    notebook.write_text("the other's")
+    with lock.alone(TRAIN.dir(), "being trained"), pytest.raises(
+            ValueError, match=rf"^run_name: llama8b_math_4k is being trained by process {os.getpid()} .*; wait for its end"):
+        instead("open(out, 'w').write('this one')")
+    assert notebook.read_text() == "the other's" and "is being trained by" in kept(TRAIN)["said"][0]
+    instead("open(out, 'w').write('this one')")
+    assert notebook.read_text() == "this one"
 
 
 def test_the_last_that_is_said_is_passed_on_and_kept(instead, capfd):
