@@ -192,6 +192,14 @@ def test_a_run_that_is_made_anew_takes_along_what_reads_it(copy, study_runs):
         *stages, *(f"{stage}.html" for stage in stages), "report/paper", "report/index.html"}
 
 
+def test_a_baseline_that_is_made_anew_takes_along_the_runs_that_share_its_records(copy, study_runs):
+    (stamp,) = (study_runs / "tiny" / "baseline_llama" / "made").glob("eval-*")
+    llamas = {folder for file, folder in FOLDERS.items() if "Llama" in params.read_files(file)["student"]}
+    stages = {*(f"{folder}/eval" for folder in llamas), "report/analyze"}
+    assert len(llamas) == 5 and planned(copy, study_runs, "overwrite=baseline_llama/eval", "--forcerun", stamp) == {
+        *stages, *(f"{stage}.html" for stage in stages), "report/paper", "report/index.html"}
+
+
 def test_one_run_alone_waits_for_its_own_set_only(copy, tmp_path):
     done = snakemake(copy, tmp_path / "runs", "-n", tmp_path / "runs" / "full" / "llama8b_math_4k" / "train.html")
     assert done.returncode == 0, done.stderr
