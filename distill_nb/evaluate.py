@@ -37,8 +37,8 @@ def checkpoint_steps(p: Params) -> list[int]:
     steps = sorted({*adapter_files(paths.run_dir(p)), *(int(f.parent.name.split("_")[1]) for f in recorded)} - {0})
     if not steps:
         _refuse_other_checkpoints(p, {})  # a finished run has lost them all
-        raise ValueError(f"run_name: {paths.run_dir(p).name} has no checkpoints under {paths.run_dir(p).parent.name}/; "
-                         "run train.ipynb with the same parameters first.")
+        raise ValueError(f"run_name: {paths.run_dir(p).name} has no checkpoints in {paths.movable(paths.run_dir(p))}; run "
+                         "train.ipynb with the same parameters first.")
     return steps
 
 

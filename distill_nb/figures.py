@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from . import alt, comparisons, findings, plots, results, stats
-from .plots import DOMAIN_LINES, DOMAIN_MARKERS, TEACHER_COLOURS, describe, grid, legend_below, nothing
+from .plots import DOMAIN_LINES, DOMAIN_MARKERS, MORE_LINES, TEACHER_COLOURS, describe, grid, legend_below, nothing
 
 DOMAIN_OF = {b: domain for domain, names in results.RULE.items() for b in names}
 
@@ -29,16 +29,20 @@ def run_label(run) -> str:
 
 
 def _runs_of(table):
-    """(label, teacher, domain, rows) of each run in a tidy table's trained rows, in the order of the table. Runs that
-    share teacher and domain are told apart by learning rate."""
+    """(label, teacher, domain, line style, rows) of each run in a tidy table's trained rows, in the order of the table. Runs
+    that share teacher and domain are told apart by learning rate, and those of one student by their line too."""
     trained = table[table["step"] > 0]
     several = trained.groupby(["student", "teacher", "domain"])["learning_rate"].nunique().max() > 1
+    seen: dict[tuple, int] = {}
     for _, rows in trained.groupby(results.RUN, sort=False, dropna=False):
         first = rows.iloc[0]
         label = run_label(first)
         if several:
             label += f", {results.printed_rate(first.learning_rate)}"
-        yield label, first.teacher, first.domain, rows.sort_values("step")
+        before = seen.get((first.student, first.teacher, first.domain), 0)
+        seen[first.student, first.teacher, first.domain] = before + 1
+        line = DOMAIN_LINES[first.domain] if not before else MORE_LINES[(before - 1) % len(MORE_LINES)]
+        yield label, first.teacher, first.domain, line, rows.sort_values("step")
 
 
 def learning_curves(table, benchmarks=None):
@@ -70,11 +74,11 @@ def _curves(ax, cells) -> None:
     runs = list(_runs_of(cells))
     if not runs:
         ax.text(0.5, 0.5, "not reported", transform=ax.transAxes, ha="center", color="#777777")
-    for i, (label, teacher, domain, rows) in enumerate(runs):
+    for i, (label, teacher, domain, line, rows) in enumerate(runs):
         colour, accuracy = TEACHER_COLOURS[teacher], rows["accuracy"].to_numpy()
         steps = rows["step"].to_numpy() + (i - (len(runs) - 1) / 2) * rows["step"].max() / 120  # side by side
         bars = abs(rows[["lo", "hi"]].to_numpy().T - accuracy)
-        ax.errorbar(steps, accuracy, bars, color=colour, ls=DOMAIN_LINES[domain], marker=DOMAIN_MARKERS[domain], ms=4,
+        ax.errorbar(steps, accuracy, bars, color=colour, ls=line, marker=DOMAIN_MARKERS[domain], ms=4,
                     lw=1.2, elinewidth=0.8, label=label)
         flagged = rows["flagged"].to_numpy(bool)
         ax.plot(steps[flagged], accuracy[flagged], ls="", marker=DOMAIN_MARKERS[domain], ms=4, mec=colour,
@@ -147,13 +151,13 @@ def gains(table):
     for ax, student in zip(axes[0], students, strict=True):
         ax.axhline(0, color="#bbbbbb", lw=0.8, zorder=0)
         ax.axvline(0, color="#bbbbbb", lw=0.8, zorder=0)
-        for label, teacher, domain, points in _runs_of(data[data["student"] == student]):
+        for label, teacher, domain, line, points in _runs_of(data[data["student"] == student]):
             colour, marker = TEACHER_COLOURS[teacher], DOMAIN_MARKERS[domain]
             x, x_lo, x_hi, y, y_lo, y_hi = points[[f"{d}_{c}" for d in DOMAIN_MARKERS
                                                    for c in ("change", "lo", "hi")]].to_numpy().T
             bars = abs(np.array([y_lo, y_hi]) - y), abs(np.array([x_lo, x_hi]) - x)
             ax.errorbar(x, y, *bars, ls="", ecolor=colour, elinewidth=0.5, alpha=0.35)
-            ax.plot(x, y, color=colour, ls=DOMAIN_LINES[domain], lw=0.9, marker=marker, ms=4, mfc="white", label=label)
+            ax.plot(x, y, color=colour, ls=line, lw=0.9, marker=marker, ms=4, mfc="white", label=label)
             ax.plot(x[-1], y[-1], color=colour, marker=marker, ms=5, ls="")
         ax.set(title=results.name_of(student), xlabel="change in math (points)",
                ylabel="change in code (points)" if ax is axes[0][0] else "")
@@ -176,7 +180,7 @@ def best_checkpoints(table):
     data = pd.concat([cells[(cells["step"] == 0) & cells["benchmark"].isin(chosen["benchmark"])], chosen])
     names = list(dict.fromkeys(data["benchmark"]))
     runs = [(s, label, t, d, rows) for s in dict.fromkeys(data["student"])
-            for label, t, d, rows in _runs_of(chosen[chosen["student"] == s])]
+            for label, t, d, _, rows in _runs_of(chosen[chosen["student"] == s])]
     figure, axes = grid(1, len(names), 0.27 * len(runs) + 1, sharey=True)
     for ax, benchmark in zip(axes[0], names, strict=True):
         for i, (student, label, teacher, domain, rows) in enumerate(runs):

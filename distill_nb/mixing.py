@@ -44,7 +44,8 @@ def sentence(scale_dir: Path) -> str:
         return ""
     found = sentences(scale_dir)
     return "\n".join(["Not all of these results were made alike:", *(f"- {s}" for s in found)]) if found else (
-        "As far as is recorded, all of these results were made by the same code, versions and settings, on the same data.")
+        "As far as is recorded, all of these results were made by the same code, versions and settings of evaluation, on "
+        "the same data of each name.")
 
 
 def _names(a: dict, b: dict) -> list[str]:

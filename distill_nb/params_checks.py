@@ -53,7 +53,8 @@ def check_type(kind: str, value):
         raise TypeError(f"is {value!r}: write {remedy}")
     if kind == "list[str]":
         if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) for v in value):
-            raise TypeError(f"is {value!r}: write a list of names, as in [one, two]")
+            raise TypeError(f"is {value!r}: write a list of names, as in [one, two] (for papermill: "
+                            "-y '{NAME: [one, two]}')")
         if len(set(value)) < len(value) or not value:
             raise TypeError(f"is {list(value)!r}: name at least one, and each only once")
         return list(value)

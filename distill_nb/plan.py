@@ -1,7 +1,7 @@
 """What a run will take, before it starts: memory, tokens, disk and hours, from its student's config alone.
 
     python -m distill_nb.plan papermill_params/run07.yaml --device h100-80gb
-    python -m distill_nb.plan papermill_params/run*.yaml papermill_params/traces_*.yaml --device h100-80gb     # the study
+    python -m distill_nb.plan papermill_params/run*.yaml papermill_params/traces_{r1,sonnet}_*.yaml --device h100-80gb   # all
     python -m distill_nb.plan papermill_params/run09.yaml papermill_params/pocket.yaml                         # here
 
 Memory is tried with tensors without data (plan_step.py) and compared with real training on a CPU in tests/test_plan.py;

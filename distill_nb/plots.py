@@ -25,6 +25,7 @@ class _Colours(dict):
 TEACHER_COLOURS = _Colours({"r1": "#0072B2", "sonnet": "#D55E00", "none": "#555555"})
 DOMAIN_MARKERS = {"math": "o", "code": "s"}
 DOMAIN_LINES = {"math": "-", "code": (0, (4, 1.5))}
+MORE_LINES = ((0, (1, 1)), (0, (6, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)))  # of more runs of one teacher and domain
 OUTCOME_COLOURS = {
     "correct": "#009E73", "wrong": "#BBBBBB", "no_answer": "#E69F00", "truncated": "#56B4E9",
     "timeout": "#CC79A7", "sampling_error": "#F0E442", "grader_error": "#000000",

@@ -31,6 +31,8 @@ FETCHES = re.compile(
 )
 
 
+TINY = ("<p>Tiny scale shows that everything runs, and nothing else: whatever the names say, the students are random models "
+        "of two layers, the traces are generated, and a benchmark has two problems. The numbers mean nothing.</p>")
 STAND_IN = ("<p>A stand-in is a set of synthetic traces that this package generated in the teacher's place: none of it is the "
             "teacher's output. The runs keep the names of the study's runs that they are small versions of.</p>")
 
@@ -187,7 +189,17 @@ def link(page: Path, index: Path, name: str) -> str:
     """A link to a page where it exists; otherwise its name, shown as missing and why."""
     if page.is_file():
         return f'<a href="{escape(Path(os.path.relpath(page, index.parent)).as_posix())}">{escape(name)}</a>'
-    why = "executed, not rendered" if page.with_suffix(".ipynb").is_file() else "not executed"
+    made = page.with_name(f"provenance_{name}.json" if name in ("train", "eval") else "provenance.json")
+    if page.with_suffix(".ipynb").is_file():
+        why = "executed, not rendered"
+    elif made.is_file():
+        try:
+            done = json.loads(made.read_text(encoding="utf-8")).get("finished", True)
+        except ValueError:  # damaged
+            done = False
+        why = f"{'done' if done else 'begun'}, its notebook is elsewhere"
+    else:
+        why = "not executed"
     return f'<span class="missing">{escape(name)}: {why}</span>'
 
 
@@ -236,15 +248,17 @@ def index(scale_dir: Path) -> Path:
     rows = []
     for folder in folders:
         d = describe_run(folder)
-        steps = f"{d['max_steps']}" + ("" if d["finished"] else " (unfinished)")
-        pages = " · ".join(link(folder / f"{name}.html", page, name) for name in ("train", "eval"))
+        baseline = d["traces"] == params.traces_of("none", "none")
+        steps = "—" if baseline else f"{d['max_steps']}"
+        steps += "" if d["finished"] else " (unfinished)"
+        pages = " · ".join(link(folder / f"{name}.html", page, name) for name in ("train", "eval")[baseline:])
         cells = [d["traces"], d["student"], d["domain"], d["seed"], steps]
         rows.append(f"<tr><th>{escape(folder.name)}<br>{pages}</th>" + "".join(f"<td>{escape(str(c))}</td>" for c in cells)
                     + "</tr>")
     html = report_page.INDEX.format(
         scale=escape(scale_dir.name), css=report_page.CSS, rows="\n".join(rows), accuracy=accuracy_html(scale_dir),
         sets=sets_html(scale_dir, page), failed=failures.failures_html(scale_dir, page), script=report_page.SCRIPT,
-        note=STAND_IN if any("stand-in" in row for row in rows) else "",
+        note=TINY if scale_dir.name == "tiny" else STAND_IN if any("stand-in" in row for row in rows) else "",
         runs="1 run" if len(rows) == 1 else f"{len(rows)} runs",
         analysis=link(page.parent / "analyze.html", page, "analyze"))
     page.parent.mkdir(parents=True, exist_ok=True)

@@ -192,6 +192,12 @@ def _until_stopped(trainer, state: Path | None, recorder, stopping) -> None:
                               "nothing was lost, and the run begins when it is started again.")) from None
 
 
+def at_checkpoints(metrics, p: Params):
+    """The rows of `load_metrics` at which an adapter was saved, as texts, four digits of what is no whole number."""
+    rows = metrics[metrics["step"].isin(train_resume.saved_steps(p))].astype(object)
+    return rows.map(lambda v: "" if v != v else f"{v:.4g}" if isinstance(v, float) and v % 1 else f"{v:.0f}")
+
+
 def load_metrics(p: Params):
     """metrics.jsonl as a pandas DataFrame, one row a step."""
     import pandas as pd

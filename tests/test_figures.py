@@ -135,6 +135,18 @@ def test_runs_that_differ_in_learning_rate_alone_are_told_apart(table):
     assert "R1 math, 2e-5" in labels and "R1 math, 2e-4" in labels
 
 
+def test_runs_of_one_teacher_and_domain_have_lines_of_their_own(table):
+    one = table[(table["benchmark"] == "math500") & table["student"].str.contains("Base") & (table["teacher"] != "sonnet")
+                & (table["domain"] != "code")]
+    both = pd.concat([one, one[one["step"] > 0].assign(learning_rate=1e-3, run="other", folder="other")])
+    labels, styles = zip(*((label, line) for label, _, _, line, _ in figures._runs_of(both)), strict=True)
+    assert len(labels) == 2 == len(set(labels)) == len({str(style) for style in styles})
+    figure, _ = figures.learning_curves(both)
+    drawn = [str(line.get_linestyle()) + str(line._unscaled_dash_pattern) for line in figure.axes[0].lines
+             if line.get_marker() == "o" and len(line.get_xdata()) == 5]
+    assert len(drawn) == 2 == len(set(drawn))
+
+
 def test_our_own_runs_draw_too(table):
     ours = table.replace({"benchmark": {"math500": "pocket_math", "mbpp_plus": "pocket_code"}})
     ours = ours[ours["benchmark"].isin(["pocket_math", "pocket_code"]) & ours["student"].str.contains("Base")]

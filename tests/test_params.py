@@ -63,7 +63,7 @@ def error(**changes):
     (dict(overwrite="yes"), "overwrite is 'yes': write true or false in a file"),
     (dict(teacher=None), "teacher is None: write the word none."),
     (dict(run_name=7), "run_name is 7: write a text that is not empty."),
-    (dict(benchmarks="math500"), "benchmarks is 'math500': write a list of names, as in [one, two]."),
+    (dict(benchmarks="math500"), "benchmarks is 'math500': write a list of names, as in [one, two] (for pap"),
     (dict(benchmarks=[]), "benchmarks is []: name at least one, and each only once."),
     (dict(lora_targets=["q_proj", "q_proj"]), "each only once."),
     (dict(benchmark_files=["x"]), "benchmark_files is ['x']: write {} or names and files"),

@@ -185,7 +185,16 @@ def test_index_lists_every_run_and_its_links_resolve(tmp_path):
                        '<span class="missing">eval: executed, not rendered</span>',
                        "sonnet stand-in", "smollm2-135m-instruct", "math", "0", "30")
     assert rows[1][2:] == ("sonnet", "smollm2-135m-instruct", "&lt;code&gt;", "3", "30 (unfinished)")
-    assert rows[1][1].count("not executed") == 2
+    assert rows[1][1] == ('<span class="missing">train: begun, its notebook is elsewhere</span> · '
+                          '<span class="missing">eval: not executed</span>')
+    for name, done in (("a_run_seed3", True), ("base_only", False)):
+        record = {"finished": done, "parameters": {"teacher": "none", "dataset": "none"}}
+        (scale / name / "provenance_eval.json").write_text(json.dumps(record))
+    rows = re.findall(r'<th scope="row">(.*?)<br/?>(.*?)</th>' + r'<td class="short">(.*?)</td>' * 5,
+                      report.index(scale).read_text(encoding="utf-8"))
+    assert "eval: done, its notebook is elsewhere" in rows[1][1]
+    assert rows[2][1] == '<span class="missing">eval: begun, its notebook is elsewhere</span>'  # a baseline is never trained
+    assert rows[2][6] == "— (unfinished)"
     assert [row[0] for row in rows] == ["a_run", "a_run_seed3", "base_only"] and "3 runs" in text
     assert text.count("none of it is the teacher's output") == 1
     assert "No run of this scale has been evaluated yet." in text
@@ -194,6 +203,12 @@ def test_index_lists_every_run_and_its_links_resolve(tmp_path):
 def test_index_of_no_folder_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"is not a folder: give runs/<scale>"):
         report.index(tmp_path / "missing")
+
+
+def test_an_index_of_tiny_runs_says_what_they_are(tmp_path):
+    run_folder(tmp_path / "tiny", "a_run", dataset="pocket")
+    text = report.index(tmp_path / "tiny").read_text(encoding="utf-8")
+    assert "the students are random models" in text and "none of it is the teacher" not in text
 
 
 def test_the_command_line_prints_what_it_wrote(tmp_path):
