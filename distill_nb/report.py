@@ -197,7 +197,7 @@ def link(page: Path, index: Path, name: str) -> str:
             done = json.loads(made.read_text(encoding="utf-8")).get("finished", True)
         except ValueError:  # damaged
             done = False
-        why = f"{'done' if done else 'begun'}, its notebook is elsewhere"
+        why = f"{'done' if done else 'begun'}, no page"
     else:
         why = "not executed"
     return f'<span class="missing">{escape(name)}: {why}</span>'

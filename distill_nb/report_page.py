@@ -34,6 +34,7 @@ button { font: inherit; font-size: .87rem; padding: .3rem .8rem; border: 1px sol
 select { font: inherit; font-size: .87rem; max-width: 100%; color: inherit; background: var(--soft); }
 .wide { overflow-x: auto; }
 .wide table { margin-right: 2px; }
+@media (min-width: 58rem) { .wide { width: max-content; max-width: calc(50vw + 24rem); } }  /* up to the window's right edge */
 @media (max-width: 42rem) { .figure { overflow-x: auto; } .figure img { max-width: none; width: 40rem; } }
 .missing { color: var(--faint); font-style: italic; }
 """

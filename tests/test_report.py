@@ -185,15 +185,15 @@ def test_index_lists_every_run_and_its_links_resolve(tmp_path):
                        '<span class="missing">eval: executed, not rendered</span>',
                        "sonnet stand-in", "smollm2-135m-instruct", "math", "0", "30")
     assert rows[1][2:] == ("sonnet", "smollm2-135m-instruct", "&lt;code&gt;", "3", "30 (unfinished)")
-    assert rows[1][1] == ('<span class="missing">train: begun, its notebook is elsewhere</span> · '
+    assert rows[1][1] == ('<span class="missing">train: begun, no page</span> · '
                           '<span class="missing">eval: not executed</span>')
     for name, done in (("a_run_seed3", True), ("base_only", False)):
         record = {"finished": done, "parameters": {"teacher": "none", "dataset": "none"}}
         (scale / name / "provenance_eval.json").write_text(json.dumps(record))
     rows = re.findall(r'<th scope="row">(.*?)<br/?>(.*?)</th>' + r'<td class="short">(.*?)</td>' * 5,
                       report.index(scale).read_text(encoding="utf-8"))
-    assert "eval: done, its notebook is elsewhere" in rows[1][1]
-    assert rows[2][1] == '<span class="missing">eval: begun, its notebook is elsewhere</span>'  # a baseline is never trained
+    assert "eval: done, no page" in rows[1][1]
+    assert rows[2][1] == '<span class="missing">eval: begun, no page</span>'  # a baseline is never trained
     assert rows[2][6] == "— (unfinished)"
     assert [row[0] for row in rows] == ["a_run", "a_run_seed3", "base_only"] and "3 runs" in text
     assert text.count("none of it is the teacher's output") == 1
