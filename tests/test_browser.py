@@ -106,8 +106,8 @@ def test_the_index_leads_to_every_page_and_names_what_is_synthetic(browser, page
     links = page.eval_on_selector_all("a[href]", "links => links.map(a => decodeURI(a.href))")
     assert {(pages / name).as_uri() for name in PAGES[:-1]} <= set(links)
     text = page.inner_text("main")
-    assert "sonnet stand-in" in text and "r1 stand-in" in text and "none of it is the teacher's output" in text
-    assert f"{MATH}_seed1" in text and "train: not executed" in text
+    assert "sonnet stand-in" in text and "r1 stand-in" in text and "the students are random models" in text
+    assert f"{MATH}_seed1" in text and "train: done, no page" in text
     page.context.close()
 
 
