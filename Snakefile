@@ -19,8 +19,7 @@ from distill_nb import gpus, paths, stamps, study
 
 SCALE = config.get("scale", "full")
 OVERWRITE = str(config.get("overwrite", "")).replace(",", " ").split()  # as in llama8b_math_4k/train
-RUNS = os.environ.get("DISTILL_NB_RUNS") or "runs"
-RUNS = os.path.normpath(RUNS)
+RUNS = os.path.normpath(os.environ.get("DISTILL_NB_RUNS") or "runs")
 if os.path.abspath(RUNS) != str(paths.runs()):  # Snakemake was started elsewhere
     RUNS = str(paths.runs())
 PYTHON = f"PYTHONPATH={shlex.quote(workflow.basedir)} {shlex.quote(sys.executable)} -m"

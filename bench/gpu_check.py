@@ -79,7 +79,7 @@ def sweep(size: str, kind: str, part: str, folder: Path) -> list[dict]:
 
     model, template = student_files.source(tiny_params(kind)), STUDENTS[kind][1]
     options = ["--checkpoints", "1", "--prompts", "2", "--new-tokens", "4", "--ways",
-               "hf,merged,multi" if kind == "dense" else "hf,merged", *(["--benchmarks", "1"] if part == "peer" else [])]
+               "hf,merged,multi" if kind == "dense" else "hf,merged"]
     if size == "full":
         model = model_folder(kind, folder)
         ways = {"peer": "multi,fresh served", "served": "multi"}.get(part) or ("multi" if kind == "dense" else "merged")
@@ -257,9 +257,9 @@ def refuse_small_disks(folder: Path) -> None:
     from distill_nb import paths
 
     paths.cache().mkdir(parents=True, exist_ok=True)
+    needed = ROOM * (2 if folder.stat().st_dev == paths.cache().stat().st_dev else 1)
     for place, way in ((folder, "--folder"), (paths.cache(), "DISTILL_NB_CACHE")):
-        both = folder.stat().st_dev == paths.cache().stat().st_dev
-        free, needed = shutil.disk_usage(place).free / 2**30, ROOM * (2 if both else 1)
+        free = shutil.disk_usage(place).free / 2**30
         if free < needed:
             sys.exit(f"{place}: {free:.1f} GiB are free, and random students of real size take up to {needed}; name a folder "
                      f"on a larger disk by {way}.")

@@ -64,6 +64,12 @@ def _named_place(error: BaseException, folder: Path) -> Path | None:
     return None
 
 
+def end_of(file, size: int) -> list[str]:
+    """The last `size` bytes of an open file, which another process may be writing to, as lines."""
+    length = os.fstat(file.fileno()).st_size
+    return os.pread(file.fileno(), size, max(0, length - size)).decode(errors="replace").splitlines()
+
+
 def sync(folder: Path) -> list[Path]:
     """The files below a folder, once they are safe from a power failure."""
     files = sorted(f for f in folder.rglob("*") if f.is_file())

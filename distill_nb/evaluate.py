@@ -112,16 +112,13 @@ def _make(p: Params, tasks: dict[str, list], shared: dict[str, Path], steps: lis
     references = _references(p, adapters, own)
     proofs = []
     with lock.locked(paths.baseline_dir(p), wait=False) as unlock:
-        base, waiting = missing(p, 0, tasks, shared) if unlock else [], unlock is not None
+        base = missing(p, 0, tasks, shared) if unlock else []
 
         def base_done():
-            nonlocal waiting
-            if waiting:
-                waiting = False
-                _copy_base(p, shared)
-                unlock()
+            _copy_base(p, shared)
+            unlock()
 
-        if not base:
+        if unlock and not base:
             base_done()
         _note_base(base, record)
         if own or base:

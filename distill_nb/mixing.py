@@ -27,13 +27,12 @@ def sentences(scale_dir: Path) -> list[str]:
         found += _split(of_stage, lambda r: (r.get("packages") or {}) | {"Python": r.get("python")},
                         f"{done} with other versions of", _names)
         found += _several(of_stage, done)
+        found += _students(of_stage, done)
     found += _bases(records["eval"])
     found += _data(records["train"])
     found += _benchmarks(records["eval"])
     found += _split(records["eval"], lambda r: {k: r.get("settings", {}).get(k) for k in SETTINGS},
                     "evaluated with other values of", _names)
-    for stage, of_stage in records.items():
-        found += _students(of_stage, {"train": "trained", "eval": "evaluated"}[stage])
     found += _split(records["eval"], lambda r: {"the grader": r.get("grader")}, "graded by another version of", _names)
     return found
 

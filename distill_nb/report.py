@@ -18,7 +18,7 @@ import sys
 from html import escape, unescape
 from pathlib import Path
 
-from distill_nb import accessible, failures, params, report_page
+from distill_nb import accessible, failures, params, provenance, report_page
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
@@ -194,7 +194,7 @@ def link(page: Path, index: Path, name: str) -> str:
         why = "executed, not rendered"
     elif made.is_file():
         try:
-            done = json.loads(made.read_text(encoding="utf-8")).get("finished", True)
+            done = provenance.read(made, "").get("finished", True)
         except ValueError:  # damaged
             done = False
         why = f"{'done' if done else 'begun'}, no page"
@@ -248,7 +248,7 @@ def index(scale_dir: Path) -> Path:
     rows = []
     for folder in folders:
         d = describe_run(folder)
-        baseline = d["traces"] == params.traces_of("none", "none")
+        baseline = d["traces"] == "none"
         steps = "—" if baseline else f"{d['max_steps']}"
         steps += "" if d["finished"] else " (unfinished)"
         pages = " · ".join(link(folder / f"{name}.html", page, name) for name in ("train", "eval")[baseline:])

@@ -35,8 +35,7 @@ def command(stage: Stage, out: Path, overwrite: bool = False) -> list[str]:
         found += ["-f", str(paths.PARAMS_DIR / file)]
     # Whether it is made anew is said by who starts it: were it in a parameter file, each start would begin again.
     idle = {"overwrite": overwrite, "regrade": False}
-    extra = study.extra(stage) | {k: v for k, v in idle.items() if stage.name not in study.ENTRY and k in study.declared(
-        stage.name)}
+    extra = study.extra(stage) | {k: v for k, v in idle.items() if k in study.declared(stage.name)}
     return [*found, *(word for k, v in extra.items() for word in ("-y", json.dumps({k: v})))]
 
 
@@ -119,7 +118,7 @@ def _notebook(stage: Stage, devices: list[str], overwrite: bool) -> tuple[int, l
     print(f"$ CUDA_VISIBLE_DEVICES={','.join(devices)} " + shlex.join(["papermill", *words[3:]]), flush=True)
     with _teacher(stage) as environment, _heard() as stderr:
         status = stop.run(words, env=environment | gpus.environment(devices), cwd=paths.ROOT, stderr=stderr, close_fds=False)
-        said = _end_of(stderr)
+        said = disk.end_of(stderr, SAID)
     if not status:
         return 0, []
     full = disk.full(stage.dir())
@@ -177,12 +176,6 @@ def _pass_on(file, ended: threading.Event) -> None:
             return
         else:
             ended.wait(0.2)
-
-
-def _end_of(file) -> list[str]:
-    """The last lines that were written to it."""
-    size = os.fstat(file.fileno()).st_size
-    return os.pread(file.fileno(), SAID, max(0, size - SAID)).decode(errors="replace").splitlines()
 
 
 @contextlib.contextmanager

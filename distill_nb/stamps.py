@@ -84,8 +84,8 @@ def _lost(stage: Stage, record: dict) -> str:
     if stage.name == "traces":
         lost = [] if (stage.dir() / "train.parquet").is_file() else ["train.parquet"]
     elif stage.name == "train":
-        lost = [f"the adapter of step {step}" for step in record.get("adapters_sha256", {})
-                if int(step) not in adapter_files(stage.dir())]
+        there = adapter_files(stage.dir())
+        lost = [f"the adapter of step {step}" for step in record.get("adapters_sha256", {}) if int(step) not in there]
     else:
         sizes = {name: stage.dir() / "eval" / name for name in record.get("files", {})} if stage.name == "eval" else {}
         lost = [name for name, file in sizes.items()

@@ -152,14 +152,15 @@ def needs(stage: Stage) -> tuple[Stage, ...]:
     return (*local, Stage(scale, f"traces/{source}", "traces")) if is_set(source) else local
 
 
+@cache
 def baselines(stage: Stage) -> tuple[Stage, ...]:
     """The baselines' evaluations that share the base student's records with the evaluation of a run. It does not need them,
     for whoever is first makes those records; but when they are made anew, it copies them again."""
-    if stage.name != "eval" or stage.folder in (own := [_folder(file) for file in BASELINES]):
+    own = [Stage(stage.scale, _folder(file), "eval") for file in BASELINES]
+    if stage.name != "eval" or stage in own:
         return ()
     student = _read(*files(stage))["student"]
-    return tuple(Stage(stage.scale, folder, "eval") for folder in own
-                 if _read(*files(Stage(stage.scale, folder, "eval")))["student"] == student)
+    return tuple(base for base in own if _read(*files(base))["student"] == student)
 
 
 def asks_the_stand_in(stage: Stage) -> bool:

@@ -110,7 +110,7 @@ def sweep(p: Params, engine, jobs: list[Job], references: dict[int, dict], base_
     """Make the records of all jobs, checkpoint by checkpoint or all at once, as the engine serves them.
 
     references: step → what its checkpoint's trainer makes of a text (proof.read). A checkpoint that fails its proof is
-    reported and not scored. base_done: called when no record of step 0 is missing any more; keep: with each proof, before any
+    reported and not scored. base_done: called once, when the last record of step 0 is made; keep: with each proof, before any
     answer that rests on it. Returns the proofs."""
     from tqdm.auto import tqdm
 
@@ -131,8 +131,8 @@ def sweep(p: Params, engine, jobs: list[Job], references: dict[int, dict], base_
                 for step, outcome in _write(p, jobs, answers, engine_version):
                     left[step] -= 1
                     right[step] += outcome == "correct"
-                if not left.get(0):
-                    base_done()
+                    if step == 0 and not left[0]:
+                        base_done()
                 bar.update(len(answers))
                 bar.set_postfix_str("correct " + ", ".join(f"{s}: {100 * right[s] / (total[s] - left[s]):.0f}%"
                                                            for s in steps if total[s] > left[s]))

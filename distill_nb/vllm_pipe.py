@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 
+from . import disk
 from .generate import EngineFailed
 
 SAID = 2**15  # bytes of the end of what a process says on stderr
@@ -65,21 +66,16 @@ class Process:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
-    def _said(self) -> list[str]:
-        """The last lines of its standard error."""
-        size = os.fstat(self._errors.fileno()).st_size
-        return os.pread(self._errors.fileno(), SAID, max(0, size - SAID)).decode("utf-8", "replace").strip().splitlines()
-
     def _cause(self, failed: str) -> str:
         """The last error but the one that it says it failed of: vLLM's own processes write down theirs, and the message
         only that they have failed."""
-        found = [match[0].strip() for line in self._said() if (match := ERROR.search(line))]
+        found = [match[0].strip() for line in disk.end_of(self._errors, SAID) if (match := ERROR.search(line))]
         other = [error for error in found if error not in failed]
         return f" (before that: {other[-1][:500]})" if other else ""
 
     def _last_words(self) -> str:
         self._kill()
-        said = self._said()
+        said = [line for line in disk.end_of(self._errors, SAID) if line.strip()]
         return f"{said[-1] if said else 'no word'} (exit status {self._process.returncode})"
 
     def close(self) -> None:

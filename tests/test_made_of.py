@@ -10,7 +10,7 @@ TRAIN, EVAL = Stage("full", "llama8b_math_4k", "train"), Stage("full", "llama8b_
 
 
 def forget():
-    for function in (study._run_files, study.needs, study.declared, made_of.ingredients, made_of._sha256,
+    for function in (study._run_files, study.needs, study.baselines, study.declared, made_of.ingredients, made_of._sha256,
                      made_of._hash_of_folder, made_of._hash):
         function.cache_clear()
 
