@@ -99,7 +99,7 @@ demo: setup  ## distil a real 135M student on the CPU, evaluate it, write the re
 
 # On one machine each job gets a GPU of its own; a cluster's profile says what its jobs get.
 STUDY := $(PY) -m snakemake --config scale=$(or $(SCALE),full) $(if $(OVERWRITE),'overwrite=$(OVERWRITE)')
-WHERE = $(if $(PROFILE),--workflow-profile profiles/$(PROFILE),--resources gpu=$$($(PY) -m distill_nb.gpus))
+WHERE = $(if $(PROFILE),--workflow-profile profiles/$(PROFILE),--resources gpu=$$($(PY) -m distill_nb.runtime.gpus))
 
 study: setup-study  ## the ten runs, three baselines, analysis, paper; SCALE=tiny or pocket, PROFILE=slurm, OVERWRITE=run/train, DRY=1
 	@anew=""; for stage in $(OVERWRITE); do \

@@ -15,7 +15,8 @@ import tempfile
 
 sys.path.insert(0, workflow.basedir)  # this checkout's package, wherever another one is installed
 
-from distill_nb import gpus, paths, stamps, study
+from distill_nb import stamps, study
+from distill_nb.runtime import gpus, paths
 
 SCALE = config.get("scale", "full")
 OVERWRITE = str(config.get("overwrite", "")).replace(",", " ").split()  # as in llama8b_math_4k/train

@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from distill_nb import provenance
+from distill_nb.runtime import provenance
 
 ROOT = Path(__file__).resolve().parents[1]
 

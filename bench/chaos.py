@@ -36,7 +36,8 @@ SCALE = "tiny"
 
 def study(runs: list[str], changes: dict) -> int:
     """Train and evaluate runs of papermill_params/ at tiny size, then analyse them; what is done already is left out."""
-    from distill_nb import params, paths
+    from distill_nb import params
+    from distill_nb.runtime import paths
 
     folder, files = paths.runs() / SCALE, [f"{ROOT}/papermill_params/tiny.yaml"]
     stages = [(name, params.read_files(f"{run}.yaml")["run_name"], [f"{ROOT}/papermill_params/{run}.yaml", *files])
@@ -131,7 +132,7 @@ def whole_lines(file: Path) -> list[str]:
 
 def on_disk(runs: Path) -> dict[str, set[str]]:
     """What must not be lost: file → whole lines, of all records and of the losses up to the last state that counts."""
-    from distill_nb import disk, provenance
+    from distill_nb.runtime import disk, provenance
 
     found = {}
     for file in [*runs.glob(f"{SCALE}/*/eval/step_*/*.jsonl"), *runs.glob(f"{SCALE}/_base/*/*.jsonl")]:
@@ -196,7 +197,7 @@ def lost(kept: list[dict[str, set[str]]]) -> list[str]:
 
 def results_of(runs: Path) -> dict:
     """What a study came to: adapters, losses, records, tables, each in a form that can be compared."""
-    from distill_nb import records
+    from distill_nb.runtime import jsonl
 
     found, folder = {"sets": {}, "adapters": {}, "losses": {}, "records": {}, "paper": {}}, runs / SCALE
     for kind, pattern in (("sets", "traces/*/train.parquet"), ("adapters", "*/checkpoints/*/adapter_model.safetensors"),
@@ -210,7 +211,7 @@ def results_of(runs: Path) -> dict:
         # of the base student's records it is chance which run made them
         apart = {"seconds", *(("run_name", "teacher", "domain") if "_base" in file.parts else ())}
         found["records"][str(file.relative_to(folder))] = sorted(json.dumps(
-            {k: v for k, v in r.items() if k not in apart}, sort_keys=True) for r in records.read(file))
+            {k: v for k, v in r.items() if k not in apart}, sort_keys=True) for r in jsonl.read(file))
     cells = json.loads((folder / "report" / "analyze.ipynb").read_text())["cells"]
     found["tables"] = ["".join(o["data"]["text/html"]) for c in cells for o in c.get("outputs", [])
                        if "text/html" in o.get("data", {})]
@@ -276,7 +277,7 @@ def main() -> int:
     given = parser.parse_args()
     if given.what:
         return study(given.runs, given.changes)
-    from distill_nb import provenance
+    from distill_nb.runtime import provenance
 
     if given.runs:
         how, command = {"runs": given.runs, "changes": given.changes}, study_command(given.runs, given.changes)

@@ -254,7 +254,7 @@ def main() -> int:
 
 def refuse_small_disks(folder: Path) -> None:
     """Ends the process where the disks have no room for a student in `folder` and a merged one in the cache."""
-    from distill_nb import paths
+    from distill_nb.runtime import paths
 
     paths.cache().mkdir(parents=True, exist_ok=True)
     needed = ROOM * (2 if folder.stat().st_dev == paths.cache().stat().st_dev else 1)

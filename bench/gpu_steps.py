@@ -156,7 +156,8 @@ def steps(size: str, kind: str, way: str, model: str) -> Iterator[dict]:
     """One way's speed on both spreads of lengths, each at its own fastest micro-batch, with one loaded model."""
     import training
 
-    from distill_nb import chat, devices, params, student, train_step
+    from distill_nb import chat, params, student, train_step
+    from distill_nb.runtime import devices
 
     p = steps_params(size, kind, way, model)
     own = params.read_files(RUNS[kind], *(["tiny.yaml"] if size == "tiny" else []))["micro_batch_size"]
@@ -251,7 +252,8 @@ def timed(network, p, way: str, pad_id: int, examples: list[dict], micro: int) -
     import torch
     import training
 
-    from distill_nb import devices, train, train_step
+    from distill_nb import train, train_step
+    from distill_nb.runtime import devices
 
     p = replace(p, micro_batch_size=micro)
     clock = training.stopwatch()
@@ -280,7 +282,8 @@ def plan_rows(size: str, folder: Path, measured: list[dict]) -> list[dict]:
     import numpy as np
     import torch
 
-    from distill_nb import devices, plan, train
+    from distill_nb import plan, train
+    from distill_nb.runtime import devices
 
     device, rows, on_gpu = None, [], torch.cuda.is_available()
     for row in measured:

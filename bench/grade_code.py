@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("recorded", nargs="+")
     parser.add_argument("--pairs", type=int, default=3)
     a = parser.parse_args()
-    from distill_nb import provenance
+    from distill_nb.runtime import provenance
 
     models = []
     for file in a.recorded:

@@ -15,8 +15,8 @@ import statistics
 import time
 from pathlib import Path
 
-from distill_nb import provenance
 from distill_nb.grading import math, math_pool, math_worker, visible_text
+from distill_nb.runtime import provenance
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -101,7 +101,8 @@ def anonymous() -> float:
 
 
 def memory(n: int) -> None:
-    from distill_nb import provenance, trace_files, trace_params
+    from distill_nb import trace_files, trace_params
+    from distill_nb.runtime import provenance
 
     peak, done = [0.0], threading.Event()
 
@@ -140,7 +141,8 @@ def main() -> None:
         return memory(a.memory)
     if not a.files:
         parser.error("name files of traces, or --memory N")
-    from distill_nb import ledger, provenance
+    from distill_nb import ledger
+    from distill_nb.runtime import provenance
 
     books, known, texts = {}, tokenizers(), []
     for file in a.files:

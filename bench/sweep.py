@@ -48,7 +48,8 @@ def make_adapters(p) -> None:
     """Random adapters in the places of the checkpoints, each with the trainer's proof."""
     import torch
 
-    from distill_nb import chat, paths, proof, student
+    from distill_nb import chat, proof, student
+    from distill_nb.runtime import paths
 
     model = student.attach_lora(student.load(p), p)
     text = chat.prompt_ids(student.load_tokenizer(p), chat.template_for(p.student, p.chat_template),
@@ -83,7 +84,8 @@ def requests(p, count: int, steps: list[int], benchmarks) -> list:
 
 def ours(p, way: str, count: int, benchmarks: int) -> dict:
     """The whole sweep by our own engine, in this process; seconds of generation, answers and proofs."""
-    from distill_nb import generate, paths, proof, sweep
+    from distill_nb import generate, proof, sweep
+    from distill_nb.runtime import paths
 
     p = replace(p, engine="hf" if way == "hf" else "vllm", adapters="multi" if way == "multi" else "merged")
     steps = list(range(10, p.max_steps + 1, 10))
@@ -141,7 +143,8 @@ def one(p, way: str, step: int, benchmark: int, count: int) -> dict:
     from vllm import LLM, SamplingParams, TokensPrompt
     from vllm.lora.request import LoRARequest
 
-    from distill_nb import chat, paths, student, student_files
+    from distill_nb import chat, student, student_files
+    from distill_nb.runtime import paths
 
     asked = requests(p, count, [step], [benchmark])
     adapter = paths.checkpoint_dir(p, step) if step else None
@@ -217,7 +220,8 @@ def main() -> int:
 
 def compare(p, args) -> int:
     """All ways, in turn; writes and prints the result."""
-    from distill_nb import generate, provenance
+    from distill_nb import generate
+    from distill_nb.runtime import provenance
 
     rounds: dict[str, list[dict]] = {}
     for _ in range(args.rounds):

@@ -139,7 +139,8 @@ _known = None
 def _peer_describe(row: dict) -> dict:
     """What the statement is: its id, numbers, sketch, and whether an evaluation set has it."""
     global _known
-    from distill_nb import decontaminate, provenance, statements
+    from distill_nb import decontaminate, statements
+    from distill_nb.runtime import provenance
 
     if _known is None:
         _known = decontaminate.Evaluation(evaluation())
@@ -197,7 +198,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--dataset", choices=("r1_math", "r1_code"), default="r1_math")
     a = parser.parse_args()
-    from distill_nb import provenance
+    from distill_nb.runtime import provenance
 
     sizes, load = [], os.getloadavg()[0]
     for rows in a.rows:

@@ -52,7 +52,8 @@ def run(args, way: str, micro: int):
 
 def one(args, way: str, micro: int) -> dict:
     """Train by one way in this process; what it took, {} if this is not the process that says so."""
-    from distill_nb import chat, devices, student, train, train_step
+    from distill_nb import chat, student, train, train_step
+    from distill_nb.runtime import devices
 
     p = run(args, way, micro)
     tokenizer = student.load_tokenizer(p)
@@ -175,7 +176,7 @@ def compare(args, ways: list[str]) -> dict:
 
 
 def main() -> int:
-    from distill_nb import devices
+    from distill_nb.runtime import devices
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
@@ -197,7 +198,7 @@ def main() -> int:
         if made:
             print("\nRESULT " + json.dumps(made), flush=True)
         return 0
-    from distill_nb import provenance
+    from distill_nb.runtime import provenance
 
     before = os.getloadavg()[0]
     ways = [way for way in args.ways.split(",") if way != "ours shared" or args.threads > 1]

@@ -3,8 +3,9 @@ from __future__ import annotations
 
 import copy
 
-from . import paths, student, student_files
-from .params import POCKET_STUDENT, Params
+from distill_nb import student, student_files
+from distill_nb.params import POCKET_STUDENT, Params
+from distill_nb.runtime import paths
 
 _QWEN3_30B = dict(
     model_type="qwen3_moe", vocab_size=151936, hidden_size=2048, intermediate_size=6144, num_hidden_layers=48,

@@ -4,8 +4,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from . import stats
-from .results import RUN, name_of
+from distill_nb import stats
+from distill_nb.results import RUN, name_of
 
 KEY = [*RUN, "step", "benchmark"]
 COLUMNS = [*KEY, "published", "n_published", "flagged", "ours", "n_ours", "difference", "lo", "hi", "p", "p_holm", "verdict"]

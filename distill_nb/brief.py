@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from .statements import SIGNS
+from distill_nb.statements import SIGNS
 
 ARTICLES = ("a", "i", "s", "t")  # single letters that prose has too, as in it's
 LONGEST = 26   # words of a brief statement, its frame left out

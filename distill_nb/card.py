@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from . import params, paths, results, selection, student_files
+from distill_nb import params, results, selection, student_files
+from distill_nb.runtime import paths
 
 # Hub ids of what the students were trained on, where there is one.
 HUB_DATASETS = {"r1_math": "open-r1/OpenR1-Math-220k", "r1_code": "nvidia/OpenCodeReasoning"}

@@ -10,10 +10,10 @@ import csv
 import re
 from pathlib import Path
 
-from . import stats
-from .comparisons import changes
-from .consistency import grim, possible_k
-from .results import PUBLISHED, RULE, best_checkpoints, name_of, printed, printed_rate
+from distill_nb import stats
+from distill_nb.comparisons import changes
+from distill_nb.consistency import grim, possible_k
+from distill_nb.results import PUBLISHED, RULE, best_checkpoints, name_of, printed, printed_rate
 
 CLAIM_COLUMNS = ["id", "section", "claim", "quantity", "student", "teacher", "domain", "step", "benchmark", "value",
                  "flagged"]

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from . import stats
-from .results import RULE, RUN, best_checkpoints, name_of
+from distill_nb import stats
+from distill_nb.results import RULE, RUN, best_checkpoints, name_of
 
 COMPARISON = ["comparison", "first", "second", "difference", "lo", "hi", "p", "p_holm", "detectable", "n", "flagged",
               "decides", "verdict"]

@@ -9,8 +9,8 @@ import re
 from fractions import Fraction
 from functools import cache
 
-from .params_checks import BENCHMARKS
-from .results import COLUMNS, NAMES, load_published
+from distill_nb.params_checks import BENCHMARKS
+from distill_nb.results import COLUMNS, NAMES, load_published
 
 # Problems in the full benchmarks; for LiveCodeBench v5 the release and two windows that go by the same name.
 SIZES = {"math500": (500,), "mbpp_plus": (378,), "humaneval_plus": (164,), "livecodebench": (880, 279, 166),
@@ -85,7 +85,7 @@ def grim_summary(table):
 
 
 if __name__ == "__main__":
-    from .claims import inconsistencies, load_claims
+    from distill_nb.claims import inconsistencies, load_claims
 
     print(grim_summary(load_published()).to_string(index=False))
     for r in inconsistencies(load_claims(), load_published()).itertuples():

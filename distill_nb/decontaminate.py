@@ -33,11 +33,11 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import benchmarks, brief, latex_words, masked, samples, statements
-from .benchmarks import BOXED, evalplus_data, livecodebench, sources
-from .latex_words import without_figures
-from .masked import NGRAM, Numbers, masked_words, ngrams, values
-from .samples import described, without_samples
+from distill_nb import benchmarks, brief, latex_words, masked, samples, statements
+from distill_nb.benchmarks import BOXED, evalplus_data, livecodebench, sources
+from distill_nb.latex_words import without_figures
+from distill_nb.masked import NGRAM, Numbers, masked_words, ngrams, values
+from distill_nb.samples import described, without_samples
 
 SHARE = 0.6     # of the evaluation problem's n-grams; at 0.5 some pairs of MATH-500's own problems match each other
 SIMILAR = 0.6   # Jaccard similarity of pairs of words, for a near-duplicate

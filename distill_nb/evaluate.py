@@ -12,11 +12,12 @@ import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from . import benchmarks, chat, disk, generate, grading, hub, lock, paths, proof, provenance, records, regrade, stop, student
-from .grading import code
-from .params import GENERATION_KEYS, Params, is_baseline
-from .sweep import Job, missing, sweep
-from .train_resume import adapter_files, refuse_lost_adapters
+from distill_nb import benchmarks, chat, generate, grading, proof, regrade, student
+from distill_nb.grading import code
+from distill_nb.params import GENERATION_KEYS, Params, is_baseline
+from distill_nb.runtime import disk, hub, jsonl, lock, paths, provenance, stop
+from distill_nb.sweep import Job, missing, sweep
+from distill_nb.train_resume import adapter_files, refuse_lost_adapters
 
 # Settings that are kept piece by piece, so that a run can be evaluated in several calls: some benchmarks now and others
 # later, these with one sample a problem and AIME with 16.
@@ -70,8 +71,8 @@ def _copy_base(p: Params, shared: dict[str, Path]) -> None:
     for name, file in shared.items():
         if not file.exists():  # a run's folder that was copied here without it keeps what it has
             continue
-        records.write(paths.records_file(p, 0, name), [
-            r | {"run_name": p.run_name, "teacher": p.teacher, "domain": p.domain} for r in records.once(records.read(file))])
+        jsonl.write(paths.records_file(p, 0, name), [
+            r | {"run_name": p.run_name, "teacher": p.teacher, "domain": p.domain} for r in jsonl.once(jsonl.read(file))])
 
 
 def _adapters(p: Params, steps: list[int]) -> dict[int, Path]:
@@ -148,7 +149,7 @@ def _refuse_other_records(p: Params, settings: dict, before: dict, files: list[P
     if differing:
         raise ValueError(f"provenance_eval.json in {paths.run_dir(p).name}: the records there were made with other values "
                          f"of {', '.join(differing)}; set overwrite: true to make them again.")
-    graders = {r["grader"] for file in files for r in records.read(file)}
+    graders = {r["grader"] for file in files for r in jsonl.read(file)}
     if not p.regrade and graders - {grading.GRADER_VERSION}:
         raise ValueError(f"run_name: records of {paths.run_dir(p).name} or of its base student were graded by another "
                          f"version ({', '.join(sorted(graders))}, now {grading.GRADER_VERSION}); set regrade: true to "
@@ -238,7 +239,7 @@ def _evaluate(p: Params, tasks: dict[str, list], steps: list[int], shared: dict[
         record |= {"regraded": regrade.regrade(p, tasks, shared, steps), "finished": before.get("finished", False)}
         record |= {k: before[k] for k in ("failed_requests", "base") if k in before}
         _copy_base(p, shared)
-        record = provenance.finish(record | {"adapter_proof": _proofs(p, steps), "files": records.sizes(paths.run_dir(p))})
+        record = provenance.finish(record | {"adapter_proof": _proofs(p, steps), "files": jsonl.sizes(paths.run_dir(p))})
         provenance.write(file, record)
         return record
     if not before:
@@ -249,12 +250,12 @@ def _evaluate(p: Params, tasks: dict[str, list], steps: list[int], shared: dict[
     print("Answers generated now, by step: " + ", ".join(f"{s}: {n}" for s, n in made.items())
           + ("; all records were there already." if not any(made.values()) else "."))
     if before.get("finished") and not any(made.values()):  # nothing was made, so what is on record stays true
-        same = before | {"base": record["base"], "files": records.sizes(paths.run_dir(p))}
+        same = before | {"base": record["base"], "files": jsonl.sizes(paths.run_dir(p))}
         if same != before:
             provenance.write(file, same)
         return {k: v for k, v in same.items() if k != "regraded"}
     proofs = _proofs(p, steps)
-    absent, failed = records.state({paths.records_file(p, step, name): len(task_list) * p.n_samples
+    absent, failed = jsonl.state({paths.records_file(p, step, name): len(task_list) * p.n_samples
                                     for step in (0, *steps) for name, task_list in tasks.items()})
     again = [r for r in failed if not r.get("failed_for_good")]
     if failed:
@@ -262,6 +263,6 @@ def _evaluate(p: Params, tasks: dict[str, list], steps: list[int], shared: dict[
               + (". Start the evaluation again, and it asks them again." if again else ". They would fail here again."))
     finished = not absent and not again and all(found["passed"] for found in proofs)
     record = provenance.finish(record) | {"finished": finished, "adapter_proof": proofs, "failed_requests": len(failed),
-                                          "files": records.sizes(paths.run_dir(p))}
+                                          "files": jsonl.sizes(paths.run_dir(p))}
     provenance.write(file, record)
     return record

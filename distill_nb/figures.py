@@ -10,8 +10,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from . import alt, comparisons, findings, plots, results, stats
-from .plots import DOMAIN_LINES, DOMAIN_MARKERS, MORE_LINES, TEACHER_COLOURS, describe, grid, legend_below, nothing
+from distill_nb import alt, comparisons, findings, plots, results, stats
+from distill_nb.plots import DOMAIN_LINES, DOMAIN_MARKERS, MORE_LINES, TEACHER_COLOURS, describe, grid, legend_below, nothing
 
 DOMAIN_OF = {b: domain for domain, names in results.RULE.items() for b in names}
 

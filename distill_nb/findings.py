@@ -16,9 +16,20 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from . import comparisons, stats
-from .comparisons import against, benchmark_of, cell, change_against, comparison_row, judge, one_run, runs_of, sweep, weakest
-from .results import NAMES, RULE, best_checkpoints, name_of, printed, printed_rate
+from distill_nb import comparisons, stats
+from distill_nb.comparisons import (
+    against,
+    benchmark_of,
+    cell,
+    change_against,
+    comparison_row,
+    judge,
+    one_run,
+    runs_of,
+    sweep,
+    weakest,
+)
+from distill_nb.results import NAMES, RULE, best_checkpoints, name_of, printed, printed_rate
 
 BASE, INSTRUCT, LLAMA = NAMES["Qwen Base"], NAMES["Qwen Instruct"], NAMES["Llama 8B"]
 TITLES = {  # the study's words

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from .params import Params
+from distill_nb.params import Params
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def adapter_mode(p: Params) -> str:
     """`multi` or `merged`: what `adapters: auto` means on this machine. Raises ValueError for what no engine does here."""
     import torch
 
-    from . import student
+    from distill_nb import student
 
     engine, on_gpu = engine_name(p), torch.cuda.is_available()
     if p.adapters == "multi":
@@ -120,10 +120,10 @@ def start(p: Params, adapters: dict[int, Path], asked: Iterable, texts: Iterable
     be asked: both for the longest. Raises ValueError as engine_name and adapter_mode do."""
     mode = adapter_mode(p)
     if engine_name(p) == "hf":
-        from .generate_hf import HfEngine
+        from distill_nb.generate_hf import HfEngine
 
         return HfEngine(p, adapters)
-    from .generate_vllm import VllmEngine
+    from distill_nb.generate_vllm import VllmEngine
 
     longest = max((len(a.prompt) for a in asked), default=1) + p.max_new_tokens
     return VllmEngine(p, adapters, mode if adapters else "merged", max([longest, *(len(text) + 1 for text in texts)]))

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from . import chat, proof, student
-from .generate import Answer, Request, completion
-from .params import Params
+from distill_nb import chat, proof, student
+from distill_nb.generate import Answer, Request, completion
+from distill_nb.params import Params
 
 
 class HfEngine:

@@ -12,10 +12,11 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import chat, disk, experts, paths, proof, student, student_files
-from .generate import Answer, EngineFailed, Request, adapter_rank, completion, vllm_version
-from .params import Params
-from .vllm_pipe import Process
+from distill_nb import chat, experts, proof, student, student_files
+from distill_nb.generate import Answer, EngineFailed, Request, adapter_rank, completion, vllm_version
+from distill_nb.params import Params
+from distill_nb.runtime import disk, paths
+from distill_nb.vllm_pipe import Process
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM has room for
 CPU_ENVIRONMENT = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_OMP_THREADS_BIND": "nobind",

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from . import hub, paths
-from .grading import visible_text
-from .grading.code import blocks
+from distill_nb.grading import visible_text
+from distill_nb.grading.code import blocks
+from distill_nb.runtime import hub, paths
 
 HUB = {"r1_math": ("open-r1/OpenR1-Math-220k", "e4e141ec9dea9f8326f4d347be56105859b2bd68"),
        "r1_code": ("nvidia/OpenCodeReasoning", "20a1ca19c0d050fe9057fc08339d6b370ec1c67a")}

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import chat, paths, provenance
-from .chat import IGNORE, Template, messages_of
+from distill_nb import chat
+from distill_nb.chat import IGNORE, Template, messages_of
+from distill_nb.runtime import paths, provenance
 
 CHUNK = 64           # traces tokenised together; a token takes some 200 bytes meanwhile
 CACHED_FROM = 1000   # traces; fewer are tokenised again each time
@@ -185,9 +186,9 @@ def table(books: dict[str, dict]):
 
 def _shows(text: str) -> dict[str, bool]:
     """What a trace has: a thinking that is closed, a boxed answer and a complete code block outside it."""
-    from .grading import visible_text
-    from .grading.code import blocks
-    from .grading.math import last_boxed
+    from distill_nb.grading import visible_text
+    from distill_nb.grading.code import blocks
+    from distill_nb.grading.math import last_boxed
 
     visible = visible_text(text)
     return {"think": "</think>" in text, "answer": last_boxed(visible) is not None, "code": bool(blocks(visible))}

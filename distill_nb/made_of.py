@@ -13,7 +13,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from distill_nb import code_hash, hub, paths, provenance, study
+from distill_nb import study
+from distill_nb.runtime import code_hash, hub, paths, provenance
 from distill_nb.study import ENTRY, Stage
 
 # The module that makes what later stages read; a notebook only shows it.

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from .latex_words import GREEK
-from .statements import SIGNS
+from distill_nb.latex_words import GREEK
+from distill_nb.statements import SIGNS
 
 NGRAM = 4
 NUMBERS = 0.8   # of an evaluation problem's numbers must be there; a 1 is not counted, which copies write as `a`

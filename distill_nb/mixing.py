@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import provenance
+from distill_nb.runtime import provenance
 
 SETTINGS = ("engine", "engine_version", "dtype", "max_new_tokens", "temperature", "top_p", "seed")
 

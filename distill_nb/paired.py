@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from . import stats
-from .results import ERRORS, RULE, UNANSWERED, name_of
+from distill_nb import stats
+from distill_nb.results import ERRORS, RULE, UNANSWERED, name_of
 
 CHANGES = ["folder", "domain", "benchmark", "step", "base", "accuracy", "change", "lo", "hi", "p", "p_holm", "only_base",
            "only_step", "n", "errors", "missing", "unanswered", "method"]

@@ -14,7 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import beside, claims, consistency, diagnosis, findings, paired, params, paths, results, selection, tables
+from distill_nb import beside, claims, consistency, diagnosis, findings, paired, params, results, selection, tables
+from distill_nb.runtime import paths
 
 WORDS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six")
 

@@ -19,14 +19,9 @@ import json
 import types
 from dataclasses import MISSING, asdict, dataclass, field, fields
 
-from distill_nb import chat, paths
-from distill_nb.params_checks import (
-    BENCHMARKS,
-    POCKET_STUDENT,
-    check_range,
-    check_type,
-    contradictions,
-)
+from distill_nb import chat
+from distill_nb.params_checks import BENCHMARKS, POCKET_STUDENT, check_range, check_type, contradictions
+from distill_nb.runtime import paths
 
 
 def key(help_text, *, default=MISSING, choices=None, low=None, high=None, above=None, below=None):

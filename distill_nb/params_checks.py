@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 
-from distill_nb import paths
+from distill_nb.runtime import paths
 
 BENCHMARKS = ("math500", "aime", "mbpp_plus", "humaneval_plus", "livecodebench", "pocket_math", "pocket_code")
 TEACHER = r"[a-z0-9][a-z0-9-]*"  # r1, sonnet, or a teacher of the user's own

@@ -14,10 +14,11 @@ import argparse
 import sys
 from dataclasses import replace
 
-from . import devices, params, paths, provenance
-from .devices import GIB, Device
-from .params import Params
-from .plan_run import LIBRARIES, SHORT, Plan, estimate, flops
+from distill_nb import params
+from distill_nb.params import Params
+from distill_nb.plan_run import LIBRARIES, SHORT, Plan, estimate, flops
+from distill_nb.runtime import devices, paths, provenance
+from distill_nb.runtime.devices import GIB, Device
 
 __all__ = ["LIBRARIES", "SHORT", "Plan", "estimate", "flops"]
 
@@ -75,7 +76,7 @@ def show(p: Params, data=None, device: str | Device = "this") -> Plan | None:
     """Show the plan of a run that is not finished; raises ValueError where it does not fit."""
     from IPython.display import display
 
-    from . import tables
+    from distill_nb import tables
 
     before = provenance.read(paths.run_dir(p) / "provenance_train.json", "set overwrite: true to train it again")
     if before.get("finished") and not p.overwrite:
@@ -92,7 +93,7 @@ def show(p: Params, data=None, device: str | Device = "this") -> Plan | None:
 
 def cost_of_traces(values: dict) -> tuple[str, float]:
     """(a line, dollars at most) for a file of traces.ipynb: one attempt at each example, every answer at its full length."""
-    from . import teacher_costs
+    from distill_nb import teacher_costs
 
     if values.get("teacher_model", "none") == "none" or values.get("teacher_api", "none") == "none":
         return f"{values['dataset']}: from the hub, no API cost", 0.0

@@ -8,9 +8,10 @@ import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from . import architectures, chat, devices, params, paths, plan_step
-from .devices import GIB, Device
-from .params import Params
+from distill_nb import architectures, chat, params, plan_step
+from distill_nb.params import Params
+from distill_nb.runtime import devices, paths
+from distill_nb.runtime.devices import GIB, Device
 
 USABLE = 0.94  # of a GPU's memory: the rest is CUDA's own, and gaps between tensors
 LIBRARIES = GIB // 2  # of a process on a CPU: what it has imported
@@ -155,7 +156,7 @@ def flops(counts: dict[str, int], config, tokens: int, squares: int, *, checkpoi
 def _disk(p: Params, counts: dict[str, int], on_gpu: bool, experts: bool) -> dict[str, int]:
     """checkpoints: all adapters. states: the last two that a run can resume from, adapter and optimiser. merged: what vLLM
     reads while a run is evaluated, where adapters are merged: one student, and the next while it is written."""
-    from . import generate
+    from distill_nb import generate
 
     adapter = counts["bytes_of_adapters"]
     saves = p.max_steps // p.save_every

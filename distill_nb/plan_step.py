@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 import weakref
 
-from . import architectures, train_step
-from .params import Params
+from distill_nb import architectures, train_step
+from distill_nb.params import Params
 
 
 def activations(config, p: Params, lengths: list[int], trained: int, *, checkpointing: bool, autocast: bool) -> dict[str, int]:

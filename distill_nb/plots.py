@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import textwrap
 
-from . import alt
+from distill_nb import alt
 
 
 class _Colours(dict):

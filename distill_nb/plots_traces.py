@@ -1,7 +1,7 @@
 """Figures of a set of training traces. They read what trace_sets.py wrote and compute nothing anew."""
 from __future__ import annotations
 
-from .plots import describe
+from distill_nb.plots import describe
 
 
 def funnel(counts: dict, name: str):

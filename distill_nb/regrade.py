@@ -4,8 +4,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from . import grading, lock, paths, records
-from .params import Params
+from distill_nb import grading
+from distill_nb.params import Params
+from distill_nb.runtime import jsonl, lock, paths
 
 COMPARED = ("outcome", "answer", "lenient_outcome", "second_outcome")
 
@@ -22,17 +23,17 @@ def regrade(p: Params, tasks: dict[str, list], shared: dict[str, Path], steps: l
             own_file = paths.records_file(p, 0, name)
             file = shared[name] if shared[name].exists() else own_file  # the run may have been copied without it
             before, after = _graded(p, tasks[name], file)
-            own = {_key(r): r for r in records.read(own_file)}
+            own = {_key(r): r for r in jsonl.read(own_file)}
             # What this run showed until now counts: another run may have graded the shared records again before.
             changes += _report(p, 0, name, [own.get(_key(r), r) for r in before], after)
             if after:
-                records.write(file, after)
+                jsonl.write(file, after)
         for step in steps:
             file = paths.records_file(p, step, name)
             before, after = _graded(p, tasks[name], file)
             changes += _report(p, step, name, before, after)
             if after:
-                records.write(file, after)
+                jsonl.write(file, after)
     return changes
 
 
@@ -42,7 +43,7 @@ def _key(record: dict) -> tuple:
 
 def _graded(p: Params, tasks: list, file: Path) -> tuple[list[dict], list[dict]]:
     """The records of a file as they are, and as they are graded now."""
-    before, by_id = records.read(file, repair=True), {t.task_id: t for t in tasks}
+    before, by_id = jsonl.read(file, repair=True), {t.task_id: t for t in tasks}
     chosen = [i for i, r in enumerate(before) if r["outcome"] != "sampling_error" and r["task_id"] in by_id]
     grades = grading.grade_all([by_id[before[i]["task_id"]] for i in chosen], [before[i]["completion"] for i in chosen],
                                [before[i]["finish_reason"] for i in chosen], p.allow_unsafe)
@@ -66,7 +67,7 @@ def _report(p: Params, step: int, name: str, before: list[dict], after: list[dic
                             "changed": ", ".join(differing), "grader_before": old["grader"],
                             **{f"{k}_before": old[k] for k in COMPARED}, **{k: new[k] for k in COMPARED}})
     if changes:
-        records.append(paths.run_dir(p) / "eval" / "regraded.jsonl", changes)
+        jsonl.append(paths.run_dir(p) / "eval" / "regraded.jsonl", changes)
     return changes
 
 

@@ -18,7 +18,8 @@ import sys
 from html import escape, unescape
 from pathlib import Path
 
-from distill_nb import accessible, failures, params, provenance, report_page
+from distill_nb import accessible, failures, params, report_page
+from distill_nb.runtime import provenance
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"

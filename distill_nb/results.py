@@ -12,11 +12,12 @@ import re
 import sys
 from pathlib import Path
 
-from . import paths, stats
-from .benchmarks.sources import PART
-from .params import traces_of
-from .records import OUTCOMES
-from .records import read as read_records
+from distill_nb import stats
+from distill_nb.benchmarks.sources import PART
+from distill_nb.params import traces_of
+from distill_nb.runtime import paths
+from distill_nb.runtime.jsonl import OUTCOMES
+from distill_nb.runtime.jsonl import read as read_records
 
 ERRORS = ["sampling_error", "grader_error"]
 UNANSWERED = ["no_answer", "truncated"]  # there was nothing to grade: format or length
@@ -60,7 +61,7 @@ def load_published(file: Path = PUBLISHED / "accuracies.csv"):
     Raises ValueError, one sentence naming file, line, column and remedy."""
     import pandas as pd
 
-    from .consistency import row_problems
+    from distill_nb.consistency import row_problems
 
     rows, seen, sizes = [], {}, {}
     with open(file, newline="", encoding="utf-8") as lines:

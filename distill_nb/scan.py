@@ -20,8 +20,9 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from . import decontaminate, devices, grading, hub_traces, paths, provenance, statements, trace_choice, trace_files
-from .grading import code
+from distill_nb import decontaminate, grading, hub_traces, statements, trace_choice, trace_files
+from distill_nb.grading import code
+from distill_nb.runtime import devices, paths, provenance
 
 SCHEMA = [("file", "int32"), ("group", "int32"), ("row", "int64"), ("id", "string"), ("reason", "string"),
           ("detail", "string"), ("problem_id", "string"), ("numbers", "string"), ("choice", "int32"), ("characters", "int64"),

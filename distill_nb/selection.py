@@ -11,7 +11,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from . import results
+from distill_nb import results
 
 CHOOSE = [benchmark for names in results.RULE.values() for benchmark in names]
 COLUMNS = ["folder", "benchmark", "test_step", "test_accuracy", "dev_step", "dev_accuracy", "accuracy", "lo", "hi", "n",

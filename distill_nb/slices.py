@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import re
 
-from . import results, stats
-from .benchmarks import humaneval_plus
-from .benchmarks.sources import PART
-from .params import BENCHMARKS
+from distill_nb import results, stats
+from distill_nb.benchmarks import humaneval_plus
+from distill_nb.benchmarks.sources import PART
+from distill_nb.params import BENCHMARKS
 
 OUR_100 = "humaneval_plus, our 100"
 COLUMNS = ["folder", "student", "step", "slice", "n", "problems", "accuracy", "lo", "hi", "flagged"]

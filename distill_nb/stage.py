@@ -21,7 +21,8 @@ import threading
 import time
 from pathlib import Path
 
-from distill_nb import disk, failures, fixtures, gpus, lock, made_of, paths, report, stamps, stand_in, stop, study
+from distill_nb import failures, fixtures, made_of, report, stamps, stand_in, study
+from distill_nb.runtime import disk, gpus, lock, paths, stop
 from distill_nb.study import Stage
 
 SAID = 2**14  # bytes of the end of what a failed process said on stderr

@@ -14,8 +14,9 @@ import json
 import re
 from pathlib import Path
 
-from distill_nb import fixtures, paths, provenance, study
+from distill_nb import fixtures, study
 from distill_nb.made_of import CORE, hash_of, hash_of_results, ingredients, modules
+from distill_nb.runtime import paths, provenance
 from distill_nb.study import Stage
 from distill_nb.train_resume import adapter_files
 

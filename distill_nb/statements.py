@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from itertools import pairwise
 
-from .latex_words import words
+from distill_nb.latex_words import words
 
 __all__ = ["SIGNS", "VERSION", "NearDuplicates", "id_of", "numbers", "problem_id", "shingles", "sketch", "words"]
 

@@ -9,8 +9,9 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from . import chat, experts, hub, paths, proof, provenance, student_files
-from .params import Params
+from distill_nb import chat, experts, proof, student_files
+from distill_nb.params import Params
+from distill_nb.runtime import hub, paths, provenance
 
 
 def choose_backend(p: Params) -> str:

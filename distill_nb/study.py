@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from distill_nb import params, paths
+from distill_nb import params
 from distill_nb.params_checks import is_set
+from distill_nb.runtime import paths
 from distill_nb.trace_params import STUDY
 
 RUNS = tuple(f"run{i:02d}.yaml" for i in range(1, 11))

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from . import benchmarks, chat, grading, proof, provenance, records, student
-from .generate import Answer, EngineFailed, Request
-from .params import Params
+from distill_nb import benchmarks, chat, grading, proof, student
+from distill_nb.generate import Answer, EngineFailed, Request
+from distill_nb.params import Params
+from distill_nb.runtime import jsonl, provenance
 
 RETRIES = 2  # of a request that failed
 GRADED_AT_ONCE, GRADED_EVERY = 64, 10.0  # answers, or what came within these seconds: grading uses all cores
@@ -39,7 +40,7 @@ def missing(p: Params, step: int, tasks: dict[str, list], files: dict[str, Path]
     """What must still be made of one checkpoint. tasks: benchmark → tasks; files: benchmark → its file of records."""
     jobs, tokenizer, template = [], None, chat.template_for(p.student, p.chat_template)
     for name, task_list in tasks.items():
-        done = {(r["task_id"], r["sample"]) for r in records.unfinished(files[name])}
+        done = {(r["task_id"], r["sample"]) for r in jsonl.unfinished(files[name])}
         for task in task_list:
             samples = [k for k in range(p.n_samples) if (task.task_id, k) not in done]
             if samples:
@@ -68,7 +69,7 @@ def _write(p: Params, jobs: list[Job], answers: list[Answer], engine: str) -> li
         grade = grades.get(a.number) or grading.Grade("sampling_error", "", a.error, "sampling_error", "sampling_error")
         by_file.setdefault(jobs[a.number].file, []).append(_record(p, jobs[a.number], a, grade, engine))
     for file, made in by_file.items():
-        records.append(file, made)
+        jsonl.append(file, made)
     return [(record["step"], record["outcome"]) for made in by_file.values() for record in made]
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import stats
-from .comparisons import forgetting_matrix
-from .comparisons import sweep as sweep_of
-from .results import best_checkpoints, load_published, name_of
+from distill_nb import stats
+from distill_nb.comparisons import forgetting_matrix
+from distill_nb.comparisons import sweep as sweep_of
+from distill_nb.results import best_checkpoints, load_published, name_of
 
 NONE = "—"
 
@@ -205,7 +205,7 @@ def folded(parts: dict, digits: int = 1):
 
 def study(table) -> dict[str, str]:
     """name → LaTeX of every table of the study: baselines, sweeps, best checkpoints, forgetting, findings."""
-    from .findings import check_all, findings_table
+    from distill_nb.findings import check_all, findings_table
 
     found = check_all(table)
     wide = r"rp{0.22\linewidth}lp{0.5\linewidth}"

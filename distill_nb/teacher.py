@@ -22,10 +22,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import grading, lock, teacher_batches, teacher_costs, teacher_send, teacher_verify
-from .teacher_records import Answer, Request, State
-from .teacher_settings import FIXED, Settings
-from .teacher_store import Store, open_store
+from distill_nb import grading, teacher_batches, teacher_costs, teacher_send, teacher_verify
+from distill_nb.runtime import lock
+from distill_nb.teacher_records import Answer, Request, State
+from distill_nb.teacher_settings import FIXED, Settings
+from distill_nb.teacher_store import Store, open_store
 
 GRADED = 64  # responses read and graded together
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import teacher_costs
-from .teacher_records import KEPT, lines
+from distill_nb import teacher_costs
+from distill_nb.runtime.jsonl import lines
+from distill_nb.teacher_records import KEPT
 
 
 def audit(folder: Path) -> pd.DataFrame:

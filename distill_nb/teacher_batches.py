@@ -13,10 +13,22 @@ import json
 import time
 from datetime import datetime, timedelta
 
-from . import teacher_anthropic
-from .teacher_records import Intent, Request, now
-from .teacher_send import TRIES, UNREADABLE, errors_of, failed, fate, pause, reading, stop_for, tidy, unreadable, words
-from .teacher_store import Store
+from distill_nb import teacher_anthropic
+from distill_nb.teacher_records import Intent, Request, now
+from distill_nb.teacher_send import (
+    TRIES,
+    UNREADABLE,
+    errors_of,
+    failed,
+    fate,
+    pause,
+    reading,
+    stop_for,
+    tidy,
+    unreadable,
+    words,
+)
+from distill_nb.teacher_store import Store
 
 GROUP = 64  # results stored and synced together
 CLOCKS = timedelta(hours=25)  # a batch older than its intent by more than this cannot be it, whoever's clock is wrong

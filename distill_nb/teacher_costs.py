@@ -3,7 +3,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import params, paths
+from distill_nb import params
+from distill_nb.runtime import paths
 
 MILLION = 1_000_000
 # No tokenizer of the teacher's is at hand. A byte-level token is at least a byte, so the bytes are an upper bound; a

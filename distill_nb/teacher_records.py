@@ -1,12 +1,8 @@
 """What is known of an API teacher's requests and answers, and the lines in which it is written down (teacher_store.py)."""
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import NamedTuple
 
 KEPT = ("correct", "unverified")  # outcomes of a trace that may be trained on
@@ -65,36 +61,8 @@ class State(NamedTuple):
     reason: str  # why no trace is kept so far
 
 
-def lines(file: Path) -> Iterator[tuple[int, dict]]:
-    """(offset in bytes, record) of each whole line, one at a time."""
-    if file.exists():
-        with open(file, "rb") as f:
-            offset = 0
-            for raw in f:
-                if not raw.endswith(b"\n"):
-                    return
-                yield offset, json.loads(raw)
-                offset += len(raw)
 
 
-def cut_torn_line(file: Path) -> None:
-    """Cut off what a killed writer left after the last whole line."""
-    if not file.exists():
-        return
-    with open(file, "r+b") as f:
-        end = f.seek(0, os.SEEK_END)
-        place = end
-        while place > 0:
-            start = max(0, place - 2**16)
-            f.seek(start)
-            found = f.read(place - start).rfind(b"\n")
-            if found >= 0:
-                place = start + found + 1
-                break
-            place = start
-        if place < end:
-            print(f"{file.parent.name}/{file.name}: dropped a torn last line.")
-            f.truncate(place)
 
 
 def now() -> str:

@@ -17,9 +17,9 @@ import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
-from . import teacher_anthropic, teacher_openai
-from .teacher_records import Intent, Request
-from .teacher_store import Store
+from distill_nb import teacher_anthropic, teacher_openai
+from distill_nb.teacher_records import Intent, Request
+from distill_nb.teacher_store import Store
 
 TRIES = 12           # of what is refused, or of reading; the pauses between them add up to about half an hour
 LONGEST_PAUSE = 300  # seconds

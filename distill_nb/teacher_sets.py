@@ -9,11 +9,9 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
-from . import (
+from distill_nb import (
     decontaminate,
     params_checks,
-    paths,
-    provenance,
     statements,
     teacher,
     teacher_verify,
@@ -23,8 +21,9 @@ from . import (
     trace_prompts,
     traces,
 )
-from .teacher_settings import Settings
-from .trace_files import REJECTED, Writer
+from distill_nb.runtime import paths, provenance
+from distill_nb.teacher_settings import Settings
+from distill_nb.trace_files import REJECTED, Writer
 
 REASONS = {"max_tokens": "incomplete", "max_cost": "not_asked", "timeout": "wrong", "truncated": "incomplete"}
 
@@ -99,7 +98,7 @@ def build(p, folder: Path, evaluation: list) -> tuple[dict, dict]:
 
     More problems are asked for those without a correct trace, while there are any. Raises ValueError with the estimate
     where max_cost is 0, and as teacher.generate does."""
-    from . import trace_sets
+    from distill_nb import trace_sets
 
     problems, source = problems_of(p)
     good, rejected = judge(p, problems, evaluation)

@@ -16,8 +16,10 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import provenance, records, statements
-from .teacher_records import KEPT, NOT_RETRIED, Answer, Intent, Request, State, cut_torn_line, lines, now
+from distill_nb import statements
+from distill_nb.runtime import jsonl, provenance
+from distill_nb.runtime.jsonl import cut_torn_line, lines
+from distill_nb.teacher_records import KEPT, NOT_RETRIED, Answer, Intent, Request, State, now
 
 
 @dataclass
@@ -70,7 +72,7 @@ class Store:
             request = intent.requests[int(place)]
             made.append({"custom_id": response["custom_id"], **request._asdict(), "mode": intent.mode,
                          "batch_id": intent.batch_id, **response, "at": now()})
-        records.append(file, made)
+        jsonl.append(file, made)
         for record in made:
             self._index(offset, record)
             offset += len(json.dumps(record, ensure_ascii=False).encode()) + 1
@@ -82,7 +84,7 @@ class Store:
         kept = [{"custom_id": a.custom_id, "id": a.id, "attempt": a.attempt, "outcome": a.outcome, "grader": self.grader}
                 for a in answers if a.outcome != "grader_error"]
         if kept:
-            records.append(self.folder / "verdicts.jsonl", kept)
+            jsonl.append(self.folder / "verdicts.jsonl", kept)
 
     def response(self, answer: Answer) -> dict:
         """The whole stored response of an index entry."""
@@ -125,7 +127,7 @@ class Store:
         return total
 
     def _journal(self, event: dict) -> None:
-        records.append(self.folder / "batches.jsonl", [event])
+        jsonl.append(self.folder / "batches.jsonl", [event])
 
     def _know(self, intent: Intent) -> None:
         self.intents[intent.token] = intent

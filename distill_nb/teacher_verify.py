@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import json
 
-from . import benchmarks, grading
-from .hub_traces import compiles
+from distill_nb import benchmarks, grading
+from distill_nb.hub_traces import compiles
 
 COMPLETE = ("end_turn", "stop_sequence", "stop")  # Anthropic's two, and the OpenAI-compatible one
 CUT = ("max_tokens", "length", "model_context_window_exceeded")
@@ -50,8 +50,8 @@ def tests_of(problem: dict):
     `tests` is a text of asserts that call one function, or a mapping (or its JSON) of inputs and outputs: texts on
     standard input and output, or with fn_name lists of arguments and the values returned, as in TACO and APPS. Raises
     ValueError for another form."""
-    from .benchmarks import livecodebench_tests as official
-    from .grading import sandbox
+    from distill_nb.benchmarks import livecodebench_tests as official
+    from distill_nb.grading import sandbox
 
     tests = problem.get("tests")
     if not tests:
@@ -87,7 +87,7 @@ def prepare(problems: list[dict], allow_unsafe: bool) -> None:
 
     Raises ValueError for tests that cannot be run, RuntimeError where there are tests and no sandbox works here."""
     if any([tests_of(p) is not None for p in problems]):
-        from .grading import code
+        from distill_nb.grading import code
 
         code.level(allow_unsafe)
 
@@ -102,7 +102,7 @@ def default_outcomes(problems: list[dict], texts: list[str], allow_unsafe: bool)
         outcomes |= {i: grade.outcome for i, grade in zip(math, made, strict=True)}
     jobs = {}
     for i in sorted(set(outcomes) - set(math)):
-        from .grading import code, sandbox
+        from distill_nb.grading import code, sandbox
 
         complete = code.blocks(grading.visible_text(texts[i]))
         last = complete[-1] if complete and complete[-1].strip() else ""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import statements, trace_files
+from distill_nb import statements, trace_files
 
 # at: the row's place among all rows of the source; row: its place in its file; group: the row group there
 GOOD = np.dtype([("at", "i8"), ("file", "i4"), ("group", "i4"), ("row", "i8"), ("choice", "i4"), ("characters", "i8"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import paths
+from distill_nb.runtime import paths
 
 SCHEMA = [("id", "string"), ("order", "int64"), ("problem", "string"), ("prompt", "string"), ("trace", "string"),
           ("answer", "string"), ("teacher", "string"), ("domain", "string"), ("source_id", "string"),
@@ -159,7 +159,7 @@ def contamination(dataset: str, scale: str):
 
 def audit(dataset: str, scale: str):
     """The audit table of the API teacher's answers; None for a set from the hub."""
-    from . import teacher_audit
+    from distill_nb import teacher_audit
 
     folder = folder_of(dataset, scale) / "teacher"
     return teacher_audit.audit(folder) if folder.is_dir() else None
@@ -193,7 +193,8 @@ def examples(dataset: str, scale: str, n: int = 10, seed: int = 0) -> str:
 
 def ledgers(p) -> dict[str, dict]:
     """The length ledger of the set for each of p.students, written to ledger.json too."""
-    from . import chat, ledger, params, provenance, student, student_files
+    from distill_nb import chat, ledger, params, student, student_files
+    from distill_nb.runtime import provenance
 
     rows, books = Stored(p.dataset, p.scale, {"problem": "prompt", "trace": "trace"}, p.n_examples), {}
     for name in p.students:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from distill_nb import params, paths
+from distill_nb import params
 from distill_nb.params import key
 from distill_nb.params_checks import BENCHMARKS, file_contradictions, is_set
+from distill_nb.runtime import paths
 from distill_nb.teacher_settings import DEFAULTS, TeacherKeys
 
 CONFIGS = {"r1_math": ("default", "extended", "all"), "r1_code": ("split_0", "split_1", "all")}

@@ -4,8 +4,8 @@ from __future__ import annotations
 import ast
 import re
 
-from .benchmarks import BOXED
-from .benchmarks.livecodebench import PROMPT, WITH_STARTER, WITHOUT_STARTER
+from distill_nb.benchmarks import BOXED
+from distill_nb.benchmarks.livecodebench import PROMPT, WITH_STARTER, WITHOUT_STARTER
 
 FUNCTION = ("Write a Python function `{name}` that takes the inputs as its arguments and returns the answer. Answer with the "
             "whole solution in one Python code block.")

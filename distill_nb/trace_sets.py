@@ -16,9 +16,10 @@ from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 
-from . import decontaminate, disk, hub_traces, lock, paths, provenance, scan, stop, trace_choice, trace_params, trace_prompts
-from .params_checks import is_set
-from .trace_files import GROUP, REJECTED, Writer, columns_of, folder_of
+from distill_nb import decontaminate, hub_traces, scan, trace_choice, trace_params, trace_prompts
+from distill_nb.params_checks import is_set
+from distill_nb.runtime import disk, lock, paths, provenance, stop
+from distill_nb.trace_files import GROUP, REJECTED, Writer, columns_of, folder_of
 
 REASONS = {  # in the order in which they are tested; the first that holds is the one recorded
     "no_problem": "no statement", "no_statement": "statement not in the row, and no file of statements given",
@@ -82,7 +83,7 @@ def build(p, notebook: Path | None = None) -> dict:
         if p.teacher_api == "none":
             funnel, source = _from_hub(p, folder, evaluation)
         else:
-            from . import teacher_sets
+            from distill_nb import teacher_sets
 
             funnel, source = teacher_sets.build(p, folder, evaluation)
         provenance.write(folder / "funnel.json", funnel)
@@ -131,7 +132,7 @@ def _from_hub(p, folder: Path, evaluation: list) -> tuple[dict, dict]:
     """Scan, choose, fetch, write. Returns (funnel, what is recorded of the source)."""
     source = p.source
     if source == "pocket":
-        from . import traces_pocket
+        from distill_nb import traces_pocket
 
         source = str(traces_pocket.write_hub_file(folder / "pocket.parquet", p.dataset, p.n_examples * 3 // 2, p.seed))
     files, where = hub_traces.files(p.dataset, source, p.config)
@@ -206,7 +207,7 @@ def _verdicts(p, rows: list) -> list[str]:
     """Our grader's outcome of each fetched row; `correct` for all where the data set's own flag is enough."""
     if p.verify == "flag":
         return ["correct"] * len(rows)
-    from .grading import grade_math_all
+    from distill_nb.grading import grade_math_all
 
     return [g.outcome for g in grade_math_all([r.trace for _, r in rows], [r.answer for _, r in rows])]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 import json
 import random
 
-from . import paths, statements, trace_files, traces_pocket
-from .params_checks import is_set
+from distill_nb import statements, trace_files, traces_pocket
+from distill_nb.params_checks import is_set
+from distill_nb.runtime import paths
 
 
 def _check_row(row: dict, where: str) -> dict:

@@ -12,8 +12,8 @@ import random
 import re
 from pathlib import Path
 
-from .benchmarks import BOXED
-from .benchmarks.pocket import CODE, code_prompt
+from distill_nb.benchmarks import BOXED
+from distill_nb.benchmarks.pocket import CODE, code_prompt
 
 NAMES = ["Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gia", "Hugo", "Iris", "Jon", "Kim", "Leo", "Mia", "Ned", "Ola", "Pia"]
 THINGS = ["apples", "books", "coins", "pens", "cards", "shells", "stamps", "stones", "marbles", "cups"]

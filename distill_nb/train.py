@@ -21,10 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
-from . import chat, devices, disk, hub, ledger, lock, paths, provenance, stop, student, traces, train_parallel, train_resume
-from .params import Params, is_baseline
-from .train_records import follower, recorder
-from .train_step import make_trainer, patch
+from distill_nb import chat, ledger, student, traces, train_parallel, train_resume
+from distill_nb.params import Params, is_baseline
+from distill_nb.runtime import devices, disk, hub, lock, paths, provenance, stop
+from distill_nb.train_records import follower, recorder
+from distill_nb.train_step import make_trainer, patch
 
 
 @dataclass

@@ -19,8 +19,8 @@ import sys
 import time
 from pathlib import Path
 
-from . import paths, stop
-from .params import Params
+from distill_nb.params import Params
+from distill_nb.runtime import paths, stop
 
 FAILED, LOG, STOP = "failed.json", "train_workers.log", "stop"
 

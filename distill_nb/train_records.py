@@ -10,9 +10,10 @@ import shutil
 import time
 from pathlib import Path
 
-from . import disk, paths, proof, records, stop, student_files, train_parallel
-from .params import Params
-from .train_step import heldout_loss
+from distill_nb import proof, student_files, train_parallel
+from distill_nb.params import Params
+from distill_nb.runtime import disk, jsonl, paths, stop
+from distill_nb.train_step import heldout_loss
 
 
 def save_adapter(p: Params, model, data, step: int) -> None:
@@ -81,7 +82,7 @@ def recorder(p: Params, data, run_dir: Path, start: int, stopping=lambda: ""):
                     "learning_rate": logs["learning_rate"], "grad_norm": logs.get("grad_norm"),
                     "tokens": tokens_at[step],
                     "tokens_per_second": round((tokens_at[step] - tokens_at[step - 1]) / self.seconds, 1)}
-            records.append(run_dir / "metrics.jsonl", [line])
+            jsonl.append(run_dir / "metrics.jsonl", [line])
             self.bar.update(1)
             self.bar.set_postfix(loss=f"{logs['loss']:.3f}")
             self.clock = time.perf_counter()

@@ -6,8 +6,8 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from . import disk, provenance, records
-from .params import POCKET, Params
+from distill_nb.params import POCKET, Params
+from distill_nb.runtime import disk, jsonl, provenance
 
 # A run is the same run if these are equal. How a batch is divided (micro_batch_size, train_processes) changes its rounding
 # and not what is learnt, so that a run may go on with less memory or more GPUs; `overwrite` and the evaluation's keys change
@@ -108,7 +108,7 @@ def start_again(run_dir: Path) -> None:
 def keep_metrics_up_to(file: Path, step: int) -> None:
     """Drop the lines after `step` (and a torn last line): the resumed run writes them again."""
     if file.exists():
-        records.write(file, [line for line in _metrics(file, say=True) if line["step"] <= step])
+        jsonl.write(file, [line for line in _metrics(file, say=True) if line["step"] <= step])
 
 
 def _metrics(file: Path, say: bool = False) -> list[dict]:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from .chat import IGNORE
-from .params import Params
+from distill_nb.chat import IGNORE
+from distill_nb.params import Params
 
 ATTENTION = "distill_nb_packed"
 LOGITS = 2**24  # logits that exist at once (vocabulary x tokens): 64 MiB in float32

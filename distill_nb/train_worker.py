@@ -11,8 +11,9 @@ import sys
 import threading
 from pathlib import Path
 
-from . import gpus, stop, student, train
-from .train_parallel import FAILED, STOP
+from distill_nb import student, train
+from distill_nb.runtime import gpus, stop
+from distill_nb.train_parallel import FAILED, STOP
 
 
 def _end_with_the_notebook() -> None:

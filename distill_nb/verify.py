@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import params, paths, provenance, records
+from distill_nb import params
+from distill_nb.runtime import jsonl, paths, provenance
 
 DATA = ("data_sha256", "tokens_sha256", "student_version", "template")
 LOSSES = ("tokens", "learning_rate", "loss", "grad_norm", "heldout_loss")  # causes first
@@ -62,7 +63,7 @@ def verify(run_dir: Path, into: Path) -> tuple[list[Compared], list[Compared]]:
     q = _parameters(evaluated, run_dir / "provenance_eval.json")
     if paths.run_dir(p).name != run_dir.name:
         raise ValueError(f"provenance_train.json in {run_dir.name} is of the run {paths.run_dir(p).name}; put its own back.")
-    from . import evaluate, train
+    from distill_nb import evaluate, train
 
     with _runs_in(into):
         fresh = paths.run_dir(p)
@@ -122,7 +123,7 @@ def _short(value) -> str:
 
 def _losses(run_dir: Path, fresh: Path) -> Compared:
     """metrics.jsonl, value by value."""
-    before, now = (records.read(folder / "metrics.jsonl") for folder in (run_dir, fresh))
+    before, now = (jsonl.read(folder / "metrics.jsonl") for folder in (run_dir, fresh))
     if len(before) != len(now):
         return Compared("losses", f"{len(before)} steps are recorded, and it is {len(now)} now")
     found = [(a["step"], key, a.get(key), b.get(key)) for a, b in zip(before, now, strict=True) for key in LOSSES
@@ -161,7 +162,7 @@ def _outcomes(before: Path, now: Path) -> Compared:
     what = f"outcomes of {before.parent.name}/{before.stem}"
     if not before.exists() or not now.exists():
         return Compared(what, "they are not on disk" if now.exists() else "they are on disk, and no repetition makes them")
-    a, b = ({(r["task_id"], r["sample"]): r for r in records.read(file)} for file in (before, now))
+    a, b = ({(r["task_id"], r["sample"]): r for r in jsonl.read(file)} for file in (before, now))
     if set(a) != set(b):
         return Compared(what, f"{len(set(a) ^ set(b))} answers are there only once")
     outcomes = [k for k in a if a[k]["outcome"] != b[k]["outcome"]]

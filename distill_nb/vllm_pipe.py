@@ -11,8 +11,8 @@ import subprocess
 import sys
 import tempfile
 
-from . import disk
-from .generate import EngineFailed
+from distill_nb.generate import EngineFailed
+from distill_nb.runtime import disk
 
 SAID = 2**15  # bytes of the end of what a process says on stderr
 ERROR = re.compile(r"\b\w*(Error|Exception): .*")

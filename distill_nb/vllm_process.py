@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 
-from distill_nb import gpus
+from distill_nb.runtime import gpus
 
 EVERY, ALIVE = 0.5, 10.0  # seconds between lines of answers, at least; between signs of life where there are none
 

@@ -78,7 +78,7 @@ def study_runs(tmp_path_factory) -> Path:
     """The runs folder of a whole tiny study: four sets, ten runs, three baselines, analysis and paper, made once."""
     pytest.importorskip("snakemake", reason="Snakemake is not installed: make setup-ci")
     pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
-    from distill_nb import gpus, paths
+    from distill_nb.runtime import gpus, paths
 
     runs = tmp_path_factory.mktemp("study") / "runs"
     fake = {} if gpus.visible() else {"CUDA_VISIBLE_DEVICES": "0,1"}  # nothing here uses them, and each stage gets its own

@@ -2,7 +2,8 @@
 import pytest
 from fake_teacher import FakeTeacher
 
-from distill_nb import records, teacher
+from distill_nb import teacher
+from distill_nb.runtime import jsonl
 from distill_nb.teacher import Settings
 
 MARKS = [pytest.mark.usefixtures("teacher_keys"),
@@ -32,7 +33,7 @@ def made(s, folder, problems=PROBLEMS, **more):
 
 
 def stored(folder):
-    return records.read(folder / "responses.jsonl")
+    return jsonl.read(folder / "responses.jsonl")
 
 
 ALL = [p["id"] for p in PROBLEMS]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from helpers import tiny
 
-from distill_nb import chat, paths, student
+from distill_nb import chat, student
+from distill_nb.runtime import paths
 
 sys.path.insert(0, str(paths.ROOT / "bench"))
 import training

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from distill_nb import benchmarks, evaluate, fixtures, provenance, results, slices, traces_pocket
-from distill_nb import hub as hub_module
+from distill_nb import benchmarks, evaluate, fixtures, results, slices, traces_pocket
 from distill_nb.benchmarks import aime, humaneval_plus, livecodebench, math500
 from distill_nb.grading import grade
+from distill_nb.runtime import hub as hub_module
+from distill_nb.runtime import provenance
 
 PROMPTS = {"math-1": "02dedff517b0", "humaneval_plus-1": "6906b2291dd5",
            "mbpp_plus-1": "6ac3f2f38ca8", "livecodebench-1": "4c97b47c545e"}

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from test_notebooks import papermill
 
-from distill_nb import evaluate, params, paths, records, report, train
+from distill_nb import evaluate, params, report, train
+from distill_nb.runtime import jsonl, paths
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 MATH, CODE = "sonnet_math_llama_4k", "llama8b_code_4k"
@@ -50,7 +51,7 @@ def pages(browser, tmp_path_factory) -> Path:
                 executed(papermill("train", out / "train.ipynb", run, "tiny", **changes))
             evaluate.evaluate(p)
             for file in [*scale.glob("_base/*/*.jsonl"), *out.glob("eval/step_*/*.jsonl")]:
-                records.write(file, [told(record) for record in records.read(file)])
+                jsonl.write(file, [told(record) for record in jsonl.read(file)])
             if not seed:
                 executed(papermill("eval", out / "eval.ipynb", run, "tiny", **changes))
         (scale / "traces" / "r1_math").mkdir(parents=True)

@@ -3,7 +3,8 @@ import pytest
 import yaml
 from helpers import tiny
 
-from distill_nb import card, evaluate, paths, results, train
+from distill_nb import card, evaluate, results, train
+from distill_nb.runtime import paths
 
 
 @pytest.fixture

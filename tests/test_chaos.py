@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 from test_slurm import content
 
-from distill_nb import paths, records
+from distill_nb.runtime import jsonl, paths
 
 spec = importlib.util.spec_from_file_location("chaos", paths.ROOT / "bench" / "chaos.py")
 chaos = importlib.util.module_from_spec(spec)
@@ -54,7 +54,7 @@ def test_six_kills_lose_nothing_and_repeat_nothing(tmp_path):
     assert report["differing"] == [] and report["kept"]["lost"] == [] and report["kept"]["lines"] > 50
     assert report["compared"]["adapters"] == 6 and report["compared"]["losses"] == 2 and report["compared"]["tables"] >= 10
     for file in (tmp_path / "killed").rglob("*.jsonl"):
-        lines = records.read(file)
+        lines = jsonl.read(file)
         key = [r["step"] for r in lines] if file.name == "metrics.jsonl" else [(r["task_id"], r["sample"]) for r in lines]
         assert len(set(key)) == len(key) > 0
 

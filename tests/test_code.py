@@ -4,8 +4,9 @@ import json
 import pytest
 from helpers import tiny
 
-from distill_nb import benchmarks, evaluate, paths, regrade, student, train
+from distill_nb import benchmarks, evaluate, regrade, student, train
 from distill_nb.grading import code, grade_code, grade_code_all, sandbox
+from distill_nb.runtime import paths
 
 FILES = {"humaneval_plus": "HumanEvalPlus.jsonl.gz", "mbpp_plus": "MbppPlus.jsonl.gz"}
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 from helpers import needs_vllm, tiny
 
-from distill_nb import benchmarks, card, chat, evaluate, fixtures, generate, generate_hf, lock, paths, results, student, train
-from distill_nb.records import OUTCOMES, read
+from distill_nb import benchmarks, card, chat, evaluate, fixtures, generate, generate_hf, results, student, train
+from distill_nb.runtime import lock, paths
+from distill_nb.runtime.jsonl import OUTCOMES, read
 
 FIELDS = {"run_name", "student", "step", "benchmark", "task_id", "sample", "seed", "outcome", "answer",
           "lenient_outcome", "second_outcome", "finish_reason", "prompt_tokens", "completion_tokens", "seconds",

@@ -11,8 +11,9 @@ from helpers import needs_vllm, tiny
 from safetensors.torch import load_file
 from test_train import gradients
 
-from distill_nb import experts, generate, paths, student, student_files, train
+from distill_nb import experts, generate, student, student_files, train
 from distill_nb.generate_vllm import VllmEngine
+from distill_nb.runtime import paths
 
 QWEN = "Qwen/Qwen3-30B-A3B-Base"
 ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distill_nb import figures, findings, paths, plots, results
+from distill_nb import figures, findings, plots, results
+from distill_nb.runtime import paths
 
 NAMES = ["best_checkpoints", "findings", "forgetting", "gains", "learning_curves", "learning_curves_code"]
 

@@ -13,9 +13,10 @@ import torch
 from helpers import needs_vllm, tiny
 from safetensors.torch import load_file, save_file
 
-from distill_nb import chat, evaluate, generate, generate_hf, generate_vllm, paths, proof, student, sweep, train, vllm_pipe
+from distill_nb import chat, evaluate, generate, generate_hf, generate_vllm, proof, student, sweep, train, vllm_pipe
 from distill_nb.generate import EngineFailed, Request
 from distill_nb.generate_vllm import VllmEngine
+from distill_nb.runtime import paths
 
 
 def test_merged_adapter_changes_what_the_student_says_as_peft_does(runs_dir):

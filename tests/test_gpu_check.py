@@ -7,7 +7,7 @@ import types
 import pytest
 import torch
 
-from distill_nb import paths
+from distill_nb.runtime import paths
 
 SCRIPT = paths.ROOT / "bench" / "gpu_check.py"
 HAS_UNSLOTH, HAS_VLLM = (importlib.util.find_spec(name) is not None for name in ("unsloth", "vllm"))

@@ -5,7 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from distill_nb import hub, hub_traces, scan
+from distill_nb import hub_traces, scan
+from distill_nb.runtime import hub
 
 MATH = pa.schema([
     *((n, pa.string()) for n in ("problem", "solution", "answer", "problem_type", "question_type", "source", "uuid")),

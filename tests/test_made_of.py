@@ -3,7 +3,8 @@ import shutil
 
 import pytest
 
-from distill_nb import fixtures, made_of, params, paths, study, trace_params
+from distill_nb import fixtures, made_of, params, study, trace_params
+from distill_nb.runtime import paths
 from distill_nb.study import Stage
 
 TRAIN, EVAL = Stage("full", "llama8b_math_4k", "train"), Stage("full", "llama8b_math_4k", "eval")

@@ -4,7 +4,8 @@ import json
 import pytest
 from helpers import tiny
 
-from distill_nb import evaluate, mixing, paths, report, train
+from distill_nb import evaluate, mixing, report, train
+from distill_nb.runtime import paths
 
 A, B = "sonnet_math_llama_4k", "faster"
 

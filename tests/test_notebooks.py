@@ -7,7 +7,8 @@ import nbformat
 import pytest
 from test_benchmarks import part_of
 
-from distill_nb import generate, paths, records
+from distill_nb import generate
+from distill_nb.runtime import jsonl, paths
 
 
 def papermill(notebook, out, *files, cwd=None, **parameters):
@@ -33,7 +34,7 @@ def test_all_five_benchmarks_go_through_the_notebook_with_vllm(runs_dir, tmp_pat
     folder = runs_dir / "tiny" / "llama8b_math_4k"
     for step in (0, 2, 4):
         for name in names:
-            found = records.read(folder / "eval" / f"step_{step:05d}" / f"{name}.jsonl")
+            found = jsonl.read(folder / "eval" / f"step_{step:05d}" / f"{name}.jsonl")
             assert len(found) == 4 and {r["engine"] for r in found} == {f"vllm {generate.vllm_version()}"}
             assert all(r["seed"] for r in found)
             assert {r["outcome"] for r in found} <= {"correct", "wrong", "no_answer", "truncated", "timeout"}

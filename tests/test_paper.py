@@ -6,7 +6,8 @@ import subprocess
 import pytest
 from helpers import tiny
 
-from distill_nb import evaluate, paper, paths, train
+from distill_nb import evaluate, paper, train
+from distill_nb.runtime import paths
 
 TEX = paths.ROOT / "paper" / "paper.tex"
 

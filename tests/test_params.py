@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from distill_nb import params, paths
+from distill_nb import params
 from distill_nb.params import POCKET, Params
+from distill_nb.runtime import paths
 
 BASE, INSTRUCT = "Qwen/Qwen3-30B-A3B-Base", "Qwen/Qwen3-30B-A3B-Instruct-2507"
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"

@@ -9,8 +9,9 @@ from dataclasses import asdict, replace
 import pytest
 from helpers import tiny
 
-from distill_nb import architectures, devices, params, paths, plan, plan_run, student, train
-from distill_nb.devices import GIB, Device
+from distill_nb import architectures, params, plan, plan_run, student, train
+from distill_nb.runtime import devices, paths
+from distill_nb.runtime.devices import GIB, Device
 
 COMMON = dict(student_size="full", n_examples=8, n_heldout=0, batch_size=4, micro_batch_size=4, max_steps=2, save_every=1,
               lora_rank=16, lora_experts=True)
@@ -21,7 +22,7 @@ MEASURE = """
     from pathlib import Path
     sys.path.insert(0, {tests!r})
     from helpers import tiny
-    from distill_nb import params, paths, student, train
+    from distill_nb import params, student, train; from distill_nb.runtime import paths
 
     def memory(key):
         return next(int(line.split()[1]) * 1024 for line in Path("/proc/self/status").read_text().splitlines() if key in line)

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from distill_nb import benchmarks, chat, evaluate, generate, params, paths, proof, results, student, sweep, train
+from distill_nb import benchmarks, chat, evaluate, generate, params, proof, results, student, sweep, train
 from distill_nb.generate import Request
+from distill_nb.runtime import paths
 
 
 @pytest.mark.timeout(2400)  # eight minutes on a quiet core, and more on a busy one

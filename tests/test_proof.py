@@ -6,7 +6,8 @@ import pytest
 import torch
 from helpers import tiny
 
-from distill_nb import paths, proof, student, train
+from distill_nb import proof, student, train
+from distill_nb.runtime import paths
 
 
 def given(adapter, base, tokens=(1, 2, 3)):

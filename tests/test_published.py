@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distill_nb import comparisons, params, paths, results
+from distill_nb import comparisons, params, results
+from distill_nb.runtime import paths
 
 STUDENTS = {"Qwen Base": "Qwen/Qwen3-30B-A3B-Base", "Qwen Instruct": "Qwen/Qwen3-30B-A3B-Instruct-2507",
             "Llama 8B": "meta-llama/Llama-3.1-8B-Instruct"}

@@ -5,7 +5,8 @@ import shutil
 import pytest
 from helpers import tiny
 
-from distill_nb import evaluate, generate, grading, paths, records, regrade, student, train
+from distill_nb import evaluate, generate, grading, regrade, student, train
+from distill_nb.runtime import jsonl, paths
 
 VERSION = grading.GRADER_VERSION
 
@@ -27,20 +28,20 @@ def another(monkeypatch, grade):
 
 def test_every_change_is_listed_and_written_before_it_is_made(evaluated, monkeypatch, capsys):
     another(monkeypatch, grading.Grade("correct", "7", "", "correct", "correct"))
-    written = records.write
+    written = jsonl.write
 
     def write(file, found):
         if file.parent.name in ("step_00002", "step_00004"):
             assert (paths.run_dir(evaluated) / "eval" / "regraded.jsonl").exists()
         written(file, found)
 
-    monkeypatch.setattr(records, "write", write)
+    monkeypatch.setattr(jsonl, "write", write)
     record = evaluate.evaluate(tiny(benchmark_limit=2, benchmarks=["pocket_math"], regrade=True))
     assert [c["step"] for c in record["regraded"]] == [0, 0, 2, 2, 4, 4]
     change = record["regraded"][0]
     assert change["changed"] == "outcome, answer, lenient_outcome, second_outcome" and change["outcome"] == "correct"
     assert change["outcome_before"] in ("no_answer", "truncated") and change["grader_before"] == VERSION
-    assert records.read(paths.run_dir(evaluated) / "eval" / "regraded.jsonl") == record["regraded"]
+    assert jsonl.read(paths.run_dir(evaluated) / "eval" / "regraded.jsonl") == record["regraded"]
     table = regrade.changes_table(record)
     assert len(table) == 6 and "6 records changed, 6 of them in their outcome" in capsys.readouterr().out
     assert regrade.changes_table({}) is None
@@ -48,7 +49,7 @@ def test_every_change_is_listed_and_written_before_it_is_made(evaluated, monkeyp
 
 def test_a_change_of_another_reading_counts_too(evaluated, monkeypatch):
     file = paths.records_file(evaluated, 2, "pocket_math")
-    before = records.read(file)
+    before = jsonl.read(file)
     other = grading.Grade(before[0]["outcome"], before[0]["answer"], "", "correct", before[0]["second_outcome"])
     another(monkeypatch, other)
     record = evaluate.evaluate(tiny(benchmark_limit=2, benchmarks=["pocket_math"], regrade=True))
@@ -90,4 +91,4 @@ def test_a_run_that_was_copied_elsewhere_can_be_graded_there(runs_dir, monkeypat
     record = evaluate.evaluate(tiny(benchmark_limit=2, benchmarks=["pocket_math"], regrade=True, engine="vllm"))
     assert [c["step"] for c in record["regraded"]] == [0, 0, 2, 2, 4, 4]
     for step in (0, 2, 4):
-        assert [r["outcome"] for r in records.read(paths.records_file(p, step, "pocket_math"))] == ["correct"] * 2
+        assert [r["outcome"] for r in jsonl.read(paths.records_file(p, step, "pocket_math"))] == ["correct"] * 2

@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from distill_nb import paths
+from distill_nb.runtime import paths
 
 LIGHT = ["distill_nb"] + [f"distill_nb.{m}" for m in (
     "params", "paths", "provenance", "traces", "benchmarks", "grading", "results", "stats", "consistency", "claims",

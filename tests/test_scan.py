@@ -12,7 +12,8 @@ from helpers import killed_with_all_below
 from test_hub_traces import MATH, math
 from trace_rows import settings, write_source
 
-from distill_nb import decontaminate, paths, scan, trace_files, trace_sets
+from distill_nb import decontaminate, scan, trace_files, trace_sets
+from distill_nb.runtime import paths
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from conftest import snakemake
 from helpers import tiny
 from test_train import adapter_hashes
 
-from distill_nb import paths, provenance, records, train
+from distill_nb import train
+from distill_nb.runtime import jsonl, paths, provenance
 
 pytestmark = pytest.mark.timeout(3600)  # the study comes first
 RUNS = ("llama8b_math_4k", "llama8b_code_4k")
@@ -120,7 +121,7 @@ def cancel_once_both_train(cluster, run, cancelled, done):
 def content(file):
     """A file of results without what a clock decides."""
     if file.suffix == ".jsonl" and "eval" in file.parts:
-        return [{k: v for k, v in r.items() if k != "seconds"} for r in records.read(file)]
+        return [{k: v for k, v in r.items() if k != "seconds"} for r in jsonl.read(file)]
     return provenance.sha256_of_file(file)
 
 

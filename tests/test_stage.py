@@ -12,7 +12,8 @@ from conftest import snakemake
 from nbformat.v4 import new_code_cell, new_notebook
 from test_stamps import finish
 
-from distill_nb import failures, lock, made_of, paths, report, stage, stamps, stand_in, study, traces_pocket
+from distill_nb import failures, made_of, report, stage, stamps, stand_in, study, traces_pocket
+from distill_nb.runtime import lock, paths
 from distill_nb.study import Stage
 
 TRAIN, EVAL = (Stage("tiny", "llama8b_math_4k", name) for name in ("train", "eval"))
@@ -178,7 +179,7 @@ def test_a_kernel_that_dies_is_a_failure_on_the_index_until_the_stage_is_started
 
 FULL = """
 import os, subprocess, sys
-from distill_nb import paths, stage
+from distill_nb.runtime import paths; from distill_nb import stage
 from distill_nb.study import Stage
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(paths.runs())], check=True)
 train, fixtures = Stage("tiny", "llama8b_math_4k", "train"), Stage("tiny", "fixtures", "fixtures")

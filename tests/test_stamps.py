@@ -5,7 +5,8 @@ import pytest
 import test_made_of
 from test_made_of import EVAL, TRAIN, edit, forget
 
-from distill_nb import made_of, params, records, stamps, study
+from distill_nb import made_of, params, stamps, study
+from distill_nb.runtime import jsonl
 from distill_nb.study import Stage
 
 folder = test_made_of.folder  # its fixture: parameter files of a test's own, and an empty runs folder
@@ -96,8 +97,8 @@ def test_a_stamp_does_not_outlive_its_results(folder):
     for name in names:
         (EVAL.dir() / "eval" / name).parent.mkdir(parents=True)
         (EVAL.dir() / "eval" / name).write_text("{}\n")
-    finish(EVAL, files=records.sizes(EVAL.dir()))
-    assert stamps.is_done(EVAL) and records.sizes(EVAL.dir()) == dict.fromkeys(names, 3)
+    finish(EVAL, files=jsonl.sizes(EVAL.dir()))
+    assert stamps.is_done(EVAL) and jsonl.sizes(EVAL.dir()) == dict.fromkeys(names, 3)
     for name in names:
         (EVAL.dir() / "eval" / name).write_text("{")  # torn
     assert stamps.unfinished(EVAL) == f"{names[0]} is not there as it was finished, and 1 more"

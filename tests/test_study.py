@@ -10,8 +10,9 @@ import nbformat
 import pytest
 from conftest import KEY, snakemake
 
-from distill_nb import params, paths, provenance, records, report, trace_files
+from distill_nb import params, report, trace_files
 from distill_nb.params_checks import BENCHMARKS
+from distill_nb.runtime import jsonl, paths, provenance
 from distill_nb.study import BASELINES, RUNS
 
 pytestmark = pytest.mark.timeout(3600)  # the first of them makes the study
@@ -44,7 +45,7 @@ def test_each_run_is_trained_on_its_own_set_and_evaluated_on_all_five_benchmarks
     assert sorted(f.name for f in folder.glob("eval/step_*")) == ["step_00000", "step_00002", "step_00004"]
     for step in (0, 2, 4):
         for benchmark in BENCHMARKS[:5]:
-            found = records.read(folder / "eval" / f"step_{step:05d}" / f"{benchmark}.jsonl")
+            found = jsonl.read(folder / "eval" / f"step_{step:05d}" / f"{benchmark}.jsonl")
             assert len(found) == 2 and all(r["task_id"].startswith("part/") for r in found)
             assert {r["outcome"] for r in found} <= {"correct", "wrong", "no_answer", "truncated", "timeout"}
     assert "data:image/png" in (folder / "train.html").read_text() and "Accuracy" in (folder / "eval.html").read_text()

@@ -4,8 +4,9 @@ from dataclasses import replace
 import pytest
 from helpers import tiny
 
-from distill_nb import benchmarks, records, sweep
+from distill_nb import benchmarks, sweep
 from distill_nb.generate import Answer, EngineFailed
+from distill_nb.runtime import jsonl
 
 BASE = {"tokens": [1, 2], "adapter": [-1.0], "base": [-3.0]}
 
@@ -47,7 +48,7 @@ def jobs(tmp_path):
 
 
 def outcomes(tmp_path, step):
-    return {r["task_id"]: r["outcome"] for r in records.read(tmp_path / f"{step}.jsonl")}
+    return {r["task_id"]: r["outcome"] for r in jsonl.read(tmp_path / f"{step}.jsonl")}
 
 
 def test_every_checkpoint_is_proved_and_the_base_is_done_first(jobs, tmp_path):
@@ -55,7 +56,7 @@ def test_every_checkpoint_is_proved_and_the_base_is_done_first(jobs, tmp_path):
     (proof,) = sweep.sweep(tiny(), Engine(), jobs, {2: BASE}, lambda: done.append(outcomes(tmp_path, 2)))
     assert proof.passed and outcomes(tmp_path, 0) == {"0": "correct", "1": "correct", "2": "correct"}
     assert set(outcomes(tmp_path, 2).values()) == {"wrong"} and done[0] == {}
-    (record, *_) = records.read(tmp_path / "0.jsonl")
+    (record, *_) = jsonl.read(tmp_path / "0.jsonl")
     assert record["engine"] == "made-up 1" and record["completion_tokens"] == 2 and record["seed"] == 7
 
 
@@ -64,7 +65,7 @@ def test_a_failed_request_is_retried_and_then_a_sampling_error(jobs, tmp_path):
     sweep.sweep(tiny(), engine, jobs, {2: BASE})
     assert outcomes(tmp_path, 0) == {"0": "correct", "1": "correct", "2": "sampling_error"}
     assert engine.asked.count(0) == 1 and engine.asked.count(1) == engine.asked.count(2) == 3
-    error = next(r for r in records.read(tmp_path / "0.jsonl") if r["task_id"] == "2")
+    error = next(r for r in jsonl.read(tmp_path / "0.jsonl") if r["task_id"] == "2")
     assert error["detail"] == "no luck" and error["lenient_outcome"] == error["second_outcome"] == "sampling_error"
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distill_nb import comparisons, consistency, findings, paths, results, stats, tables
+from distill_nb import comparisons, consistency, findings, results, stats, tables
+from distill_nb.runtime import paths
 
 QWEN, INSTRUCT, LLAMA = (results.NAMES[n] for n in ("Qwen Base", "Qwen Instruct", "Llama 8B"))
 

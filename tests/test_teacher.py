@@ -6,7 +6,8 @@ from conftest import KEY
 from fake_teacher import FakeTeacher
 from teacher_cases import ALL, ASKED, MARKS, PROBLEMS, TEXTS, boxed, made, right, settings, stored
 
-from distill_nb import lock, records, teacher, teacher_audit, teacher_batches
+from distill_nb import teacher, teacher_audit, teacher_batches
+from distill_nb.runtime import jsonl, lock
 from distill_nb.teacher import Settings
 
 pytestmark = MARKS
@@ -38,7 +39,7 @@ def test_a_batch_is_on_disk_before_it_is_waited_for(tmp_path, monkeypatch):
     seen = []
 
     def look(s, store, api):
-        seen.append([e["event"] for e in records.read(tmp_path / "t" / "batches.jsonl")])
+        seen.append([e["event"] for e in jsonl.read(tmp_path / "t" / "batches.jsonl")])
         return real(s, store, api)
 
     real = teacher_batches.await_batches

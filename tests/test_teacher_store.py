@@ -11,7 +11,8 @@ from conftest import KEY
 from fake_teacher import FakeTeacher
 from teacher_cases import ALL, MARKS, PROBLEMS, TEXTS, boxed, made, right, settings, stored
 
-from distill_nb import paths, records, teacher, teacher_records, teacher_store
+from distill_nb import teacher, teacher_store
+from distill_nb.runtime import jsonl, paths
 
 pytestmark = MARKS
 
@@ -32,7 +33,7 @@ PARENT = """
     from pathlib import Path
     sys.path.insert(0, "tests")
     import anthropic, teacher_cases
-    from distill_nb import records, teacher_batches, teacher_store
+    from distill_nb.runtime import jsonl as records; from distill_nb import teacher_batches, teacher_store
 
     def die():
         os.kill(os.getpid(), signal.SIGKILL)
@@ -128,15 +129,15 @@ def test_a_folder_holds_the_answers_to_one_question_only(tmp_path):
 
 def test_lines_are_read_one_at_a_time_and_a_torn_one_is_cut(tmp_path, capsys):
     file = tmp_path / "x.jsonl"
-    records.append(file, [{"a": "ä" * 70_000}, {"b": 1}])
+    jsonl.append(file, [{"a": "ä" * 70_000}, {"b": 1}])
     whole = file.stat().st_size
     with open(file, "a") as f:
         f.write(json.dumps({"c": "x" * 200_000})[:-1])
-    assert [(o, list(r)) for o, r in teacher_records.lines(file)] == [(0, ["a"]), (whole - 9, ["b"])]
-    teacher_records.cut_torn_line(file)
+    assert [(o, list(r)) for o, r in jsonl.lines(file)] == [(0, ["a"]), (whole - 9, ["b"])]
+    jsonl.cut_torn_line(file)
     assert file.stat().st_size == whole and "dropped a torn last line" in capsys.readouterr().out
     file.write_text("torn")
-    teacher_records.cut_torn_line(file)
+    jsonl.cut_torn_line(file)
     assert file.stat().st_size == 0 and os.path.exists(file)
 
 

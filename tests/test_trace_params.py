@@ -3,7 +3,8 @@ from dataclasses import asdict, fields
 import nbformat
 import pytest
 
-from distill_nb import params, paths, trace_params
+from distill_nb import params, trace_params
+from distill_nb.runtime import paths
 from distill_nb.trace_params import POCKET, TraceParams
 
 SETS = ["traces_r1_math", "traces_r1_code", "traces_sonnet_math", "traces_sonnet_code"]

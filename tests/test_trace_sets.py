@@ -11,16 +11,8 @@ import pytest
 from test_hub_traces import CODE, CODE_1, GOOD, MATH, PROGRAM, code, math
 from trace_rows import ASKED, rows_of, settings, write_source
 
-from distill_nb import (
-    benchmarks,
-    provenance,
-    statements,
-    trace_choice,
-    trace_files,
-    trace_params,
-    trace_sets,
-    traces,
-)
+from distill_nb import benchmarks, statements, trace_choice, trace_files, trace_params, trace_sets, traces
+from distill_nb.runtime import provenance
 
 
 @pytest.fixture

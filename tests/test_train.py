@@ -13,7 +13,8 @@ import torch
 from helpers import tiny
 from transformers import TrainerCallback
 
-from distill_nb import chat, paths, records, student, student_files, traces, train, train_resume, train_step
+from distill_nb import chat, student, student_files, traces, train, train_resume, train_step
+from distill_nb.runtime import jsonl, paths
 
 LLAMA, QWEN = "meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen3-30B-A3B-Base"
 
@@ -277,7 +278,7 @@ def test_a_run_that_diverges_ends_and_keeps_no_such_step(changes, says, logged, 
     with pytest.raises(ValueError, match=rf"^learning_rate: {says} is nan, so training has diverged; lower learning_rate"):
         train.train(p)
     folder = paths.run_dir(p)
-    assert [line["step"] for line in records.read(folder / "metrics.jsonl")] == logged
+    assert [line["step"] for line in jsonl.read(folder / "metrics.jsonl")] == logged
     assert not json.loads((folder / "provenance_train.json").read_text()).get("finished")
     assert adapter_hashes(p) == {} and not list(folder.glob("state/*"))
 
@@ -308,8 +309,8 @@ def test_a_gpu_that_is_full_ends_with_what_to_set_and_the_run_goes_on_in_smaller
     record = train.train(replace(p, micro_batch_size=1))
     assert record["resumed_at"] == 2 and record["finished"]
     assert [s["parameters"] for s in record["sessions"]] == [{"micro_batch_size": 2}]
-    whole = records.read(finished / "metrics.jsonl")
-    for line, expected in zip(records.read(paths.run_dir(p) / "metrics.jsonl"), whole, strict=True):
+    whole = jsonl.read(finished / "metrics.jsonl")
+    for line, expected in zip(jsonl.read(paths.run_dir(p) / "metrics.jsonl"), whole, strict=True):
         assert (line["step"], line["tokens"]) == (expected["step"], expected["tokens"])
         assert line["loss"] == pytest.approx(expected["loss"], rel=2e-4)
     # all that was made before, and what is finished, is not made again

@@ -10,7 +10,8 @@ import torch
 from helpers import killed_with_all_below, tiny
 from safetensors.torch import load_file
 
-from distill_nb import paths, stop, train, train_parallel
+from distill_nb import train, train_parallel
+from distill_nb.runtime import paths, stop
 
 QWEN = "Qwen/Qwen3-30B-A3B-Base"
 
@@ -19,7 +20,7 @@ SAYS_HALF = """
     import sys, threading, time
     sys.path.insert(0, {tests!r})
     from helpers import tiny
-    from distill_nb import paths, train
+    from distill_nb.runtime import paths; from distill_nb import train
     p, stdout, sys.stdout = tiny(train_processes=2, micro_batch_size=1), sys.stdout, sys.stderr
     def say():
         while not (paths.run_dir(p) / "state" / "checkpoint-2" / "complete").exists():

@@ -11,7 +11,7 @@ import pytest
 from helpers import tiny
 from safetensors.torch import load_file
 
-from distill_nb import paths
+from distill_nb.runtime import paths
 
 STUDENTS = {"dense": "meta-llama/Llama-3.1-8B-Instruct", "moe": "Qwen/Qwen3-30B-A3B-Base"}
 # Adam's first steps move each weight by about the learning rate, whatever the size of its gradient, so that rounding of a
@@ -24,7 +24,7 @@ TRAIN = """
     import json, sys
     sys.path.insert(0, {tests!r})
     from helpers import tiny
-    from distill_nb import paths, student, train, train_step
+    from distill_nb.runtime import paths; from distill_nb import student, train, train_step
     backend, students = sys.argv[1], json.loads(sys.argv[2])
     for kind, name in students.items():
         p = tiny(student=name, backend=backend, run_name=f"{{kind}}_{{backend}}")

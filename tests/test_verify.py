@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 from helpers import tiny
 
-from distill_nb import evaluate, paths, train, verify
+from distill_nb import evaluate, train, verify
+from distill_nb.runtime import paths
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import hashlib
 from dataclasses import dataclass
 from importlib import import_module
 
-from ..params_checks import BENCHMARKS
+from distill_nb.params_checks import BENCHMARKS
 
 BOXED = r"Put the final answer in \boxed{}."  # the instruction of every math prompt, in training too
 MATH_PROMPT_VERSION = "math-1"                # of the problem, an empty line and BOXED
@@ -40,7 +40,7 @@ def load(name: str, file: str | None = None, limit: int = 0, seed: int = 0) -> l
 
     Says so where the file is a part of the benchmark. Raises ValueError for a name that is none, or where the source
     is missing or not as it should be."""
-    from . import sources
+    from distill_nb.benchmarks import sources
 
     tasks, source = _all(name, file)
     if not source["whole"]:
@@ -52,7 +52,7 @@ def describe(name: str, file: str | None = None, limit: int = 0, seed: int = 0) 
     """What `load` with the same arguments takes, for the provenance, as JSON: benchmark, source (hub id@revision, or file),
     version, sha256 of each file, as_published, size (of the benchmark), found, whole, taken, in words what was taken
     (label), ids with their sha256, and prompt_version. Raises ValueError as `load` does."""
-    from .. import provenance
+    from distill_nb.runtime import provenance
 
     tasks, source = _all(name, file)
     chosen = _limited(tasks, limit, seed)

@@ -17,8 +17,8 @@ import time
 from functools import lru_cache
 from pathlib import Path
 
-from .. import paths
-from . import sources
+from distill_nb.benchmarks import sources
+from distill_nb.runtime import paths
 
 SIZES = {"humaneval_plus": 164, "mbpp_plus": 378}
 VERSIONS = {"humaneval_plus": "v0.1.10", "mbpp_plus": "v0.2.0"}

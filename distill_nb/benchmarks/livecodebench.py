@@ -18,8 +18,8 @@ from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
-from . import Task, sources, subset
-from .livecodebench_tests import Tests, parsed, tests_of
+from distill_nb.benchmarks import Task, sources, subset
+from distill_nb.benchmarks.livecodebench_tests import Tests, parsed, tests_of
 
 HUB_ID = "livecodebench/code_generation_lite"
 REVISION = "0fe84c3912ea0c4d4a78037083943e8f0c4dd505"

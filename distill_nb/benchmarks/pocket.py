@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 
-from . import BOXED, Task
+from distill_nb.benchmarks import BOXED, Task
 
 VERSION, PROMPT_VERSION = "pocket-1", "pocket-1"
 CODE = [  # (function, what it returns, asserts)
@@ -80,7 +80,7 @@ def pocket_code() -> list[Task]:
 
 def pocket_math() -> list[Task]:
     """56 tasks, eight of each template."""
-    from ..traces_pocket import MATH_TEMPLATES, is_benchmark, math_problem
+    from distill_nb.traces_pocket import MATH_TEMPLATES, is_benchmark, math_problem
 
     tasks = []
     for template in MATH_TEMPLATES:

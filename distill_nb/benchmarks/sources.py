@@ -11,7 +11,7 @@ import json
 from functools import cache, lru_cache
 from pathlib import Path
 
-from .. import hub, paths, provenance
+from distill_nb.runtime import hub, paths, provenance
 
 PART = "part/"
 

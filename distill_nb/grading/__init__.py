@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from .. import benchmarks
-from ..benchmarks import Task
+from distill_nb import benchmarks
+from distill_nb.benchmarks import Task
 
 GRADER_VERSION = f"4+math-verify-{version('math-verify')}"
 
@@ -52,7 +52,7 @@ def grade_math(completion: str, gold: str, finish_reason: str = "stop") -> Grade
 
 def grade_math_all(completions: list[str], golds: list[str], finish_reasons: list[str] | None = None) -> list[Grade]:
     """`grade_math` of many, in order, on all cores."""
-    from . import math
+    from distill_nb.grading import math
 
     return math.grade_many(golds, completions, finish_reasons or ["stop"] * len(golds))
 
@@ -69,7 +69,7 @@ def grade_code(benchmark: str, task_id: str, completion: str, finish_reason: str
 def grade_code_all(benchmark: str, task_ids: list[str], completions: list[str], finish_reasons: list[str] | None = None,
                    *, file: str | None = None, allow_unsafe: bool = False) -> list[Grade]:
     """`grade_code` of many, in order, on all cores."""
-    from . import code
+    from distill_nb.grading import code
 
     tasks = {task.task_id: task for task in benchmarks.load(benchmark, file)}
     if unknown := [i for i in task_ids if i not in tasks]:
@@ -83,7 +83,7 @@ def grade_all(tasks: list[Task], completions: list[str], finish_reasons: list[st
     """Grade many of either kind, in the order given, on all cores. finish_reason: stop | length.
 
     Raises RuntimeError where there is code, no sandbox works here and allow_unsafe is false."""
-    from . import code, math
+    from distill_nb.grading import code, math
 
     jobs = list(enumerate(zip(tasks, completions, finish_reasons, strict=True)))
     grades = {}

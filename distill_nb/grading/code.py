@@ -8,10 +8,10 @@ import atexit
 import re
 from functools import cache
 
-from .. import paths
-from ..benchmarks import Task
-from . import Grade, missing, sandbox, visible_text
-from .suites import suite
+from distill_nb.benchmarks import Task
+from distill_nb.grading import Grade, missing, sandbox, visible_text
+from distill_nb.grading.suites import suite
+from distill_nb.runtime import paths
 
 OPENING = re.compile(r"(?P<indent>[ \t]*)(?P<fence>`{3,}(?=[^`]*$)|~{3,})")
 CLOSING = re.compile(r"(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*$")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from . import Grade, math_pool, missing, visible_text
+from distill_nb.grading import Grade, math_pool, missing, visible_text
 
 LONGEST = 1000    # characters of an answer that is still parsed; MATH-500's longest gold answer has 53
 BRACES = re.compile(r"\\\\?f?box(?:ed)?\s*\{|\\.|[{}]", re.DOTALL)

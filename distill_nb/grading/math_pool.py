@@ -15,8 +15,8 @@ import subprocess
 import sys
 import threading
 
-from .. import paths
-from ..devices import cores
+from distill_nb.runtime import paths
+from distill_nb.runtime.devices import cores
 
 SECONDS = 5  # for each parsing and for each comparison
 _idle: queue.SimpleQueue = queue.SimpleQueue()

@@ -39,8 +39,16 @@ neither of which there is inside; landlock 1.0.0.dev5 knows files only, not the 
 and reads a stale errno. Both would have to be carried into the sandbox. What is needed of the two is five system calls
 and three hundred instructions, made here with ctypes. Wrappers of bubblewrap on PyPI only put its arguments together.
 """
-from .jobs import FunctionTests, Job, ProgramTests, Result, assert_tests, function_tests, program_tests
-from .pool import LEVELS, Pool, level, problem
+from distill_nb.grading.sandbox.jobs import (
+           FunctionTests,
+           Job,
+           ProgramTests,
+           Result,
+           assert_tests,
+           function_tests,
+           program_tests,
+)
+from distill_nb.grading.sandbox.pool import LEVELS, Pool, level, problem
 
 __all__ = ["LEVELS", "FunctionTests", "Job", "Pool", "ProgramTests", "Result", "assert_tests", "function_tests", "level",
            "problem", "program_tests"]

@@ -8,7 +8,7 @@ import ast
 import marshal
 from dataclasses import dataclass
 
-from . import codec, rules
+from distill_nb.grading.sandbox import codec, rules
 
 SPECIAL = {"humaneval": frozenset(("find_zero",)), "mbpp": rules.AS_SETS | rules.NOT_NONE}  # equality is not enough
 

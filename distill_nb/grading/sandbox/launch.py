@@ -12,8 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import places, wire
-from .compare import numpy_folder
+from distill_nb.grading.sandbox import places, wire
+from distill_nb.grading.sandbox.compare import numpy_folder
 
 HERE = Path(__file__).resolve().parent
 INSIDE = ("worker.py", "child.py", "codec.py", "confine.py", "seccomp.py", "wire.py")  # what a worker reads of this package

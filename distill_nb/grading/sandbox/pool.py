@@ -10,11 +10,11 @@ import tempfile
 import threading
 from dataclasses import replace
 
-from ...devices import cores
-from .compare import Comparer, ComparerFailed
-from .jobs import Job, Result, function_tests
-from .launch import Worker, WorkerFailed
-from .run import run
+from distill_nb.grading.sandbox.compare import Comparer, ComparerFailed
+from distill_nb.grading.sandbox.jobs import Job, Result, function_tests
+from distill_nb.grading.sandbox.launch import Worker, WorkerFailed
+from distill_nb.grading.sandbox.run import run
+from distill_nb.runtime.devices import cores
 
 LEVELS = ("bubblewrap", "landlock", "process")  # from the strongest to none
 SLACK = 1.5  # how much more processor time code may need for its neighbours on shared caches and cores

@@ -7,10 +7,10 @@ import socket
 import struct
 from collections.abc import Iterator
 
-from . import rules, wire
-from .compare import Comparer
-from .jobs import FunctionTests, Job, Result
-from .launch import Worker, WorkerFailed
+from distill_nb.grading.sandbox import rules, wire
+from distill_nb.grading.sandbox.compare import Comparer
+from distill_nb.grading.sandbox.jobs import FunctionTests, Job, Result
+from distill_nb.grading.sandbox.launch import Worker, WorkerFailed
 
 LOAD_SECONDS = 5.0    # of processor time to define the functions
 TOTAL_SECONDS = 120.0  # of processor time for all calls of an evalplus job: evalplus gives base and plus inputs 60 each

@@ -9,9 +9,10 @@ import time
 import pytest
 from helpers import tiny
 
-from distill_nb import evaluate, lock, paths, trace_params, trace_sets, train
+from distill_nb import evaluate, trace_params, trace_sets, train
+from distill_nb.runtime import lock, paths
 
-HOLD = ("import sys, time; from pathlib import Path; from distill_nb import lock\n"
+HOLD = ("import sys, time; from pathlib import Path; from distill_nb.runtime import lock\n"
         "with lock.alone(Path(sys.argv[1]), 'being trained'): print('held', flush=True); time.sleep(600)")
 
 
@@ -23,7 +24,7 @@ def hold(folder):
 
 
 def test_one_process_at_a_time(tmp_path):
-    other = ("import sys; from pathlib import Path; from distill_nb import lock\n"
+    other = ("import sys; from pathlib import Path; from distill_nb.runtime import lock\n"
              "with lock.locked(Path(sys.argv[1]), wait=False) as unlock: print('free' if unlock else 'taken')")
 
     def ask():

@@ -13,11 +13,12 @@ import psutil
 import pytest
 from helpers import tiny
 
-from distill_nb import gpus, paths, stop, train_resume
+from distill_nb import train_resume
+from distill_nb.runtime import gpus, paths, stop
 
 HOLD = """
 import json, sys, time
-from distill_nb import gpus
+from distill_nb.runtime import gpus
 with gpus.claimed({n}, poll=0.02) as devices:
     start = time.time()
     print("held", flush=True)
@@ -117,7 +118,7 @@ def test_none_are_needed_on_a_cpu_and_too_many_are_refused(monkeypatch):
 # As stage.run does it, but for Papermill and its notebook: programs of a line, of which each starts the next.
 CHAIN = """
 import os, subprocess, sys
-from distill_nb import gpus, stop
+from distill_nb.runtime import gpus, stop
 with gpus.claimed(1) as devices:
     sys.exit(stop.run([sys.executable, "-c", sys.argv[1], sys.argv[2]], env=os.environ | gpus.environment(devices),
                       close_fds=False))
@@ -125,7 +126,7 @@ with gpus.claimed(1) as devices:
 PAPERMILL = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]], start_new_session=True)"
 KERNEL = """
 import os, time
-from distill_nb import stop
+from distill_nb.runtime import stop
 with {what}:
     pass
 print(os.getpid(), os.getppid(), os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
@@ -180,7 +181,7 @@ def test_papermill_has_the_claim_before_its_kernel_holds_the_device():
 
 SLOW = dict(max_steps=400, save_every=200, n_examples=24)
 STAGE = f"""
-from distill_nb import gpus, stage, study
+from distill_nb.runtime import gpus; from distill_nb import stage, study
 study.extra = lambda stage: {SLOW}
 with gpus.claimed(1) as devices:
     stage._notebook(study.Stage("tiny", "sonnet_math_llama_4k", "train"), devices, False)
@@ -243,7 +244,7 @@ def test_a_training_process_holds_its_device_before_it_loads_anything(tmp_path):
 
 
 def test_two_processes_may_use_one_device_and_outside_of_a_stage_nothing_is_held(tmp_path):
-    program = ("import os; from distill_nb import gpus; before = len(os.listdir('/proc/self/fd')); gpus.hold(); gpus.hold()\n"
+    program = ("import os; from distill_nb.runtime import gpus; before = len(os.listdir('/proc/self/fd')); gpus.hold(); gpus.hold()\n"
                "print(len(os.listdir('/proc/self/fd')) - before, flush=True); input()")
     both = [started("-c", program, stdout=subprocess.PIPE) for _ in range(2)]
     assert [p.stdout.readline() for p in both] == ["1\n", "1\n"]
@@ -281,7 +282,7 @@ def test_two_users_never_share_a_device(monkeypatch):
     place = Path(tempfile.mkdtemp(dir="/tmp"))  # pytest's own folders are closed to others
     place.chmod(0o1777)
     monkeypatch.setenv("DISTILL_NB_GPU_LOCKS", str(place))
-    nobody = ("import fcntl, json, os, sys, time; from distill_nb import gpus  # all that root's folders hold\n"
+    nobody = ("import fcntl, json, os, sys, time; from distill_nb.runtime import gpus  # all that root's folders hold\n"
               "os.setgroups([]); os.setgid(65534); os.setuid(65534); os.umask(0o077)")
     try:
         other = holder(1, 600, nobody)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from distill_nb import params, paths, provenance
+from distill_nb import params
+from distill_nb.runtime import paths, provenance
 
 
 def test_a_record_has_parameters_versions_and_code(tmp_path):
@@ -120,7 +121,7 @@ def test_write_is_all_or_nothing(tmp_path, monkeypatch):
 
 
 def test_collecting_does_not_load_torch():
-    code = ("import sys; from distill_nb import params, provenance; provenance.collect(params.pocket()); "
+    code = ("import sys; from distill_nb import params; from distill_nb.runtime import provenance; provenance.collect(params.pocket()); "
             "print('torch' in sys.modules)")  # fmt: skip
     printed = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=paths.ROOT)
     assert printed.strip() == "False"

@@ -9,7 +9,8 @@ import pytest
 from helpers import tiny
 from test_train import adapter_hashes
 
-from distill_nb import disk, evaluate, lock, paths, records, student, train
+from distill_nb import evaluate, student, train
+from distill_nb.runtime import disk, jsonl, lock, paths
 
 # Trains, evaluates and makes traces on a tiny disk of its own, mounted where only this process sees it. Room is made bit by
 # bit; prints what was said each time, and what came out.
@@ -18,7 +19,7 @@ import hashlib, json, shutil, subprocess, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from helpers import tiny
-from distill_nb import disk, evaluate, paths, records, trace_params, trace_sets, train
+from distill_nb.runtime import disk, paths, jsonl as records; from distill_nb import evaluate, trace_params, trace_sets, train
 runs, said = paths.runs(), {}
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(runs)], check=True)
 
@@ -75,15 +76,15 @@ def test_a_disk_that_fills_up_is_said_and_gone_on_from(runs_dir, tmp_path, monke
     train.train(p)
     evaluate.evaluate(p)
     assert adapters == adapter_hashes(p) and losses == train.load_metrics(p)["loss"].tolist()
-    assert found == {f"{paths.step_name(s)}/pocket_math.jsonl": [r | {"seconds": 0} for r in records.read(
+    assert found == {f"{paths.step_name(s)}/pocket_math.jsonl": [r | {"seconds": 0} for r in jsonl.read(
         paths.records_file(p, s, "pocket_math"))] for s in (0, 2, 4)}
     assert traces["kept"] == 40
 
 
 def test_an_append_without_room_adds_nothing(tmp_path, monkeypatch):
     file = tmp_path / "x.jsonl"
-    records.append(file, [{"a": 1}])
-    program = ("import resource, sys; from pathlib import Path; from distill_nb import records\n"
+    jsonl.append(file, [{"a": 1}])
+    program = ("import resource, sys; from pathlib import Path; from distill_nb.runtime import jsonl as records\n"
                "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
                "records.append(Path(sys.argv[1]), [{'b': 'x' * 200}])")
     done = subprocess.run([sys.executable, "-c", program, str(file)], capture_output=True, text=True)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 OUTCOMES = ("correct", "wrong", "no_answer", "truncated", "timeout", "sampling_error", "grader_error")
@@ -83,3 +84,35 @@ def sizes(run_dir: Path) -> dict[str, int]:
     """Bytes of a run's files of records, by their place below eval/: so a study sees without reading that none was lost."""
     folder = run_dir / "eval"
     return {f.relative_to(folder).as_posix(): f.stat().st_size for f in sorted(folder.glob("step_*/*.jsonl"))}
+
+
+def lines(file: Path) -> Iterator[tuple[int, dict]]:
+    """(offset in bytes, record) of each whole line, one at a time."""
+    if file.exists():
+        with open(file, "rb") as f:
+            offset = 0
+            for raw in f:
+                if not raw.endswith(b"\n"):
+                    return
+                yield offset, json.loads(raw)
+                offset += len(raw)
+
+
+def cut_torn_line(file: Path) -> None:
+    """Cut off what a killed writer left after the last whole line."""
+    if not file.exists():
+        return
+    with open(file, "r+b") as f:
+        end = f.seek(0, os.SEEK_END)
+        place = end
+        while place > 0:
+            start = max(0, place - 2**16)
+            f.seek(start)
+            found = f.read(place - start).rfind(b"\n")
+            if found >= 0:
+                place = start + found + 1
+                break
+            place = start
+        if place < end:
+            print(f"{file.parent.name}/{file.name}: dropped a torn last line.")
+            f.truncate(place)

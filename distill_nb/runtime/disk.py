@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from . import lock, paths, provenance
+from distill_nb.runtime import lock, paths, provenance
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SEAL = "complete"  # in a sealed folder: the sha256 of every other file

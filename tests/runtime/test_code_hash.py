@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from distill_nb import paths
-from distill_nb.code_hash import hash_of, modules_of
+from distill_nb.runtime import paths
+from distill_nb.runtime.code_hash import hash_of, modules_of
 
 
 def names(entry, root=paths.ROOT):

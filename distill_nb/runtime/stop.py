@@ -24,7 +24,7 @@ import threading
 import time
 from datetime import datetime
 
-from . import gpus
+from distill_nb.runtime import gpus
 
 EARLY = 300  # seconds before Slurm's time limit, but at most a tenth of what is left of it
 SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]

@@ -4,7 +4,7 @@
         subprocess.run(words, env=os.environ | gpus.environment(devices), close_fds=False)
     gpus.hold()                                 # in what was started: the device is taken until this process ends
 
-`python -m distill_nb.gpus` prints how many this process may use.
+`python -m distill_nb.runtime.gpus` prints how many this process may use.
 """
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from distill_nb import paths
+from distill_nb.runtime import paths
 
 PACKAGE = "distill_nb"
 

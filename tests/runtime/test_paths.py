@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from distill_nb import params, paths
+from distill_nb import params
+from distill_nb.runtime import paths
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_root_is_the_repository_from_any_directory(tmp_path, monkeypatch):

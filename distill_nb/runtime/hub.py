@@ -9,8 +9,9 @@ import json
 import time
 from pathlib import Path
 
-from . import provenance, student_files
-from .params import Params
+from distill_nb import student_files
+from distill_nb.params import Params
+from distill_nb.runtime import provenance
 
 TOKENIZER, INDEX, WEIGHTS = "tokenizer_config.json", "model.safetensors.index.json", "model.safetensors"
 PAUSES = (1, 4, None)  # seconds, after a try that failed

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from distill_nb import code_hash, paths
+from distill_nb.runtime import code_hash, paths
 
 PACKAGES = (
     "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "gguf", "unsloth",

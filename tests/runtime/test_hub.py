@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from helpers import tiny
 
-from distill_nb import paths, student_files
+from distill_nb import student_files
+from distill_nb.runtime import paths
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REVISION = "f" * 40
@@ -101,7 +102,7 @@ BEGIN = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from helpers import tiny
-from distill_nb import evaluate, hub, paths, student, train
+from distill_nb import evaluate, student, train; from distill_nb.runtime import hub, paths
 def of(name, **changes):
     return tiny(student=name, student_size="full", chat_template="llama3", **changes)
 def said(work):
@@ -153,7 +154,7 @@ print(json.dumps([record["student_version"], evaluate.evaluate(p)["settings"]["s
 
 
 def test_a_students_folder_is_known_by_its_content(tmp_path):
-    from distill_nb import hub
+    from distill_nb.runtime import hub
 
     p = tiny(student=str(tmp_path), student_size="full", chat_template="llama3")
     (tmp_path / "config.json").write_text("{}")

@@ -11,7 +11,8 @@ import pytest
 from helpers import tiny
 from test_train import adapter_hashes
 
-from distill_nb import evaluate, paths, stop, train, train_resume
+from distill_nb import evaluate, train, train_resume
+from distill_nb.runtime import paths, stop
 
 CHANGES = dict(max_steps=6, save_every=3, n_examples=24, lora_dropout=0.1, backend="hf")
 
@@ -66,7 +67,7 @@ def start(out, log, shielded):
     command = [sys.executable, "-m", "papermill", str(paths.ROOT / "notebooks" / "train.ipynb"), str(out), "--no-progress-bar",
                "-f", str(paths.PARAMS_DIR / "run09.yaml"), "-f", str(paths.PARAMS_DIR / "tiny.yaml"), *values]
     if shielded:
-        command = [sys.executable, "-c", "import sys; from distill_nb import stop; sys.exit(stop.run(sys.argv[1:]))", *command]
+        command = [sys.executable, "-c", "import sys; from distill_nb.runtime import stop; sys.exit(stop.run(sys.argv[1:]))", *command]
     with open(log, "w") as errors:
         return subprocess.Popen(command, stderr=errors, stdout=subprocess.DEVNULL, start_new_session=True, cwd=paths.ROOT)
 
@@ -122,7 +123,7 @@ def test_what_loses_nothing_ends_at_once():
 def test_a_command_that_does_not_listen_is_killed(tmp_path):
     inner = "import time, sys; print('on', flush=True); time.sleep(600)"
     outer = f"import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', {inner!r}]) != 0)"
-    program = "import sys; from distill_nb import stop; sys.exit(stop.run([sys.executable, '-c', sys.argv[1]]))"
+    program = "import sys; from distill_nb.runtime import stop; sys.exit(stop.run([sys.executable, '-c', sys.argv[1]]))"
     process = subprocess.Popen([sys.executable, "-c", program, outer], stdout=subprocess.PIPE, text=True, cwd=paths.ROOT)
     assert process.stdout.readline() == "on\n"
     process.terminate()
