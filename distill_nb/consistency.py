@@ -9,7 +9,7 @@ import re
 from fractions import Fraction
 from functools import cache
 
-from distill_nb.params_checks import BENCHMARKS
+from distill_nb.params import BENCHMARKS
 from distill_nb.results import COLUMNS, NAMES, load_published
 
 # Problems in the full benchmarks; for LiveCodeBench v5 the release and two windows that go by the same name.

@@ -15,7 +15,7 @@ import sys
 import zlib
 from pathlib import Path
 
-from distill_nb.params_checks import BENCHMARKS
+from distill_nb.params import BENCHMARKS
 from distill_nb.runtime import paths
 
 STUDY = BENCHMARKS[:5]  # those of the study, without the pocket run's

@@ -4,7 +4,7 @@
 
 numbers.tex defines one macro a number; tables/ has tables.study and those of our runs. The published study's numbers come
 from published/, ours from the records of the scale that is named; the last word says what chooses our best checkpoints
-(select_on in params.py).
+(select_on in run.py).
 """
 from __future__ import annotations
 

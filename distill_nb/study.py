@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from distill_nb import params
-from distill_nb.params_checks import is_set
+from distill_nb.params.names import is_set
 from distill_nb.runtime import paths
 from distill_nb.trace_params import STUDY
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from distill_nb import (
     decontaminate,
-    params_checks,
     statements,
     teacher,
     teacher_verify,
@@ -21,6 +20,7 @@ from distill_nb import (
     trace_prompts,
     traces,
 )
+from distill_nb.params import names
 from distill_nb.runtime import paths, provenance
 from distill_nb.teacher_settings import Settings
 from distill_nb.trace_files import REJECTED, Writer
@@ -41,7 +41,7 @@ def folder_of(p) -> Path:
 def problems_of(p) -> tuple[list[dict], dict]:
     """(problems in the order in which they are taken: id, problem, prompt, answer, perhaps tests; a record of the source)."""
     domain = trace_params.teacher_and_domain(p.dataset)[1]
-    if params_checks.is_set(p.source):
+    if names.is_set(p.source):
         rows = trace_files.read(p.source, p.scale, ["id", "problem", "prompt", "answer"])
         file = trace_files.folder_of(p.source, p.scale) / "train.parquet"
         return rows, {"source": p.source, "rows": len(rows), "sha256": {file.name: provenance.sha256_of_file(file)}}

@@ -5,8 +5,7 @@ from dataclasses import dataclass, fields
 from urllib.parse import urlsplit
 
 from distill_nb import teacher_anthropic
-from distill_nb.params import key
-from distill_nb.params_checks import check_range, check_type
+from distill_nb.params.checks import check_range, check_type, key
 
 # What decides the answers: responses made with other values do not belong in the same folder.
 FIXED = ("teacher_api", "teacher_model", "teacher_url", "teacher_system", "teacher_max_tokens", "teacher_temperature",

@@ -1,4 +1,4 @@
-"""What a set of training traces is: one flat set of parameters, read as strictly as a run's (params.py).
+"""What a set of training traces is: one flat set of parameters, read as strictly as a run's (run.py).
 
     from distill_nb import trace_params
     p = trace_params.from_notebook(globals())
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from distill_nb import params
-from distill_nb.params import key
-from distill_nb.params_checks import BENCHMARKS, file_contradictions, is_set
+from distill_nb.params import BENCHMARKS, checks
+from distill_nb.params.checks import file_contradictions, key
+from distill_nb.params.names import is_set
 from distill_nb.runtime import paths
 from distill_nb.teacher_settings import DEFAULTS, TeacherKeys
 
@@ -58,7 +58,7 @@ POCKET = dict(
 
 def validate(values: dict, source: str = "parameters") -> TraceParams:
     """A TraceParams from a complete mapping. Raises ValueError as params.validate does."""
-    clean = params.checked(values, source, TraceParams, contradictions)
+    clean = checks.checked(values, source, TraceParams, contradictions)
     clean["source"] = paths.movable(clean["source"])
     for name in ("statements", "benchmark_files"):
         clean[name] = {k: paths.movable(file) for k, file in clean[name].items()}
@@ -75,7 +75,7 @@ def validate(values: dict, source: str = "parameters") -> TraceParams:
 
 def from_notebook(namespace: dict) -> TraceParams:
     """The TraceParams of a notebook, from its globals() right after the injected cell; as params.from_notebook."""
-    values = params.given(namespace, {f.name for f in fields(TraceParams)})
+    values = checks.given(namespace, {f.name for f in fields(TraceParams)})
     if values.get("scale") in ("pocket", "tiny"):
         values = POCKET | values
     return validate(values, source="notebook")

@@ -17,7 +17,7 @@ from itertools import groupby
 from pathlib import Path
 
 from distill_nb import decontaminate, hub_traces, scan, trace_choice, trace_params, trace_prompts
-from distill_nb.params_checks import is_set
+from distill_nb.params.names import is_set
 from distill_nb.runtime import disk, lock, paths, provenance, stop
 from distill_nb.trace_files import GROUP, REJECTED, Writer, columns_of, folder_of
 

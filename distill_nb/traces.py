@@ -5,7 +5,7 @@ import json
 import random
 
 from distill_nb import statements, trace_files, traces_pocket
-from distill_nb.params_checks import is_set
+from distill_nb.params.names import is_set
 from distill_nb.runtime import paths
 
 

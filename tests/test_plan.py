@@ -22,7 +22,7 @@ MEASURE = """
     from pathlib import Path
     sys.path.insert(0, {tests!r})
     from helpers import tiny
-    from distill_nb import params, student, train; from distill_nb.runtime import paths
+    from distill_nb import params; from distill_nb import student, train; from distill_nb.runtime import paths
 
     def memory(key):
         return next(int(line.split()[1]) * 1024 for line in Path("/proc/self/status").read_text().splitlines() if key in line)

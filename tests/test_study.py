@@ -11,7 +11,7 @@ import pytest
 from conftest import KEY, snakemake
 
 from distill_nb import params, report, trace_files
-from distill_nb.params_checks import BENCHMARKS
+from distill_nb.params import BENCHMARKS
 from distill_nb.runtime import jsonl, paths, provenance
 from distill_nb.study import BASELINES, RUNS
 

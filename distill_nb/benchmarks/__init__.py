@@ -14,7 +14,7 @@ import hashlib
 from dataclasses import dataclass
 from importlib import import_module
 
-from distill_nb.params_checks import BENCHMARKS
+from distill_nb.params import BENCHMARKS
 
 BOXED = r"Put the final answer in \boxed{}."  # the instruction of every math prompt, in training too
 MATH_PROMPT_VERSION = "math-1"                # of the problem, an empty line and BOXED

