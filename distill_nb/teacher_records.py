@@ -61,10 +61,6 @@ class State(NamedTuple):
     reason: str  # why no trace is kept so far
 
 
-
-
-
-
 def now() -> str:
     """The time, UTC, as text."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -6,31 +6,20 @@ with bad rows among them, so that traces.ipynb has something to read where there
 """
 from __future__ import annotations
 
-import hashlib
-import operator
 import random
-import re
 from pathlib import Path
 
 from distill_nb.benchmarks import BOXED
-from distill_nb.benchmarks.pocket import CODE, code_prompt
+from distill_nb.benchmarks.pocket_problems import (
+    CODE,
+    HELD_OUT_TEMPLATE,
+    MATH_TEMPLATES,
+    code_prompt,
+    is_benchmark,
+    math_problem,
+    problem_hash,
+)
 
-NAMES = ["Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gia", "Hugo", "Iris", "Jon", "Kim", "Leo", "Mia", "Ned", "Ola", "Pia"]
-THINGS = ["apples", "books", "coins", "pens", "cards", "shells", "stamps", "stones", "marbles", "cups"]
-APPLY = {"+": operator.add, "-": operator.sub, "*": operator.mul}
-# Word problems in two steps: x and y by the first operation, then z by the second. `tickets` is the benchmark's own.
-MATH_TEMPLATES = {
-    "bought": ("{n} has {x} {t}. {n} buys {y} more and then gives away {z}. How many {t} does {n} have now?", "+", "-"),
-    "boxes": ("{n} fills {x} boxes with {y} {t} each and keeps {z} {t} apart. How many {t} are there in all?", "*", "+"),
-    "lost": ("There are {x} {t} on a table. {n} takes {y} of them and puts {z} others down. How many are there now?",
-             "-", "+"),
-    "shelves": ("A shop has {x} shelves with {y} {t} each. {n} sells {z} of the {t}. How many are left?", "*", "-"),
-    "days": ("{n} finds {x} {t} on Monday, {y} on Tuesday and {z} on Wednesday. How many {t} is that in total?", "+", "+"),
-    "bags": ("{n} buys {x} bags with {y} {t} each and finds {z} more. How many {t} does {n} have now?", "*", "+"),
-    "tickets": ("{n} buys {x} tickets for {y} dollars each and a drink for {z} dollars. How many dollars does {n} pay?",
-                "*", "+"),
-}
-HELD_OUT_TEMPLATE = "tickets"
 # Training's one-line functions: (name and argument, what it returns, body) over a constant k.
 CODE_KINDS = [
     ("add_{k}(n)", "n plus {k}", "n + {k}"),
@@ -78,40 +67,6 @@ CODE_KINDS = [
 ]
 
 
-def _right_operand(operation: str, left: int, rng: random.Random) -> int:
-    if operation == "*":
-        return rng.randint(3, 9)
-    room = 9 - left % 10 if operation == "+" else left % 10  # nothing is carried or borrowed
-    return rng.randint(2, room) if room > 1 else 10
-
-
-def math_problem(template: str, rng: random.Random) -> tuple[str, list[tuple[int, str, int, int]], int]:
-    """One problem: its text, its two steps as (left, operation, right, result), its answer.
-
-    The numbers are what a 135M student can learn to work with from a few hundred traces: products of one-digit
-    numbers, sums without a carry, differences without borrowing."""
-    text, first, second = MATH_TEMPLATES[template]
-    x = rng.randint(2, 5) if first == "*" else rng.randint(12, 49)
-    y = _right_operand(first, x, rng)
-    middle = APPLY[first](x, y)
-    z = _right_operand(second, middle, rng)
-    answer = APPLY[second](middle, z)
-    steps = [(x, first, y, middle), (middle, second, z, answer)]
-    return text.format(n=rng.choice(NAMES), t=rng.choice(THINGS), x=x, y=y, z=z), steps, answer
-
-
-def _hash(text: str) -> str:
-    """16 hex digits of the sha256 of a text, lower case, with white space folded."""
-    return hashlib.sha256(" ".join(text.lower().split()).encode()).hexdigest()[:16]
-
-
-def is_benchmark(problem: str) -> bool:
-    """Whether a generated problem belongs to the benchmark: a fifth of all do, by a hash of their numbers, and training
-    skips them. So no trained problem has the numbers of a benchmark problem, whatever the names and the order."""
-    numbers = sorted(re.findall(r"\d+", problem))
-    return int(_hash(" ".join(numbers)), 16) % 5 == 0
-
-
 def _math_trace(steps, answer, style: str) -> str:
     sign = {"*": "×", "+": "+", "-": "-"}
     lines = [f"{a} {sign[op]} {b} = {r}" for a, op, b, r in steps]
@@ -146,7 +101,7 @@ def pocket_traces(teacher: str, domain: str, n: int, seed: int) -> list[dict]:
                              f"{n}; lower n_examples.")
         for function, returns, body in rng.sample(tasks, n):
             problem = code_prompt(function, returns)
-            rows.append({"id": _hash(problem), "problem": problem, "answer": "",
+            rows.append({"id": problem_hash(problem), "problem": problem, "answer": "",
                          "trace": _code_trace(function, body, teacher)})
         return rows
     templates = [t for t in MATH_TEMPLATES if t != HELD_OUT_TEMPLATE]
@@ -155,7 +110,7 @@ def pocket_traces(teacher: str, domain: str, n: int, seed: int) -> list[dict]:
         if is_benchmark(problem) or problem in seen:
             continue
         seen.add(problem)
-        rows.append({"id": _hash(problem), "problem": f"{problem}\n\n{BOXED}", "answer": str(answer),
+        rows.append({"id": problem_hash(problem), "problem": f"{problem}\n\n{BOXED}", "answer": str(answer),
                      "trace": _math_trace(steps, answer, teacher)})
     return rows
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from distill_nb import benchmarks, evaluate, fixtures, results, slices, traces_pocket
-from distill_nb.benchmarks import aime, humaneval_plus, livecodebench, math500
+from distill_nb.benchmarks import aime, humaneval_plus, livecodebench, math500, pocket_problems
 from distill_nb.grading import grade
 from distill_nb.runtime import hub as hub_module
 from distill_nb.runtime import provenance
@@ -19,7 +19,7 @@ FIRST_OF_OURS = ["HumanEval/0", "HumanEval/1", "HumanEval/2", "HumanEval/4", "Hu
 def test_pocket_math_has_an_untrained_template_and_right_answers():
     tasks = benchmarks.load("pocket_math")
     count = Counter(t.task_id.split("/")[1] for t in tasks)
-    assert len(tasks) == 56 and set(count.values()) == {8} and traces_pocket.HELD_OUT_TEMPLATE in count and len(count) >= 6
+    assert len(tasks) == 56 and set(count.values()) == {8} and pocket_problems.HELD_OUT_TEMPLATE in count and len(count) >= 6
     assert len({t.prompt for t in tasks}) == 56
     ticket = next(t for t in tasks if "/tickets/" in t.task_id)
     bought, price, drink = (int(w) for w in ticket.prompt.split() if w.isdigit())

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from distill_nb import benchmarks, traces, traces_pocket
-from distill_nb.benchmarks import Task
+from distill_nb.benchmarks import Task, pocket_problems
 from distill_nb.grading import grade, visible_text
 from distill_nb.grading.code import blocks
 
@@ -57,9 +57,9 @@ def test_a_code_trace_is_one_complete_block_that_runs():
 
 def test_no_subtraction_borrows():
     rng = random.Random(1)
-    for template in traces_pocket.MATH_TEMPLATES:
+    for template in pocket_problems.MATH_TEMPLATES:
         for _ in range(200):
-            _, steps, answer = traces_pocket.math_problem(template, rng)
+            _, steps, answer = pocket_problems.math_problem(template, rng)
             assert steps[-1][3] == answer >= 0
             assert all(right % 10 <= left % 10 for left, op, right, _ in steps if op == "-")
 

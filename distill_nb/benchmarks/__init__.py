@@ -7,80 +7,16 @@ the same: the field often shows base models a few worked examples instead, but t
 under this template, so only equal prompts make step 0 the start of their curves; what a base model loses by it is
 mostly format, which the outcomes no_answer and truncated, and the lenient reading, show. Wherever a prompt changes, so
 does its PROMPT_VERSION, which is recorded.
+
+task.py             what one problem is
+load.py             a benchmark by its name, whole or a seeded subset
+sources.py          where files come from, and what counts as the whole benchmark
+math500.py aime.py humaneval_plus.py mbpp_plus.py livecodebench.py pocket.py: one benchmark each
+evalplus_data.py    the problems of HumanEval+ and MBPP+
+livecodebench_tests.py  the hidden tests of LiveCodeBench
+pocket_problems.py  what the pocket benchmarks and the generated traces are made of
 """
-from __future__ import annotations
+from distill_nb.benchmarks.load import describe, load, subset
+from distill_nb.benchmarks.task import BOXED, MATH_PROMPT_VERSION, Task
 
-import hashlib
-from dataclasses import dataclass
-from importlib import import_module
-
-from distill_nb.params import BENCHMARKS
-
-BOXED = r"Put the final answer in \boxed{}."  # the instruction of every math prompt, in training too
-MATH_PROMPT_VERSION = "math-1"                # of the problem, an empty line and BOXED
-
-
-@dataclass(frozen=True)
-class Task:
-    """One problem. `prompt` is the user's message; math has a `gold` answer, code has `tests` (assert statements), or is
-    a problem of the `benchmark` whose own tests are in `file` (default source: ""); `tests` is then their sha256."""
-
-    task_id: str
-    prompt: str
-    kind: str  # math | code
-    gold: str = ""
-    tests: str = ""
-    entry_point: str = ""  # a function, Solution().method, or "" for a program that reads standard input
-    benchmark: str = ""
-    file: str = ""
-
-
-def load(name: str, file: str | None = None, limit: int = 0, seed: int = 0) -> list[Task]:
-    """The tasks of a benchmark, in its own order; `limit` > 0 takes the `subset` drawn with `seed`.
-
-    Says so where the file is a part of the benchmark. Raises ValueError for a name that is none, or where the source
-    is missing or not as it should be."""
-    from distill_nb.benchmarks import sources
-
-    tasks, source = _all(name, file)
-    if not source["whole"]:
-        sources.say_part(source["source"], source["found"], source["size"], name)
-    return _limited(tasks, limit, seed)
-
-
-def describe(name: str, file: str | None = None, limit: int = 0, seed: int = 0) -> dict:
-    """What `load` with the same arguments takes, for the provenance, as JSON: benchmark, source (hub id@revision, or file),
-    version, sha256 of each file, as_published, size (of the benchmark), found, whole, taken, in words what was taken
-    (label), ids with their sha256, and prompt_version. Raises ValueError as `load` does."""
-    from distill_nb.runtime import provenance
-
-    tasks, source = _all(name, file)
-    chosen = _limited(tasks, limit, seed)
-    ids = [t.task_id for t in chosen]
-    label = f"all {len(ids)}" if len(ids) == source["size"] else f"{len(ids)} of {source['size']}, a seeded subset of ours"
-    if not source["whole"]:
-        label = f"{len(ids)} of {source['size']}, from a file that is a part: not the benchmark"
-    return source | {"taken": len(ids), "label": label, "seed": seed, "ids": ids,
-                     "ids_sha256": provenance.sha256_of_json(ids)}
-
-
-def subset(ids: list[str], n: int, seed: int) -> list[str]:
-    """n of the ids, in their order: those with the smallest sha256 of "<seed> <id>". So the choice depends on nothing but
-    seed and ids, and a smaller subset is part of a larger one."""
-    ranked = sorted(ids, key=lambda i: hashlib.sha256(f"{seed} {i}".encode()).digest())
-    chosen = set(ranked[:n])
-    return [i for i in ids if i in chosen]
-
-
-def _limited(tasks: list[Task], limit: int, seed: int) -> list[Task]:
-    chosen = set(subset([t.task_id for t in tasks], limit, seed)) if limit else {t.task_id for t in tasks}
-    return [t for t in tasks if t.task_id in chosen]
-
-
-def _all(name: str, file: str | None) -> tuple[list[Task], dict]:
-    """(tasks, source record) of the file distill_nb/benchmarks/<name>.py; the two pocket benchmarks are in pocket.py."""
-    if name not in BENCHMARKS:
-        raise ValueError(f"benchmarks: there is no {name}; choose from {', '.join(BENCHMARKS)}.")
-    if name.startswith("pocket"):
-        return import_module(".pocket", __package__).load(name)
-    return import_module(f".{name}", __package__).load(file)
+__all__ = ["BOXED", "MATH_PROMPT_VERSION", "Task", "describe", "load", "subset"]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 
-from distill_nb.benchmarks import BOXED, MATH_PROMPT_VERSION, Task, sources
+from distill_nb.benchmarks import sources
+from distill_nb.benchmarks.task import BOXED, MATH_PROMPT_VERSION, Task
 
 HUB_ID = "AI-MO/aimo-validation-aime"
 REVISION = "13f9e12f613e720c2a2b2f345dd04b998a29494d"

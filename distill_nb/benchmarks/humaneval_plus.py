@@ -5,8 +5,10 @@ The published study says 100 problems and not which. The default here is all 164
 not the study's, which benchmark_limit: 100 draws, and which slices.table shows beside the 164 from the same records."""
 from __future__ import annotations
 
-from distill_nb.benchmarks import Task, sources, subset
+from distill_nb.benchmarks import sources
 from distill_nb.benchmarks.evalplus_data import load_problems
+from distill_nb.benchmarks.load import subset
+from distill_nb.benchmarks.task import Task
 
 PROMPT = "Complete this Python function. Answer with the whole function in one Python code block.\n\n```python\n{}\n```"
 PROMPT_VERSION = "humaneval_plus-1"

@@ -18,8 +18,10 @@ from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
-from distill_nb.benchmarks import Task, sources, subset
+from distill_nb.benchmarks import sources
 from distill_nb.benchmarks.livecodebench_tests import Tests, parsed, tests_of
+from distill_nb.benchmarks.load import subset
+from distill_nb.benchmarks.task import Task
 
 HUB_ID = "livecodebench/code_generation_lite"
 REVISION = "0fe84c3912ea0c4d4a78037083943e8f0c4dd505"

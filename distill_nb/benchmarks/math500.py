@@ -5,7 +5,8 @@ From the hub, HuggingFaceH4/MATH-500 (its only version of test.jsonl, the bytes 
 math_splits/test.jsonl), or from a local file of that shape: problem, answer (LaTeX), unique_id. All 500 are the default."""
 from __future__ import annotations
 
-from distill_nb.benchmarks import BOXED, MATH_PROMPT_VERSION, Task, sources
+from distill_nb.benchmarks import sources
+from distill_nb.benchmarks.task import BOXED, MATH_PROMPT_VERSION, Task
 
 HUB_ID = "HuggingFaceH4/MATH-500"
 REVISION = "6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be"

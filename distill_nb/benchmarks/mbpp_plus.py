@@ -4,8 +4,9 @@ Austin et al. 2021 (arXiv 2108.07732); the sanitised subset and tests by Liu et 
 evalplus or a local file. All 378 are the default."""
 from __future__ import annotations
 
-from distill_nb.benchmarks import Task, sources
+from distill_nb.benchmarks import sources
 from distill_nb.benchmarks.evalplus_data import load_problems
+from distill_nb.benchmarks.task import Task
 
 PROMPT = "{}\n\nAnswer with a Python function `{}` in one Python code block."
 PROMPT_VERSION = "mbpp_plus-1"

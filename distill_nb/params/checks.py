@@ -82,8 +82,6 @@ def check_range(limits: dict, value):
             raise TypeError(f"is {value!r}: write a number that is {words} {limits[limit]}")
 
 
-
-
 def contradictions(v: dict):
     """Yield (key, rest of the sentence) for values that are well formed but cannot stand."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", v["run_name"], re.ASCII):

@@ -106,7 +106,6 @@ GENERATION_KEYS = (
 )  # fmt: skip
 
 
-
 def validate(values: dict, source: str = "parameters") -> Params:
     """A Params from a complete mapping; `source`, such as a file's name, opens each error.
 
@@ -118,8 +117,6 @@ def validate(values: dict, source: str = "parameters") -> Params:
         clean[name] = paths.movable(clean[name])
     clean["benchmark_files"] = {k: paths.movable(file) for k, file in clean["benchmark_files"].items()}
     return Params(**clean)
-
-
 
 
 def from_notebook(namespace: dict, reads=None) -> Params:
@@ -138,13 +135,9 @@ def from_notebook(namespace: dict, reads=None) -> Params:
     return validate(values, source="notebook")
 
 
-
-
 def pocket(**changes) -> Params:
     """The pocket run with some keys changed."""
     return validate({**POCKET, **changes}, source="pocket")
-
-
 
 
 def is_baseline(p: Params) -> bool:
