@@ -16,9 +16,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from distill_nb import benchmarks, chat, generate, grading, params, proof, student, sweep
+from distill_nb import benchmarks, generate, grading, params, sweep
 from distill_nb.generate import Request
 from distill_nb.runtime import paths, provenance
+from distill_nb.students import chat, proof, student
 
 FILE = Path(__file__).resolve().parent / "results" / "engines.json"
 WAYS = {"hf": {"engine": "hf"}, "merged": {"engine": "vllm", "adapters": "merged"},

@@ -75,9 +75,9 @@ def write_model(kind: str, folder: Path, tokenizer_from: str) -> None:
 def sweep(size: str, kind: str, part: str, folder: Path) -> list[dict]:
     """bench/sweep.py on a random student of one kind; part: peer (fresh engines), served
     (adapters on experts side by side), or nothing."""
-    from distill_nb import student_files
+    from distill_nb.students import sources
 
-    model, template = student_files.source(tiny_params(kind)), STUDENTS[kind][1]
+    model, template = sources.source(tiny_params(kind)), STUDENTS[kind][1]
     options = ["--checkpoints", "1", "--prompts", "2", "--new-tokens", "4", "--ways",
                "hf,merged,multi" if kind == "dense" else "hf,merged"]
     if size == "full":
@@ -110,9 +110,9 @@ def model_folder(kind: str, folder: Path) -> str:
 def make_models(size: str, folder: Path, kind: str) -> list[dict]:
     """The tiny students, and for a section of one kind at full size its student, in the place of the other kind's: the disk
     has room for one. In a process of its own, before any that imports Unsloth."""
-    from distill_nb import student_files
+    from distill_nb.students import sources
 
-    tokenizers = {k: student_files.source(tiny_params(k)) for k in STUDENTS}
+    tokenizers = {k: sources.source(tiny_params(k)) for k in STUDENTS}
     made = Path(model_folder(kind, folder))
     if size == "full" and kind in STUDENTS and not made.exists():
         for other in STUDENTS:

@@ -98,7 +98,8 @@ def parity_losses(steps: int, kind: str, way: str, dtype: str, folder: Path, **c
     import training
     from safetensors.torch import save_file
 
-    from distill_nb import student, train, train_step
+    from distill_nb import train, train_step
+    from distill_nb.students import student
 
     p = tiny_params(kind, backend="unsloth" if way == "unsloth" else "hf", dtype=dtype, max_steps=steps, save_every=steps,
                     n_examples=4 * steps, **changes)
@@ -156,8 +157,9 @@ def steps(size: str, kind: str, way: str, model: str) -> Iterator[dict]:
     """One way's speed on both spreads of lengths, each at its own fastest micro-batch, with one loaded model."""
     import training
 
-    from distill_nb import chat, params, student, train_step
+    from distill_nb import params, train_step
     from distill_nb.runtime import devices
+    from distill_nb.students import chat, student
 
     p = steps_params(size, kind, way, model)
     own = params.read_files(RUNS[kind], *(["tiny.yaml"] if size == "tiny" else []))["micro_batch_size"]

@@ -50,7 +50,7 @@ def tokenizers() -> dict:
     from transformers import PreTrainedTokenizerFast
     from transformers.convert_slow_tokenizer import TikTokenConverter
 
-    from distill_nb import chat
+    from distill_nb.students import chat
 
     meta = llama.Tokenizer.get_instance()
     special = {"llama3": sorted(meta.special_tokens, key=meta.special_tokens.get), "qwen3": CHATML}

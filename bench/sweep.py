@@ -48,8 +48,8 @@ def make_adapters(p) -> None:
     """Random adapters in the places of the checkpoints, each with the trainer's proof."""
     import torch
 
-    from distill_nb import chat, proof, student
     from distill_nb.runtime import paths
+    from distill_nb.students import chat, proof, student
 
     model = student.attach_lora(student.load(p), p)
     text = chat.prompt_ids(student.load_tokenizer(p), chat.template_for(p.student, p.chat_template),
@@ -74,8 +74,8 @@ def prompts(count: int) -> tuple[list[str], list[str]]:
 
 def requests(p, count: int, steps: list[int], benchmarks) -> list:
     """A request for every checkpoint, benchmark and prompt; its number says which."""
-    from distill_nb import chat, student
     from distill_nb.generate import Request
+    from distill_nb.students import chat, student
 
     tokenizer, template, texts = student.load_tokenizer(p), chat.template_for(p.student, p.chat_template), prompts(count)
     return [Request(step * 10_000 + b * 1000 + i, step, chat.prompt_ids(tokenizer, template, [
@@ -84,8 +84,9 @@ def requests(p, count: int, steps: list[int], benchmarks) -> list:
 
 def ours(p, way: str, count: int, benchmarks: int) -> dict:
     """The whole sweep by our own engine, in this process; seconds of generation, answers and proofs."""
-    from distill_nb import generate, proof, sweep
+    from distill_nb import generate, sweep
     from distill_nb.runtime import paths
+    from distill_nb.students import proof
 
     p = replace(p, engine="hf" if way == "hf" else "vllm", adapters="multi" if way == "multi" else "merged")
     steps = list(range(10, p.max_steps + 1, 10))
@@ -126,7 +127,7 @@ def timed(way: str, p, benchmarks: int) -> dict:
 def fresh(p, way: str, benchmarks: int) -> dict:
     """The whole sweep by the peer: a process for each checkpoint and benchmark."""
     from distill_nb.generate_vllm import CPU_ENVIRONMENT, QUIET
-    from distill_nb.student import device
+    from distill_nb.students.student import device
 
     generation, answers = 0.0, {}
     environment = (CPU_ENVIRONMENT if device() == "cpu" else {}) | QUIET | os.environ
@@ -143,13 +144,13 @@ def one(p, way: str, step: int, benchmark: int, count: int) -> dict:
     from vllm import LLM, SamplingParams, TokensPrompt
     from vllm.lora.request import LoRARequest
 
-    from distill_nb import chat, student, student_files
     from distill_nb.runtime import paths
+    from distill_nb.students import chat, sources, student
 
     asked = requests(p, count, [step], [benchmark])
     adapter = paths.checkpoint_dir(p, step) if step else None
     with tempfile.TemporaryDirectory() as folder:
-        model, lora = student_files.source(p), {}
+        model, lora = sources.source(p), {}
         if adapter and way == "fresh merged":
             student.write_merged(p, adapter, Path(folder))
             model = folder

@@ -52,8 +52,9 @@ def run(args, way: str, micro: int):
 
 def one(args, way: str, micro: int) -> dict:
     """Train by one way in this process; what it took, {} if this is not the process that says so."""
-    from distill_nb import chat, student, train, train_step
+    from distill_nb import train, train_step
     from distill_nb.runtime import devices
+    from distill_nb.students import chat, student
 
     p = run(args, way, micro)
     tokenizer = student.load_tokenizer(p)

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import copy
 
-from distill_nb import student, student_files
 from distill_nb.params import POCKET_STUDENT, Params
 from distill_nb.runtime import paths
+from distill_nb.students import sources, student
 
 _QWEN3_30B = dict(
     model_type="qwen3_moe", vocab_size=151936, hidden_size=2048, intermediate_size=6144, num_hidden_layers=48,
@@ -36,7 +36,7 @@ def config_of(p: Params):
         sizes = dict(KNOWN[p.student])
         return AutoConfig.for_model(sizes.pop("model_type"), **sizes), "sizes as in distill_nb/architectures.py"
     try:
-        return AutoConfig.from_pretrained(student_files.source(p)), "its config.json"
+        return AutoConfig.from_pretrained(sources.source(p)), "its config.json"
     except (OSError, ValueError) as error:
         raise ValueError(f"student: the hub did not give the config of {p.student} ({type(error).__name__}); log in if it is "
                          "gated, or download it and name its folder.") from None

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from distill_nb import params, results, selection, student_files
+from distill_nb import params, results, selection
 from distill_nb.runtime import paths
+from distill_nb.students import sources
 
 # Hub ids of what the students were trained on, where there is one.
 HUB_DATASETS = {"r1_math": "open-r1/OpenR1-Math-220k", "r1_code": "nvidia/OpenCodeReasoning"}
@@ -54,7 +55,7 @@ def card(table, step: int, trained: dict, evaluated: dict, chosen: str) -> str:
     sets = evaluated.get("benchmarks", {})
     data = HUB_DATASETS.get(given["dataset"])
     metadata = {
-        "base_model": student_files.HUB_NAMES.get(given["student"], given["student"]), "library_name": "peft",
+        "base_model": sources.HUB_NAMES.get(given["student"], given["student"]), "library_name": "peft",
         "pipeline_tag": "text-generation",
         "tags": ["lora", "distillation", "reasoning", given["domain"], "distill_nb"],
         **({"datasets": [data]} if data else {}),

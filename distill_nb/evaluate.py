@@ -12,12 +12,13 @@ import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from distill_nb import benchmarks, chat, generate, grading, proof, regrade, student
+from distill_nb import benchmarks, generate, grading, regrade
 from distill_nb.grading import code
 from distill_nb.params import GENERATION_KEYS, Params, is_baseline
-from distill_nb.runtime import disk, hub, jsonl, lock, paths, provenance, stop
+from distill_nb.runtime import disk, jsonl, lock, paths, provenance, stop
+from distill_nb.students import chat, proof, sources
+from distill_nb.students.adapters import adapter_files, adapter_folder, refuse_lost_adapters, sha256_of_adapter
 from distill_nb.sweep import Job, missing, sweep
-from distill_nb.train_resume import adapter_files, refuse_lost_adapters
 
 # Settings that are kept piece by piece, so that a run can be evaluated in several calls: some benchmarks now and others
 # later, these with one sample a problem and AIME with 16.
@@ -77,7 +78,7 @@ def _copy_base(p: Params, shared: dict[str, Path]) -> None:
 
 def _adapters(p: Params, steps: list[int]) -> dict[int, Path]:
     """step → the folder of its adapter."""
-    return {s: student.adapter_folder(p.adapter) if p.adapter != "none" else paths.checkpoint_dir(p, s) for s in steps}
+    return {s: adapter_folder(p.adapter) if p.adapter != "none" else paths.checkpoint_dir(p, s) for s in steps}
 
 
 def _keep_proof(p: Params, made: proof.Proof) -> None:
@@ -177,9 +178,9 @@ def _settings(p: Params, tasks: dict[str, list], steps: list[int], before: dict,
     if p.regrade and "adapters_sha256" in known:
         made_by = {k: known.get(k, "") for k in ("engine", "engine_version", "adapters", "adapters_sha256", "student_version")}
     else:
-        made_by = {"student_version": version or hub.check_student(p), "engine": generate.engine_name(p),
+        made_by = {"student_version": version or sources.check_student(p), "engine": generate.engine_name(p),
                    "engine_version": generate.engine_version(p), "adapters": generate.adapter_mode(p), "adapters_sha256": {
-                       str(s): student.sha256_of_adapter(folder) for s, folder in _adapters(p, steps).items()}}
+                       str(s): sha256_of_adapter(folder) for s, folder in _adapters(p, steps).items()}}
     return {k: getattr(p, k) for k in GENERATION_KEYS} | made_by | {
         "n_samples": dict.fromkeys(tasks, p.n_samples), "adapter": p.adapter,
         "template": chat.template_for(p.student, p.chat_template).hash,
@@ -194,7 +195,7 @@ def evaluate(p: Params, notebook: Path | None = None) -> dict:
     Raises ValueError before any work if a benchmark or the run's checkpoints are missing, if records on disk were made with
     other settings and `overwrite` is false, or if another process is at this run; RuntimeError if code could not be run
     safely; stop.Stopped when it is asked to end; disk.DiskFull."""
-    version = "" if p.regrade else hub.check_student(p)  # before benchmarks are downloaded: one has gigabytes
+    version = "" if p.regrade else sources.check_student(p)  # before benchmarks are downloaded: one has gigabytes
     tasks, steps = load_tasks(p), checkpoint_steps(p)
     run_dir, file = paths.run_dir(p), paths.run_dir(p) / "provenance_eval.json"
     before = {} if p.overwrite else provenance.read(file, "set overwrite: true to make them again")

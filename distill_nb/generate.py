@@ -70,7 +70,7 @@ def adapter_mode(p: Params) -> str:
     """`multi` or `merged`: what `adapters: auto` means on this machine. Raises ValueError for what no engine does here."""
     import torch
 
-    from distill_nb import student
+    from distill_nb.students import student
 
     engine, on_gpu = engine_name(p), torch.cuda.is_available()
     if p.adapters == "multi":

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from distill_nb import chat, proof, student
 from distill_nb.generate import Answer, Request, completion
 from distill_nb.params import Params
+from distill_nb.students import chat, proof, student
 
 
 class HfEngine:

@@ -12,10 +12,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from distill_nb import chat, experts, proof, student, student_files
 from distill_nb.generate import Answer, EngineFailed, Request, adapter_rank, completion, vllm_version
 from distill_nb.params import Params
 from distill_nb.runtime import disk, paths
+from distill_nb.students import chat, experts, proof, sources, student
 from distill_nb.vllm_pipe import Process
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM has room for
@@ -45,7 +45,7 @@ class VllmEngine:
         import torch
 
         p = self.p
-        engine = {"model": student_files.source(p), "dtype": p.dtype, "tensor_parallel_size": p.tensor_parallel,
+        engine = {"model": sources.source(p), "dtype": p.dtype, "tensor_parallel_size": p.tensor_parallel,
                   "seed": p.seed, "max_model_len": min(max_model_len, student.longest_context(p))}
         engine |= {"gpu_memory_utilization": p.gpu_memory} if torch.cuda.is_available() else {"enforce_eager": True}
         served = self._loadable() if self.mode == "multi" else {}
@@ -106,7 +106,7 @@ class VllmEngine:
         return self._settings | {"engine": self._settings["engine"] | {"model": self._weights()}}
 
     def _weights(self) -> str:
-        return self._merged.name if self._merged else student_files.source(self.p)
+        return self._merged.name if self._merged else sources.source(self.p)
 
     def __exit__(self, *_):
         for process in self._processes:

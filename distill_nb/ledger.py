@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distill_nb import chat
-from distill_nb.chat import IGNORE, Template, messages_of
 from distill_nb.runtime import paths, provenance
+from distill_nb.students import chat
+from distill_nb.students.chat import IGNORE, Template, messages_of
 
 CHUNK = 64           # traces tokenised together; a token takes some 200 bytes meanwhile
 CACHED_FROM = 1000   # traces; fewer are tokenised again each time

@@ -8,10 +8,11 @@ import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from distill_nb import architectures, chat, params, plan_step
+from distill_nb import architectures, params, plan_step
 from distill_nb.params import Params
 from distill_nb.runtime import devices, paths
 from distill_nb.runtime.devices import GIB, Device
+from distill_nb.students import chat
 
 USABLE = 0.94  # of a GPU's memory: the rest is CUDA's own, and gaps between tensors
 LIBRARIES = GIB // 2  # of a process on a CPU: what it has imported

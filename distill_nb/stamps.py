@@ -17,8 +17,8 @@ from pathlib import Path
 from distill_nb import fixtures, study
 from distill_nb.made_of import CORE, hash_of, hash_of_results, ingredients, modules
 from distill_nb.runtime import paths, provenance
+from distill_nb.students.adapters import adapter_files
 from distill_nb.study import Stage
-from distill_nb.train_resume import adapter_files
 
 # What says below a stage's folder that its results are there.
 RECORD = {"traces": "provenance.json", "train": "provenance_train.json", "eval": "provenance_eval.json",

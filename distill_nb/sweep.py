@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from distill_nb import benchmarks, chat, grading, proof, student
+from distill_nb import benchmarks, grading
 from distill_nb.generate import Answer, EngineFailed, Request
 from distill_nb.params import Params
 from distill_nb.runtime import jsonl, provenance
+from distill_nb.students import chat, proof, student
 
 RETRIES = 2  # of a request that failed
 GRADED_AT_ONCE, GRADED_EVERY = 64, 10.0  # answers, or what came within these seconds: grading uses all cores

@@ -193,14 +193,15 @@ def examples(dataset: str, scale: str, n: int = 10, seed: int = 0) -> str:
 
 def ledgers(p) -> dict[str, dict]:
     """The length ledger of the set for each of p.students, written to ledger.json too."""
-    from distill_nb import chat, ledger, params, student, student_files
+    from distill_nb import ledger, params
     from distill_nb.runtime import provenance
+    from distill_nb.students import chat, sources, student
 
     rows, books = Stored(p.dataset, p.scale, {"problem": "prompt", "trace": "trace"}, p.n_examples), {}
     for name in p.students:
         who = params.pocket(student=name, scale=p.scale, student_size="tiny" if p.scale == "tiny" else "full")
         tokenizer, template = student.load_tokenizer(who), chat.template_for(name)
-        books[student_files.public_name(who)] = ledger.measure(
+        books[sources.public_name(who)] = ledger.measure(
             tokenizer, ledger.tokens_of(tokenizer, template, rows), rows, p.max_length)
     provenance.write(folder_of(p.dataset, p.scale) / "ledger.json", books)
     return books

@@ -21,9 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
-from distill_nb import chat, ledger, student, traces, train_parallel, train_resume
+from distill_nb import ledger, traces, train_parallel, train_resume
 from distill_nb.params import Params, is_baseline
-from distill_nb.runtime import devices, disk, hub, lock, paths, provenance, stop
+from distill_nb.runtime import devices, disk, lock, paths, provenance, stop
+from distill_nb.students import adapters, chat, sources, student
 from distill_nb.train_records import follower, recorder
 from distill_nb.train_step import make_trainer, patch
 
@@ -68,7 +69,7 @@ def prepare(p: Params) -> Data:
     if is_baseline(p):
         raise ValueError(f"teacher: {p.run_name} is a baseline, which trains nothing; run eval.ipynb on it.")
     student.choose_backend(p)  # Unsloth, where it is used, must be imported before Transformers is
-    version = hub.check_student(p)
+    version = sources.check_student(p)
     tokenizer = student.load_tokenizer(p)
     template = chat.template_for(p.student, p.chat_template)
     taken, held, spare = traces.load_split(p.dataset, p.teacher, p.domain, p.n_examples, p.n_heldout, p.seed, p.scale)
@@ -147,7 +148,7 @@ def _train(p: Params, data: Data, notebook: Path | None, backend: str, stopping)
         train_resume.start_again(run_dir)
     before = train_resume.refuse_other_run(run_dir, p, data)
     if before.get("finished"):
-        train_resume.refuse_lost_adapters(run_dir, before, train_resume.adapters_on_disk(run_dir))
+        adapters.refuse_lost_adapters(run_dir, before, adapters.adapters_on_disk(run_dir))
         print(f"{run_dir.name} is finished ({p.max_steps} steps); nothing to train. overwrite: true trains it again.")
         return before
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -169,7 +170,7 @@ def _train(p: Params, data: Data, notebook: Path | None, backend: str, stopping)
         else:
             train_parallel.launch(p, job, run_dir, stopping)
     record = provenance.finish(record) | {"finished": True, "adapters_sha256": {
-        str(step): student.sha256_of_adapter(paths.checkpoint_dir(p, step)) for step in train_resume.saved_steps(p)}}
+        str(step): adapters.sha256_of_adapter(paths.checkpoint_dir(p, step)) for step in train_resume.saved_steps(p)}}
     provenance.write(run_dir / "provenance_train.json", record)
     return record
 

@@ -10,9 +10,10 @@ import shutil
 import time
 from pathlib import Path
 
-from distill_nb import proof, student_files, train_parallel
+from distill_nb import train_parallel
 from distill_nb.params import Params
 from distill_nb.runtime import disk, jsonl, paths, stop
+from distill_nb.students import proof, sources
 from distill_nb.train_step import heldout_loss
 
 
@@ -34,7 +35,7 @@ def _tidy(folder: Path, p: Params) -> None:
     card (card.py writes one after the evaluation)."""
     (folder / "README.md").unlink(missing_ok=True)
     file = folder / "adapter_config.json"
-    config = json.loads(file.read_text()) | {"base_model_name_or_path": student_files.public_name(p)}
+    config = json.loads(file.read_text()) | {"base_model_name_or_path": sources.public_name(p)}
     file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from distill_nb.params import POCKET, Params
 from distill_nb.runtime import disk, jsonl, provenance
+from distill_nb.students.adapters import adapter_files
 
 # A run is the same run if these are equal. How a batch is divided (micro_batch_size, train_processes) changes its rounding
 # and not what is learnt, so that a run may go on with less memory or more GPUs; `overwrite` and the evaluation's keys change
@@ -71,28 +72,6 @@ def refuse_other_run(run_dir: Path, p: Params, data) -> dict:
         raise ValueError(f"{file.name} in {run_dir.name}: this run was started with other values of "
                          f"{', '.join(differing)}; set overwrite: true to start it again, or choose another run_name.")
     return before
-
-
-def adapter_files(run_dir: Path) -> dict[int, Path]:
-    """Step → the weights of every adapter that a run's folder has whole, ascending."""
-    return {int(f.parent.name.removeprefix("step_")): f for f in sorted(run_dir.glob("checkpoints/step_*/adapter_model.*"))
-            if f.parent.suffix != ".partial"}
-
-
-def adapters_on_disk(run_dir: Path) -> dict[str, str]:
-    """Step → sha256 of the weights of those adapters, as provenance_train.json has them."""
-    return {str(step): provenance.sha256_of_file(f) for step, f in adapter_files(run_dir).items()}
-
-
-def refuse_lost_adapters(run_dir: Path, trained: dict, adapters: dict[str, str]) -> None:
-    """Raises ValueError if an adapter that a finished training wrote is not among `adapters` (step → sha256), or is another.
-
-    trained: the training's provenance."""
-    recorded = trained.get("adapters_sha256", {})
-    wrong = {"is not on disk": [step for step in recorded if step not in adapters], "is not the one that its training wrote": [
-        step for step, sha256 in recorded.items() if adapters.get(step, sha256) != sha256]}
-    if said := [f"the adapter of step {', '.join(steps)} of {run_dir.name} {what}" for what, steps in wrong.items() if steps]:
-        raise ValueError(f"run_name: {' and '.join(said)}; put a copy back, or train it again with overwrite: true.")
 
 
 def start_again(run_dir: Path) -> None:

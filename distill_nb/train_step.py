@@ -12,8 +12,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from distill_nb.chat import IGNORE
 from distill_nb.params import Params
+from distill_nb.students.chat import IGNORE
 
 ATTENTION = "distill_nb_packed"
 LOGITS = 2**24  # logits that exist at once (vocabulary x tokens): 64 MiB in float32

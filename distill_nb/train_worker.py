@@ -11,8 +11,9 @@ import sys
 import threading
 from pathlib import Path
 
-from distill_nb import student, train
+from distill_nb import train
 from distill_nb.runtime import gpus, stop
+from distill_nb.students import student
 from distill_nb.train_parallel import FAILED, STOP
 
 

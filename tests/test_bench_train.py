@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from helpers import tiny
 
-from distill_nb import chat, student
 from distill_nb.runtime import paths
+from distill_nb.students import chat, student
 
 sys.path.insert(0, str(paths.ROOT / "bench"))
 import training

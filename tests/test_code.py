@@ -4,9 +4,10 @@ import json
 import pytest
 from helpers import tiny
 
-from distill_nb import benchmarks, evaluate, regrade, student, train
+from distill_nb import benchmarks, evaluate, regrade, train
 from distill_nb.grading import code, grade_code, grade_code_all, sandbox
 from distill_nb.runtime import paths
+from distill_nb.students import student
 
 FILES = {"humaneval_plus": "HumanEvalPlus.jsonl.gz", "mbpp_plus": "MbppPlus.jsonl.gz"}
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from helpers import needs_vllm, tiny
 
-from distill_nb import benchmarks, card, chat, evaluate, fixtures, generate, generate_hf, results, student, train
-from distill_nb.benchmarks import load as benchmarks_load
+from distill_nb import benchmarks, card, evaluate, fixtures, generate, generate_hf, results, train
 from distill_nb.runtime import lock, paths
 from distill_nb.runtime.jsonl import OUTCOMES, read
+from distill_nb.students import chat, student
 
 FIELDS = {"run_name", "student", "step", "benchmark", "task_id", "sample", "seed", "outcome", "answer",
           "lenient_outcome", "second_outcome", "finish_reason", "prompt_tokens", "completion_tokens", "seconds",
@@ -135,7 +135,7 @@ def test_a_changed_benchmark_is_refused_whatever_was_evaluated_in_between(runs_d
     evaluate.evaluate(p)
     evaluate.evaluate(tiny(benchmark_limit=2, benchmarks=["pocket_code"]))
     load = benchmarks.load
-    monkeypatch.setattr(benchmarks_load, "load", lambda *a: [replace(t, gold="7") for t in load(*a)])
+    monkeypatch.setattr(benchmarks, "load", lambda *a: [replace(t, gold="7") for t in load(*a)])
     with pytest.raises(ValueError, match=r"benchmark pocket_math.*overwrite"):
         evaluate.evaluate(tiny(benchmark_limit=2, benchmarks=["pocket_math"]))
 

@@ -13,10 +13,12 @@ import torch
 from helpers import needs_vllm, tiny
 from safetensors.torch import load_file, save_file
 
-from distill_nb import chat, evaluate, generate, generate_hf, generate_vllm, proof, student, sweep, train, vllm_pipe
+from distill_nb import evaluate, generate, generate_hf, generate_vllm, sweep, train, vllm_pipe
 from distill_nb.generate import EngineFailed, Request
 from distill_nb.generate_vllm import VllmEngine
 from distill_nb.runtime import paths
+from distill_nb.students import chat, proof, student
+from distill_nb.students.adapters import adapter_folder
 
 
 def test_merged_adapter_changes_what_the_student_says_as_peft_does(runs_dir):
@@ -305,7 +307,7 @@ def test_an_adapter_from_elsewhere_and_a_merged_export(trained, tmp_path):
     torch.testing.assert_close(exported(ids).logits, student.load_for_generation(p, adapters[4])(ids).logits)
     for wrong, words in ((str(tmp_path), "no adapter_config.json"), ("no/such-adapter", "no folder here, and on the hub it ")):
         with pytest.raises(ValueError, match=words):
-            student.adapter_folder(wrong)
+            adapter_folder(wrong)
 
 
 @needs_vllm

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from helpers import tiny
 
-from distill_nb import chat, ledger, student
-from distill_nb.chat import IGNORE
+from distill_nb import ledger
+from distill_nb.students import chat, student
+from distill_nb.students.chat import IGNORE
 
 
 @pytest.fixture(scope="module")

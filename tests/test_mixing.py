@@ -48,12 +48,12 @@ def test_what_was_made_alike_is_said_to_be(scale, tmp_path):
     assert "distill_nb/tables.py" not in record["code"]
 
 
-OLD = {"distill_nb/chat.py": "0" * 16}
+OLD = {"distill_nb/students/chat.py": "0" * 16}
 
 
 @pytest.mark.parametrize(("stage", "values", "says"), [
-    ("train", {"code": OLD}, f"{A} was trained by another version of distill_nb/chat.py than {B}."),
-    ("eval", {"code": OLD}, f"{A} was evaluated by another version of distill_nb/chat.py than {B}."),
+    ("train", {"code": OLD}, f"{A} was trained by another version of distill_nb/students/chat.py than {B}."),
+    ("eval", {"code": OLD}, f"{A} was evaluated by another version of distill_nb/students/chat.py than {B}."),
     ("train", {"packages": {"torch": "1.0"}}, f"{A} was trained with other versions of torch than {B}."),
     ("train", {"data_sha256": "0"}, f"{A} was trained on other data called pocket, by its rows than {B}."),
     ("eval", {"grader": "0"}, f"{A} was graded by another version of the grader than {B}."),
@@ -61,9 +61,9 @@ OLD = {"distill_nb/chat.py": "0" * 16}
     ("eval", {"settings": {"tasks_sha256": {"pocket_math": "0"}}},
      f"{A} was evaluated on other tasks of pocket_math than {B}."),
     ("eval", {"sessions": [{"code": OLD}]},
-     f"{A} was evaluated in several sessions, and between them distill_nb/chat.py changed."),
+     f"{A} was evaluated in several sessions, and between them distill_nb/students/chat.py changed."),
     ("eval", {"base": {"pocket_math": [{"code": OLD}]}},
-     f"The base student's answers in {A} were made by another version of distill_nb/chat.py than those of its checkpoints."),
+     f"The base student's answers in {A} were made by another version of distill_nb/students/chat.py than those of its checkpoints."),
     ("train", {"student_version": "0"}, f"{A} was trained with another student_version than {B}."),
     ("train", {"template": "0"}, f"{A} was trained with another template than {B}."),
     ("eval", {"settings": {"student_version": "0"}}, f"{A} was evaluated with another student_version than {B}."),
@@ -84,7 +84,7 @@ def test_what_was_not_made_alike_is_named(stage, values, says, scale, change):
     change(stage, **values)
     expected = {says}
     if stage == "eval" and "code" in values:  # then the base student's answers are another version's too
-        expected |= {f"The base student's answers in {A} were made by another version of distill_nb/chat.py than those of its "
+        expected |= {f"The base student's answers in {A} were made by another version of distill_nb/students/chat.py than those of its "
                      "checkpoints."}
     found = mixing.sentences(scale)
     assert set(found) == expected

@@ -9,9 +9,10 @@ from dataclasses import asdict, replace
 import pytest
 from helpers import tiny
 
-from distill_nb import architectures, params, plan, plan_run, student, train
+from distill_nb import architectures, params, plan, plan_run, train
 from distill_nb.runtime import devices, paths
 from distill_nb.runtime.devices import GIB, Device
+from distill_nb.students import student
 
 COMMON = dict(student_size="full", n_examples=8, n_heldout=0, batch_size=4, micro_batch_size=4, max_steps=2, save_every=1,
               lora_rank=16, lora_experts=True)
@@ -22,7 +23,7 @@ MEASURE = """
     from pathlib import Path
     sys.path.insert(0, {tests!r})
     from helpers import tiny
-    from distill_nb import params; from distill_nb import student, train; from distill_nb.runtime import paths
+    from distill_nb import params; from distill_nb.students import student; from distill_nb import train; from distill_nb.runtime import paths
 
     def memory(key):
         return next(int(line.split()[1]) * 1024 for line in Path("/proc/self/status").read_text().splitlines() if key in line)

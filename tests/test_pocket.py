@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from distill_nb import benchmarks, chat, evaluate, generate, params, proof, results, student, sweep, train
+from distill_nb import benchmarks, evaluate, generate, params, results, sweep, train
 from distill_nb.generate import Request
 from distill_nb.runtime import paths
+from distill_nb.students import chat, proof, student
 
 
 @pytest.mark.timeout(2400)  # eight minutes on a quiet core, and more on a busy one

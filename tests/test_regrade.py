@@ -5,8 +5,9 @@ import shutil
 import pytest
 from helpers import tiny
 
-from distill_nb import evaluate, generate, grading, regrade, student, train
+from distill_nb import evaluate, generate, grading, regrade, train
 from distill_nb.runtime import jsonl, paths
+from distill_nb.students import student
 
 VERSION = grading.GRADER_VERSION
 

@@ -13,8 +13,9 @@ import torch
 from helpers import tiny
 from transformers import TrainerCallback
 
-from distill_nb import chat, student, student_files, traces, train, train_resume, train_step
+from distill_nb import traces, train, train_resume, train_step
 from distill_nb.runtime import jsonl, paths
+from distill_nb.students import chat, sources, student
 
 LLAMA, QWEN = "meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen3-30B-A3B-Base"
 
@@ -357,6 +358,6 @@ def test_unsloth_is_asked_for_the_student_itself_and_not_for_its_own_copy(monkey
     monkeypatch.setitem(sys.modules, "unsloth", types.SimpleNamespace(FastLanguageModel=FastLanguageModel))
     p = tiny(student=LLAMA, student_size="full", dtype="bfloat16", load_in_4bit=True)
     assert student.load(p, "unsloth") is model and model.config.use_cache is False
-    assert asked["name"] == student_files.source(p) == LLAMA
+    assert asked["name"] == sources.source(p) == LLAMA
     assert asked["use_exact_model_name"] is True and asked["offload_embedding"] is False
     assert asked["load_in_4bit"] is True and asked["dtype"] is torch.bfloat16

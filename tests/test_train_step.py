@@ -3,7 +3,8 @@ import pytest
 import torch
 from helpers import tiny
 
-from distill_nb import chat, proof, student, train_step
+from distill_nb import train_step
+from distill_nb.students import chat, proof, student
 
 LLAMA, QWEN = "meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen3-30B-A3B-Base"
 

@@ -80,7 +80,7 @@ def test_other_parameters_change_losses_and_adapters(made, tamper, tmp_path):
 
 
 def test_what_was_tampered_with_is_named_and_so_is_what_else_is_other(made, tamper, tmp_path):
-    code = {"distill_nb/chat.py": "0" * 16}
+    code = {"distill_nb/students/chat.py": "0" * 16}
     tamper("provenance_train.json", lambda text: edited(
         data_sha256="0" * 64, packages__torch="1.0", threads=64, code=json.loads(text)["code"] | code)(text))
     tamper("metrics.jsonl", lambda text: text.replace('"loss": ', '"loss": 1', 1))
@@ -90,7 +90,7 @@ def test_what_was_tampered_with_is_named_and_so_is_what_else_is_other(made, tamp
     assert set(wrong) == {"data_sha256 of training", "losses", "outcomes of step_00002/pocket_math"}
     assert wrong["losses"].startswith("1 of 2 steps differ, the first is step 1: loss 1")
     assert wrong["outcomes of step_00002/pocket_math"].startswith("2 of 2 differ, such as pocket_math/")
-    assert set(around) == {"package torch of training", "threads of training", "code distill_nb/chat.py of training"}
+    assert set(around) == {"package torch of training", "threads of training", "code distill_nb/students/chat.py of training"}
     assert around["package torch of training"].startswith("1.0 is recorded, and it is 2.") and "may be why:" in said
 
 

@@ -5,15 +5,11 @@ gone stops a run in seconds. What is in the hub's cache needs no connection.
 """
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
-from distill_nb import student_files
-from distill_nb.params import Params
 from distill_nb.runtime import provenance
 
-TOKENIZER, INDEX, WEIGHTS = "tokenizer_config.json", "model.safetensors.index.json", "model.safetensors"
 PAUSES = (1, 4, None)  # seconds, after a try that failed
 READ_WHOLE = 2**30  # bytes; of larger files in a student's folder the size and both ends are hashed
 
@@ -50,37 +46,6 @@ def file(hub_id: str, name: str, revision: str | None = None, kind: str = "datas
 
     reach(hub_id, name, revision, kind)  # a hub that hangs would be waited for ten minutes below
     return Path(huggingface_hub.hf_hub_download(hub_id, name, repo_type=kind, revision=revision))
-
-
-def check_student(p: Params) -> str:
-    """What tells this student from others of its name: the hub's commit, or a hash of its folder's files.
-
-    Raises ValueError, one sentence, where its config, tokenizer or weights cannot be had from the hub."""
-    where = student_files.source(p)
-    if Path(where).is_dir():
-        return hash_of_folder(Path(where))
-    name = "config.json"
-    try:
-        commit = file(where, name, kind="model").parent.name
-        for name in (TOKENIZER, _weights(where, commit)):
-            reach(where, name, commit, "model")
-    except Exception as error:  # the many ways in which the hub fails
-        raise ValueError(f"student: the hub's model {where} {why(error, name)}, or set student to a folder with a copy of "
-                         "it.") from None
-    return commit
-
-
-def _weights(hub_id: str, commit: str) -> str:
-    """The first file of a model's weights."""
-    import huggingface_hub
-    from huggingface_hub import errors
-
-    if isinstance(huggingface_hub.try_to_load_from_cache(hub_id, WEIGHTS, revision=commit), str):
-        return WEIGHTS
-    try:
-        return sorted(set(json.loads(file(hub_id, INDEX, commit, "model").read_text())["weight_map"].values()))[0]
-    except errors.EntryNotFoundError:  # all in one
-        return WEIGHTS
 
 
 def reach(hub_id: str, name: str, revision: str | None, kind: str) -> None:

@@ -9,8 +9,9 @@ import pytest
 from helpers import tiny
 from test_train import adapter_hashes
 
-from distill_nb import evaluate, student, train
+from distill_nb import evaluate, train
 from distill_nb.runtime import disk, jsonl, lock, paths
+from distill_nb.students import student
 
 # Trains, evaluates and makes traces on a tiny disk of its own, mounted where only this process sees it. Room is made bit by
 # bit; prints what was said each time, and what came out.

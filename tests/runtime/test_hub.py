@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from helpers import tiny
 
-from distill_nb import student_files
 from distill_nb.runtime import paths
+from distill_nb.students import sources
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REVISION = "f" * 40
@@ -44,7 +44,7 @@ SAYS = {
 @pytest.fixture(scope="module")
 def endpoint():
     """The server's address. org/model is a tiny model; those of org/no-weights are gated."""
-    folder = student_files.source(tiny())
+    folder = sources.source(tiny())
 
     class Hub(BaseHTTPRequestHandler):
         def do_HEAD(self):
@@ -102,7 +102,7 @@ BEGIN = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from helpers import tiny
-from distill_nb import evaluate, student, train; from distill_nb.runtime import hub, paths
+from distill_nb import evaluate, train; from distill_nb.students import student; from distill_nb.runtime import hub, paths
 def of(name, **changes):
     return tiny(student=name, student_size="full", chat_template="llama3", **changes)
 def said(work):
@@ -154,10 +154,10 @@ print(json.dumps([record["student_version"], evaluate.evaluate(p)["settings"]["s
 
 
 def test_a_students_folder_is_known_by_its_content(tmp_path):
-    from distill_nb.runtime import hub
+    from distill_nb.students import sources
 
     p = tiny(student=str(tmp_path), student_size="full", chat_template="llama3")
     (tmp_path / "config.json").write_text("{}")
-    first = hub.check_student(p)
+    first = sources.check_student(p)
     (tmp_path / "config.json").write_text("{ }")
-    assert len(first) == 64 and hub.check_student(p) != first
+    assert len(first) == 64 and sources.check_student(p) != first

@@ -3,7 +3,8 @@ import importlib.util
 import pytest
 from helpers import tiny
 
-from distill_nb import chat, params, student
+from distill_nb import params
+from distill_nb.students import chat, student
 
 STUDENTS = ["meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen3-30B-A3B-Base"]
 

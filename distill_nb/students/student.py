@@ -9,9 +9,9 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from distill_nb import chat, experts, proof, student_files
 from distill_nb.params import Params
-from distill_nb.runtime import hub, paths, provenance
+from distill_nb.runtime import paths
+from distill_nb.students import chat, experts, sources
 
 
 def choose_backend(p: Params) -> str:
@@ -58,7 +58,7 @@ def load_tokenizer(p: Params):
     """The student's tokenizer with the template's end and pad tokens set."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(student_files.source(p))
+    tokenizer = AutoTokenizer.from_pretrained(sources.source(p))
     chat.set_special_tokens(tokenizer, chat.template_for(p.student, p.chat_template))
     return tokenizer
 
@@ -74,7 +74,7 @@ def load(p: Params, backend: str = "hf", where: str = ""):
     if backend == "unsloth":
         from unsloth import FastLanguageModel
 
-        model, _ = FastLanguageModel.from_pretrained(student_files.source(p), max_seq_length=p.max_length, dtype=dtype,
+        model, _ = FastLanguageModel.from_pretrained(sources.source(p), max_seq_length=p.max_length, dtype=dtype,
                                                      load_in_4bit=p.load_in_4bit, offload_embedding=False,
                                                      use_exact_model_name=True)  # else it loads a copy of its own
     else:
@@ -85,7 +85,7 @@ def load(p: Params, backend: str = "hf", where: str = ""):
         } if p.load_in_4bit else {}
         if (where or device()) == "cuda":  # straight there: the host's memory may be smaller than the student
             options["device_map"] = {"": torch.cuda.current_device()}
-        model = AutoModelForCausalLM.from_pretrained(student_files.source(p), dtype=dtype, attn_implementation="sdpa",
+        model = AutoModelForCausalLM.from_pretrained(sources.source(p), dtype=dtype, attn_implementation="sdpa",
                                                      **options)
     model.config.use_cache = False
     return model
@@ -147,7 +147,7 @@ def is_mixture_of_experts(p: Params) -> bool:
     """Whether the student's config names experts."""
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(student_files.source(p)).to_dict()
+    config = AutoConfig.from_pretrained(sources.source(p)).to_dict()
     return any(config.get(key) for key in ("num_experts", "num_local_experts", "n_routed_experts"))
 
 
@@ -155,7 +155,7 @@ def longest_context(p: Params) -> int:
     """Tokens that the student's positions reach."""
     from transformers import AutoConfig
 
-    return AutoConfig.from_pretrained(student_files.source(p)).max_position_embeddings
+    return AutoConfig.from_pretrained(sources.source(p)).max_position_embeddings
 
 
 def write_merged(p: Params, adapter: Path, folder: Path) -> None:
@@ -166,26 +166,3 @@ def write_merged(p: Params, adapter: Path, folder: Path) -> None:
     load_tokenizer(p).save_pretrained(folder)
 
 
-def sha256_of_adapter(folder: Path) -> str:
-    """64 hex digits of an adapter's weights."""
-    return provenance.sha256_of_file(next(folder.glob("adapter_model.*")))
-
-
-def adapter_folder(adapter: str) -> Path:
-    """The folder of an adapter in PEFT's layout: a local one, or a hub id's (org/name or org/name@revision), downloaded.
-
-    Raises ValueError where there is no such adapter or the hub does not give it."""
-    folder = paths.resolve(adapter)
-    if folder.is_dir():
-        if not (folder / "adapter_config.json").exists():
-            raise ValueError(f"adapter: the folder {adapter} has no adapter_config.json; name a folder in PEFT's layout.")
-        return folder
-    from huggingface_hub import snapshot_download
-
-    name, _, revision = adapter.partition("@")
-    try:
-        hub.reach(name, "adapter_config.json", revision or None, "model")  # a hub that hangs would be waited for below
-        return Path(snapshot_download(name, revision=revision or None, allow_patterns=["adapter_*", proof.FILE]))
-    except Exception as error:  # the many ways in which a download fails
-        raise ValueError(f"adapter: {adapter} is no folder here, and on the hub it {hub.why(error, revision=revision)}, or "
-                         "correct the name, or download it and name its folder.") from None

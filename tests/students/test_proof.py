@@ -6,8 +6,9 @@ import pytest
 import torch
 from helpers import tiny
 
-from distill_nb import proof, student, train
+from distill_nb import train
 from distill_nb.runtime import paths
+from distill_nb.students import proof, student
 
 
 def given(adapter, base, tokens=(1, 2, 3)):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distill_nb.chat import IGNORE
+from distill_nb.students.chat import IGNORE
 
 FILE = "proof.json"
 LONGEST, PLACES = 1024, 64  # tokens of the fixed text, at most; how many of its last tokens are compared
@@ -97,7 +97,7 @@ def reference(p, folder: Path, ids: list[int]) -> dict:
     memory will be an engine's."""
     from peft import PeftModel
 
-    from distill_nb import experts, student
+    from distill_nb.students import experts, student
 
     base = student.load(student.unquantised(p), where="cpu")
     with experts.without_false_alarm():

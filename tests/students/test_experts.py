@@ -11,9 +11,10 @@ from helpers import needs_vllm, tiny
 from safetensors.torch import load_file
 from test_train import gradients
 
-from distill_nb import experts, generate, student, student_files, train
+from distill_nb import generate, train
 from distill_nb.generate_vllm import VllmEngine
 from distill_nb.runtime import paths
+from distill_nb.students import experts, sources, student
 
 QWEN = "Qwen/Qwen3-30B-A3B-Base"
 ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
@@ -194,7 +195,7 @@ def test_vllms_own_loader_reads_every_experts_adapter(trained, tmp_path):
     experts.write_per_expert(adapter, tmp_path / "out")
     script = tmp_path / "loaded.py"
     script.write_text(textwrap.dedent(LOADED))
-    done = subprocess.run([sys.executable, str(script), student_files.source(p), str(tmp_path / "out"), str(adapter)],
+    done = subprocess.run([sys.executable, str(script), sources.source(p), str(tmp_path / "out"), str(adapter)],
                           env=QUIET | CPU_ENVIRONMENT | paths.child_environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     found = torch.load(tmp_path / "out" / "deltas.pt")
