@@ -16,8 +16,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from distill_nb import benchmarks, generate, grading, params, sweep
+from distill_nb import benchmarks, generate, params, sweep
 from distill_nb.generate import Request
+from distill_nb.grading import graders
 from distill_nb.runtime import paths, provenance
 from distill_nb.students import chat, proof, student
 
@@ -41,7 +42,7 @@ def answers(p, step: int, tasks: list) -> dict:
             for batch in engine.answers([r for r in asked if r.step in served]):
                 found |= {a.number: a for a in batch}
     order = sorted(found)
-    grades = grading.grade_all([tasks[n % 1000] for n in order], [found[n].text for n in order],
+    grades = graders.grade_all([tasks[n % 1000] for n in order], [found[n].text for n in order],
                                [found[n].finish_reason for n in order], p.allow_unsafe)
     return {(n // 1000, tasks[n % 1000].task_id): (found[n].tokens, grade.outcome)
             for n, grade in zip(order, grades, strict=True)}

@@ -15,7 +15,8 @@ import statistics
 import time
 from pathlib import Path
 
-from distill_nb.grading import math, math_pool, math_worker, visible_text
+from distill_nb.grading import extract, math, math_pool, math_worker
+from distill_nb.grading.extract import visible_text
 from distill_nb.runtime import provenance
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,7 +33,7 @@ def peer(golds: list[str], texts: list[str]) -> tuple[float, list[str]]:
     """The same by Math-Verify alone; It reads strictly only, ours also leniently."""
     start, found = time.perf_counter(), []
     for gold, text in zip(golds, texts, strict=True):
-        answer = math.last_boxed(visible_text(text))
+        answer = extract.last_boxed(visible_text(text))
         said = math_worker.verdict(gold, answer, math_pool.SECONDS) if answer else "different"
         found.append({"equal": "correct", "timeout": "timeout"}.get(said, "wrong"))
     return time.perf_counter() - start, found
@@ -51,7 +52,7 @@ def main() -> None:
     for _ in range(a.pairs):
         (one, mine), (other, theirs) = ours(golds, texts), peer(golds, texts)
         pairs.append({"ours_seconds": round(one, 2), "math_verify_seconds": round(other, 2), "ratio": round(other / one, 2)})
-        differing |= {(g, math.last_boxed(t) or "", m, v) for g, t, m, v in zip(golds, texts, mine, theirs, strict=True)
+        differing |= {(g, extract.last_boxed(t) or "", m, v) for g, t, m, v in zip(golds, texts, mine, theirs, strict=True)
                       if m != v}
     report = {"files": {Path(f).name: provenance.sha256_of_file(f) for f in a.files}, "generations": len(rows),
               "device": provenance.device(), "versions": provenance.versions(), "pairs": pairs,

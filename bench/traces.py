@@ -117,19 +117,19 @@ def _peer_keeps(reason: str, against: str) -> bool:
 def _peer_judge(row: dict, dataset: str) -> dict:
     """Which trace of a row is taken, or why none."""
     from distill_nb import hub_traces
-    from distill_nb.grading import visible_text
-    from distill_nb.grading.code import blocks
+    from distill_nb.grading import extract
+    from distill_nb.grading.extract import blocks, visible_text
 
     reason, trace, problem = "", "", hub_traces.plain(row["problem" if dataset == "r1_math" else "input"])
     if dataset == "r1_math":
         good = [hub_traces.plain(g) for g, a, b in zip(row["generations"], row["is_reasoning_complete"],
                                                        row["correctness_math_verify"], strict=True) if a and b]
-        good = [g for g in good if hub_traces.closes_its_thinking(g) and visible_text(g).strip()]
+        good = [g for g in good if extract.closes_its_thinking(g) and visible_text(g).strip()]
         reason, trace = ("", good[0]) if good else ("not_verified", "")
     else:
         trace = hub_traces.plain(row["output"])
         found = blocks(visible_text(trace))
-        reason = "no_code" if not found else "" if hub_traces.compiles(found[-1]) else "does_not_compile"
+        reason = "no_code" if not found else "" if extract.compiles(found[-1]) else "does_not_compile"
     return {"reason": reason, "problem": problem, "trace": trace}
 
 

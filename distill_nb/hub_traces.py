@@ -12,13 +12,11 @@ problems that want a function (column starter_code).
 from __future__ import annotations
 
 import json
-import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from distill_nb.grading import visible_text
-from distill_nb.grading.code import blocks
+from distill_nb.grading.extract import blocks, closes_its_thinking, compiles, visible_text
 from distill_nb.runtime import hub, paths
 
 HUB = {"r1_math": ("open-r1/OpenR1-Math-220k", "e4e141ec9dea9f8326f4d347be56105859b2bd68"),
@@ -166,22 +164,6 @@ def plain(text: str | None) -> str:
     """A text with Unix line ends and without white space around it; "" for null."""
     text = text or ""
     return (text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text).strip()
-
-
-def closes_its_thinking(trace: str) -> bool:
-    """Whether no <think> is left open."""
-    return trace.rfind("</think>") >= trace.rfind("<think>")
-
-
-def compiles(code: str) -> bool:
-    """Whether Python compiles it; nothing runs."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of invalid escapes and the like
-            compile(code, "<trace>", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
-        return False
-    return True
 
 
 def _math(row: Row, generations, pick: str, complete: list, correct: list) -> Row:

@@ -186,9 +186,7 @@ def table(books: dict[str, dict]):
 
 def _shows(text: str) -> dict[str, bool]:
     """What a trace has: a thinking that is closed, a boxed answer and a complete code block outside it."""
-    from distill_nb.grading import visible_text
-    from distill_nb.grading.code import blocks
-    from distill_nb.grading.math import last_boxed
+    from distill_nb.grading.extract import blocks, last_boxed, visible_text
 
     visible = visible_text(text)
     return {"think": "</think>" in text, "answer": last_boxed(visible) is not None, "code": bool(blocks(visible))}

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from distill_nb import grading
+from distill_nb.grading import graders
 from distill_nb.params import Params
 from distill_nb.runtime import jsonl, lock, paths
 
@@ -45,7 +46,7 @@ def _graded(p: Params, tasks: list, file: Path) -> tuple[list[dict], list[dict]]
     """The records of a file as they are, and as they are graded now."""
     before, by_id = jsonl.read(file, repair=True), {t.task_id: t for t in tasks}
     chosen = [i for i, r in enumerate(before) if r["outcome"] != "sampling_error" and r["task_id"] in by_id]
-    grades = grading.grade_all([by_id[before[i]["task_id"]] for i in chosen], [before[i]["completion"] for i in chosen],
+    grades = graders.grade_all([by_id[before[i]["task_id"]] for i in chosen], [before[i]["completion"] for i in chosen],
                                [before[i]["finish_reason"] for i in chosen], p.allow_unsafe)
     after = [r | {"grader": grading.GRADER_VERSION} for r in before]
     for i, grade in zip(chosen, grades, strict=True):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from distill_nb import benchmarks, grading
 from distill_nb.generate import Answer, EngineFailed, Request
+from distill_nb.grading import graders
 from distill_nb.params import Params
 from distill_nb.runtime import jsonl, provenance
 from distill_nb.students import chat, proof, student
@@ -62,7 +63,7 @@ def _record(p: Params, job: Job, answer: Answer, grade: grading.Grade, engine: s
 def _write(p: Params, jobs: list[Job], answers: list[Answer], engine: str) -> list[tuple[int, str]]:
     """Grade answers, append their records to the files that they belong to; returns the step and outcome of each."""
     good = [a for a in answers if not a.error]
-    grades = dict(zip((a.number for a in good), grading.grade_all(
+    grades = dict(zip((a.number for a in good), graders.grade_all(
         [jobs[a.number].task for a in good], [a.text for a in good], [a.finish_reason for a in good], p.allow_unsafe),
         strict=True))
     by_file: dict[Path, list[dict]] = {}

@@ -3,8 +3,9 @@ from __future__ import annotations
 
 import json
 
-from distill_nb import benchmarks, grading
-from distill_nb.hub_traces import compiles
+from distill_nb import benchmarks
+from distill_nb.grading import graders
+from distill_nb.grading.extract import compiles
 
 COMPLETE = ("end_turn", "stop_sequence", "stop")  # Anthropic's two, and the OpenAI-compatible one
 CUT = ("max_tokens", "length", "model_context_window_exceeded")
@@ -98,13 +99,13 @@ def default_outcomes(problems: list[dict], texts: list[str], allow_unsafe: bool)
     outcomes = dict.fromkeys(range(len(problems)), "")
     math = [i for i in outcomes if kind_of(problems[i]) == "math"]
     if math:
-        made = grading.grade_math_all([texts[i] for i in math], [str(problems[i]["answer"]) for i in math])
+        made = graders.grade_math_all([texts[i] for i in math], [str(problems[i]["answer"]) for i in math])
         outcomes |= {i: grade.outcome for i, grade in zip(math, made, strict=True)}
     jobs = {}
     for i in sorted(set(outcomes) - set(math)):
-        from distill_nb.grading import code, sandbox
+        from distill_nb.grading import code, extract, sandbox
 
-        complete = code.blocks(grading.visible_text(texts[i]))
+        complete = extract.blocks(extract.visible_text(texts[i]))
         last = complete[-1] if complete and complete[-1].strip() else ""
         tests = tests_of(problems[i]) if last else None
         if not last:

@@ -207,7 +207,7 @@ def _verdicts(p, rows: list) -> list[str]:
     """Our grader's outcome of each fetched row; `correct` for all where the data set's own flag is enough."""
     if p.verify == "flag":
         return ["correct"] * len(rows)
-    from distill_nb.grading import grade_math_all
+    from distill_nb.grading.graders import grade_math_all
 
     return [g.outcome for g in grade_math_all([r.trace for _, r in rows], [r.answer for _, r in rows])]
 

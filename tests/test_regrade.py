@@ -6,6 +6,7 @@ import pytest
 from helpers import tiny
 
 from distill_nb import evaluate, generate, grading, regrade, train
+from distill_nb.grading import graders
 from distill_nb.runtime import jsonl, paths
 from distill_nb.students import student
 
@@ -22,7 +23,7 @@ def evaluated(runs_dir):
 
 def another(monkeypatch, grade):
     monkeypatch.setattr(evaluate.grading, "GRADER_VERSION", "another")
-    monkeypatch.setattr(grading, "grade_all", lambda tasks, *_: [grade for _ in tasks])
+    monkeypatch.setattr(graders, "grade_all", lambda tasks, *_: [grade for _ in tasks])
     monkeypatch.setattr(student, "load_for_generation", lambda *_: pytest.fail("a student was loaded"))
     monkeypatch.setattr(student, "load_tokenizer", lambda *_: pytest.fail("a tokenizer was loaded"))
 

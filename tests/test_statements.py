@@ -5,8 +5,7 @@ import time
 import pytest
 
 from distill_nb import brief, decontaminate, samples, statements
-from distill_nb.grading import visible_text
-from distill_nb.grading.code import blocks
+from distill_nb.grading.extract import blocks, visible_text
 
 
 @pytest.mark.parametrize(("one", "other"), [

@@ -6,8 +6,8 @@ import pytest
 
 from distill_nb import benchmarks, traces, traces_pocket
 from distill_nb.benchmarks import Task, pocket_problems
-from distill_nb.grading import grade, visible_text
-from distill_nb.grading.code import blocks
+from distill_nb.grading.extract import blocks, visible_text
+from distill_nb.grading.graders import grade
 
 
 @pytest.mark.parametrize("seed", [0, 1])

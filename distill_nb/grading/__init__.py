@@ -1,102 +1,16 @@
-"""Answers → outcomes. `math.py` compares final answers, `code.py` runs code against tests.
+"""Answers → outcomes.
 
 Outcomes given here: correct, wrong, no_answer (nothing to grade was found), truncated (the length limit ended the
 completion before an answer), timeout (the candidate's code, or comparing its answer, ran too long), grader_error (the
 grader itself failed, which is never the student's fault).
+
+outcome.py      what one completion is worth
+extract.py      what of a completion is graded
+graders.py      grade one or many, of either kind
+math.py         final answers, compared by Math-Verify in the processes of math_pool.py (each runs math_worker.py)
+code.py         code, run against the tests of suites.py
+sandbox/        where model-written code runs
 """
-from __future__ import annotations
+from distill_nb.grading.outcome import GRADER_VERSION, Grade
 
-from dataclasses import dataclass
-from importlib.metadata import version
-
-from distill_nb import benchmarks
-from distill_nb.benchmarks import Task
-
-GRADER_VERSION = f"4+math-verify-{version('math-verify')}"
-
-
-@dataclass(frozen=True)
-class Grade:
-    """What one completion is worth, by the strict reading and by two others."""
-
-    outcome: str
-    answer: str                # what was graded: the boxed answer, or the code; "" if nothing was found
-    detail: str = ""           # why, for a reader
-    lenient_outcome: str = ""  # math: without a box, the last number; code: also code outside a complete block
-    second_outcome: str = ""   # math: equal text after normalisation; code: by the benchmark's base tests alone
-    sandbox_level: str = ""    # code: bubblewrap, landlock or process (no sandbox)
-
-
-def visible_text(text: str) -> str:
-    """A completion without its thinking.
-
-    A <think> that is never closed hides everything after it. A </think> that was never opened closes a thinking that
-    the prompt began (as R1's template does), so everything before it is hidden."""
-    parts, place = [], 0
-    while (start := text.find("<think>", place)) >= 0 and (end := text.find("</think>", start)) >= 0:
-        parts.append(text[place:start])
-        place = end + len("</think>")
-    rest = "".join(parts) + text[place:]
-    return rest.rpartition("</think>")[2].partition("<think>")[0]
-
-
-def missing(finish_reason: str) -> str:
-    """The outcome of a completion without an answer; finish_reason is stop or length."""
-    return "truncated" if finish_reason == "length" else "no_answer"
-
-
-def grade_math(completion: str, gold: str, finish_reason: str = "stop") -> Grade:
-    """Grade one math answer against the gold answer, both LaTeX. finish_reason: stop | length."""
-    return grade_math_all([completion], [gold], [finish_reason])[0]
-
-
-def grade_math_all(completions: list[str], golds: list[str], finish_reasons: list[str] | None = None) -> list[Grade]:
-    """`grade_math` of many, in order, on all cores."""
-    from distill_nb.grading import math
-
-    return math.grade_many(golds, completions, finish_reasons or ["stop"] * len(golds))
-
-
-def grade_code(benchmark: str, task_id: str, completion: str, finish_reason: str = "stop", *, file: str | None = None,
-               allow_unsafe: bool = False) -> Grade:
-    """Grade one code answer to a task of pocket_code, humaneval_plus, mbpp_plus or livecodebench, in the sandbox.
-
-    file: the benchmark's local file, where it is not the default source. Raises ValueError for an unknown task,
-    RuntimeError where no sandbox works here and allow_unsafe is false."""
-    return grade_code_all(benchmark, [task_id], [completion], [finish_reason], file=file, allow_unsafe=allow_unsafe)[0]
-
-
-def grade_code_all(benchmark: str, task_ids: list[str], completions: list[str], finish_reasons: list[str] | None = None,
-                   *, file: str | None = None, allow_unsafe: bool = False) -> list[Grade]:
-    """`grade_code` of many, in order, on all cores."""
-    from distill_nb.grading import code
-
-    tasks = {task.task_id: task for task in benchmarks.load(benchmark, file)}
-    if unknown := [i for i in task_ids if i not in tasks]:
-        raise ValueError(f"task_id: {benchmark} has no {unknown[0]!r}; its ids look like {next(iter(tasks))!r}.")
-    return code.grade_many([tasks[i] for i in task_ids], completions, finish_reasons or ["stop"] * len(task_ids),
-                           allow_unsafe)
-
-
-def grade_all(tasks: list[Task], completions: list[str], finish_reasons: list[str],
-              allow_unsafe: bool = False) -> list[Grade]:
-    """Grade many of either kind, in the order given, on all cores. finish_reason: stop | length.
-
-    Raises RuntimeError where there is code, no sandbox works here and allow_unsafe is false."""
-    from distill_nb.grading import code, math
-
-    jobs = list(enumerate(zip(tasks, completions, finish_reasons, strict=True)))
-    grades = {}
-    for kind in ("math", "code"):
-        chosen = [(i, job) for i, job in jobs if job[0].kind == kind]
-        if chosen:
-            own, texts, ends = zip(*(job for _, job in chosen), strict=True)
-            made = (math.grade_many([t.gold for t in own], list(texts), list(ends)) if kind == "math"
-                    else code.grade_many(list(own), list(texts), list(ends), allow_unsafe))
-            grades |= dict(zip((i for i, _ in chosen), made, strict=True))
-    return [grades[i] for i in range(len(jobs))]
-
-
-def grade(task: Task, completion: str, finish_reason: str = "stop") -> Grade:
-    """Grade one completion, as grade_all does."""
-    return grade_all([task], [completion], [finish_reason])[0]
+__all__ = ["GRADER_VERSION", "Grade"]

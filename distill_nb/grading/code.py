@@ -5,63 +5,14 @@ processes. `suites.py` has the tests."""
 from __future__ import annotations
 
 import atexit
-import re
 from functools import cache
 
 from distill_nb.benchmarks import Task
-from distill_nb.grading import Grade, missing, sandbox, visible_text
+from distill_nb.grading import sandbox
+from distill_nb.grading.extract import blocks, lenient_code, visible_text
+from distill_nb.grading.outcome import Grade, missing
 from distill_nb.grading.suites import suite
 from distill_nb.runtime import paths
-
-OPENING = re.compile(r"(?P<indent>[ \t]*)(?P<fence>`{3,}(?=[^`]*$)|~{3,})")
-CLOSING = re.compile(r"(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*$")
-
-
-def blocks(text: str) -> list[str]:
-    """The contents of the complete fenced blocks of a text, in order.
-
-    As CommonMark has it (https://spec.commonmark.org/0.31.2/#fenced-code-blocks), but indented at will, for blocks in
-    lists, and a fence that nothing closes is text."""
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
-    closing = [CLOSING.match(line) for line in lines]
-    longest, closable = {"`": 0, "~": 0}, []  # the longest closing fence of each kind from a line on
-    for match in reversed(closing):
-        if match:
-            kind = match["fence"][0]
-            longest = longest | {kind: max(longest[kind], len(match["fence"]))}
-        closable.append(longest)
-    closable.reverse()
-    found, opening, content = [], None, []
-    for i, line in enumerate(lines):
-        if opening is None:
-            opening = OPENING.match(line)
-            if opening and (i + 1 == len(lines) or closable[i + 1][opening["fence"][0]] < len(opening["fence"])):
-                opening = None
-            content = []
-        elif _closes(closing[i], opening):
-            found.append("".join(content))
-            opening = None
-        else:
-            indent = len(line) - len(line.lstrip(" \t"))
-            content.append(line[min(indent, len(opening["indent"])):] + "\n")
-    return found
-
-
-def _closes(closing: re.Match | None, opening: re.Match) -> bool:
-    """Whether a line closes a block: the same sign, as often, and not far to its right (that is in a docstring)."""
-    return bool(closing and closing["fence"].startswith(opening["fence"])
-                and len(closing["indent"]) <= len(opening["indent"]) + 3)
-
-
-def lenient_code(text: str, entry_point: str) -> str:
-    """The code by a lenient reading: the last complete block that defines the entry point (any block, where there is
-    none), else everything from the first line of code to the next fence or the end."""
-    name = entry_point.partition("(")[0]  # Solution().method is of the class Solution
-    defining = [b for b in blocks(text) if not name or re.search(rf"^(?:def|class) {re.escape(name)}\b", b, re.MULTILINE)]
-    if defining:
-        return defining[-1]
-    start = re.search(r"^(?:def|import|from|class) ", text, re.MULTILINE)
-    return re.split(r"^[ \t]*(?:```|~~~)", text[start.start():], maxsplit=1, flags=re.MULTILINE)[0] if start else ""
 
 
 @cache

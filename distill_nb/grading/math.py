@@ -9,25 +9,11 @@ from __future__ import annotations
 
 import re
 
-from distill_nb.grading import Grade, math_pool, missing, visible_text
+from distill_nb.grading import math_pool
+from distill_nb.grading.extract import LONGEST, last_boxed, lenient_answer, visible_text
+from distill_nb.grading.outcome import Grade, missing
 
-LONGEST = 1000    # characters of an answer that is still parsed; MATH-500's longest gold answer has 53
-BRACES = re.compile(r"\\\\?f?box(?:ed)?\s*\{|\\.|[{}]", re.DOTALL)
 GAP = r"(?:\s|\\[!,;: ]|~)+"  # LaTeX's spaces
-NUMBER = re.compile(r"(?:(?<![\w)\]])-)?(?:\d{1,3}(?:(?:,|\{,\})\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?(?!\d)")
-
-
-def last_boxed(text: str) -> str | None:
-    r"""The content of the last \boxed{…} or \fbox{…} whose braces balance (\{ and \} do not count), or None."""
-    open_at, last, content = [], -1, None  # of each open brace: where its content begins, or -1 if it is no box's
-    for token in BRACES.finditer(text):    # one pass: a completion that loops holds thousands of open boxes
-        if token.group() == "}":
-            start = open_at.pop() if open_at else -1
-            if start > last:
-                last, content = start, text[start:token.start()]
-        elif token.group().endswith("{") and token.group() != r"\{":
-            open_at.append(-1 if token.group() == "{" else token.end())
-    return None if content is None else content.strip()
 
 
 def normalise(answer: str) -> str:
@@ -39,21 +25,6 @@ def normalise(answer: str) -> str:
     text = re.sub(r"\\[dt]frac", r"\\frac", text).removesuffix(".")
     # Commas between thousands only: (1,2) and 1,2 keep theirs.
     return re.sub(r"(?<![\d,.])\d{1,3}(?:,\d{3})+(?![\d,])", lambda m: m.group().replace(",", ""), text)
-
-
-def lenient_answer(completion: str) -> str | None:
-    r"""The answer by a lenient reading: the boxed one (37 where it is \text{37 apples}), else the last number of the
-    visible text, else None."""
-    text = visible_text(completion)
-    boxed = last_boxed(text)
-    if boxed is not None:
-        if len(boxed) > LONGEST:
-            return boxed
-        with_unit = re.fullmatch(rf"\\?\$?\s*({NUMBER.pattern})\s+[A-Za-z .]+",
-                                 re.sub(r"\\(?:text|mathrm)\{([^{}]*)\}", r"\1", boxed))
-        return with_unit.group(1) if with_unit else boxed
-    numbers = NUMBER.findall(text)
-    return numbers[-1] if numbers else None
 
 
 def _outcome(gold: str, answer: str, verdicts: dict) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import pytest
 
 from distill_nb import benchmarks, evaluate, fixtures, results, slices, traces_pocket
 from distill_nb.benchmarks import aime, humaneval_plus, livecodebench, math500, pocket_problems
-from distill_nb.grading import grade
+from distill_nb.grading.graders import grade
 from distill_nb.runtime import hub as hub_module
 from distill_nb.runtime import provenance
 

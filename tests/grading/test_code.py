@@ -5,7 +5,8 @@ import pytest
 from helpers import tiny
 
 from distill_nb import benchmarks, evaluate, regrade, train
-from distill_nb.grading import code, grade_code, grade_code_all, sandbox
+from distill_nb.grading import code, sandbox
+from distill_nb.grading.graders import grade_code, grade_code_all
 from distill_nb.runtime import paths
 from distill_nb.students import student
 

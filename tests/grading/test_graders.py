@@ -1,9 +1,8 @@
 import pytest
 
 from distill_nb.benchmarks import Task
-from distill_nb.grading import grade, visible_text
-from distill_nb.grading.code import blocks, lenient_code
-from distill_nb.grading.math import last_boxed, lenient_answer
+from distill_nb.grading.extract import blocks, last_boxed, lenient_answer, lenient_code, visible_text
+from distill_nb.grading.graders import grade
 
 
 def grade_math(completion, gold, finish_reason="stop"):

@@ -10,8 +10,10 @@ import psutil
 import pytest
 from helpers import killed_with_all_below
 
-from distill_nb.grading import grade_all, grade_math, math, math_pool, math_worker
-from distill_nb.grading.math import last_boxed, normalise
+from distill_nb.grading import extract, math, math_pool, math_worker
+from distill_nb.grading.extract import last_boxed
+from distill_nb.grading.graders import grade_all, grade_math
+from distill_nb.grading.math import normalise
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +132,7 @@ def test_math_verifys_own_cases(data_dir):
     grades = math.grade_many([gold for gold, _ in pairs], texts, ["stop"] * len(pairs))
     compared = 0
     for (gold, _), g in zip(pairs, grades, strict=True):
-        if 0 < len(g.answer) <= math.LONGEST and g.outcome not in ("grader_error", "timeout"):
+        if 0 < len(g.answer) <= extract.LONGEST and g.outcome not in ("grader_error", "timeout"):
             direct = math_worker.verdict(gold, g.answer, 5) == "equal" or normalise(gold) == normalise(g.answer)
             assert (g.outcome == "correct") == direct, (gold, g.answer)
             compared += 1
