@@ -79,7 +79,7 @@ def check(known: dict, texts: list[str]) -> int:
 
 def write_set(n: int) -> None:
     """A set of n generated traces, as traces.ipynb would have made it."""
-    from distill_nb import trace_files
+    from distill_nb.traces import files as trace_files
 
     rng = random.Random(0)
     words = PROSE.split()
@@ -101,8 +101,9 @@ def anonymous() -> float:
 
 
 def memory(n: int) -> None:
-    from distill_nb import trace_files, trace_params
     from distill_nb.runtime import provenance
+    from distill_nb.traces import files as trace_files
+    from distill_nb.traces import params, show
 
     peak, done = [0.0], threading.Event()
 
@@ -112,12 +113,12 @@ def memory(n: int) -> None:
 
     with tempfile.TemporaryDirectory() as place:
         os.environ |= {"DISTILL_NB_RUNS": f"{place}/runs", "DISTILL_NB_CACHE": f"{place}/cache"}
-        p = trace_params.pocket(n_examples=n, max_length=4096)
+        p = params.pocket(n_examples=n, max_length=4096)
         write_set(200)
-        trace_files.ledgers(p)  # imports, and the tokenizer
+        show.ledgers(p)  # imports, and the tokenizer
         write_set(n)
         threading.Thread(target=watch, daemon=True).start()
-        steps = {"ledger": lambda: trace_files.ledgers(p), "ten examples": lambda: trace_files.examples(p.dataset, p.scale),
+        steps = {"ledger": lambda: show.ledgers(p), "ten examples": lambda: show.examples(p.dataset, p.scale),
                  "ids": lambda: trace_files.read(p.dataset, p.scale, ["id"])}
         report = {"traces": n, "device": provenance.device(), "versions": provenance.versions(),
                   "mib_before": round(anonymous())}
@@ -141,8 +142,8 @@ def main() -> None:
         return memory(a.memory)
     if not a.files:
         parser.error("name files of traces, or --memory N")
-    from distill_nb import ledger
     from distill_nb.runtime import provenance
+    from distill_nb.traces import ledger
 
     books, known, texts = {}, tokenizers(), []
     for file in a.files:

@@ -66,9 +66,9 @@ def make_adapters(p) -> None:
 
 def prompts(count: int) -> tuple[list[str], list[str]]:
     """Two benchmarks' worth of prompts."""
-    from distill_nb import traces_pocket
+    from distill_nb.traces import pocket
 
-    made = {domain: traces_pocket.pocket_traces("sonnet", domain, count, 0) for domain in ("math", "code")}
+    made = {domain: pocket.pocket_traces("sonnet", domain, count, 0) for domain in ("math", "code")}
     return tuple([t["problem"] for t in rows] for rows in made.values())
 
 

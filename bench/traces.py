@@ -76,19 +76,20 @@ def evaluation() -> list[tuple[str, str, str]]:
 
 def ours(folder: str, dataset: str, processes: int, out: str) -> dict:
     os.environ["DISTILL_NB_RUNS"] = out
-    from distill_nb import trace_params, trace_sets
+    from distill_nb.traces import build, params
 
-    trace_sets.evaluation_sets = lambda p: evaluation()
-    p = trace_params.pocket(dataset=dataset, config="default" if dataset == "r1_math" else "split_0", source=folder,
+    build.evaluation_sets = lambda p: evaluation()
+    p = params.pocket(dataset=dataset, config="default" if dataset == "r1_math" else "split_0", source=folder,
                             n_examples=WANTED, processes=processes)
-    return trace_sets.build(p)
+    return build.build(p)
 
 
 def peer(folder: str, dataset: str, processes: int, out: str) -> dict:
     """The same steps with datasets: one filter or map after another, as its guide has it."""
     import datasets
 
-    from distill_nb import statements, trace_choice
+    from distill_nb.traces import choose
+    from distill_nb.traces.decontamination import statements
 
     datasets.disable_progress_bars()
     rows = datasets.load_dataset("parquet", data_files=f"{folder}/*.parquet", split="train", cache_dir=out)
@@ -104,7 +105,7 @@ def peer(folder: str, dataset: str, processes: int, out: str) -> dict:
     good, near = {}, statements.NearDuplicates(0.8)
     for i, row in enumerate(rows.select_columns(["problem_id", "numbers", "sketch"])):
         good.setdefault(row["problem_id"], (i, row["numbers"], row["sketch"]))
-    chosen = [i for problem, (i, numbers, sketch) in sorted(good.items(), key=lambda item: trace_choice.rank(0, item[0]))
+    chosen = [i for problem, (i, numbers, sketch) in sorted(good.items(), key=lambda item: choose.rank(0, item[0]))
               if near.first_like(problem, sketch, numbers) is None][:WANTED]
     rows.select(chosen).select_columns(["problem", "trace", "problem_id"]).to_parquet(f"{out}/train.parquet")
     return {"rows": total, "rejected": {k: v for k, v in counts.items() if v}, "kept": len(chosen)}
@@ -116,18 +117,18 @@ def _peer_keeps(reason: str, against: str) -> bool:
 
 def _peer_judge(row: dict, dataset: str) -> dict:
     """Which trace of a row is taken, or why none."""
-    from distill_nb import hub_traces
     from distill_nb.grading import extract
     from distill_nb.grading.extract import blocks, visible_text
+    from distill_nb.traces import hub
 
-    reason, trace, problem = "", "", hub_traces.plain(row["problem" if dataset == "r1_math" else "input"])
+    reason, trace, problem = "", "", hub.plain(row["problem" if dataset == "r1_math" else "input"])
     if dataset == "r1_math":
-        good = [hub_traces.plain(g) for g, a, b in zip(row["generations"], row["is_reasoning_complete"],
+        good = [hub.plain(g) for g, a, b in zip(row["generations"], row["is_reasoning_complete"],
                                                        row["correctness_math_verify"], strict=True) if a and b]
         good = [g for g in good if extract.closes_its_thinking(g) and visible_text(g).strip()]
         reason, trace = ("", good[0]) if good else ("not_verified", "")
     else:
-        trace = hub_traces.plain(row["output"])
+        trace = hub.plain(row["output"])
         found = blocks(visible_text(trace))
         reason = "no_code" if not found else "" if extract.compiles(found[-1]) else "does_not_compile"
     return {"reason": reason, "problem": problem, "trace": trace}
@@ -139,8 +140,9 @@ _known = None
 def _peer_describe(row: dict) -> dict:
     """What the statement is: its id, numbers, sketch, and whether an evaluation set has it."""
     global _known
-    from distill_nb import decontaminate, statements
     from distill_nb.runtime import provenance
+    from distill_nb.traces.decontamination import match as decontaminate
+    from distill_nb.traces.decontamination import statements
 
     if _known is None:
         _known = decontaminate.Evaluation(evaluation())

@@ -28,10 +28,10 @@ def r1_lengths(count: int, max_length: int, seed: int = 0, whole: int = 4096) ->
 
 def examples(tokenizer, template, lengths: list[int], seed: int = 0) -> list[dict]:
     """Worked answers of the pocket run, strung together and cut to the given numbers of tokens, as ledger.example does."""
-    from distill_nb import ledger, traces_pocket
     from distill_nb.students import chat
+    from distill_nb.traces import ledger, pocket
 
-    rows = traces_pocket.pocket_traces("r1", "math", 64 + len(lengths), seed)
+    rows = pocket.pocket_traces("r1", "math", 64 + len(lengths), seed)
     made = []
     for i, length in enumerate(lengths):
         text, n = "", 0

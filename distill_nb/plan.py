@@ -93,7 +93,7 @@ def show(p: Params, data=None, device: str | Device = "this") -> Plan | None:
 
 def cost_of_traces(values: dict) -> tuple[str, float]:
     """(a line, dollars at most) for a file of traces.ipynb: one attempt at each example, every answer at its full length."""
-    from distill_nb import teacher_costs
+    from distill_nb.traces.teacher import costs as teacher_costs
 
     if values.get("teacher_model", "none") == "none" or values.get("teacher_api", "none") == "none":
         return f"{values['dataset']}: from the hub, no API cost", 0.0

@@ -1,4 +1,4 @@
-"""Figures of a set of training traces. They read what trace_sets.py wrote and compute nothing anew."""
+"""Figures of a set of training traces. They read what build.py wrote and compute nothing anew."""
 from __future__ import annotations
 
 from distill_nb.plots import describe

@@ -1,7 +1,7 @@
 """A stand-in for the API teacher, on loopback, for the tiny study: no key, no network, nothing to pay.
 
-It speaks the Messages API as far as teacher_anthropic.py asks (one request, one answer) and answers the generated problems of
-traces_pocket.py with that module's traces in the style of the second teacher. None of it is a teacher's output.
+It speaks the Messages API as far as anthropic.py asks (one request, one answer) and answers the generated problems of
+pocket.py with that module's traces in the style of the second teacher. None of it is a teacher's output.
 """
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from distill_nb import traces_pocket
 from distill_nb.benchmarks import BOXED
+from distill_nb.traces import pocket
 
 
 def answer(prompt: str, n: int, seed: int = 0) -> str:
     """The trace of the problem that a prompt holds, among the n generated ones of either domain; "" for any other."""
     for domain in ("math", "code"):
-        for row in traces_pocket.pocket_traces("sonnet", domain, n, seed):
+        for row in pocket.pocket_traces("sonnet", domain, n, seed):
             if row["problem"].removesuffix(BOXED).strip() in prompt:
                 return row["trace"]
     return ""
@@ -26,7 +26,7 @@ def answer(prompt: str, n: int, seed: int = 0) -> str:
 
 @contextlib.contextmanager
 def serving(n: int, seed: int = 0):
-    """Serve while the context lasts; yields the base URL. n, seed: of the generated problems, as in traces_pocket.py."""
+    """Serve while the context lasts; yields the base URL. n, seed: of the generated problems, as in pocket.py."""
     handler = type("Handler", (_Handler,), {"n": n, "seed": seed})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()

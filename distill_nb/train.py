@@ -21,10 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
-from distill_nb import ledger, traces, train_parallel, train_resume
+from distill_nb import train_parallel, train_resume
 from distill_nb.params import Params, is_baseline
 from distill_nb.runtime import devices, disk, lock, paths, provenance, stop
 from distill_nb.students import adapters, chat, sources, student
+from distill_nb.traces import ledger as traces_ledger
+from distill_nb.traces import load
 from distill_nb.train_records import follower, recorder
 from distill_nb.train_step import make_trainer, patch
 
@@ -72,10 +74,10 @@ def prepare(p: Params) -> Data:
     version = sources.check_student(p)
     tokenizer = student.load_tokenizer(p)
     template = chat.template_for(p.student, p.chat_template)
-    taken, held, spare = traces.load_split(p.dataset, p.teacher, p.domain, p.n_examples, p.n_heldout, p.seed, p.scale)
+    taken, held, spare = load.load_split(p.dataset, p.teacher, p.domain, p.n_examples, p.n_heldout, p.seed, p.scale)
     spare, rows = spare if p.overlong == "drop" else [], taken + held
-    train, book = ledger.encode_traces(tokenizer, template, taken, p.max_length, p.overlong, spare)
-    heldout, _ = ledger.encode_traces(tokenizer, template, held, p.max_length, p.overlong)
+    train, book = traces_ledger.encode_traces(tokenizer, template, taken, p.max_length, p.overlong, spare)
+    heldout, _ = traces_ledger.encode_traces(tokenizer, template, held, p.max_length, p.overlong)
     if not train:
         raise ValueError(f"max_length: none of the {len(rows)} traces of {p.dataset} fits {p.max_length} tokens; "
                          "raise max_length or set overlong to truncate.")

@@ -56,13 +56,13 @@ def runs_dir(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def teacher_keys(monkeypatch):
     """The keys of API teachers, as in no real environment; results of batches in small groups."""
-    from distill_nb import teacher_batches
+    from distill_nb.traces.teacher import batches
 
     for name in ("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
         monkeypatch.setenv(name, KEY)
-    monkeypatch.setattr(teacher_batches, "GROUP", 2)
+    monkeypatch.setattr(batches, "GROUP", 2)
 
 
 def snakemake(repository: Path, runs: Path, *words, **environment) -> subprocess.CompletedProcess:

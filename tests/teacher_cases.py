@@ -2,9 +2,9 @@
 import pytest
 from fake_teacher import FakeTeacher
 
-from distill_nb import teacher
 from distill_nb.runtime import jsonl
-from distill_nb.teacher import Settings
+from distill_nb.traces.teacher import ask
+from distill_nb.traces.teacher.ask import Settings
 
 MARKS = [pytest.mark.usefixtures("teacher_keys"),
          pytest.mark.filterwarnings("ignore:The model .* is deprecated:DeprecationWarning")]  # Sonnet 4.5 is
@@ -28,7 +28,7 @@ def settings(server, **changes):
 
 
 def made(s, folder, problems=PROBLEMS, **more):
-    g = teacher.generate(s, problems, folder, verify=boxed, **more)
+    g = ask.generate(s, problems, folder, verify=boxed, **more)
     return [r["id"] for r in g.rows()], g.rejected
 
 

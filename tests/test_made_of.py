@@ -3,9 +3,10 @@ import shutil
 
 import pytest
 
-from distill_nb import fixtures, made_of, params, study, trace_params
+from distill_nb import fixtures, made_of, params, study
 from distill_nb.runtime import paths
 from distill_nb.study import Stage
+from distill_nb.traces import params as trace_params
 
 TRAIN, EVAL = Stage("full", "llama8b_math_4k", "train"), Stage("full", "llama8b_math_4k", "eval")
 

@@ -12,9 +12,10 @@ from conftest import snakemake
 from nbformat.v4 import new_code_cell, new_notebook
 from test_stamps import finish
 
-from distill_nb import failures, made_of, report, stage, stamps, stand_in, study, traces_pocket
+from distill_nb import failures, made_of, report, stage, stamps, stand_in, study
 from distill_nb.runtime import lock, paths
 from distill_nb.study import Stage
+from distill_nb.traces import pocket
 
 TRAIN, EVAL = (Stage("tiny", "llama8b_math_4k", name) for name in ("train", "eval"))
 
@@ -227,14 +228,14 @@ def test_snakemake_takes_no_stamp_for_what_is_not_finished(runs_dir):
 
 def test_the_stand_in_answers_its_own_problems_in_the_other_teachers_words():
     for domain, mark in (("math", r"\boxed{"), ("code", "```python")):
-        for row in traces_pocket.pocket_traces("r1", domain, 27, 0)[:3]:
+        for row in pocket.pocket_traces("r1", domain, 27, 0)[:3]:
             answer = stand_in.answer(f"Please: {row['problem']}", 27)
             assert mark in answer and "<think>" not in answer and (not row["answer"] or f"{{{row['answer']}}}" in answer)
     assert stand_in.answer("What is the capital of France?", 27) == ""
 
 
 def test_the_stand_in_speaks_messages_and_nothing_else():
-    row = traces_pocket.pocket_traces("r1", "math", 27, 0)[0]
+    row = pocket.pocket_traces("r1", "math", 27, 0)[0]
     with stand_in.serving(27) as url:
         def post(path):
             body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": row["problem"]}]}

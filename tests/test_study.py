@@ -10,10 +10,11 @@ import nbformat
 import pytest
 from conftest import KEY, snakemake
 
-from distill_nb import params, report, trace_files
+from distill_nb import params, report
 from distill_nb.params import BENCHMARKS
 from distill_nb.runtime import jsonl, paths, provenance
 from distill_nb.study import BASELINES, RUNS
+from distill_nb.traces import show
 
 pytestmark = pytest.mark.timeout(3600)  # the first of them makes the study
 SETS = ("r1_code", "r1_math", "sonnet_code", "sonnet_math")
@@ -24,12 +25,12 @@ ENDS = [f"{folder}/eval" for folder in FOLDERS.values()] + ["report/analyze", "r
 def test_the_four_sets_are_made_and_shown(study_runs, monkeypatch):
     monkeypatch.setenv("DISTILL_NB_RUNS", str(study_runs))
     for name in SETS:
-        counts = trace_files.funnel(name, "tiny")
+        counts = show.funnel(name, "tiny")
         assert (counts["kept"] == 18 and set(counts["rejected"]) - {"not_needed"}) or name.startswith("sonnet")
         page = (study_runs / "tiny" / "traces" / name / "traces.html").read_text()
         assert page.count("<details") >= 10 and "data:image/png" in page and "cut: lose the end token" in page
         assert ("for each kept trace" in page) == name.startswith("sonnet")
-    table = trace_files.overlap("tiny")
+    table = show.overlap("tiny")
     assert table.loc["r1_math", "sonnet_math"] == 18 == table.loc["r1_code", "sonnet_code"]
     assert table.loc["r1_math", "r1_code"] == 0
     for file in study_runs.rglob("*"):

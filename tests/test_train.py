@@ -13,9 +13,10 @@ import torch
 from helpers import tiny
 from transformers import TrainerCallback
 
-from distill_nb import traces, train, train_resume, train_step
+from distill_nb import train, train_resume, train_step
 from distill_nb.runtime import jsonl, paths
 from distill_nb.students import chat, sources, student
+from distill_nb.traces import load
 
 LLAMA, QWEN = "meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen3-30B-A3B-Base"
 
@@ -165,7 +166,7 @@ def test_heldout_traces_are_of_other_problems(runs_dir, tmp_path):
     file.write_text("".join(json.dumps({"problem": f"p{i % 10}", "trace": f"t{i}"}) + "\n" for i in range(40)))
     p = tiny(dataset=str(file), n_examples=30, n_heldout=10)
     data = train.prepare(p)
-    rows = traces.load_traces(p.dataset, p.teacher, p.domain, 40, p.seed)
+    rows = load.load_traces(p.dataset, p.teacher, p.domain, 40, p.seed)
     trained = {r["id"] for r in rows[:30]}
     assert len(data.heldout) == sum(r["id"] not in trained for r in rows[30:]) < 10
 

@@ -3,7 +3,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from test_hub_traces import MATH, math
 
-from distill_nb import benchmarks, trace_params
+from distill_nb import benchmarks
+from distill_nb.traces import params
 
 ASKED = benchmarks.load("pocket_math")[0]
 
@@ -32,4 +33,4 @@ def write_source(tmp_path):
 
 
 def settings(source, **changes):
-    return trace_params.pocket(source=str(source), processes=1, n_examples=40, **changes)
+    return params.pocket(source=str(source), processes=1, n_examples=40, **changes)

@@ -2,7 +2,7 @@
 
 They measure no more than whether the pipeline teaches and what it costs elsewhere. pocket_math has 56 two-step word
 problems from seven templates; `tickets` is never trained on. No problem occurs in the training traces: a problem
-belongs to the benchmark or to training by a hash of its numbers (traces.py). pocket_code has 30 one-line functions,
+belongs to the benchmark or to training by a hash of its numbers (load.py). pocket_code has 30 one-line functions,
 none of which training asks for.
 """
 from __future__ import annotations

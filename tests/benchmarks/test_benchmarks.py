@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from distill_nb import benchmarks, evaluate, fixtures, results, slices, traces_pocket
+from distill_nb import benchmarks, evaluate, fixtures, results, slices
 from distill_nb.benchmarks import aime, humaneval_plus, livecodebench, math500, pocket_problems
 from distill_nb.grading.graders import grade
 from distill_nb.runtime import hub as hub_module
 from distill_nb.runtime import provenance
+from distill_nb.traces import pocket
 
 PROMPTS = {"math-1": "02dedff517b0", "humaneval_plus-1": "6906b2291dd5",
            "mbpp_plus-1": "6ac3f2f38ca8", "livecodebench-1": "4c97b47c545e"}
@@ -24,7 +25,7 @@ def test_pocket_math_has_an_untrained_template_and_right_answers():
     ticket = next(t for t in tasks if "/tickets/" in t.task_id)
     bought, price, drink = (int(w) for w in ticket.prompt.split() if w.isdigit())
     assert int(ticket.gold) == price * bought + drink
-    trained = " ".join(t["problem"] for t in traces_pocket.pocket_traces("sonnet", "math", 2000, 0))
+    trained = " ".join(t["problem"] for t in pocket.pocket_traces("sonnet", "math", 2000, 0))
     assert "ticket" not in trained
 
 

@@ -20,7 +20,7 @@ import hashlib, json, shutil, subprocess, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from helpers import tiny
-from distill_nb.runtime import disk, paths, jsonl as records; from distill_nb import evaluate, trace_params, trace_sets, train
+from distill_nb.runtime import disk, paths, jsonl as records; from distill_nb import evaluate, train; from distill_nb.traces import params as trace_params, build as trace_sets
 runs, said = paths.runs(), {}
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(runs)], check=True)
 

@@ -9,8 +9,9 @@ import time
 import pytest
 from helpers import tiny
 
-from distill_nb import evaluate, trace_params, trace_sets, train
+from distill_nb import evaluate, train
 from distill_nb.runtime import lock, paths
+from distill_nb.traces import build, params
 
 HOLD = ("import sys, time; from pathlib import Path; from distill_nb.runtime import lock\n"
         "with lock.alone(Path(sys.argv[1]), 'being trained'): print('held', flush=True); time.sleep(600)")
@@ -69,9 +70,9 @@ def test_training_evaluating_and_traces_refuse_a_folder_that_is_in_use(runs_dir)
     first.kill()
     first.wait()
     assert evaluate.evaluate(p)["finished"]
-    traces = trace_params.pocket(scale="tiny", n_examples=4)
-    with lock.locked(trace_sets.folder_of("r1_math", "tiny")), pytest.raises(ValueError, match=r"^dataset: r1_math is in use"):
-        trace_sets.build(traces)
+    traces = params.pocket(scale="tiny", n_examples=4)
+    with lock.locked(build.folder_of("r1_math", "tiny")), pytest.raises(ValueError, match=r"^dataset: r1_math is in use"):
+        build.build(traces)
 
 
 def test_the_base_students_records_are_waited_for(runs_dir):

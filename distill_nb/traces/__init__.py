@@ -1,0 +1,18 @@
+"""Traces: a teacher's rows → a set to train on, verified, deduplicated, decontaminated and counted.
+
+params.py         what a set is; strict reading of its parameters
+build.py          make a set: from the hub, a local file or an API teacher
+hub.py            DeepSeek-R1's traces on the hub: schemas, and which row is good
+scan.py           read them in several processes, resumable, in little memory
+from_teacher.py   a set from an API teacher: problems judged, asked, verified, written
+teacher/          the API teacher
+choose.py         which of the good rows make the set
+decontamination/  problems of the evaluation sets among those of training
+funnel.py         what became of a source's rows
+files.py          a set's files
+prompts.py        what a student is asked: in the benchmarks' words
+pocket.py         generated traces
+load.py           traces to train on: a set, generated ones, or a local file
+ledger.py         traces as tokens, and what the length limit does to them
+show.py           what a report shows of a set
+"""

@@ -1,0 +1,66 @@
+"""What is known of an API teacher's requests and answers, and the lines in which it is written down (store.py)."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+KEPT = ("correct", "unverified")  # outcomes of a trace that may be trained on
+# Errors that the same request would only meet again: https://platform.claude.com/docs/en/api/errors
+NOT_RETRIED = ("invalid_request_error", "request_too_large", "not_found_error", "permission_error", "authentication_error",
+               "billing_error")
+
+
+class Request(NamedTuple):
+    """One question to the teacher: the problem's id, which attempt at it, and the sha256 (16 digits) of its prompt."""
+
+    id: str
+    attempt: int
+    prompt_sha256: str
+
+
+@dataclass
+class Intent:
+    """What was about to be sent together. `after` is the newest batch of the account before it."""
+
+    token: str
+    mode: str  # batch | messages
+    after: str
+    at: str
+    requests: list[Request]
+    batch_id: str = ""
+    open: bool = True
+
+    def custom_ids(self) -> list[str]:
+        """The custom_id of each request, in order: ^[a-zA-Z0-9_-]{1,64}$, as the API wants it."""
+        return [f"{self.token}-{i}" for i in range(len(self.requests))]
+
+
+@dataclass
+class Answer:
+    """The index entry of a stored response."""
+
+    custom_id: str
+    id: str
+    attempt: int
+    status: str       # succeeded | errored | expired | canceled | missing | lost
+    error: str        # "type: message" of an error, "" otherwise
+    offset: int       # where its line begins in responses.jsonl
+    mode: str
+    input_tokens: int
+    output_tokens: int
+    outcome: str = ""
+
+
+class State(NamedTuple):
+    """Where a problem stands. attempt > 0 is to be sent next, after `failures` requests that failed; 0: nothing is."""
+
+    kept: Answer | None
+    attempt: int
+    failures: int
+    reason: str  # why no trace is kept so far
+
+
+def now() -> str:
+    """The time, UTC, as text."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,185 @@
+"""What is on disk of an API teacher: a folder in which nothing that was paid for is lost or paid for again.
+
+    settings.json    what decides the answers (model, prompt, limits), and the price; other values are refused later
+    batches.jsonl    a journal: an intent before anything is sent, then the batch's id, then that all of it is stored
+    responses.jsonl  each response as it came, failed ones too: one line with the offset at which rows are read again
+    verdicts.jsonl   what each response was found to be worth, and by which grader
+    .lock            one process at a time
+
+All but settings.json is only ever appended to and synced (records.append). In memory is only an index: 25,000 responses
+of 20 kB stay on disk. A custom_id is <the intent's token>-<place in the intent>, so each result tells whose it is.
+"""
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from distill_nb.runtime import jsonl, provenance
+from distill_nb.runtime.jsonl import cut_torn_line, lines
+from distill_nb.traces.decontamination import statements
+from distill_nb.traces.teacher.records import KEPT, NOT_RETRIED, Answer, Intent, Request, State, now
+
+
+@dataclass
+class Store:
+    """A teacher's folder, opened for writing by the one process that holds its lock; `open_store` makes it."""
+
+    folder: Path
+    grader: str
+    intents: dict[str, Intent] = field(default_factory=dict)
+    answers: dict[str, Answer] = field(default_factory=dict)
+    by_id: dict[str, list[Answer]] = field(default_factory=dict)
+    prompts: dict[str, str] = field(default_factory=dict)  # problem id → prompt_sha256 of what was asked
+
+    def intend(self, mode: str, requests: list[Request], after: str = "") -> Intent:
+        """Write down what is about to be sent."""
+        intent = Intent(secrets.token_hex(8), mode, after, now(), requests)
+        self._journal({"event": "intent", "token": intent.token, "mode": mode, "after": after, "at": intent.at,
+                       "requests": [list(r) for r in requests]})
+        self._know(intent)
+        return intent
+
+    def accepted(self, intent: Intent, batch_id: str) -> None:
+        """The API took the intent as this batch."""
+        self._journal({"event": "batch", "token": intent.token, "batch_id": batch_id, "at": now()})
+        intent.batch_id = batch_id
+
+    def refused(self, intent: Intent, why: str) -> None:
+        """The API did not take the intent: nothing of it was paid for."""
+        self._journal({"event": "refused", "token": intent.token, "why": why, "at": now()})
+        intent.open = False
+
+    def done(self, intent: Intent) -> None:
+        """Every request of the intent has its response stored."""
+        if intent.mode == "batch":  # of a single request the response itself says so
+            self._journal({"event": "done", "token": intent.token, "at": now()})
+        intent.open = False
+
+    def open_intents(self, mode: str) -> list[Intent]:
+        """The intents whose end is not known yet, oldest first."""
+        return [i for i in self.intents.values() if i.open and i.mode == mode]
+
+    def keep(self, responses: list[dict]) -> None:
+        """Store responses, each with custom_id, status, error and what the teacher modules read from it."""
+        file = self.folder / "responses.jsonl"
+        offset = file.stat().st_size if file.exists() else 0
+        made = []
+        for response in responses:
+            token, _, place = response["custom_id"].rpartition("-")
+            intent = self.intents[token]
+            request = intent.requests[int(place)]
+            made.append({"custom_id": response["custom_id"], **request._asdict(), "mode": intent.mode,
+                         "batch_id": intent.batch_id, **response, "at": now()})
+        jsonl.append(file, made)
+        for record in made:
+            self._index(offset, record)
+            offset += len(json.dumps(record, ensure_ascii=False).encode()) + 1
+
+    def judge(self, answers: list[Answer], outcomes: list[str]) -> None:
+        """Store what responses are worth. A grader's own failure is not: it is tried again at the next start."""
+        for answer, outcome in zip(answers, outcomes, strict=True):
+            answer.outcome = outcome
+        kept = [{"custom_id": a.custom_id, "id": a.id, "attempt": a.attempt, "outcome": a.outcome, "grader": self.grader}
+                for a in answers if a.outcome != "grader_error"]
+        if kept:
+            jsonl.append(self.folder / "verdicts.jsonl", kept)
+
+    def response(self, answer: Answer) -> dict:
+        """The whole stored response of an index entry."""
+        with open(self.folder / "responses.jsonl", "rb") as f:
+            f.seek(answer.offset)
+            return json.loads(f.readline())
+
+    def unjudged(self) -> list[Answer]:
+        """The answers that have no outcome yet."""
+        return [a for a in self.answers.values() if a.status == "succeeded" and not a.outcome]
+
+    def state(self, problem_id: str, attempts: int, max_requeues: int) -> State:
+        """Where a problem stands: the first correct attempt is kept, and the next is sent only where there is none."""
+        own = self.by_id.get(problem_id, [])
+        good = [a for a in own if a.outcome in KEPT]
+        if good:
+            return State(min(good, key=lambda a: a.attempt), 0, 0, "")
+        if own and own[-1].outcome == "grader_error":
+            return State(None, 0, 0, "grader_error")
+        reason = ""
+        for attempt in range(1, attempts + 1):
+            tries = [a for a in own if a.attempt == attempt]
+            answered = [a for a in tries if a.status == "succeeded"]
+            if answered:
+                reason = answered[0].outcome
+                continue
+            final = [a for a in tries if a.error.partition(":")[0] in NOT_RETRIED]
+            if final or len(tries) > max_requeues:
+                last = final[0] if final else tries[-1]
+                return State(None, 0, len(tries), last.error or last.status)
+            return State(None, attempt, len(tries), tries[-1].error or tries[-1].status if tries else reason)
+        return State(None, 0, 0, reason)
+
+    def tokens(self) -> dict[str, list[int]]:
+        """mode → [input tokens, output tokens] of everything that was paid for, or may have been."""
+        total = {"batch": [0, 0], "messages": [0, 0]}
+        for answer in self.answers.values():
+            total[answer.mode][0] += answer.input_tokens
+            total[answer.mode][1] += answer.output_tokens
+        return total
+
+    def _journal(self, event: dict) -> None:
+        jsonl.append(self.folder / "batches.jsonl", [event])
+
+    def _know(self, intent: Intent) -> None:
+        self.intents[intent.token] = intent
+        for request in intent.requests:
+            self.prompts[request.id] = request.prompt_sha256
+
+    def _index(self, offset: int, record: dict) -> None:
+        answer = Answer(record["custom_id"], record["id"], record["attempt"], record["status"], record["error"], offset,
+                        record["mode"], record["input_tokens"], record["output_tokens"])
+        self.answers[answer.custom_id] = answer
+        self.by_id.setdefault(answer.id, []).append(answer)
+
+    def _read(self) -> None:
+        for _, event in lines(self.folder / "batches.jsonl"):
+            if event["event"] == "intent":
+                self._know(Intent(event["token"], event["mode"], event["after"], event["at"],
+                                  [Request(*r) for r in event["requests"]]))
+            elif event["event"] == "batch":
+                self.intents[event["token"]].batch_id = event["batch_id"]
+            else:
+                self.intents[event["token"]].open = False
+        for offset, record in lines(self.folder / "responses.jsonl"):
+            self._index(offset, record)
+        for intent in self.open_intents("messages"):
+            intent.open = f"{intent.token}-0" not in self.answers
+        for _, verdict in lines(self.folder / "verdicts.jsonl"):
+            if verdict["grader"] == self.grader and verdict["custom_id"] in self.answers:
+                self.answers[verdict["custom_id"]].outcome = verdict["outcome"]
+
+
+def open_store(folder: Path, fixed: dict, grader: str, price: dict | None, repair: bool = True) -> Store:
+    """The store of a folder, which need not exist yet; `fixed` are the settings that decide the answers.
+
+    repair: cut off torn last lines and write settings.json, as the holder of the lock does; a reader leaves all as it is.
+    Raises ValueError where what is there was made with other settings."""
+    file = folder / "settings.json"
+    if file.exists():
+        before = json.loads(file.read_text(encoding="utf-8"))
+        differing = [key for key in fixed if before["settings"].get(key) != fixed[key]]
+        if differing:
+            raise ValueError(f"{folder.name}/settings.json: the responses there were made with other values of "
+                             f"{', '.join(differing)}; choose another folder, or those values again.")
+        ids = before.get("ids", "an earlier version")
+        if ids != statements.VERSION:  # else all would be asked and paid for again
+            raise ValueError(f"{folder.name}/settings.json: the responses there are of problems with ids of {ids}, and this "
+                             f"version gives ids of {statements.VERSION}; go on with the version that asked them, or choose "
+                             "another folder.")
+    if repair:
+        provenance.write(file, {"settings": fixed, "price": price, "grader": grader,
+                                  "ids": statements.VERSION})
+        for name in ("batches.jsonl", "responses.jsonl", "verdicts.jsonl"):
+            cut_torn_line(folder / name)
+    store = Store(folder, grader)
+    store._read()
+    return store
