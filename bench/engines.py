@@ -16,8 +16,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from distill_nb import benchmarks, generate, params, sweep
-from distill_nb.generate import Request
+from distill_nb import benchmarks, params
+from distill_nb.evaluation import proofs as sweep
+from distill_nb.evaluation.engines import start
+from distill_nb.evaluation.engines.types import Request
 from distill_nb.grading import graders
 from distill_nb.runtime import paths, provenance
 from distill_nb.students import chat, proof, student
@@ -34,7 +36,7 @@ def answers(p, step: int, tasks: list) -> dict:
              for s in (0, step) for i, task in enumerate(tasks)]
     adapters = {step: paths.checkpoint_dir(p, step)}
     references, found = {step: proof.read(adapters[step])}, {}
-    with generate.start(p, adapters, asked, [r["tokens"] for r in references.values()]) as engine:
+    with start.start(p, adapters, asked, [r["tokens"] for r in references.values()]) as engine:
         for served, proofs in sweep.proved(p, engine, [step], references):
             failed = [made for made in proofs if not made.passed]
             if failed:

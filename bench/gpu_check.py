@@ -87,7 +87,7 @@ def sweep(size: str, kind: str, part: str, folder: Path) -> list[dict]:
                    "--benchmarks", "1" if part == "peer" else "2"]  # a fresh engine for each takes a minute
     out = folder / f"sweep_{kind}_{part}"
     shutil.rmtree(out, ignore_errors=True)  # of an earlier call
-    command = [sys.executable, str(ROOT / "bench" / "sweep.py"), "--student", model, "--chat-template", template, *options,
+    command = [sys.executable, str(ROOT / "bench" / "collect.py"), "--student", model, "--chat-template", template, *options,
                "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True)
     found = list(out.glob("sweep_*.json"))

@@ -76,7 +76,7 @@ def processes() -> Iterator[dict]:
     step."""
     from dataclasses import replace
 
-    from distill_nb import train
+    from distill_nb.training import train
 
     for kind in STUDENTS:
         p = tiny_params(kind, run_name=f"{kind}_one", backend="auto")
@@ -98,8 +98,8 @@ def parity_losses(steps: int, kind: str, way: str, dtype: str, folder: Path, **c
     import training
     from safetensors.torch import save_file
 
-    from distill_nb import train, train_step
     from distill_nb.students import student
+    from distill_nb.training import step, train
 
     p = tiny_params(kind, backend="unsloth" if way == "unsloth" else "hf", dtype=dtype, max_steps=steps, save_every=steps,
                     n_examples=4 * steps, **changes)
@@ -111,8 +111,8 @@ def parity_losses(steps: int, kind: str, way: str, dtype: str, folder: Path, **c
         pad_id = student.load_tokenizer(p).pad_token_id
         trainer = training.plain_trainer(model, p, data.train, state, pad_id, False, [clock])
     else:
-        train_step.patch(model, backend)
-        trainer = train_step.make_trainer(model, p, data.train, state, [clock])
+        step.patch(model, backend)
+        trainer = step.make_trainer(model, p, data.train, state, [clock])
     trainer.train()
     weights = {n: w.detach().float().cpu().contiguous() for n, w in model.named_parameters() if "lora_" in n}
     save_file(weights, folder / f"{kind}_{dtype}_{way}.safetensors")
@@ -157,9 +157,10 @@ def steps(size: str, kind: str, way: str, model: str) -> Iterator[dict]:
     """One way's speed on both spreads of lengths, each at its own fastest micro-batch, with one loaded model."""
     import training
 
-    from distill_nb import params, train_step
+    from distill_nb import params
     from distill_nb.runtime import devices
     from distill_nb.students import chat, student
+    from distill_nb.training import step
 
     p = steps_params(size, kind, way, model)
     own = params.read_files(RUNS[kind], *(["tiny.yaml"] if size == "tiny" else []))["micro_batch_size"]
@@ -170,7 +171,7 @@ def steps(size: str, kind: str, way: str, model: str) -> Iterator[dict]:
     rate = devices.measured_flops("cuda" if on_gpu else "cpu", p.dtype)
     network = student.attach_lora(student.load(p, backend), p, backend)
     if way != "plain":
-        train_step.patch(network, backend)
+        step.patch(network, backend)
     for spread in ("whole", "r1"):
         count = p.batch_size
         lengths = [p.max_length] * count if spread == "whole" else training.r1_lengths(count, p.max_length)
@@ -254,8 +255,8 @@ def timed(network, p, way: str, pad_id: int, examples: list[dict], micro: int) -
     import torch
     import training
 
-    from distill_nb import train, train_step
     from distill_nb.runtime import devices
+    from distill_nb.training import step, train
 
     p = replace(p, micro_batch_size=micro)
     clock = training.stopwatch()
@@ -268,7 +269,7 @@ def timed(network, p, way: str, pad_id: int, examples: list[dict], micro: int) -
             else:
                 order = train.training_order([len(e["input_ids"]) for e in examples], p.batch_size, 1, p.seed, micro)
                 data = [examples[i] for i in order] * p.max_steps
-                trainer = train_step.make_trainer(network, p, data, Path(folder), [clock])
+                trainer = step.make_trainer(network, p, data, Path(folder), [clock])
             trainer.train()
         except Exception as error:
             network.zero_grad(set_to_none=True)
@@ -284,8 +285,9 @@ def plan_rows(size: str, folder: Path, measured: list[dict]) -> list[dict]:
     import numpy as np
     import torch
 
-    from distill_nb import plan, train
+    from distill_nb import plan
     from distill_nb.runtime import devices
+    from distill_nb.training import train
 
     device, rows, on_gpu = None, [], torch.cuda.is_available()
     for row in measured:

@@ -5,7 +5,7 @@
 
 The peer is what evaluation scripts usually do: for every checkpoint and benchmark a new process that starts vLLM and
 generates; `fresh served` hands vLLM the adapter, `fresh merged` merges it first (with PEFT, saved and loaded). Ours, in
-generate.py: `merged`, `multi` (vLLM) and `hf` (Transformers), each with the adapter proof, for all prompts of all
+start.py: `merged`, `multi` (vLLM) and `hf` (Transformers), each with the adapter proof, for all prompts of all
 checkpoints, in a process of its own too. Adapters are random, as large as trained ones; prompts are the pocket run's,
 math and code; decoding is greedy.
 
@@ -74,7 +74,7 @@ def prompts(count: int) -> tuple[list[str], list[str]]:
 
 def requests(p, count: int, steps: list[int], benchmarks) -> list:
     """A request for every checkpoint, benchmark and prompt; its number says which."""
-    from distill_nb.generate import Request
+    from distill_nb.evaluation.engines.types import Request
     from distill_nb.students import chat, student
 
     tokenizer, template, texts = student.load_tokenizer(p), chat.template_for(p.student, p.chat_template), prompts(count)
@@ -84,7 +84,8 @@ def requests(p, count: int, steps: list[int], benchmarks) -> list:
 
 def ours(p, way: str, count: int, benchmarks: int) -> dict:
     """The whole sweep by our own engine, in this process; seconds of generation, answers and proofs."""
-    from distill_nb import generate, sweep
+    from distill_nb.evaluation import proofs as sweep
+    from distill_nb.evaluation.engines import start
     from distill_nb.runtime import paths
     from distill_nb.students import proof
 
@@ -93,7 +94,7 @@ def ours(p, way: str, count: int, benchmarks: int) -> dict:
     asked, adapters = requests(p, count, [0, *steps], range(benchmarks)), {s: paths.checkpoint_dir(p, s) for s in steps}
     references = {s: proof.read(f) for s, f in adapters.items()}
     generation, answers, proofs = 0.0, {}, []
-    with generate.start(p, adapters, asked, [r["tokens"] for r in references.values()]) as engine:
+    with start.start(p, adapters, asked, [r["tokens"] for r in references.values()]) as engine:
         for served, found in sweep.proved(p, engine, steps, references):
             proofs += found
             since = time.perf_counter()
@@ -126,7 +127,7 @@ def timed(way: str, p, benchmarks: int) -> dict:
 
 def fresh(p, way: str, benchmarks: int) -> dict:
     """The whole sweep by the peer: a process for each checkpoint and benchmark."""
-    from distill_nb.generate_vllm import CPU_ENVIRONMENT, QUIET
+    from distill_nb.evaluation.engines.vllm import CPU_ENVIRONMENT, QUIET
     from distill_nb.students.student import device
 
     generation, answers = 0.0, {}
@@ -221,7 +222,7 @@ def main() -> int:
 
 def compare(p, args) -> int:
     """All ways, in turn; writes and prints the result."""
-    from distill_nb import generate
+    from distill_nb.evaluation.engines import start
     from distill_nb.runtime import provenance
 
     rounds: dict[str, list[dict]] = {}
@@ -231,7 +232,7 @@ def compare(p, args) -> int:
             rounds.setdefault(way, []).append(made)
             print(f"{way}: {made['seconds']:.1f} s, {made['generation']:.1f} of them generation", flush=True)
     automatic = replace(p, engine="auto", adapters="auto")
-    auto = "hf" if generate.engine_name(automatic) == "hf" else generate.adapter_mode(automatic)
+    auto = "hf" if start.engine_name(automatic) == "hf" else start.adapter_mode(automatic)
     proofs = [dict(found, way=way) for way, made in rounds.items() for r in made for found in r.get("proofs", [])]
     result = {"device": provenance.device(), "packages": provenance.versions(), "load_average": os.getloadavg()[0],
               "student": Path(p.student).name, "dtype": p.dtype,

@@ -5,7 +5,7 @@
 All train the same LoRA on the same student (the pocket student, SmolLM2-135M) with the same examples, whose lengths are spread
 as those of R1's traces, scaled from 4,096 to --max-length tokens. The ways:
 
-  ours            train_step.py: micro-batches without padding, in one process with all threads
+  ours            step.py: micro-batches without padding, in one process with all threads
   ours shared     the same in as many processes of one thread that share each batch (train_processes)
   plain           Trainer; micro-batches padded to their longest, each batch of examples as ours, in random order
   plain grouped   the same with Trainer's group_by_length, hence with batches of its own
@@ -52,9 +52,9 @@ def run(args, way: str, micro: int):
 
 def one(args, way: str, micro: int) -> dict:
     """Train by one way in this process; what it took, {} if this is not the process that says so."""
-    from distill_nb import train, train_step
     from distill_nb.runtime import devices
     from distill_nb.students import chat, student
+    from distill_nb.training import step, train
 
     p = run(args, way, micro)
     tokenizer = student.load_tokenizer(p)
@@ -69,8 +69,8 @@ def one(args, way: str, micro: int) -> dict:
     rows, model, clock = [rows[i] for i in order], student.attach_lora(student.load(p), p), training.stopwatch()
     with tempfile.TemporaryDirectory() as folder:
         if way.startswith("ours"):
-            train_step.patch(model)
-            trainer = train_step.make_trainer(model, p, rows, Path(folder), [clock])
+            step.patch(model)
+            trainer = step.make_trainer(model, p, rows, Path(folder), [clock])
         else:
             trainer = training.plain_trainer(model, p, rows, Path(folder), tokenizer.pad_token_id, way == "plain grouped",
                                              [clock])

@@ -18,7 +18,7 @@ from distill_nb.runtime import code_hash, hub, paths, provenance
 from distill_nb.study import ENTRY, Stage
 
 # The module that makes what later stages read; a notebook only shows it.
-CORE = {"traces": "distill_nb.traces.build", "train": "distill_nb.train", "eval": "distill_nb.evaluate"}
+CORE = {"traces": "distill_nb.traces.build", "train": "distill_nb.training.train", "eval": "distill_nb.evaluation.evaluate"}
 DATA = {"analyze": ("distill_nb/published/*.csv",),
         "paper": ("distill_nb/published/*.csv", "paper/paper.tex", "figures/*.pdf")}
 

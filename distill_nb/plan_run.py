@@ -157,11 +157,11 @@ def flops(counts: dict[str, int], config, tokens: int, squares: int, *, checkpoi
 def _disk(p: Params, counts: dict[str, int], on_gpu: bool, experts: bool) -> dict[str, int]:
     """checkpoints: all adapters. states: the last two that a run can resume from, adapter and optimiser. merged: what vLLM
     reads while a run is evaluated, where adapters are merged: one student, and the next while it is written."""
-    from distill_nb import generate
+    from distill_nb.evaluation.engines import types
 
     adapter = counts["bytes_of_adapters"]
     saves = p.max_steps // p.save_every
-    vllm = p.engine == "vllm" or (p.engine == "auto" and (on_gpu or generate.installed_vllm()))
+    vllm = p.engine == "vllm" or (p.engine == "auto" and (on_gpu or types.installed_vllm()))
     merges = vllm and (p.adapters == "merged" or (p.adapters == "auto" and (experts or not on_gpu)))
     whole = counts["parameters"] * (2 if p.dtype == "bfloat16" else 4)
     return {"checkpoints": saves * adapter, "states": min(2, saves) * 3 * adapter, "merged": 2 * whole if merges else 0}

@@ -1,6 +1,6 @@
 """The memory of one training step, tried with tensors that have shapes and no data (torch's FakeTensorMode).
 
-The student's own code, PEFT's and train_step.py's run as in training, and every storage is counted from its making to its
+The student's own code, PEFT's and step.py's run as in training, and every storage is counted from its making to its
 end; so what is found is what training allocates, without its weights and in seconds.
 """
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import weakref
 
-from distill_nb import architectures, train_step
+from distill_nb import architectures
 from distill_nb.params import Params
+from distill_nb.training import step as train_step
 
 
 def activations(config, p: Params, lengths: list[int], trained: int, *, checkpointing: bool, autocast: bool) -> dict[str, int]:

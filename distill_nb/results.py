@@ -14,9 +14,9 @@ from pathlib import Path
 
 from distill_nb import stats
 from distill_nb.benchmarks.sources import PART
+from distill_nb.evaluation.records import OUTCOMES
 from distill_nb.params import traces_of
 from distill_nb.runtime import paths
-from distill_nb.runtime.jsonl import OUTCOMES
 from distill_nb.runtime.jsonl import read as read_records
 
 ERRORS = ["sampling_error", "grader_error"]

@@ -63,7 +63,8 @@ def verify(run_dir: Path, into: Path) -> tuple[list[Compared], list[Compared]]:
     q = _parameters(evaluated, run_dir / "provenance_eval.json")
     if paths.run_dir(p).name != run_dir.name:
         raise ValueError(f"provenance_train.json in {run_dir.name} is of the run {paths.run_dir(p).name}; put its own back.")
-    from distill_nb import evaluate, train
+    from distill_nb.evaluation import evaluate
+    from distill_nb.training import train
 
     with _runs_in(into):
         fresh = paths.run_dir(p)

@@ -8,9 +8,10 @@ import textwrap
 import psutil
 import pytest
 
-from distill_nb import generate, params
+from distill_nb import params
+from distill_nb.evaluation.engines import types
 
-needs_vllm = pytest.mark.skipif(not generate.installed_vllm(), reason="vLLM is not installed: make setup-ci installs it")
+needs_vllm = pytest.mark.skipif(not types.installed_vllm(), reason="vLLM is not installed: make setup-ci installs it")
 
 
 def tiny(**changes):

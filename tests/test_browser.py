@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 from test_notebooks import papermill
 
-from distill_nb import evaluate, params, report, train
+from distill_nb import params, report
+from distill_nb.evaluation import evaluate
 from distill_nb.runtime import jsonl, paths
+from distill_nb.training import train
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 MATH, CODE = "sonnet_math_llama_4k", "llama8b_code_4k"

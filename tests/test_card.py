@@ -3,8 +3,10 @@ import pytest
 import yaml
 from helpers import tiny
 
-from distill_nb import card, evaluate, results, train
+from distill_nb import card, results
+from distill_nb.evaluation import evaluate
 from distill_nb.runtime import paths
+from distill_nb.training import train
 
 
 @pytest.fixture

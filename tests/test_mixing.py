@@ -4,8 +4,10 @@ import json
 import pytest
 from helpers import tiny
 
-from distill_nb import evaluate, mixing, report, train
+from distill_nb import mixing, report
+from distill_nb.evaluation import evaluate
 from distill_nb.runtime import paths
+from distill_nb.training import train
 
 A, B = "sonnet_math_llama_4k", "faster"
 
@@ -44,7 +46,7 @@ def test_what_was_made_alike_is_said_to_be(scale, tmp_path):
     assert mixing.sentence(scale).startswith("As far as is recorded, all of these results were made by the same code")
     assert mixing.sentence(tmp_path) == "" and "made alike" not in report.accuracy_html(scale)
     record = json.loads((scale / B / "provenance_eval.json").read_text())
-    assert len(record["base"]["pocket_math"]) == 1 and record["code"]["distill_nb/sweep.py"]
+    assert len(record["base"]["pocket_math"]) == 1 and record["code"]["distill_nb/evaluation/collect.py"]
     assert "distill_nb/tables.py" not in record["code"]
 
 

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from test_benchmarks import part_of
 
-from distill_nb import generate
+from distill_nb.evaluation.engines import types
 from distill_nb.runtime import jsonl, paths
 
 
@@ -23,7 +23,7 @@ def papermill(notebook, out, *files, cwd=None, **parameters):
 
 def test_all_five_benchmarks_go_through_the_notebook_with_vllm(runs_dir, tmp_path):
     pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
-    if not generate.installed_vllm():
+    if not types.installed_vllm():
         pytest.skip("vLLM is not installed: make setup-ci installs its CPU build")
     names = ["math500", "aime", "humaneval_plus", "mbpp_plus", "livecodebench"]
     files = {name: part_of(name, tmp_path)[0] for name in names}
@@ -35,7 +35,7 @@ def test_all_five_benchmarks_go_through_the_notebook_with_vllm(runs_dir, tmp_pat
     for step in (0, 2, 4):
         for name in names:
             found = jsonl.read(folder / "eval" / f"step_{step:05d}" / f"{name}.jsonl")
-            assert len(found) == 4 and {r["engine"] for r in found} == {f"vllm {generate.vllm_version()}"}
+            assert len(found) == 4 and {r["engine"] for r in found} == {f"vllm {types.vllm_version()}"}
             assert all(r["seed"] for r in found)
             assert {r["outcome"] for r in found} <= {"correct", "wrong", "no_answer", "truncated", "timeout"}
     record = json.loads((folder / "provenance_eval.json").read_text())

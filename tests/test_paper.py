@@ -6,8 +6,10 @@ import subprocess
 import pytest
 from helpers import tiny
 
-from distill_nb import evaluate, paper, train
+from distill_nb import paper
+from distill_nb.evaluation import evaluate
 from distill_nb.runtime import paths
+from distill_nb.training import train
 
 TEX = paths.ROOT / "paper" / "paper.tex"
 

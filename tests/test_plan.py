@@ -9,10 +9,11 @@ from dataclasses import asdict, replace
 import pytest
 from helpers import tiny
 
-from distill_nb import architectures, params, plan, plan_run, train
+from distill_nb import architectures, params, plan, plan_run
 from distill_nb.runtime import devices, paths
 from distill_nb.runtime.devices import GIB, Device
 from distill_nb.students import student
+from distill_nb.training import train
 
 COMMON = dict(student_size="full", n_examples=8, n_heldout=0, batch_size=4, micro_batch_size=4, max_steps=2, save_every=1,
               lora_rank=16, lora_experts=True)
@@ -23,7 +24,7 @@ MEASURE = """
     from pathlib import Path
     sys.path.insert(0, {tests!r})
     from helpers import tiny
-    from distill_nb import params; from distill_nb.students import student; from distill_nb import train; from distill_nb.runtime import paths
+    from distill_nb import params; from distill_nb.students import student; from distill_nb.training import train; from distill_nb.runtime import paths
 
     def memory(key):
         return next(int(line.split()[1]) * 1024 for line in Path("/proc/self/status").read_text().splitlines() if key in line)
@@ -144,10 +145,10 @@ def test_operations_are_those_that_torch_counts(runs_dir):
 
 
 def train_batch(tokens):
-    from distill_nb import train_step
+    from distill_nb.training import step
 
     ids = [i % 250 for i in range(tokens)]
-    return train_step.collate([{"input_ids": ids, "labels": ids}])
+    return step.collate([{"input_ids": ids, "labels": ids}])
 
 
 def test_the_largest_micro_batch_that_fits_is_found_and_named(runs_dir):

@@ -4,10 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from distill_nb import benchmarks, evaluate, generate, params, results, sweep, train
-from distill_nb.generate import Request
+from distill_nb import benchmarks, params, results
+from distill_nb.evaluation import evaluate
+from distill_nb.evaluation import proofs as sweep
+from distill_nb.evaluation.engines import start, types
+from distill_nb.evaluation.engines.types import Request
 from distill_nb.runtime import paths
 from distill_nb.students import chat, proof, student
+from distill_nb.training import train
 
 
 @pytest.mark.timeout(2400)  # eight minutes on a quiet core, and more on a busy one
@@ -24,7 +28,7 @@ def test_the_pocket_run_learns_and_the_engines_agree(runs_dir):
     losses = train.load_metrics(p)["heldout_loss"].dropna()
     assert losses.iloc[-1] < 0.1
     assert len(list(paths.run_dir(p).glob("checkpoints/step_*"))) == 2
-    if not generate.installed_vllm():
+    if not types.installed_vllm():
         pytest.skip("the half with vLLM: it is not installed (make setup-ci)")
 
     tasks = [benchmarks.load(name, limit=10)[i] for name in ("pocket_math", "pocket_code") for i in range(10)]
@@ -36,7 +40,7 @@ def test_the_pocket_run_learns_and_the_engines_agree(runs_dir):
 
     def tokens(**changes):
         found = {}
-        with generate.start(replace(p, max_new_tokens=40, **changes), adapters, asked,
+        with start.start(replace(p, max_new_tokens=40, **changes), adapters, asked,
                             [r["tokens"] for r in references.values()]) as engine:
             for served, proofs in sweep.proved(p, engine, sorted(adapters), references):
                 assert all(made.passed for made in proofs), proofs

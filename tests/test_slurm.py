@@ -12,8 +12,8 @@ from conftest import snakemake
 from helpers import tiny
 from test_train import adapter_hashes
 
-from distill_nb import train
 from distill_nb.runtime import jsonl, paths, provenance
+from distill_nb.training import train
 
 pytestmark = pytest.mark.timeout(3600)  # the study comes first
 RUNS = ("llama8b_math_4k", "llama8b_code_4k")
@@ -64,7 +64,7 @@ SLOW = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
 from helpers import tiny
-from distill_nb import train
+from distill_nb.training import train
 made = train.recorder
 def recorder(*arguments):
     callback = made(*arguments)

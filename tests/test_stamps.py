@@ -6,7 +6,7 @@ import test_made_of
 from test_made_of import EVAL, TRAIN, edit, forget
 
 from distill_nb import made_of, params, stamps, study
-from distill_nb.runtime import jsonl
+from distill_nb.evaluation import records
 from distill_nb.study import Stage
 
 folder = test_made_of.folder  # its fixture: parameter files of a test's own, and an empty runs folder
@@ -97,8 +97,8 @@ def test_a_stamp_does_not_outlive_its_results(folder):
     for name in names:
         (EVAL.dir() / "eval" / name).parent.mkdir(parents=True)
         (EVAL.dir() / "eval" / name).write_text("{}\n")
-    finish(EVAL, files=jsonl.sizes(EVAL.dir()))
-    assert stamps.is_done(EVAL) and jsonl.sizes(EVAL.dir()) == dict.fromkeys(names, 3)
+    finish(EVAL, files=records.sizes(EVAL.dir()))
+    assert stamps.is_done(EVAL) and records.sizes(EVAL.dir()) == dict.fromkeys(names, 3)
     for name in names:
         (EVAL.dir() / "eval" / name).write_text("{")  # torn
     assert stamps.unfinished(EVAL) == f"{names[0]} is not there as it was finished, and 1 more"
@@ -138,14 +138,14 @@ def test_what_has_read_what_is_made_anew_is_not_done_any_more(folder):
 
 def test_a_stamp_keeps_the_code_that_made_the_results(folder):
     now = made_of.modules(TRAIN)
-    assert {"distill_nb/train.py", "distill_nb/train_step.py"} < set(now)
+    assert {"distill_nb/training/train.py", "distill_nb/training/step.py"} < set(now)
     finish(TRAIN, code=now | {"notebooks/train.ipynb": "0"})
     stamps.write_stamp(TRAIN)
     assert stamps.state(TRAIN) == "" and json.loads(stamps.stamp(TRAIN).read_text())["code"]["notebooks/train.ipynb"] == "0"
-    finish(TRAIN, code=now | {"distill_nb/train_step.py": "0" * 16})
+    finish(TRAIN, code=now | {"distill_nb/training/step.py": "0" * 16})
     stamps.write_stamp(TRAIN)
     assert stamps.is_done(TRAIN) and stamps.state(TRAIN) == (
-        "done; its results are of an earlier version of train_step.py; OVERWRITE=llama8b_math_4k/train makes them anew")
+        "done; its results are of an earlier version of step.py; OVERWRITE=llama8b_math_4k/train makes them anew")
     finish(TRAIN, code=now, sessions=[{"code": now | {"distill_nb/gone.py": "1"}}, {"seconds": 3}])  # made in parts
     stamps.write_stamp(TRAIN)
     assert stamps.earlier_code(TRAIN) == ["gone.py"]

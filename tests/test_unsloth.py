@@ -24,7 +24,7 @@ TRAIN = """
     import json, sys
     sys.path.insert(0, {tests!r})
     from helpers import tiny
-    from distill_nb.runtime import paths; from distill_nb.students import student; from distill_nb import train, train_step
+    from distill_nb.runtime import paths; from distill_nb.students import student; from distill_nb.training import train, step as train_step
     backend, students = sys.argv[1], json.loads(sys.argv[2])
     for kind, name in students.items():
         p = tiny(student=name, backend=backend, run_name=f"{{kind}}_{{backend}}")
@@ -108,7 +108,7 @@ PACKED = """
     import json, os, sys
     sys.path.insert(0, {tests!r})
     from helpers import tiny
-    from distill_nb.students import student; from distill_nb import train_step
+    from distill_nb.students import student; from distill_nb.training import step as train_step
     student.choose_backend(tiny(backend="unsloth"))
     import unsloth.models  # on a GPU it imports them itself
     import torch

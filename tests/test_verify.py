@@ -6,8 +6,10 @@ from dataclasses import replace
 import pytest
 from helpers import tiny
 
-from distill_nb import evaluate, train, verify
+from distill_nb import verify
+from distill_nb.evaluation import evaluate
 from distill_nb.runtime import paths
+from distill_nb.training import train
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 Read from the sources by ast, nothing is imported. Followed are imports wherever they stand (inside functions too), modules
 that are imported by a name made at run time (the whole of their package then counts), and modules that are started as
-processes, by a dotted name or as a file beside (`-m distill_nb.vllm_process`, `worker.py`). Data files, such as
+processes, by a dotted name or as a file beside (`-m distill_nb.evaluation.engines.vllm_process`, `worker.py`). Data files, such as
 published/*.csv, are no code: whoever depends on them names them.
 """
 from __future__ import annotations
@@ -20,7 +20,7 @@ PACKAGE = "distill_nb"
 def modules_of(entry, root: Path = paths.ROOT) -> list[Path]:
     """The files of the package below `root` that an entry runs, directly or not, sorted; its own among them if it is one.
 
-    entry: a dotted module name (distill_nb.train), or a .py or .ipynb file, absolute or from the repository's root.
+    entry: a dotted module name (distill_nb.training.train), or a .py or .ipynb file, absolute or from the repository's root.
     Raises ValueError where there is no such module or file, or one that is not Python."""
     start = _file(entry, root)
     found, left = set(), [start]

@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-OUTCOMES = ("correct", "wrong", "no_answer", "truncated", "timeout", "sampling_error", "grader_error")
-
 
 def read(file: Path, repair: bool = False) -> list[dict]:
     """The records of one file. A torn last line, from a kill while writing or a writer at work, is passed over; the
@@ -47,43 +45,6 @@ def write(file: Path, records: list[dict]) -> None:
         os.replace(beside, file)
     finally:
         beside.unlink(missing_ok=True)
-
-
-def unfinished(file: Path) -> list[dict]:
-    """The records of a file that its writer is to go on with: repaired, each answer once, and without those of failed requests
-    (sampling_error), which are taken out of the file and tried again."""
-    found = read(file, repair=True)
-    single = once(found)
-    kept = [r for r in single if r["outcome"] != "sampling_error"]
-    if len(kept) < len(single):
-        print(f"{file.parent.name}/{file.name}: {len(single) - len(kept)} requests had failed and are tried again.")
-    if len(kept) < len(found):
-        write(file, kept)
-    return kept
-
-
-def once(found: list[dict]) -> list[dict]:
-    """The records without those of answers that came before: two processes made them where the file system has no locks."""
-    first: dict[tuple, dict] = {}
-    for record in found:
-        first.setdefault((record["task_id"], record.get("sample")), record)
-    return list(first.values())
-
-
-def state(files: dict[Path, int]) -> tuple[int, list[dict]]:
-    """(answers that are not there, records of failed requests), of files of which each should have so many answers."""
-    absent, failed = 0, []
-    for file, count in files.items():
-        found = read(file)
-        absent += max(0, count - len(once(found)))
-        failed += [r for r in found if r["outcome"] == "sampling_error"]
-    return absent, failed
-
-
-def sizes(run_dir: Path) -> dict[str, int]:
-    """Bytes of a run's files of records, by their place below eval/: so a study sees without reading that none was lost."""
-    folder = run_dir / "eval"
-    return {f.relative_to(folder).as_posix(): f.stat().st_size for f in sorted(folder.glob("step_*/*.jsonl"))}
 
 
 def lines(file: Path) -> Iterator[tuple[int, dict]]:

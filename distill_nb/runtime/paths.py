@@ -13,7 +13,6 @@ here; nothing else joins paths by hand.
 from __future__ import annotations
 
 import os
-import re
 import sys
 from pathlib import Path
 
@@ -55,14 +54,6 @@ def child_environment() -> dict[str, str]:
 def run_dir(p) -> Path:
     """The folder of a run; a replicate (seed k > 0) gets its own."""
     return runs() / p.scale / (p.run_name + (f"_seed{p.seed}" if p.seed else ""))
-
-
-def baseline_dir(p) -> Path:
-    """The folder of the base student's records, shared by all runs that would generate the same ones."""
-    from distill_nb import params  # params imports paths
-
-    slug = re.sub(r"[^a-z0-9.]+", "-", Path(p.student).name.lower()).strip("-.") or "student"
-    return runs() / p.scale / "_base" / f"{slug}-{params.hash_of(p, params.GENERATION_KEYS)}"
 
 
 def step_name(step: int) -> str:

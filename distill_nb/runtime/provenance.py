@@ -89,7 +89,7 @@ def code_sha256(notebook=None) -> str:
 
 
 def code(entry: str, notebook=None) -> dict[str, str]:
-    """File → 16 hex digits of its content, for the modules that an entry (distill_nb.train) runs and for the notebook."""
+    """File → 16 hex digits of its content, for the modules that an entry (distill_nb.training.train) runs and for the notebook."""
     found = {file.relative_to(paths.ROOT).as_posix(): code_hash.content_hash(file) for file in code_hash.modules_of(entry)}
     if notebook:
         found[paths.movable(paths.resolve(notebook))] = code_hash.content_hash(paths.resolve(notebook))
@@ -126,7 +126,7 @@ def _movable(value):
 
 
 def collect(p, notebook=None, entry="", **extra) -> dict:
-    """The record of a piece of work that begins now, and that the module `entry` (distill_nb.train) does; `extra` must be
+    """The record of a piece of work that begins now, and that the module `entry` (distill_nb.training.train) does; `extra` must be
     JSON, its paths are made movable."""
     return _movable({
         "parameters": asdict(p),

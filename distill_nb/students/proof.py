@@ -7,37 +7,13 @@ scores count the engine must say the same with it, and something else than its b
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from distill_nb.students.chat import IGNORE
 
 FILE = "proof.json"
 LONGEST, PLACES = 1024, 64  # tokens of the fixed text, at most; how many of its last tokens are compared
 SPARSE = 4  # of these every fourth in float32, where rounding is far below any adapter's effect
-# Mean absolute difference, in nats a token, that rounding may make between two engines.
-TOLERANCE = {"float32": 1e-3, "bfloat16": 0.1}
-
-
-@dataclass(frozen=True)
-class Proof:
-    """Mean absolute differences in nats a token: `error` of the engine from the trainer, `base_error` of its base from
-    the trainer's base, `effect` of the adapter in the trainer, `moved` the same in the engine. `share` ± `share_se`: of the
-    trainer's shift, token by token, what is found in the engine (least squares); 1 where the adapter is applied, 0 where it
-    is not, whatever rounding does to single tokens."""
-
-    step: int
-    passed: bool
-    why: str
-    error: float
-    base_error: float
-    effect: float
-    moved: float
-    share: float
-    share_se: float
-    tokens: int
 
 
 def text_of(example: dict) -> list[int]:
@@ -105,56 +81,3 @@ def reference(p, folder: Path, ids: list[int]) -> dict:
     return _both(model, ids[-LONGEST:])
 
 
-def _distance(a, b) -> float:
-    return float(np.abs(np.subtract(a, b)).mean())
-
-
-def judge(step: int, trainer: dict, engine: list[float], engine_base: list[float], others: dict[int, dict],
-          dtype: str) -> Proof:
-    """Whether an engine applies the adapter of `step`, from both sides' log-probabilities at places(tokens, dtype).
-
-    others: step → what the trainer left in other checkpoints, on the same tokens. An engine that mixes adapters up stands
-    nearer to one of these, or to the trainer's base. An adapter whose shift is lost in the rounding of the two engines is
-    not proved: `why` says that it is inconclusive."""
-    def sparse(values):  # the trainer leaves all places
-        return np.array(_looked_at(values, dtype))
-
-    adapter, base, limit = sparse(trainer["adapter"]), sparse(trainer["base"]), TOLERANCE[dtype]
-    expected, found = adapter - base, np.subtract(engine, engine_base)
-    error, base_error = _distance(engine, adapter), _distance(engine_base, base)
-    square = float(expected @ expected)
-    share = float(expected @ found) / square if square else 0.0
-    se = float(np.sqrt(np.sum((found - share * expected) ** 2) / max(1, len(found) - 1) / square)) if square else 0.0
-    nearest = min((_distance(engine, sparse(other["adapter"])), s) for s, other in {**others, step: trainer}.items()
-                  if other["tokens"] == trainer["tokens"])
-    shift = f"of the trainer's shift the engine shows {share:.2f} ± {2 * se:.2f}"
-    if not error <= limit:  # nan too
-        why = f"the engine is {error:.2g} nats a token from the trainer; at most {limit:g} is rounding"
-    elif not base_error <= limit:
-        why = f"the engine's base is {base_error:.2g} nats a token from the trainer's; at most {limit:g} is rounding"
-    elif not square:
-        why = "the adapter changes nothing in the trainer either"
-    elif share < 0.5 or share - 2 * se > 1.5:
-        why = f"the adapter is not applied as trained: {shift}"
-    elif share - 2 * se < 0.25:
-        why = f"inconclusive, as rounding hides so weak an adapter: {shift}; evaluate with dtype: float32"
-    elif nearest[0] < error / 2:
-        why = f"the engine is nearer to the adapter of step {nearest[1]}"
-    else:
-        why = ""
-    numbers = (error, base_error, _distance(adapter, base), float(np.abs(found).mean()), share, se)
-    return Proof(step, not why, why, *(round(x, 7) for x in numbers), len(found))
-
-
-def table(record: dict):
-    """The proofs of an evaluation's provenance, as a DataFrame by step; says which checkpoints are not scored."""
-    import pandas as pd
-
-    proofs = record.get("adapter_proof", [])
-    if not proofs:
-        return None
-    for proof in proofs:
-        if not proof["passed"]:
-            print(f"Step {proof['step']} is not scored: {proof['why']}.")
-    shown = pd.DataFrame(proofs)[["step", "passed", "error", "effect", "moved", "share", "tokens"]].set_index("step")
-    return shown.assign(error=shown["error"].map("{:.1e}".format)).round(4)

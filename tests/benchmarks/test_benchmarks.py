@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from distill_nb import benchmarks, evaluate, fixtures, results, slices
+from distill_nb import benchmarks, fixtures, results, slices
 from distill_nb.benchmarks import aime, humaneval_plus, livecodebench, math500, pocket_problems
+from distill_nb.evaluation import evaluate
 from distill_nb.grading.graders import grade
 from distill_nb.runtime import hub as hub_module
 from distill_nb.runtime import provenance

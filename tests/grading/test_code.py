@@ -4,11 +4,13 @@ import json
 import pytest
 from helpers import tiny
 
-from distill_nb import benchmarks, evaluate, regrade, train
+from distill_nb import benchmarks
+from distill_nb.evaluation import evaluate, regrade
 from distill_nb.grading import code, sandbox
 from distill_nb.grading.graders import grade_code, grade_code_all
 from distill_nb.runtime import paths
 from distill_nb.students import student
+from distill_nb.training import train
 
 FILES = {"humaneval_plus": "HumanEvalPlus.jsonl.gz", "mbpp_plus": "MbppPlus.jsonl.gz"}
 

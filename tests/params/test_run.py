@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from distill_nb import params
+from distill_nb.evaluation import baseline
 from distill_nb.params import POCKET, Params, run
 from distill_nb.runtime import paths
 
@@ -250,7 +251,7 @@ def test_baselines_train_nothing_and_share_records_with_the_runs_of_their_studen
         assert (p.student, p.max_steps, p.dataset) == (student, 0, "none")
         assert ("aime" in p.benchmarks) == (student == BASE)
         runs = [params.validate(params.read_files(r)) for r in RUNS]
-        assert {paths.baseline_dir(r) for r in runs if r.student == student} == {paths.baseline_dir(p)}
+        assert {baseline.baseline_dir(r) for r in runs if r.student == student} == {baseline.baseline_dir(p)}
 
 
 def test_pocket_is_run09_with_the_pocket_overlay():

@@ -66,16 +66,16 @@ def test_a_notebooks_outputs_do_not_count_and_its_cells_do(small):
 
 def test_the_projects_own_modules():
     """What Python imports by itself when a module is loaded is found, and so are those that it starts or imports later."""
-    code = ("import sys, distill_nb.evaluate\n"
+    code = ("import sys, distill_nb.evaluation.evaluate\n"
             "print(*(m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'distill_nb'))")
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=paths.ROOT, check=True)
-    found = {str(f) for f in modules_of("distill_nb.evaluate")}
+    found = {str(f) for f in modules_of("distill_nb.evaluation.evaluate")}
     assert found >= set(loaded.stdout.split()) and len(loaded.stdout.split()) > 10
-    assert names("distill_nb.evaluate") >= {"vllm_process.py", "grading/math_worker.py", "grading/sandbox/worker.py",
+    assert names("distill_nb.evaluation.evaluate") >= {"vllm_process.py", "grading/math_worker.py", "grading/sandbox/worker.py",
                                             "grading/sandbox/child.py", "benchmarks/livecodebench.py"}
-    assert not names("distill_nb.evaluate") & {"train.py", "results.py", "findings.py", "report.py", "ask.py"}
-    assert not names("distill_nb.train") & {"evaluate.py", "sweep.py", "results.py", "tables.py", "plots.py", "figures.py"}
-    assert names("notebooks/train.ipynb") > names("distill_nb.train")
+    assert not names("distill_nb.evaluation.evaluate") & {"train.py", "results.py", "findings.py", "report.py", "ask.py"}
+    assert not names("distill_nb.training.train") & {"evaluate.py", "collect.py", "results.py", "tables.py", "plots.py", "figures.py"}
+    assert names("notebooks/train.ipynb") > names("distill_nb.training.train")
 
 
 @pytest.mark.parametrize("entry", ["distill_nb.no_such", "notebooks/no_such.ipynb"])

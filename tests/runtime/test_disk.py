@@ -9,9 +9,10 @@ import pytest
 from helpers import tiny
 from test_train import adapter_hashes
 
-from distill_nb import evaluate, train
+from distill_nb.evaluation import evaluate
 from distill_nb.runtime import disk, jsonl, lock, paths
 from distill_nb.students import student
+from distill_nb.training import train
 
 # Trains, evaluates and makes traces on a tiny disk of its own, mounted where only this process sees it. Room is made bit by
 # bit; prints what was said each time, and what came out.
@@ -20,7 +21,7 @@ import hashlib, json, shutil, subprocess, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from helpers import tiny
-from distill_nb.runtime import disk, paths, jsonl as records; from distill_nb import evaluate, train; from distill_nb.traces import params as trace_params, build as trace_sets
+from distill_nb.runtime import disk, paths, jsonl as records; from distill_nb.evaluation import evaluate; from distill_nb.training import train; from distill_nb.traces import params as trace_params, build as trace_sets
 runs, said = paths.runs(), {}
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(runs)], check=True)
 

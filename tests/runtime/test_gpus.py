@@ -13,8 +13,8 @@ import psutil
 import pytest
 from helpers import tiny
 
-from distill_nb import train_resume
 from distill_nb.runtime import gpus, paths, stop
+from distill_nb.training import resume
 
 HOLD = """
 import json, sys, time
@@ -209,7 +209,7 @@ def test_a_kernel_that_saves_its_state_after_papermills_end_keeps_its_device(run
     kernel.resume()
     kernel.wait(timeout=600)
     assert first() == "0"
-    assert 2 <= train_resume.last_state(paths.run_dir(p))[0] < 200
+    assert 2 <= resume.last_state(paths.run_dir(p))[0] < 200
 
 
 def started(*words, **options):
@@ -219,7 +219,7 @@ def started(*words, **options):
 
 
 def test_vllms_process_and_those_below_it_hold_their_device():
-    process = started("-m", "distill_nb.vllm_process", start_new_session=True)
+    process = started("-m", "distill_nb.evaluation.engines.vllm_process", start_new_session=True)
     while first() == "0":  # until it holds it; then it waits for its settings
         assert process.poll() is None
     process.kill()
@@ -227,7 +227,7 @@ def test_vllms_process_and_those_below_it_hold_their_device():
     while first() != "0":  # the process that watches over it ends
         time.sleep(0.02)
     spawned = "import runpy, sys; runpy.run_module(sys.argv[1], run_name='__mp_main__'); print(1, flush=True); input()"
-    process = started("-c", spawned, "distill_nb.vllm_process", stdout=subprocess.PIPE)
+    process = started("-c", spawned, "distill_nb.evaluation.engines.vllm_process", stdout=subprocess.PIPE)
     assert process.stdout.readline() == "1\n" and first() == "1"
     process.communicate("\n")
     assert first() == "0"
@@ -235,7 +235,7 @@ def test_vllms_process_and_those_below_it_hold_their_device():
 
 def test_a_training_process_holds_its_device_before_it_loads_anything(tmp_path):
     os.mkfifo(tmp_path / "job.pickle")
-    process = started("-m", "distill_nb.train_worker", str(tmp_path))
+    process = started("-m", "distill_nb.training.worker", str(tmp_path))
     with open(tmp_path / "job.pickle", "wb"):  # once it wants to read it
         assert first() == "1"
         process.kill()

@@ -102,7 +102,7 @@ BEGIN = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from helpers import tiny
-from distill_nb import evaluate, train; from distill_nb.students import student; from distill_nb.runtime import hub, paths
+from distill_nb.evaluation import evaluate; from distill_nb.training import train; from distill_nb.students import student; from distill_nb.runtime import hub, paths
 def of(name, **changes):
     return tiny(student=name, student_size="full", chat_template="llama3", **changes)
 def said(work):

@@ -1,3 +1,4 @@
+from distill_nb.evaluation import records
 from distill_nb.runtime import jsonl
 
 
@@ -10,22 +11,22 @@ def test_a_reader_leaves_a_writers_file_alone(tmp_path):
 
 def test_failed_requests_are_taken_out_to_be_tried_again(tmp_path, capsys):
     file = tmp_path / "x.jsonl"
-    assert jsonl.unfinished(file) == []
+    assert records.unfinished(file) == []
     rows = [{"task_id": str(i), "outcome": o} for i, o in enumerate(["correct", "sampling_error", "grader_error", "wrong"])]
     jsonl.append(file, rows)
-    assert jsonl.unfinished(file) == jsonl.read(file) == [rows[0], *rows[2:]]
+    assert records.unfinished(file) == jsonl.read(file) == [rows[0], *rows[2:]]
     assert "1 requests had failed and are tried again" in capsys.readouterr().out
     before = file.stat().st_mtime_ns
-    assert jsonl.unfinished(file) == [rows[0], *rows[2:]] and file.stat().st_mtime_ns == before
+    assert records.unfinished(file) == [rows[0], *rows[2:]] and file.stat().st_mtime_ns == before
 
 
 def test_an_answer_that_is_there_twice_counts_once(tmp_path):
     rows = [{"task_id": t, "sample": s, "outcome": o} for t, s, o in (
         ("a", 0, "correct"), ("a", 1, "wrong"), ("a", 0, "wrong"), ("b", 0, "sampling_error"), ("b", 0, "sampling_error"))]
     jsonl.append(tmp_path / "x.jsonl", rows)
-    assert jsonl.once(rows) == [*rows[:2], rows[3]]
-    assert jsonl.state({tmp_path / "x.jsonl": 4, tmp_path / "y.jsonl": 2}) == (3, rows[3:])
-    assert jsonl.unfinished(tmp_path / "x.jsonl") == jsonl.read(tmp_path / "x.jsonl") == rows[:2]
+    assert records.once(rows) == [*rows[:2], rows[3]]
+    assert records.state({tmp_path / "x.jsonl": 4, tmp_path / "y.jsonl": 2}) == (3, rows[3:])
+    assert records.unfinished(tmp_path / "x.jsonl") == jsonl.read(tmp_path / "x.jsonl") == rows[:2]
 
 
 def test_a_file_is_replaced_whole(tmp_path):

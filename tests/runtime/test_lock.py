@@ -9,9 +9,10 @@ import time
 import pytest
 from helpers import tiny
 
-from distill_nb import evaluate, train
+from distill_nb.evaluation import baseline, evaluate
 from distill_nb.runtime import lock, paths
 from distill_nb.traces import build, params
+from distill_nb.training import train
 
 HOLD = ("import sys, time; from pathlib import Path; from distill_nb.runtime import lock\n"
         "with lock.alone(Path(sys.argv[1]), 'being trained'): print('held', flush=True); time.sleep(600)")
@@ -78,8 +79,8 @@ def test_training_evaluating_and_traces_refuse_a_folder_that_is_in_use(runs_dir)
 def test_the_base_students_records_are_waited_for(runs_dir):
     p = tiny(run_name="b", benchmark_limit=2, benchmarks=["pocket_math"], teacher="none", domain="none", dataset="none",
              max_steps=0)
-    first = hold(paths.baseline_dir(p))
-    program = ("import sys; sys.path.insert(0, sys.argv[1]); from helpers import tiny; from distill_nb import evaluate\n"
+    first = hold(baseline.baseline_dir(p))
+    program = ("import sys; sys.path.insert(0, sys.argv[1]); from helpers import tiny; from distill_nb.evaluation import evaluate\n"
                "p = tiny(run_name='b', benchmark_limit=2, benchmarks=['pocket_math'], teacher='none', domain='none', "
                "dataset='none', max_steps=0)\nprint(evaluate.evaluate(p)['finished'])")
     second = subprocess.Popen([sys.executable, "-c", program, str(paths.ROOT / "tests")], stdout=subprocess.PIPE, text=True)

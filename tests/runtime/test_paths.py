@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from distill_nb import params
+from distill_nb.evaluation import baseline
 from distill_nb.runtime import paths
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,16 +47,16 @@ def test_replicates_get_their_own_folder():
 
 
 def test_runs_share_a_baseline_only_if_they_would_generate_the_same():
-    base = paths.baseline_dir(params.pocket())
+    base = baseline.baseline_dir(params.pocket())
     assert base.parent == paths.runs() / "pocket" / "_base"
     assert base.name.startswith("smollm2-135m-instruct-")
     for same in (dict(run_name="x"), dict(teacher="r1"), dict(learning_rate=0.5), dict(benchmarks=["aime"]),
                  dict(benchmark_limit=5)):
-        assert paths.baseline_dir(params.pocket(**same)) == base, same
+        assert baseline.baseline_dir(params.pocket(**same)) == base, same
     for other in (dict(temperature=0.6), dict(max_new_tokens=97), dict(seed=1),
                   dict(dtype="bfloat16"), dict(student_size="tiny"), dict(chat_template="qwen3"),
                   dict(student="HuggingFaceTB/SmolLM2-135M-Instruct"), dict(engine="auto")):  # fmt: skip
-        assert paths.baseline_dir(params.pocket(**other)) != base, other
+        assert baseline.baseline_dir(params.pocket(**other)) != base, other
 
 
 @pytest.mark.parametrize("text, record", [

@@ -11,8 +11,10 @@ import pytest
 from helpers import tiny
 from test_train import adapter_hashes
 
-from distill_nb import evaluate, train, train_resume
+from distill_nb.evaluation import resume
 from distill_nb.runtime import paths, stop
+from distill_nb.training import resume as train_resume
+from distill_nb.training import train
 
 CHANGES = dict(max_steps=6, save_every=3, n_examples=24, lora_dropout=0.1, backend="hf")
 
@@ -57,7 +59,7 @@ def test_a_signal_ends_training_with_a_state_and_the_rest_is_the_same_bits(name,
     monkeypatch.setattr(train, "recorder", made)
     record = train.train(p)
     assert record["finished"] and record["resumed_at"] == left and len(record["sessions"]) == 1
-    assert adapter_hashes(p) == unbroken[0] and evaluate.checkpoint_steps(p) == [3, 6]
+    assert adapter_hashes(p) == unbroken[0] and resume.checkpoint_steps(p) == [3, 6]
     assert train.load_metrics(p).drop(columns="tokens_per_second").equals(unbroken[1])
 
 

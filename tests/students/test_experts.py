@@ -11,10 +11,11 @@ from helpers import needs_vllm, tiny
 from safetensors.torch import load_file
 from test_train import gradients
 
-from distill_nb import generate, train
-from distill_nb.generate_vllm import VllmEngine
+from distill_nb.evaluation.engines import types
+from distill_nb.evaluation.engines.vllm import VllmEngine
 from distill_nb.runtime import paths
 from distill_nb.students import experts, sources, student
+from distill_nb.training import train
 
 QWEN = "Qwen/Qwen3-30B-A3B-Base"
 ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
@@ -115,7 +116,7 @@ def test_an_adapter_written_by_expert_has_the_same_deltas(trained, tmp_path):
             scale = config["alpha_pattern"][rf".*\.experts\.\d+\.{part}"] / rank
             torch.testing.assert_close(scale * b @ a, expected, rtol=1e-4, atol=1e-6)
     assert (tmp_path / "out" / "proof.json").read_text() == (adapter / "proof.json").read_text()
-    assert generate.adapter_rank(tmp_path / "out") == 8  # what vLLM must have room for
+    assert types.adapter_rank(tmp_path / "out") == 8  # what vLLM must have room for
 
 
 @pytest.mark.parametrize("targets", [["down_proj"], ["gate_proj", "up_proj"]])
@@ -189,7 +190,7 @@ LOADED = """
 @needs_vllm
 def test_vllms_own_loader_reads_every_experts_adapter(trained, tmp_path):
     """As far as it goes on a CPU: names, ranks, scales and packing; its layers for a mixture of experts need Triton."""
-    from distill_nb.generate_vllm import CPU_ENVIRONMENT, QUIET
+    from distill_nb.evaluation.engines.vllm import CPU_ENVIRONMENT, QUIET
 
     p, adapter, deltas = trained
     experts.write_per_expert(adapter, tmp_path / "out")

@@ -6,9 +6,10 @@ import pytest
 import torch
 from helpers import tiny
 
-from distill_nb import train
+from distill_nb.evaluation import proofs
 from distill_nb.runtime import paths
 from distill_nb.students import proof, student
+from distill_nb.training import train
 
 
 def given(adapter, base, tokens=(1, 2, 3)):
@@ -32,7 +33,7 @@ def sparse(values):
     ([float("nan")] * 6, BASE, "nan nats a token from"),
 ])
 def test_only_an_adapter_that_is_applied_passes(engine, base, words):
-    made = proof.judge(100, TRAINER, sparse(engine), sparse(base), {100: TRAINER}, "float32")
+    made = proofs.judge(100, TRAINER, sparse(engine), sparse(base), {100: TRAINER}, "float32")
     assert made.passed == (not words) and words in made.why and made.step == 100 and made.tokens == 2
 
 
@@ -48,7 +49,7 @@ def simulated(rng, effect, noise, applied=1.0, n=64):
 @pytest.mark.parametrize(("effect", "noise"), [(0.05, 0.03), (0.3, 0.06), (1.0, 0.08)])
 def test_in_bfloat16_rounding_hides_no_adapter_and_applies_none(effect, noise):
     rng = np.random.default_rng(0)
-    passed = {applied: sum(proof.judge(2, trainer, *engine, {2: trainer}, "bfloat16").passed for _ in range(200)
+    passed = {applied: sum(proofs.judge(2, trainer, *engine, {2: trainer}, "bfloat16").passed for _ in range(200)
                            for trainer, *engine in [simulated(rng, effect, noise, applied)]) for applied in (1.0, 0.0, 2.0)}
     assert passed[1.0] >= 190 and passed[0.0] <= 2 and (effect < 0.3 or passed[2.0] <= 2), passed
 
@@ -56,7 +57,7 @@ def test_in_bfloat16_rounding_hides_no_adapter_and_applies_none(effect, noise):
 def test_an_adapter_that_is_lost_in_rounding_is_inconclusive_and_not_scored():
     rng = np.random.default_rng(1)
     for applied, most in ((1.0, 30), (0.0, 5)):
-        made = [proof.judge(2, trainer, *engine, {2: trainer}, "bfloat16") for _ in range(100)
+        made = [proofs.judge(2, trainer, *engine, {2: trainer}, "bfloat16") for _ in range(100)
                 for trainer, *engine in [simulated(rng, 0.01, 0.05, applied)]]
         assert sum(m.passed for m in made) <= most, applied
         assert any("inconclusive" in m.why and "float32" in m.why for m in made)
@@ -65,16 +66,16 @@ def test_an_adapter_that_is_lost_in_rounding_is_inconclusive_and_not_scored():
 def test_nobody_elses_adapter_passes():
     near = given([x - 0.02 for x in RIGHT], BASE)
     engine = near["adapter"]
-    assert proof.judge(2, TRAINER, engine, BASE, {2: TRAINER}, "bfloat16").passed
-    made = proof.judge(2, TRAINER, engine, BASE, {2: TRAINER, 4: near}, "bfloat16")
+    assert proofs.judge(2, TRAINER, engine, BASE, {2: TRAINER}, "bfloat16").passed
+    made = proofs.judge(2, TRAINER, engine, BASE, {2: TRAINER, 4: near}, "bfloat16")
     assert not made.passed and "nearer to the adapter of step 4" in made.why
     other_text = near | {"tokens": [1, 2, 9]}
-    assert proof.judge(2, TRAINER, engine, BASE, {2: TRAINER, 4: other_text}, "bfloat16").passed
+    assert proofs.judge(2, TRAINER, engine, BASE, {2: TRAINER, 4: other_text}, "bfloat16").passed
 
 
 def test_an_adapter_without_any_effect_is_not_proved():
     idle = given(BASE, BASE)
-    made = proof.judge(2, idle, BASE, BASE, {2: idle}, "bfloat16")
+    made = proofs.judge(2, idle, BASE, BASE, {2: idle}, "bfloat16")
     assert not made.passed and "changes nothing in the trainer" in made.why
 
 
@@ -109,8 +110,8 @@ def test_the_trainer_leaves_a_proof_that_the_checkpoint_keeps(runs_dir):
 
 
 def test_a_table_says_who_is_not_scored(capsys):
-    good, bad = (asdict(proof.judge(s, TRAINER, e, BASE, {}, "bfloat16")) for s, e in ((2, RIGHT), (4, BASE)))
-    assert proof.table({}) is None
-    table = proof.table({"adapter_proof": [good, bad]})
+    good, bad = (asdict(proofs.judge(s, TRAINER, e, BASE, {}, "bfloat16")) for s, e in ((2, RIGHT), (4, BASE)))
+    assert proofs.table({}) is None
+    table = proofs.table({"adapter_proof": [good, bad]})
     assert list(table.index) == [2, 4] and list(table["passed"]) == [True, False]
     assert "Step 4 is not scored: the engine is" in capsys.readouterr().out

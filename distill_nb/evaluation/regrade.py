@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from distill_nb import grading
+from distill_nb.evaluation import baseline
 from distill_nb.grading import graders
 from distill_nb.params import Params
 from distill_nb.runtime import jsonl, lock, paths
@@ -20,7 +21,7 @@ def regrade(p: Params, tasks: dict[str, list], shared: dict[str, Path], steps: l
     that now meet a grader_error: a verdict is not given up for a failure of ours."""
     changes = []
     for name in tasks:
-        with lock.locked(paths.baseline_dir(p)):
+        with lock.locked(baseline.baseline_dir(p)):
             own_file = paths.records_file(p, 0, name)
             file = shared[name] if shared[name].exists() else own_file  # the run may have been copied without it
             before, after = _graded(p, tasks[name], file)

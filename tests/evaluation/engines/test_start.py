@@ -13,12 +13,15 @@ import torch
 from helpers import needs_vllm, tiny
 from safetensors.torch import load_file, save_file
 
-from distill_nb import evaluate, generate, generate_hf, generate_vllm, sweep, train, vllm_pipe
-from distill_nb.generate import EngineFailed, Request
-from distill_nb.generate_vllm import VllmEngine
+from distill_nb.evaluation import evaluate
+from distill_nb.evaluation import proofs as sweep
+from distill_nb.evaluation.engines import hf, start, types, vllm, vllm_pipe
+from distill_nb.evaluation.engines.types import EngineFailed, Request
+from distill_nb.evaluation.engines.vllm import VllmEngine
 from distill_nb.runtime import paths
 from distill_nb.students import chat, proof, student
 from distill_nb.students.adapters import adapter_folder
+from distill_nb.training import train
 
 
 def test_merged_adapter_changes_what_the_student_says_as_peft_does(runs_dir):
@@ -37,7 +40,7 @@ def test_merged_adapter_changes_what_the_student_says_as_peft_does(runs_dir):
 
 def run_generate(p, prompts, seeds, stop_ids=(), **changes):
     """{number: answer} of the base student, in batches of 3."""
-    engine = generate_hf.HfEngine(replace(p, **dict(max_new_tokens=12, eval_batch_size=3) | changes), {})
+    engine = hf.HfEngine(replace(p, **dict(max_new_tokens=12, eval_batch_size=3) | changes), {})
     engine.stop_ids = stop_ids or engine.stop_ids
     next(engine.serve([]))
     requests = [Request(i, 0, ids, seed) for i, (ids, seed) in enumerate(zip(prompts, seeds, strict=True))]
@@ -90,28 +93,28 @@ def test_sampling_is_seeded_per_sample_and_follows_the_distribution(runs_dir):
     assert {i: c.tokens for i, c in one.items()} == {i: c.tokens for i, c in other.items()}
     assert one[0].tokens == one[5].tokens and len({tuple(one[i].tokens) for i in range(5)}) == 5
     scores = torch.log(torch.tensor([[0.6, 0.3, 0.1]])).repeat(4000, 1)
-    drawn = generate_hf._GumbelNoise(list(range(4000)))(None, scores).argmax(-1)
+    drawn = hf._GumbelNoise(list(range(4000)))(None, scores).argmax(-1)
     share = torch.bincount(drawn, minlength=3) / 4000
     torch.testing.assert_close(share, torch.tensor([0.6, 0.3, 0.1]), rtol=0, atol=0.03)
 
 
 def test_auto_takes_vllm_where_it_is_installed_and_merges_on_a_cpu(monkeypatch):
     moe = tiny(student="Qwen/Qwen3-30B-A3B-Base", engine="vllm", adapters="multi")
-    monkeypatch.setattr(generate, "installed_vllm", lambda: False)
-    assert generate.engine_name(tiny(engine="auto")) == "hf" and generate.adapter_mode(tiny(engine="auto")) == "merged"
+    monkeypatch.setattr(types, "installed_vllm", lambda: False)
+    assert start.engine_name(tiny(engine="auto")) == "hf" and start.adapter_mode(tiny(engine="auto")) == "merged"
     with pytest.raises(ValueError, match=r"engine: vllm is not installed.*set engine to hf"):
-        generate.engine_name(tiny(engine="vllm"))
-    monkeypatch.setattr(generate, "installed_vllm", lambda: True)
+        start.engine_name(tiny(engine="vllm"))
+    monkeypatch.setattr(types, "installed_vllm", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert generate.engine_name(tiny(engine="auto")) == "vllm" and generate.adapter_mode(tiny(engine="auto")) == "merged"
-    assert generate.adapter_mode(tiny(engine="vllm", adapters="multi")) == "multi"
+    assert start.engine_name(tiny(engine="auto")) == "vllm" and start.adapter_mode(tiny(engine="auto")) == "merged"
+    assert start.adapter_mode(tiny(engine="vllm", adapters="multi")) == "multi"
     with pytest.raises(ValueError, match=r"mixture of experts on a CPU.*merged"):
-        generate.adapter_mode(moe)
+        start.adapter_mode(moe)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert generate.adapter_mode(tiny(engine="auto")) == generate.adapter_mode(moe) == "multi"
-    assert generate.adapter_mode(replace(moe, adapters="auto")) == "merged"  # six adapters would not fit beside it
+    assert start.adapter_mode(tiny(engine="auto")) == start.adapter_mode(moe) == "multi"
+    assert start.adapter_mode(replace(moe, adapters="auto")) == "merged"  # six adapters would not fit beside it
     with pytest.raises(ValueError, match="adapters: multi needs the engine vllm"):
-        generate.adapter_mode(tiny(engine="hf", adapters="multi"))
+        start.adapter_mode(tiny(engine="hf", adapters="multi"))
 
 
 def test_each_engine_gets_gpus_of_its_own(runs_dir, monkeypatch):
@@ -138,7 +141,7 @@ def everything(p, adapters, requests, references=None):
     """({number: answer}, proofs) of one engine over all steps."""
     found, proofs = {}, []
     references = references or {step: proof.read(folder) for step, folder in adapters.items()}
-    with generate.start(p, adapters, requests, [r["tokens"] for r in references.values()]) as engine:
+    with start.start(p, adapters, requests, [r["tokens"] for r in references.values()]) as engine:
         for steps, made in sweep.proved(p, engine, sorted(adapters), references):
             proofs += made
             for batch in engine.answers([r for r in requests if r.step in steps]):
@@ -183,7 +186,7 @@ def test_an_engine_that_dies_or_hangs_is_started_again_and_owes_the_rest(trained
     p, adapters = trained
     requests = [Request(i, 4, [i + 1, 5, 6], i) for i in range(6)]
     expected, _ = everything(replace(p, engine="hf"), {4: adapters[4]}, requests)
-    with generate.start(p, {4: adapters[4]}, requests) as engine:
+    with start.start(p, {4: adapters[4]}, requests) as engine:
         served = engine.serve([4])
         next(served), next(served)
         engine._processes[0]._process.kill()
@@ -219,14 +222,14 @@ def test_a_request_that_kills_the_engine_is_found_and_the_others_are_answered(tr
         say(process, message)
 
     monkeypatch.setattr(vllm_pipe.Process, "say", say_and_die)
-    with generate.start(p, {}, requests) as engine:
+    with start.start(p, {}, requests) as engine:
         next(engine.serve([]))
         found = {a.number: a for batch in engine.answers(requests) for a in batch}
         assert found[1].final and "the engine died with this request alone: vLLM" in found[1].error
         assert {n: found[n].tokens for n in (0, 2)} == {n: expected[n].tokens for n in (0, 2)}
         said = [line.rpartition("starting it again for ")[2] for line in capsys.readouterr().out.splitlines()]
         assert said == ["3 requests.", "1 requests.", "1 requests.", "1 requests."]
-        monkeypatch.setattr(generate_vllm, "LONE_DEATHS", 1)
+        monkeypatch.setattr(vllm, "LONE_DEATHS", 1)
         with pytest.raises(EngineFailed, match="vLLM"):  # whatever it is asked, it dies: that is no request's fault
             list(engine.answers(requests[1:2]))
 
@@ -315,7 +318,7 @@ def test_nothing_that_vllm_started_outlives_it(trained, monkeypatch):
     monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")  # as on a GPU: the weights are in a process below
     p, _ = trained
     program = ("import sys, time; sys.path.insert(0, sys.argv[1]); from helpers import tiny\n"
-               "from distill_nb.generate_vllm import VllmEngine\n"
+               "from distill_nb.evaluation.engines.vllm import VllmEngine\n"
                "engine = VllmEngine(tiny(engine='vllm'), {}, 'merged', 60).__enter__()\n"
                "print('ready', flush=True); time.sleep(600)")
     command = [sys.executable, "-c", program, str(paths.ROOT / "tests")]

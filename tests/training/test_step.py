@@ -3,8 +3,8 @@ import pytest
 import torch
 from helpers import tiny
 
-from distill_nb import train_step
 from distill_nb.students import chat, proof, student
+from distill_nb.training import step
 
 LLAMA, QWEN = "meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen3-30B-A3B-Base"
 
@@ -47,7 +47,7 @@ def loss_and_gradients(model, batch, **more):
 
 def test_a_micro_batch_is_one_row_without_padding():
     rows = examples((3, 2), n_prompt=0)
-    batch = train_step.collate(rows)
+    batch = step.collate(rows)
     assert batch["input_ids"].tolist() == [[*rows[0]["input_ids"], *rows[1]["input_ids"]]]
     assert batch["position_ids"].tolist() == [[0, 1, 2, 0, 1]]
     assert batch["packed_seq_lengths"].tolist() == [3, 2]
@@ -58,26 +58,26 @@ def test_a_micro_batch_is_one_row_without_padding():
 
 @pytest.mark.parametrize("name", [LLAMA, QWEN])
 def test_loss_and_gradients_are_those_of_padded_batches(name, monkeypatch):
-    monkeypatch.setattr(train_step, "LOGITS", 7 * 300)  # several chunks
+    monkeypatch.setattr(step, "LOGITS", 7 * 300)  # several chunks
     model, rows = adapted(name), examples()
     loss, gradients = loss_and_gradients(model, padded(rows))
-    train_step.patch(model)
-    ours, found = loss_and_gradients(model, train_step.collate(rows))
+    step.patch(model)
+    ours, found = loss_and_gradients(model, step.collate(rows))
     assert ours == pytest.approx(loss, abs=1e-5)
     assert found.keys() == gradients.keys() and len(found) >= 8
     for key, gradient in gradients.items():
         torch.testing.assert_close(found[key], gradient, rtol=1e-3, atol=1e-6)
-    items, _ = loss_and_gradients(model, train_step.collate(rows), num_items_in_batch=torch.tensor(1000))
+    items, _ = loss_and_gradients(model, step.collate(rows), num_items_in_batch=torch.tensor(1000))
     assert items == pytest.approx(loss * (30 + 7 + 50 - 3 * 5) / 1000, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", [LLAMA, QWEN])
 def test_examples_of_a_row_do_not_see_each_other(name):
     model = adapted(name)
-    train_step.patch(model)
+    step.patch(model)
     rows = examples()
-    together = model(**train_step.collate(rows)).loss.item() * (30 + 7 + 50 - 3 * 5)
-    alone = sum(model(**train_step.collate([e])).loss.item() * (len(e["input_ids"]) - 5) for e in rows)
+    together = model(**step.collate(rows)).loss.item() * (30 + 7 + 50 - 3 * 5)
+    alone = sum(model(**step.collate([e])).loss.item() * (len(e["input_ids"]) - 5) for e in rows)
     assert together == pytest.approx(alone, rel=1e-5)
 
 
@@ -85,9 +85,9 @@ def test_a_student_with_sliding_windows_is_masked_by_transformers():
     model, rows = adapted(LLAMA), examples()
     expected, _ = loss_and_gradients(model, padded(rows))
     model.get_base_model().config.sliding_window = 1000
-    train_step.patch(model)
+    step.patch(model)
     assert model.get_base_model().config._attn_implementation == "sdpa"
-    assert loss_and_gradients(model, train_step.collate(rows))[0] == pytest.approx(expected, abs=1e-5)
+    assert loss_and_gradients(model, step.collate(rows))[0] == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", [LLAMA, QWEN])
@@ -95,8 +95,8 @@ def test_recomputing_activations_changes_nothing(name):
     model, rows = adapted(name), examples()
     loss, gradients = loss_and_gradients(model, padded(rows))
     model = adapted(name, checkpointing=True).train()
-    train_step.patch(model)
-    ours, found = loss_and_gradients(model, train_step.collate(rows))
+    step.patch(model)
+    ours, found = loss_and_gradients(model, step.collate(rows))
     assert model.is_gradient_checkpointing and ours == pytest.approx(loss, abs=1e-5)
     for key, gradient in gradients.items():
         torch.testing.assert_close(found[key], gradient, rtol=1e-3, atol=1e-6)
@@ -106,9 +106,9 @@ def test_mixed_precision_as_on_a_gpu_differs_by_rounding_alone():
     rows = examples()
     exact, gradients = loss_and_gradients(adapted(LLAMA), padded(rows))
     model = adapted(LLAMA, dtype="bfloat16", checkpointing=True).train()  # adapters stay float32
-    train_step.patch(model)
+    step.patch(model)
     with torch.autocast("cpu", torch.bfloat16):
-        loss, found = loss_and_gradients(model, train_step.collate(rows))
+        loss, found = loss_and_gradients(model, step.collate(rows))
     assert loss == pytest.approx(exact, abs=0.01)
     for key, gradient in gradients.items():
         assert found[key].dtype == torch.float32
@@ -119,8 +119,8 @@ def test_a_head_that_is_trained_gets_its_gradient():
     model, rows = adapted(LLAMA), examples()
     model.get_output_embeddings().weight.requires_grad_()
     loss, gradients = loss_and_gradients(model, padded(rows))
-    train_step.patch(model)
-    ours, found = loss_and_gradients(model, train_step.collate(rows))
+    step.patch(model)
+    ours, found = loss_and_gradients(model, step.collate(rows))
     assert ours == pytest.approx(loss, abs=1e-5) and any("lm_head" in key for key in found)
     for key, gradient in gradients.items():
         torch.testing.assert_close(found[key], gradient, rtol=1e-3, atol=1e-6)
@@ -129,7 +129,7 @@ def test_a_head_that_is_trained_gets_its_gradient():
 def test_whole_sequences_go_through_a_patched_model_as_before():
     model, ids = adapted(LLAMA), examples()[0]["input_ids"].tolist()
     before = proof.token_logprobs(model, ids, "float32"), model(**padded(examples())).logits
-    train_step.patch(model)
+    step.patch(model)
     assert proof.token_logprobs(model, ids, "float32") == pytest.approx(before[0], abs=1e-6)
     torch.testing.assert_close(model(**padded(examples())).logits, before[1])
 
@@ -137,7 +137,7 @@ def test_whole_sequences_go_through_a_patched_model_as_before():
 def test_heldout_loss_is_the_mean_over_tokens_whatever_the_micro_batch():
     model, rows = adapted(LLAMA), examples()
     expected = loss_and_gradients(model, padded(rows))[0]
-    train_step.patch(model)
+    step.patch(model)
     model.train()
-    assert [train_step.heldout_loss(model, rows, n) for n in (1, 2, 3)] == pytest.approx([expected] * 3, abs=1e-5)
-    assert model.training and train_step.heldout_loss(model, [], 2) is None
+    assert [step.heldout_loss(model, rows, n) for n in (1, 2, 3)] == pytest.approx([expected] * 3, abs=1e-5)
+    assert model.training and step.heldout_loss(model, [], 2) is None

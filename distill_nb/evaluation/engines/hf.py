@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from distill_nb.generate import Answer, Request, completion
+from distill_nb.evaluation.engines.types import Answer, Request, completion
 from distill_nb.params import Params
 from distill_nb.students import chat, proof, student
 

@@ -1,6 +1,6 @@
 """Supervised fine-tuning on traces: one Transformers Trainer for both back ends; checkpoints; resume.
 
-Examples come tokenised and masked from chat.py; train_step.py has what a step does. The loss is the mean over all trained
+Examples come tokenised and masked from chat.py; step.py has what a step does. The loss is the mean over all trained
 tokens of the batch of `batch_size` examples, whatever the micro-batch and the number of processes: Trainer divides each
 micro-batch's summed loss by the token count of the whole accumulated batch.
 
@@ -21,14 +21,14 @@ from pathlib import Path
 
 import numpy as np
 
-from distill_nb import train_parallel, train_resume
 from distill_nb.params import Params, is_baseline
 from distill_nb.runtime import devices, disk, lock, paths, provenance, stop
 from distill_nb.students import adapters, chat, sources, student
 from distill_nb.traces import ledger as traces_ledger
 from distill_nb.traces import load
-from distill_nb.train_records import follower, recorder
-from distill_nb.train_step import make_trainer, patch
+from distill_nb.training import parallel, resume
+from distill_nb.training.callbacks import follower, recorder
+from distill_nb.training.step import make_trainer, patch
 
 
 @dataclass
@@ -101,11 +101,11 @@ def tokens_sha256(examples: list[dict]) -> str:
 
 
 def fit(p: Params, data: Data, backend: str, run_dir: Path, start: int, state: Path | None, stopping) -> None:
-    """Train from a state to the last step: in this process, or as one of several (train_parallel.py). Raises stop.Stopped
+    """Train from a state to the last step: in this process, or as one of several (parallel.py). Raises stop.Stopped
     where stopping() says what asks it to end before."""
     model = student.attach_lora(student.load(p, backend), p, backend)
     patch(model, backend)
-    callback = recorder(p, data, run_dir, start, stopping) if train_parallel.is_first() else follower(p, stopping)
+    callback = recorder(p, data, run_dir, start, stopping) if parallel.is_first() else follower(p, stopping)
     with _enough_memory(p):
         _until_stopped(make_trainer(model, p, data.train, run_dir / "state", [callback]), state, callback, stopping)
 
@@ -136,7 +136,7 @@ def train(p: Params, data: Data | None = None, notebook: Path | None = None) -> 
     its metrics, and `overwrite` is false, if another process is at it, if it diverges, or if a GPU runs out of memory;
     stop.Stopped once it was asked to end and has saved its state; disk.DiskFull."""
     backend = student.choose_backend(p)
-    train_parallel.check_devices(p)
+    parallel.check_devices(p)
     data = data or prepare(p)
     run_dir = paths.run_dir(p)
     with lock.alone(run_dir, "being trained"), disk.room(run_dir), stop.listening() as stopping:
@@ -147,18 +147,18 @@ def _train(p: Params, data: Data, notebook: Path | None, backend: str, stopping)
     """`train`, once nobody else is at it."""
     run_dir = paths.run_dir(p)
     if p.overwrite:
-        train_resume.start_again(run_dir)
-    before = train_resume.refuse_other_run(run_dir, p, data)
+        resume.start_again(run_dir)
+    before = resume.refuse_other_run(run_dir, p, data)
     if before.get("finished"):
         adapters.refuse_lost_adapters(run_dir, before, adapters.adapters_on_disk(run_dir))
         print(f"{run_dir.name} is finished ({p.max_steps} steps); nothing to train. overwrite: true trains it again.")
         return before
     run_dir.mkdir(parents=True, exist_ok=True)
-    start, state = train_resume.last_state(run_dir, train_resume.saved_steps(p))
-    train_resume.keep_metrics_up_to(run_dir / "metrics.jsonl", start)
+    start, state = resume.last_state(run_dir, resume.saved_steps(p))
+    resume.keep_metrics_up_to(run_dir / "metrics.jsonl", start)
     print(f"Training {run_dir.name} with {backend} on {student.device()}: "
           + (f"resuming at step {start} of {p.max_steps}" if start else f"{p.max_steps} steps of {p.batch_size}"))
-    record = provenance.collect(p, notebook=notebook, entry="distill_nb.train", backend=backend,
+    record = provenance.collect(p, notebook=notebook, entry="distill_nb.training.train", backend=backend,
                                 data_sha256=data.sha256, ledger=data.ledger,
                                 tokens_sha256=data.tokens_sha256, student_version=data.student_version,
                                 template=chat.template_for(p.student, p.chat_template).hash, resumed_at=start)
@@ -170,9 +170,9 @@ def _train(p: Params, data: Data, notebook: Path | None, backend: str, stopping)
         if p.train_processes == 1:
             fit(**job, stopping=stopping)
         else:
-            train_parallel.launch(p, job, run_dir, stopping)
+            parallel.launch(p, job, run_dir, stopping)
     record = provenance.finish(record) | {"finished": True, "adapters_sha256": {
-        str(step): adapters.sha256_of_adapter(paths.checkpoint_dir(p, step)) for step in train_resume.saved_steps(p)}}
+        str(step): adapters.sha256_of_adapter(paths.checkpoint_dir(p, step)) for step in resume.saved_steps(p)}}
     provenance.write(run_dir / "provenance_train.json", record)
     return record
 
@@ -198,7 +198,7 @@ def _until_stopped(trainer, state: Path | None, recorder, stopping) -> None:
 
 def at_checkpoints(metrics, p: Params):
     """The rows of `load_metrics` at which an adapter was saved, as texts, four digits of what is no whole number."""
-    rows = metrics[metrics["step"].isin(train_resume.saved_steps(p))].astype(object)
+    rows = metrics[metrics["step"].isin(resume.saved_steps(p))].astype(object)
     return rows.map(lambda v: "" if v != v else f"{v:.4g}" if isinstance(v, float) and v % 1 else f"{v:.0f}")
 
 

@@ -150,7 +150,7 @@ def heldout_loss(model, examples: list[dict], micro_batch_size: int) -> float | 
 
 def make_trainer(model, p: Params, examples: list[dict], state_dir: Path, callbacks=()):
     """The Trainer that both back ends use, over the examples in the order of training. It logs every step, saves every
-    `save_every` and shows no bar of its own. In several processes (train_parallel.py) each takes every n-th micro-batch."""
+    `save_every` and shows no bar of its own. In several processes (parallel.py) each takes every n-th micro-batch."""
     import torch
     from transformers import PrinterCallback, Trainer, TrainingArguments
 

@@ -10,10 +10,14 @@ import pytest
 import torch
 from helpers import needs_vllm, tiny
 
-from distill_nb import benchmarks, card, evaluate, fixtures, generate, generate_hf, results, train
+from distill_nb import benchmarks, card, fixtures, results
+from distill_nb.evaluation import baseline, evaluate, resume
+from distill_nb.evaluation.engines import hf, types
+from distill_nb.evaluation.records import OUTCOMES
 from distill_nb.runtime import lock, paths
-from distill_nb.runtime.jsonl import OUTCOMES, read
+from distill_nb.runtime.jsonl import read
 from distill_nb.students import chat, student
+from distill_nb.training import train
 
 FIELDS = {"run_name", "student", "step", "benchmark", "task_id", "sample", "seed", "outcome", "answer",
           "lenient_outcome", "second_outcome", "finish_reason", "prompt_tokens", "completion_tokens", "seconds",
@@ -61,7 +65,7 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_twice(engine, runs_dir
     p = tiny(**changes)
     train.train(p)
     program = ("import sys; sys.path.insert(0, sys.argv[1]); from helpers import tiny\n"
-               "from distill_nb import evaluate, sweep\n"
+               "from distill_nb.evaluation import evaluate, collect as sweep\n"
                f"sweep.GRADED_AT_ONCE, sweep.GRADED_EVERY = 4, 0.1\nevaluate.evaluate(tiny(**{changes!r}))")
     other = subprocess.Popen([sys.executable, "-c", program, str(paths.ROOT / "tests")], stderr=subprocess.DEVNULL)
     file = paths.records_file(p, 2, "pocket_math")
@@ -99,7 +103,7 @@ def test_a_changed_template_or_benchmark_makes_the_base_anew(runs_dir, monkeypat
         tasks = {"pocket_math": benchmarks.load("pocket_math", limit=2)}
         settings = {"template": template, "engine": "hf", "engine_version": "hf 1",
                     "tasks_sha256": {"pocket_math": tasks_sha256}}
-        return evaluate._make(p, tasks, evaluate.shared_files(p, settings), [])[0]
+        return evaluate._make(p, tasks, baseline.shared_files(p, settings), [])[0]
 
     assert base("one") == 2 and base("two") == 0
     assert base("three", tasks_sha256="b") == 2 and base("four", template="u") == 2 and base("five") == 0
@@ -122,7 +126,7 @@ def test_overwriting_a_run_leaves_the_shared_base_alone(runs_dir):
     p = tiny(benchmark_limit=2)
     train.train(p)
     evaluate.evaluate(p)
-    shared = {f: f.read_text() for f in paths.baseline_dir(p).glob("*.jsonl")}
+    shared = {f: f.read_text() for f in baseline.baseline_dir(p).glob("*.jsonl")}
     assert len(shared) == 2
     evaluate.evaluate(tiny(benchmark_limit=2, benchmarks=["pocket_math"], overwrite=True))
     assert {f: f.read_text() for f in shared} == shared
@@ -167,7 +171,7 @@ def test_provenance_tells_of_every_session_and_of_no_other(runs_dir):
 @pytest.fixture
 def short_of_memory(monkeypatch):
     """Make a run's shortest prompt one that never fits; `final`: and that is known. Returns what takes it back."""
-    made = generate_hf.generate
+    made = hf.generate
 
     def begin(p, final):
         tokenizer, template = student.load_tokenizer(p), chat.template_for(p.student, p.chat_template)
@@ -179,10 +183,10 @@ def short_of_memory(monkeypatch):
                 raise torch.OutOfMemoryError("CUDA out of memory.")
             return made(model, tokenizer, prompts, *args, **kwargs)
 
-        monkeypatch.setattr(generate_hf, "generate", full)
+        monkeypatch.setattr(hf, "generate", full)
         if not final:  # such as an engine's error, which may be another next time
-            monkeypatch.setattr(generate_hf, "Answer", lambda *a, final=False: generate.Answer(*a))
-        return lambda: monkeypatch.setattr(generate_hf, "generate", made)
+            monkeypatch.setattr(hf, "Answer", lambda *a, final=False: types.Answer(*a))
+        return lambda: monkeypatch.setattr(hf, "generate", made)
 
     return begin
 
@@ -226,13 +230,13 @@ def test_the_bases_records_are_copied_before_another_run_takes_them_up(runs_dir,
     taken = []
 
     def another_begins(*_):  # while this one's engine is closed
-        with lock.locked(paths.baseline_dir(p), wait=False) as free:
+        with lock.locked(baseline.baseline_dir(p), wait=False) as free:
             assert free
             tasks = evaluate.load_tasks(p)
-            (shared,) = paths.baseline_dir(p).glob("*.jsonl")
+            (shared,) = baseline.baseline_dir(p).glob("*.jsonl")
             taken.extend(evaluate.missing(p, 0, tasks, {"pocket_math": shared}))
 
-    monkeypatch.setattr(generate_hf.HfEngine, "__exit__", another_begins)
+    monkeypatch.setattr(hf.HfEngine, "__exit__", another_begins)
     record = evaluate.evaluate(p)
     assert len(taken) == 1 and len(lines(p, 0)) == 2 and not record["finished"] and record["failed_requests"] == 1
 
@@ -337,7 +341,7 @@ def test_a_code_benchmark_counts_by_its_content_and_not_by_its_place(tmp_path):
     def tasks_hash(folder):
         file = folder / "humaneval_plus.part.jsonl"
         tasks = benchmarks.load("humaneval_plus", str(file))
-        return evaluate._settings(tiny(benchmarks=["humaneval_plus"], benchmark_files={"humaneval_plus": str(file)}),
+        return resume._settings(tiny(benchmarks=["humaneval_plus"], benchmark_files={"humaneval_plus": str(file)}),
                                   {"humaneval_plus": tasks}, [], {}, "a version")["tasks_sha256"]["humaneval_plus"]
 
     for place in ("here", "there"):

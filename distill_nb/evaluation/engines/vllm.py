@@ -12,11 +12,11 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from distill_nb.generate import Answer, EngineFailed, Request, adapter_rank, completion, vllm_version
+from distill_nb.evaluation.engines.types import Answer, EngineFailed, Request, adapter_rank, completion, vllm_version
+from distill_nb.evaluation.engines.vllm_pipe import Process
 from distill_nb.params import Params
 from distill_nb.runtime import disk, paths
 from distill_nb.students import chat, experts, proof, sources, student
-from distill_nb.vllm_pipe import Process
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM has room for
 CPU_ENVIRONMENT = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_OMP_THREADS_BIND": "nobind",
@@ -26,7 +26,7 @@ QUIET = {"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_NO_USAGE_STATS": "1", "VLLM_CONF
 
 
 class VllmEngine:
-    """See generate.py. In mode merged the weights of one checkpoint after another take the base's place in the running
+    """See start.py. In mode merged the weights of one checkpoint after another take the base's place in the running
     engine, or in a new one: for a mixture of experts, of which vLLM 0.32 on the CPU does not replace all (seen by the
     proof), and where the first way fails the proof. In mode multi all adapters are loaded, with a slot more than there are:
     vLLM on the CPU, with every slot taken, gives the base's requests the last adapter."""

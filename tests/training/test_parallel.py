@@ -10,8 +10,8 @@ import torch
 from helpers import killed_with_all_below, tiny
 from safetensors.torch import load_file
 
-from distill_nb import train, train_parallel
 from distill_nb.runtime import paths, stop
+from distill_nb.training import parallel, train
 
 QWEN = "Qwen/Qwen3-30B-A3B-Base"
 
@@ -20,7 +20,7 @@ SAYS_HALF = """
     import sys, threading, time
     sys.path.insert(0, {tests!r})
     from helpers import tiny
-    from distill_nb.runtime import paths; from distill_nb import train
+    from distill_nb.runtime import paths; from distill_nb.training import train
     p, stdout, sys.stdout = tiny(train_processes=2, micro_batch_size=1), sys.stdout, sys.stderr
     def say():
         while not (paths.run_dir(p) / "state" / "checkpoint-2" / "complete").exists():
@@ -125,17 +125,17 @@ def test_what_a_process_refuses_is_said_here(tmp_path):
     p = tiny(train_processes=2, micro_batch_size=1, lora_targets=["v_porj"])
     job = dict(p=p, data=None, backend="hf", run_dir=tmp_path, start=0, state=None)
     with pytest.raises(ValueError, match=r"lora_targets: .*no module named v_porj"):
-        train_parallel.launch(p, job, tmp_path)
-    assert "Traceback" in (tmp_path / train_parallel.LOG).read_text() and not (tmp_path / "workers").exists()
+        parallel.launch(p, job, tmp_path)
+    assert "Traceback" in (tmp_path / parallel.LOG).read_text() and not (tmp_path / "workers").exists()
 
 
 def test_how_a_process_failed_is_reported(tmp_path):
-    log, failed = tmp_path / train_parallel.LOG, tmp_path / train_parallel.FAILED
+    log, failed = tmp_path / parallel.LOG, tmp_path / parallel.FAILED
     log.write_text("loading\nSignal 9 received\n")
-    error = train_parallel._failure(failed, log, 1)
+    error = parallel._failure(failed, log, 1)
     assert type(error) is RuntimeError and "exit status 1" in str(error) and str(error).endswith("Signal 9 received")
     failed.write_text('{"type": "OutOfMemoryError", "message": "tried to allocate"}')
-    error = train_parallel._failure(failed, log, 1)
+    error = parallel._failure(failed, log, 1)
     assert type(error) is RuntimeError and "OutOfMemoryError: tried to allocate" in str(error)
 
 

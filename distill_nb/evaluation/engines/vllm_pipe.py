@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 
-from distill_nb.generate import EngineFailed
+from distill_nb.evaluation.engines.types import EngineFailed
 from distill_nb.runtime import disk
 
 SAID = 2**15  # bytes of the end of what a process says on stderr
@@ -25,7 +25,7 @@ class Process:
     def __init__(self, settings: dict, environment: dict[str, str]):
         self.silence, self._heard = SILENCE, b""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
-        self._process = subprocess.Popen([sys.executable, "-m", "distill_nb.vllm_process"], stdin=subprocess.PIPE,
+        self._process = subprocess.Popen([sys.executable, "-m", "distill_nb.evaluation.engines.vllm_process"], stdin=subprocess.PIPE,
                                          stdout=subprocess.PIPE, stderr=self._errors, env=environment,
                                          start_new_session=True)  # a group of its own: vLLM starts more processes
         self.say(settings)

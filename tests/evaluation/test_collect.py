@@ -4,8 +4,9 @@ from dataclasses import replace
 import pytest
 from helpers import tiny
 
-from distill_nb import benchmarks, sweep
-from distill_nb.generate import Answer, EngineFailed
+from distill_nb import benchmarks
+from distill_nb.evaluation import collect
+from distill_nb.evaluation.engines.types import Answer, EngineFailed
 from distill_nb.runtime import jsonl
 
 BASE = {"tokens": [1, 2], "adapter": [-1.0], "base": [-3.0]}
@@ -44,7 +45,7 @@ class Engine:
 @pytest.fixture
 def jobs(tmp_path):
     tasks = [benchmarks.Task(str(i), "?", "math", gold=str(i)) for i in range(3)]
-    return [sweep.Job(step, "pocket_math", task, 0, [1], 7, tmp_path / f"{step}.jsonl") for step in (0, 2) for task in tasks]
+    return [collect.Job(step, "pocket_math", task, 0, [1], 7, tmp_path / f"{step}.jsonl") for step in (0, 2) for task in tasks]
 
 
 def outcomes(tmp_path, step):
@@ -53,7 +54,7 @@ def outcomes(tmp_path, step):
 
 def test_every_checkpoint_is_proved_and_the_base_is_done_first(jobs, tmp_path):
     done = []
-    (proof,) = sweep.sweep(tiny(), Engine(), jobs, {2: BASE}, lambda: done.append(outcomes(tmp_path, 2)))
+    (proof,) = collect.sweep(tiny(), Engine(), jobs, {2: BASE}, lambda: done.append(outcomes(tmp_path, 2)))
     assert proof.passed and outcomes(tmp_path, 0) == {"0": "correct", "1": "correct", "2": "correct"}
     assert set(outcomes(tmp_path, 2).values()) == {"wrong"} and done[0] == {}
     (record, *_) = jsonl.read(tmp_path / "0.jsonl")
@@ -62,7 +63,7 @@ def test_every_checkpoint_is_proved_and_the_base_is_done_first(jobs, tmp_path):
 
 def test_a_failed_request_is_retried_and_then_a_sampling_error(jobs, tmp_path):
     engine = Engine(fails={1: 2, 2: 3})
-    sweep.sweep(tiny(), engine, jobs, {2: BASE})
+    collect.sweep(tiny(), engine, jobs, {2: BASE})
     assert outcomes(tmp_path, 0) == {"0": "correct", "1": "correct", "2": "sampling_error"}
     assert engine.asked.count(0) == 1 and engine.asked.count(1) == engine.asked.count(2) == 3
     error = next(r for r in jsonl.read(tmp_path / "0.jsonl") if r["task_id"] == "2")
@@ -76,12 +77,12 @@ def test_a_final_error_is_not_asked_again(jobs, tmp_path):
                 yield [replace(a, final=bool(a.error)) for a in batch]
 
     engine = Final(fails={1: 1})
-    sweep.sweep(tiny(), engine, jobs, {2: BASE})
+    collect.sweep(tiny(), engine, jobs, {2: BASE})
     assert outcomes(tmp_path, 0) == {"0": "correct", "1": "sampling_error", "2": "correct"} and engine.asked.count(1) == 1
 
 
 def test_requests_that_fail_for_good_are_errors_however_many(jobs, tmp_path):
-    sweep.sweep(tiny(), Engine(fails=dict.fromkeys(range(6), 9)), jobs, {2: BASE})
+    collect.sweep(tiny(), Engine(fails=dict.fromkeys(range(6), 9)), jobs, {2: BASE})
     assert set(outcomes(tmp_path, 0).values()) == set(outcomes(tmp_path, 2).values()) == {"sampling_error"}
 
 
@@ -92,29 +93,29 @@ def test_an_engine_that_fails_takes_no_finished_answer_along(jobs, tmp_path):
             raise EngineFailed("it died")
 
     with pytest.raises(EngineFailed, match="it died"):
-        sweep.sweep(tiny(), Dying(), jobs, {2: BASE})
+        collect.sweep(tiny(), Dying(), jobs, {2: BASE})
     assert outcomes(tmp_path, 0) == {"0": "correct", "1": "correct"}
 
 
 def test_a_proof_is_kept_before_any_answer_that_rests_on_it(jobs, tmp_path):
     kept = []
-    sweep.sweep(tiny(), Engine(), jobs, {2: BASE}, keep=lambda made: kept.append((made.step, outcomes(tmp_path, 2))))
+    collect.sweep(tiny(), Engine(), jobs, {2: BASE}, keep=lambda made: kept.append((made.step, outcomes(tmp_path, 2))))
     assert kept[0] == (2, {})
 
 
 @pytest.mark.parametrize("groups", [None, [[0, 2]]])
 def test_a_checkpoint_without_its_proof_is_reported_and_not_scored(jobs, tmp_path, groups, capsys):
-    (proof,) = sweep.sweep(tiny(), Engine(says={2: BASE["base"]}, groups=groups), jobs, {2: BASE})
+    (proof,) = collect.sweep(tiny(), Engine(says={2: BASE["base"]}, groups=groups), jobs, {2: BASE})
     assert not proof.passed and "Step 2 is not scored: the engine is" in capsys.readouterr().out
     assert len(outcomes(tmp_path, 0)) == 3 and outcomes(tmp_path, 2) == {}
 
 
 def test_an_engine_that_can_load_another_way_is_given_the_chance(jobs, tmp_path):
-    (proof,) = sweep.sweep(tiny(), Engine(says={2: BASE["base"]}, repairs=True), jobs, {2: BASE})
+    (proof,) = collect.sweep(tiny(), Engine(says={2: BASE["base"]}, repairs=True), jobs, {2: BASE})
     assert proof.passed and len(outcomes(tmp_path, 2)) == 3
 
 
 def test_answers_are_graded_in_batches_and_none_waits_for_long(monkeypatch):
-    assert [len(b) for b in sweep._gathered(iter([[1]] * 130))] == [64, 64, 2]
-    monkeypatch.setattr(sweep, "GRADED_EVERY", 0.0)
-    assert [len(b) for b in sweep._gathered(iter([[1]] * 3))] == [1, 1, 1]
+    assert [len(b) for b in collect._gathered(iter([[1]] * 130))] == [64, 64, 2]
+    monkeypatch.setattr(collect, "GRADED_EVERY", 0.0)
+    assert [len(b) for b in collect._gathered(iter([[1]] * 3))] == [1, 1, 1]

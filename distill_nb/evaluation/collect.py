@@ -5,16 +5,18 @@ A checkpoint's answers count only once the engine has proved that it applies the
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from distill_nb import benchmarks, grading
-from distill_nb.generate import Answer, EngineFailed, Request
+from distill_nb.evaluation import proofs as proof
+from distill_nb.evaluation import records
+from distill_nb.evaluation.engines.types import Answer, EngineFailed, Request
+from distill_nb.evaluation.proofs import proved
 from distill_nb.grading import graders
 from distill_nb.params import Params
 from distill_nb.runtime import jsonl, provenance
-from distill_nb.students import chat, proof, student
+from distill_nb.students import chat, student
 
 RETRIES = 2  # of a request that failed
 GRADED_AT_ONCE, GRADED_EVERY = 64, 10.0  # answers, or what came within these seconds: grading uses all cores
@@ -42,7 +44,7 @@ def missing(p: Params, step: int, tasks: dict[str, list], files: dict[str, Path]
     """What must still be made of one checkpoint. tasks: benchmark → tasks; files: benchmark → its file of records."""
     jobs, tokenizer, template = [], None, chat.template_for(p.student, p.chat_template)
     for name, task_list in tasks.items():
-        done = {(r["task_id"], r["sample"]) for r in jsonl.unfinished(files[name])}
+        done = {(r["task_id"], r["sample"]) for r in records.unfinished(files[name])}
         for task in task_list:
             samples = [k for k in range(p.n_samples) if (task.task_id, k) not in done]
             if samples:
@@ -142,37 +144,3 @@ def sweep(p: Params, engine, jobs: list[Job], references: dict[int, dict], base_
     return proofs
 
 
-def proved(p: Params, engine, steps: list[int], references: dict[int, dict]) -> Iterator[tuple[list[int], list[proof.Proof]]]:
-    """(steps that can be asked now, the proofs of those that have an adapter), one after another: the base student first,
-    then the checkpoints of `steps`, as the engine serves them. references: as for `sweep`."""
-    texts, bases = sorted({tuple(references[step]["tokens"]) for step in steps}), {}
-    for served in engine.serve(steps):
-        yield served, _proofs(p, engine, served, texts, references, bases)
-
-
-def _proofs(p: Params, engine, served: list[int], texts: list[tuple], references: dict[int, dict],
-            bases: dict) -> list[proof.Proof]:
-    """The proofs of the steps that are served now; where an engine has several processes, of the first that fails it.
-
-    bases: text → the base's log-probabilities in each process, filled as soon as the base is served."""
-    asked = [(step, list(references[step]["tokens"])) for step in served if step]
-    texts = texts if 0 in served else []
-    if not asked and not texts:
-        return []
-    together = [*((0, list(text)) for text in texts), *asked]
-    if len(served) > 1:
-        engine.logprobs([(step, tokens[:2]) for step, tokens in together])  # fills vLLM's slots: its fault shows only then
-    found = engine.logprobs(together)
-    for k, text in enumerate(texts):
-        bases[text] = [process[k] for process in found]
-    proofs = []
-    for k, (step, tokens) in enumerate(asked, len(texts)):
-        judged = [proof.judge(step, references[step], process[k], base, references, p.dtype)
-                  for process, base in zip(found, bases[tuple(tokens)], strict=True)]
-        proofs.append(next((j for j in judged if not j.passed), judged[0]))
-    if not all(found.passed for found in proofs) and engine.again():
-        return _proofs(p, engine, served, texts, references, bases)
-    for made in proofs:
-        if not made.passed:
-            print(f"Step {made.step} is not scored: {made.why}.")
-    return proofs

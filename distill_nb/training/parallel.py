@@ -1,7 +1,7 @@
 """Several processes of one machine that share each batch (data parallel), started from a notebook: one on each GPU, or on the
 CPU's cores.
 
-A notebook cannot be started by torchrun, so its process hands the run to workers (train_worker.py), which torchrun starts, and
+A notebook cannot be started by torchrun, so its process hands the run to workers (worker.py), which torchrun starts, and
 shows how far they are. Process i of n takes every n-th micro-batch of a step; the gradients are averaged once a step, and
 the loss stays the mean over the tokens of the whole batch. The first process writes metrics and checkpoints. Run with two
 processes on a CPU, on GPUs not yet (bench/gpu_check.py, "processes").
@@ -76,7 +76,7 @@ def launch(p: Params, job: dict, run_dir: Path, stopping=lambda: "") -> None:
     try:
         (folder / "job.pickle").write_bytes(pickle.dumps(job))
         command = [*stop.DEAF, sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1",
-                   f"--nproc-per-node={p.train_processes}", "-m", "distill_nb.train_worker", str(folder)]
+                   f"--nproc-per-node={p.train_processes}", "-m", "distill_nb.training.worker", str(folder)]
         # Threads of several processes that wait for each other on the same cores are slow: one each, unless set otherwise.
         # A signal to all processes, as a cluster sends it, must not make torchrun kill those that are saving their state.
         environment = {"OMP_NUM_THREADS": "1"} | paths.child_environment() | {"TORCHELASTIC_SIGNALS_TO_HANDLE": "SIGINT"}

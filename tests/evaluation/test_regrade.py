@@ -5,10 +5,13 @@ import shutil
 import pytest
 from helpers import tiny
 
-from distill_nb import evaluate, generate, grading, regrade, train
+from distill_nb import grading
+from distill_nb.evaluation import baseline, evaluate, regrade
+from distill_nb.evaluation.engines import types
 from distill_nb.grading import graders
 from distill_nb.runtime import jsonl, paths
 from distill_nb.students import student
+from distill_nb.training import train
 
 VERSION = grading.GRADER_VERSION
 
@@ -85,10 +88,10 @@ def test_a_run_that_was_copied_elsewhere_can_be_graded_there(runs_dir, monkeypat
     p = tiny(benchmark_limit=2, benchmarks=["pocket_math"])
     train.train(p)
     evaluate.evaluate(p)
-    shutil.rmtree(paths.baseline_dir(p))
+    shutil.rmtree(baseline.baseline_dir(p))
     file = paths.run_dir(p) / "provenance_eval.json"
     file.write_text(file.read_text().replace('"engine": "hf"', '"engine": "vllm"'))  # made where vLLM is
-    monkeypatch.setattr(generate, "installed_vllm", lambda: False)
+    monkeypatch.setattr(types, "installed_vllm", lambda: False)
     another(monkeypatch, grading.Grade("correct", "7", "", "correct", "correct"))
     record = evaluate.evaluate(tiny(benchmark_limit=2, benchmarks=["pocket_math"], regrade=True, engine="vllm"))
     assert [c["step"] for c in record["regraded"]] == [0, 0, 2, 2, 4, 4]

@@ -1,6 +1,6 @@
 """One of several processes that train a run together: torchrun starts it for train_parallel.launch.
 
-    python -m torch.distributed.run … -m distill_nb.train_worker FOLDER
+    python -m torch.distributed.run … -m distill_nb.training.worker FOLDER
 """
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import sys
 import threading
 from pathlib import Path
 
-from distill_nb import train
 from distill_nb.runtime import gpus, stop
 from distill_nb.students import student
-from distill_nb.train_parallel import FAILED, STOP
+from distill_nb.training import train
+from distill_nb.training.parallel import FAILED, STOP
 
 
 def _end_with_the_notebook() -> None:

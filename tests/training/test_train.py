@@ -13,10 +13,11 @@ import torch
 from helpers import tiny
 from transformers import TrainerCallback
 
-from distill_nb import train, train_resume, train_step
 from distill_nb.runtime import jsonl, paths
 from distill_nb.students import chat, sources, student
 from distill_nb.traces import load
+from distill_nb.training import resume, train
+from distill_nb.training import step as train_step
 
 LLAMA, QWEN = "meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen3-30B-A3B-Base"
 
@@ -124,7 +125,7 @@ KILLED = """
     import os, signal, sys
     sys.path.insert(0, {tests!r})
     from helpers import tiny
-    from distill_nb import train, train_records
+    from distill_nb.training import train, callbacks as train_records
     die = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
     count = 0
     def nth(function, n):
@@ -198,7 +199,7 @@ def test_an_overwrite_that_is_cut_off_is_trained_again(cut, finished, runs_dir, 
             raise KeyboardInterrupt
 
     with monkeypatch.context() as m:
-        m.setattr(train_resume.shutil, "rmtree", cut_off)
+        m.setattr(resume.shutil, "rmtree", cut_off)
         with pytest.raises(KeyboardInterrupt):
             train.train(replace(p, overwrite=True))
     assert not (folder / cut).exists() and not (folder / "provenance_train.json").exists()

@@ -1,6 +1,6 @@
 """What training writes while it runs: metrics, held-out losses, adapters, states to go on from; and how it ends in between.
 
-Several processes end together: each asks at the end of a step whether any of them was asked to (train_parallel.py)."""
+Several processes end together: each asks at the end of a step whether any of them was asked to (parallel.py)."""
 from __future__ import annotations
 
 import json
@@ -10,11 +10,11 @@ import shutil
 import time
 from pathlib import Path
 
-from distill_nb import train_parallel
 from distill_nb.params import Params
 from distill_nb.runtime import disk, jsonl, paths, stop
 from distill_nb.students import proof, sources
-from distill_nb.train_step import heldout_loss
+from distill_nb.training import parallel
+from distill_nb.training.step import heldout_loss
 
 
 def save_adapter(p: Params, model, data, step: int) -> None:
@@ -53,18 +53,18 @@ def recorder(p: Params, data, run_dir: Path, start: int, stopping=lambda: ""):
     class Recorder(TrainerCallback):
         def on_train_begin(self, args, state, control, **kwargs):
             self.bar = tqdm(total=p.max_steps, initial=start, desc="training", unit="step", mininterval=5,
-                            disable=train_parallel.is_worker())
+                            disable=parallel.is_worker())
             self.clock, self.heldout = time.perf_counter(), None
 
         def on_step_begin(self, args, state, control, **kwargs):
             self.random_state = stop.random_state()
 
         def on_substep_end(self, args, state, control, **kwargs):
-            if not train_parallel.is_worker() and stopping():  # of several processes all end after the same step
+            if not parallel.is_worker() and stopping():  # of several processes all end after the same step
                 raise stop.Stopped
 
         def on_step_end(self, args, state, control, model=None, **kwargs):
-            if train_parallel.any_of_all(stopping()) and state.global_step < p.max_steps:
+            if parallel.any_of_all(stopping()) and state.global_step < p.max_steps:
                 control.should_save = control.should_training_stop = True
             self.seconds = time.perf_counter() - self.clock
             due = state.global_step % p.save_every == 0
@@ -92,9 +92,9 @@ def recorder(p: Params, data, run_dir: Path, start: int, stopping=lambda: ""):
             sealed = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             if state.global_step % p.save_every == 0:  # else it is a stop's, only to be resumed from
                 save_adapter(p, model, data, state.global_step)
-            train_parallel.wait_for_all()  # each process has its part of the state
+            parallel.wait_for_all()  # each process has its part of the state
             disk.seal(sealed)  # only a sealed state is resumed from: a kill may leave one half-written
-            train_parallel.wait_for_all()
+            parallel.wait_for_all()
             self.clock = time.perf_counter()
 
         def on_train_end(self, args, state, control, **kwargs):
@@ -109,11 +109,11 @@ def follower(p: Params, stopping):
 
     class Follower(TrainerCallback):
         def on_step_end(self, args, state, control, **kwargs):
-            if train_parallel.any_of_all(stopping()) and state.global_step < p.max_steps:
+            if parallel.any_of_all(stopping()) and state.global_step < p.max_steps:
                 control.should_save = control.should_training_stop = True
 
         def on_save(self, args, state, control, **kwargs):
-            train_parallel.wait_for_all()
-            train_parallel.wait_for_all()
+            parallel.wait_for_all()
+            parallel.wait_for_all()
 
     return Follower()
