@@ -19,7 +19,7 @@ def _each(parts: list[str], most: int = 8) -> str:
     return "; ".join(parts[:most]) + (f"; and {left} more" if left > 0 else "")
 
 
-def training_curve(metrics) -> str:
+def words_of_training_curve(metrics) -> str:
     first, last, heldout = metrics.iloc[0], metrics.iloc[-1], metrics.dropna(subset=["heldout_loss"])
     text = (f"A curve of the loss against the step: the training loss goes from {first['loss']:.2f} at step "
             f"{first['step']:.0f} to {last['loss']:.2f} nats per token at step {last['step']:.0f}")
@@ -29,7 +29,7 @@ def training_curve(metrics) -> str:
     return text + "."
 
 
-def outcome_bars(table) -> str:
+def words_of_outcome_bars(table) -> str:
     last = table[table["step"] == table.groupby(["folder", "benchmark"])["step"].transform("max")]
     parts = [f"{r.folder} on {name_of(r.benchmark)}, step {r.step}: {100 * r.correct / r.n:.0f}% correct, "
              f"{100 * r.wrong / r.n:.0f}% wrong, {100 * (r.no_answer + r.truncated) / r.n:.0f}% without an answer or cut off"
@@ -37,7 +37,7 @@ def outcome_bars(table) -> str:
     return f"Stacked bars of what became of every answer, in percent by step. {_each(parts)}."
 
 
-def accuracy_against_tokens(table) -> str:
+def words_of_accuracy_against_tokens(table) -> str:
     parts = []
     for (folder, benchmark), rows in table.sort_values("step").groupby(["folder", "benchmark"]):
         a, b = rows.iloc[0], rows.iloc[-1]
@@ -46,14 +46,14 @@ def accuracy_against_tokens(table) -> str:
     return f"Accuracy against the mean tokens of an answer, a line through the checkpoints of each run. {_each(parts)}."
 
 
-def evidence(data) -> str:
+def words_of_evidence(data) -> str:
     parts = [f"finding {number}, " + ", ".join(f"{verdict} {n}" for verdict, n in rows["verdict"].value_counts().items())
              for number, rows in data.groupby("finding")]
     return (f"The {len(data)} comparisons that the findings rest on, each a difference in points with its 95% interval. "
             f"Verdicts: {_each(parts)}.")
 
 
-def learning_curves(data) -> str:
+def words_of_learning_curves(data) -> str:
     base = data[data["step"] == 0].set_index(["student", "benchmark"])["accuracy"]
     parts = {}
     for (*_, benchmark), rows in data[data["step"] > 0].groupby([*RUN, "benchmark"], sort=False, dropna=False):
@@ -69,7 +69,7 @@ def learning_curves(data) -> str:
                    f"{_signed(max(parts.values()))} points ({max(parts, key=parts.get)}).")
 
 
-def forgetting(best) -> str:
+def words_of_forgetting(best) -> str:
     parts = []
     for words, rows in (("in the domain that was trained", best[best["domain"] == best["evaluated"]]),
                         ("in the other domain", best[best["domain"] != best["evaluated"]])):
@@ -80,14 +80,14 @@ def forgetting(best) -> str:
             f"the best checkpoint: {', '.join(parts)}.")
 
 
-def gains(data) -> str:
+def words_of_gains(data) -> str:
     last = data.groupby(RUN, dropna=False, sort=False).tail(1)
     return ("The change in code against the change in math, in points, a line through the checkpoints of each run. At the "
             f"last checkpoint {(last['math_change'] > 0).sum()} of {len(last)} runs are above their base student in math, "
             f"{(last['code_change'] > 0).sum()} in code.")
 
 
-def best_checkpoints(data) -> str:
+def words_of_best_checkpoints(data) -> str:
     base = data[data["step"] == 0].set_index(["student", "benchmark"])["accuracy"]
     parts = []
     for benchmark, rows in data[data["step"] > 0].groupby("benchmark", sort=False):

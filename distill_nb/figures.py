@@ -62,7 +62,7 @@ def learning_curves(table, benchmarks=None):
             ax.set(xlabel="step" if ax in axes[-1] else "",
                    ylabel=f"{results.name_of(student)}\naccuracy (%)" if ax is row[0] else "")
     legend_below(figure, axes)
-    return describe(figure, alt.learning_curves(data)), data
+    return describe(figure, alt.words_of_learning_curves(data)), data
 
 
 def _curves(ax, cells) -> None:
@@ -118,7 +118,7 @@ def forgetting(table):
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
     figure.colorbar(image, ax=axes, shrink=0.7, label="change (points)")
-    return describe(figure, alt.forgetting(best)), data
+    return describe(figure, alt.words_of_forgetting(best)), data
 
 
 def gains(table):
@@ -162,7 +162,7 @@ def gains(table):
         ax.set(title=results.name_of(student), xlabel="change in math (points)",
                ylabel="change in code (points)" if ax is axes[0][0] else "")
     legend_below(figure, axes)
-    return describe(figure, alt.gains(data)), data
+    return describe(figure, alt.words_of_gains(data)), data
 
 
 def best_checkpoints(table):
@@ -195,7 +195,7 @@ def best_checkpoints(table):
     axes[0][0].set(yticks=range(len(runs)), ylim=(len(runs) - 0.4, -0.6), yticklabels=[
         f"{results.name_of(s)}, {label}, step {rows['step'].iloc[0]}" for s, label, _, _, rows in runs])
     legend_below(figure, axes)
-    return describe(figure, alt.best_checkpoints(data)), data
+    return describe(figure, alt.words_of_best_checkpoints(data)), data
 
 
 def _interval(ax, cell, y: float, colour: str, marker: str, fill, label: str) -> None:

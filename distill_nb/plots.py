@@ -102,7 +102,7 @@ def training_curve(metrics, title: str = ""):
                      color=LOSS_COLOURS["held-out traces"])
     ax.set(xlabel="step", ylabel="cross-entropy (nats per token)", title=title, ylim=(0, None))
     ax.legend()
-    return describe(figure, alt.training_curve(metrics))
+    return describe(figure, alt.words_of_training_curve(metrics))
 
 
 def outcome_bars(table):
@@ -123,7 +123,7 @@ def outcome_bars(table):
         ax.set(title=f"{folder}\n{benchmark}", xlabel="step", ylim=(0, 100),
                ylabel="answers (%)" if ax in axes[:, 0] else "")
     legend_below(figure, axes)
-    return describe(figure, alt.outcome_bars(table))
+    return describe(figure, alt.words_of_outcome_bars(table))
 
 
 def accuracy_against_tokens(table):
@@ -151,7 +151,7 @@ def accuracy_against_tokens(table):
     for ax, benchmark in zip(axes.flat, benchmarks, strict=False):
         own = table[table["benchmark"] == benchmark]
         label_points(ax, own[["mean_tokens", "accuracy"]].to_numpy(), own["step"].astype(str))
-    return describe(figure, alt.accuracy_against_tokens(table))
+    return describe(figure, alt.words_of_accuracy_against_tokens(table))
 
 
 def label_points(ax, points, texts, size: float = 7) -> None:
@@ -197,4 +197,4 @@ def evidence(found):
         ax.tick_params(axis="y", length=0)
     axes.flat[-1].set_xlabel("difference (points)")
     legend_below(figure, axes)
-    return describe(figure, alt.evidence(data)), data
+    return describe(figure, alt.words_of_evidence(data)), data
