@@ -95,7 +95,7 @@ demo: setup  ## distil a real 135M student on the CPU, evaluate it, write the re
 	@echo
 	@echo "Report: $$($(PY) -m distill_nb.report --index $(POCKET))"
 	@echo
-	@$(PY) -m distill_nb.results $(POCKET)
+	@$(PY) -m distill_nb.analysis.results $(POCKET)
 
 # On one machine each job gets a GPU of its own; a cluster's profile says what its jobs get.
 STUDY := $(PY) -m snakemake --config scale=$(or $(SCALE),full) $(if $(OVERWRITE),'overwrite=$(OVERWRITE)')
@@ -110,7 +110,7 @@ graph: setup-study  ## print the study's graph, as in README.md
 	@DISTILL_NB_RUNS=$$(mktemp -d) $(PY) -m snakemake --rulegraph mermaid-js 2>/dev/null \
 	  | sed -e '1,/^flowchart/s/.*flowchart TB.*/flowchart LR/' -e '/^---/d; /^title/d; /style/d'
 
-figures: setup  ## write figures/ anew: the published study's, from distill_nb/published/
+figures: setup  ## write figures/ anew: the published study's, from distill_nb/analysis/published/
 	@$(PY) -m distill_nb.figures figures
 
 paper: setup  ## build paper/paper.pdf from generated numbers, tables and figures (needs LaTeX); SCALE=pocket: whose runs; SELECT_ON=test

@@ -2,7 +2,7 @@
 from. One function a figure, named like the one that draws it (plots.py, figures.py)."""
 from __future__ import annotations
 
-from distill_nb.results import RUN, name_of
+from distill_nb.analysis.names import RUN, name_of
 
 
 def _run(r) -> str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from distill_nb import params, results, selection
+from distill_nb import params
+from distill_nb.analysis import names, results, selection
 from distill_nb.runtime import paths
 from distill_nb.students import sources
 
@@ -61,13 +62,13 @@ def card(table, step: int, trained: dict, evaluated: dict, chosen: str) -> str:
         **({"datasets": [data]} if data else {}),
         "model-index": [{"name": f"{given['run_name']} step {step}", "results": [{
             "task": {"type": "text-generation"},
-            "dataset": {"name": results.name_of(r.benchmark), "type": sets.get(r.benchmark, {}).get("source", r.benchmark)},
+            "dataset": {"name": names.name_of(r.benchmark), "type": sets.get(r.benchmark, {}).get("source", r.benchmark)},
             "metrics": [{"type": "accuracy", "value": round(r.accuracy, 2), "name": f"accuracy (%), n = {r.n}"}],
         } for r in now.itertuples()]}]}
     rows = []
     for r in now.itertuples():
         before = base.loc[r.benchmark] if r.benchmark in base.index else None
-        rows.append([results.name_of(r.benchmark), "not evaluated" if before is None else results.score(before, 1),
+        rows.append([names.name_of(r.benchmark), "not evaluated" if before is None else results.score(before, 1),
                      results.score(r, 1), str(r.n), sets.get(r.benchmark, {}).get("label", "")])
     head = "" if full else (
         f"**Not the study's model.** This is a run at {given['scale']} scale, made to try the method; its numbers say nothing "
@@ -112,7 +113,7 @@ Answers were generated with {_listed({k: evaluated['settings'][k] for k in GENER
 def _value(value) -> str:
     if isinstance(value, dict):  # by benchmark: one value where all agree
         same = set(value.values())
-        return str(*same) if len(same) == 1 else " and ".join(f"{v} for {results.name_of(k)}" for k, v in value.items())
+        return str(*same) if len(same) == 1 else " and ".join(f"{v} for {names.name_of(k)}" for k, v in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

@@ -10,10 +10,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from distill_nb import alt, comparisons, findings, plots, results, stats
+from distill_nb import alt, plots
+from distill_nb.analysis import comparisons, results, stats
+from distill_nb.analysis import names as analysis_names
+from distill_nb.analysis.published import accuracies, findings
 from distill_nb.plots import DOMAIN_LINES, DOMAIN_MARKERS, MORE_LINES, TEACHER_COLOURS, describe, grid, legend_below, nothing
 
-DOMAIN_OF = {b: domain for domain, names in results.RULE.items() for b in names}
+DOMAIN_OF = {b: domain for domain, names in analysis_names.RULE.items() for b in names}
 
 
 def with_intervals(table):
@@ -25,7 +28,7 @@ def with_intervals(table):
 
 def run_label(run) -> str:
     """`Sonnet math`; the learning rate is added by callers where two runs differ in nothing else."""
-    return f"{results.name_of(run.teacher)} {run.domain}"
+    return f"{analysis_names.name_of(run.teacher)} {run.domain}"
 
 
 def _runs_of(table):
@@ -34,11 +37,11 @@ def _runs_of(table):
     trained = table[table["step"] > 0]
     several = trained.groupby(["student", "teacher", "domain"])["learning_rate"].nunique().max() > 1
     seen: dict[tuple, int] = {}
-    for _, rows in trained.groupby(results.RUN, sort=False, dropna=False):
+    for _, rows in trained.groupby(analysis_names.RUN, sort=False, dropna=False):
         first = rows.iloc[0]
         label = run_label(first)
         if several:
-            label += f", {results.printed_rate(first.learning_rate)}"
+            label += f", {analysis_names.printed_rate(first.learning_rate)}"
         before = seen.get((first.student, first.teacher, first.domain), 0)
         seen[first.student, first.teacher, first.domain] = before + 1
         line = DOMAIN_LINES[first.domain] if not before else MORE_LINES[(before - 1) % len(MORE_LINES)]
@@ -58,9 +61,9 @@ def learning_curves(table, benchmarks=None):
     for row, student in zip(axes, students, strict=True):
         for ax, benchmark in zip(row, names, strict=True):
             _curves(ax, data[(data["student"] == student) & (data["benchmark"] == benchmark)])
-            ax.set(ylim=(-4, 104), yticks=range(0, 101, 20), title=results.name_of(benchmark) if ax in axes[0] else "")
+            ax.set(ylim=(-4, 104), yticks=range(0, 101, 20), title=analysis_names.name_of(benchmark) if ax in axes[0] else "")
             ax.set(xlabel="step" if ax in axes[-1] else "",
-                   ylabel=f"{results.name_of(student)}\naccuracy (%)" if ax is row[0] else "")
+                   ylabel=f"{analysis_names.name_of(student)}\naccuracy (%)" if ax is row[0] else "")
     legend_below(figure, axes)
     return describe(figure, alt.words_of_learning_curves(data)), data
 
@@ -112,8 +115,8 @@ def forgetting(table):
         for i, j in np.argwhere(matrix.isna().to_numpy()):
             ax.text(j, i, "—", ha="center", va="center", color="#777777")
         ax.set(xticks=[0, 1], xticklabels=["math", "code"], yticks=[0, 1], yticklabels=["math", "code"],
-               title=f"{results.name_of(student)}\n{results.name_of(teacher)}"
-                     + (f" at {results.printed_rate(rate)}" if rate == rate else ""),
+               title=f"{analysis_names.name_of(student)}\n{analysis_names.name_of(teacher)}"
+                     + (f" at {analysis_names.printed_rate(rate)}" if rate == rate else ""),
                xlabel="evaluated on", ylabel="trained on" if ax in axes[:, 0] else "")
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
@@ -129,7 +132,7 @@ def gains(table):
 
     rows = []
     for run in results.best_checkpoints(table).itertuples():
-        own = table[(table["step"] > 0) & (table[results.RUN[:3]] == [run.student, run.teacher, run.domain]).all(axis=1)
+        own = table[(table["step"] > 0) & (table[analysis_names.RUN[:3]] == [run.student, run.teacher, run.domain]).all(axis=1)
                     & table["learning_rate"].isin([run.learning_rate])]
         base = table[(table["step"] == 0) & (table["student"] == run.student)].set_index("benchmark")
         for step, cells in own.groupby("step"):
@@ -142,7 +145,7 @@ def gains(table):
                     d = stats.difference(c.accuracy * c.n / 100, c.n, b["accuracy"] * b["n"] / 100, b["n"])
                     point |= {f"{domain}_change": c.accuracy - b["accuracy"], f"{domain}_lo": 100 * d.lo,
                               f"{domain}_hi": 100 * d.hi}
-                rows.append({k: getattr(run, k) for k in results.RUN} | point)
+                rows.append({k: getattr(run, k) for k in analysis_names.RUN} | point)
     data = pd.DataFrame(rows)
     if data.empty:
         return nothing(), data
@@ -159,7 +162,7 @@ def gains(table):
             ax.errorbar(x, y, *bars, ls="", ecolor=colour, elinewidth=0.5, alpha=0.35)
             ax.plot(x, y, color=colour, ls=line, lw=0.9, marker=marker, ms=4, mfc="white", label=label)
             ax.plot(x[-1], y[-1], color=colour, marker=marker, ms=5, ls="")
-        ax.set(title=results.name_of(student), xlabel="change in math (points)",
+        ax.set(title=analysis_names.name_of(student), xlabel="change in math (points)",
                ylabel="change in code (points)" if ax is axes[0][0] else "")
     legend_below(figure, axes)
     return describe(figure, alt.words_of_gains(data)), data
@@ -171,7 +174,7 @@ def best_checkpoints(table):
 
     cells, parts = with_intervals(table), []
     for run in results.best_checkpoints(table).itertuples():
-        own = (cells[results.RUN[:3]] == [run.student, run.teacher, run.domain]).all(axis=1) & (
+        own = (cells[analysis_names.RUN[:3]] == [run.student, run.teacher, run.domain]).all(axis=1) & (
             cells["step"] == run.step) & cells["learning_rate"].isin([run.learning_rate])
         parts.append(cells[own])
     if not parts:
@@ -190,10 +193,10 @@ def best_checkpoints(table):
                 _interval(ax, r, i - 0.15, colour, DOMAIN_MARKERS[domain], "white" if r.flagged else colour, label)
                 for b in base.itertuples():
                     _interval(ax, b, i + 0.2, TEACHER_COLOURS["none"], "|", None, "baseline")
-        ax.set(title=results.name_of(benchmark), xlim=(-4, 104), xticks=[0, 50, 100], xlabel="accuracy (%)")
+        ax.set(title=analysis_names.name_of(benchmark), xlim=(-4, 104), xticks=[0, 50, 100], xlabel="accuracy (%)")
         ax.grid(axis="x", color="#eeeeee")
     axes[0][0].set(yticks=range(len(runs)), ylim=(len(runs) - 0.4, -0.6), yticklabels=[
-        f"{results.name_of(s)}, {label}, step {rows['step'].iloc[0]}" for s, label, _, _, rows in runs])
+        f"{analysis_names.name_of(s)}, {label}, step {rows['step'].iloc[0]}" for s, label, _, _, rows in runs])
     legend_below(figure, axes)
     return describe(figure, alt.words_of_best_checkpoints(data)), data
 
@@ -234,5 +237,5 @@ def study(table) -> dict:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("usage: python -m distill_nb.figures FOLDER   (writes the published study's figures there)")
-    for key, figure_and_data in study(results.load_published()).items():
+    for key, figure_and_data in study(accuracies.load_published()).items():
         print(*save(key, figure_and_data, Path(sys.argv[1])), sep="\n")

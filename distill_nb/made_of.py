@@ -19,8 +19,8 @@ from distill_nb.study import ENTRY, Stage
 
 # The module that makes what later stages read; a notebook only shows it.
 CORE = {"traces": "distill_nb.traces.build", "train": "distill_nb.training.train", "eval": "distill_nb.evaluation.evaluate"}
-DATA = {"analyze": ("distill_nb/published/*.csv",),
-        "paper": ("distill_nb/published/*.csv", "paper/paper.tex", "figures/*.pdf")}
+DATA = {"analyze": ("distill_nb/analysis/published/*.csv",),
+        "paper": ("distill_nb/analysis/published/*.csv", "paper/paper.tex", "figures/*.pdf")}
 
 
 @cache

@@ -14,7 +14,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from distill_nb import beside, claims, consistency, diagnosis, findings, paired, params, results, selection, tables
+from distill_nb import params, tables
+from distill_nb.analysis import diagnosis, names, paired, results, selection
+from distill_nb.analysis.published import accuracies, beside, claims, findings
+from distill_nb.analysis.published import grim as consistency
 from distill_nb.runtime import paths
 
 WORDS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six")
@@ -22,11 +25,11 @@ WORDS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six")
 
 def published_numbers() -> dict[str, str]:
     """Macro → value, of the published study."""
-    table, every = results.load_published(), claims.load_claims()
+    table, every = accuracies.load_published(), claims.load_claims()
     grim, found = consistency.grim_summary(table), findings.check_all(table)
     n = table.drop_duplicates("benchmark").set_index("benchmark")["n"]
     numbers = {
-        "PublishedCells": len(table), "PublishedRuns": len(table[table["step"] > 0].groupby(results.RUN)),
+        "PublishedCells": len(table), "PublishedRuns": len(table[table["step"] > 0].groupby(names.RUN)),
         "FlaggedCells": int(table["flagged"].sum()), "GrimCanFail": int(grim["can_fail"].sum()),
         "GrimFailed": int(grim["failed"].sum()), "Claims": len(every),
         "ClaimsDisagree": len(claims.inconsistencies(every, table)),
@@ -44,7 +47,7 @@ def our_numbers(scale: str, select_on: str = "test") -> tuple[dict[str, str], di
     if records.empty:
         nothing = "No run of this scale had been evaluated when this was built."
         return {"OurScale": scale, "OurRuns": "0", "OurSentence": nothing, "OurChanges": "", "OurSelection": ""}, {}
-    table, published = results.accuracy_table(folder), results.load_published()
+    table, published = results.accuracy_table(folder), accuracies.load_published()
     compared = beside.sentence(beside.beside(published, results.load_runs(folder)))
     shown = table.assign(cell=[results.score(r) for r in table.itertuples()])
     wide = shown.pivot_table(index=["folder", "step"], columns="benchmark", values="cell", aggfunc="first").fillna("—")
@@ -75,7 +78,7 @@ def write(folder: Path, scale: str = "pocket", select_on: str = "test") -> list[
     files = [folder / "numbers.tex"]
     files[0].write_text("".join(rf"\newcommand{{\{name}}}{{{tables.latex_text(value)}}}" + "\n"
                                 for name, value in sorted(numbers.items())), encoding="utf-8")
-    for name, text in (tables.study(results.load_published()) | our_tables).items():
+    for name, text in (tables.study(accuracies.load_published()) | our_tables).items():
         files.append(folder / "tables" / f"{name}.tex")
         # Small enough for the page, and where LaTeX likes.
         text = text.replace(r"\begin{table}", r"\begin{table}[htbp]").replace(r"\centering", r"\centering\footnotesize")

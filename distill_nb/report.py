@@ -206,13 +206,14 @@ def link(page: Path, index: Path, name: str) -> str:
 
 def accuracy_html(scale_dir: Path) -> str:
     """The table of accuracies of a scale; a sentence where there are no records."""
-    from distill_nb import mixing, results, tables
+    from distill_nb import tables
+    from distill_nb.analysis import comparability, results
 
     table = results.accuracy_table(scale_dir)
     if table.empty:
         return "<p>No run of this scale has been evaluated yet.</p>"
     note = "Percent with 95% Wilson intervals; step 0 is the base student; * marks a score whose n includes errors."
-    mixed = "".join(f"<li>{escape(sentence)}</li>" for sentence in mixing.sentences(scale_dir))
+    mixed = "".join(f"<li>{escape(sentence)}</li>" for sentence in comparability.sentences(scale_dir))
     mixed = f"<p>Not all of these results were made alike:</p><ul>{mixed}</ul>" if mixed else ""
     return f"<p>{note}</p>\n{mixed}" + tables.show(results.wide_table(table), "", "Accuracy by run and step").data
 

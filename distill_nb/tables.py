@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from distill_nb import stats
-from distill_nb.comparisons import forgetting_matrix
-from distill_nb.comparisons import sweep as sweep_of
-from distill_nb.results import best_checkpoints, load_published, name_of
+from distill_nb.analysis import stats
+from distill_nb.analysis.comparisons import forgetting_matrix
+from distill_nb.analysis.comparisons import sweep as sweep_of
+from distill_nb.analysis.names import name_of
+from distill_nb.analysis.published.accuracies import load_published
+from distill_nb.analysis.results import best_checkpoints
 
 NONE = "—"
 
@@ -205,7 +207,7 @@ def folded(parts: dict, digits: int = 1):
 
 def study(table) -> dict[str, str]:
     """name → LaTeX of every table of the study: baselines, sweeps, best checkpoints, forgetting, findings."""
-    from distill_nb.findings import check_all, findings_table
+    from distill_nb.analysis.published.findings import check_all, findings_table
 
     found = check_all(table)
     wide = r"rp{0.22\linewidth}lp{0.5\linewidth}"

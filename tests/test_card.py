@@ -3,7 +3,8 @@ import pytest
 import yaml
 from helpers import tiny
 
-from distill_nb import card, results
+from distill_nb import card
+from distill_nb.analysis import results
 from distill_nb.evaluation import evaluate
 from distill_nb.runtime import paths
 from distill_nb.training import train

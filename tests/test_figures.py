@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distill_nb import figures, findings, plots, results
+from distill_nb import figures, plots
+from distill_nb.analysis.published import accuracies, findings
 from distill_nb.runtime import paths
 
 NAMES = ["best_checkpoints", "findings", "forgetting", "gains", "learning_curves", "learning_curves_code"]
@@ -15,7 +16,7 @@ NAMES = ["best_checkpoints", "findings", "forgetting", "gains", "learning_curves
 
 @pytest.fixture(scope="module")
 def table():
-    return results.load_published()
+    return accuracies.load_published()
 
 
 @pytest.fixture(scope="module")

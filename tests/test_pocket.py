@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from distill_nb import benchmarks, params, results
+from distill_nb import benchmarks, params
+from distill_nb.analysis import results
 from distill_nb.evaluation import evaluate
 from distill_nb.evaluation import proofs as sweep
 from distill_nb.evaluation.engines import start, types

@@ -5,7 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distill_nb import comparisons, params, results
+from distill_nb import params
+from distill_nb.analysis import comparisons, names, results
+from distill_nb.analysis.published import accuracies
 from distill_nb.runtime import paths
 
 STUDENTS = {"Qwen Base": "Qwen/Qwen3-30B-A3B-Base", "Qwen Instruct": "Qwen/Qwen3-30B-A3B-Instruct-2507",
@@ -14,7 +16,7 @@ STUDENTS = {"Qwen Base": "Qwen/Qwen3-30B-A3B-Base", "Qwen Instruct": "Qwen/Qwen3
 
 @pytest.fixture(scope="module")
 def table():
-    return results.load_published()
+    return accuracies.load_published()
 
 
 @pytest.fixture
@@ -38,14 +40,14 @@ def cells_of(text: str) -> dict:
         if not benchmarks:
             benchmarks = cells
         elif not distilled and benchmarks[0] == "Benchmark":
-            found[student, "none", "none", 0, results.NAMES[cells[0]]] = cells[1]
+            found[student, "none", "none", 0, names.NAMES[cells[0]]] = cells[1]
         elif not distilled:
-            found |= {(student, "none", "none", 0, results.NAMES[b]): c for b, c in zip(benchmarks, cells, strict=True)}
+            found |= {(student, "none", "none", 0, names.NAMES[b]): c for b, c in zip(benchmarks, cells, strict=True)}
         else:
             *name, step = cells[0].replace("*", "").split()
-            run = (results.NAMES[name[0]], name[1]) if name else run
+            run = (names.NAMES[name[0]], name[1]) if name else run
             for b, c in zip(benchmarks[1:], cells[1:], strict=True):
-                found[student, *run, 500 if step == "final" else int(step), results.NAMES[b]] = c
+                found[student, *run, 500 if step == "final" else int(step), names.NAMES[b]] = c
     return {k: (c.strip("*\\").rstrip("%"), c.endswith(r"\*")) for k, c in found.items() if c != "—"}
 
 
@@ -58,10 +60,10 @@ def test_every_cell_is_as_the_study_prints_it(study, table):
 
 
 def test_sizes_and_rates_are_those_the_study_states(study, table):
-    stated = {results.NAMES[b]: int(n) for b, n in re.findall(r"\*\*(.+?)\*\* \((\d+) problems", study)}
+    stated = {names.NAMES[b]: int(n) for b, n in re.findall(r"\*\*(.+?)\*\* \((\d+) problems", study)}
     assert stated.pop("aime") == 90  # run but not reported
     assert dict(zip(table["benchmark"], table["n"], strict=True)) == stated
-    rates = {(results.NAMES[s], results.NAMES[t], d): float(r) for t, d, s, r in
+    rates = {(names.NAMES[s], names.NAMES[t], d): float(r) for t, d, s, r in
              re.findall(r"\| \d+ \| (\w+) \| (\w+) \| ([\w ]+) \| (2e-\d) \|", study)}
     runs = table[table["step"] > 0].drop_duplicates(["student", "teacher", "domain"])
     assert {(r.student, r.teacher, r.domain): r.learning_rate for r in runs.itertuples()} == rates and len(rates) == 10
@@ -84,7 +86,7 @@ def test_sums_that_any_changed_number_changes(table):
 
 
 def test_every_run_is_complete(table):
-    runs = table[table["benchmark"].isin(["math500", "mbpp_plus"])].groupby(results.RUN, dropna=False)["step"]
+    runs = table[table["benchmark"].isin(["math500", "mbpp_plus"])].groupby(names.RUN, dropna=False)["step"]
     assert len(runs) == 13
     for (_, teacher, *_), steps in runs:
         assert sorted(steps) == ([0, 0] if teacher == "none" else sorted([100, 200, 300, 400, 500] * 2))
@@ -112,10 +114,10 @@ def test_learning_rates_are_those_of_the_parameter_files(table):
 ])
 def test_a_line_that_cannot_be_is_refused(tmp_path, old, new, message):
     file = tmp_path / "accuracies.csv"
-    text = (results.PUBLISHED / "accuracies.csv").read_text(encoding="utf-8")
+    text = (accuracies.PUBLISHED / "accuracies.csv").read_text(encoding="utf-8")
     file.write_text(text.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(ValueError) as error:
-        results.load_published(file)
+        accuracies.load_published(file)
     assert message in str(error.value) and str(error.value).startswith("accuracies.csv, ")
     assert str(error.value).count("\n") == 0 and str(error.value).endswith(".")
 
@@ -138,7 +140,7 @@ def own():
 
 def test_tidy_has_the_same_columns_and_counts_no_problem_twice(own, table):
     out = results.tidy(own, {"a_math": 1e-3, "a_math_seed1": 1e-3, "b_math": 2e-3, "c_code": 1e-3})
-    assert list(out) == list(table) == results.COLUMNS
+    assert list(out) == list(table) == names.COLUMNS
     assert {c: str(t) for c, t in out.dtypes.items()} == {c: str(t) for c, t in table.dtypes.items()}
     base = out[out["step"] == 0]
     assert len(base) == 2 and set(base["teacher"]) == set(base["domain"]) == {"none"} and base["learning_rate"].isna().all()
@@ -150,7 +152,7 @@ def test_tidy_has_the_same_columns_and_counts_no_problem_twice(own, table):
 def test_tidy_without_rates_and_without_runs(own):
     out = results.tidy(own)
     assert out["learning_rate"].isna().all() and sorted(out["source"].unique()) == ["a_math", "c_code"]
-    assert list(results.tidy(own.iloc[:0])) == results.COLUMNS
+    assert list(results.tidy(own.iloc[:0])) == names.COLUMNS
 
 
 # ---- the study's rule and the forgetting matrix

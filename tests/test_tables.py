@@ -6,15 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distill_nb import comparisons, consistency, findings, results, stats, tables
+from distill_nb import tables
+from distill_nb.analysis import comparisons, names, stats
+from distill_nb.analysis.published import accuracies, findings, grim
 from distill_nb.runtime import paths
 
-QWEN, INSTRUCT, LLAMA = (results.NAMES[n] for n in ("Qwen Base", "Qwen Instruct", "Llama 8B"))
+QWEN, INSTRUCT, LLAMA = (names.NAMES[n] for n in ("Qwen Base", "Qwen Instruct", "Llama 8B"))
 
 
 @pytest.fixture(scope="module")
 def published():
-    return results.load_published()
+    return accuracies.load_published()
 
 
 def test_baselines_as_printed(published):
@@ -150,7 +152,7 @@ def test_evidence_shows_p_and_what_could_be_detected(published):
 
 
 def test_impossible_numbers_are_named_as_the_study_names_them(published):
-    table = tables.impossible(consistency.grim(published))
+    table = tables.impossible(grim.grim(published))
     assert table.to_numpy().tolist() == [["Qwen Base", "—", 0, "HumanEval+", "78.7", 100, "129/164"]]
 
 

@@ -36,7 +36,7 @@ def modules_of(p) -> dict[str, str]:
     folder = paths.ROOT / "distill_nb"
     own = ["grading/__init__.py", "grading/code.py", "hub.py", "scan.py", "choose.py"]
     if p.teacher_api != "none":
-        own = [f.name for f in folder.glob("teacher*.py") if f.name != "teachers.py"]
+        own = [f.name for f in folder.glob("teacher*.py") if f.name != "between_teachers.py"]
     if p.teacher_api != "none" or p.verify == "regrade":
         own += [f.relative_to(folder).as_posix() for f in (folder / "grading").rglob("*.py")]
     own += [f.name for f in match.files()]

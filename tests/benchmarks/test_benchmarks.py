@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from distill_nb import benchmarks, fixtures, results, slices
+from distill_nb import benchmarks, fixtures
+from distill_nb.analysis import results, slices
 from distill_nb.benchmarks import aime, humaneval_plus, livecodebench, math500, pocket_problems
 from distill_nb.evaluation import evaluate
 from distill_nb.grading.graders import grade

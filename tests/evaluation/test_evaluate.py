@@ -10,7 +10,8 @@ import pytest
 import torch
 from helpers import needs_vllm, tiny
 
-from distill_nb import benchmarks, card, fixtures, results
+from distill_nb import benchmarks, card, fixtures
+from distill_nb.analysis import results
 from distill_nb.evaluation import baseline, evaluate, resume
 from distill_nb.evaluation.engines import hf, types
 from distill_nb.evaluation.records import OUTCOMES

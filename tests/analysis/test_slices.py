@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distill_nb import results, slices, stats
+from distill_nb.analysis import results, slices, stats
 from distill_nb.benchmarks import aime, humaneval_plus
 
 

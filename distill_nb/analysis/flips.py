@@ -31,7 +31,7 @@ def flips(records, step: int | None = None):
     cut off, is a lost format; errors of sampling or grading are no flips."""
     import pandas as pd
 
-    from distill_nb.results import ERRORS, UNANSWERED
+    from distill_nb.analysis.names import ERRORS, UNANSWERED
 
     columns = ["benchmark", "task_id", "sample", "kind"]
     sides = ["outcome", "lenient_outcome", "answer", "completion"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from distill_nb import stats
-from distill_nb.results import RUN, name_of
+from distill_nb.analysis import stats
+from distill_nb.analysis.names import RUN, name_of
 
 KEY = [*RUN, "step", "benchmark"]
 COLUMNS = [*KEY, "published", "n_published", "flagged", "ours", "n_ours", "difference", "lo", "hi", "p", "p_holm", "verdict"]
@@ -65,24 +65,3 @@ def shown(table):
     } for r in table.itertuples()])
 
 
-def replicates(table):
-    """Runs that differ in their seed alone: one row a run, step and benchmark with two seeds or more.
-
-    table: results.accuracy_table. seeds, mean (percent), sd between seeds and lo, hi (a t interval of the mean over seeds,
-    cut at 0 and 100), lowest, highest; sampling_sd: the standard deviation that the sampling of answers alone would give,
-    sqrt(p (1 - p) / n), were the seeds alike and the problems new each time. A replicate's base
-    student is that of its own seed."""
-    from scipy.stats import t
-
-    rows = []
-    groups = table.groupby(["student", "run_name", "benchmark", "step"]) if len(table) else ()
-    for key, group in groups:
-        x, k = group["accuracy"].to_numpy(), len(group)
-        if k < 2:
-            continue
-        mean, sd = x.mean(), x.std(ddof=1)
-        half = t.ppf(0.975, k - 1) * sd / k**0.5
-        rows.append((*key, k, mean, sd, max(0.0, mean - half), min(100.0, mean + half), x.min(), x.max(),
-                     (mean * (100 - mean) / group["problems"].min()) ** 0.5))
-    return pd.DataFrame(rows, columns=["student", "run_name", "benchmark", "step", "seeds", "mean", "sd", "lo", "hi", "lowest",
-                                       "highest", "sampling_sd"])

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 
-from distill_nb import results, stats
+from distill_nb.analysis import names, results, stats
 from distill_nb.benchmarks import humaneval_plus
 from distill_nb.benchmarks.sources import PART
 from distill_nb.params import BENCHMARKS
@@ -50,7 +50,7 @@ def table(records):
     groups = records.groupby(["folder", "student", "step", "benchmark"], sort=True) if len(records) else ()
     for (folder, student, step, benchmark), group in groups:
         correct = (group["outcome"] == "correct").groupby(group["task_id"]).agg(["sum", "count"])
-        errors = set(group["task_id"][group["outcome"].isin(results.ERRORS)])
+        errors = set(group["task_id"][group["outcome"].isin(names.ERRORS)])
         for name, ids in slices_of(benchmark, list(correct.index)).items():
             k, n = correct.loc[ids, "sum"].to_numpy(), correct.loc[ids, "count"].to_numpy()
             lo, hi = results.interval(k / n)

@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distill_nb import diagnosis, paired
+from distill_nb.analysis import diagnosis, paired
 
 N = 300
 

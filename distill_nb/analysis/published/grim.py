@@ -1,47 +1,18 @@
 """Can the published numbers be? What a line of the data may hold, and the GRIM test of each number with its n.
 
-`python -m distill_nb.consistency` prints both that and what `claims.py` finds in the sentences.
+`python -m distill_nb.analysis.published.grim` prints both that and what `claims.py` finds in the sentences.
 """
 from __future__ import annotations
 
 import math
-import re
 from fractions import Fraction
 from functools import cache
 
-from distill_nb.params import BENCHMARKS
-from distill_nb.results import COLUMNS, NAMES, load_published
+from distill_nb.analysis.published.accuracies import load_published
 
 # Problems in the full benchmarks; for LiveCodeBench v5 the release and two windows that go by the same name.
 SIZES = {"math500": (500,), "mbpp_plus": (378,), "humaneval_plus": (164,), "livecodebench": (880, 279, 166),
          "aime": (90,)}
-
-
-def row_problems(row: dict):
-    """(column, remedy) of everything that cannot be in one line of accuracies.csv, a mapping of texts."""
-    if None in row or None in row.values():
-        yield "source", f"the line does not have {len(COLUMNS)} columns: quote a comma, or add what is missing"
-        return
-    base = row["teacher"] == "none"
-    number = re.fullmatch(r"(\d{1,3})(?:\.(\d+))?", row["accuracy"])
-    checks = [
-        ("student", row["student"] in NAMES.values(), "write the hub id of one of the study's students"),
-        ("teacher", row["teacher"] in ("r1", "sonnet", "none"), "write r1, sonnet, or none for a baseline"),
-        ("domain", row["domain"] in (("none",) if base else ("math", "code")),
-         "write none" if base else "write math or code"),
-        ("step", row["step"] == "0" if base else re.fullmatch(r"[1-9]\d*", row["step"]),
-         "write 0" if base else "write the checkpoint's step, a whole number above 0"),
-        ("benchmark", row["benchmark"] in BENCHMARKS, f"write one of {', '.join(BENCHMARKS)}"),
-        ("accuracy", number and float(row["accuracy"]) <= 100, "write percent from 0 to 100, as printed"),
-        ("decimals", number and row["decimals"] == str(len(number[2] or "")),
-         f"write the digits after the point of accuracy {row['accuracy']}"),
-        ("n", re.fullmatch(r"[1-9]\d*", row["n"]), "write the number of problems"),
-        ("flagged", row["flagged"] in ("true", "false"), "write true or false"),
-        ("learning_rate", row["learning_rate"] == "" if base else re.fullmatch(r"\d\.\d+e-\d", row["learning_rate"]),
-         "leave it empty" if base else "write a rate like 2.0e-5"),
-        ("source", row["source"].strip(), "name the study's section and row"),
-    ]
-    yield from ((column, remedy) for column, fine, remedy in checks if not fine)
 
 
 def possible_k(accuracy: float, decimals: int, n: int, rounding: str = "either") -> list[int]:
@@ -85,7 +56,7 @@ def grim_summary(table):
 
 
 if __name__ == "__main__":
-    from distill_nb.claims import inconsistencies, load_claims
+    from distill_nb.analysis.published.claims import inconsistencies, load_claims
 
     print(grim_summary(load_published()).to_string(index=False))
     for r in inconsistencies(load_claims(), load_published()).itertuples():

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from distill_nb import stats
-from distill_nb.results import ERRORS, RULE, UNANSWERED, name_of
+from distill_nb.analysis import stats
+from distill_nb.analysis.names import ERRORS, UNANSWERED, name_of
 
 CHANGES = ["folder", "domain", "benchmark", "step", "base", "accuracy", "change", "lo", "hi", "p", "p_holm", "only_base",
            "only_step", "n", "errors", "missing", "unanswered", "method"]
@@ -123,30 +123,3 @@ def change_sentences(changes) -> str:
     return "\n".join(lines)
 
 
-def choosing(records):
-    """(folder, benchmark, `matrix` of its finished checkpoints) of every run that has the benchmark which chooses (RULE)."""
-    for folder, run in records[records["step"] > 0].groupby("folder") if len(records) else ():
-        name = next((b for b in RULE.get(run["domain"].iloc[0], ()) if b in set(run["benchmark"])), None)
-        own = run[run["benchmark"] == name]
-        if len(own):
-            answers = own["step"].value_counts()
-            yield folder, name, matrix(own[own["step"].isin(answers.index[answers == answers.max()])])
-
-
-def selection(records, seed: int = 0):
-    """What choosing the best checkpoint on the test set is worth, one row a run, by the benchmark that chooses (RULE).
-
-    Columns: folder, benchmark, n (problems), checkpoints, step (chosen), naive, corrected, lo, hi, last (percent), regret,
-    regret_lo, regret_hi (points; `stats.selection_corrected`), errors (problems left out, as an answer at one of the
-    checkpoints is an error). Unfinished checkpoints are left out."""
-    rows = []
-    for folder, name, every in choosing(records):
-        shares = every.dropna(axis="columns")
-        if len(shares) < 2 or shares.shape[1] < 4:
-            continue
-        s = stats.selection_corrected(shares.to_numpy(), seed=seed)
-        percent = (s.naive, s.corrected, s.lo, s.hi, s.last, s.regret, s.regret_lo, s.regret_hi)
-        rows.append((folder, name, shares.shape[1], len(shares), int(shares.index[s.selected]),
-                     *(100 * x for x in percent), every.shape[1] - shares.shape[1]))
-    return pd.DataFrame(rows, columns=["folder", "benchmark", "n", "checkpoints", "step", "naive", "corrected", "lo", "hi",
-                                       "last", "regret", "regret_lo", "regret_hi", "errors"])

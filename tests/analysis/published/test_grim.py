@@ -4,15 +4,16 @@ from fractions import Fraction
 
 import pytest
 
-from distill_nb import claims, consistency, results
+from distill_nb.analysis import names
+from distill_nb.analysis.published import accuracies, claims, grim
 
-QWEN, INSTRUCT = results.NAMES["Qwen Base"], results.NAMES["Qwen Instruct"]
-LLAMA = results.NAMES["Llama 8B"]
+QWEN, INSTRUCT = names.NAMES["Qwen Base"], names.NAMES["Qwen Instruct"]
+LLAMA = names.NAMES["Llama 8B"]
 
 
 @pytest.fixture(scope="module")
 def table():
-    return results.load_published()
+    return accuracies.load_published()
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +41,10 @@ def verdicts(said, table):
 
 def test_possible_k_against_published_values():
     """Brown & Heathers' example: no 28 whole numbers have the mean 5.19, and so none the share 0.19 of 28."""
-    assert consistency.possible_k(19, 0, 28) == [] and consistency.possible_k(18, 0, 28) == [5]
-    assert consistency.possible_k(78.7, 1, 100) == [] and consistency.possible_k(78.7, 1, 164) == [129]
-    assert consistency.possible_k(80.6, 1, 500) == [403] and consistency.possible_k(58, 0, 378) == [218, 219, 220, 221]
-    assert consistency.possible_k(0, 0, 500) == [0, 1, 2] and consistency.possible_k(100, 0, 30) == [30]
+    assert grim.possible_k(19, 0, 28) == [] and grim.possible_k(18, 0, 28) == [5]
+    assert grim.possible_k(78.7, 1, 100) == [] and grim.possible_k(78.7, 1, 164) == [129]
+    assert grim.possible_k(80.6, 1, 500) == [403] and grim.possible_k(58, 0, 378) == [218, 219, 220, 221]
+    assert grim.possible_k(0, 0, 500) == [0, 1, 2] and grim.possible_k(100, 0, 30) == [30]
 
 
 def test_possible_k_is_what_rounding_gives():
@@ -53,31 +54,31 @@ def test_possible_k_is_what_rounding_gives():
             scaled = Fraction(100 * k, n) * 10**decimals
             even, up = round(scaled), int(scaled + Fraction(1, 2))  # Fraction rounds half to even
             for rule, value in (("half_even", even), ("half_up", up)):
-                assert k in consistency.possible_k(value / 10**decimals, decimals, n, rule)
-                assert k in consistency.possible_k(value / 10**decimals, decimals, n, "either")
+                assert k in grim.possible_k(value / 10**decimals, decimals, n, rule)
+                assert k in grim.possible_k(value / 10**decimals, decimals, n, "either")
             if even != up:
-                assert k not in consistency.possible_k(up / 10**decimals, decimals, n, "half_even")
-                assert k not in consistency.possible_k(even / 10**decimals, decimals, n, "half_up")
+                assert k not in grim.possible_k(up / 10**decimals, decimals, n, "half_even")
+                assert k not in grim.possible_k(even / 10**decimals, decimals, n, "half_up")
 
 
 def test_what_could_fail_at_all():
-    assert not consistency.can_fail(0, 100) and not consistency.can_fail(0, 500) and consistency.can_fail(0, 99)
-    assert consistency.can_fail(1, 500) and not consistency.can_fail(1, 1000)
+    assert not grim.can_fail(0, 100) and not grim.can_fail(0, 500) and grim.can_fail(0, 99)
+    assert grim.can_fail(1, 500) and not grim.can_fail(1, 1000)
 
 
 def test_grim_finds_the_one_impossible_number(table):
-    tested = consistency.grim(table)
+    tested = grim.grim(table)
     failed = tested[~tested["consistent"]]
     assert len(tested) == 129 and tested["can_fail"].sum() == 28
     assert failed[["student", "step", "benchmark", "accuracy"]].to_numpy().tolist() == [[QWEN, 0, "humaneval_plus", 78.7]]
     assert failed["implied"].iloc[0] == ["129/164"]
-    summary = consistency.grim_summary(table)
+    summary = grim.grim_summary(table)
     assert (summary["cells"].sum(), summary["can_fail"].sum(), summary["failed"].sum()) == (129, 28, 1)
 
 
 def test_grim_catches_a_planted_mistake(table):
     wrong = change(table, 80.7, student=QWEN, step=0, benchmark="math500")  # 500 problems give even tenths only
-    assert consistency.grim_summary(wrong)["failed"].sum() == 2
+    assert grim.grim_summary(wrong)["failed"].sum() == 2
 
 
 # ---- sentences
@@ -177,7 +178,7 @@ def test_a_missing_number_is_said(said, table):
 ])
 def test_a_claim_that_cannot_be_is_refused(tmp_path, old, new, message):
     file = tmp_path / "claims.csv"
-    text = (results.PUBLISHED / "claims.csv").read_text(encoding="utf-8")
+    text = (accuracies.PUBLISHED / "claims.csv").read_text(encoding="utf-8")
     file.write_text(text.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(ValueError) as error:
         claims.load_claims(file)

@@ -2,88 +2,22 @@
 
 `load_published()` and `load_runs(runs/<scale>)` give one row a student, teacher, domain, learning rate, step and
 benchmark, so that findings, tables and figures do not know whose numbers they show.
-`python -m distill_nb.results runs/pocket` prints the table of accuracies of all runs of one scale.
+`python -m distill_nb.analysis.results runs/pocket` prints the table of accuracies of all runs of one scale.
 """
 from __future__ import annotations
 
-import csv
 import json
-import re
 import sys
 from pathlib import Path
 
-from distill_nb import stats
+import pandas as pd
+
+from distill_nb.analysis import stats
+from distill_nb.analysis.names import COLUMNS, ERRORS, KEYS, RULE, RUN
 from distill_nb.benchmarks.sources import PART
 from distill_nb.evaluation.records import OUTCOMES
 from distill_nb.params import traces_of
-from distill_nb.runtime import paths
 from distill_nb.runtime.jsonl import read as read_records
-
-ERRORS = ["sampling_error", "grader_error"]
-UNANSWERED = ["no_answer", "truncated"]  # there was nothing to grade: format or length
-KEYS = ["run_name", "student", "teacher", "domain", "folder", "step", "benchmark"]
-RUN = ["student", "teacher", "domain", "learning_rate"]
-COLUMNS = ["student", "teacher", "domain", "step", "benchmark", "accuracy", "decimals", "n", "flagged",
-           "learning_rate", "source"]
-# The names that the study prints, and ours. The study also ran AIME, on one baseline, and prints no number of it.
-NAMES = {
-    "Qwen Base": "Qwen/Qwen3-30B-A3B-Base", "Qwen Instruct": "Qwen/Qwen3-30B-A3B-Instruct-2507",
-    "Llama 8B": "meta-llama/Llama-3.1-8B-Instruct", "R1": "r1", "Sonnet": "sonnet",
-    "R1 stand-in": "r1 stand-in", "Sonnet stand-in": "sonnet stand-in",  # params.traces_of
-    "MATH-500": "math500", "MBPP+": "mbpp_plus", "HumanEval+": "humaneval_plus", "HE+": "humaneval_plus",
-    "LiveCodeBench": "livecodebench", "LiveCodeBench v5": "livecodebench", "LCB": "livecodebench", "AIME": "aime",
-}  # fmt: skip
-PUBLISHED = paths.ROOT / "distill_nb" / "published"
-# What chooses the best checkpoint: the first of these that the run has.
-RULE = {"math": ("math500", "pocket_math"), "code": ("mbpp_plus", "pocket_code")}
-
-
-def name_of(key: str) -> str:
-    """The study's first name of a student, teacher or benchmark, or the key itself."""
-    return next((name for name, k in NAMES.items() if k == key), key)
-
-
-def printed(r) -> str:
-    """A cell as the study prints it: 60%*."""
-    return f"{r.accuracy:.{r.decimals}f}%{'*' if r.flagged else ''}"
-
-
-def printed_rate(rate: float) -> str:
-    """A learning rate as the study prints it: 2e-5; unknown for nan."""
-    return "unknown" if rate != rate else re.sub(r"\.?0*e-0?", "e-", f"{rate:.2e}")
-
-
-def load_published(file: Path = PUBLISHED / "accuracies.csv"):
-    """The published study's baselines and sweeps, columns COLUMNS, as printed: 129 numbers (AIME was run, not reported).
-
-    accuracy: percent; decimals: how many are printed; n: problems as the study states them; step 0 = baseline, with
-    teacher and domain none and no learning rate; flagged: degraded by sampling errors, the study's asterisk.
-    Raises ValueError, one sentence naming file, line, column and remedy."""
-    import pandas as pd
-
-    from distill_nb.consistency import row_problems
-
-    rows, seen, sizes = [], {}, {}
-    with open(file, newline="", encoding="utf-8") as lines:
-        reader = csv.DictReader(lines)
-        if reader.fieldnames != COLUMNS:
-            raise ValueError(f"{Path(file).name}, line 1: the columns are {reader.fieldnames}: write {','.join(COLUMNS)}.")
-        for row in reader:
-            where = f"{Path(file).name}, line {reader.line_num}"
-            for column, remedy in row_problems(row):
-                raise ValueError(f"{where}: {column} is {row.get(column)!r}: {remedy}.")
-            key = tuple(row[c] for c in ("student", "teacher", "domain", "learning_rate", "step", "benchmark"))
-            if key in seen:
-                raise ValueError(f"{where}: benchmark {row['benchmark']!r} repeats the cell of line {seen[key]}: "
-                                 "take one of them out.")
-            if sizes.setdefault(row["benchmark"], row["n"]) != row["n"]:
-                raise ValueError(f"{where}: n is {row['n']!r}, but {sizes[row['benchmark']]} in earlier lines of "
-                                 f"{row['benchmark']}: write the number that the study states.")
-            seen[key] = reader.line_num
-            rows.append(row | {"step": int(row["step"]), "n": int(row["n"]), "decimals": int(row["decimals"]),
-                               "accuracy": float(row["accuracy"]), "flagged": row["flagged"] == "true",
-                               "learning_rate": float(row["learning_rate"] or "nan")})
-    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def tidy(table, learning_rates: dict | None = None):
@@ -266,6 +200,29 @@ def wide_table(table):
 
 if __name__ == "__main__":
     if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
-        sys.exit("usage: python -m distill_nb.results runs/<scale>   (the folder of an evaluated scale)")
+        sys.exit("usage: python -m distill_nb.analysis.results runs/<scale>   (the folder of an evaluated scale)")
     print("Accuracy in percent with 95% intervals; step 0 is the base student.")
     print(wide_table(accuracy_table(Path(sys.argv[1]))).to_string())
+
+
+def replicates(table):
+    """Runs that differ in their seed alone: one row a run, step and benchmark with two seeds or more.
+
+    table: results.accuracy_table. seeds, mean (percent), sd between seeds and lo, hi (a t interval of the mean over seeds,
+    cut at 0 and 100), lowest, highest; sampling_sd: the standard deviation that the sampling of answers alone would give,
+    sqrt(p (1 - p) / n), were the seeds alike and the problems new each time. A replicate's base
+    student is that of its own seed."""
+    from scipy.stats import t
+
+    rows = []
+    groups = table.groupby(["student", "run_name", "benchmark", "step"]) if len(table) else ()
+    for key, group in groups:
+        x, k = group["accuracy"].to_numpy(), len(group)
+        if k < 2:
+            continue
+        mean, sd = x.mean(), x.std(ddof=1)
+        half = t.ppf(0.975, k - 1) * sd / k**0.5
+        rows.append((*key, k, mean, sd, max(0.0, mean - half), min(100.0, mean + half), x.min(), x.max(),
+                     (mean * (100 - mean) / group["problems"].min()) ** 0.5))
+    return pd.DataFrame(rows, columns=["student", "run_name", "benchmark", "step", "seeds", "mean", "sd", "lo", "hi", "lowest",
+                                       "highest", "sampling_sd"])

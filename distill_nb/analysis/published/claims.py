@@ -10,10 +10,12 @@ import csv
 import re
 from pathlib import Path
 
-from distill_nb import stats
-from distill_nb.comparisons import changes
-from distill_nb.consistency import grim, possible_k
-from distill_nb.results import PUBLISHED, RULE, best_checkpoints, name_of, printed, printed_rate
+from distill_nb.analysis import stats
+from distill_nb.analysis.comparisons import changes
+from distill_nb.analysis.names import RULE, name_of, printed, printed_rate
+from distill_nb.analysis.published.accuracies import PUBLISHED
+from distill_nb.analysis.published.grim import grim, possible_k
+from distill_nb.analysis.results import best_checkpoints
 
 CLAIM_COLUMNS = ["id", "section", "claim", "quantity", "student", "teacher", "domain", "step", "benchmark", "value",
                  "flagged"]

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from distill_nb import paired
-from distill_nb.results import ERRORS
+from distill_nb.analysis import paired
+from distill_nb.analysis.names import ERRORS
 
 KINDS = ("gain", "gain in format or length", "lost skill", "lost format", "lost format and skill", "within noise",
          "nothing to compare")
@@ -28,7 +28,7 @@ def diagnose(records):
     could not be found: then nothing says that it could not have solved them. gained, lost, lost_format: how many problems
     (and samples) flipped, the last of them where the checkpoint's answer is right to the lenient reading, or was not found,
     or was cut off."""
-    from distill_nb.flips import counts, flips
+    from distill_nb.analysis.flips import counts, flips
 
     rows = []
     strict = paired.paired_changes(records)

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from test_diagnosis import simulated
 
-from distill_nb import comparisons, results, selection
+from distill_nb.analysis import comparisons, names, results, selection
 
 # Step 20 is best on the dev half, step 30 on the other and, by more, on all.
 RIGHT = {10: (0.5, 0.5), 20: (0.7, 0.4), 30: (0.6, 0.9)}
@@ -32,7 +32,7 @@ def test_a_dev_split_chooses_without_the_problems_that_score(records):
     here = records[(records["step"] == row.dev_step) & ~dev]
     assert row.accuracy == pytest.approx(100 * (here["outcome"] == "correct").mean())
     assert row.lo < row.accuracy < row.hi < row.same_half and row.test_accuracy > row.accuracy
-    assert row.benchmark == results.RULE["math"][0]
+    assert row.benchmark == names.RULE["math"][0]
     assert selection.selections(records.iloc[:0]).empty
     assert selection.selections(records[records["step"] < 20]).empty  # one checkpoint leaves no choice
 

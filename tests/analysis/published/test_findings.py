@@ -5,15 +5,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distill_nb import findings, results
-from distill_nb.comparisons import COMPARISON, VERDICTS
+from distill_nb.analysis import names, results
+from distill_nb.analysis.comparisons import COMPARISON, VERDICTS
+from distill_nb.analysis.published import accuracies, findings
 
 QWEN, INSTRUCT, LLAMA = findings.BASE, findings.INSTRUCT, findings.LLAMA
 
 
 @pytest.fixture(scope="module")
 def published():
-    return results.load_published()
+    return accuracies.load_published()
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,7 @@ def test_numbers_are_the_tables(found, published):
 
 def test_detectable_differences_are_found_with_power_08(found):
     """The loss of HumanEval+ from 91% on 100 problems, and a contrast: 2.8 standard errors of its interval."""
-    from distill_nb import stats
+    from distill_nb.analysis import stats
 
     row = found[3].numbers.set_index("comparison").loc["HumanEval+: not below the baseline"]
     assert row["difference"] < 0 and row["detectable"] < 0
@@ -157,12 +158,12 @@ def test_every_sentence_holds_the_numbers_it_rests_on(published, found, number, 
 
 def test_the_csv_itself_is_what_is_read(tmp_path, found):
     """A number changed in the file changes the finding that rests on it, and no other."""
-    text = (results.PUBLISHED / "accuracies.csv").read_text(encoding="utf-8")
+    text = (accuracies.PUBLISHED / "accuracies.csv").read_text(encoding="utf-8")
     line = "Instruct-2507,sonnet,code,500,humaneval_plus,86,"
     assert text.count(line) == 1
     file = tmp_path / "accuracies.csv"
     file.write_text(text.replace(line, line.replace("86", "61")), encoding="utf-8")
-    after = findings.check_all(results.load_published(file))
+    after = findings.check_all(accuracies.load_published(file))
     assert [a.sentence == b.sentence for a, b in zip(after, found, strict=True)] == [True] * 3 + [False] + [True] * 2
     assert after[3].verdict == "contradicted" and "HumanEval+ -30.0 points" in after[3].sentence
 
@@ -221,7 +222,7 @@ def pocket(math_after, code_after):
             accuracy = 60 if step == 0 else after[domain]
             rate = np.nan if step == 0 else 1e-3
             rows.append(("s", teacher, domain, step, benchmark, accuracy, 1, n, False, rate, "x"))
-    return pd.DataFrame(rows, columns=results.COLUMNS)
+    return pd.DataFrame(rows, columns=names.COLUMNS)
 
 
 def test_forgetting_is_checked_on_any_student():

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from distill_nb import stats
-from distill_nb.results import RULE, RUN, best_checkpoints, name_of
+from distill_nb.analysis import stats
+from distill_nb.analysis.names import RULE, RUN, name_of
+from distill_nb.analysis.results import best_checkpoints
 
 COMPARISON = ["comparison", "first", "second", "difference", "lo", "hi", "p", "p_holm", "detectable", "n", "flagged",
               "decides", "verdict"]

@@ -11,9 +11,12 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from distill_nb import results
+from distill_nb.analysis import names as analysis_names
+from distill_nb.analysis import results, stats
+from distill_nb.analysis.names import RULE
+from distill_nb.analysis.paired import matrix
 
-CHOOSE = [benchmark for names in results.RULE.values() for benchmark in names]
+CHOOSE = [benchmark for names in analysis_names.RULE.values() for benchmark in names]
 COLUMNS = ["folder", "benchmark", "test_step", "test_accuracy", "dev_step", "dev_accuracy", "accuracy", "lo", "hi", "n",
            "same_half"]
 
@@ -62,7 +65,7 @@ def selections(records):
         return pd.DataFrame(columns=COLUMNS)
     table, (dev, rest), rows = results.accuracy_of(records), _halves(records), []
     for folder, run in table[table["step"] > 0].groupby("folder"):
-        name = next((b for b in results.RULE.get(run["domain"].iloc[0], ()) if b in set(run["benchmark"])), None)
+        name = next((b for b in analysis_names.RULE.get(run["domain"].iloc[0], ()) if b in set(run["benchmark"])), None)
         own = run[run["benchmark"] == name]
         own = own[own["n"] == own["n"].max()].set_index("step").sort_index()
         keys = [(folder, step, name) for step in own.index]
@@ -83,5 +86,34 @@ def sentences(chosen, select_on: str) -> str:
         dev = f"step {r.dev_step} ({r.accuracy:.1f}% [{r.lo:.1f}, {r.hi:.1f}] on the {r.n} problems that did not choose it)"
         first, second = (test, dev) if select_on == "test" else (dev, test)
         words = ("all problems", "one half of them") if select_on == "test" else ("one half of the problems", "all of them")
-        lines.append(f"{r.folder}: best by {results.name_of(r.benchmark)} on {words[0]} is {first}; on {words[1]}, {second}.")
+        lines.append(f"{r.folder}: best by {analysis_names.name_of(r.benchmark)} on {words[0]} is {first}; on {words[1]}, {second}.")
     return "\n".join(lines) or "No run has two finished checkpoints to choose from yet."
+
+
+def choosing(records):
+    """(folder, benchmark, `matrix` of its finished checkpoints) of every run that has the benchmark which chooses (RULE)."""
+    for folder, run in records[records["step"] > 0].groupby("folder") if len(records) else ():
+        name = next((b for b in RULE.get(run["domain"].iloc[0], ()) if b in set(run["benchmark"])), None)
+        own = run[run["benchmark"] == name]
+        if len(own):
+            answers = own["step"].value_counts()
+            yield folder, name, matrix(own[own["step"].isin(answers.index[answers == answers.max()])])
+
+
+def selection(records, seed: int = 0):
+    """What choosing the best checkpoint on the test set is worth, one row a run, by the benchmark that chooses (RULE).
+
+    Columns: folder, benchmark, n (problems), checkpoints, step (chosen), naive, corrected, lo, hi, last (percent), regret,
+    regret_lo, regret_hi (points; `stats.selection_corrected`), errors (problems left out, as an answer at one of the
+    checkpoints is an error). Unfinished checkpoints are left out."""
+    rows = []
+    for folder, name, every in choosing(records):
+        shares = every.dropna(axis="columns")
+        if len(shares) < 2 or shares.shape[1] < 4:
+            continue
+        s = stats.selection_corrected(shares.to_numpy(), seed=seed)
+        percent = (s.naive, s.corrected, s.lo, s.hi, s.last, s.regret, s.regret_lo, s.regret_hi)
+        rows.append((folder, name, shares.shape[1], len(shares), int(shares.index[s.selected]),
+                     *(100 * x for x in percent), every.shape[1] - shares.shape[1]))
+    return pd.DataFrame(rows, columns=["folder", "benchmark", "n", "checkpoints", "step", "naive", "corrected", "lo", "hi",
+                                       "last", "regret", "regret_lo", "regret_hi", "errors"])

@@ -4,7 +4,8 @@ import json
 import pytest
 from helpers import tiny
 
-from distill_nb import mixing, report
+from distill_nb import report
+from distill_nb.analysis import comparability
 from distill_nb.evaluation import evaluate
 from distill_nb.runtime import paths
 from distill_nb.training import train
@@ -42,9 +43,9 @@ def change(scale):
 
 
 def test_what_was_made_alike_is_said_to_be(scale, tmp_path):
-    assert mixing.sentences(scale) == []
-    assert mixing.sentence(scale).startswith("As far as is recorded, all of these results were made by the same code")
-    assert mixing.sentence(tmp_path) == "" and "made alike" not in report.accuracy_html(scale)
+    assert comparability.sentences(scale) == []
+    assert comparability.sentence(scale).startswith("As far as is recorded, all of these results were made by the same code")
+    assert comparability.sentence(tmp_path) == "" and "made alike" not in report.accuracy_html(scale)
     record = json.loads((scale / B / "provenance_eval.json").read_text())
     assert len(record["base"]["pocket_math"]) == 1 and record["code"]["distill_nb/evaluation/collect.py"]
     assert "distill_nb/tables.py" not in record["code"]
@@ -88,12 +89,12 @@ def test_what_was_not_made_alike_is_named(stage, values, says, scale, change):
     if stage == "eval" and "code" in values:  # then the base student's answers are another version's too
         expected |= {f"The base student's answers in {A} were made by another version of distill_nb/students/chat.py than those of its "
                      "checkpoints."}
-    found = mixing.sentences(scale)
+    found = comparability.sentences(scale)
     assert set(found) == expected
-    assert mixing.sentence(scale).startswith("Not all of these results were made alike:\n- ")
+    assert comparability.sentence(scale).startswith("Not all of these results were made alike:\n- ")
     assert "Not all of these results were made alike" in report.accuracy_html(scale)
 
 
 def test_a_damaged_record_is_named(scale, change):
     (scale / A / "provenance_train.json").write_text("{")
-    assert mixing.sentences(scale)[0].startswith(f"provenance_train.json in {A} is damaged")
+    assert comparability.sentences(scale)[0].startswith(f"provenance_train.json in {A} is damaged")

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from distill_nb import comparisons, stats
-from distill_nb.comparisons import (
+from distill_nb.analysis import comparisons, stats
+from distill_nb.analysis.comparisons import (
     against,
     benchmark_of,
     cell,
@@ -29,7 +29,8 @@ from distill_nb.comparisons import (
     sweep,
     weakest,
 )
-from distill_nb.results import NAMES, RULE, best_checkpoints, name_of, printed, printed_rate
+from distill_nb.analysis.names import NAMES, RULE, name_of, printed, printed_rate
+from distill_nb.analysis.results import best_checkpoints
 
 BASE, INSTRUCT, LLAMA = NAMES["Qwen Base"], NAMES["Qwen Instruct"], NAMES["Llama 8B"]
 TITLES = {  # the study's words

@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distill_nb import paired, stats
+from distill_nb.analysis import paired, selection, stats
 
 NAMES = {1: "correct", 0: "wrong"}
 
@@ -51,13 +51,13 @@ def test_paired_changes_use_problems_that_both_answered():
 def test_selection_of_a_run_is_that_of_its_matrix():
     rng = np.random.default_rng(1)
     correct = rng.random((4, 60)) < 0.5
-    row = paired.selection(records(correct), seed=3).iloc[0]
+    row = selection.selection(records(correct), seed=3).iloc[0]
     names = pd.Series([f"t{j}" for j in range(60)])
     expected = stats.selection_corrected(correct[1:][:, names.sort_values().index], seed=3)  # step 0 is no checkpoint
     assert row["step"] == 10 * (1 + expected.selected) and (row["checkpoints"], row["n"]) == (3, 60)
     assert row[["naive", "corrected", "lo", "regret_hi"]].tolist() == pytest.approx(
         [100 * x for x in (expected.naive, expected.corrected, expected.lo, expected.regret_hi)])
-    assert paired.selection(records(correct, benchmark="pocket_code")).empty  # a math run is chosen by its math
+    assert selection.selection(records(correct, benchmark="pocket_code")).empty  # a math run is chosen by its math
 
 
 def test_errors_are_no_wrong_answers():
@@ -101,11 +101,11 @@ def test_equal_changes_of_every_problem_are_no_absence_of_change():
 def test_selection_leaves_out_errors_and_unfinished_checkpoints():
     rng = np.random.default_rng(2)
     rows = (rng.random((4, 40)) < 0.5).astype(int).tolist()
-    whole = paired.selection(records(rows)).iloc[0]
+    whole = selection.selection(records(rows)).iloc[0]
     assert (whole["n"], whole["errors"], whole["checkpoints"]) == (40, 0, 3)
-    unfinished = paired.selection(records([*rows, [1] * 10 + [None] * 30])).iloc[0]
+    unfinished = selection.selection(records([*rows, [1] * 10 + [None] * 30])).iloc[0]
     assert unfinished.equals(whole)
     rows[2][:5] = ["grader_error"] * 5
-    left = paired.selection(records(rows)).iloc[0]
+    left = selection.selection(records(rows)).iloc[0]
     assert (left["n"], left["errors"]) == (35, 5)
     assert left["naive"] == pytest.approx(100 * max(np.mean([x == 1 for x in row[5:]]) for row in rows[1:]))

@@ -4,8 +4,8 @@ import math
 import numpy as np
 import pytest
 
-from distill_nb import stats
-from distill_nb.stats import wilson
+from distill_nb.analysis import stats
+from distill_nb.analysis.stats import wilson
 
 RNG = np.random.default_rng
 

@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from distill_nb.paired import compared, matrix, verdict, with_holm
+from distill_nb.analysis.paired import compared, matrix, verdict, with_holm
 
 COLUMNS = ["student", "domain", "benchmark", "first", "second", "steps", "n", "accuracy_first", "accuracy_second", "change",
            "lo", "hi", "p", "p_holm", "only_first", "only_second", "left_out", "method", "verdict", "also_differs"]

@@ -4,7 +4,9 @@ import json
 import numpy as np
 import pytest
 
-from distill_nb import comparisons, results, stats
+from distill_nb.analysis import comparisons, results, stats
+from distill_nb.analysis import names as analysis_names
+from distill_nb.analysis.published import accuracies
 
 
 def write(scale, folder, step, outcomes, benchmark="pocket_math", student="s", domain="math"):
@@ -72,9 +74,9 @@ def test_load_runs_has_the_columns_of_load_published(tmp_path):
     write(tmp_path, "a", 10, single(20, 48))
     (tmp_path / "a" / "provenance_train.json").write_text('{"parameters": {"learning_rate": 0.001}}')
     runs = results.load_runs(tmp_path)
-    assert list(runs) == list(results.load_published()) == results.COLUMNS
+    assert list(runs) == list(accuracies.load_published()) == analysis_names.COLUMNS
     assert runs["step"].tolist() == [0, 10] and runs["learning_rate"].tolist()[1] == 1e-3
-    assert list(results.load_runs(tmp_path / "none")) == results.COLUMNS
+    assert list(results.load_runs(tmp_path / "none")) == analysis_names.COLUMNS
 
 
 def test_generated_traces_are_not_called_the_teachers(tmp_path):
@@ -83,7 +85,7 @@ def test_generated_traces_are_not_called_the_teachers(tmp_path):
         text = json.dumps({"parameters": {"learning_rate": 0.001, "dataset": dataset}})
         (tmp_path / folder / "provenance_train.json").write_text(text)
     assert results.load_runs(tmp_path)["teacher"].tolist() == ["sonnet stand-in", "sonnet"]
-    assert results.name_of("sonnet stand-in") == "Sonnet stand-in"
+    assert analysis_names.name_of("sonnet stand-in") == "Sonnet stand-in"
 
 
 def test_an_unfinished_cell_is_marked_and_left_out(tmp_path, capsys):

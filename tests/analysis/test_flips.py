@@ -1,6 +1,6 @@
 import pandas as pd
 
-from distill_nb import flips
+from distill_nb.analysis import flips
 from distill_nb.benchmarks import Task
 
 

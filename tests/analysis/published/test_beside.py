@@ -3,11 +3,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distill_nb import beside, results, stats
+from distill_nb.analysis import results, stats
+from distill_nb.analysis.published import accuracies, beside
 
 
 def test_each_published_cell_is_within_noise_differs_or_was_not_run():
-    published = results.load_published()
+    published = accuracies.load_published()
     ours = published[published["student"].str.contains("Llama")].copy()
     math = (ours["benchmark"] == "math500") & (ours["step"] == 100) & (ours["teacher"] == "r1")
     ours.loc[math, "accuracy"] += 20
@@ -25,7 +26,7 @@ def test_each_published_cell_is_within_noise_differs_or_was_not_run():
 
 
 def test_a_run_at_another_learning_rate_is_not_the_published_one():
-    published = results.load_published()
+    published = accuracies.load_published()
     ours = published[published["teacher"] == "r1"].assign(learning_rate=2e-4)
     table = beside.beside(published, ours)
     assert set(table["verdict"]) == {"not run"}
@@ -37,11 +38,11 @@ def test_replicates_show_the_spread_between_seeds():
     rows = [dict(student="s", run_name="run", folder=f"run_seed{i}", benchmark="math500", step=100, accuracy=a, problems=500)
             for i, a in enumerate([60.0, 64.0, 65.0])]
     rows += [dict(rows[0], run_name="alone", folder="alone")]
-    (row,) = beside.replicates(pd.DataFrame(rows)).itertuples()
+    (row,) = results.replicates(pd.DataFrame(rows)).itertuples()
     assert (row.run_name, row.seeds, row.mean, row.lowest, row.highest) == ("run", 3, 63, 60, 65)
     assert row.sd == pytest.approx(np.std([60, 64, 65], ddof=1))
     assert row.sampling_sd == pytest.approx(100 * (0.63 * 0.37 / 500) ** 0.5)
     assert row.hi - row.mean == pytest.approx(4.3027 * row.sd / 3**0.5, rel=1e-4)
-    assert beside.replicates(pd.DataFrame(rows[:1])).empty
-    (two,) = beside.replicates(pd.DataFrame([rows[0] | {"accuracy": a} for a in (99.0, 90.0)])).itertuples()
+    assert results.replicates(pd.DataFrame(rows[:1])).empty
+    (two,) = results.replicates(pd.DataFrame([rows[0] | {"accuracy": a} for a in (99.0, 90.0)])).itertuples()
     assert two.hi == 100 and two.lo == pytest.approx(94.5 - 12.7062 * 4.5, rel=1e-4)
