@@ -85,15 +85,15 @@ demo: setup  ## distil a real 135M student on the CPU, evaluate it, write the re
 	@mkdir -p $(DEMO_RUN) $(POCKET)/report
 	@echo "1/3 Training: $(DEMO_RUN)/train.ipynb"
 	@$(PAPERMILL) notebooks/train.ipynb $(DEMO_RUN)/train.ipynb $(DEMO_PARAMS) $(QUIET)
-	@$(PY) -m distill_nb.report $(DEMO_RUN)/train.ipynb >/dev/null
+	@$(PY) -m distill_nb.report.notebook_page $(DEMO_RUN)/train.ipynb >/dev/null
 	@echo "2/3 Evaluating: $(DEMO_RUN)/eval.ipynb"
 	@$(PAPERMILL) notebooks/eval.ipynb $(DEMO_RUN)/eval.ipynb $(DEMO_PARAMS) $(if $(UNSAFE),-p allow_unsafe True) $(QUIET)
-	@$(PY) -m distill_nb.report $(DEMO_RUN)/eval.ipynb >/dev/null
+	@$(PY) -m distill_nb.report.notebook_page $(DEMO_RUN)/eval.ipynb >/dev/null
 	@echo "3/3 Analysing: $(POCKET)/report/analyze.ipynb"
 	@$(PAPERMILL) notebooks/analyze.ipynb $(POCKET)/report/analyze.ipynb -p scale pocket $(QUIET)
-	@$(PY) -m distill_nb.report $(POCKET)/report/analyze.ipynb >/dev/null
+	@$(PY) -m distill_nb.report.notebook_page $(POCKET)/report/analyze.ipynb >/dev/null
 	@echo
-	@echo "Report: $$($(PY) -m distill_nb.report --index $(POCKET))"
+	@echo "Report: $$($(PY) -m distill_nb.report.notebook_page --index $(POCKET))"
 	@echo
 	@$(PY) -m distill_nb.analysis.results $(POCKET)
 
@@ -103,7 +103,7 @@ WHERE = $(if $(PROFILE),--workflow-profile profiles/$(PROFILE),--resources gpu=$
 
 study: setup-study  ## the ten runs, three baselines, analysis, paper; SCALE=tiny or pocket, PROFILE=slurm, OVERWRITE=run/train, DRY=1
 	@anew=""; for stage in $(OVERWRITE); do \
-	    stamp=$$($(PY) -m distill_nb.made_of $(or $(SCALE),full) $$stage) || exit 1; anew="$$anew $(RUNS)/$$stamp"; done; \
+	    stamp=$$($(PY) -m distill_nb.study.ingredients $(or $(SCALE),full) $$stage) || exit 1; anew="$$anew $(RUNS)/$$stamp"; done; \
 	  $(STUDY) $(WHERE) $(if $(DRY),-n) $${anew:+--forcerun$$anew}
 
 graph: setup-study  ## print the study's graph, as in README.md
@@ -111,10 +111,10 @@ graph: setup-study  ## print the study's graph, as in README.md
 	  | sed -e '1,/^flowchart/s/.*flowchart TB.*/flowchart LR/' -e '/^---/d; /^title/d; /style/d'
 
 figures: setup  ## write figures/ anew: the published study's, from distill_nb/analysis/published/
-	@$(PY) -m distill_nb.figures figures
+	@$(PY) -m distill_nb.report.study_figures figures
 
 paper: setup  ## build paper/paper.pdf from generated numbers, tables and figures (needs LaTeX); SCALE=pocket: whose runs; SELECT_ON=test
-	@$(PY) -m distill_nb.paper paper/generated $(or $(SCALE),pocket) $(or $(SELECT_ON),test) >/dev/null
+	@$(PY) -m distill_nb.report.latex paper/generated $(or $(SCALE),pocket) $(or $(SELECT_ON),test) >/dev/null
 	@command -v latexmk >/dev/null || { echo "paper/generated is written; to build the PDF install LaTeX (Debian, Ubuntu:" \
 	  "apt-get install $(LATEX))" >&2; exit 1; }
 	@latexmk -cd -pdf -interaction=nonstopmode -halt-on-error -quiet paper/paper.tex >/dev/null 2>&1 \
@@ -128,7 +128,7 @@ lint: setup  ## check the style of modules and notebooks
 	@$(PY) -m ruff check .
 
 verify: setup  ## run the pocket run again from its provenance, in a fresh folder, and compare; RUN=runs/…: another run
-	@$(PY) -m distill_nb.verify $(RUN)
+	@$(PY) -m distill_nb.study.verify $(RUN)
 
 chaos: setup-study  ## kill the tiny study twenty times and compare it with one that was not killed (bench/chaos.py)
 	@$(PY) bench/chaos.py

@@ -5,7 +5,7 @@
 #   snakemake runs/full/llama8b_math_4k/train.html        one run alone, with the set that it needs
 #   snakemake -n                                          what would run
 #
-# distill_nb/made_of.py says what each stage is made of. It is done when made/<stage>-<hash> is there (stamps.py), and the hash
+# distill_nb/study/ingredients.py says what each stage is made of. It is done when made/<stage>-<hash> is there (stamps.py), and the hash
 # changes with what it is made of. So of Snakemake's own triggers only the time of a file matters, and only for pages
 # (profiles/default).
 import os
@@ -24,7 +24,7 @@ RUNS = os.path.normpath(os.environ.get("DISTILL_NB_RUNS") or "runs")
 if os.path.abspath(RUNS) != str(paths.runs()):  # Snakemake was started elsewhere
     RUNS = str(paths.runs())
 PYTHON = f"PYTHONPATH={shlex.quote(workflow.basedir)} {shlex.quote(sys.executable)} -m"
-STAGE = PYTHON + " distill_nb.stage run {wildcards.scale}"
+STAGE = PYTHON + " distill_nb.study.stage run {wildcards.scale}"
 SETTINGS = " --made {wildcards.made} --gpus {resources.gpu} --attempt {resources.tries}"
 HERE = len(gpus.visible())
 NOW = tempfile.NamedTemporaryFile(prefix="distill_nb-now-")  # gone when this process ends
@@ -195,7 +195,7 @@ rule page:
     params:
         notebook=lambda wildcards: f"{RUNS}/{wildcards.scale}/{wildcards.folder}/{wildcards.name}.ipynb",
     shell:
-        PYTHON + " distill_nb.report {params.notebook}"
+        PYTHON + " distill_nb.report.notebook_page {params.notebook}"
 
 
 rule index:
@@ -206,9 +206,9 @@ rule index:
     params:
         folder=lambda wildcards: f"{RUNS}/{wildcards.scale}",
     shell:
-        PYTHON + " distill_nb.report --index {params.folder}"
+        PYTHON + " distill_nb.report.notebook_page --index {params.folder}"
 
 
 onerror:
     if os.path.isdir(f"{RUNS}/{SCALE}"):
-        shell(PYTHON + f" distill_nb.stage report {SCALE}")
+        shell(PYTHON + f" distill_nb.study.stage report {SCALE}")

@@ -17,7 +17,7 @@ Sections, each of processes of their own, because Unsloth patches Transformers f
                 fastest micro-batch (that of the run's file is among those tried), hf and plain also without recomputation
                 where that fits. Ten examples are measured and scaled to a batch of 50
   steps moe …   the same for the layers of Qwen3-30B-A3B, 12 of its 48, so that disk and memory suffice
-  plan          what distill_nb.plan expects of those steps, against what was measured: within 20%, or with unsloth no more,
+  plan          what distill_nb.plan.plan expects of those steps, against what was measured: within 20%, or with unsloth no more,
                 as that moves a part of it to the host's memory
   sweep dense   bench/sweep.py: adapters of two checkpoints side by side in one vLLM engine, with the proof that each
                 adapter is applied

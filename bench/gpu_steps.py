@@ -158,7 +158,7 @@ def steps(size: str, kind: str, way: str, model: str) -> Iterator[dict]:
     import training
 
     from distill_nb import params
-    from distill_nb.runtime import devices
+    from distill_nb.plan import devices as plan_devices
     from distill_nb.students import chat, student
     from distill_nb.training import step
 
@@ -168,7 +168,7 @@ def steps(size: str, kind: str, way: str, model: str) -> Iterator[dict]:
     tokenizer = student.load_tokenizer(p)
     template = chat.template_for(p.student, p.chat_template)
     on_gpu = student.device() == "cuda"
-    rate = devices.measured_flops("cuda" if on_gpu else "cpu", p.dtype)
+    rate = plan_devices.measured_flops("cuda" if on_gpu else "cpu", p.dtype)
     network = student.attach_lora(student.load(p, backend), p, backend)
     if way != "plain":
         step.patch(network, backend)
@@ -285,8 +285,8 @@ def plan_rows(size: str, folder: Path, measured: list[dict]) -> list[dict]:
     import numpy as np
     import torch
 
-    from distill_nb import plan
-    from distill_nb.runtime import devices
+    from distill_nb.plan import devices as plan_devices
+    from distill_nb.plan import plan
     from distill_nb.training import train
 
     device, rows, on_gpu = None, [], torch.cuda.is_available()
@@ -300,7 +300,7 @@ def plan_rows(size: str, folder: Path, measured: list[dict]) -> list[dict]:
                 continue
             row = row | min(fitting, key=lambda t: t["seconds"])
         p = replace(steps_params(size, row["kind"], "hf", str(model)), micro_batch_size=row["micro_batch_size"])
-        device = device or devices.this(p.dtype)
+        device = device or plan_devices.this(p.dtype)
         order = train.training_order(row["lengths"], p.batch_size, 1, p.seed, p.micro_batch_size)
         unlabelled = (row["tokens"] - row["labelled"]) // len(order)
         data = train.Data([{"input_ids": np.zeros(n, np.int32), "labels": np.r_[np.full(min(unlabelled, n), -100), np.ones(

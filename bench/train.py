@@ -52,7 +52,7 @@ def run(args, way: str, micro: int):
 
 def one(args, way: str, micro: int) -> dict:
     """Train by one way in this process; what it took, {} if this is not the process that says so."""
-    from distill_nb.runtime import devices
+    from distill_nb.plan import devices as plan_devices
     from distill_nb.students import chat, student
     from distill_nb.training import step, train
 
@@ -84,11 +84,11 @@ def one(args, way: str, micro: int) -> dict:
         model(**warm).loss.backward()
         model.zero_grad()
         trainer.data_collator = noted
-        rate = devices.measured_flops("cpu", p.dtype, 2048)
+        rate = plan_devices.measured_flops("cpu", p.dtype, 2048)
         if args.profile:
             return profile(trainer)
         trainer.train()
-        rate = max(rate, devices.measured_flops("cpu", p.dtype, 2048))
+        rate = max(rate, plan_devices.measured_flops("cpu", p.dtype, 2048))
         return summary(p, clock, seen[:p.batch_size * p.max_steps // p.train_processes], rate)
 
 

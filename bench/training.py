@@ -114,7 +114,7 @@ def step_flops(p, lengths: list[int], labelled: int, recomputed: bool) -> float:
 
     With N weights in the matrices that a token meets, that is 2N forward and 2N backward for each token, as frozen weights get
     no gradient, and 2N again where activations are recomputed; adapters and attention are added."""
-    from distill_nb import architectures, plan
+    from distill_nb.plan import architectures, plan
 
     config, _ = architectures.config_of(p)
     counts = architectures.count(config, p)

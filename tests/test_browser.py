@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from test_notebooks import papermill
 
-from distill_nb import params, report
+from distill_nb import params
 from distill_nb.evaluation import evaluate
+from distill_nb.report import index_page, notebook_page
 from distill_nb.runtime import jsonl, paths
 from distill_nb.training import train
 
@@ -61,8 +62,8 @@ def pages(browser, tmp_path_factory) -> Path:
         (scale / "report").mkdir()
         executed(papermill("analyze", scale / "report" / "analyze.ipynb", scale="tiny", select_on="dev"))
         for page in PAGES[:-1]:
-            report.render((scale / page).with_suffix(".ipynb"))
-        report.index(scale)
+            notebook_page.render((scale / page).with_suffix(".ipynb"))
+        index_page.index(scale)
     return scale
 
 
@@ -196,10 +197,10 @@ def test_tables_sort_by_click_and_by_key(browser, pages, tmp_path):
     cells = ("".join(f"<td>{cell}</td>" for cell in row) for row in zip(*SAMPLE.values(), strict=True))
     rows = "".join(f"<tr>{row}</tr>" for row in cells)
     heads = "".join(f"<th>{name}</th>" for name in SAMPLE)
-    html = report.report_page.INDEX.format(scale="s", css=report.report_page.CSS, script=report.report_page.SCRIPT, note="",
+    html = notebook_page.report_page.INDEX.format(scale="s", css=notebook_page.report_page.CSS, script=notebook_page.report_page.SCRIPT, note="",
         sets="", runs="", analysis="", rows="", failed="",
         accuracy=f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>")
-    (tmp_path / "page.html").write_text(report.accessible.page(html))
+    (tmp_path / "page.html").write_text(notebook_page.accessible.page(html))
     page, wrong = opened(browser, tmp_path, "page.html")
     head = page.locator("table").nth(1).locator("th").nth(1)
     head.get_by_role("button").click()

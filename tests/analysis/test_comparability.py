@@ -4,9 +4,9 @@ import json
 import pytest
 from helpers import tiny
 
-from distill_nb import report
 from distill_nb.analysis import comparability
 from distill_nb.evaluation import evaluate
+from distill_nb.report import index_page
 from distill_nb.runtime import paths
 from distill_nb.training import train
 
@@ -45,10 +45,10 @@ def change(scale):
 def test_what_was_made_alike_is_said_to_be(scale, tmp_path):
     assert comparability.sentences(scale) == []
     assert comparability.sentence(scale).startswith("As far as is recorded, all of these results were made by the same code")
-    assert comparability.sentence(tmp_path) == "" and "made alike" not in report.accuracy_html(scale)
+    assert comparability.sentence(tmp_path) == "" and "made alike" not in index_page.accuracy_html(scale)
     record = json.loads((scale / B / "provenance_eval.json").read_text())
     assert len(record["base"]["pocket_math"]) == 1 and record["code"]["distill_nb/evaluation/collect.py"]
-    assert "distill_nb/tables.py" not in record["code"]
+    assert "distill_nb/report/tables.py" not in record["code"]
 
 
 OLD = {"distill_nb/students/chat.py": "0" * 16}
@@ -92,7 +92,7 @@ def test_what_was_not_made_alike_is_named(stage, values, says, scale, change):
     found = comparability.sentences(scale)
     assert set(found) == expected
     assert comparability.sentence(scale).startswith("Not all of these results were made alike:\n- ")
-    assert "Not all of these results were made alike" in report.accuracy_html(scale)
+    assert "Not all of these results were made alike" in index_page.accuracy_html(scale)
 
 
 def test_a_damaged_record_is_named(scale, change):

@@ -2,6 +2,7 @@ import pandas as pd
 
 from distill_nb.analysis import flips
 from distill_nb.benchmarks import Task
+from distill_nb.report import flips_view
 
 
 def rows(*entries):
@@ -30,16 +31,16 @@ def test_a_lost_format_is_told_from_a_lost_skill_and_errors_are_no_flips():
 
 
 def test_the_view_shows_both_sides_and_escapes_what_a_student_wrote():
-    html = flips.view(flips.flips(RECORDS), TASKS, 9).data
+    html = flips_view.view(flips.flips(RECORDS), TASKS, 9).data
     assert html.count("<details") == 4 and "<b>gain</b>" not in html and "&lt;b&gt;gain&lt;/b&gt; at 0" in html
     assert "What is box &amp; more?" in html and "&lt;7&gt;" in html and "step 9: truncated" in html
     assert 'data-kind="lost format"' in html and "4 shown" in html and "http" not in html
-    assert "No answer flipped" in flips.view(flips.flips(RECORDS, 5), TASKS, 5).data
+    assert "No answer flipped" in flips_view.view(flips.flips(RECORDS, 5), TASKS, 5).data
 
 
 def test_a_long_view_is_cut_and_says_so(monkeypatch):
-    monkeypatch.setattr(flips, "SHOWN", 3)
-    html = flips.view(flips.flips(RECORDS), TASKS, 9).data
+    monkeypatch.setattr(flips_view, "SHOWN", 3)
+    html = flips_view.view(flips.flips(RECORDS), TASKS, 9).data
     assert html.count("<details") == 3 and "1 more flips are in the records" in html
     assert {k for k in flips.KINDS if f'data-kind="{k}"' in html} == set(flips.KINDS)  # kinds are taken in turn
-    assert flips._short("a" * 7000).startswith("a" * 3000 + "\n[… 1000 characters …]\n")
+    assert flips_view._short("a" * 7000).startswith("a" * 3000 + "\n[… 1000 characters …]\n")

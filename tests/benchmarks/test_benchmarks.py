@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from distill_nb import benchmarks, fixtures
+from distill_nb import benchmarks
 from distill_nb.analysis import results, slices
 from distill_nb.benchmarks import aime, humaneval_plus, livecodebench, math500, pocket_problems
 from distill_nb.evaluation import evaluate
 from distill_nb.grading.graders import grade
 from distill_nb.runtime import hub as hub_module
 from distill_nb.runtime import provenance
+from distill_nb.study import tiny as fixtures
 from distill_nb.traces import pocket
 
 PROMPTS = {"math-1": "02dedff517b0", "humaneval_plus-1": "6906b2291dd5",

@@ -9,8 +9,8 @@ import pytest
 
 from distill_nb import benchmarks
 from distill_nb.benchmarks import livecodebench, livecodebench_tests, sources
-from distill_nb.fixtures import cases, packed
 from distill_nb.grading.graders import grade, grade_code, grade_code_all
+from distill_nb.study.tiny import cases, packed
 
 
 def program(i, date="2024-09-01T00:00:00", public=(("1 2\n", "3\n"),), private=(("10 -4", "6"), ("0 0\n", "0"))):

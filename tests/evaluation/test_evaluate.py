@@ -10,14 +10,16 @@ import pytest
 import torch
 from helpers import needs_vllm, tiny
 
-from distill_nb import benchmarks, card, fixtures
+from distill_nb import benchmarks
 from distill_nb.analysis import results
 from distill_nb.evaluation import baseline, evaluate, resume
 from distill_nb.evaluation.engines import hf, types
 from distill_nb.evaluation.records import OUTCOMES
+from distill_nb.report import card
 from distill_nb.runtime import lock, paths
 from distill_nb.runtime.jsonl import read
 from distill_nb.students import chat, student
+from distill_nb.study import tiny as fixtures
 from distill_nb.training import train
 
 FIELDS = {"run_name", "student", "step", "benchmark", "task_id", "sample", "seed", "outcome", "answer",

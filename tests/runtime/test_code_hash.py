@@ -73,8 +73,8 @@ def test_the_projects_own_modules():
     assert found >= set(loaded.stdout.split()) and len(loaded.stdout.split()) > 10
     assert names("distill_nb.evaluation.evaluate") >= {"vllm_process.py", "grading/math_worker.py", "grading/sandbox/worker.py",
                                             "grading/sandbox/child.py", "benchmarks/livecodebench.py"}
-    assert not names("distill_nb.evaluation.evaluate") & {"train.py", "results.py", "findings.py", "report.py", "ask.py"}
-    assert not names("distill_nb.training.train") & {"evaluate.py", "collect.py", "results.py", "tables.py", "plots.py", "figures.py"}
+    assert not names("distill_nb.evaluation.evaluate") & {"train.py", "results.py", "findings.py", "notebook_page.py", "ask.py"}
+    assert not names("distill_nb.training.train") & {"evaluate.py", "collect.py", "results.py", "tables.py", "run_figures.py", "study_figures.py"}
     assert names("notebooks/train.ipynb") > names("distill_nb.training.train")
 
 

@@ -1,0 +1,190 @@
+"""The study as a graph of stages, each with its parameters and the stages before it. The Snakefile asks this module and
+ingredients.py, which knows what a stage is made of and whether it is done; stage.py runs one.
+
+A stage is one notebook with the parameters of one run: `traces` of a set, `train` and `eval` of a run, `analyze` of a scale;
+beside them the paper, and at tiny scale the files that stand for the hubs' (tiny.py).
+"""
+from __future__ import annotations
+
+import ast
+import difflib
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from distill_nb import params
+from distill_nb.params.names import is_set
+from distill_nb.runtime import paths
+from distill_nb.traces.params import STUDY
+
+RUNS = tuple(f"run{i:02d}.yaml" for i in range(1, 11))
+BASELINES = ("baseline_qwen_base.yaml", "baseline_qwen_instruct.yaml", "baseline_llama.yaml")
+ENTRY = {"fixtures": "distill_nb.study.tiny", "paper": "distill_nb.report.latex"}  # the stages without a notebook
+IDLE = {"overwrite", "regrade"}  # how a notebook is run, not what it makes
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One node: its scale, its folder below runs/<scale> (llama8b_math_4k, traces/r1_math, report, fixtures), its name."""
+
+    scale: str
+    folder: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.folder}/{self.name}"
+
+    def dir(self) -> Path:
+        return paths.runs() / self.scale / self.folder
+
+
+def grid(scale: str) -> list[Stage]:
+    """The stages whose pages are the study: the sets that its runs learn from, training, evaluation, analysis."""
+    runs = [_folder(file) for file in RUNS]
+    evals = [Stage(scale, f, "eval") for f in [*runs, *map(_folder, BASELINES)]]
+    trains = [Stage(scale, f, "train") for f in runs]
+    sets = {s for t in trains for s in with_needs(t) if s.name == "traces"}
+    return [*sorted(sets, key=str), *trains, *evals, Stage(scale, "report", "analyze")]
+
+
+def with_needs(stage: Stage) -> set[Stage]:
+    """A stage and all that it needs, directly or not."""
+    return {stage}.union(*map(with_needs, needs(stage)))
+
+
+@cache
+def _run_files() -> dict[str, str]:
+    """Folder → parameter file, of the study's runs and those beyond it."""
+    found = {}
+    for file in [*RUNS, *BASELINES, *sorted(f"extra/{f.name}" for f in (paths.PARAMS_DIR / "extra").glob("*.yaml"))]:
+        values = _read(file)
+        name = str(values.get("run_name"))
+        if name in found:
+            raise ValueError(f"{file}: run_name is {name}, and so is that of {found[name]}: give one of them another.")
+        found[name] = file
+    return found
+
+
+def _folder(file: str) -> str:
+    return next(name for name, f in _run_files().items() if f == file)
+
+
+def _read(*names: str) -> dict:
+    """The merged values of files below papermill_params/."""
+    return params.read_files(*(paths.PARAMS_DIR / name for name in names))
+
+
+def files(stage: Stage) -> list[str]:
+    """The stage's parameter files below papermill_params/, the overlay last. Raises ValueError for a folder of no run."""
+    overlay = [] if stage.scale == "full" else [f"{'traces_' if stage.name == 'traces' else ''}{stage.scale}.yaml"]
+    if stage.name == "traces":
+        return [f"traces_{stage.folder.removeprefix('traces/')}.yaml", *overlay]
+    if stage.name not in ("train", "eval"):
+        return []
+    name = re.sub(r"_seed\d+$", "", stage.folder)
+    if name not in _run_files():
+        close = difflib.get_close_matches(name, _run_files(), n=1)
+        raise ValueError(f"runs/{stage.scale}/{stage.folder}: no file in papermill_params/ has the run_name {name}: "
+                         + (f"write {close[0]} if that is meant." if close else "add one."))
+    return [_run_files()[name], *overlay]
+
+
+def extra(stage: Stage) -> dict:
+    """Parameters that no file can know: a replicate's seed, the scale, and at tiny scale all five benchmarks, from
+    tiny.py, and the run's own set of traces, where there is one, in place of the overlay's."""
+    given = _read(*files(stage))
+    made = {"scale": stage.scale} if stage.name in ("analyze", "paper") else {}
+    if replicate := re.search(r"_seed(\d+)$", stage.folder):
+        made["seed"] = int(replicate[1])
+    if stage.scale != "tiny" or not given:
+        return made
+    from distill_nb.study import tiny
+
+    local = {name: str(tiny.file_of(name)) for name in STUDY}
+    if stage.name == "traces":
+        made |= {"decontaminate": list(STUDY), "benchmark_files": local}
+        return made | (tiny.asked(given["dataset"]) if given["teacher_api"] != "none" else {})
+    made |= {"benchmarks": list(STUDY), "benchmark_files": local}
+    own = f"{given['teacher']}_{given['domain']}"
+    return made | ({"dataset": own} if (paths.PARAMS_DIR / f"traces_{own}.yaml").exists() else {})
+
+
+def values(stage: Stage) -> dict:
+    """The parameters that the stage's notebook declares, as it gets them; of others it knows nothing."""
+    merged = _read(*files(stage)) | extra(stage)
+    return {k: v for k, v in merged.items() if k in declared(stage.name) and k not in IDLE}
+
+
+@cache
+def declared(name: str) -> frozenset[str]:
+    """The keys of a notebook's parameters cell; without a notebook (the paper) those of analyze.ipynb."""
+    notebook = json.loads(notebook_of(name if name not in ENTRY else "analyze").read_text(encoding="utf-8"))
+    cell = next(c for c in notebook["cells"] if "parameters" in c["metadata"].get("tags", []))
+    return frozenset(node.target.id for node in ast.parse("".join(cell["source"])).body if isinstance(node, ast.AnnAssign))
+
+
+def notebook_of(name: str) -> Path:
+    """The notebook of a stage."""
+    return paths.ROOT / "notebooks" / f"{name}.ipynb"
+
+
+@cache
+def needs(stage: Stage) -> tuple[Stage, ...]:
+    """The stages whose results this one reads."""
+    scale = stage.scale
+    if stage.name == "fixtures":
+        return ()
+    if stage.name == "analyze":
+        return tuple(Stage(scale, _folder(file), "eval") for file in [*RUNS, *BASELINES])
+    if stage.name == "paper":
+        return (Stage(scale, "report", "analyze"),)
+    given = _read(*files(stage)) | extra(stage)
+    local = (Stage(scale, "fixtures", "fixtures"),) if scale == "tiny" and stage.name != "train" else ()
+    if stage.name == "traces":
+        source = given["source"]
+    elif stage.name == "train":
+        source = given["dataset"]
+    elif given["teacher"] == "none" or given["adapter"] != "none":
+        return local
+    else:
+        return (*local, Stage(scale, stage.folder, "train"))
+    return (*local, Stage(scale, f"traces/{source}", "traces")) if is_set(source) else local
+
+
+@cache
+def baselines(stage: Stage) -> tuple[Stage, ...]:
+    """The baselines' evaluations that share the base student's records with the evaluation of a run. It does not need them,
+    for whoever is first makes those records; but when they are made anew, it copies them again."""
+    own = [Stage(stage.scale, _folder(file), "eval") for file in BASELINES]
+    if stage.name != "eval" or stage in own:
+        return ()
+    student = _read(*files(stage))["student"]
+    return tuple(base for base in own if _read(*files(base))["student"] == student)
+
+
+def asks_the_stand_in(stage: Stage) -> bool:
+    """Whether the stage makes a set from the API teacher, and stand_in.py is that teacher."""
+    return stage.scale == "tiny" and stage.name == "traces" and _read(*files(stage))["teacher_api"] != "none"
+
+
+def gpus_of(stage: Stage) -> int:
+    """How many GPUs a stage needs: one for each process of training; of an evaluation those that share an engine, times the
+    engines side by side."""
+    given = _read(*files(stage))
+    return given["train_processes"] if stage.name == "train" else given["tensor_parallel"] * given["data_parallel"]
+
+
+def everything(scale: str) -> list[Stage]:
+    """All stages of a scale, each after those that it needs."""
+    ordered: dict[Stage, None] = {}
+
+    def add(stage):
+        for need in needs(stage):
+            add(need)
+        ordered[stage] = None
+
+    for stage in [*grid(scale), Stage(scale, "report", "paper")]:
+        add(stage)
+    return list(ordered)
