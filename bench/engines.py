@@ -17,9 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from distill_nb import benchmarks, params
-from distill_nb.evaluation import proofs as sweep
 from distill_nb.evaluation.engines import start
 from distill_nb.evaluation.engines.types import Request
+from distill_nb.evaluation.proofs import proved
 from distill_nb.grading import graders
 from distill_nb.runtime import paths, provenance
 from distill_nb.students import chat, proof, student
@@ -37,7 +37,7 @@ def answers(p, step: int, tasks: list) -> dict:
     adapters = {step: paths.checkpoint_dir(p, step)}
     references, found = {step: proof.read(adapters[step])}, {}
     with start.start(p, adapters, asked, [r["tokens"] for r in references.values()]) as engine:
-        for served, proofs in sweep.proved(p, engine, [step], references):
+        for served, proofs in proved(p, engine, [step], references):
             failed = [made for made in proofs if not made.passed]
             if failed:
                 sys.exit(f"{p.engine} {p.adapters} {p.dtype}: {failed[0].why}.")

@@ -84,8 +84,8 @@ def requests(p, count: int, steps: list[int], benchmarks) -> list:
 
 def ours(p, way: str, count: int, benchmarks: int) -> dict:
     """The whole sweep by our own engine, in this process; seconds of generation, answers and proofs."""
-    from distill_nb.evaluation import proofs as sweep
     from distill_nb.evaluation.engines import start
+    from distill_nb.evaluation.proofs import proved
     from distill_nb.runtime import paths
     from distill_nb.students import proof
 
@@ -95,7 +95,7 @@ def ours(p, way: str, count: int, benchmarks: int) -> dict:
     references = {s: proof.read(f) for s, f in adapters.items()}
     generation, answers, proofs = 0.0, {}, []
     with start.start(p, adapters, asked, [r["tokens"] for r in references.values()]) as engine:
-        for served, found in sweep.proved(p, engine, steps, references):
+        for served, found in proved(p, engine, steps, references):
             proofs += found
             since = time.perf_counter()
             for batch in engine.answers([r for r in asked if r.step in served]):

@@ -7,9 +7,9 @@ import pytest
 from distill_nb import benchmarks, params
 from distill_nb.analysis import results
 from distill_nb.evaluation import evaluate
-from distill_nb.evaluation import proofs as sweep
 from distill_nb.evaluation.engines import start, types
 from distill_nb.evaluation.engines.types import Request
+from distill_nb.evaluation.proofs import proved
 from distill_nb.runtime import paths
 from distill_nb.students import chat, proof, student
 from distill_nb.training import train
@@ -43,7 +43,7 @@ def test_the_pocket_run_learns_and_the_engines_agree(runs_dir):
         found = {}
         with start.start(replace(p, max_new_tokens=40, **changes), adapters, asked,
                             [r["tokens"] for r in references.values()]) as engine:
-            for served, proofs in sweep.proved(p, engine, sorted(adapters), references):
+            for served, proofs in proved(p, engine, sorted(adapters), references):
                 assert all(made.passed for made in proofs), proofs
                 for batch in engine.answers([r for r in asked if r.step in served]):
                     found |= {a.number: a.tokens for a in batch}

@@ -29,7 +29,7 @@ def runs_of(best, student, teacher, domain) -> list:
     return list(chosen.sort_values("learning_rate").itertuples())
 
 
-def sweep(table, run, benchmark):
+def checkpoints(table, run, benchmark):
     """The rows of a run's checkpoints on one benchmark, by step."""
     chosen = table[(table[["student", "teacher", "domain", "benchmark"]] ==
                     [run.student, run.teacher, run.domain, benchmark]).all(axis=1)]
@@ -38,7 +38,7 @@ def sweep(table, run, benchmark):
 
 def cell(table, run, step, benchmark, missing):
     """The cell of a run (or, at step 0, of its student); None, and its name in `missing`, where there is none."""
-    chosen = sweep(table, run, benchmark) if step else table[
+    chosen = checkpoints(table, run, benchmark) if step else table[
         (table["student"] == run.student) & (table["benchmark"] == benchmark)]
     chosen = chosen[chosen["step"] == step]
     if chosen.empty:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import pandas as pd
 
 from distill_nb.analysis import paired
+from distill_nb.analysis.flips import counts, flips
 from distill_nb.analysis.names import ERRORS
 
 KINDS = ("gain", "gain in format or length", "lost skill", "lost format", "lost format and skill", "within noise",
@@ -28,8 +29,6 @@ def diagnose(records):
     could not be found: then nothing says that it could not have solved them. gained, lost, lost_format: how many problems
     (and samples) flipped, the last of them where the checkpoint's answer is right to the lenient reading, or was not found,
     or was cut off."""
-    from distill_nb.analysis.flips import counts, flips
-
     rows = []
     strict = paired.paired_changes(records)
     if not len(strict):

@@ -2,6 +2,8 @@
 gained and what was lost."""
 from __future__ import annotations
 
+from distill_nb.analysis.names import ERRORS, UNANSWERED
+
 KINDS = {"gained": "gained: correct only at the checkpoint", "lost": "lost: correct only at the base",
          "lost format": "lost format: the answer is not where it should be"}
 
@@ -13,8 +15,6 @@ def flips(records, step: int | None = None):
     completion of each side, _base and _step. An answer that the lenient reading still finds, or that was not found or was
     cut off, is a lost format; errors of sampling or grading are no flips."""
     import pandas as pd
-
-    from distill_nb.analysis.names import ERRORS, UNANSWERED
 
     columns = ["benchmark", "task_id", "sample", "kind"]
     sides = ["outcome", "lenient_outcome", "answer", "completion"]

@@ -7,7 +7,6 @@ benchmark, so that findings, tables and figures do not know whose numbers they s
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -196,13 +195,6 @@ def wide_table(table):
                 for r in whole.itertuples()])
     wide = cells.pivot_table(index=["folder", "step"], columns="column", values="cell", aggfunc="first").fillna("—")
     return wide.rename_axis(columns="benchmark")
-
-
-if __name__ == "__main__":
-    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
-        sys.exit("usage: python -m distill_nb.analysis.results runs/<scale>   (the folder of an evaluated scale)")
-    print("Accuracy in percent with 95% intervals; step 0 is the base student.")
-    print(wide_table(accuracy_table(Path(sys.argv[1]))).to_string())
 
 
 def replicates(table):

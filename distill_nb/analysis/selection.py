@@ -11,12 +11,11 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from distill_nb.analysis import names as analysis_names
 from distill_nb.analysis import results, stats
-from distill_nb.analysis.names import RULE
+from distill_nb.analysis.names import RULE, name_of
 from distill_nb.analysis.paired import matrix
 
-CHOOSE = [benchmark for names in analysis_names.RULE.values() for benchmark in names]
+CHOOSE = [benchmark for names in RULE.values() for benchmark in names]
 COLUMNS = ["folder", "benchmark", "test_step", "test_accuracy", "dev_step", "dev_accuracy", "accuracy", "lo", "hi", "n",
            "same_half"]
 
@@ -65,7 +64,7 @@ def selections(records):
         return pd.DataFrame(columns=COLUMNS)
     table, (dev, rest), rows = results.accuracy_of(records), _halves(records), []
     for folder, run in table[table["step"] > 0].groupby("folder"):
-        name = next((b for b in analysis_names.RULE.get(run["domain"].iloc[0], ()) if b in set(run["benchmark"])), None)
+        name = next((b for b in RULE.get(run["domain"].iloc[0], ()) if b in set(run["benchmark"])), None)
         own = run[run["benchmark"] == name]
         own = own[own["n"] == own["n"].max()].set_index("step").sort_index()
         keys = [(folder, step, name) for step in own.index]
@@ -86,7 +85,7 @@ def sentences(chosen, select_on: str) -> str:
         dev = f"step {r.dev_step} ({r.accuracy:.1f}% [{r.lo:.1f}, {r.hi:.1f}] on the {r.n} problems that did not choose it)"
         first, second = (test, dev) if select_on == "test" else (dev, test)
         words = ("all problems", "one half of them") if select_on == "test" else ("one half of the problems", "all of them")
-        lines.append(f"{r.folder}: best by {analysis_names.name_of(r.benchmark)} on {words[0]} is {first}; on {words[1]}, {second}.")
+        lines.append(f"{r.folder}: best by {name_of(r.benchmark)} on {words[0]} is {first}; on {words[1]}, {second}.")
     return "\n".join(lines) or "No run has two finished checkpoints to choose from yet."
 
 

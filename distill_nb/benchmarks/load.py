@@ -4,8 +4,10 @@ from __future__ import annotations
 import hashlib
 from importlib import import_module
 
+from distill_nb.benchmarks import sources
 from distill_nb.benchmarks.task import Task
 from distill_nb.params import BENCHMARKS
+from distill_nb.runtime import provenance
 
 
 def load(name: str, file: str | None = None, limit: int = 0, seed: int = 0) -> list[Task]:
@@ -13,8 +15,6 @@ def load(name: str, file: str | None = None, limit: int = 0, seed: int = 0) -> l
 
     Says so where the file is a part of the benchmark. Raises ValueError for a name that is none, or where the source
     is missing or not as it should be."""
-    from distill_nb.benchmarks import sources
-
     tasks, source = _all(name, file)
     if not source["whole"]:
         sources.say_part(source["source"], source["found"], source["size"], name)
@@ -25,8 +25,6 @@ def describe(name: str, file: str | None = None, limit: int = 0, seed: int = 0) 
     """What `load` with the same arguments takes, for the provenance, as JSON: benchmark, source (hub id@revision, or file),
     version, sha256 of each file, as_published, size (of the benchmark), found, whole, taken, in words what was taken
     (label), ids with their sha256, and prompt_version. Raises ValueError as `load` does."""
-    from distill_nb.runtime import provenance
-
     tasks, source = _all(name, file)
     chosen = _limited(tasks, limit, seed)
     ids = [t.task_id for t in chosen]

@@ -9,7 +9,13 @@ from __future__ import annotations
 
 import random
 
-from distill_nb.benchmarks.pocket_problems import CODE, code_prompt
+from distill_nb.benchmarks.pocket_problems import (
+    CODE,
+    MATH_TEMPLATES,
+    code_prompt,
+    is_benchmark,
+    math_problem,
+)
 from distill_nb.benchmarks.task import BOXED, Task
 
 VERSION, PROMPT_VERSION = "pocket-1", "pocket-1"
@@ -23,8 +29,6 @@ def pocket_code() -> list[Task]:
 
 def pocket_math() -> list[Task]:
     """56 tasks, eight of each template."""
-    from distill_nb.benchmarks.pocket_problems import MATH_TEMPLATES, is_benchmark, math_problem
-
     tasks = []
     for template in MATH_TEMPLATES:
         rng, seen = random.Random(f"pocket_math {template}"), set()

@@ -1,4 +1,4 @@
-"""One sweep: the missing records of the base and all checkpoints, made by one engine, graded and written as they come.
+"""Collect the missing records of the base and all checkpoints, made by one engine, graded and written as they come.
 
 A checkpoint's answers count only once the engine has proved that it applies the adapter (proof.py).
 """
@@ -9,10 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from distill_nb import benchmarks, grading
-from distill_nb.evaluation import proofs as proof
 from distill_nb.evaluation import records
 from distill_nb.evaluation.engines.types import Answer, EngineFailed, Request
-from distill_nb.evaluation.proofs import proved
+from distill_nb.evaluation.proofs import Proof, proved
 from distill_nb.grading import graders
 from distill_nb.params import Params
 from distill_nb.runtime import jsonl, provenance
@@ -110,8 +109,8 @@ def _gathered(batches):
         raise failure
 
 
-def sweep(p: Params, engine, jobs: list[Job], references: dict[int, dict], base_done=lambda: None,
-          keep=lambda made: None) -> list[proof.Proof]:
+def collect(p: Params, engine, jobs: list[Job], references: dict[int, dict], base_done=lambda: None,
+          keep=lambda made: None) -> list[Proof]:
     """Make the records of all jobs, checkpoint by checkpoint or all at once, as the engine serves them.
 
     references: step → what its checkpoint's trainer makes of a text (proof.read). A checkpoint that fails its proof is

@@ -14,17 +14,16 @@ from pathlib import Path
 
 from distill_nb import benchmarks, grading
 from distill_nb.evaluation import baseline, records, regrade
-from distill_nb.evaluation import proofs as evaluation_proofs
-from distill_nb.evaluation.baseline import _copy_base, _note, _note_base, shared_files
-from distill_nb.evaluation.collect import Job, missing, sweep
+from distill_nb.evaluation.collect import Job, collect, missing
 from distill_nb.evaluation.engines import start
+from distill_nb.evaluation.proofs import Proof
 from distill_nb.evaluation.resume import (
     PARTS,
-    _adapters,
-    _refuse_other_checkpoints,
-    _refuse_other_records,
-    _settings,
+    adapters_of,
     checkpoint_steps,
+    refuse_other_checkpoints,
+    refuse_other_records,
+    settings_of,
 )
 from distill_nb.grading import code
 from distill_nb.params import Params, is_baseline
@@ -50,7 +49,7 @@ def _references(p: Params, adapters: dict[int, Path], jobs: list[Job]) -> dict[i
     return {step: proof.read(folder) or proof.reference(p, folder, jobs[0].prompt) for step, folder in adapters.items()}
 
 
-def _keep_proof(p: Params, made: evaluation_proofs.Proof) -> None:
+def _keep_proof(p: Params, made: Proof) -> None:
     provenance.write(paths.run_dir(p) / "eval" / paths.step_name(made.step) / proof.FILE, asdict(made))
 
 
@@ -67,30 +66,30 @@ def _make(p: Params, tasks: dict[str, list], shared: dict[str, Path], steps: lis
 
     Where another process is at the base student's records, the checkpoints come first, and then what it has left."""
     own = [job for s in steps for job in missing(p, s, tasks, {n: paths.records_file(p, s, n) for n in tasks})]
-    adapters = _adapters(p, sorted({job.step for job in own}))
+    adapters = adapters_of(p, sorted({job.step for job in own}))
     references = _references(p, adapters, own)
     proofs = []
     with lock.locked(baseline.baseline_dir(p), wait=False) as unlock:
         base = missing(p, 0, tasks, shared) if unlock else []
 
         def base_done():
-            _copy_base(p, shared)
+            baseline.copy_into(p, shared)
             unlock()
 
         if unlock and not base:
             base_done()
-        _note_base(base, record)
+        baseline.note_session(base, record)
         if own or base:
             with start.start(p, adapters, [*base, *own], [r["tokens"] for r in references.values()]) as engine:
-                proofs = sweep(p, engine, [*base, *own], references, base_done, lambda made: _keep_proof(p, made))
+                proofs = collect(p, engine, [*base, *own], references, base_done, lambda made: _keep_proof(p, made))
     if not unlock:
         with lock.locked(baseline.baseline_dir(p)):
             base = missing(p, 0, tasks, shared)
-            _note_base(base, record)
+            baseline.note_session(base, record)
             if base:
                 with start.start(p, {}, base) as engine:
-                    sweep(p, engine, base, {})
-            _copy_base(p, shared)
+                    collect(p, engine, base, {})
+            baseline.copy_into(p, shared)
     if not base:
         print(f"Base student: reusing the records in {paths.movable(baseline.baseline_dir(p))} "
               "(same student, template, engine and generation settings).")
@@ -113,15 +112,15 @@ def evaluate(p: Params, notebook: Path | None = None) -> dict:
     known = before.get("settings", {})
     if isinstance(known.get("n_samples"), int):  # an earlier version's one number for all benchmarks
         known["n_samples"] = dict.fromkeys(known["tasks_sha256"], known["n_samples"])
-    settings = _settings(p, tasks, steps, before, version)
+    settings = settings_of(p, tasks, steps, before, version)
     if known:
         known.setdefault("student_version", settings["student_version"])  # an earlier version's did not say
-    shared = shared_files(p, settings)
+    shared = baseline.shared_files(p, settings)
     if not p.overwrite:
         stored = [paths.records_file(p, step, name) for step in steps for name in tasks]
-        _refuse_other_records(p, settings, before, [*shared.values(), *stored])
+        refuse_other_records(p, settings, before, [*shared.values(), *stored])
     if not p.regrade:
-        _refuse_other_checkpoints(p, settings["adapters_sha256"])
+        refuse_other_checkpoints(p, settings["adapters_sha256"])
     has_code = any(task.kind == "code" for task_list in tasks.values() for task in task_list)
     sandbox_level = code.level(p.allow_unsafe) if has_code else ""  # refused here, before any answer is generated
     with lock.alone(run_dir, "being evaluated"), disk.room(run_dir), stop.raising(
@@ -131,7 +130,7 @@ def evaluate(p: Params, notebook: Path | None = None) -> dict:
             file.unlink(missing_ok=True)
             for base_file in shared.values() if is_baseline(p) else ():  # runs only share these
                 base_file.unlink(missing_ok=True)
-                _note(base_file).unlink(missing_ok=True)
+                baseline.note_file(base_file).unlink(missing_ok=True)
         for part in PARTS:
             settings[part] = before.get("settings", {}).get(part, {}) | settings[part]
         record = provenance.collect(p, notebook=notebook, entry="distill_nb.evaluation.evaluate", settings=settings,
@@ -150,14 +149,14 @@ def _evaluate(p: Params, tasks: dict[str, list], steps: list[int], shared: dict[
     if p.regrade:  # without the model: what is missing stays missing
         record |= {"regraded": regrade.regrade(p, tasks, shared, steps), "finished": before.get("finished", False)}
         record |= {k: before[k] for k in ("failed_requests", "base") if k in before}
-        _copy_base(p, shared)
+        baseline.copy_into(p, shared)
         record = provenance.finish(record | {"adapter_proof": _proofs(p, steps), "files": records.sizes(paths.run_dir(p))})
         provenance.write(file, record)
         return record
     if not before:
         provenance.write(file, record)
     made = _make(p, tasks, shared, steps, record)
-    record["base"] = before.get("base", {}) | {n: provenance.read(_note(f), "delete it").get("sessions", [])
+    record["base"] = before.get("base", {}) | {n: provenance.read(baseline.note_file(f), "delete it").get("sessions", [])
                                                for n, f in shared.items()}
     print("Answers generated now, by step: " + ", ".join(f"{s}: {n}" for s, n in made.items())
           + ("; all records were there already." if not any(made.values()) else "."))

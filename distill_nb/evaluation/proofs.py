@@ -1,4 +1,7 @@
-"""TODO docstring."""
+"""Whether an engine applies the adapters that it serves: its log-probabilities against those that the trainer left.
+
+A checkpoint that is not proved is not scored. `students/proof.py` says why, and what is compared.
+"""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -6,9 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distill_nb.evaluation import proofs as proof
 from distill_nb.params import Params
-from distill_nb.students.proof import _looked_at
+from distill_nb.students.proof import looked_at
 
 # Mean absolute difference, in nats a token, that rounding may make between two engines.
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.1}
@@ -45,7 +47,7 @@ def judge(step: int, trainer: dict, engine: list[float], engine_base: list[float
     nearer to one of these, or to the trainer's base. An adapter whose shift is lost in the rounding of the two engines is
     not proved: `why` says that it is inconclusive."""
     def sparse(values):  # the trainer leaves all places
-        return np.array(_looked_at(values, dtype))
+        return np.array(looked_at(values, dtype))
 
     adapter, base, limit = sparse(trainer["adapter"]), sparse(trainer["base"]), TOLERANCE[dtype]
     expected, found = adapter - base, np.subtract(engine, engine_base)
@@ -88,16 +90,16 @@ def table(record: dict):
     return shown.assign(error=shown["error"].map("{:.1e}".format)).round(4)
 
 
-def proved(p: Params, engine, steps: list[int], references: dict[int, dict]) -> Iterator[tuple[list[int], list[proof.Proof]]]:
+def proved(p: Params, engine, steps: list[int], references: dict[int, dict]) -> Iterator[tuple[list[int], list[Proof]]]:
     """(steps that can be asked now, the proofs of those that have an adapter), one after another: the base student first,
-    then the checkpoints of `steps`, as the engine serves them. references: as for `sweep`."""
+    then the checkpoints of `steps`, as the engine serves them. references: as for `collect`."""
     texts, bases = sorted({tuple(references[step]["tokens"]) for step in steps}), {}
     for served in engine.serve(steps):
         yield served, _proofs(p, engine, served, texts, references, bases)
 
 
 def _proofs(p: Params, engine, served: list[int], texts: list[tuple], references: dict[int, dict],
-            bases: dict) -> list[proof.Proof]:
+            bases: dict) -> list[Proof]:
     """The proofs of the steps that are served now; where an engine has several processes, of the first that fails it.
 
     bases: text → the base's log-probabilities in each process, filled as soon as the base is served."""
@@ -113,7 +115,7 @@ def _proofs(p: Params, engine, served: list[int], texts: list[tuple], references
         bases[text] = [process[k] for process in found]
     proofs = []
     for k, (step, tokens) in enumerate(asked, len(texts)):
-        judged = [proof.judge(step, references[step], process[k], base, references, p.dtype)
+        judged = [judge(step, references[step], process[k], base, references, p.dtype)
                   for process, base in zip(found, bases[tuple(tokens)], strict=True)]
         proofs.append(next((j for j in judged if not j.passed), judged[0]))
     if not all(found.passed for found in proofs) and engine.again():

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""The records of an evaluation: one a problem and sample, each with its outcome."""
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""What an evaluation finds on disk: checkpoints, records, and whether they were made with the same settings."""
 from __future__ import annotations
 
 from dataclasses import asdict, replace
@@ -9,7 +9,12 @@ from distill_nb.evaluation.engines import start
 from distill_nb.params import GENERATION_KEYS, Params, is_baseline
 from distill_nb.runtime import jsonl, paths, provenance
 from distill_nb.students import chat, sources
-from distill_nb.students.adapters import adapter_files, adapter_folder, refuse_lost_adapters, sha256_of_adapter
+from distill_nb.students.adapters import (
+    adapter_files,
+    adapter_folder,
+    refuse_lost_adapters,
+    sha256_of_adapter,
+)
 
 # Settings that are kept piece by piece, so that a run can be evaluated in several calls: some benchmarks now and others
 # later, these with one sample a problem and AIME with 16.
@@ -28,18 +33,18 @@ def checkpoint_steps(p: Params) -> list[int]:
     recorded = paths.run_dir(p).glob("eval/step_*/*.jsonl") if p.regrade else ()
     steps = sorted({*adapter_files(paths.run_dir(p)), *(int(f.parent.name.split("_")[1]) for f in recorded)} - {0})
     if not steps:
-        _refuse_other_checkpoints(p, {})  # a finished run has lost them all
+        refuse_other_checkpoints(p, {})  # a finished run has lost them all
         raise ValueError(f"run_name: {paths.run_dir(p).name} has no checkpoints in {paths.movable(paths.run_dir(p))}; run "
                          "train.ipynb with the same parameters first.")
     return steps
 
 
-def _adapters(p: Params, steps: list[int]) -> dict[int, Path]:
+def adapters_of(p: Params, steps: list[int]) -> dict[int, Path]:
     """step → the folder of its adapter."""
     return {s: adapter_folder(p.adapter) if p.adapter != "none" else paths.checkpoint_dir(p, s) for s in steps}
 
 
-def _refuse_other_records(p: Params, settings: dict, before: dict, files: list[Path]) -> None:
+def refuse_other_records(p: Params, settings: dict, before: dict, files: list[Path]) -> None:
     """Raises ValueError if the records on disk were made with other settings, or graded by another grader."""
     known = before.get("settings", {})
     differing = [k for k in settings if known and k not in PARTS and known.get(k) != settings[k]]
@@ -55,7 +60,7 @@ def _refuse_other_records(p: Params, settings: dict, before: dict, files: list[P
                          "grade all of them again, without the model.")
 
 
-def _refuse_other_checkpoints(p: Params, adapters: dict[str, str]) -> None:
+def refuse_other_checkpoints(p: Params, adapters: dict[str, str]) -> None:
     """Raises ValueError if the run was trained from another student, or its adapters (step → sha256) are not those that its
     training wrote."""
     file = paths.run_dir(p) / "provenance_train.json"
@@ -69,7 +74,7 @@ def _refuse_other_checkpoints(p: Params, adapters: dict[str, str]) -> None:
     refuse_lost_adapters(paths.run_dir(p), trained, adapters)
 
 
-def _settings(p: Params, tasks: dict[str, list], steps: list[int], before: dict, version: str) -> dict:
+def settings_of(p: Params, tasks: dict[str, list], steps: list[int], before: dict, version: str) -> dict:
     """All that decides what a run's answers are; version: of hub.check_student, if it was asked. Grading again needs no engine
     and no adapter, and may happen where there are none: then these are as they were."""
     known = before.get("settings", {})
@@ -78,7 +83,7 @@ def _settings(p: Params, tasks: dict[str, list], steps: list[int], before: dict,
     else:
         made_by = {"student_version": version or sources.check_student(p), "engine": start.engine_name(p),
                    "engine_version": start.engine_version(p), "adapters": start.adapter_mode(p), "adapters_sha256": {
-                       str(s): sha256_of_adapter(folder) for s, folder in _adapters(p, steps).items()}}
+                       str(s): sha256_of_adapter(folder) for s, folder in adapters_of(p, steps).items()}}
     return {k: getattr(p, k) for k in GENERATION_KEYS} | made_by | {
         "n_samples": dict.fromkeys(tasks, p.n_samples), "adapter": p.adapter,
         "template": chat.template_for(p.student, p.chat_template).hash,

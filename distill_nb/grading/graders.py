@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from distill_nb import benchmarks
 from distill_nb.benchmarks import Task
+from distill_nb.grading import code, math
 from distill_nb.grading.outcome import Grade
 
 
@@ -13,8 +14,6 @@ def grade_math(completion: str, gold: str, finish_reason: str = "stop") -> Grade
 
 def grade_math_all(completions: list[str], golds: list[str], finish_reasons: list[str] | None = None) -> list[Grade]:
     """`grade_math` of many, in order, on all cores."""
-    from distill_nb.grading import math
-
     return math.grade_many(golds, completions, finish_reasons or ["stop"] * len(golds))
 
 
@@ -30,8 +29,6 @@ def grade_code(benchmark: str, task_id: str, completion: str, finish_reason: str
 def grade_code_all(benchmark: str, task_ids: list[str], completions: list[str], finish_reasons: list[str] | None = None,
                    *, file: str | None = None, allow_unsafe: bool = False) -> list[Grade]:
     """`grade_code` of many, in order, on all cores."""
-    from distill_nb.grading import code
-
     tasks = {task.task_id: task for task in benchmarks.load(benchmark, file)}
     if unknown := [i for i in task_ids if i not in tasks]:
         raise ValueError(f"task_id: {benchmark} has no {unknown[0]!r}; its ids look like {next(iter(tasks))!r}.")
@@ -44,8 +41,6 @@ def grade_all(tasks: list[Task], completions: list[str], finish_reasons: list[st
     """Grade many of either kind, in the order given, on all cores. finish_reason: stop | length.
 
     Raises RuntimeError where there is code, no sandbox works here and allow_unsafe is false."""
-    from distill_nb.grading import code, math
-
     jobs = list(enumerate(zip(tasks, completions, finish_reasons, strict=True)))
     grades = {}
     for kind in ("math", "code"):

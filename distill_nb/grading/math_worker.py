@@ -14,6 +14,8 @@ import signal
 import sys
 import time
 
+from distill_nb.grading.sandbox import confine
+
 MEMORY = 3 * 2 ** 30  # bytes of address space: SymPy on a hostile answer may want any amount
 
 
@@ -37,8 +39,6 @@ def watch_over() -> None:
     SymPy may be at work in C, where no signal handler, no thread and no end of a file is noticed. The kernel's signal at
     the parent's death would not do either: it is tied to the thread that started the process, and the grader's threads
     come and go. To this process's main thread, which ends with it, the watcher itself is tied that way."""
-    from distill_nb.grading.sandbox import confine
-
     worker = os.getpid()
     if os.fork():
         return

@@ -13,7 +13,14 @@ from dataclasses import astuple
 from functools import cache, lru_cache
 
 from distill_nb.benchmarks import Task, evalplus_data, livecodebench, livecodebench_tests, sources
-from distill_nb.grading.sandbox import FunctionTests, ProgramTests, assert_tests, function_tests, program_tests, wire
+from distill_nb.grading.sandbox import (
+    FunctionTests,
+    ProgramTests,
+    assert_tests,
+    function_tests,
+    program_tests,
+    wire,
+)
 from distill_nb.runtime import paths, provenance
 
 # Time for one call, as evalplus's defaults have it: at least a second, and four times what the canonical solution took.

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Devices to plan for: their memory and speed, as their makers state them or as measured here."""
 from __future__ import annotations
 
 import os

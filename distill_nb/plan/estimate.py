@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from distill_nb import params
+from distill_nb.evaluation.engines import types
 from distill_nb.params import Params
 from distill_nb.plan import architectures, devices, step_memory
 from distill_nb.plan.devices import Device
@@ -159,8 +160,6 @@ def flops(counts: dict[str, int], config, tokens: int, squares: int, *, checkpoi
 def _disk(p: Params, counts: dict[str, int], on_gpu: bool, experts: bool) -> dict[str, int]:
     """checkpoints: all adapters. states: the last two that a run can resume from, adapter and optimiser. merged: what vLLM
     reads while a run is evaluated, where adapters are merged: one student, and the next while it is written."""
-    from distill_nb.evaluation.engines import types
-
     adapter = counts["bytes_of_adapters"]
     saves = p.max_steps // p.save_every
     vllm = p.engine == "vllm" or (p.engine == "auto" and (on_gpu or types.installed_vllm()))

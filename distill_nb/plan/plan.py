@@ -19,8 +19,10 @@ from distill_nb.params import Params
 from distill_nb.plan import devices
 from distill_nb.plan.devices import Device
 from distill_nb.plan.estimate import LIBRARIES, SHORT, Plan, estimate, flops
+from distill_nb.report import tables
 from distill_nb.runtime import paths, provenance
 from distill_nb.runtime.devices import GIB
+from distill_nb.traces.teacher import costs as teacher_costs
 
 __all__ = ["LIBRARIES", "SHORT", "Plan", "estimate", "flops"]
 
@@ -78,8 +80,6 @@ def show(p: Params, data=None, device: str | Device = "this") -> Plan | None:
     """Show the plan of a run that is not finished; raises ValueError where it does not fit."""
     from IPython.display import display
 
-    from distill_nb.report import tables
-
     before = provenance.read(paths.run_dir(p) / "provenance_train.json", "set overwrite: true to train it again")
     if before.get("finished") and not p.overwrite:
         print("This run is finished already: there is nothing to plan.")
@@ -95,8 +95,6 @@ def show(p: Params, data=None, device: str | Device = "this") -> Plan | None:
 
 def cost_of_traces(values: dict) -> tuple[str, float]:
     """(a line, dollars at most) for a file of traces.ipynb: one attempt at each example, every answer at its full length."""
-    from distill_nb.traces.teacher import costs as teacher_costs
-
     if values.get("teacher_model", "none") == "none" or values.get("teacher_api", "none") == "none":
         return f"{values['dataset']}: from the hub, no API cost", 0.0
     price = teacher_costs.price_of(values["teacher_model"])
@@ -160,7 +158,3 @@ def _plan_files(args) -> int:
               f"{_gib(kept)} of disk stay, and {_gib(merged)} are taken during an evaluation"
               + (f"; API: at most ${sum(dollars for _, dollars in costs):,.0f}" if costs else "") + ".")
     return int(failed > 0)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

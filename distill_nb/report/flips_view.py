@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Answers that changed sides, side by side, with a filter."""
 from __future__ import annotations
 
 from html import escape

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""The index page of a scale: its runs with their pages, sets, accuracies and failures."""
 from __future__ import annotations
 
 import argparse
@@ -9,7 +9,8 @@ from html import escape
 from pathlib import Path
 
 from distill_nb import params
-from distill_nb.report import accessible, index_page, template
+from distill_nb.analysis import comparability, results
+from distill_nb.report import accessible, tables, template
 from distill_nb.report.failures import failures
 from distill_nb.report.notebook_page import is_run, render
 from distill_nb.runtime import provenance
@@ -70,9 +71,6 @@ def link(page: Path, index: Path, name: str) -> str:
 
 def accuracy_html(scale_dir: Path) -> str:
     """The table of accuracies of a scale; a sentence where there are no records."""
-    from distill_nb.analysis import comparability, results
-    from distill_nb.report import tables
-
     table = results.accuracy_table(scale_dir)
     if table.empty:
         return "<p>No run of this scale has been evaluated yet.</p>"
@@ -116,7 +114,7 @@ def index(scale_dir: Path) -> Path:
                     + "</tr>")
     html = template.INDEX.format(
         scale=escape(scale_dir.name), css=template.CSS, rows="\n".join(rows), accuracy=accuracy_html(scale_dir),
-        sets=sets_html(scale_dir, page), failed=index_page.failures_html(scale_dir, page), script=template.SCRIPT,
+        sets=sets_html(scale_dir, page), failed=failures_html(scale_dir, page), script=template.SCRIPT,
         note=TINY if scale_dir.name == "tiny" else STAND_IN if any("stand-in" in row for row in rows) else "",
         runs="1 run" if len(rows) == 1 else f"{len(rows)} runs",
         analysis=link(page.parent / "analyze.html", page, "analyze"))

@@ -11,10 +11,8 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
-from distill_nb import params
 from distill_nb.analysis import diagnosis, names, paired, results, selection
 from distill_nb.analysis.published import accuracies, beside, claims, findings
 from distill_nb.analysis.published import grim as consistency
@@ -105,10 +103,3 @@ def build(folder: Path, scale: str, select_on: str = "test") -> bool:
         raise RuntimeError(f"latexmk failed on {latex / 'paper' / 'paper.tex'}:\n{(done.stdout + done.stderr)[-3000:]}")
     shutil.copy(latex / "paper" / "paper.pdf", folder / "paper.pdf")
     return True
-
-
-if __name__ == "__main__":
-    if not 2 <= len(sys.argv) <= 4 or sys.argv[3:] not in ([], ["test"], ["dev"]):
-        sys.exit("usage: python -m distill_nb.report.latex FOLDER [SCALE [test|dev]]   (writes what paper/paper.tex includes)")
-    for file in write(Path(sys.argv[1]), *(sys.argv[2:] or [params.POCKET["scale"]])):
-        print(file)

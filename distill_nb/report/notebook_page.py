@@ -16,7 +16,6 @@ from html import unescape
 from pathlib import Path
 
 from distill_nb.report import accessible, template
-from distill_nb.report.index_page import main
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
@@ -168,5 +167,3 @@ def back_link(folder: Path) -> Path | None:
     return folder.parents[1] / "report" / "index.html" if folder.parent.name == "traces" else None
 
 
-if __name__ == "__main__":
-    main()

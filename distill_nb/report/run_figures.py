@@ -8,7 +8,6 @@ from __future__ import annotations
 import textwrap
 
 from distill_nb.analysis.names import name_of
-from distill_nb.report import run_figures
 from distill_nb.report.style import (
     LOSS_COLOURS,
     OUTCOME_COLOURS,
@@ -34,7 +33,7 @@ def training_curve(metrics, title: str = ""):
                      color=LOSS_COLOURS["held-out traces"])
     ax.set(xlabel="step", ylabel="cross-entropy (nats per token)", title=title, ylim=(0, None))
     ax.legend()
-    return describe(figure, run_figures.words_of_training_curve(metrics))
+    return describe(figure, words_of_training_curve(metrics))
 
 
 def outcome_bars(table):
@@ -55,7 +54,7 @@ def outcome_bars(table):
         ax.set(title=f"{folder}\n{benchmark}", xlabel="step", ylim=(0, 100),
                ylabel="answers (%)" if ax in axes[:, 0] else "")
     legend_below(figure, axes)
-    return describe(figure, run_figures.words_of_outcome_bars(table))
+    return describe(figure, words_of_outcome_bars(table))
 
 
 def accuracy_against_tokens(table):
@@ -83,7 +82,7 @@ def accuracy_against_tokens(table):
     for ax, benchmark in zip(axes.flat, benchmarks, strict=False):
         own = table[table["benchmark"] == benchmark]
         label_points(ax, own[["mean_tokens", "accuracy"]].to_numpy(), own["step"].astype(str))
-    return describe(figure, run_figures.words_of_accuracy_against_tokens(table))
+    return describe(figure, words_of_accuracy_against_tokens(table))
 
 
 def evidence(found):
@@ -110,18 +109,18 @@ def evidence(found):
         ax.tick_params(axis="y", length=0)
     axes.flat[-1].set_xlabel("difference (points)")
     legend_below(figure, axes)
-    return describe(figure, run_figures.words_of_evidence(data)), data
+    return describe(figure, words_of_evidence(data)), data
 
 
-def _run(r) -> str:
+def run_words(r) -> str:
     return f"{name_of(r.student)} with {name_of(r.teacher)} {r.domain}"
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
     return f"{value:+.1f}".replace("-", "−")
 
 
-def _each(parts: list[str], most: int = 8) -> str:
+def enumerated(parts: list[str], most: int = 8) -> str:
     """The parts in one sentence; of many only the first, and how many are left."""
     left = len(parts) - most
     return "; ".join(parts[:most]) + (f"; and {left} more" if left > 0 else "")
@@ -142,7 +141,7 @@ def words_of_outcome_bars(table) -> str:
     parts = [f"{r.folder} on {name_of(r.benchmark)}, step {r.step}: {100 * r.correct / r.n:.0f}% correct, "
              f"{100 * r.wrong / r.n:.0f}% wrong, {100 * (r.no_answer + r.truncated) / r.n:.0f}% without an answer or cut off"
              for r in last.itertuples()]
-    return f"Stacked bars of what became of every answer, in percent by step. {_each(parts)}."
+    return f"Stacked bars of what became of every answer, in percent by step. {enumerated(parts)}."
 
 
 def words_of_accuracy_against_tokens(table) -> str:
@@ -151,14 +150,14 @@ def words_of_accuracy_against_tokens(table) -> str:
         a, b = rows.iloc[0], rows.iloc[-1]
         parts.append(f"{folder} on {name_of(benchmark)}: {a['accuracy']:.0f}% with {a['mean_tokens']:.0f} tokens at step "
                      f"{a['step']}, {b['accuracy']:.0f}% with {b['mean_tokens']:.0f} at step {b['step']}")
-    return f"Accuracy against the mean tokens of an answer, a line through the checkpoints of each run. {_each(parts)}."
+    return f"Accuracy against the mean tokens of an answer, a line through the checkpoints of each run. {enumerated(parts)}."
 
 
 def words_of_evidence(data) -> str:
     parts = [f"finding {number}, " + ", ".join(f"{verdict} {n}" for verdict, n in rows["verdict"].value_counts().items())
              for number, rows in data.groupby("finding")]
     return (f"The {len(data)} comparisons that the findings rest on, each a difference in points with its 95% interval. "
-            f"Verdicts: {_each(parts)}.")
+            f"Verdicts: {enumerated(parts)}.")
 
 
 def funnel(counts: dict, name: str):

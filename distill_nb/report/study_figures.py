@@ -7,15 +7,13 @@ Figures read tables and compute nothing but intervals and differences to a basel
 """
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from distill_nb.analysis import comparisons, results, stats
-from distill_nb.analysis import names as analysis_names
-from distill_nb.analysis.names import RUN, name_of
-from distill_nb.analysis.published import accuracies, findings
-from distill_nb.report import run_figures, study_figures
-from distill_nb.report.run_figures import _each, _run, _signed
+from distill_nb.analysis.names import RULE, RUN, name_of, printed_rate
+from distill_nb.analysis.published import findings
+from distill_nb.report import run_figures
+from distill_nb.report.run_figures import enumerated, run_words, signed
 from distill_nb.report.style import (
     DOMAIN_LINES,
     DOMAIN_MARKERS,
@@ -27,7 +25,7 @@ from distill_nb.report.style import (
     nothing,
 )
 
-DOMAIN_OF = {b: domain for domain, names in analysis_names.RULE.items() for b in names}
+DOMAIN_OF = {b: domain for domain, names in RULE.items() for b in names}
 
 
 def with_intervals(table):
@@ -39,7 +37,7 @@ def with_intervals(table):
 
 def run_label(run) -> str:
     """`Sonnet math`; the learning rate is added by callers where two runs differ in nothing else."""
-    return f"{analysis_names.name_of(run.teacher)} {run.domain}"
+    return f"{name_of(run.teacher)} {run.domain}"
 
 
 def _runs_of(table):
@@ -48,11 +46,11 @@ def _runs_of(table):
     trained = table[table["step"] > 0]
     several = trained.groupby(["student", "teacher", "domain"])["learning_rate"].nunique().max() > 1
     seen: dict[tuple, int] = {}
-    for _, rows in trained.groupby(analysis_names.RUN, sort=False, dropna=False):
+    for _, rows in trained.groupby(RUN, sort=False, dropna=False):
         first = rows.iloc[0]
         label = run_label(first)
         if several:
-            label += f", {analysis_names.printed_rate(first.learning_rate)}"
+            label += f", {printed_rate(first.learning_rate)}"
         before = seen.get((first.student, first.teacher, first.domain), 0)
         seen[first.student, first.teacher, first.domain] = before + 1
         line = DOMAIN_LINES[first.domain] if not before else MORE_LINES[(before - 1) % len(MORE_LINES)]
@@ -72,11 +70,11 @@ def learning_curves(table, benchmarks=None):
     for row, student in zip(axes, students, strict=True):
         for ax, benchmark in zip(row, names, strict=True):
             _curves(ax, data[(data["student"] == student) & (data["benchmark"] == benchmark)])
-            ax.set(ylim=(-4, 104), yticks=range(0, 101, 20), title=analysis_names.name_of(benchmark) if ax in axes[0] else "")
+            ax.set(ylim=(-4, 104), yticks=range(0, 101, 20), title=name_of(benchmark) if ax in axes[0] else "")
             ax.set(xlabel="step" if ax in axes[-1] else "",
-                   ylabel=f"{analysis_names.name_of(student)}\naccuracy (%)" if ax is row[0] else "")
+                   ylabel=f"{name_of(student)}\naccuracy (%)" if ax is row[0] else "")
     legend_below(figure, axes)
-    return describe(figure, study_figures.words_of_learning_curves(data)), data
+    return describe(figure, words_of_learning_curves(data)), data
 
 
 def _curves(ax, cells) -> None:
@@ -126,13 +124,13 @@ def forgetting(table):
         for i, j in np.argwhere(matrix.isna().to_numpy()):
             ax.text(j, i, "—", ha="center", va="center", color="#777777")
         ax.set(xticks=[0, 1], xticklabels=["math", "code"], yticks=[0, 1], yticklabels=["math", "code"],
-               title=f"{analysis_names.name_of(student)}\n{analysis_names.name_of(teacher)}"
-                     + (f" at {analysis_names.printed_rate(rate)}" if rate == rate else ""),
+               title=f"{name_of(student)}\n{name_of(teacher)}"
+                     + (f" at {printed_rate(rate)}" if rate == rate else ""),
                xlabel="evaluated on", ylabel="trained on" if ax in axes[:, 0] else "")
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
     figure.colorbar(image, ax=axes, shrink=0.7, label="change (points)")
-    return describe(figure, study_figures.words_of_forgetting(best)), data
+    return describe(figure, words_of_forgetting(best)), data
 
 
 def gains(table):
@@ -143,7 +141,7 @@ def gains(table):
 
     rows = []
     for run in results.best_checkpoints(table).itertuples():
-        own = table[(table["step"] > 0) & (table[analysis_names.RUN[:3]] == [run.student, run.teacher, run.domain]).all(axis=1)
+        own = table[(table["step"] > 0) & (table[RUN[:3]] == [run.student, run.teacher, run.domain]).all(axis=1)
                     & table["learning_rate"].isin([run.learning_rate])]
         base = table[(table["step"] == 0) & (table["student"] == run.student)].set_index("benchmark")
         for step, cells in own.groupby("step"):
@@ -156,7 +154,7 @@ def gains(table):
                     d = stats.difference(c.accuracy * c.n / 100, c.n, b["accuracy"] * b["n"] / 100, b["n"])
                     point |= {f"{domain}_change": c.accuracy - b["accuracy"], f"{domain}_lo": 100 * d.lo,
                               f"{domain}_hi": 100 * d.hi}
-                rows.append({k: getattr(run, k) for k in analysis_names.RUN} | point)
+                rows.append({k: getattr(run, k) for k in RUN} | point)
     data = pd.DataFrame(rows)
     if data.empty:
         return nothing(), data
@@ -173,10 +171,10 @@ def gains(table):
             ax.errorbar(x, y, *bars, ls="", ecolor=colour, elinewidth=0.5, alpha=0.35)
             ax.plot(x, y, color=colour, ls=line, lw=0.9, marker=marker, ms=4, mfc="white", label=label)
             ax.plot(x[-1], y[-1], color=colour, marker=marker, ms=5, ls="")
-        ax.set(title=analysis_names.name_of(student), xlabel="change in math (points)",
+        ax.set(title=name_of(student), xlabel="change in math (points)",
                ylabel="change in code (points)" if ax is axes[0][0] else "")
     legend_below(figure, axes)
-    return describe(figure, study_figures.words_of_gains(data)), data
+    return describe(figure, words_of_gains(data)), data
 
 
 def best_checkpoints(table):
@@ -185,7 +183,7 @@ def best_checkpoints(table):
 
     cells, parts = with_intervals(table), []
     for run in results.best_checkpoints(table).itertuples():
-        own = (cells[analysis_names.RUN[:3]] == [run.student, run.teacher, run.domain]).all(axis=1) & (
+        own = (cells[RUN[:3]] == [run.student, run.teacher, run.domain]).all(axis=1) & (
             cells["step"] == run.step) & cells["learning_rate"].isin([run.learning_rate])
         parts.append(cells[own])
     if not parts:
@@ -204,12 +202,12 @@ def best_checkpoints(table):
                 _interval(ax, r, i - 0.15, colour, DOMAIN_MARKERS[domain], "white" if r.flagged else colour, label)
                 for b in base.itertuples():
                     _interval(ax, b, i + 0.2, TEACHER_COLOURS["none"], "|", None, "baseline")
-        ax.set(title=analysis_names.name_of(benchmark), xlim=(-4, 104), xticks=[0, 50, 100], xlabel="accuracy (%)")
+        ax.set(title=name_of(benchmark), xlim=(-4, 104), xticks=[0, 50, 100], xlabel="accuracy (%)")
         ax.grid(axis="x", color="#eeeeee")
     axes[0][0].set(yticks=range(len(runs)), ylim=(len(runs) - 0.4, -0.6), yticklabels=[
-        f"{analysis_names.name_of(s)}, {label}, step {rows['step'].iloc[0]}" for s, label, _, _, rows in runs])
+        f"{name_of(s)}, {label}, step {rows['step'].iloc[0]}" for s, label, _, _, rows in runs])
     legend_below(figure, axes)
-    return describe(figure, study_figures.words_of_best_checkpoints(data)), data
+    return describe(figure, words_of_best_checkpoints(data)), data
 
 
 def _interval(ax, cell, y: float, colour: str, marker: str, fill, label: str) -> None:
@@ -245,13 +243,6 @@ def study(table) -> dict:
     }
 
 
-if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m distill_nb.report.study_figures FOLDER   (writes the published study's figures there)")
-    for key, figure_and_data in study(accuracies.load_published()).items():
-        print(*save(key, figure_and_data, Path(sys.argv[1])), sep="\n")
-
-
 def words_of_learning_curves(data) -> str:
     base = data[data["step"] == 0].set_index(["student", "benchmark"])["accuracy"]
     parts = {}
@@ -259,13 +250,13 @@ def words_of_learning_curves(data) -> str:
         last = next(rows.sort_values("step").tail(1).itertuples())
         before = base.get((last.student, benchmark))
         if before is not None:
-            parts[f"{_run(last)} on {name_of(benchmark)} from {before:.0f}% to {last.accuracy:.0f}%"] = last.accuracy - before
+            parts[f"{run_words(last)} on {name_of(benchmark)} from {before:.0f}% to {last.accuracy:.0f}%"] = last.accuracy - before
     text = ("Curves of the accuracy against the step with 95% intervals, beside a band for the base student: "
             f"{', '.join(name_of(b) for b in data['benchmark'].unique())}. ")
     if not parts:
         return text + "There are no checkpoints."
-    return text + (f"By the last step the changes go from {_signed(min(parts.values()))} ({min(parts, key=parts.get)}) to "
-                   f"{_signed(max(parts.values()))} points ({max(parts, key=parts.get)}).")
+    return text + (f"By the last step the changes go from {signed(min(parts.values()))} ({min(parts, key=parts.get)}) to "
+                   f"{signed(max(parts.values()))} points ({max(parts, key=parts.get)}).")
 
 
 def words_of_forgetting(best) -> str:
@@ -273,7 +264,7 @@ def words_of_forgetting(best) -> str:
     for words, rows in (("in the domain that was trained", best[best["domain"] == best["evaluated"]]),
                         ("in the other domain", best[best["domain"] != best["evaluated"]])):
         if len(rows):
-            low, high = _signed(rows["change"].min()), _signed(rows["change"].max())
+            low, high = signed(rows["change"].min()), signed(rows["change"].max())
             parts.append(f"{words} the changes go from {low} to {high} points")
     return ("A matrix of changes from the base student for each student and teacher, trained domain by evaluated domain, at "
             f"the best checkpoint: {', '.join(parts)}.")
@@ -293,4 +284,4 @@ def words_of_best_checkpoints(data) -> str:
         known = [r for r in rows.itertuples() if (r.student, benchmark) in base.index]
         above = sum(r.accuracy > base[r.student, benchmark] for r in known)
         parts.append(f"on {name_of(benchmark)} {above} of {len(known)} are above it")
-    return f"Accuracy of each run's best checkpoint with 95% intervals, beside its base student: {_each(parts)}."
+    return f"Accuracy of each run's best checkpoint with 95% intervals, beside its base student: {enumerated(parts)}."

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""The look of all figures: colours, markers, sizes, how one is shown and described."""
 from __future__ import annotations
 
 

@@ -8,17 +8,15 @@ is no number; with intervals=True a 95% Wilson interval of the stated n follows.
 from __future__ import annotations
 
 import re
-import sys
 from html import escape
-from pathlib import Path
 
 import pandas as pd
 
 from distill_nb.analysis import stats
+from distill_nb.analysis.comparisons import checkpoints as checkpoints_of
 from distill_nb.analysis.comparisons import forgetting_matrix
-from distill_nb.analysis.comparisons import sweep as sweep_of
 from distill_nb.analysis.names import name_of
-from distill_nb.analysis.published.accuracies import load_published
+from distill_nb.analysis.published.findings import check_all, findings_table
 from distill_nb.analysis.results import best_checkpoints
 
 NONE = "—"
@@ -48,19 +46,19 @@ def baselines(table, intervals: bool = False):
     return wide.assign(student=wide["student"].map(name_of))
 
 
-def sweep(table, student: str, teacher: str, intervals: bool = False):
+def checkpoints(table, student: str, teacher: str, intervals: bool = False):
     """Every checkpoint of a student distilled from a teacher: domain, step, then one column a benchmark.
 
     Raises ValueError if there are none."""
     rows = table[(table["student"] == student) & (table["teacher"] == teacher) & (table["step"] > 0)]
     if rows.empty:
         raise ValueError(f"student {student!r} and teacher {teacher!r} have no checkpoints in the table: choose from "
-                         f"{', '.join(f'{s} and {t}' for s, t in sweeps(table))}.")
+                         f"{', '.join(f'{s} and {t}' for s, t in pairs(table))}.")
     return _wide(rows, ["domain", "step"], intervals)
 
 
-def sweeps(table) -> list[tuple[str, str]]:
-    """(student, teacher) of every sweep, in the order of the table."""
+def pairs(table) -> list[tuple[str, str]]:
+    """(student, teacher) of the runs with checkpoints, in the order of the table."""
     rows = table[table["step"] > 0][["student", "teacher"]].drop_duplicates()
     return list(rows.itertuples(index=False, name=None))
 
@@ -90,7 +88,7 @@ def inflation(table, correlations=(0.0, 0.5, 0.8)):
     case."""
     rows = []
     for run in best_checkpoints(table).itertuples():
-        scores = sweep_of(table, run, run.benchmark)["accuracy"]
+        scores = checkpoints_of(table, run, run.benchmark)["accuracy"]
         size = {f"inflation_{c:g}": 100 * stats.selection_inflation(scores.mean() / 100, run.n, run.checkpoints, c)
                 for c in correlations}
         rows.append(dict(run=f"{name_of(run.student)}, {name_of(run.teacher)} {run.domain}",
@@ -206,29 +204,17 @@ def folded(parts: dict, digits: int = 1):
 
 
 def study(table) -> dict[str, str]:
-    """name → LaTeX of every table of the study: baselines, sweeps, best checkpoints, forgetting, findings."""
-    from distill_nb.analysis.published.findings import check_all, findings_table
-
+    """name → LaTeX of every table of the study: baselines, checkpoints, best checkpoints, forgetting, findings."""
     found = check_all(table)
     wide = r"rp{0.22\linewidth}lp{0.5\linewidth}"
     out = {"baselines": to_latex(baselines(table), "Baselines, percent.", "tab:baselines")}
-    for student, teacher in sweeps(table):
+    for student, teacher in pairs(table):
         names = f"{name_of(student)}, {name_of(teacher)} traces"
-        key = re.sub(r"\W+", "_", f"sweep {name_of(student)} {name_of(teacher)}").lower()
-        out[key] = to_latex(sweep(table, student, teacher), f"{names}: every checkpoint, percent.", f"tab:{key}")
+        key = re.sub(r"\W+", "_", f"checkpoints {name_of(student)} {name_of(teacher)}").lower()
+        out[key] = to_latex(checkpoints(table, student, teacher), f"{names}: every checkpoint, percent.", f"tab:{key}")
     marks = "* marks scores with sampling errors."
     return out | {
         "best_checkpoints": to_latex(best(table), f"Best checkpoints, percent; {marks}", "tab:best"),
         "forgetting": to_latex(forgetting(forgetting_matrix(table)), f"Changes from the baseline; {marks}", "tab:forgetting"),
         "findings": to_latex(findings_table(found), "The findings of the study, checked.", "tab:findings", wide),
     } | {f"finding_{f.number}": to_latex(evidence(f), f"{f.title}: {f.verdict}.", f"tab:finding{f.number}") for f in found}
-
-
-if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m distill_nb.report.tables FOLDER   (writes the published study's tables there, as LaTeX)")
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in study(load_published()).items():
-        (folder / f"{name}.tex").write_text(text, encoding="utf-8")
-        print(folder / f"{name}.tex")

@@ -152,7 +152,3 @@ def _nvidia_smi() -> str:
         return subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60).stdout
     except (OSError, subprocess.TimeoutExpired):
         return ""
-
-
-if __name__ == "__main__":
-    print(len(visible()))

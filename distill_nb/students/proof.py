@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from distill_nb.students import experts, student
 from distill_nb.students.chat import IGNORE
 
 FILE = "proof.json"
@@ -25,10 +26,10 @@ def text_of(example: dict) -> list[int]:
 
 def places(ids: list[int], dtype: str = "bfloat16") -> list[int]:
     """Where a text is looked at: its last PLACES tokens (the first has nothing before it), or every SPARSE-th of them."""
-    return _looked_at(range(max(1, len(ids) - PLACES), len(ids)), dtype)
+    return looked_at(range(max(1, len(ids) - PLACES), len(ids)), dtype)
 
 
-def _looked_at(values, dtype: str) -> list:
+def looked_at(values, dtype: str) -> list:
     """All values in bfloat16, every SPARSE-th in float32, the last among them."""
     return list(values[::-1][::1 if dtype == "bfloat16" else SPARSE][::-1])
 
@@ -72,8 +73,6 @@ def reference(p, folder: Path, ids: list[int]) -> dict:
     """The same for an adapter trained elsewhere, by Transformers and PEFT, unmerged, in p.dtype; on the CPU, as a GPU's
     memory will be an engine's."""
     from peft import PeftModel
-
-    from distill_nb.students import experts, student
 
     base = student.load(student.unquantised(p), where="cpu")
     with experts.without_false_alarm():

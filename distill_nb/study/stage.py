@@ -21,7 +21,7 @@ import threading
 import time
 from pathlib import Path
 
-from distill_nb.report import failures, index_page, notebook_page
+from distill_nb.report import failures, index_page, latex, notebook_page
 from distill_nb.runtime import disk, gpus, lock, paths, stop
 from distill_nb.study import graph, ingredients, stamps, stand_in, tiny
 from distill_nb.study.graph import Stage
@@ -197,8 +197,6 @@ def _without_notebook(stage: Stage) -> tuple[int, list[str]]:
         for name in tiny.STUDY:
             tiny.write(name, stage.dir())
         return 0, []
-    from distill_nb.report import latex
-
     if not latex.build(stage.dir(), stage.scale):
         print(f"{stage.dir() / 'latex'} is written; there is no paper.pdf, for LaTeX is not installed.")
     return 0, []
@@ -233,7 +231,3 @@ def main(arguments: list[str] | None = None) -> int:
         return run(Stage(given.scale, *given.stage.rsplit("/", 1)), given.made, given.gpus, given.overwrite, given.attempt)
     except (ValueError, disk.DiskFull) as error:
         sys.exit(str(error))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

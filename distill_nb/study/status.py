@@ -4,13 +4,11 @@ from __future__ import annotations
 import sys
 
 from distill_nb.runtime import paths
-from distill_nb.study import graph
+from distill_nb.study import graph, stamps
 from distill_nb.study.graph import Stage
 
 
 def main(arguments: list[str]) -> None:
-    from distill_nb.study import stamps
-
     if len(arguments) not in (1, 2) or arguments[0] not in ("full", "pocket", "tiny") or "/" not in (arguments[1:] or "/")[0]:
         sys.exit("usage: python -m distill_nb.study.ingredients full|pocket|tiny [STAGE]   (the stages that the study would run, and "
                  "why; of one stage, as llama8b_math_4k/train, its file below the runs folder)")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import json
 import pickle
-import sys
 import zlib
 from pathlib import Path
 
@@ -88,10 +87,3 @@ def asked(dataset: str) -> dict:
     return {"source": f"r1_{dataset.split('_')[1]}", "teacher_api": "anthropic", "teacher_url": "none",
             "teacher_mode": "messages", "teacher_max_tokens": 4096, "teacher_temperature": 1.0, "thinking_budget": 0,
             "trace_from": "text", "max_cost": 10.0, "poll_seconds": 0.05}
-
-
-if __name__ == "__main__":
-    if len(sys.argv) > 2 or sys.argv[1:2] in (["-h"], ["--help"]):
-        sys.exit("usage: python -m distill_nb.study.tiny [FOLDER]   (default: runs/tiny/fixtures)")
-    for name in STUDY:
-        print(write(name, Path(sys.argv[1]) if sys.argv[1:] else folder()))

@@ -17,7 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from distill_nb import params
+from distill_nb.evaluation import evaluate
 from distill_nb.runtime import jsonl, paths, provenance
+from distill_nb.training import train
 
 DATA = ("data_sha256", "tokens_sha256", "student_version", "template")
 LOSSES = ("tokens", "learning_rate", "loss", "grad_norm", "heldout_loss")  # causes first
@@ -63,9 +65,6 @@ def verify(run_dir: Path, into: Path) -> tuple[list[Compared], list[Compared]]:
     q = _parameters(evaluated, run_dir / "provenance_eval.json")
     if paths.run_dir(p).name != run_dir.name:
         raise ValueError(f"provenance_train.json in {run_dir.name} is of the run {paths.run_dir(p).name}; put its own back.")
-    from distill_nb.evaluation import evaluate
-    from distill_nb.training import train
-
     with _runs_in(into):
         fresh = paths.run_dir(p)
         if fresh.exists():  # it would be left alone, or gone on with, and not made again
@@ -217,7 +216,3 @@ def main(arguments: list[str] | None = None) -> int:
             sys.exit(str(error))
     print(report(results, around))
     return any(c.differs for c in results)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

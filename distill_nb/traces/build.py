@@ -16,9 +16,10 @@ from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 
+from distill_nb.grading.graders import grade_math_all
 from distill_nb.params.names import is_set
 from distill_nb.runtime import disk, lock, paths, provenance, stop
-from distill_nb.traces import choose, hub, params, prompts, scan
+from distill_nb.traces import choose, from_teacher, hub, params, pocket, prompts, scan
 from distill_nb.traces.decontamination import match
 from distill_nb.traces.files import GROUP, REJECTED, Writer, columns_of, folder_of
 from distill_nb.traces.funnel import funnel_of
@@ -71,8 +72,6 @@ def build(p, notebook: Path | None = None) -> dict:
         if p.teacher_api == "none":
             funnel, source = _from_hub(p, folder, evaluation)
         else:
-            from distill_nb.traces import from_teacher
-
             funnel, source = from_teacher.build(p, folder, evaluation)
         provenance.write(folder / "funnel.json", funnel)
         record = provenance.finish(record) | {"source": source | {"state": state}, "funnel": funnel, "evaluation": [
@@ -120,8 +119,6 @@ def _from_hub(p, folder: Path, evaluation: list) -> tuple[dict, dict]:
     """Scan, choose, fetch, write. Returns (funnel, what is recorded of the source)."""
     source = p.source
     if source == "pocket":
-        from distill_nb.traces import pocket
-
         source = str(pocket.write_hub_file(folder / "pocket.parquet", p.dataset, p.n_examples * 3 // 2, p.seed))
     files, where = hub.files(p.dataset, source, p.config)
     groups = scan.groups(files, p.dataset)
@@ -178,8 +175,6 @@ def _verdicts(p, rows: list) -> list[str]:
     """Our grader's outcome of each fetched row; `correct` for all where the data set's own flag is enough."""
     if p.verify == "flag":
         return ["correct"] * len(rows)
-    from distill_nb.grading.graders import grade_math_all
-
     return [g.outcome for g in grade_math_all([r.trace for _, r in rows], [r.answer for _, r in rows])]
 
 

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from distill_nb.params import names
 from distill_nb.runtime import paths, provenance
-from distill_nb.traces import choose, files, load, params, prompts
-from distill_nb.traces.decontamination import match as decontaminate
-from distill_nb.traces.decontamination import statements
+from distill_nb.traces import choose, files, funnel, load, params, prompts
+from distill_nb.traces.decontamination import match, statements
 from distill_nb.traces.files import REJECTED, Writer
 from distill_nb.traces.teacher import ask, verify
 from distill_nb.traces.teacher.settings import settings
@@ -52,7 +51,7 @@ def problems_of(p) -> tuple[list[dict], dict]:
 
 def judge(p, problems: list[dict], evaluation: list) -> tuple[list[dict], list[dict]]:
     """(problems that may be asked, with `template_of`; rejected rows) by the evaluation sets and by what came before."""
-    known, near = decontaminate.Evaluation(evaluation), statements.NearDuplicates(p.near_duplicate)
+    known, near = match.Evaluation(evaluation), statements.NearDuplicates(p.near_duplicate)
     good, rejected, seen = [], [], set()
     for problem in problems:
         words = statements.words(problem["problem"])
@@ -85,8 +84,6 @@ def build(p, folder: Path, evaluation: list) -> tuple[dict, dict]:
 
     More problems are asked for those without a correct trace, while there are any. Raises ValueError with the estimate
     where max_cost is 0, and as teacher.generate does."""
-    from distill_nb.traces import funnel
-
     problems, source = problems_of(p)
     good, rejected = judge(p, problems, evaluation)
     wanted, s = p.n_examples + p.spare, settings(p)

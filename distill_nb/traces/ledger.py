@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from distill_nb.grading.extract import blocks, last_boxed, visible_text
 from distill_nb.runtime import paths, provenance
 from distill_nb.students import chat
 from distill_nb.students.chat import IGNORE, Template, messages_of
@@ -186,7 +187,5 @@ def table(books: dict[str, dict]):
 
 def _shows(text: str) -> dict[str, bool]:
     """What a trace has: a thinking that is closed, a boxed answer and a complete code block outside it."""
-    from distill_nb.grading.extract import blocks, last_boxed, visible_text
-
     visible = visible_text(text)
     return {"think": "</think>" in text, "answer": last_boxed(visible) is not None, "code": bool(blocks(visible))}

@@ -13,6 +13,7 @@ from distill_nb.params import BENCHMARKS, checks
 from distill_nb.params.checks import file_contradictions, key
 from distill_nb.params.names import is_set
 from distill_nb.runtime import paths
+from distill_nb.traces.teacher import settings
 from distill_nb.traces.teacher.settings import DEFAULTS, TeacherKeys
 
 CONFIGS = {"r1_math": ("default", "extended", "all"), "r1_code": ("split_0", "split_1", "all")}
@@ -64,8 +65,6 @@ def validate(values: dict, source: str = "parameters") -> TraceParams:
         clean[name] = {k: paths.movable(file) for k, file in clean[name].items()}
     p = TraceParams(**clean)
     if p.teacher_api != "none":
-        from distill_nb.traces.teacher import settings
-
         try:
             settings.settings(p)
         except ValueError as error:

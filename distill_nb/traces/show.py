@@ -6,8 +6,12 @@ import random
 
 import numpy as np
 
-from distill_nb.runtime import paths
+from distill_nb import params
+from distill_nb.runtime import paths, provenance
+from distill_nb.students import chat, sources, student
+from distill_nb.traces import ledger
 from distill_nb.traces.files import Stored, folder_of, read
+from distill_nb.traces.teacher import audit as teacher_audit
 
 TEXT = "white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere"  # a notebook's own style breaks within words
 
@@ -31,8 +35,6 @@ def contamination(dataset: str, scale: str):
 
 def audit(dataset: str, scale: str):
     """The audit table of the API teacher's answers; None for a set from the hub."""
-    from distill_nb.traces.teacher import audit as teacher_audit
-
     folder = folder_of(dataset, scale) / "teacher"
     return teacher_audit.audit(folder) if folder.is_dir() else None
 
@@ -65,11 +67,6 @@ def examples(dataset: str, scale: str, n: int = 10, seed: int = 0) -> str:
 
 def ledgers(p) -> dict[str, dict]:
     """The length ledger of the set for each of p.students, written to ledger.json too."""
-    from distill_nb import params
-    from distill_nb.runtime import provenance
-    from distill_nb.students import chat, sources, student
-    from distill_nb.traces import ledger
-
     rows, books = Stored(p.dataset, p.scale, {"problem": "prompt", "trace": "trace"}, p.n_examples), {}
     for name in p.students:
         who = params.pocket(student=name, scale=p.scale, student_size="tiny" if p.scale == "tiny" else "full")

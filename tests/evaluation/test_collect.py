@@ -1,4 +1,4 @@
-"""A sweep over a made-up engine that fails in every way an engine can."""
+"""Collecting answers from a made-up engine that fails in every way an engine can."""
 from dataclasses import replace
 
 import pytest
@@ -54,7 +54,7 @@ def outcomes(tmp_path, step):
 
 def test_every_checkpoint_is_proved_and_the_base_is_done_first(jobs, tmp_path):
     done = []
-    (proof,) = collect.sweep(tiny(), Engine(), jobs, {2: BASE}, lambda: done.append(outcomes(tmp_path, 2)))
+    (proof,) = collect.collect(tiny(), Engine(), jobs, {2: BASE}, lambda: done.append(outcomes(tmp_path, 2)))
     assert proof.passed and outcomes(tmp_path, 0) == {"0": "correct", "1": "correct", "2": "correct"}
     assert set(outcomes(tmp_path, 2).values()) == {"wrong"} and done[0] == {}
     (record, *_) = jsonl.read(tmp_path / "0.jsonl")
@@ -63,7 +63,7 @@ def test_every_checkpoint_is_proved_and_the_base_is_done_first(jobs, tmp_path):
 
 def test_a_failed_request_is_retried_and_then_a_sampling_error(jobs, tmp_path):
     engine = Engine(fails={1: 2, 2: 3})
-    collect.sweep(tiny(), engine, jobs, {2: BASE})
+    collect.collect(tiny(), engine, jobs, {2: BASE})
     assert outcomes(tmp_path, 0) == {"0": "correct", "1": "correct", "2": "sampling_error"}
     assert engine.asked.count(0) == 1 and engine.asked.count(1) == engine.asked.count(2) == 3
     error = next(r for r in jsonl.read(tmp_path / "0.jsonl") if r["task_id"] == "2")
@@ -77,12 +77,12 @@ def test_a_final_error_is_not_asked_again(jobs, tmp_path):
                 yield [replace(a, final=bool(a.error)) for a in batch]
 
     engine = Final(fails={1: 1})
-    collect.sweep(tiny(), engine, jobs, {2: BASE})
+    collect.collect(tiny(), engine, jobs, {2: BASE})
     assert outcomes(tmp_path, 0) == {"0": "correct", "1": "sampling_error", "2": "correct"} and engine.asked.count(1) == 1
 
 
 def test_requests_that_fail_for_good_are_errors_however_many(jobs, tmp_path):
-    collect.sweep(tiny(), Engine(fails=dict.fromkeys(range(6), 9)), jobs, {2: BASE})
+    collect.collect(tiny(), Engine(fails=dict.fromkeys(range(6), 9)), jobs, {2: BASE})
     assert set(outcomes(tmp_path, 0).values()) == set(outcomes(tmp_path, 2).values()) == {"sampling_error"}
 
 
@@ -93,25 +93,25 @@ def test_an_engine_that_fails_takes_no_finished_answer_along(jobs, tmp_path):
             raise EngineFailed("it died")
 
     with pytest.raises(EngineFailed, match="it died"):
-        collect.sweep(tiny(), Dying(), jobs, {2: BASE})
+        collect.collect(tiny(), Dying(), jobs, {2: BASE})
     assert outcomes(tmp_path, 0) == {"0": "correct", "1": "correct"}
 
 
 def test_a_proof_is_kept_before_any_answer_that_rests_on_it(jobs, tmp_path):
     kept = []
-    collect.sweep(tiny(), Engine(), jobs, {2: BASE}, keep=lambda made: kept.append((made.step, outcomes(tmp_path, 2))))
+    collect.collect(tiny(), Engine(), jobs, {2: BASE}, keep=lambda made: kept.append((made.step, outcomes(tmp_path, 2))))
     assert kept[0] == (2, {})
 
 
 @pytest.mark.parametrize("groups", [None, [[0, 2]]])
 def test_a_checkpoint_without_its_proof_is_reported_and_not_scored(jobs, tmp_path, groups, capsys):
-    (proof,) = collect.sweep(tiny(), Engine(says={2: BASE["base"]}, groups=groups), jobs, {2: BASE})
+    (proof,) = collect.collect(tiny(), Engine(says={2: BASE["base"]}, groups=groups), jobs, {2: BASE})
     assert not proof.passed and "Step 2 is not scored: the engine is" in capsys.readouterr().out
     assert len(outcomes(tmp_path, 0)) == 3 and outcomes(tmp_path, 2) == {}
 
 
 def test_an_engine_that_can_load_another_way_is_given_the_chance(jobs, tmp_path):
-    (proof,) = collect.sweep(tiny(), Engine(says={2: BASE["base"]}, repairs=True), jobs, {2: BASE})
+    (proof,) = collect.collect(tiny(), Engine(says={2: BASE["base"]}, repairs=True), jobs, {2: BASE})
     assert proof.passed and len(outcomes(tmp_path, 2)) == 3
 
 

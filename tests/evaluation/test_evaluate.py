@@ -68,8 +68,8 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_twice(engine, runs_dir
     p = tiny(**changes)
     train.train(p)
     program = ("import sys; sys.path.insert(0, sys.argv[1]); from helpers import tiny\n"
-               "from distill_nb.evaluation import evaluate, collect as sweep\n"
-               f"sweep.GRADED_AT_ONCE, sweep.GRADED_EVERY = 4, 0.1\nevaluate.evaluate(tiny(**{changes!r}))")
+               "from distill_nb.evaluation import evaluate, collect\n"
+               f"collect.GRADED_AT_ONCE, collect.GRADED_EVERY = 4, 0.1\nevaluate.evaluate(tiny(**{changes!r}))")
     other = subprocess.Popen([sys.executable, "-c", program, str(paths.ROOT / "tests")], stderr=subprocess.DEVNULL)
     file = paths.records_file(p, 2, "pocket_math")
     while not file.exists() or file.stat().st_size < 2000:

@@ -1,7 +1,13 @@
 import pytest
 
 from distill_nb.benchmarks import Task
-from distill_nb.grading.extract import blocks, last_boxed, lenient_answer, lenient_code, visible_text
+from distill_nb.grading.extract import (
+    blocks,
+    last_boxed,
+    lenient_answer,
+    lenient_code,
+    visible_text,
+)
 from distill_nb.grading.graders import grade
 
 

@@ -12,7 +12,15 @@ from attacks.seats import ADD, HONEST, open_seat
 from helpers import killed_with_all_below
 
 from distill_nb.grading import sandbox
-from distill_nb.grading.sandbox import Job, Pool, assert_tests, function_tests, pool, program_tests, run
+from distill_nb.grading.sandbox import (
+    Job,
+    Pool,
+    assert_tests,
+    function_tests,
+    pool,
+    program_tests,
+    run,
+)
 
 
 @pytest.fixture(scope="module", params=sandbox.LEVELS[:2])

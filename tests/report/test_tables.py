@@ -27,24 +27,24 @@ def test_baselines_as_printed(published):
     assert tables.baselines(published, intervals=True)["MATH-500"].iloc[2] == "40 [35.8, 44.4]"
 
 
-def test_sweeps_as_printed(published):
-    assert tables.sweeps(published) == [(QWEN, "r1"), (QWEN, "sonnet"), (INSTRUCT, "sonnet"), (LLAMA, "r1"), (LLAMA, "sonnet")]
-    table = tables.sweep(published, INSTRUCT, "sonnet")
+def test_checkpoints_as_printed(published):
+    assert tables.pairs(published) == [(QWEN, "r1"), (QWEN, "sonnet"), (INSTRUCT, "sonnet"), (LLAMA, "r1"), (LLAMA, "sonnet")]
+    table = tables.checkpoints(published, INSTRUCT, "sonnet")
     assert list(table) == ["domain", "step", "MATH-500", "MBPP+", "HumanEval+", "LiveCodeBench"] and len(table) == 10
     assert table.iloc[1].tolist() == ["math", 200, "88.6", "68.3", "60*", "16*"]
     assert table.iloc[8].tolist() == ["code", 400, "85.0*", "75.7*", "—", "—"]
-    assert list(tables.sweep(published, LLAMA, "r1")) == ["domain", "step", "MATH-500", "MBPP+"]
+    assert list(tables.checkpoints(published, LLAMA, "r1")) == ["domain", "step", "MATH-500", "MBPP+"]
     with pytest.raises(ValueError, match=r"student 'x' and teacher 'r1' have no checkpoints .* choose from Qwen"):
-        tables.sweep(published, "x", "r1")
+        tables.checkpoints(published, "x", "r1")
 
 
-def test_every_cell_is_in_a_sweep_or_a_baseline(published):
-    shown = pd.concat([tables.baselines(published), *(tables.sweep(published, *s) for s in tables.sweeps(published))])
+def test_every_cell_is_in_a_table_of_checkpoints_or_a_baseline(published):
+    shown = pd.concat([tables.baselines(published), *(tables.checkpoints(published, *s) for s in tables.pairs(published))])
     cells = shown[["MATH-500", "MBPP+", "HumanEval+", "LiveCodeBench"]].to_numpy().ravel()
     assert sum(isinstance(c, str) and c != "—" for c in cells) == 129
 
 
-def test_best_checkpoints_as_the_sweeps_have_them(published):
+def test_best_checkpoints_as_the_tables_have_them(published):
     table = tables.best(published)
     assert len(table) == 3 + 10 and table["config"].tolist().count("Baseline") == 3
     rows = {(r[0], r[1]): list(r[2:]) for r in table.to_numpy().tolist()}
@@ -118,13 +118,13 @@ def test_every_table_of_the_study_as_latex(published, tmp_path):
     folder = tmp_path / "generated"
     subprocess.run([sys.executable, "-m", "distill_nb.report.tables", folder], check=True, cwd=paths.ROOT, capture_output=True)
     made = {f.stem: f.read_text(encoding="utf-8") for f in folder.glob("*.tex")}
-    sweeps = {f"sweep_{x}" for x in ("qwen_base_r1", "qwen_base_sonnet", "qwen_instruct_sonnet", "llama_8b_r1",
+    curves = {f"checkpoints_{x}" for x in ("qwen_base_r1", "qwen_base_sonnet", "qwen_instruct_sonnet", "llama_8b_r1",
                                      "llama_8b_sonnet")}
-    assert set(made) == {"baselines", "best_checkpoints", "forgetting", "findings", *sweeps} | {
+    assert set(made) == {"baselines", "best_checkpoints", "forgetting", "findings", *curves} | {
         f"finding_{i}" for i in range(1, 7)}
     assert made == tables.study(published)
     assert "Qwen Base & 80.6 & 75.7 & 78.7 & 12.0 \\\\" in made["baselines"]
-    assert "math & 200 & 88.6 & 68.3 & 60* & 16* \\\\" in made["sweep_qwen_instruct_sonnet"]
+    assert "math & 200 & 88.6 & 68.3 & 60* & 16* \\\\" in made["checkpoints_qwen_instruct_sonnet"]
     assert "Qwen Base & Sonnet code & 200 & 79 & 74 & 85 & 12 \\\\" in made["best_checkpoints"]
     assert "1.0 & 0.0 & --- & --- & --- & 500 & no & contradicted" in made["finding_5"]
     assert len(re.findall(r" & supported & ", made["findings"])) == 1

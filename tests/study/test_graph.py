@@ -158,15 +158,15 @@ def test_a_changed_set_reruns_the_runs_that_learn_from_it(copy, study_runs):
 
 
 @pytest.mark.parametrize(("module", "stages"), [
-    ("plots_traces", [f"traces/{name}/traces" for name in SETS]), ("diagnosis", ["report/analyze", "report/paper"]),
-    ("sweep", ENDS), ("report", [])])
+    ("traces/show", [f"traces/{name}/traces" for name in SETS]), ("analysis/diagnosis", ["report/analyze", "report/paper"]),
+    ("evaluation/collect", ENDS), ("report/notebook_page", [])])
 def test_a_changed_module_reruns_what_runs_it_and_nothing_else(module, stages, copy, study_runs):
     file = copy / "distill_nb" / f"{module}.py"
     file.write_text(file.read_text() + "\n# edited\n")
     assert set(out_of_date(copy, study_runs)) >= set(stages)
     extra = set(out_of_date(copy, study_runs)) - set(stages)
-    assert extra <= ({f"{f}/train" for f in FOLDERS.values()} if module == "sweep" else set()), extra
-    if module == "plots_traces":  # a figure of a set's page is no reason to train
+    assert extra <= ({f"{f}/train" for f in FOLDERS.values()} if module == "evaluation/collect" else set()), extra
+    if module == "traces/show":  # what is shown of a set's page is no reason to train
         assert planned(copy, study_runs) == {s for stage in stages for s in (stage, f"{stage}.html")} | {"report/index.html"}
 
 

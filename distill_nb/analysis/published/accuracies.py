@@ -12,7 +12,7 @@ PUBLISHED = Path(__file__).parent
 
 
 def load_published(file: Path = PUBLISHED / "accuracies.csv"):
-    """The published study's baselines and sweeps, columns COLUMNS, as printed: 129 numbers (AIME was run, not reported).
+    """The published study's baselines and checkpoints, columns COLUMNS, as printed: 129 numbers (AIME was run, not reported).
 
     accuracy: percent; decimals: how many are printed; n: problems as the study states them; step 0 = baseline, with
     teacher and domain none and no learning rate; flagged: degraded by sampling errors, the study's asterisk.

@@ -1,5 +1,5 @@
 """What the write-up says / what its numbers say: every sentence, footnote and best-checkpoint table of the published
-study (published/claims.csv) against the numbers of its baselines and sweeps (published/accuracies.csv).
+study (published/claims.csv) against the numbers of its baselines and checkpoints (published/accuracies.csv).
 
 `check_claims` gives a row a claim, `inconsistencies` those that do not simply agree. The columns of the claims say what
 is claimed of which cells, so that nothing here knows an answer.

@@ -22,11 +22,11 @@ from distill_nb.analysis.comparisons import (
     benchmark_of,
     cell,
     change_against,
+    checkpoints,
     comparison_row,
     judge,
     one_run,
     runs_of,
-    sweep,
     weakest,
 )
 from distill_nb.analysis.names import NAMES, RULE, name_of, printed, printed_rate
@@ -151,11 +151,11 @@ def instruct_is_robust(table, best) -> Finding:
     if not missing:
         b = benchmark_of(table, runs[0], "code")
         base = [cell(table, r, 0, b, missing) for r in runs]
-        sweeps = [sweep(table, r, b) for r in runs]
-        common = sorted(set(sweeps[0]["step"]) & set(sweeps[1]["step"]))
+        curves = [checkpoints(table, r, b) for r in runs]
+        common = sorted(set(curves[0]["step"]) & set(curves[1]["step"]))
         # Answers of one run are to the same problems: their mean is as uncertain as one checkpoint, at worst.
         means = [s[s["step"].isin(common)].iloc[:1].assign(accuracy=s[s["step"].isin(common)]["accuracy"].mean())
-                 for s in sweeps]
+                 for s in curves]
         kept = {"best checkpoints": [cell(table, r, r.step, b, missing) for r in runs],
                 "last checkpoints": [cell(table, r, r.last_step, b, missing) for r in runs],
                 f"mean of {len(common)} checkpoints": [next(m.itertuples(), None) for m in means]}
@@ -199,7 +199,7 @@ def math_breaks(table, best) -> Finding:
     run = one_run(best, LLAMA, "sonnet", "code", missing)
     if run:
         b = benchmark_of(table, run, "math")
-        base, cells = cell(table, run, 0, b, missing), list(sweep(table, run, b).itertuples())
+        base, cells = cell(table, run, 0, b, missing), list(checkpoints(table, run, b).itertuples())
         if not cells:
             missing.append(f"{name_of(b)} of {name_of(LLAMA)} {name_of('sonnet')} code")
         for c in cells:

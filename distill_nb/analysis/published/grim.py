@@ -8,8 +8,6 @@ import math
 from fractions import Fraction
 from functools import cache
 
-from distill_nb.analysis.published.accuracies import load_published
-
 # Problems in the full benchmarks; for LiveCodeBench v5 the release and two windows that go by the same name.
 SIZES = {"math500": (500,), "mbpp_plus": (378,), "humaneval_plus": (164,), "livecodebench": (880, 279, 166),
          "aime": (90,)}
@@ -53,11 +51,3 @@ def grim_summary(table):
     groups = grim(table).groupby(["benchmark", "n", "decimals"], sort=False)
     return groups.agg(cells=("accuracy", "size"), can_fail=("can_fail", "sum"),
                       failed=("consistent", lambda c: int((~c).sum()))).reset_index()
-
-
-if __name__ == "__main__":
-    from distill_nb.analysis.published.claims import inconsistencies, load_claims
-
-    print(grim_summary(load_published()).to_string(index=False))
-    for r in inconsistencies(load_claims(), load_published()).itertuples():
-        print(f"\n{r.id} ({r.section}), {r.verdict}\n  says:    {r.says}\n  numbers: {r.numbers}")

@@ -17,8 +17,11 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
+from distill_nb.evaluation.engines.hf import HfEngine
 from distill_nb.evaluation.engines.types import installed_vllm, vllm_version
+from distill_nb.evaluation.engines.vllm import VllmEngine
 from distill_nb.params import Params
+from distill_nb.students import student
 
 
 def engine_name(p: Params) -> str:
@@ -34,8 +37,6 @@ def engine_name(p: Params) -> str:
 def adapter_mode(p: Params) -> str:
     """`multi` or `merged`: what `adapters: auto` means on this machine. Raises ValueError for what no engine does here."""
     import torch
-
-    from distill_nb.students import student
 
     engine, on_gpu = engine_name(p), torch.cuda.is_available()
     if p.adapters == "multi":
@@ -63,10 +64,6 @@ def start(p: Params, adapters: dict[int, Path], asked: Iterable, texts: Iterable
     be asked: both for the longest. Raises ValueError as engine_name and adapter_mode do."""
     mode = adapter_mode(p)
     if engine_name(p) == "hf":
-        from distill_nb.evaluation.engines.hf import HfEngine
-
         return HfEngine(p, adapters)
-    from distill_nb.evaluation.engines.vllm import VllmEngine
-
     longest = max((len(a.prompt) for a in asked), default=1) + p.max_new_tokens
     return VllmEngine(p, adapters, mode if adapters else "merged", max([longest, *(len(text) + 1 for text in texts)]))

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""What goes into an engine and comes out, and what both engines are told by: versions, ranks, end tokens."""
 from __future__ import annotations
 
 import contextlib

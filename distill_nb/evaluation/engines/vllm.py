@@ -12,7 +12,14 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from distill_nb.evaluation.engines.types import Answer, EngineFailed, Request, adapter_rank, completion, vllm_version
+from distill_nb.evaluation.engines.types import (
+    Answer,
+    EngineFailed,
+    Request,
+    adapter_rank,
+    completion,
+    vllm_version,
+)
 from distill_nb.evaluation.engines.vllm_pipe import Process
 from distill_nb.params import Params
 from distill_nb.runtime import disk, paths

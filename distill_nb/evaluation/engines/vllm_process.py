@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 
+from distill_nb.grading.sandbox.confine import die_with_parent
 from distill_nb.runtime import gpus
 
 EVERY, ALIVE = 0.5, 10.0  # seconds between lines of answers, at least; between signs of life where there are none
@@ -97,8 +98,6 @@ def _say(finished: list, since: float, say) -> float:
 def watch_over() -> None:
     """Fork a process that ends this one's group once this one is gone: vLLM's own processes, which hold a GPU's memory,
     would stay. This one is gone with the thread that started it (Linux)."""
-    from distill_nb.grading.sandbox.confine import die_with_parent
-
     watched = os.getpid()
     if os.fork():
         with contextlib.suppress(OSError, AttributeError):

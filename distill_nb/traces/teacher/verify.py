@@ -4,7 +4,8 @@ from __future__ import annotations
 import json
 
 from distill_nb import benchmarks
-from distill_nb.grading import graders
+from distill_nb.benchmarks import livecodebench_tests as official
+from distill_nb.grading import code, extract, graders, sandbox
 from distill_nb.grading.extract import compiles
 
 COMPLETE = ("end_turn", "stop_sequence", "stop")  # Anthropic's two, and the OpenAI-compatible one
@@ -51,9 +52,6 @@ def tests_of(problem: dict):
     `tests` is a text of asserts that call one function, or a mapping (or its JSON) of inputs and outputs: texts on
     standard input and output, or with fn_name lists of arguments and the values returned, as in TACO and APPS. Raises
     ValueError for another form."""
-    from distill_nb.benchmarks import livecodebench_tests as official
-    from distill_nb.grading import sandbox
-
     tests = problem.get("tests")
     if not tests:
         return None
@@ -88,8 +86,6 @@ def prepare(problems: list[dict], allow_unsafe: bool) -> None:
 
     Raises ValueError for tests that cannot be run, RuntimeError where there are tests and no sandbox works here."""
     if any([tests_of(p) is not None for p in problems]):
-        from distill_nb.grading import code
-
         code.level(allow_unsafe)
 
 
@@ -103,8 +99,6 @@ def default_outcomes(problems: list[dict], texts: list[str], allow_unsafe: bool)
         outcomes |= {i: grade.outcome for i, grade in zip(math, made, strict=True)}
     jobs = {}
     for i in sorted(set(outcomes) - set(math)):
-        from distill_nb.grading import code, extract, sandbox
-
         complete = extract.blocks(extract.visible_text(texts[i]))
         last = complete[-1] if complete and complete[-1].strip() else ""
         tests = tests_of(problems[i]) if last else None

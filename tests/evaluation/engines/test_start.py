@@ -14,10 +14,10 @@ from helpers import needs_vllm, tiny
 from safetensors.torch import load_file, save_file
 
 from distill_nb.evaluation import evaluate
-from distill_nb.evaluation import proofs as sweep
 from distill_nb.evaluation.engines import hf, start, types, vllm, vllm_pipe
 from distill_nb.evaluation.engines.types import EngineFailed, Request
 from distill_nb.evaluation.engines.vllm import VllmEngine
+from distill_nb.evaluation.proofs import proved
 from distill_nb.runtime import paths
 from distill_nb.students import chat, proof, student
 from distill_nb.students.adapters import adapter_folder
@@ -142,7 +142,7 @@ def everything(p, adapters, requests, references=None):
     found, proofs = {}, []
     references = references or {step: proof.read(folder) for step, folder in adapters.items()}
     with start.start(p, adapters, requests, [r["tokens"] for r in references.values()]) as engine:
-        for steps, made in sweep.proved(p, engine, sorted(adapters), references):
+        for steps, made in proved(p, engine, sorted(adapters), references):
             proofs += made
             for batch in engine.answers([r for r in requests if r.step in steps]):
                 found |= {a.number: a for a in batch}
@@ -177,7 +177,7 @@ def test_an_engine_that_ignores_an_adapter_or_runs_out_of_slots_is_found_out(tra
     with VllmEngine(replace(p, adapters="multi"), adapters, "multi", 300) as full:
         full._settings["engine"] |= {"max_loras": 2, "max_cpu_loras": 2}
         full._start()
-        ((_, proofs),) = sweep.proved(p, full, [2, 4], references)
+        ((_, proofs),) = proved(p, full, [2, 4], references)
         assert not any(made.passed for made in proofs) and "the engine's base is" in proofs[0].why
 
 
