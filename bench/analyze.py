@@ -1,10 +1,12 @@
-"""How long `papermill notebooks/analyze.ipynb` takes on a checkout without runs: the published study alone.
+"""How long `papermill notebooks/analyze.ipynb` takes on a checkout without runs: the published
+study alone.
 
     python bench/analyze.py [--repeats 3]
 
-Prints wall and processor seconds of every repeat and their medians, and writes bench/results/analyze.json with the
-processor's name. The target is under 60 s on a quiet machine; on a busy one the processor seconds tell more.
-"""
+Prints wall and processor seconds of every repeat and their medians, and writes
+bench/results/analyze.json with the processor's name. The target is under 60 s on a quiet machine;
+on a busy one the processor seconds tell more."""
+
 from __future__ import annotations
 
 import argparse
@@ -24,12 +26,26 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def measure() -> dict:
-    """One run of the notebook in an empty runs folder: wall and processor seconds, its kernel's included."""
+    """One run of the notebook in an empty runs folder: wall and processor seconds, its kernel's
+    included."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "papermill", str(ROOT / "notebooks" / "analyze.ipynb"),
-                   str(Path(folder) / "out.ipynb"), "--no-progress-bar", "--log-level", "ERROR"]
+        command = [
+            sys.executable,
+            "-m",
+            "papermill",
+            str(ROOT / "notebooks" / "analyze.ipynb"),
+            str(Path(folder) / "out.ipynb"),
+            "--no-progress-bar",
+            "--log-level",
+            "ERROR",
+        ]
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        subprocess.run(command, check=True, env=os.environ | {"DISTILL_NB_RUNS": folder}, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            command,
+            check=True,
+            env=os.environ | {"DISTILL_NB_RUNS": folder},
+            stderr=subprocess.DEVNULL,
+        )
         wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {"wall_seconds": round(wall, 1), "processor_seconds": round(used, 1)}
@@ -40,7 +56,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     repeats = [measure() for _ in range(parser.parse_args().repeats)]
     medians = {key: statistics.median(r[key] for r in repeats) for key in repeats[0]}
-    report = {"device": provenance.device(), "load_average": os.getloadavg()[0], "repeats": repeats, "median": medians}
+    report = {
+        "device": provenance.device(),
+        "load_average": os.getloadavg()[0],
+        "repeats": repeats,
+        "median": medians,
+    }
     file = ROOT / "bench" / "results" / "analyze.json"
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(report, indent=1) + "\n")

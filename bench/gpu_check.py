@@ -1,35 +1,42 @@
-"""What only a GPU can show, with no network and no weights: models come from configs with random weights.
+"""What only a GPU can show, with no network and no weights: models come from configs with random
+weights.
 
     python bench/gpu_check.py                                # all sections, on a GPU
     python bench/gpu_check.py --only parity "steps dense hf" --folder /tmp/models    # some; an earlier run's others stay
     python bench/gpu_check.py --size tiny                    # the same code at tiny size; runs on a CPU, used by the tests
 
-Sections, each of processes of their own, because Unsloth patches Transformers for good, and ended after 10 minutes:
+Sections, each of processes of their own, because Unsloth patches Transformers for good, and ended
+after 10 minutes:
 
   parity        20 steps of the tiny Llama and the tiny mixture of experts, in float32 and bfloat16, on the same batches: our
                 step with Unsloth (whose fused kernels need bfloat16), our step with Transformers + PEFT (hf), and plain
                 Transformers + PEFT with padding. Losses of each step; adapters at the end
-  4bit          10 steps of the tiny students with load_in_4bit, by Unsloth and by hf: their loss must fall
-  processes     tiny runs in two processes (train_processes), with a GPU each, against the same in one; with two GPUs only
-  steps dense … training steps of Llama-3.1-8B (bf16, LoRA as in run 9), all examples of 4,096 tokens and with the spread of
-                R1's traces: useful tokens/s, peak memory, FLOP/s (training.step_flops; recomputation counts as work) by the
-                rate of a bf16 product of 8192 x 8192 matrices. A section for each way: unsloth, hf, plain, each at its own
-                fastest micro-batch (that of the run's file is among those tried), hf and plain also without recomputation
-                where that fits. Ten examples are measured and scaled to a batch of 50
+  4bit          10 steps of the tiny students with load_in_4bit, by Unsloth and by hf: their loss
+                must fall
+  processes     tiny runs in two processes (train_processes), with a GPU each, against the same in
+                one; with two GPUs only
+  steps dense … training steps of Llama-3.1-8B (bf16, LoRA as in run 9), all examples of 4,096
+                tokens and with the spread of R1's traces: useful tokens/s, peak memory, FLOP/s
+                (training.step_flops; recomputation counts as work) by the rate of a bf16 product of
+                8192 x 8192 matrices. A section for each way: unsloth, hf, plain, each at its own
+                fastest micro-batch (that of the run's file is among those tried), hf and plain also
+                without recomputation where that fits. Ten examples are measured and scaled to a
+                batch of 50
   steps moe …   the same for the layers of Qwen3-30B-A3B, 12 of its 48, so that disk and memory suffice
   plan          what distill_nb.plan.plan expects of those steps, against what was measured: within 20%, or with unsloth no more,
                 as that moves a part of it to the host's memory
   sweep dense   bench/sweep.py: adapters of two checkpoints side by side in one vLLM engine, with the proof that each
                 adapter is applied
-  sweep moe, sweep moe served
-                one checkpoint of the mixture of experts, merged, and as adapters on experts in vLLM, with the same proof
-  sweep dense peer
-                the time of that for one checkpoint, and of a fresh engine for each checkpoint and benchmark
+  sweep moe, sweep moe served one checkpoint of the mixture of experts, merged, and as adapters on
+                experts in vLLM, with the same proof
+  sweep dense peer the time of that for one checkpoint, and of a fresh engine for each checkpoint
+                and benchmark
 
-Prints a table and writes bench/results/gpu_check_<device>_<size>.json after each section. A back end that is not installed, or
-a section that fails, is recorded as such, with its reason, what it said last, and what it had measured. Goals for
-Llama-3.1-8B: 1.8 times the useful tokens/s of plain, and half of the measured matrix rate.
-"""
+Prints a table and writes bench/results/gpu_check_<device>_<size>.json after each section. A back
+end that is not installed, or a section that fails, is recorded as such, with its reason, what it
+said last, and what it had measured. Goals for Llama-3.1-8B: 1.8 times the useful tokens/s of plain,
+and half of the measured matrix rate."""
+
 from __future__ import annotations
 
 import argparse
@@ -52,9 +59,18 @@ from gpu_steps import STUDENTS, real_config, tiny_params
 
 ROOT = Path(__file__).resolve().parents[1]
 WAYS = ("unsloth", "hf", "plain")
-SECTIONS = ("parity", "4bit", "processes", *(f"steps dense {way}" for way in WAYS), "sweep dense", "sweep dense peer",
-            *(f"steps moe {way}" for way in WAYS), "sweep moe", "sweep moe served",
-            "plan")  # one kind after the other: they share a place on disk
+SECTIONS = (
+    "parity",
+    "4bit",
+    "processes",
+    *(f"steps dense {way}" for way in WAYS),
+    "sweep dense",
+    "sweep dense peer",
+    *(f"steps moe {way}" for way in WAYS),
+    "sweep moe",
+    "sweep moe served",
+    "plan",
+)  # one kind after the other: they share a place on disk
 LIMIT = 600  # seconds for a section
 SAID = 60  # lines of the end of what a section that failed said on stderr
 ROOM = 20  # GiB for a student at real size, and for the same with an adapter merged
@@ -78,17 +94,44 @@ def sweep(size: str, kind: str, part: str, folder: Path) -> list[dict]:
     from distill_nb.students import sources
 
     model, template = sources.source(tiny_params(kind)), STUDENTS[kind][1]
-    options = ["--checkpoints", "1", "--prompts", "2", "--new-tokens", "4", "--ways",
-               "hf,merged,multi" if kind == "dense" else "hf,merged"]
+    options = [
+        "--checkpoints",
+        "1",
+        "--prompts",
+        "2",
+        "--new-tokens",
+        "4",
+        "--ways",
+        "hf,merged,multi" if kind == "dense" else "hf,merged",
+    ]
     if size == "full":
         model = model_folder(kind, folder)
-        ways = {"peer": "multi,fresh served", "served": "multi"}.get(part) or ("multi" if kind == "dense" else "merged")
-        options = ["--checkpoints", "2" if kind == "dense" and not part else "1", "--dtype", "bfloat16", "--ways", ways,
-                   "--benchmarks", "1" if part == "peer" else "2"]  # a fresh engine for each takes a minute
+        ways = {"peer": "multi,fresh served", "served": "multi"}.get(part) or (
+            "multi" if kind == "dense" else "merged"
+        )
+        options = [
+            "--checkpoints",
+            "2" if kind == "dense" and not part else "1",
+            "--dtype",
+            "bfloat16",
+            "--ways",
+            ways,
+            "--benchmarks",
+            "1" if part == "peer" else "2",
+        ]  # a fresh engine for each takes a minute
     out = folder / f"sweep_{kind}_{part}"
     shutil.rmtree(out, ignore_errors=True)  # of an earlier call
-    command = [sys.executable, str(ROOT / "bench" / "collect.py"), "--student", model, "--chat-template", template, *options,
-               "--out", str(out)]
+    command = [
+        sys.executable,
+        str(ROOT / "bench" / "collect.py"),
+        "--student",
+        model,
+        "--chat-template",
+        template,
+        *options,
+        "--out",
+        str(out),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     found = list(out.glob("sweep_*.json"))
     if not found:
@@ -99,7 +142,10 @@ def sweep(size: str, kind: str, part: str, folder: Path) -> list[dict]:
     unproven = [made for made in result["proofs"] if not made["passed"]]
     row = {"section": "sweep", "kind": kind, "way": part}
     row |= {k: v for k, v in result.items() if k in keep or k.startswith("answers_as")}
-    return [row | ({"failed": f"{len(unproven)} adapters are not proved to be applied"} if unproven else {})]
+    return [
+        row
+        | ({"failed": f"{len(unproven)} adapters are not proved to be applied"} if unproven else {})
+    ]
 
 
 def model_folder(kind: str, folder: Path) -> str:
@@ -108,8 +154,9 @@ def model_folder(kind: str, folder: Path) -> str:
 
 
 def make_models(size: str, folder: Path, kind: str) -> list[dict]:
-    """The tiny students, and for a section of one kind at full size its student, in the place of the other kind's: the disk
-    has room for one. In a process of its own, before any that imports Unsloth."""
+    """The tiny students, and for a section of one kind at full size its student, in the place of
+    the other kind's: the disk has room for one. In a process of its own, before any that imports
+    Unsloth."""
     from distill_nb.students import sources
 
     tokenizers = {k: sources.source(tiny_params(k)) for k in STUDENTS}
@@ -124,25 +171,39 @@ def make_models(size: str, folder: Path, kind: str) -> list[dict]:
 
 
 def process(size: str, folder: Path, seconds: float, *job: str) -> list[dict]:
-    """A job in a process of its own: the rows that it prints as it makes them, and one that says why there are no more."""
+    """A job in a process of its own: the rows that it prints as it makes them, and one that says
+    why there are no more."""
     blank = dict(zip(("section", "kind", "way"), job, strict=True))
     command = [sys.executable, __file__, "--size", size, "--folder", str(folder), "--one", *job]
     environment = os.environ | {"DISTILL_NB_RUNS": str(folder / "runs")}
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
-                               start_new_session=True)
+    running = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
     late = ""
     try:
         said, errors = running.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        os.killpg(running.pid, signal.SIGKILL)  # with what it has started: that holds the GPU's memory
+        os.killpg(
+            running.pid, signal.SIGKILL
+        )  # with what it has started: that holds the GPU's memory
         said, errors = running.communicate()
         late = f"the section took more than {LIMIT} seconds"
-    rows, tried = ([json.loads(line) for line in re.findall(rf"^{what} (.*)\n", said, re.MULTILINE)]
-                   for what in ("ROW", "TRIED"))
+    rows, tried = (
+        [json.loads(line) for line in re.findall(rf"^{what} (.*)\n", said, re.MULTILINE)]
+        for what in ("ROW", "TRIED")
+    )
     if late or running.returncode:
         lines = errors.strip().splitlines() or ["?"]
         seen = sum(len(row.get("tried", [])) for row in rows)
-        rows.append(blank | {"failed": late or lines[-1][:500], "said": lines[-SAID:], "tried": tried[seen:]})
+        rows.append(
+            blank
+            | {"failed": late or lines[-1][:500], "said": lines[-SAID:], "tried": tried[seen:]}
+        )
     return rows
 
 
@@ -158,7 +219,9 @@ def one(size: str, folder: Path, section: str, kind: str, way: str) -> Iterable[
         return gpu_steps.processes()
     if section == "plan":
         return gpu_steps.plan_rows(size, folder, json.loads((folder / "steps.json").read_text()))
-    return make_models(size, folder, kind) if section == "models" else sweep(size, kind, way, folder)
+    return (
+        make_models(size, folder, kind) if section == "models" else sweep(size, kind, way, folder)
+    )
 
 
 def section_rows(section: str, size: str, folder: Path, before: list[dict]) -> list[dict]:
@@ -179,7 +242,9 @@ def section_rows(section: str, size: str, folder: Path, before: list[dict]) -> l
     if size == "tiny" and way in ("peer", "served"):
         return [blank | {"skipped": "at full size only"}]
     if name == "plan":
-        measured = [r for r in before if r["section"] == "steps" and r["way"] != "plain" and "seconds" in r]
+        measured = [
+            r for r in before if r["section"] == "steps" and r["way"] != "plain" and "seconds" in r
+        ]
         (folder / "steps.json").write_text(json.dumps(measured))
         return made("plan", "", "") if measured else [blank | {"skipped": "no steps were measured"}]
     if size == "full" or not (folder / "models").exists():
@@ -200,8 +265,13 @@ def section_rows(section: str, size: str, folder: Path, before: list[dict]) -> l
 
 
 def goals(rows: list[dict]) -> dict:
-    """Of our faster way, for each student and spread: how many times plain's tokens/s, and the share of the matrix rate."""
-    found = {(r["kind"], r["spread"], r["way"]): r for r in rows if r["section"] == "steps" and "seconds" in r}
+    """Of our faster way, for each student and spread: how many times plain's tokens/s, and the
+    share of the matrix rate."""
+    found = {
+        (r["kind"], r["spread"], r["way"]): r
+        for r in rows
+        if r["section"] == "steps" and "seconds" in r
+    }
     made = {}
     for kind, spread, way in found:
         ours = [r for (k, s, w), r in found.items() if (k, s) == (kind, spread) and w != "plain"]
@@ -209,8 +279,11 @@ def goals(rows: list[dict]) -> dict:
             continue
         best = max(ours, key=lambda r: r["tokens_per_second"])
         made[f"{kind} {spread}"] = {
-            "way": best["way"], "times_plain": best["tokens_per_second"] / found[kind, spread, "plain"]["tokens_per_second"],
-            "share_of_matrix_rate": best["share_of_matrix_rate"]}
+            "way": best["way"],
+            "times_plain": best["tokens_per_second"]
+            / found[kind, spread, "plain"]["tokens_per_second"],
+            "share_of_matrix_rate": best["share_of_matrix_rate"],
+        }
     return made
 
 
@@ -225,15 +298,33 @@ def device_name() -> str:
     """The GPU's name, or the CPU's architecture."""
     import torch
 
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU {platform.machine()}"
+    return (
+        torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU {platform.machine()}"
+    )
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--size", choices=("full", "tiny"), default="full")
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="SECTION", help="; ".join(SECTIONS))
-    parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results", help="folder for the JSON file")
-    parser.add_argument("--folder", type=Path, default=None, help="for models and adapters, 20 GB; default: a temporary one")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=SECTIONS,
+        default=SECTIONS,
+        metavar="SECTION",
+        help="; ".join(SECTIONS),
+    )
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "bench" / "results", help="folder for the JSON file"
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=None,
+        help="for models and adapters, 20 GB; default: a temporary one",
+    )
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
@@ -243,7 +334,9 @@ def main() -> int:
     import torch
 
     if args.size == "full" and not torch.cuda.is_available():
-        sys.exit("gpu_check.py needs a CUDA device at full size; add --size tiny to try it on a CPU.")
+        sys.exit(
+            "gpu_check.py needs a CUDA device at full size; add --size tiny to try it on a CPU."
+        )
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
@@ -253,7 +346,8 @@ def main() -> int:
 
 
 def refuse_small_disks(folder: Path) -> None:
-    """Ends the process where the disks have no room for a student in `folder` and a merged one in the cache."""
+    """Ends the process where the disks have no room for a student in `folder` and a merged one in
+    the cache."""
     from distill_nb.runtime import paths
 
     paths.cache().mkdir(parents=True, exist_ok=True)
@@ -261,8 +355,11 @@ def refuse_small_disks(folder: Path) -> None:
     for place, way in ((folder, "--folder"), (paths.cache(), "DISTILL_NB_CACHE")):
         free = shutil.disk_usage(place).free / 2**30
         if free < needed:
-            sys.exit(f"{place}: {free:.1f} GiB are free, and random students of real size take up to {needed}; name a folder "
-                     f"on a larger disk by {way}.")
+            sys.exit(
+                f"{place}: {free:.1f} GiB are free, and random students of real size take up to "
+                f"{needed}; name a folder "
+                f"on a larger disk by {way}."
+            )
 
 
 def check(args, folder: Path) -> int:
@@ -275,16 +372,33 @@ def check(args, folder: Path) -> int:
     rows = json.loads(file.read_text())["rows"] if file.exists() else []
     for section in args.only:
         name, kind, way = [*section.split(), "", ""][:3]
-        kept = [r for r in rows if (r["section"], r["kind"], r["way"]) != (name, kind, way)
-                and (r["section"] != name or name not in ("parity", "plan", "4bit", "processes"))]
+        kept = [
+            r
+            for r in rows
+            if (r["section"], r["kind"], r["way"]) != (name, kind, way)
+            and (r["section"] != name or name not in ("parity", "plan", "4bit", "processes"))
+        ]
         made = section_rows(section, args.size, folder, kept)
         rows = kept + made
         gpu_steps.compare_steps(rows)
-        result = {"device": device, "size": args.size, "torch": torch.__version__, "goals": GOALS, "ours": goals(rows),
-                  "rows": rows}
+        result = {
+            "device": device,
+            "size": args.size,
+            "torch": torch.__version__,
+            "goals": GOALS,
+            "ours": goals(rows),
+            "rows": rows,
+        }
         file.write_text(json.dumps(result, indent=1) + "\n")
         for r in made:
-            print("  ".join(f"{k}: {v}" for k, v in r.items() if k not in ("tried", "lengths", "proofs", "said")), flush=True)
+            print(
+                "  ".join(
+                    f"{k}: {v}"
+                    for k, v in r.items()
+                    if k not in ("tried", "lengths", "proofs", "said")
+                ),
+                flush=True,
+            )
             print(*r.get("said", []), sep="\n", end="\n" if "said" in r else "", flush=True)
     print(json.dumps(goals(rows), indent=1))
     return any("failed" in r for r in rows)

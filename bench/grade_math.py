@@ -1,12 +1,14 @@
-"""Grading real generations on MATH-500: our warm pool against Math-Verify called on one after another.
+"""Grading real generations on MATH-500: our warm pool against Math-Verify called on one after
+another.
 
     python bench/grade_math.py GENERATIONS.jsonl [GENERATIONS.jsonl ...] [--pairs 3]
 
-A line is {"gt": gold answer, "code": [generation]} (Qwen2.5-Math's format; bench/README.md names public files). Both
-sides are given generations and gold answers, take the last boxed answer and compare; both have imported what they need.
-The peer runs in the main thread, where Math-Verify's own limits work. Prints the median ratio of wall times (Math-Verify
-/ ours: above 1 is faster) and the verdicts that differ, and writes bench/results/grade_math.json.
-"""
+A line is {"gt": gold answer, "code": [generation]} (Qwen2.5-Math's format; bench/README.md names
+public files). Both sides are given generations and gold answers, take the last boxed answer and
+compare; both have imported what they need. The peer runs in the main thread, where Math-Verify's
+own limits work. Prints the median ratio of wall times (Math-Verify / ours: above 1 is faster) and
+the verdicts that differ, and writes bench/results/grade_math.json."""
+
 from __future__ import annotations
 
 import argparse
@@ -26,7 +28,9 @@ def ours(golds: list[str], texts: list[str]) -> tuple[float, list[str]]:
     """Seconds, and correct, wrong or timeout."""
     start = time.perf_counter()
     grades = math.grade_many(golds, texts, ["stop"] * len(texts))
-    return time.perf_counter() - start, [g.outcome if g.outcome in ("correct", "timeout") else "wrong" for g in grades]
+    return time.perf_counter() - start, [
+        g.outcome if g.outcome in ("correct", "timeout") else "wrong" for g in grades
+    ]
 
 
 def peer(golds: list[str], texts: list[str]) -> tuple[float, list[str]]:
@@ -51,12 +55,27 @@ def main() -> None:
     pairs, differing = [], set()
     for _ in range(a.pairs):
         (one, mine), (other, theirs) = ours(golds, texts), peer(golds, texts)
-        pairs.append({"ours_seconds": round(one, 2), "math_verify_seconds": round(other, 2), "ratio": round(other / one, 2)})
-        differing |= {(g, extract.last_boxed(t) or "", m, v) for g, t, m, v in zip(golds, texts, mine, theirs, strict=True)
-                      if m != v}
-    report = {"files": {Path(f).name: provenance.sha256_of_file(f) for f in a.files}, "generations": len(rows),
-              "device": provenance.device(), "versions": provenance.versions(), "pairs": pairs,
-              "median_ratio": statistics.median(p["ratio"] for p in pairs), "differing_verdicts": sorted(differing)}
+        pairs.append(
+            {
+                "ours_seconds": round(one, 2),
+                "math_verify_seconds": round(other, 2),
+                "ratio": round(other / one, 2),
+            }
+        )
+        differing |= {
+            (g, extract.last_boxed(t) or "", m, v)
+            for g, t, m, v in zip(golds, texts, mine, theirs, strict=True)
+            if m != v
+        }
+    report = {
+        "files": {Path(f).name: provenance.sha256_of_file(f) for f in a.files},
+        "generations": len(rows),
+        "device": provenance.device(),
+        "versions": provenance.versions(),
+        "pairs": pairs,
+        "median_ratio": statistics.median(p["ratio"] for p in pairs),
+        "differing_verdicts": sorted(differing),
+    }
     file = ROOT / "bench" / "results" / "grade_math.json"
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(report, indent=1) + "\n")

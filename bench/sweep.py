@@ -1,18 +1,21 @@
-"""One engine for the base and all checkpoints against a fresh process and engine for each checkpoint and benchmark.
+"""One engine for the base and all checkpoints against a fresh process and engine for each
+checkpoint and benchmark.
 
     python bench/sweep.py [--checkpoints 5] [--prompts 50] [--new-tokens 64]      # the pocket student
     python bench/sweep.py --student FOLDER --chat-template llama3 --dtype bfloat16  # another, as gpu_check.py does
 
-The peer is what evaluation scripts usually do: for every checkpoint and benchmark a new process that starts vLLM and
-generates; `fresh served` hands vLLM the adapter, `fresh merged` merges it first (with PEFT, saved and loaded). Ours, in
-start.py: `merged`, `multi` (vLLM) and `hf` (Transformers), each with the adapter proof, for all prompts of all
-checkpoints, in a process of its own too. Adapters are random, as large as trained ones; prompts are the pocket run's,
-math and code; decoding is greedy.
+The peer is what evaluation scripts usually do: for every checkpoint and benchmark a new process
+that starts vLLM and generates; `fresh served` hands vLLM the adapter, `fresh merged` merges it
+first (with PEFT, saved and loaded). Ours, in start.py: `merged`, `multi` (vLLM) and `hf`
+(Transformers), each with the adapter proof, for all prompts of all checkpoints, in a process of its
+own too. Adapters are random, as large as trained ones; prompts are the pocket run's, math and code;
+decoding is greedy.
 
-Every way runs once in a round, in turn; seconds are shown for start (processes, engines, loading, merging, proof) and
-generation apart. Writes bench/results/sweep_<device>_<student>.json: rounds, medians, ratios of our `auto` and of every way
-to the faster peer, whether all ways gave the same tokens, and the proofs. Exit status 1 where a proof fails.
-"""
+Every way runs once in a round, in turn; seconds are shown for start (processes, engines, loading,
+merging, proof) and generation apart. Writes bench/results/sweep_<device>_<student>.json: rounds,
+medians, ratios of our `auto` and of every way to the faster peer, whether all ways gave the same
+tokens, and the proofs. Exit status 1 where a proof fails."""
+
 from __future__ import annotations
 
 import argparse
@@ -35,8 +38,14 @@ def run(args) -> object:
     """The parameters of the sweep."""
     from distill_nb import params
 
-    changes = dict(dtype=args.dtype, max_new_tokens=args.new_tokens, max_steps=10 * args.checkpoints, save_every=10,
-                   run_name="bench", eval_batch_size=args.prompts)
+    changes = dict(
+        dtype=args.dtype,
+        max_new_tokens=args.new_tokens,
+        max_steps=10 * args.checkpoints,
+        save_every=10,
+        run_name="bench",
+        eval_batch_size=args.prompts,
+    )
     if args.student:
         changes |= dict(student=args.student, chat_template=args.chat_template)
     if args.targets:
@@ -52,8 +61,11 @@ def make_adapters(p) -> None:
     from distill_nb.students import chat, proof, student
 
     model = student.attach_lora(student.load(p), p)
-    text = chat.prompt_ids(student.load_tokenizer(p), chat.template_for(p.student, p.chat_template),
-                           [{"role": "user", "content": " ".join(prompts(20)[0])}])[:256]
+    text = chat.prompt_ids(
+        student.load_tokenizer(p),
+        chat.template_for(p.student, p.chat_template),
+        [{"role": "user", "content": " ".join(prompts(20)[0])}],
+    )[:256]
     for step in range(10, p.max_steps + 1, 10):
         torch.manual_seed(step)
         for name, weight in model.named_parameters():
@@ -77,21 +89,40 @@ def requests(p, count: int, steps: list[int], benchmarks) -> list:
     from distill_nb.evaluation.engines.types import Request
     from distill_nb.students import chat, student
 
-    tokenizer, template, texts = student.load_tokenizer(p), chat.template_for(p.student, p.chat_template), prompts(count)
-    return [Request(step * 10_000 + b * 1000 + i, step, chat.prompt_ids(tokenizer, template, [
-        {"role": "user", "content": texts[b][i]}]), i) for step in steps for b in benchmarks for i in range(count)]
+    tokenizer, template, texts = (
+        student.load_tokenizer(p),
+        chat.template_for(p.student, p.chat_template),
+        prompts(count),
+    )
+    return [
+        Request(
+            step * 10_000 + b * 1000 + i,
+            step,
+            chat.prompt_ids(tokenizer, template, [{"role": "user", "content": texts[b][i]}]),
+            i,
+        )
+        for step in steps
+        for b in benchmarks
+        for i in range(count)
+    ]
 
 
 def ours(p, way: str, count: int, benchmarks: int) -> dict:
-    """The whole sweep by our own engine, in this process; seconds of generation, answers and proofs."""
+    """The whole sweep by our own engine, in this process; seconds of generation, answers and
+    proofs."""
     from distill_nb.evaluation.engines import start
     from distill_nb.evaluation.proofs import proved
     from distill_nb.runtime import paths
     from distill_nb.students import proof
 
-    p = replace(p, engine="hf" if way == "hf" else "vllm", adapters="multi" if way == "multi" else "merged")
+    p = replace(
+        p, engine="hf" if way == "hf" else "vllm", adapters="multi" if way == "multi" else "merged"
+    )
     steps = list(range(10, p.max_steps + 1, 10))
-    asked, adapters = requests(p, count, [0, *steps], range(benchmarks)), {s: paths.checkpoint_dir(p, s) for s in steps}
+    asked, adapters = (
+        requests(p, count, [0, *steps], range(benchmarks)),
+        {s: paths.checkpoint_dir(p, s) for s in steps},
+    )
     references = {s: proof.read(f) for s, f in adapters.items()}
     generation, answers, proofs = 0.0, {}, []
     with start.start(p, adapters, asked, [r["tokens"] for r in references.values()]) as engine:
@@ -101,18 +132,29 @@ def ours(p, way: str, count: int, benchmarks: int) -> dict:
             for batch in engine.answers([r for r in asked if r.step in served]):
                 answers |= {a.number: a.tokens for a in batch}
             generation += time.perf_counter() - since
-    return {"generation": generation, "answers": answers,
-            "proofs": [{k: getattr(f, k) for k in ("step", "passed", "error", "effect", "why")} for f in proofs]}
+    return {
+        "generation": generation,
+        "answers": answers,
+        "proofs": [
+            {k: getattr(f, k) for k in ("step", "passed", "error", "effect", "why")} for f in proofs
+        ],
+    }
 
 
 def process(*arguments: str, environment: dict | None = None) -> dict:
     """This script in a process of its own; what it prints as its result."""
-    done = subprocess.run([sys.executable, __file__, *sys.argv[1:], *arguments], capture_output=True, text=True,
-                          env=environment)
+    done = subprocess.run(
+        [sys.executable, __file__, *sys.argv[1:], *arguments],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
     found = re.search(r"^RESULT (.*)$", done.stdout, re.MULTILINE)
     if not found:
         print(done.stderr, file=sys.stderr)
-        raise RuntimeError(f"{' '.join(arguments)} failed: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
+        raise RuntimeError(
+            f"{' '.join(arguments)} failed: {(done.stderr.strip().splitlines() or ['?'])[-1]}"
+        )
     return json.loads(found[1])
 
 
@@ -157,49 +199,104 @@ def one(p, way: str, step: int, benchmark: int, count: int) -> dict:
             model = folder
         elif adapter:
             lora = {"enable_lora": True, "max_lora_rank": p.lora_rank}
-        device = {"enforce_eager": True} if student.device() == "cpu" else {"gpu_memory_utilization": p.gpu_memory}
+        device = (
+            {"enforce_eager": True}
+            if student.device() == "cpu"
+            else {"gpu_memory_utilization": p.gpu_memory}
+        )
         longest = max(len(r.prompt) for r in asked) + p.max_new_tokens
-        llm = LLM(model=model, dtype=p.dtype, max_model_len=longest, skip_tokenizer_init=True, generation_config="vllm",
-                  **lora, **device)
-        stop = chat.stop_ids(student.load_tokenizer(p), chat.template_for(p.student, p.chat_template))
-        sampling = SamplingParams(temperature=0, max_tokens=p.max_new_tokens, stop_token_ids=stop, ignore_eos=True,
-                                  detokenize=False)
+        llm = LLM(
+            model=model,
+            dtype=p.dtype,
+            max_model_len=longest,
+            skip_tokenizer_init=True,
+            generation_config="vllm",
+            **lora,
+            **device,
+        )
+        stop = chat.stop_ids(
+            student.load_tokenizer(p), chat.template_for(p.student, p.chat_template)
+        )
+        sampling = SamplingParams(
+            temperature=0,
+            max_tokens=p.max_new_tokens,
+            stop_token_ids=stop,
+            ignore_eos=True,
+            detokenize=False,
+        )
         since = time.perf_counter()
-        made = llm.generate([TokensPrompt(prompt_token_ids=r.prompt) for r in asked], sampling, use_tqdm=False,
-                            lora_request=LoRARequest("adapter", 1, str(adapter)) if lora else None)
-        return {"generation": time.perf_counter() - since,
-                "answers": {r.number: list(m.outputs[0].token_ids) for r, m in zip(asked, made, strict=True)}}
+        made = llm.generate(
+            [TokensPrompt(prompt_token_ids=r.prompt) for r in asked],
+            sampling,
+            use_tqdm=False,
+            lora_request=LoRARequest("adapter", 1, str(adapter)) if lora else None,
+        )
+        return {
+            "generation": time.perf_counter() - since,
+            "answers": {
+                r.number: list(m.outputs[0].token_ids) for r, m in zip(asked, made, strict=True)
+            },
+        }
 
 
 def summary(rounds: dict[str, list[dict]], auto: str) -> dict:
-    """Medians, ratios to the faster peer, and how many answers each way shares with Transformers, else with the first."""
-    medians = {way: {k: round(statistics.median(r[k] for r in made), 1) for k in ("seconds", "start", "generation")}
-               for way, made in rounds.items()}
-    peer = min((way for way in PEERS if way in rounds), key=lambda way: medians[way]["seconds"], default=None)
+    """Medians, ratios to the faster peer, and how many answers each way shares with Transformers,
+    else with the first."""
+    medians = {
+        way: {
+            k: round(statistics.median(r[k] for r in made), 1)
+            for k in ("seconds", "start", "generation")
+        }
+        for way, made in rounds.items()
+    }
+    peer = min(
+        (way for way in PEERS if way in rounds),
+        key=lambda way: medians[way]["seconds"],
+        default=None,
+    )
     compared = "hf" if "hf" in rounds else next(iter(rounds))
     expected = rounds[compared][0]["answers"]
-    return {"medians": medians, "faster_peer": peer, "auto": auto,
-            "ratios": {way: round(m["seconds"] / medians[peer]["seconds"], 3) for way, m in medians.items()} if peer else {},
-            "answers": len(expected), "tokens": sum(map(len, expected.values())),
-            f"answers_as_{compared}": {way: sum(made[0]["answers"][n] == tokens for n, tokens in expected.items())
-                                       for way, made in rounds.items()}}
+    return {
+        "medians": medians,
+        "faster_peer": peer,
+        "auto": auto,
+        "ratios": {
+            way: round(m["seconds"] / medians[peer]["seconds"], 3) for way, m in medians.items()
+        }
+        if peer
+        else {},
+        "answers": len(expected),
+        "tokens": sum(map(len, expected.values())),
+        f"answers_as_{compared}": {
+            way: sum(made[0]["answers"][n] == tokens for n, tokens in expected.items())
+            for way, made in rounds.items()
+        },
+    }
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--checkpoints", type=int, default=5)
     parser.add_argument("--prompts", type=int, default=50, help="of each benchmark")
     parser.add_argument("--benchmarks", type=int, default=2, choices=(1, 2))
     parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--ways", default=",".join((*PEERS, *OURS)), help="comma-separated")
-    parser.add_argument("--student", default="", help="a folder or hub id; default: the pocket student")
+    parser.add_argument(
+        "--student", default="", help="a folder or hub id; default: the pocket student"
+    )
     parser.add_argument("--chat-template", default="auto")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--targets", default="", help="lora_targets, comma-separated")
-    parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results", help="folder for the JSON file")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "bench" / "results", help="folder for the JSON file"
+    )
     parser.add_argument("--runs", default="", help=argparse.SUPPRESS)
-    parser.add_argument("--one", nargs=3, metavar=("WAY", "STEP", "BENCHMARK"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--one", nargs=3, metavar=("WAY", "STEP", "BENCHMARK"), help=argparse.SUPPRESS
+    )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if not args.runs:
@@ -209,14 +306,27 @@ def main() -> int:
         p = run(args)
         if args.one:
             way, step, benchmark = args.one
-            made = ours(p, way, args.prompts, args.benchmarks) if way in OURS else one(
-                p, way, int(step), int(benchmark), args.prompts)
+            made = (
+                ours(p, way, args.prompts, args.benchmarks)
+                if way in OURS
+                else one(p, way, int(step), int(benchmark), args.prompts)
+            )
             print("\nRESULT " + json.dumps(made))
             return 0
         # In a process of its own: what it leaves on a GPU would be missing there.
-        subprocess.run([sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv.pop(1)); import sweep\n"
-                        "from distill_nb import params; p = params.validate(__import__('json').loads(sys.argv[1]))\n"
-                        "sweep.make_adapters(p)", str(Path(__file__).parent), json.dumps(vars(p))], check=True)
+        subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                "import sys; sys.path.insert(0, sys.argv.pop(1)); import sweep\n"
+                "from distill_nb import params; p = "
+                "params.validate(__import__('json').loads(sys.argv[1]))\n"
+                "sweep.make_adapters(p)",
+                str(Path(__file__).parent),
+                json.dumps(vars(p)),
+            ],
+            check=True,
+        )
         return compare(p, args)
 
 
@@ -230,24 +340,52 @@ def compare(p, args) -> int:
         for way in args.ways.split(","):
             made = timed(way, p, args.benchmarks)
             rounds.setdefault(way, []).append(made)
-            print(f"{way}: {made['seconds']:.1f} s, {made['generation']:.1f} of them generation", flush=True)
+            print(
+                f"{way}: {made['seconds']:.1f} s, {made['generation']:.1f} of them generation",
+                flush=True,
+            )
     automatic = replace(p, engine="auto", adapters="auto")
     auto = "hf" if start.engine_name(automatic) == "hf" else start.adapter_mode(automatic)
-    proofs = [dict(found, way=way) for way, made in rounds.items() for r in made for found in r.get("proofs", [])]
-    result = {"device": provenance.device(), "packages": provenance.versions(), "load_average": os.getloadavg()[0],
-              "student": Path(p.student).name, "dtype": p.dtype,
-              "checkpoints": args.checkpoints, "benchmarks": args.benchmarks, "prompts": args.prompts,
-              "new_tokens": args.new_tokens,
-              **summary(rounds, auto), "rounds": [{way: {k: round(v, 2) for k, v in made[i].items() if isinstance(v, float)}
-                                                   for way, made in rounds.items()} for i in range(args.rounds)],
-              "proofs": proofs}
+    proofs = [
+        dict(found, way=way)
+        for way, made in rounds.items()
+        for r in made
+        for found in r.get("proofs", [])
+    ]
+    result = {
+        "device": provenance.device(),
+        "packages": provenance.versions(),
+        "load_average": os.getloadavg()[0],
+        "student": Path(p.student).name,
+        "dtype": p.dtype,
+        "checkpoints": args.checkpoints,
+        "benchmarks": args.benchmarks,
+        "prompts": args.prompts,
+        "new_tokens": args.new_tokens,
+        **summary(rounds, auto),
+        "rounds": [
+            {
+                way: {k: round(v, 2) for k, v in made[i].items() if isinstance(v, float)}
+                for way, made in rounds.items()
+            }
+            for i in range(args.rounds)
+        ],
+        "proofs": proofs,
+    }
     args.out.mkdir(parents=True, exist_ok=True)
     name = result["device"]["name"] if result["device"]["kind"] == "cuda" else "cpu"
     name = re.sub("[^a-z0-9]+", "-", f"{name} {result['student']} {p.dtype}".lower())
     (args.out / f"sweep_{name}.json").write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps({k: v for k, v in result.items() if k not in ("packages", "proofs", "rounds")}, indent=1))
+    print(
+        json.dumps(
+            {k: v for k, v in result.items() if k not in ("packages", "proofs", "rounds")}, indent=1
+        )
+    )
     failed = [found for found in proofs if not found["passed"]]
-    print(f"{len(proofs)} adapter proofs, {len(failed)} failed" + "".join(f"\n{found}" for found in failed))
+    print(
+        f"{len(proofs)} adapter proofs, {len(failed)} failed"
+        + "".join(f"\n{found}" for found in failed)
+    )
     return bool(failed)
 
 

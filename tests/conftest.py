@@ -1,4 +1,6 @@
-"""Fixtures that all tests share. The cache of built students is left where it is: building them takes a while."""
+"""Fixtures that all tests share. The cache of built students is left where it is: building them
+takes a while."""
+
 import os
 import subprocess
 import sys
@@ -6,19 +8,34 @@ from pathlib import Path
 
 import pytest
 
-# Tiny models are fastest on one thread, and threads that wait for a busy neighbour are slow: for child processes too.
+# Tiny models are fastest on one thread, and threads that wait for a busy neighbour are slow: for
+# child processes too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 KEY = "sk-fake-0123456789-never-to-be-seen"  # of an API teacher
 
 
-# Files whose tests take minutes, longest first: with several workers they begin, and the short ones fill the gaps.
+# Files whose tests take minutes, longest first: with several workers they begin, and the short ones
+# fill the gaps.
 STUDY = ("test_study", "test_slurm", "test_chaos")  # share one study (study_runs)
-LONGEST = (*STUDY, "test_gpu_check", "test_pocket", "test_browser", "test_plan", "test_train_parallel", "test_generate",
-           "test_notebooks", "test_bench_train")
+LONGEST = (
+    *STUDY,
+    "test_gpu_check",
+    "test_pocket",
+    "test_browser",
+    "test_plan",
+    "test_train_parallel",
+    "test_generate",
+    "test_notebooks",
+    "test_bench_train",
+)
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+    items.sort(
+        key=lambda item: (
+            LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST)
+        )
+    )
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -66,23 +83,51 @@ def teacher_keys(monkeypatch):
 
 
 def snakemake(repository: Path, runs: Path, *words, **environment) -> subprocess.CompletedProcess:
-    """Run the study's graph of a copy of the repository, as a user does; Snakemake's own files go beside `runs`."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(repository / "Snakefile"), "--directory",
-               str(runs.parent), "--cores", "2", "--nocolor", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=repository,
-                          env=os.environ | {"DISTILL_NB_RUNS": str(runs)} | environment)
+    """Run the study's graph of a copy of the repository, as a user does; Snakemake's own files go
+    beside `runs`."""
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(repository / "Snakefile"),
+        "--directory",
+        str(runs.parent),
+        "--cores",
+        "2",
+        "--nocolor",
+        *map(str, words),
+    ]
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        cwd=repository,
+        env=os.environ | {"DISTILL_NB_RUNS": str(runs)} | environment,
+    )
 
 
 @pytest.fixture(scope="session")
 def study_runs(tmp_path_factory) -> Path:
-    """The runs folder of a whole tiny study: four sets, ten runs, three baselines, analysis and paper, made once."""
+    """The runs folder of a whole tiny study: four sets, ten runs, three baselines, analysis and
+    paper, made once."""
     pytest.importorskip("snakemake", reason="Snakemake is not installed: make setup-ci")
     pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
     from distill_nb.runtime import gpus, paths
 
     runs = tmp_path_factory.mktemp("study") / "runs"
-    fake = {} if gpus.visible() else {"CUDA_VISIBLE_DEVICES": "0,1"}  # nothing here uses them, and each stage gets its own
-    done = snakemake(paths.ROOT, runs, "--config", "scale=tiny", "--resources", f"gpu={len(gpus.visible()) or 2}",
-                     ANTHROPIC_API_KEY=KEY, **fake)
+    fake = (
+        {} if gpus.visible() else {"CUDA_VISIBLE_DEVICES": "0,1"}
+    )  # nothing here uses them, and each stage gets its own
+    done = snakemake(
+        paths.ROOT,
+        runs,
+        "--config",
+        "scale=tiny",
+        "--resources",
+        f"gpu={len(gpus.visible()) or 2}",
+        ANTHROPIC_API_KEY=KEY,
+        **fake,
+    )
     assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
     return runs

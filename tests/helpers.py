@@ -1,4 +1,6 @@
-"""Shared by the tests: parameters of a tiny run, what needs vLLM, and what a killed process leaves running."""
+"""Shared by the tests: parameters of a tiny run, what needs vLLM, and what a killed process leaves
+running."""
+
 import contextlib
 import signal
 import subprocess
@@ -11,7 +13,9 @@ import pytest
 from distill_nb import params
 from distill_nb.evaluation.engines import types
 
-needs_vllm = pytest.mark.skipif(not types.installed_vllm(), reason="vLLM is not installed: make setup-ci installs it")
+needs_vllm = pytest.mark.skipif(
+    not types.installed_vllm(), reason="vLLM is not installed: make setup-ci installs it"
+)
 
 
 def tiny(**changes):
@@ -24,8 +28,11 @@ def tiny(**changes):
 
 @contextlib.contextmanager
 def killed_with_all_below(script, says, within):
-    """Run a script until it prints a line, yield the processes below it, kill it: none may run `within` seconds later."""
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True)
+    """Run a script until it prints a line, yield the processes below it, kill it: none may run
+    `within` seconds later."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout.readline() == f"{says}\n"
     descendants = psutil.Process(process.pid).children(recursive=True)
     yield descendants

@@ -1,11 +1,13 @@
-"""A Slurm of one node on this machine, in the foreground, with all its files in one folder; for test_slurm.py.
+"""A Slurm of one node on this machine, in the foreground, with all its files in one folder; for
+test_slurm.py.
 
     with Slurm(folder) as slurm:
         subprocess.run(["sbatch", …], env=slurm.environment)
 
-Two fake GPUs (character devices) stand for real ones: Slurm counts them and sets CUDA_VISIBLE_DEVICES; CUDA knows nothing of
-them. Nothing of it needs systemd or an accounting database. It needs root, for slurmd does.
-"""
+Two fake GPUs (character devices) stand for real ones: Slurm counts them and sets
+CUDA_VISIBLE_DEVICES; CUDA knows nothing of them. Nothing of it needs systemd or an accounting
+database. It needs root, for slurmd does."""
+
 import os
 import secrets
 import shutil
@@ -90,13 +92,24 @@ class Slurm:
         for gpu in gpus:
             os.mknod(gpu, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
         conf = self.folder / "slurm.conf"
-        conf.write_text(CONF.format(folder=self.folder, host=socket.gethostname().split(".")[0], cpus=self.cpus,
-                                    ports=_free_ports(2)))
-        (self.folder / "gres.conf").write_text("AutoDetect=off\n" + "".join(f"Name=gpu File={gpu}\n" for gpu in gpus))
+        conf.write_text(
+            CONF.format(
+                folder=self.folder,
+                host=socket.gethostname().split(".")[0],
+                cpus=self.cpus,
+                ports=_free_ports(2),
+            )
+        )
+        (self.folder / "gres.conf").write_text(
+            "AutoDetect=off\n" + "".join(f"Name=gpu File={gpu}\n" for gpu in gpus)
+        )
         srun = self.folder / "bin" / "srun"  # Snakemake's job step drops SLURM_CONF
         srun.write_text(f'#!/bin/sh\nSLURM_CONF={conf} exec {_path("srun")} "$@"\n')
         srun.chmod(0o755)
-        self.environment = os.environ | {"SLURM_CONF": str(conf), "PATH": f"{srun.parent}:{os.environ['PATH']}:/usr/sbin"}
+        self.environment = os.environ | {
+            "SLURM_CONF": str(conf),
+            "PATH": f"{srun.parent}:{os.environ['PATH']}:/usr/sbin",
+        }
         try:
             self._start()
         except BaseException:
@@ -108,8 +121,12 @@ class Slurm:
         key = self.folder / "munge.key"
         key.write_bytes(secrets.token_bytes(128))
         key.chmod(0o400)
-        own = [f"--{name}-file={self.folder}/munge.{name}" for name in ("key", "pid", "log", "seed")]
-        self._daemon("munged", "--foreground", "--force", f"--socket={self.folder}/munge.socket", *own)
+        own = [
+            f"--{name}-file={self.folder}/munge.{name}" for name in ("key", "pid", "log", "seed")
+        ]
+        self._daemon(
+            "munged", "--foreground", "--force", f"--socket={self.folder}/munge.socket", *own
+        )
         self._wait(lambda: (self.folder / "munge.socket").exists(), "munged")
         self._daemon("slurmctld", "-D", "-f", self.environment["SLURM_CONF"])
         self._daemon("slurmd", "-D", "-f", self.environment["SLURM_CONF"], "-N", "node1")
@@ -117,20 +134,33 @@ class Slurm:
 
     def _daemon(self, program, *arguments):
         with open(self.folder / f"{program}.out", "w") as log:
-            self.processes.append(subprocess.Popen([_path(program), *arguments], stdout=log, stderr=log, env=self.environment,
-                                                   start_new_session=True))
+            self.processes.append(
+                subprocess.Popen(
+                    [_path(program), *arguments],
+                    stdout=log,
+                    stderr=log,
+                    env=self.environment,
+                    start_new_session=True,
+                )
+            )
 
     def _wait(self, ready, what, seconds=60):
         end = time.monotonic() + seconds
         while not ready():
             if time.monotonic() > end or any(p.poll() is not None for p in self.processes):
-                logs = "\n".join(f.read_text()[-1500:] for end in ("log", "out") for f in self.folder.glob(f"*.{end}"))
+                logs = "\n".join(
+                    f.read_text()[-1500:]
+                    for end in ("log", "out")
+                    for f in self.folder.glob(f"*.{end}")
+                )
                 raise RuntimeError(f"{what} did not come up:\n{logs}")
             time.sleep(0.2)
 
     def ask(self, *words) -> str:
         """What a command of Slurm prints; "" where it fails."""
-        return subprocess.run(words, env=self.environment, capture_output=True, text=True, timeout=60).stdout
+        return subprocess.run(
+            words, env=self.environment, capture_output=True, text=True, timeout=60
+        ).stdout
 
     def __exit__(self, *_):
         if len(self.processes) == 3:

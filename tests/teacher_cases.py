@@ -1,4 +1,6 @@
-"""Shared by the tests of API teachers: problems, settings for a FakeTeacher, and what came of them."""
+"""Shared by the tests of API teachers: problems, settings for a FakeTeacher, and what came of
+them."""
+
 import pytest
 from fake_teacher import FakeTeacher
 
@@ -6,10 +8,18 @@ from distill_nb.runtime import jsonl
 from distill_nb.traces.teacher import ask
 from distill_nb.traces.teacher.ask import Settings
 
-MARKS = [pytest.mark.usefixtures("teacher_keys"),
-         pytest.mark.filterwarnings("ignore:The model .* is deprecated:DeprecationWarning")]  # Sonnet 4.5 is
-ASKED = {"teacher_api": "anthropic", "teacher_model": "claude-sonnet-4-5-20250929", "trace_from": "text"}
-PROBLEMS = [{"id": f"p{i}", "problem": f"Say {i} in \\boxed{{}}.", "answer": str(i)} for i in range(6)]
+MARKS = [
+    pytest.mark.usefixtures("teacher_keys"),
+    pytest.mark.filterwarnings("ignore:The model .* is deprecated:DeprecationWarning"),
+]  # Sonnet 4.5 is
+ASKED = {
+    "teacher_api": "anthropic",
+    "teacher_model": "claude-sonnet-4-5-20250929",
+    "trace_from": "text",
+}
+PROBLEMS = [
+    {"id": f"p{i}", "problem": f"Say {i} in \\boxed{{}}.", "answer": str(i)} for i in range(6)
+]
 TEXTS = [p["problem"] for p in PROBLEMS]
 
 
@@ -23,8 +33,17 @@ def boxed(problem, trace):
 
 
 def settings(server, **changes):
-    return Settings(**ASKED | {"teacher_url": server.url, "max_cost": 100.0, "poll_seconds": 0.05, "batch_size": 3,
-                       "teacher_max_tokens": 1000} | changes)
+    return Settings(
+        **ASKED
+        | {
+            "teacher_url": server.url,
+            "max_cost": 100.0,
+            "poll_seconds": 0.05,
+            "batch_size": 3,
+            "teacher_max_tokens": 1000,
+        }
+        | changes
+    )
 
 
 def made(s, folder, problems=PROBLEMS, **more):

@@ -1,8 +1,10 @@
-"""The pages of a small but complete report in a real browser: headless Chromium, driven by Playwright.
+"""The pages of a small but complete report in a real browser: headless Chromium, driven by
+Playwright.
 
-One math and one code run at tiny size, with a replicate, go through the real notebooks; outcomes are then written over (a
-random model answers nothing), so that answers flip, and every page is looked at.
-"""
+One math and one code run at tiny size, with a replicate, go through the real notebooks; outcomes
+are then written over (a random model answers nothing), so that answers flip, and every page is
+looked at."""
+
 import hashlib
 import itertools
 import json
@@ -19,20 +21,30 @@ from distill_nb.report import index_page, notebook_page
 from distill_nb.runtime import jsonl, paths
 from distill_nb.training import train
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 MATH, CODE = "sonnet_math_llama_4k", "llama8b_code_4k"
-PAGES = [*(f"{run}/{name}.html" for run in (MATH, CODE) for name in ("train", "eval")), "report/analyze.html",
-         "traces/r1_math/traces.html", "report/index.html"]
+PAGES = [
+    *(f"{run}/{name}.html" for run in (MATH, CODE) for name in ("train", "eval")),
+    "report/analyze.html",
+    "traces/r1_math/traces.html",
+    "report/index.html",
+]
 every_page = pytest.mark.parametrize("name", PAGES)
 
 
 @pytest.fixture(scope="module")
 def browser():
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make setup")
+    api = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: make setup"
+    )
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed: make setup-ci installs it where it may")
     with api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"] if os.geteuid() == 0 else [])
+        opened = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"] if os.geteuid() == 0 else []
+        )
         yield opened
         opened.close()
 
@@ -45,7 +57,9 @@ def pages(browser, tmp_path_factory) -> Path:
         patch.setenv("DISTILL_NB_RUNS", str(folder / "runs"))
         scale, changes = folder / "runs" / "tiny", {"benchmark_limit": 12}
         for run, seed in (("run09", 0), ("run08", 0), ("run09", 1)):
-            p = params.validate(params.read_files(f"{run}.yaml", "tiny.yaml") | changes | {"seed": seed})
+            p = params.validate(
+                params.read_files(f"{run}.yaml", "tiny.yaml") | changes | {"seed": seed}
+            )
             out = paths.run_dir(p)
             out.mkdir(parents=True)
             if seed:
@@ -58,9 +72,18 @@ def pages(browser, tmp_path_factory) -> Path:
             if not seed:
                 executed(papermill("eval", out / "eval.ipynb", run, "tiny", **changes))
         (scale / "traces" / "r1_math").mkdir(parents=True)
-        executed(papermill("traces", scale / "traces" / "r1_math" / "traces.ipynb", "traces_r1_math", "traces_tiny"))
+        executed(
+            papermill(
+                "traces",
+                scale / "traces" / "r1_math" / "traces.ipynb",
+                "traces_r1_math",
+                "traces_tiny",
+            )
+        )
         (scale / "report").mkdir()
-        executed(papermill("analyze", scale / "report" / "analyze.ipynb", scale="tiny", select_on="dev"))
+        executed(
+            papermill("analyze", scale / "report" / "analyze.ipynb", scale="tiny", select_on="dev")
+        )
         for page in PAGES[:-1]:
             notebook_page.render((scale / page).with_suffix(".ipynb"))
         index_page.index(scale)
@@ -75,15 +98,24 @@ def told(record: dict) -> dict:
     """A record with an outcome that depends on its problem and step alone."""
     draw = hashlib.sha256(f"{record['task_id']} {record['step']}".encode()).digest()[0] % 4
     outcome = ("correct", "correct", "wrong", "truncated")[draw]
-    return record | {"outcome": outcome, "lenient_outcome": "correct" if outcome == "wrong" and record["step"] else outcome,
-                     "second_outcome": outcome, "completion": f"It is <b>{draw}</b>.", "answer": str(draw)}
+    return record | {
+        "outcome": outcome,
+        "lenient_outcome": "correct" if outcome == "wrong" and record["step"] else outcome,
+        "second_outcome": outcome,
+        "completion": f"It is <b>{draw}</b>.",
+        "answer": str(draw),
+    }
 
 
 def opened(browser, pages, name, width=1280, **options):
-    """A page without a network, and the list of what went wrong on it: requests, messages, errors."""
+    """A page without a network, and the list of what went wrong on it: requests, messages,
+    errors."""
     context = browser.new_context(viewport={"width": width, "height": 900}, offline=True, **options)
     page, wrong = context.new_page(), []
-    page.on("request", lambda r: wrong.append(r.url) if not r.url.startswith(("file:", "data:")) else None)
+    page.on(
+        "request",
+        lambda r: wrong.append(r.url) if not r.url.startswith(("file:", "data:")) else None,
+    )
     page.on("console", lambda m: wrong.append(m.text) if m.type in ("error", "warning") else None)
     page.on("pageerror", lambda e: wrong.append(str(e)))
     page.goto((pages / name).as_uri())
@@ -110,7 +142,11 @@ def test_the_index_leads_to_every_page_and_names_what_is_synthetic(browser, page
     links = page.eval_on_selector_all("a[href]", "links => links.map(a => decodeURI(a.href))")
     assert {(pages / name).as_uri() for name in PAGES[:-1]} <= set(links)
     text = page.inner_text("main")
-    assert "sonnet stand-in" in text and "r1 stand-in" in text and "the students are random models" in text
+    assert (
+        "sonnet stand-in" in text
+        and "r1 stand-in" in text
+        and "the students are random models" in text
+    )
     assert f"{MATH}_seed1" in text and "train: done, no page" in text
     page.context.close()
 
@@ -118,15 +154,24 @@ def test_the_index_leads_to_every_page_and_names_what_is_synthetic(browser, page
 @every_page
 def test_figures_have_words_tables_have_heads_and_headings_have_order(browser, pages, name):
     page, _ = opened(browser, pages, name)
-    words = page.eval_on_selector_all("img, svg", "all => all.map(e => e.getAttribute('alt') || e.getAttribute('aria-label'))")
+    words = page.eval_on_selector_all(
+        "img, svg", "all => all.map(e => e.getAttribute('alt') || e.getAttribute('aria-label'))"
+    )
     assert all(text and len(text) > 40 and "No description" not in text for text in words), words
     assert len(set(words)) == len(words)
     least = {"traces": 1, "train": 1, "eval": 3, "analyze": 10, "index": 0}[Path(name).stem]
     assert len(words) >= least
     heads = page.eval_on_selector_all("th", "all => all.map(th => th.scope)")
     assert heads and set(heads) <= {"col", "row"}
-    assert page.eval_on_selector_all("table", "all => all.filter(t => t.tBodies[0].rows.length === 0).length") == 0
-    levels = page.eval_on_selector_all("h1, h2, h3, h4, h5, h6", "all => all.map(h => +h.tagName[1])")
+    assert (
+        page.eval_on_selector_all(
+            "table", "all => all.filter(t => t.tBodies[0].rows.length === 0).length"
+        )
+        == 0
+    )
+    levels = page.eval_on_selector_all(
+        "h1, h2, h3, h4, h5, h6", "all => all.map(h => +h.tagName[1])"
+    )
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels)), levels
     page.context.close()
@@ -137,9 +182,14 @@ def test_on_a_phone_only_boxes_scroll(browser, pages, name):
     page, _ = opened(browser, pages, name, width=360)
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    boxes = page.eval_on_selector_all(".wide, .figure", """all => all.filter(b => b.scrollWidth > b.clientWidth).map(b => [
-        b.tabIndex, b.getAttribute("role"), b.getAttribute("aria-label")])""")
-    assert boxes and all(tab == 0 and role == "region" and label for tab, role, label in boxes), boxes
+    boxes = page.eval_on_selector_all(
+        ".wide, .figure",
+        """all => all.filter(b => b.scrollWidth > b.clientWidth).map(b => [
+        b.tabIndex, b.getAttribute("role"), b.getAttribute("aria-label")])""",
+    )
+    assert boxes and all(tab == 0 and role == "region" and label for tab, role, label in boxes), (
+        boxes
+    )
     cut = """all => all.filter(e => e.getBoundingClientRect().right > 361 && !e.closest('.wide, .figure, .flips pre'))
              .map(e => e.outerHTML.slice(0, 200))"""
     assert page.eval_on_selector_all("main *", cut) == []
@@ -185,21 +235,38 @@ def test_text_is_readable_on_a_light_and_a_dark_screen(browser, pages, name, sch
 
 
 def column(page, table: int, number: int) -> list[str]:
-    return page.evaluate("""([t, i]) => [...document.querySelectorAll("table")[t].tBodies[0].rows]
-        .map(row => row.cells[i].textContent.trim())""", [table, number])
+    return page.evaluate(
+        """([t, i]) => [...document.querySelectorAll("table")[t].tBodies[0].rows]
+        .map(row => row.cells[i].textContent.trim())""",
+        [table, number],
+    )
 
 
-SAMPLE = {"name": ["b", "a", "c", "d", "e"], "accuracy": ["9.1 [4, 20]", "—", "47.9* [35, 61]", "100.0 [90, 100]", "−3.5"],
-          "p": ["2.0e-04", "0.03", "", "1", "nan"]}
+SAMPLE = {
+    "name": ["b", "a", "c", "d", "e"],
+    "accuracy": ["9.1 [4, 20]", "—", "47.9* [35, 61]", "100.0 [90, 100]", "−3.5"],
+    "p": ["2.0e-04", "0.03", "", "1", "nan"],
+}
 
 
 def test_tables_sort_by_click_and_by_key(browser, pages, tmp_path):
-    cells = ("".join(f"<td>{cell}</td>" for cell in row) for row in zip(*SAMPLE.values(), strict=True))
+    cells = (
+        "".join(f"<td>{cell}</td>" for cell in row) for row in zip(*SAMPLE.values(), strict=True)
+    )
     rows = "".join(f"<tr>{row}</tr>" for row in cells)
     heads = "".join(f"<th>{name}</th>" for name in SAMPLE)
-    html = notebook_page.report_page.INDEX.format(scale="s", css=notebook_page.report_page.CSS, script=notebook_page.report_page.SCRIPT, note="",
-        sets="", runs="", analysis="", rows="", failed="",
-        accuracy=f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>")
+    html = notebook_page.report_page.INDEX.format(
+        scale="s",
+        css=notebook_page.report_page.CSS,
+        script=notebook_page.report_page.SCRIPT,
+        note="",
+        sets="",
+        runs="",
+        analysis="",
+        rows="",
+        failed="",
+        accuracy=f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>",
+    )
     (tmp_path / "page.html").write_text(notebook_page.accessible.page(html))
     page, wrong = opened(browser, tmp_path, "page.html")
     head = page.locator("table").nth(1).locator("th").nth(1)
@@ -238,7 +305,9 @@ def test_everything_is_reached_and_seen_by_tab(browser, pages, name):
         stop, outline = page.evaluate("""[document.activeElement.dataset.stop ?? "",
             getComputedStyle(document.activeElement).outlineStyle]""")
         if stop:
-            assert outline != "none", page.evaluate("document.activeElement.outerHTML.slice(0, 200)")
+            assert outline != "none", page.evaluate(
+                "document.activeElement.outerHTML.slice(0, 200)"
+            )
             reached.add(stop)
     assert len(reached) == wanted and wrong == []
     page.context.close()
@@ -250,7 +319,10 @@ def test_code_and_flips_open_and_filter_by_key(browser, pages, run):
     button, folds = page.locator("#all-code"), page.locator("details.code")
     button.focus()
     page.keyboard.press("Enter")
-    assert folds.evaluate_all("all => all.every(d => d.open)") and button.inner_text() == "hide all code"
+    assert (
+        folds.evaluate_all("all => all.every(d => d.open)")
+        and button.inner_text() == "hide all code"
+    )
     page.keyboard.press("Space")
     assert folds.evaluate_all("all => all.every(d => !d.open)")
     folds.first.locator("summary").focus()
@@ -266,7 +338,11 @@ def test_code_and_flips_open_and_filter_by_key(browser, pages, run):
     assert shown.evaluate_all("all => [...new Set(all.map(d => d.dataset.kind))]") == [kind]
     shown.first.locator("summary").focus()
     page.keyboard.press("Enter")
-    assert "base: " in shown.first.inner_text() and "It is <b>" in shown.first.inner_text() and wrong == []
+    assert (
+        "base: " in shown.first.inner_text()
+        and "It is <b>" in shown.first.inner_text()
+        and wrong == []
+    )
     page.context.close()
 
 
@@ -277,5 +353,10 @@ def test_the_analysis_has_both_domains_both_rules_and_the_replicates(browser, pa
         assert f"{run}: best by " in text and " on one half of the problems is step " in text
     assert "sampling_sd" in text and "second_verdict" in text and "Sonnet stand-in" in text
     assert "129 published cells was run here" in text
-    assert json.loads((pages / "report" / "provenance_analyze.json").read_text())["parameters"]["select_on"] == "dev"
+    assert (
+        json.loads((pages / "report" / "provenance_analyze.json").read_text())["parameters"][
+            "select_on"
+        ]
+        == "dev"
+    )
     page.context.close()

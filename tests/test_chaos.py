@@ -1,4 +1,6 @@
-"""Six kills over two tiny runs, and two of Snakemake: what comes out is what comes out without. bench/chaos.py does more."""
+"""Six kills over two tiny runs, and two of Snakemake: what comes out is what comes out without.
+bench/chaos.py does more."""
+
 import importlib.util
 import json
 import os
@@ -30,19 +32,29 @@ def test_the_recorded_result_is_of_twenty_kills_that_changed_and_lost_nothing():
 
 def test_moments_are_drawn_across_all_phases_and_victims():
     drawn = chaos.draw(20, 0, {"train": 80, "eval": 200, "analyze": 20})
-    assert drawn == chaos.draw(20, 0, {"train": 80, "eval": 200, "analyze": 20}) != chaos.draw(20, 1, dict.fromkeys(
-        chaos.PHASES, 100))
+    assert (
+        drawn
+        == chaos.draw(20, 0, {"train": 80, "eval": 200, "analyze": 20})
+        != chaos.draw(20, 1, dict.fromkeys(chaos.PHASES, 100))
+    )
     assert min(Counter(phase for phase, _, _ in drawn).values()) >= 6 and len(drawn) == 20
     counts = Counter(victim for _, _, victim in drawn)
-    assert set(counts) == set(chaos.VICTIMS) and min(counts.values()) >= 3 and ("analyze", "command alone") not in {
-        (phase, victim) for phase, _, victim in drawn}
+    assert (
+        set(counts) == set(chaos.VICTIMS)
+        and min(counts.values()) >= 3
+        and ("analyze", "command alone") not in {(phase, victim) for phase, _, victim in drawn}
+    )
     assert drawn == sorted(drawn, key=lambda d: (chaos.PHASES.index(d[0]), d[1]))
 
 
 def test_differences_are_named():
     one = {"adapters": {"a": 1, "b": 2}, "tables": ["t"]}
     assert chaos.differing(one, one) == []
-    assert chaos.differing(one, {"adapters": {"a": 1, "c": 2}, "tables": []}) == ["tables", "adapters: b", "adapters: c"]
+    assert chaos.differing(one, {"adapters": {"a": 1, "c": 2}, "tables": []}) == [
+        "tables",
+        "adapters: b",
+        "adapters: c",
+    ]
 
 
 @pytest.mark.timeout(1800)
@@ -51,11 +63,21 @@ def test_six_kills_lose_nothing_and_repeat_nothing(tmp_path):
     print(report)
     assert Counter(kill["phase"] for kill in report["kills"]) == dict.fromkeys(chaos.PHASES, 2)
     assert {kill["victim"] for kill in report["kills"]} == {"kernel", "papermill", "command"}
-    assert report["differing"] == [] and report["kept"]["lost"] == [] and report["kept"]["lines"] > 50
-    assert report["compared"]["adapters"] == 6 and report["compared"]["losses"] == 2 and report["compared"]["tables"] >= 10
+    assert (
+        report["differing"] == [] and report["kept"]["lost"] == [] and report["kept"]["lines"] > 50
+    )
+    assert (
+        report["compared"]["adapters"] == 6
+        and report["compared"]["losses"] == 2
+        and report["compared"]["tables"] >= 10
+    )
     for file in (tmp_path / "killed").rglob("*.jsonl"):
         lines = jsonl.read(file)
-        key = [r["step"] for r in lines] if file.name == "metrics.jsonl" else [(r["task_id"], r["sample"]) for r in lines]
+        key = (
+            [r["step"] for r in lines]
+            if file.name == "metrics.jsonl"
+            else [(r["task_id"], r["sample"]) for r in lines]
+        )
         assert len(set(key)) == len(key) > 0
 
 
@@ -68,18 +90,27 @@ def test_snakemake_is_killed_and_its_orphans_work_on(study_runs, tmp_path):
 
     def start():
         with open(tmp_path / "runs.log", "ab") as log:
-            return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=tmp_path,
-                                    env=os.environ | {"DISTILL_NB_RUNS": str(runs), "PYTHONPATH": str(paths.ROOT)})
+            return subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd=tmp_path,
+                env=os.environ | {"DISTILL_NB_RUNS": str(runs), "PYTHONPATH": str(paths.ROOT)},
+            )
 
     moments = [("train", 1, "command alone"), ("eval", 3, "command")]
     done, kept = chaos.killed(start, moments, runs, {"train": 4, "eval": 30})
     print((tmp_path / "runs.log").read_text())
     assert [(kill["phase"], kill["victim"], kill["run"]) for kill in done] == [
-        (phase, victim, run) for phase, _, victim in moments]
+        (phase, victim, run) for phase, _, victim in moments
+    ]
     assert start().wait(600) == 0
     assert chaos.lost(kept) == [] and sum(map(len, kept[-1].values())) >= 3
     for file in (study_runs / "tiny" / run).rglob("adapter_model.safetensors"):
         assert content(runs / file.relative_to(study_runs)) == content(file)
     for file in (study_runs / "tiny" / run / "eval").rglob("*.jsonl"):
-        one, two = (sorted(content(f), key=str) for f in (file, runs / file.relative_to(study_runs)))
+        one, two = (
+            sorted(content(f), key=str) for f in (file, runs / file.relative_to(study_runs))
+        )
         assert one == two and len(one) == 2

@@ -17,14 +17,20 @@ HAS_UNSLOTH, HAS_VLLM = (importlib.util.find_spec(name) is not None for name in 
 def result(tmp_path_factory):
     """The whole check at tiny size."""
     out = tmp_path_factory.mktemp("gpu_check")
-    done = subprocess.run([sys.executable, SCRIPT, "--size", "tiny", "--out", out], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, SCRIPT, "--size", "tiny", "--out", out], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     (file,) = out.glob("gpu_check_*_tiny.json")
     return json.loads(file.read_text())
 
 
 def rows(result, section, **is_):
-    return [r for r in result["rows"] if r["section"] == section and all(r[k] == v for k, v in is_.items())]
+    return [
+        r
+        for r in result["rows"]
+        if r["section"] == section and all(r[k] == v for k, v in is_.items())
+    ]
 
 
 @pytest.mark.parametrize("kind", ["dense", "moe"])
@@ -44,18 +50,22 @@ def test_steps_and_what_the_plan_expects_of_them(result, kind):
         assert all(r["loss_difference"] < 1e-4 for way, r in made.items() if way != "hf")
         for row in made.values():
             sizes = [t["micro_batch_size"] for t in row["tried"]]
-            assert sizes == [1, 2][:len(sizes)] and row["micro_batch_size"] in sizes
+            assert sizes == [1, 2][: len(sizes)] and row["micro_batch_size"] in sizes
             assert row["seconds_per_batch_of_50"] == pytest.approx(row["seconds"] * 12.5)
             assert 0 < row["share_of_matrix_rate"] < 1 and row["peak_memory_gib"] > 0
         if HAS_UNSLOTH:
             assert bool(made["unsloth"]["packed_attention"]) == torch.cuda.is_available()
         assert result["ours"][f"{kind} {spread}"]["times_plain"] > 0
         (row,) = rows(result, "plan", kind=kind, way="hf", spread=spread)
-        assert row["memory_gib"] > 0 and row["measured_hours"] == pytest.approx(made["hf"]["seconds"] * 2 / 3600, abs=1e-6)
+        assert row["memory_gib"] > 0 and row["measured_hours"] == pytest.approx(
+            made["hf"]["seconds"] * 2 / 3600, abs=1e-6
+        )
 
 
 @pytest.mark.skipif(not HAS_VLLM, reason="vLLM is not installed: make setup-ci installs it")
-@pytest.mark.parametrize("kind, ways", [("dense", ["hf", "merged", "multi"]), ("moe", ["hf", "merged"])])
+@pytest.mark.parametrize(
+    "kind, ways", [("dense", ["hf", "merged", "multi"]), ("moe", ["hf", "merged"])]
+)
 def test_sweep_and_adapter_proof(result, kind, ways):
     (row,) = rows(result, "sweep", kind=kind, way="")
     assert list(row["medians"]) == ways and row["answers"] == 8
@@ -73,8 +83,11 @@ def test_two_processes_and_what_needs_a_gpu(result):
 def test_what_fails_or_is_missing_is_recorded_with_its_reason(tmp_path, monkeypatch):
     monkeypatch.setenv("DISTILL_NB_CACHE", str(tmp_path / "file"))
     (tmp_path / "file").write_text("no folder")
-    done = subprocess.run([sys.executable, SCRIPT, "--size", "tiny", "--only", "parity", "--out", tmp_path],
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, SCRIPT, "--size", "tiny", "--only", "parity", "--out", tmp_path],
+        capture_output=True,
+        text=True,
+    )
     (file,) = tmp_path.glob("gpu_check_*_tiny.json")
     found = json.loads(file.read_text())["rows"]
     assert done.returncode == 1 and all("Error" in row["failed"] for row in found)
@@ -86,7 +99,10 @@ def test_a_section_that_ends_too_early_keeps_what_it_has_measured(tmp_path, monk
     import gpu_check
 
     script = tmp_path / "job.py"
-    row, tried = {"section": "steps", "kind": "moe", "way": "hf", "tried": [{"micro_batch_size": 1}]}, {"micro_batch_size": 2}
+    row, tried = (
+        {"section": "steps", "kind": "moe", "way": "hf", "tried": [{"micro_batch_size": 1}]},
+        {"micro_batch_size": 2},
+    )
     script.write_text(f"""import sys, time
 print("TRIED", '{json.dumps(row["tried"][0])}')
 print("ROW", '{json.dumps(row)}')
@@ -97,7 +113,10 @@ if "hang" in sys.argv: time.sleep(600)
 raise KeyError("it ends")
 """)
     monkeypatch.setattr(gpu_check, "__file__", str(script))
-    for way, reason, said in (("ends", "KeyError: 'it ends'", "so far"), ("hang", "the section took more than 600", "so far")):
+    for way, reason, said in (
+        ("ends", "KeyError: 'it ends'", "so far"),
+        ("hang", "the section took more than 600", "so far"),
+    ):
         made = gpu_check.process("tiny", tmp_path, 5, "steps", "moe", way)
         assert made[0] == row and len(made) == 2 and made[1]["failed"].startswith(reason)
         assert made[1]["tried"] == [tried] and made[1]["said"][0] == said
@@ -108,15 +127,24 @@ def test_a_disk_without_room_is_refused_first(tmp_path, monkeypatch):
     import gpu_check
 
     monkeypatch.setenv("DISTILL_NB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(gpu_check.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=39 * 2**30))
-    with pytest.raises(SystemExit, match=r"39\.0 GiB are free, and .* take up to 40; name a folder on a larger disk by --fo"):
+    monkeypatch.setattr(
+        gpu_check.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=39 * 2**30)
+    )
+    with pytest.raises(
+        SystemExit,
+        match=r"39\.0 GiB are free, and .* take up to 40; name a folder on a larger disk by --fo",
+    ):
         gpu_check.refuse_small_disks(tmp_path)
-    monkeypatch.setattr(gpu_check.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=41 * 2**30))
+    monkeypatch.setattr(
+        gpu_check.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=41 * 2**30)
+    )
     gpu_check.refuse_small_disks(tmp_path)
 
 
 def test_full_size_is_refused_without_a_gpu(tmp_path):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
-    done = subprocess.run([sys.executable, SCRIPT, "--out", tmp_path], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, SCRIPT, "--out", tmp_path], capture_output=True, text=True
+    )
     assert done.returncode == 1 and "needs a CUDA device" in done.stderr

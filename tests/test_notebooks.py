@@ -1,4 +1,5 @@
 """The notebooks, executed by the real Papermill; test_study.py executes all of the study's."""
+
 import json
 import subprocess
 import sys
@@ -13,7 +14,13 @@ from distill_nb.runtime import jsonl, paths
 
 def papermill(notebook, out, *files, cwd=None, **parameters):
     """Run a notebook as a user does; returns the finished process."""
-    command = [sys.executable, "-m", "papermill", str(paths.ROOT / "notebooks" / f"{notebook}.ipynb"), str(out)]
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        str(paths.ROOT / "notebooks" / f"{notebook}.ipynb"),
+        str(out),
+    ]
     for name in files:
         command += ["-f", str(paths.PARAMS_DIR / f"{name}.yaml")]
     for key, value in parameters.items():
@@ -28,43 +35,91 @@ def test_all_five_benchmarks_go_through_the_notebook_with_vllm(runs_dir, tmp_pat
     names = ["math500", "aime", "humaneval_plus", "mbpp_plus", "livecodebench"]
     files = {name: part_of(name, tmp_path)[0] for name in names}
     for notebook in ("train", "eval"):
-        done = papermill(notebook, tmp_path / f"{notebook}.ipynb", "run07", "tiny", cwd=tmp_path, engine="vllm",
-                         benchmarks=names, benchmark_files=files, n_samples=2, temperature=0.7)
+        done = papermill(
+            notebook,
+            tmp_path / f"{notebook}.ipynb",
+            "run07",
+            "tiny",
+            cwd=tmp_path,
+            engine="vllm",
+            benchmarks=names,
+            benchmark_files=files,
+            n_samples=2,
+            temperature=0.7,
+        )
         assert done.returncode == 0, done.stderr[-3000:]
     folder = runs_dir / "tiny" / "llama8b_math_4k"
     for step in (0, 2, 4):
         for name in names:
             found = jsonl.read(folder / "eval" / f"step_{step:05d}" / f"{name}.jsonl")
-            assert len(found) == 4 and {r["engine"] for r in found} == {f"vllm {types.vllm_version()}"}
+            assert len(found) == 4 and {r["engine"] for r in found} == {
+                f"vllm {types.vllm_version()}"
+            }
             assert all(r["seed"] for r in found)
-            assert {r["outcome"] for r in found} <= {"correct", "wrong", "no_answer", "truncated", "timeout"}
+            assert {r["outcome"] for r in found} <= {
+                "correct",
+                "wrong",
+                "no_answer",
+                "truncated",
+                "timeout",
+            }
     record = json.loads((folder / "provenance_eval.json").read_text())
-    assert [proof["passed"] for proof in record["adapter_proof"]] == [True, True] and record["adapters"] == "merged"
+    assert [proof["passed"] for proof in record["adapter_proof"]] == [True, True] and record[
+        "adapters"
+    ] == "merged"
     assert set(record["benchmarks"]) == set(names) and len(record["benchmarks"]["aime"]["ids"]) == 2
-    outputs = [str(o) for c in nbformat.read(tmp_path / "eval.ipynb", 4).cells for o in c.get("outputs", [])]
+    outputs = [
+        str(o)
+        for c in nbformat.read(tmp_path / "eval.ipynb", 4).cells
+        for o in c.get("outputs", [])
+    ]
     assert any("pass@2" in o and "aime 2024 (part)" in o for o in outputs)
 
 
 def test_the_real_benchmarks_go_through_the_notebook(runs_dir, tmp_path, data_dir):
     pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
-    files = {"math500": "math500/math500.jsonl", "aime": "aime/aimo-validation-aime.jsonl",
-             "humaneval_plus": "evalplus/HumanEvalPlus.jsonl.gz", "mbpp_plus": "evalplus/MbppPlus.jsonl.gz"}
-    done = papermill("eval", tmp_path / "eval.ipynb", "baseline_llama", "tiny", cwd=tmp_path, max_steps=0, dataset="none",
-                     n_examples=0, benchmarks=list(files),
-                     benchmark_files={name: str(data_dir / file) for name, file in files.items()})
+    files = {
+        "math500": "math500/math500.jsonl",
+        "aime": "aime/aimo-validation-aime.jsonl",
+        "humaneval_plus": "evalplus/HumanEvalPlus.jsonl.gz",
+        "mbpp_plus": "evalplus/MbppPlus.jsonl.gz",
+    }
+    done = papermill(
+        "eval",
+        tmp_path / "eval.ipynb",
+        "baseline_llama",
+        "tiny",
+        cwd=tmp_path,
+        max_steps=0,
+        dataset="none",
+        n_examples=0,
+        benchmarks=list(files),
+        benchmark_files={name: str(data_dir / file) for name, file in files.items()},
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     record = json.loads((runs_dir / "tiny" / "baseline_llama" / "provenance_eval.json").read_text())
-    sizes = {name: (source["size"], source["whole"], source["taken"]) for name, source in record["benchmarks"].items()}
-    assert sizes == {"math500": (500, True, 3), "aime": (90, True, 3), "humaneval_plus": (164, True, 3),
-                     "mbpp_plus": (378, True, 3)}
-    assert all(source["sha256"] and len(source["ids"]) == 3 for source in record["benchmarks"].values())
+    sizes = {
+        name: (source["size"], source["whole"], source["taken"])
+        for name, source in record["benchmarks"].items()
+    }
+    assert sizes == {
+        "math500": (500, True, 3),
+        "aime": (90, True, 3),
+        "humaneval_plus": (164, True, 3),
+        "mbpp_plus": (378, True, 3),
+    }
+    assert all(
+        source["sha256"] and len(source["ids"]) == 3 for source in record["benchmarks"].values()
+    )
 
 
 def analysed(folder, scale) -> tuple[str, int]:
     """All texts that an executed analyze.ipynb shows, and how many figures."""
     done = papermill("analyze", folder / "analyze.ipynb", scale=scale, cwd=folder)
     assert done.returncode == 0, done.stderr[-3000:]
-    outputs = [o for c in nbformat.read(folder / "analyze.ipynb", 4).cells for o in c.get("outputs", [])]
+    outputs = [
+        o for c in nbformat.read(folder / "analyze.ipynb", 4).cells for o in c.get("outputs", [])
+    ]
     texts = [o.get("text", "") + o.get("data", {}).get("text/html", "") for o in outputs]
     return "\n".join(texts), sum("image/png" in o.get("data", {}) for o in outputs)
 
@@ -78,20 +133,39 @@ def test_the_published_study_is_analysed_without_any_run(runs_dir, tmp_path):
     assert not runs_dir.exists()
 
 
-@pytest.mark.parametrize(("key", "value", "words"), [
-    ("learning_rate", "2e-5", "learning_rate"), ("learning_rat", 0.1, "learning_rat"),
-    ("batch_size", 7, "micro_batch_size"), ("student", "no such student", "student")])
-def test_bad_parameters_stop_the_notebook_before_anything_is_loaded(key, value, words, runs_dir, tmp_path):
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("learning_rate", "2e-5", "learning_rate"),
+        ("learning_rat", 0.1, "learning_rat"),
+        ("batch_size", 7, "micro_batch_size"),
+        ("student", "no such student", "student"),
+    ],
+)
+def test_bad_parameters_stop_the_notebook_before_anything_is_loaded(
+    key, value, words, runs_dir, tmp_path
+):
     done = papermill("train", tmp_path / "out.ipynb", "run09", "tiny", **{key: value})
     assert done.returncode != 0 and "ValueError" in done.stderr and words in done.stderr
-    executed = [c for c in nbformat.read(tmp_path / "out.ipynb", 4).cells if c.get("execution_count")]
+    executed = [
+        c for c in nbformat.read(tmp_path / "out.ipynb", 4).cells if c.get("execution_count")
+    ]
     assert "from_notebook" in executed[-1].source and not runs_dir.exists()
 
 
 @pytest.mark.parametrize("notebook", ["traces", "train", "eval", "analyze"])
 def test_every_parameter_is_documented(notebook):
-    done = subprocess.run([sys.executable, "-m", "papermill", "--help-notebook",
-                           str(paths.ROOT / "notebooks" / f"{notebook}.ipynb")], capture_output=True, text=True)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "papermill",
+            "--help-notebook",
+            str(paths.ROOT / "notebooks" / f"{notebook}.ipynb"),
+        ],
+        capture_output=True,
+        text=True,
+    )
     source = nbformat.read(paths.ROOT / "notebooks" / f"{notebook}.ipynb", 4).cells[1].source
     declared = [line for line in source.splitlines() if ": " in line and not line.startswith("#")]
     assert declared and all("  # " in line for line in declared)

@@ -1,4 +1,6 @@
-"""The pocket run with its real student: it must learn, and both engines must agree on it. Minutes on a CPU."""
+"""The pocket run with its real student: it must learn, and both engines must agree on it. Minutes
+on a CPU."""
+
 import importlib.util
 from dataclasses import replace
 
@@ -32,17 +34,32 @@ def test_the_pocket_run_learns_and_the_engines_agree(runs_dir):
     if not types.installed_vllm():
         pytest.skip("the half with vLLM: it is not installed (make setup-ci)")
 
-    tasks = [benchmarks.load(name, limit=10)[i] for name in ("pocket_math", "pocket_code") for i in range(10)]
+    tasks = [
+        benchmarks.load(name, limit=10)[i]
+        for name in ("pocket_math", "pocket_code")
+        for i in range(10)
+    ]
     tokenizer, template = student.load_tokenizer(p), chat.template_for(p.student)
-    prompts = [chat.prompt_ids(tokenizer, template, [{"role": "user", "content": task.prompt}]) for task in tasks]
+    prompts = [
+        chat.prompt_ids(tokenizer, template, [{"role": "user", "content": task.prompt}])
+        for task in tasks
+    ]
     adapters = {step: paths.checkpoint_dir(p, step) for step in (15, 30)}
-    asked = [Request(1000 * step + i, step, ids, i) for step in (0, *adapters) for i, ids in enumerate(prompts)]
+    asked = [
+        Request(1000 * step + i, step, ids, i)
+        for step in (0, *adapters)
+        for i, ids in enumerate(prompts)
+    ]
     references = {step: proof.read(folder) for step, folder in adapters.items()}
 
     def tokens(**changes):
         found = {}
-        with start.start(replace(p, max_new_tokens=40, **changes), adapters, asked,
-                            [r["tokens"] for r in references.values()]) as engine:
+        with start.start(
+            replace(p, max_new_tokens=40, **changes),
+            adapters,
+            asked,
+            [r["tokens"] for r in references.values()],
+        ) as engine:
             for served, proofs in proved(p, engine, sorted(adapters), references):
                 assert all(made.passed for made in proofs), proofs
                 for batch in engine.answers([r for r in asked if r.step in served]):

@@ -1,4 +1,6 @@
-"""The study on a real Slurm of one node, which the test starts: profiles/slurm with the lines changed that a user changes."""
+"""The study on a real Slurm of one node, which the test starts: profiles/slurm with the lines
+changed that a user changes."""
+
 import re
 import shutil
 import sys
@@ -21,7 +23,9 @@ RUNS = ("llama8b_math_4k", "llama8b_code_4k")
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    pytest.importorskip("snakemake_executor_plugin_slurm", reason="the Slurm plugin is not installed: make setup-ci")
+    pytest.importorskip(
+        "snakemake_executor_plugin_slurm", reason="the Slurm plugin is not installed: make setup-ci"
+    )
     if why := slurm.why_not():
         pytest.skip(why)
     try:
@@ -32,16 +36,23 @@ def cluster(tmp_path_factory):
 
 
 def changed_profile(folder):
-    """profiles/slurm with the lines changed that README shows, as a user of a cluster without accounts does; and small jobs,
-    and no wait between looks at the queue."""
+    """profiles/slurm with the lines changed that README shows, as a user of a cluster without
+    accounts does; and small jobs, and no wait between looks at the queue."""
     values = yaml.safe_load((paths.ROOT / "profiles" / "slurm" / "config.yaml").read_text())
     assert values["default-resources"].pop("slurm_account") and values["retries"] == 2
     values["default-resources"]["slurm_partition"] = "'main'"
-    assert {values["set-resources"][rule].pop("gpu_model") for rule in ("train", "eval")} == {"'h100'"}
+    assert {values["set-resources"][rule].pop("gpu_model") for rule in ("train", "eval")} == {
+        "'h100'"
+    }
     for resources in (values["default-resources"], *values["set-resources"].values()):
         resources |= {"mem_mb": 3000, "cpus_per_task": 1}
-    values |= {"latency-wait": 15, "slurm-no-account": True, "slurm-init-seconds-before-status-checks": 2,
-               "slurm-keep-successful-logs": True, "slurm-logdir": str(folder / "logs")}
+    values |= {
+        "latency-wait": 15,
+        "slurm-no-account": True,
+        "slurm-init-seconds-before-status-checks": 2,
+        "slurm-keep-successful-logs": True,
+        "slurm-logdir": str(folder / "logs"),
+    }
     folder.mkdir()
     (folder / "config.yaml").write_text(yaml.safe_dump(values))
     return folder
@@ -49,15 +60,28 @@ def changed_profile(folder):
 
 def test_readme_shows_all_lines_of_the_profile_that_name_a_cluster():
     profile = yaml.safe_load((paths.ROOT / "profiles" / "slurm" / "config.yaml").read_text())
-    shown = yaml.safe_load(re.search(r"```yaml\n(.*?)```", (paths.ROOT / "README.md").read_text(), re.DOTALL)[1])
+    shown = yaml.safe_load(
+        re.search(r"```yaml\n(.*?)```", (paths.ROOT / "README.md").read_text(), re.DOTALL)[1]
+    )
     own = ("slurm_account", "slurm_partition", "gpu_model")
-    named = {(key, rule): value for rule, resources in {"": profile["default-resources"], **profile["set-resources"]}.items()
-             for key, value in resources.items() if key in own}
-    there = {(key, rule): value for rule, resources in {"": shown["default-resources"], **shown["set-resources"]}.items()
-             for key, value in resources.items()}
+    named = {
+        (key, rule): value
+        for rule, resources in {
+            "": profile["default-resources"],
+            **profile["set-resources"],
+        }.items()
+        for key, value in resources.items()
+        if key in own
+    }
+    there = {
+        (key, rule): value
+        for rule, resources in {"": shown["default-resources"], **shown["set-resources"]}.items()
+        for key, value in resources.items()
+    }
     assert named == {k: v for k, v in there.items() if k[0] in own} and len(named) == 4
     assert {k: v for k, v in there.items() if k[0] == "runtime"} == {
-        ("runtime", rule): profile["set-resources"][rule]["runtime"] for rule in ("train", "eval")}
+        ("runtime", rule): profile["set-resources"][rule]["runtime"] for rule in ("train", "eval")
+    }
 
 
 SLOW = """
@@ -79,9 +103,14 @@ train.train(tiny(max_steps=40, save_every=20, n_examples=160))
 """
 
 
-def test_a_job_that_runs_out_of_time_leaves_a_state_and_the_next_one_goes_on_there(cluster, tmp_path, monkeypatch):
+def test_a_job_that_runs_out_of_time_leaves_a_state_and_the_next_one_goes_on_there(
+    cluster, tmp_path, monkeypatch
+):
     (tmp_path / "slow.py").write_text(SLOW)
-    cluster.environment |= {"DISTILL_NB_RUNS": str(tmp_path / "runs"), "PYTHONPATH": str(paths.ROOT)}
+    cluster.environment |= {
+        "DISTILL_NB_RUNS": str(tmp_path / "runs"),
+        "PYTHONPATH": str(paths.ROOT),
+    }
 
     def job(seconds_a_step):
         log = tmp_path / f"log{seconds_a_step}"
@@ -111,8 +140,14 @@ def cancel_once_both_train(cluster, run, cancelled, done):
     """Cancel the training job of a run when both runs are in training."""
     while not done.wait(0.3):
         lines = cluster.ask("squeue", "-h", "-t", "R", "-o", "%A %k").splitlines()
-        training = {comment: job for job, _, comment in (line.partition(" ") for line in lines) if "rule_train" in comment}
-        if len(training) == 2 and all((cluster.runs / "tiny" / name / "train.ipynb").exists() for name in RUNS):
+        training = {
+            comment: job
+            for job, _, comment in (line.partition(" ") for line in lines)
+            if "rule_train" in comment
+        }
+        if len(training) == 2 and all(
+            (cluster.runs / "tiny" / name / "train.ipynb").exists() for name in RUNS
+        ):
             cancelled.extend(job for comment, job in training.items() if run in comment)
             cluster.ask("scancel", *cancelled)
             return
@@ -125,16 +160,26 @@ def content(file):
     return provenance.sha256_of_file(file)
 
 
-def test_two_runs_go_through_slurm_to_the_same_results_though_one_is_cancelled(cluster, study_runs, tmp_path):
+def test_two_runs_go_through_slurm_to_the_same_results_though_one_is_cancelled(
+    cluster, study_runs, tmp_path
+):
     runs, profile = tmp_path / "runs", changed_profile(tmp_path / "profile")
     for folder in ("fixtures", "traces"):  # copied with their stamps: they are done
         shutil.copytree(study_runs / "tiny" / folder, runs / "tiny" / folder)
     cluster.runs, cancelled, done = runs, [], threading.Event()
-    watcher = threading.Thread(target=cancel_once_both_train, args=(cluster, RUNS[1], cancelled, done))
+    watcher = threading.Thread(
+        target=cancel_once_both_train, args=(cluster, RUNS[1], cancelled, done)
+    )
     watcher.start()
     pages = [runs / "tiny" / run / f"{name}.html" for run in RUNS for name in ("train", "eval")]
-    ended = snakemake(paths.ROOT, runs, "--workflow-profile", profile, *pages,
-                      **{k: cluster.environment[k] for k in ("SLURM_CONF", "PATH")})
+    ended = snakemake(
+        paths.ROOT,
+        runs,
+        "--workflow-profile",
+        profile,
+        *pages,
+        **{k: cluster.environment[k] for k in ("SLURM_CONF", "PATH")},
+    )
     done.set()
     watcher.join()
     text = ended.stdout + ended.stderr
@@ -142,15 +187,24 @@ def test_two_runs_go_through_slurm_to_the_same_results_though_one_is_cancelled(c
     assert len(cancelled) == 1, text[-5000:]
 
     # the cancelled job was submitted again, and it alone
-    logs = {run: [f.read_text() for f in sorted((profile / "logs").glob(f"rule_train/*{run}*/*.log"))] for run in RUNS}
+    logs = {
+        run: [f.read_text() for f in sorted((profile / "logs").glob(f"rule_train/*{run}*/*.log"))]
+        for run in RUNS
+    }
     assert {run: len(found) for run, found in logs.items()} == {RUNS[0]: 1, RUNS[1]: 2}
     # the two that ran side by side had a GPU each, and Slurm's word was taken for it
-    devices = {run: re.findall(r"\$ CUDA_VISIBLE_DEVICES=(\S*) papermill", found[0]) for run, found in logs.items()}
+    devices = {
+        run: re.findall(r"\$ CUDA_VISIBLE_DEVICES=(\S*) papermill", found[0])
+        for run, found in logs.items()
+    }
     assert sorted(devices.values()) == [["0"], ["1"]], devices
 
     for run in RUNS:
-        names = {f.relative_to(study_runs) for kind in ("eval/*/*.jsonl", "checkpoints/*/adapter_model.safetensors")
-                 for f in (study_runs / "tiny" / run).glob(kind)}
+        names = {
+            f.relative_to(study_runs)
+            for kind in ("eval/*/*.jsonl", "checkpoints/*/adapter_model.safetensors")
+            for f in (study_runs / "tiny" / run).glob(kind)
+        }
         assert len(names) == 17
         for name in names:
             assert content(runs / name) == content(study_runs / name), name

@@ -1,4 +1,6 @@
-"""Shared by the tests of training sets: rows in the hub's schema, good ones and bad ones of every kind."""
+"""Shared by the tests of training sets: rows in the hub's schema, good ones and bad ones of every
+kind."""
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 from test_hub_traces import MATH, math
@@ -11,14 +13,29 @@ ASKED = benchmarks.load("pocket_math")[0]
 
 def rows_of(n=60):
     """Good rows with problems of their own, and bad ones of every kind."""
-    problem = "A {} of {} stones is cut into {} parts that weigh the same. How heavy is one part of the {}?"
+    problem = (
+        "A {} of {} stones is cut into {} parts that weigh the same. How heavy is one part of the "
+        "{}?"
+    )
     things = ["wall", "tower", "bridge", "house", "road", "well", "gate", "arch", "ring", "hall"]
-    made = [math(problem.format(things[i % 10], 7 * i + 100, i + 3, things[i % 7]), uuid=f"u{i}", answer=str(i))
-            for i in range(n)]
-    bad = [math(problem=None, uuid="none"), math(complete=[False], uuid="cut"), math(correct=[False], uuid="wrong"),
-           math(problem=ASKED.prompt.removesuffix(benchmarks.BOXED), uuid="asked"),
-           math(problem=made[3]["problem"].upper().replace("STONES", "stones  "), uuid="again"),
-           math(problem=made[4]["problem"].replace("How heavy is", "How heavy, then, is"), uuid="near")]
+    made = [
+        math(
+            problem.format(things[i % 10], 7 * i + 100, i + 3, things[i % 7]),
+            uuid=f"u{i}",
+            answer=str(i),
+        )
+        for i in range(n)
+    ]
+    bad = [
+        math(problem=None, uuid="none"),
+        math(complete=[False], uuid="cut"),
+        math(correct=[False], uuid="wrong"),
+        math(problem=ASKED.prompt.removesuffix(benchmarks.BOXED), uuid="asked"),
+        math(problem=made[3]["problem"].upper().replace("STONES", "stones  "), uuid="again"),
+        math(
+            problem=made[4]["problem"].replace("How heavy is", "How heavy, then, is"), uuid="near"
+        ),
+    ]
     return made, bad
 
 
@@ -28,7 +45,11 @@ def write_source(tmp_path):
     folder = tmp_path / "hub"
     folder.mkdir()
     for i, part in enumerate((made[:30] + bad[:3], bad[3:] + made[30:])):
-        pq.write_table(pa.Table.from_pylist(part, schema=MATH), folder / f"train-{i}.parquet", row_group_size=10)
+        pq.write_table(
+            pa.Table.from_pylist(part, schema=MATH),
+            folder / f"train-{i}.parquet",
+            row_group_size=10,
+        )
     return folder
 
 

@@ -1,8 +1,10 @@
-"""Teacher against teacher: runs of one student in one domain, compared on the same problems, answer by answer.
+"""Teacher against teacher: runs of one student in one domain, compared on the same problems, answer
+by answer.
 
-Takes `results.load_records`. Each run is taken at its last finished checkpoint, so that nothing was chosen on these problems.
-In the study the teachers' runs also differ in their learning rates; what else differs is in `also_differs`.
-"""
+Takes `results.load_records`. Each run is taken at its last finished checkpoint, so that nothing was
+chosen on these problems. In the study the teachers' runs also differ in their learning rates; what
+else differs is in `also_differs`."""
+
 from __future__ import annotations
 
 from itertools import combinations
@@ -12,19 +14,53 @@ import pandas as pd
 
 from distill_nb.analysis.paired import compared, matrix, verdict, with_holm
 
-COLUMNS = ["student", "domain", "benchmark", "first", "second", "steps", "n", "accuracy_first", "accuracy_second", "change",
-           "lo", "hi", "p", "p_holm", "only_first", "only_second", "left_out", "method", "verdict", "also_differs"]
+COLUMNS = [
+    "student",
+    "domain",
+    "benchmark",
+    "first",
+    "second",
+    "steps",
+    "n",
+    "accuracy_first",
+    "accuracy_second",
+    "change",
+    "lo",
+    "hi",
+    "p",
+    "p_holm",
+    "only_first",
+    "only_second",
+    "left_out",
+    "method",
+    "verdict",
+    "also_differs",
+]
 # What should be equal if a difference is to be the teacher's.
-SHOULD_AGREE = ("learning_rate", "lr_schedule", "max_steps", "batch_size", "max_length", "overlong", "lora_rank", "lora_alpha",
-                "lora_experts", "lora_expert_rank", "load_in_4bit", "n_examples")
+SHOULD_AGREE = (
+    "learning_rate",
+    "lr_schedule",
+    "max_steps",
+    "batch_size",
+    "max_length",
+    "overlong",
+    "lora_rank",
+    "lora_alpha",
+    "lora_experts",
+    "lora_expert_rank",
+    "load_in_4bit",
+    "n_examples",
+)
 
 
 def against(records, parameters: dict[str, dict] | None = None):
-    """One row a pair of runs with different teachers and the same student, domain and seed, and benchmark.
+    """One row a pair of runs with different teachers and the same student, domain and seed, and
+    benchmark.
 
-    Columns COLUMNS: first, second (teachers), steps, n (problems compared), accuracies (percent), change (second less first),
-    lo, hi (points), p, p_holm (over all rows), discordant problems, left_out (problems that one of them has no sound answer
-    to), method and verdict as in `paired.paired_changes`. parameters: run folder → its training's parameters."""
+    Columns COLUMNS: first, second (teachers), steps, n (problems compared), accuracies (percent),
+    change (second less first), lo, hi (points), p, p_holm (over all rows), discordant problems,
+    left_out (problems that one of them has no sound answer to), method and verdict as in
+    `paired.paired_changes`. parameters: run folder → its training's parameters."""
     rows = []
     last = records[records["step"] > 0] if len(records) else records
     keys = ["student", "domain", "benchmark", "seed_of_run"]
@@ -41,9 +77,28 @@ def against(records, parameters: dict[str, dict] | None = None):
             sound = both.dropna()
             x, y = sound["a"].to_numpy(), sound["b"].to_numpy()
             means, numbers, discordant, method = compared(x, y, group["sample"].nunique() > 1)
-            who = (student, domain, benchmark, teachers[one], teachers[two], f"{step_one} / {step_two}")
-            rows.append((*who, len(sound), *means, *numbers, np.nan, *discordant, len(both) - len(sound), method, "",
-                         _differing(parameters, one, two)))
+            who = (
+                student,
+                domain,
+                benchmark,
+                teachers[one],
+                teachers[two],
+                f"{step_one} / {step_two}",
+            )
+            rows.append(
+                (
+                    *who,
+                    len(sound),
+                    *means,
+                    *numbers,
+                    np.nan,
+                    *discordant,
+                    len(both) - len(sound),
+                    method,
+                    "",
+                    _differing(parameters, one, two),
+                )
+            )
     out = with_holm(pd.DataFrame(rows, columns=COLUMNS))
     words = {"gain": "the second is better", "loss": "the first is better"}
     out["verdict"] = [words.get(verdict(r), verdict(r)) for r in out.itertuples()]
@@ -60,4 +115,8 @@ def _finished(own) -> tuple[int, pd.Series]:
 def _differing(parameters: dict[str, dict] | None, one: str, two: str) -> str:
     """What else the two runs differ in, in words."""
     a, b = ((parameters or {}).get(folder, {}) for folder in (one, two))
-    return ", ".join(f"{k.replace('_', ' ')} {a[k]} / {b[k]}" for k in SHOULD_AGREE if k in a and k in b and a[k] != b[k])
+    return ", ".join(
+        f"{k.replace('_', ' ')} {a[k]} / {b[k]}"
+        for k in SHOULD_AGREE
+        if k in a and k in b and a[k] != b[k]
+    )

@@ -1,39 +1,53 @@
-"""Completions that flipped between the base student and a checkpoint, side by side, so that a person can read what was
-gained and what was lost."""
+"""Completions that flipped between the base student and a checkpoint, side by side, so that a
+person can read what was gained and what was lost."""
+
 from __future__ import annotations
 
 from distill_nb.analysis.names import ERRORS, UNANSWERED
 
-KINDS = {"gained": "gained: correct only at the checkpoint", "lost": "lost: correct only at the base",
-         "lost format": "lost format: the answer is not where it should be"}
+KINDS = {
+    "gained": "gained: correct only at the checkpoint",
+    "lost": "lost: correct only at the base",
+    "lost format": "lost format: the answer is not where it should be",
+}
 
 
 def flips(records, step: int | None = None):
-    """One row a problem and sample that is correct at exactly one of the base and a checkpoint (default: the last step).
+    """One row a problem and sample that is correct at exactly one of the base and a checkpoint
+    (default: the last step).
 
-    records: `results.load_records` of one run. Columns benchmark, task_id, sample, kind (KINDS), and outcome, answer,
-    completion of each side, _base and _step. An answer that the lenient reading still finds, or that was not found or was
-    cut off, is a lost format; errors of sampling or grading are no flips."""
+    records: `results.load_records` of one run. Columns benchmark, task_id, sample, kind (KINDS),
+    and outcome, answer, completion of each side, _base and _step. An answer that the lenient
+    reading still finds, or that was not found or was cut off, is a lost format; errors of sampling
+    or grading are no flips."""
     import pandas as pd
 
     columns = ["benchmark", "task_id", "sample", "kind"]
     sides = ["outcome", "lenient_outcome", "answer", "completion"]
     if not len(records) or 0 not in set(records["step"]):
-        return pd.DataFrame(columns=[*columns, *(f"{c}_{s}" for c in sides for s in ("base", "step"))])
+        return pd.DataFrame(
+            columns=[*columns, *(f"{c}_{s}" for c in sides for s in ("base", "step"))]
+        )
     step = records["step"].max() if step is None else step
     keys = ["benchmark", "task_id", "sample"]
-    both = records[records["step"] == 0].merge(records[records["step"] == step], on=keys, suffixes=("_base", "_step"))
+    both = records[records["step"] == 0].merge(
+        records[records["step"] == step], on=keys, suffixes=("_base", "_step")
+    )
     both = both[~both["outcome_base"].isin(ERRORS) & ~both["outcome_step"].isin(ERRORS)]
     both = both[(both["outcome_base"] == "correct") != (both["outcome_step"] == "correct")]
     formal = both["outcome_step"].isin(UNANSWERED) | (both["lenient_outcome_step"] == "correct")
-    kind = pd.Series("lost", index=both.index).mask(formal, "lost format").mask(both["outcome_step"] == "correct", "gained")
+    kind = (
+        pd.Series("lost", index=both.index)
+        .mask(formal, "lost format")
+        .mask(both["outcome_step"] == "correct", "gained")
+    )
     both = both.assign(kind=kind.astype(object))
-    return both[[*columns, *(f"{c}_{s}" for c in sides for s in ("base", "step"))]].sort_values(keys, ignore_index=True)
+    return both[[*columns, *(f"{c}_{s}" for c in sides for s in ("base", "step"))]].sort_values(
+        keys, ignore_index=True
+    )
 
 
 def counts(found):
     """Flips by benchmark and kind."""
     table = found.groupby(["benchmark", "kind"]).size().unstack(fill_value=0)
     return table.reindex(columns=list(KINDS), fill_value=0)
-
-

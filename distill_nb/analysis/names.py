@@ -1,4 +1,6 @@
-"""Names of columns, outcomes, students, teachers and benchmarks in the tables of results, and how numbers are printed."""
+"""Names of columns, outcomes, students, teachers and benchmarks in the tables of results, and how
+numbers are printed."""
+
 from __future__ import annotations
 
 import re
@@ -7,9 +9,21 @@ ERRORS = ["sampling_error", "grader_error"]
 UNANSWERED = ["no_answer", "truncated"]  # there was nothing to grade: format or length
 KEYS = ["run_name", "student", "teacher", "domain", "folder", "step", "benchmark"]
 RUN = ["student", "teacher", "domain", "learning_rate"]
-COLUMNS = ["student", "teacher", "domain", "step", "benchmark", "accuracy", "decimals", "n", "flagged",
-           "learning_rate", "source"]
-# The names that the study prints, and ours. The study also ran AIME, on one baseline, and prints no number of it.
+COLUMNS = [
+    "student",
+    "teacher",
+    "domain",
+    "step",
+    "benchmark",
+    "accuracy",
+    "decimals",
+    "n",
+    "flagged",
+    "learning_rate",
+    "source",
+]
+# The names that the study prints, and ours. The study also ran AIME, on one baseline, and prints no
+# number of it.
 NAMES = {
     "Qwen Base": "Qwen/Qwen3-30B-A3B-Base", "Qwen Instruct": "Qwen/Qwen3-30B-A3B-Instruct-2507",
     "Llama 8B": "meta-llama/Llama-3.1-8B-Instruct", "R1": "r1", "Sonnet": "sonnet",

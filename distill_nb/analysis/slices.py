@@ -1,7 +1,9 @@
-"""Parts of benchmarks, and pass@k, from the records: AIME by year, HumanEval+ on our hundred beside all 164.
+"""Parts of benchmarks, and pass@k, from the records: AIME by year, HumanEval+ on our hundred beside
+all 164.
 
-    slices.table(results.load_records(paths.runs() / "full"))
+slices.table(results.load_records(paths.runs() / "full"))
 """
+
 from __future__ import annotations
 
 import re
@@ -16,8 +18,9 @@ COLUMNS = ["folder", "student", "step", "slice", "n", "problems", "accuracy", "l
 
 
 def slices_of(benchmark: str, task_ids) -> dict[str, list]:
-    """Slice → its task ids: the whole benchmark first, then `aime 2022` … `aime 2024`, or OUR_100 where all of them are
-    there. Ids from a file that is only a part (benchmarks/sources.py) have slices of their own, which say so."""
+    """Slice → its task ids: the whole benchmark first, then `aime 2022` … `aime 2024`, or OUR_100
+    where all of them are there. Ids from a file that is only a part (benchmarks/sources.py) have
+    slices of their own, which say so."""
     found = {}
     for part in (False, True):
         ids, end = [i for i in task_ids if i.startswith(PART) == part], " (part)" if part else ""
@@ -25,14 +28,17 @@ def slices_of(benchmark: str, task_ids) -> dict[str, list]:
             found[benchmark + end] = ids
         if benchmark == "aime":
             for year in sorted({re.search(r"\d{4}", i).group() for i in ids}):
-                found[f"aime {year}{end}"] = [i for i in ids if i.removeprefix(PART).startswith(year)]
+                found[f"aime {year}{end}"] = [
+                    i for i in ids if i.removeprefix(PART).startswith(year)
+                ]
         elif benchmark == "humaneval_plus" and set(ids) >= humaneval_plus.OUR_100:
             found[OUR_100] = [i for i in ids if i in humaneval_plus.OUR_100]
     return found
 
 
 def more_than_scores(table) -> bool:
-    """Whether a `table` says more than results.accuracy_table: a benchmark with parts, or several samples a problem."""
+    """Whether a `table` says more than results.accuracy_table: a benchmark with parts, or several
+    samples a problem."""
     whole = table["slice"].str.removesuffix(" (part)").isin(BENCHMARKS)
     return not whole.all() or any(name.startswith("pass@") for name in table)
 
@@ -40,14 +46,19 @@ def more_than_scores(table) -> bool:
 def table(records):
     """One row a folder, step and slice, from `results.load_records`.
 
-    accuracy (avg@n: percent, the mean over problems of the share of correct samples) with the interval of
-    results.accuracy_table; n answers to `problems` problems; flagged where n includes errors of our own, which count as
-    wrong here. Where every problem of a slice has several samples, also pass@2, pass@4 … and pass@ their number, in
-    percent, by `stats.pass_at_k`; nan where there are fewer."""
+    accuracy (avg@n: percent, the mean over problems of the share of correct samples) with the
+    interval of results.accuracy_table; n answers to `problems` problems; flagged where n includes
+    errors of our own, which count as wrong here. Where every problem of a slice has several
+    samples, also pass@2, pass@4 … and pass@ their number, in percent, by `stats.pass_at_k`; nan
+    where there are fewer."""
     import pandas as pd
 
     rows, passes = [], set()
-    groups = records.groupby(["folder", "student", "step", "benchmark"], sort=True) if len(records) else ()
+    groups = (
+        records.groupby(["folder", "student", "step", "benchmark"], sort=True)
+        if len(records)
+        else ()
+    )
     for (folder, student, step, benchmark), group in groups:
         correct = (group["outcome"] == "correct").groupby(group["task_id"]).agg(["sum", "count"])
         errors = set(group["task_id"][group["outcome"].isin(names.ERRORS)])
@@ -55,9 +66,30 @@ def table(records):
             k, n = correct.loc[ids, "sum"].to_numpy(), correct.loc[ids, "count"].to_numpy()
             lo, hi = results.interval(k / n)
             most = int(n.min())
-            reached = {f"pass@{m}": 100 * float(stats.pass_at_k(n, k, m).mean())
-                       for m in sorted({2**j for j in range(1, most.bit_length())} | {most} - {1})}
+            reached = {
+                f"pass@{m}": 100 * float(stats.pass_at_k(n, k, m).mean())
+                for m in sorted({2**j for j in range(1, most.bit_length())} | {most} - {1})
+            }
             passes |= set(reached)
-            rows.append(dict(zip(COLUMNS, (folder, student, step, name, int(n.sum()), len(ids), 100 * float((k / n).mean()),
-                                           100 * lo, 100 * hi, not errors.isdisjoint(ids)), strict=True)) | reached)
+            rows.append(
+                dict(
+                    zip(
+                        COLUMNS,
+                        (
+                            folder,
+                            student,
+                            step,
+                            name,
+                            int(n.sum()),
+                            len(ids),
+                            100 * float((k / n).mean()),
+                            100 * lo,
+                            100 * hi,
+                            not errors.isdisjoint(ids),
+                        ),
+                        strict=True,
+                    )
+                )
+                | reached
+            )
     return pd.DataFrame(rows, columns=COLUMNS + sorted(passes, key=lambda name: int(name[5:])))

@@ -1,8 +1,11 @@
-"""AIME: the 90 problems of the American Invitational Mathematics Examination of 2022, 2023 and 2024, I and II.
+"""AIME: the 90 problems of the American Invitational Mathematics Examination of 2022, 2023 and
+2024, I and II.
 
-From the hub, AI-MO/aimo-validation-aime, or from a local .parquet or .jsonl of that shape: problem (in some copies
-named question), answer (an integer from 0 to 999), url (which names year, paper and number). Task ids are 2022-I-1 …
-2024-II-15; slices.table gives the three years apart, of 30 problems each."""
+From the hub, AI-MO/aimo-validation-aime, or from a local .parquet or .jsonl of that shape: problem
+(in some copies named question), answer (an integer from 0 to 999), url (which names year, paper and
+number). Task ids are 2022-I-1 … 2024-II-15; slices.table gives the three years apart, of 30
+problems each."""
+
 from __future__ import annotations
 
 import re
@@ -12,27 +15,42 @@ from distill_nb.benchmarks.task import BOXED, MATH_PROMPT_VERSION, Task
 
 HUB_ID = "AI-MO/aimo-validation-aime"
 REVISION = "13f9e12f613e720c2a2b2f345dd04b998a29494d"
-FILES = {"data/train-00000-of-00001.parquet": "025484a99fea498e7d0c3b0ee42afcbec0176405c19c5dbf557b9f6ca6445675"}
-IDS = {f"{year}-{paper}-{number}" for year in (2022, 2023, 2024) for paper in ("I", "II") for number in range(1, 16)}
+FILES = {
+    "data/train-00000-of-00001.parquet": "025484a99fea498e7d0c3b0ee42afcbec0176405c19c5dbf557b9f6ca6445675"
+}
+IDS = {
+    f"{year}-{paper}-{number}"
+    for year in (2022, 2023, 2024)
+    for paper in ("I", "II")
+    for number in range(1, 16)
+}
 KEYS = {"2024-I-12": "385"}  # the official key, where copies of the data set differ
 
 
 def load(file: str | None) -> tuple[list[Task], dict]:
-    """(tasks by year, paper and number; source record). Raises ValueError where the file is missing or is not as it
-    should be (sources.py)."""
+    """(tasks by year, paper and number; source record). Raises ValueError where the file is missing
+    or is not as it should be (sources.py)."""
     (path,), source = sources.locate("aime", file, HUB_ID, REVISION, FILES)
     golds, texts, ids = {}, {}, []
     for number, row in enumerate(sources.read(path, HUB_ID, ("url",)), 1):
         text, answer = row.get("problem", row.get("question")), str(row.get("answer")).strip()
         place = re.search(r"(\d{4})_AIME_(II?)_Problems/Problem_(\d+)", row["url"])
         if not isinstance(text, str) or not place or not re.fullmatch(r"\d{1,3}", answer):
-            raise ValueError(f"{path.name}: line {number} is no AIME problem with an integer answer and the url of its year, "
-                             f"paper and number; use the file of {HUB_ID}.")
+            raise ValueError(
+                f"{path.name}: line {number} is no AIME problem with an integer answer and the url "
+                "of its year, "
+                f"paper and number; use the file of {HUB_ID}."
+            )
         ids.append("-".join(place.groups()))
         golds[ids[-1]], texts[ids[-1]] = KEYS.get(ids[-1], str(int(answer))), text  # 033 is 33
     if strange := set(ids) - IDS:
-        raise ValueError(f"{path.name}: {min(strange)} is not of AIME 2022 to 2024; use the file of {HUB_ID}.")
+        raise ValueError(
+            f"{path.name}: {min(strange)} is not of AIME 2022 to 2024; use the file of {HUB_ID}."
+        )
     source = sources.measure(source, ids, len(IDS), remedy=f"use the file of {HUB_ID}")
     ids.sort(key=lambda i: [int(x) if x.isdigit() else len(x) for x in i.split("-")])
-    tasks = [Task(sources.prefix(source) + i, f"{texts[i]}\n\n{BOXED}", "math", gold=golds[i]) for i in ids]
+    tasks = [
+        Task(sources.prefix(source) + i, f"{texts[i]}\n\n{BOXED}", "math", gold=golds[i])
+        for i in ids
+    ]
     return tasks, source | {"version": "2022, 2023, 2024", "prompt_version": MATH_PROMPT_VERSION}

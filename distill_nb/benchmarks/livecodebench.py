@@ -1,16 +1,19 @@
 """LiveCodeBench v5: problems of programming contests, each with the date of its contest.
 
-Jain et al. 2024, "LiveCodeBench: Holistic and Contamination Free Evaluation of Large Language Models for Code" (arXiv
-2403.07974), https://livecodebench.github.io; data livecodebench/code_generation_lite on the hub. "LiveCodeBench v5"
-names several slices: all 880 problems of release_v5, or those from 2024-08 to 2025-02 (279), or from 2024-10 to 2025-02
-(166). Chosen here: the 279 of release_v5 in the window of START and END, as reports on reasoning students have it
-(DeepCoder's, for one). The tasks are a seeded TAKEN of the 279, ours: the published study does not say which it took.
+Jain et al. 2024, "LiveCodeBench: Holistic and Contamination Free Evaluation of Large Language
+Models for Code" (arXiv 2403.07974), https://livecodebench.github.io; data
+livecodebench/code_generation_lite on the hub. "LiveCodeBench v5" names several slices: all 880
+problems of release_v5, or those from 2024-08 to 2025-02 (279), or from 2024-10 to 2025-02 (166).
+Chosen here: the 279 of release_v5 in the window of START and END, as reports on reasoning students
+have it (DeepCoder's, for one). The tasks are a seeded TAKEN of the 279, ours: the published study
+does not say which it took.
 
-release_v5 is the first five JSONL files of the hub, 4.4 GB, read line by line (datasets >= 4 does not run their loader
-script). `benchmark_files` may name test.jsonl with the other four beside it, or one JSONL file with the window's rows.
-The prompt says what the official one says (problem, then either starter code or the words on standard input and output),
-in our own words and without its system message, which no other benchmark here has either. Tests: livecodebench_tests.py.
-"""
+release_v5 is the first five JSONL files of the hub, 4.4 GB, read line by line (datasets >= 4 does
+not run their loader script). `benchmark_files` may name test.jsonl with the other four beside it,
+or one JSONL file with the window's rows. The prompt says what the official one says (problem, then
+either starter code or the words on standard input and output), in our own words and without its
+system message, which no other benchmark here has either. Tests: livecodebench_tests.py."""
+
 from __future__ import annotations
 
 import json
@@ -30,40 +33,64 @@ FILES = {
     "test2.jsonl": "095df7c5daf15f882c51a9deb84085cff1e073495a5dbcf95015a564d485f3a3",
     "test3.jsonl": "28ed26cc83363ce3f1fe2d5fad9f8393077beb1907b167a31bd3b32f80801b79",
     "test4.jsonl": "d711138ddaebfcf5f8ec6a4283ee677298c0f5c5d374a235af92aaf0584510da",
-    "test5.jsonl": "7f77571c2a6df0c2a72a3277650309f67e01e0008e18117e624633df53f81214"}
-TAG, START, END, COUNT = "release_v5", "2024-08-01", "2025-02-01", 279  # both days included, END until midnight begins it
+    "test5.jsonl": "7f77571c2a6df0c2a72a3277650309f67e01e0008e18117e624633df53f81214",
+}
+TAG, START, END, COUNT = (
+    "release_v5",
+    "2024-08-01",
+    "2025-02-01",
+    279,
+)  # both days included, END until midnight begins it
 TAKEN, SEED = 100, 0  # our hundred
-KEYS = ("question_content", "question_id", "contest_date", "starter_code", "public_test_cases", "private_test_cases",
-        "metadata")
+KEYS = (
+    "question_content",
+    "question_id",
+    "contest_date",
+    "starter_code",
+    "public_test_cases",
+    "private_test_cases",
+    "metadata",
+)
 
 PROMPT_VERSION = "livecodebench-1"
 PROMPT = "Solve this programming problem.\n\n{problem}\n\n{how}"
-WITH_STARTER = ("Complete the starter code below. Answer with the whole solution in one Python code block.\n\n"
-                "```python\n{starter}\n```")
-WITHOUT_STARTER = ("Write a Python program that reads the input from standard input and writes the answer to standard output. "
-                   "Do not run it on the examples. Answer with the whole program in one Python code block.")
+WITH_STARTER = (
+    "Complete the starter code below. Answer with the whole solution in one Python code block.\n\n"
+    "```python\n{starter}\n```"
+)
+WITHOUT_STARTER = (
+    "Write a Python program that reads the input from standard input and writes the answer to "
+    "standard output. "
+    "Do not run it on the examples. Answer with the whole program in one Python code block."
+)
 
 
 def load(file: str | None) -> tuple[list[Task], dict]:
-    """(tasks by question id, source record). The tests of each task are decoded here once, to know that they can be.
+    """(tasks by question id, source record). The tests of each task are decoded here once, to know
+    that they can be.
 
-    Raises ValueError, one sentence, where a file is missing or damaged, a line is not of the hub's shape, or the window
-    has other than COUNT problems in a file that is not named a part (sources.py)."""
+    Raises ValueError, one sentence, where a file is missing or damaged, a line is not of the hub's
+    shape, or the window has other than COUNT problems in a file that is not named a part
+    (sources.py)."""
     files, source = sources.locate("livecodebench", file, HUB_ID, REVISION, FILES)
     rows = _window(tuple(_state(f) for f in files))
     remedy = f"use the {len(FILES)} files of {TAG} from {HUB_ID} (the window is {START} to {END})"
     source = sources.measure(source, [r["question_id"] for r in rows], COUNT, remedy=remedy)
     source["version"] = f"{TAG}, contest_date {START} to {END}"
     by_id = {r["question_id"]: r for r in rows}
-    return [_task(by_id[i], sources.prefix(source), file) for i in subset(sorted(by_id), TAKEN, SEED)], source | {
-        "prompt_version": PROMPT_VERSION}
+    return [
+        _task(by_id[i], sources.prefix(source), file) for i in subset(sorted(by_id), TAKEN, SEED)
+    ], source | {"prompt_version": PROMPT_VERSION}
 
 
 def tests(task: Task) -> Tests:
     """The tests of a task, read from its file again: all of them together would fill the memory."""
     files, _ = sources.locate("livecodebench", task.file or None, HUB_ID, REVISION, FILES)
-    row = next(r for r in _window(tuple(_state(f) for f in files))
-               if r["question_id"] == task.task_id.removeprefix(sources.PART))
+    row = next(
+        r
+        for r in _window(tuple(_state(f) for f in files))
+        if r["question_id"] == task.task_id.removeprefix(sources.PART)
+    )
     return _tests(row)
 
 
@@ -74,7 +101,8 @@ def _state(path: Path) -> tuple[Path, int, int]:
 
 @lru_cache(maxsize=4)
 def _window(files: tuple[tuple[Path, int, int], ...]) -> list[dict]:
-    """The window's rows without their tests, each with the `place` (file, line number, offset) where they are."""
+    """The window's rows without their tests, each with the `place` (file, line number, offset)
+    where they are."""
     found, start, end = [], datetime.fromisoformat(START), datetime.fromisoformat(END)
     for path, *_ in files:
         offset = 0
@@ -83,8 +111,18 @@ def _window(files: tuple[tuple[Path, int, int], ...]) -> list[dict]:
                 if line.strip():
                     row = _row(line, f"{path.name}, line {number}")
                     if start <= row["date"] <= end:
-                        found.append({k: row[k] for k in ("question_id", "question_content", "starter_code", "function")}
-                                     | {"place": (path, number, offset)})
+                        found.append(
+                            {
+                                k: row[k]
+                                for k in (
+                                    "question_id",
+                                    "question_content",
+                                    "starter_code",
+                                    "function",
+                                )
+                            }
+                            | {"place": (path, number, offset)}
+                        )
                 offset += len(line)
     return found
 
@@ -98,12 +136,21 @@ def _row(line: bytes, where: str) -> dict:
     try:
         date = datetime.fromisoformat(row["contest_date"]).replace(tzinfo=None)
     except ValueError:
-        raise ValueError(f"{where}: contest_date {row['contest_date']!r} is no date as in 2024-08-17T00:00:00; use the files "
-                         f"of {HUB_ID}.") from None
-    function = parsed(row["metadata"], dict, where, "metadata", f"the files of {HUB_ID}").get("func_name") or ""
+        raise ValueError(
+            f"{where}: contest_date {row['contest_date']!r} is no date as in 2024-08-17T00:00:00; "
+            "use the files "
+            f"of {HUB_ID}."
+        ) from None
+    function = (
+        parsed(row["metadata"], dict, where, "metadata", f"the files of {HUB_ID}").get("func_name")
+        or ""
+    )
     if function and not (isinstance(function, str) and function.isidentifier()):
-        raise ValueError(f"{where}: metadata has the func_name {str(function)[:50]!r}, which is no name; use the files of "
-                         f"{HUB_ID}.")
+        raise ValueError(
+            f"{where}: metadata has the func_name {str(function)[:50]!r}, which is no name; use "
+            "the files of "
+            f"{HUB_ID}."
+        )
     return row | {"date": date, "function": function}
 
 
@@ -112,7 +159,12 @@ def _tests(row: dict) -> Tests:
     with open(path, "rb") as lines:
         lines.seek(offset)
         whole = json.loads(lines.readline())
-    return tests_of(whole["public_test_cases"], whole["private_test_cases"], row["function"], f"{path.name}, line {number}")
+    return tests_of(
+        whole["public_test_cases"],
+        whole["private_test_cases"],
+        row["function"],
+        f"{path.name}, line {number}",
+    )
 
 
 def _task(row: dict, prefix: str, file: str | None) -> Task:
@@ -120,6 +172,12 @@ def _task(row: dict, prefix: str, file: str | None) -> Task:
         row["tests_sha256"] = _tests(row).sha256
     starter = row["starter_code"].rstrip()
     how = WITH_STARTER.format(starter=starter) if starter.strip() else WITHOUT_STARTER
-    return Task(prefix + row["question_id"], PROMPT.format(problem=row["question_content"].strip(), how=how), "code",
-                entry_point=f"Solution().{row['function']}" if row["function"] else "", benchmark="livecodebench",
-                file=file or "", tests=row["tests_sha256"])
+    return Task(
+        prefix + row["question_id"],
+        PROMPT.format(problem=row["question_content"].strip(), how=how),
+        "code",
+        entry_point=f"Solution().{row['function']}" if row["function"] else "",
+        benchmark="livecodebench",
+        file=file or "",
+        tests=row["tests_sha256"],
+    )

@@ -1,8 +1,10 @@
-"""MATH-500: 500 problems of the MATH test set (Hendrycks et al. 2021, arXiv 2103.03874) chosen by Lightman et al.
-2023 (arXiv 2305.20050).
+"""MATH-500: 500 problems of the MATH test set (Hendrycks et al. 2021, arXiv 2103.03874) chosen by
+Lightman et al. 2023 (arXiv 2305.20050).
 
 From the hub, HuggingFaceH4/MATH-500 (its only version of test.jsonl, the bytes of openai/prm800k's
-math_splits/test.jsonl), or from a local file of that shape: problem, answer (LaTeX), unique_id. All 500 are the default."""
+math_splits/test.jsonl), or from a local file of that shape: problem, answer (LaTeX), unique_id. All
+500 are the default."""
+
 from __future__ import annotations
 
 from distill_nb.benchmarks import sources
@@ -15,10 +17,20 @@ SIZE = 500
 
 
 def load(file: str | None) -> tuple[list[Task], dict]:
-    """(tasks, source record). Raises ValueError where the file is missing or is not as it should be (sources.py)."""
+    """(tasks, source record). Raises ValueError where the file is missing or is not as it should be
+    (sources.py)."""
     (path,), source = sources.locate("math500", file, HUB_ID, REVISION, FILES)
     rows = sources.read(path, HUB_ID, ("problem", "answer", "unique_id"))
-    source = sources.measure(source, [r["unique_id"] for r in rows], SIZE, remedy=f"use the file of {HUB_ID}")
-    tasks = [Task(sources.prefix(source) + r["unique_id"], f"{r['problem']}\n\n{BOXED}", "math", gold=r["answer"])
-             for r in rows]
+    source = sources.measure(
+        source, [r["unique_id"] for r in rows], SIZE, remedy=f"use the file of {HUB_ID}"
+    )
+    tasks = [
+        Task(
+            sources.prefix(source) + r["unique_id"],
+            f"{r['problem']}\n\n{BOXED}",
+            "math",
+            gold=r["answer"],
+        )
+        for r in rows
+    ]
     return tasks, source | {"version": "MATH-500", "prompt_version": MATH_PROMPT_VERSION}

@@ -1,10 +1,10 @@
 """Where the problems of a benchmark come from, and how much of it they are.
 
-A source is a file of the hub at a pinned revision, whose sha256 must be the one written down, or a local file of the
-same shape (`benchmark_files`). A file that is not the whole benchmark is refused, unless its name says so, as
-`math500.part.jsonl` does. Then every task id begins with part/, and the source record says that it is not the
-benchmark, so that no score of it can be taken for one.
-"""
+A source is a file of the hub at a pinned revision, whose sha256 must be the one written down, or a
+local file of the same shape (`benchmark_files`). A file that is not the whole benchmark is refused,
+unless its name says so, as `math500.part.jsonl` does. Then every task id begins with part/, and the
+source record says that it is not the benchmark, so that no score of it can be taken for one."""
+
 from __future__ import annotations
 
 import json
@@ -16,38 +16,64 @@ from distill_nb.runtime import hub, paths, provenance
 PART = "part/"
 
 
-def locate(benchmark: str, file: str | None, hub_id: str, revision: str, published: dict[str, str]) -> tuple[list[Path], dict]:
-    """(files, what is recorded of them): the local `file`, else those of the hub. published: file on the hub → its sha256.
+def locate(
+    benchmark: str, file: str | None, hub_id: str, revision: str, published: dict[str, str]
+) -> tuple[list[Path], dict]:
+    """(files, what is recorded of them): the local `file`, else those of the hub. published: file
+    on the hub → its sha256.
 
-    A local file that is called as the first of several on the hub stands for all of them, beside it. The record has
-    source, sha256 (file → hex) and as_published (the same bytes as on the hub). Raises ValueError, one sentence."""
+    A local file that is called as the first of several on the hub stands for all of them, beside
+    it. The record has source, sha256 (file → hex) and as_published (the same bytes as on the hub).
+    Raises ValueError, one sentence."""
     if file:
         first = local(benchmark, file)
-        names = list(published) if len(published) > 1 and first.name == next(iter(published)) else [first.name]
+        names = (
+            list(published)
+            if len(published) > 1 and first.name == next(iter(published))
+            else [first.name]
+        )
         files, source = [first.with_name(n) for n in names], paths.movable(first)
         if missing := [f.name for f in files if not f.is_file()]:
-            raise ValueError(f"benchmark_files: {benchmark} is {', '.join(names)} together, and {missing[0]} is not beside "
-                             f"{file}; download it from {hub_id}.")
+            raise ValueError(
+                f"benchmark_files: {benchmark} is {', '.join(names)} together, and {missing[0]} is "
+                "not beside "
+                f"{file}; download it from {hub_id}."
+            )
     else:
         names = list(published)
         others = f", with {names[1]} … {names[-1]} beside it" if len(names) > 1 else ""
         remedy = f"set benchmark_files to {{{benchmark}: a local copy of {names[0]}{others}}}"
-        files = [hub.download(hub_id, revision, name, f"benchmarks: {benchmark}", remedy) for name in names]
+        files = [
+            hub.download(hub_id, revision, name, f"benchmarks: {benchmark}", remedy)
+            for name in names
+        ]
         source = f"{hub_id}@{revision}"
     found = {f.name: sha256(f) for f in files}
-    bad = [] if file else [n for n, path in zip(published, files, strict=True) if sha256(path) != published[n]]
+    bad = (
+        []
+        if file
+        else [n for n, path in zip(published, files, strict=True) if sha256(path) != published[n]]
+    )
     if bad:
-        raise ValueError(f"benchmarks: {benchmark} from {source} is damaged: {bad[0]} has another sha256 than "
-                         f"{published[bad[0]]}; delete it from the hub's cache and load it again.")
-    return files, {"benchmark": benchmark, "source": source, "sha256": found,
-                   "as_published": sorted(found.values()) == sorted(published.values())}
+        raise ValueError(
+            f"benchmarks: {benchmark} from {source} is damaged: {bad[0]} has another sha256 than "
+            f"{published[bad[0]]}; delete it from the hub's cache and load it again."
+        )
+    return files, {
+        "benchmark": benchmark,
+        "source": source,
+        "sha256": found,
+        "as_published": sorted(found.values()) == sorted(published.values()),
+    }
 
 
 def local(benchmark: str, file: str) -> Path:
     """The local file of a benchmark. Raises ValueError where there is none."""
     path = paths.resolve(file)
     if not path.is_file():
-        raise ValueError(f"benchmark_files: there is no file {file} for {benchmark}; correct the path.")
+        raise ValueError(
+            f"benchmark_files: there is no file {file} for {benchmark}; correct the path."
+        )
     return path
 
 
@@ -63,7 +89,8 @@ def _sha256(path: Path, _mtime: int, _size: int) -> str:
 
 
 def read(path: Path, hub_id: str, keys: tuple[str, ...]) -> list[dict]:
-    """The rows of a .parquet file, else of a JSONL file, each with a text under every one of `keys`.
+    """The rows of a .parquet file, else of a JSONL file, each with a text under every one of
+    `keys`.
 
     Raises ValueError, one sentence naming file, line, key and remedy."""
     try:
@@ -72,38 +99,53 @@ def read(path: Path, hub_id: str, keys: tuple[str, ...]) -> list[dict]:
 
             rows = parquet.read_table(path).to_pylist()
         else:
-            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+            rows = [
+                json.loads(line)
+                for line in path.read_text(encoding="utf-8").split("\n")
+                if line.strip()
+            ]
     except (ValueError, OSError) as error:  # of JSON, UTF-8 or parquet
         kind = "parquet" if path.suffix == ".parquet" else "JSONL"
         raise ValueError(f"{path.name}: not {kind} ({error}); use the file of {hub_id}.") from None
     for number, row in enumerate(rows, 1):
         for key in keys:
             if not isinstance(row, dict) or not isinstance(row.get(key), str):
-                raise ValueError(f"{path.name}: line {number} has no text {key!r}; use the file of {hub_id}.")
+                raise ValueError(
+                    f"{path.name}: line {number} has no text {key!r}; use the file of {hub_id}."
+                )
     return rows
 
 
 def measure(source: dict, ids: list[str], size: int, *, same: bool = True, remedy: str) -> dict:
     """The source record with size (of the benchmark), found (in the file) and whole.
 
-    same: whether what was found belongs to the benchmark. Raises ValueError where ids repeat, where there are none, or
-    where the file is not the whole benchmark and its name does not say so."""
+    same: whether what was found belongs to the benchmark. Raises ValueError where ids repeat, where
+    there are none, or where the file is not the whole benchmark and its name does not say so."""
     name, benchmark = Path(source["source"]).name, source["benchmark"]
     if repeated := sorted({i for i in ids if ids.count(i) > 1}):
         raise ValueError(f"{name}: {benchmark} has {repeated[0]} more than once; {remedy}.")
     whole = same and len(ids) == size
     if not whole and (".part." not in name or not ids):
-        what = f"{len(ids)} rows are not the {size} problems of {benchmark}" if len(ids) != size else (
-            f"these {size} rows are not the problems of {benchmark}")
-        raise ValueError(f"{name}: {what}; {remedy}" + (", or call the file *.part.* if a part is meant." if ids else "."))
+        what = (
+            f"{len(ids)} rows are not the {size} problems of {benchmark}"
+            if len(ids) != size
+            else (f"these {size} rows are not the problems of {benchmark}")
+        )
+        raise ValueError(
+            f"{name}: {what}; {remedy}"
+            + (", or call the file *.part.* if a part is meant." if ids else ".")
+        )
     return source | {"size": size, "found": len(ids), "whole": whole}
 
 
 @cache
 def say_part(name: str, found: int, size: int, benchmark: str) -> None:
     """Say, once a process, that a file is a part."""
-    print(f"{name} has {found} of the {size} problems of {benchmark}: their ids begin with {PART}, and their score is not "
-          "the benchmark's.")
+    print(
+        f"{name} has {found} of the {size} problems of {benchmark}: their ids begin with {PART}, "
+        "and their score is not "
+        "the benchmark's."
+    )
 
 
 def prefix(source: dict) -> str:

@@ -1,7 +1,9 @@
-"""Collect the missing records of the base and all checkpoints, made by one engine, graded and written as they come.
+"""Collect the missing records of the base and all checkpoints, made by one engine, graded and
+written as they come.
 
 A checkpoint's answers count only once the engine has proved that it applies the adapter (proof.py).
 """
+
 from __future__ import annotations
 
 import time
@@ -18,7 +20,10 @@ from distill_nb.runtime import jsonl, provenance
 from distill_nb.students import chat, student
 
 RETRIES = 2  # of a request that failed
-GRADED_AT_ONCE, GRADED_EVERY = 64, 10.0  # answers, or what came within these seconds: grading uses all cores
+GRADED_AT_ONCE, GRADED_EVERY = (
+    64,
+    10.0,
+)  # answers, or what came within these seconds: grading uses all cores
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,8 @@ def sample_seed(seed: int, task_id: str, sample: int) -> int:
 
 
 def missing(p: Params, step: int, tasks: dict[str, list], files: dict[str, Path]) -> list[Job]:
-    """What must still be made of one checkpoint. tasks: benchmark → tasks; files: benchmark → its file of records."""
+    """What must still be made of one checkpoint. tasks: benchmark → tasks; files: benchmark → its
+    file of records."""
     jobs, tokenizer, template = [], None, chat.template_for(p.student, p.chat_template)
     for name, task_list in tasks.items():
         done = {(r["task_id"], r["sample"]) for r in records.unfinished(files[name])}
@@ -48,37 +54,79 @@ def missing(p: Params, step: int, tasks: dict[str, list], files: dict[str, Path]
             samples = [k for k in range(p.n_samples) if (task.task_id, k) not in done]
             if samples:
                 tokenizer = tokenizer or student.load_tokenizer(p)
-                prompt = chat.prompt_ids(tokenizer, template, [{"role": "user", "content": task.prompt}])
-                jobs += [Job(step, name, task, k, prompt, sample_seed(p.seed, task.task_id, k), files[name]) for k in samples]
+                prompt = chat.prompt_ids(
+                    tokenizer, template, [{"role": "user", "content": task.prompt}]
+                )
+                jobs += [
+                    Job(
+                        step,
+                        name,
+                        task,
+                        k,
+                        prompt,
+                        sample_seed(p.seed, task.task_id, k),
+                        files[name],
+                    )
+                    for k in samples
+                ]
     return jobs
 
 
 def _record(p: Params, job: Job, answer: Answer, grade: grading.Grade, engine: str) -> dict:
-    return {"run_name": p.run_name, "student": p.student, "teacher": p.teacher, "domain": p.domain, "step": job.step,
-            "benchmark": job.benchmark, "task_id": job.task.task_id, "sample": job.sample, "seed": job.seed,
-            **asdict(grade), "finish_reason": answer.finish_reason, "prompt_tokens": len(job.prompt),
-            "completion_tokens": len(answer.tokens), "seconds": round(answer.seconds, 3), "completion": answer.text,
-            "engine": engine, "grader": grading.GRADER_VERSION, **({"failed_for_good": True} if answer.final else {})}
+    return {
+        "run_name": p.run_name,
+        "student": p.student,
+        "teacher": p.teacher,
+        "domain": p.domain,
+        "step": job.step,
+        "benchmark": job.benchmark,
+        "task_id": job.task.task_id,
+        "sample": job.sample,
+        "seed": job.seed,
+        **asdict(grade),
+        "finish_reason": answer.finish_reason,
+        "prompt_tokens": len(job.prompt),
+        "completion_tokens": len(answer.tokens),
+        "seconds": round(answer.seconds, 3),
+        "completion": answer.text,
+        "engine": engine,
+        "grader": grading.GRADER_VERSION,
+        **({"failed_for_good": True} if answer.final else {}),
+    }
 
 
 def _write(p: Params, jobs: list[Job], answers: list[Answer], engine: str) -> list[tuple[int, str]]:
-    """Grade answers, append their records to the files that they belong to; returns the step and outcome of each."""
+    """Grade answers, append their records to the files that they belong to; returns the step and
+    outcome of each."""
     good = [a for a in answers if not a.error]
-    grades = dict(zip((a.number for a in good), graders.grade_all(
-        [jobs[a.number].task for a in good], [a.text for a in good], [a.finish_reason for a in good], p.allow_unsafe),
-        strict=True))
+    grades = dict(
+        zip(
+            (a.number for a in good),
+            graders.grade_all(
+                [jobs[a.number].task for a in good],
+                [a.text for a in good],
+                [a.finish_reason for a in good],
+                p.allow_unsafe,
+            ),
+            strict=True,
+        )
+    )
     by_file: dict[Path, list[dict]] = {}
     for a in answers:
-        grade = grades.get(a.number) or grading.Grade("sampling_error", "", a.error, "sampling_error", "sampling_error")
-        by_file.setdefault(jobs[a.number].file, []).append(_record(p, jobs[a.number], a, grade, engine))
+        grade = grades.get(a.number) or grading.Grade(
+            "sampling_error", "", a.error, "sampling_error", "sampling_error"
+        )
+        by_file.setdefault(jobs[a.number].file, []).append(
+            _record(p, jobs[a.number], a, grade, engine)
+        )
     for file, made in by_file.items():
         jsonl.append(file, made)
     return [(record["step"], record["outcome"]) for made in by_file.values() for record in made]
 
 
 def _answers(engine, requests: list[Request]):
-    """What an engine answers, in lists; requests that fail are asked again, RETRIES times unless an error is final, and
-    then come as errors."""
+    """What an engine answers, in lists; requests that fail are asked again, RETRIES times unless an
+    error is final, and then come as errors."""
     numbered = {r.number: r for r in requests}
     for attempt in range(RETRIES + 1):
         failed = []
@@ -109,13 +157,20 @@ def _gathered(batches):
         raise failure
 
 
-def collect(p: Params, engine, jobs: list[Job], references: dict[int, dict], base_done=lambda: None,
-          keep=lambda made: None) -> list[Proof]:
-    """Make the records of all jobs, checkpoint by checkpoint or all at once, as the engine serves them.
+def collect(
+    p: Params,
+    engine,
+    jobs: list[Job],
+    references: dict[int, dict],
+    base_done=lambda: None,
+    keep=lambda made: None,
+) -> list[Proof]:
+    """Make the records of all jobs, checkpoint by checkpoint or all at once, as the engine serves
+    them.
 
-    references: step → what its checkpoint's trainer makes of a text (proof.read). A checkpoint that fails its proof is
-    reported and not scored. base_done: called once, when the last record of step 0 is made; keep: with each proof, before any
-    answer that rests on it. Returns the proofs."""
+    references: step → what its checkpoint's trainer makes of a text (proof.read). A checkpoint that
+    fails its proof is reported and not scored. base_done: called once, when the last record of step
+    0 is made; keep: with each proof, before any answer that rests on it. Returns the proofs."""
     from tqdm.auto import tqdm
 
     steps, engine_version = sorted({job.step for job in jobs}), f"{engine.name} {engine.version}"
@@ -129,8 +184,11 @@ def collect(p: Params, engine, jobs: list[Job], references: dict[int, dict], bas
                 keep(made)
             proofs += found
             scored = {0} | {made.step for made in found if made.passed}
-            requests = [Request(i, job.step, job.prompt, job.seed) for i, job in enumerate(jobs)
-                        if job.step in served and job.step in scored]
+            requests = [
+                Request(i, job.step, job.prompt, job.seed)
+                for i, job in enumerate(jobs)
+                if job.step in served and job.step in scored
+            ]
             for answers in _gathered(_answers(engine, requests)) if requests else ():
                 for step, outcome in _write(p, jobs, answers, engine_version):
                     left[step] -= 1
@@ -138,8 +196,12 @@ def collect(p: Params, engine, jobs: list[Job], references: dict[int, dict], bas
                     if step == 0 and not left[0]:
                         base_done()
                 bar.update(len(answers))
-                bar.set_postfix_str("correct " + ", ".join(f"{s}: {100 * right[s] / (total[s] - left[s]):.0f}%"
-                                                           for s in steps if total[s] > left[s]))
+                bar.set_postfix_str(
+                    "correct "
+                    + ", ".join(
+                        f"{s}: {100 * right[s] / (total[s] - left[s]):.0f}%"
+                        for s in steps
+                        if total[s] > left[s]
+                    )
+                )
     return proofs
-
-

@@ -1,7 +1,9 @@
-"""Whether an engine applies the adapters that it serves: its log-probabilities against those that the trainer left.
+"""Whether an engine applies the adapters that it serves: its log-probabilities against those that
+the trainer left.
 
 A checkpoint that is not proved is not scored. `students/proof.py` says why, and what is compared.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -18,10 +20,11 @@ TOLERANCE = {"float32": 1e-3, "bfloat16": 0.1}
 
 @dataclass(frozen=True)
 class Proof:
-    """Mean absolute differences in nats a token: `error` of the engine from the trainer, `base_error` of its base from
-    the trainer's base, `effect` of the adapter in the trainer, `moved` the same in the engine. `share` ± `share_se`: of the
-    trainer's shift, token by token, what is found in the engine (least squares); 1 where the adapter is applied, 0 where it
-    is not, whatever rounding does to single tokens."""
+    """Mean absolute differences in nats a token: `error` of the engine from the trainer,
+    `base_error` of its base from the trainer's base, `effect` of the adapter in the trainer,
+    `moved` the same in the engine. `share` ± `share_se`: of the trainer's shift, token by token,
+    what is found in the engine (least squares); 1 where the adapter is applied, 0 where it is not,
+    whatever rounding does to single tokens."""
 
     step: int
     passed: bool
@@ -39,13 +42,22 @@ def _distance(a, b) -> float:
     return float(np.abs(np.subtract(a, b)).mean())
 
 
-def judge(step: int, trainer: dict, engine: list[float], engine_base: list[float], others: dict[int, dict],
-          dtype: str) -> Proof:
-    """Whether an engine applies the adapter of `step`, from both sides' log-probabilities at places(tokens, dtype).
+def judge(
+    step: int,
+    trainer: dict,
+    engine: list[float],
+    engine_base: list[float],
+    others: dict[int, dict],
+    dtype: str,
+) -> Proof:
+    """Whether an engine applies the adapter of `step`, from both sides' log-probabilities at
+    places(tokens, dtype).
 
-    others: step → what the trainer left in other checkpoints, on the same tokens. An engine that mixes adapters up stands
-    nearer to one of these, or to the trainer's base. An adapter whose shift is lost in the rounding of the two engines is
-    not proved: `why` says that it is inconclusive."""
+    others: step → what the trainer left in other checkpoints, on the same tokens. An engine that
+    mixes adapters up stands nearer to one of these, or to the trainer's base. An adapter whose
+    shift is lost in the rounding of the two engines is not proved: `why` says that it is
+    inconclusive."""
+
     def sparse(values):  # the trainer leaves all places
         return np.array(looked_at(values, dtype))
 
@@ -54,20 +66,36 @@ def judge(step: int, trainer: dict, engine: list[float], engine_base: list[float
     error, base_error = _distance(engine, adapter), _distance(engine_base, base)
     square = float(expected @ expected)
     share = float(expected @ found) / square if square else 0.0
-    se = float(np.sqrt(np.sum((found - share * expected) ** 2) / max(1, len(found) - 1) / square)) if square else 0.0
-    nearest = min((_distance(engine, sparse(other["adapter"])), s) for s, other in {**others, step: trainer}.items()
-                  if other["tokens"] == trainer["tokens"])
+    se = (
+        float(np.sqrt(np.sum((found - share * expected) ** 2) / max(1, len(found) - 1) / square))
+        if square
+        else 0.0
+    )
+    nearest = min(
+        (_distance(engine, sparse(other["adapter"])), s)
+        for s, other in {**others, step: trainer}.items()
+        if other["tokens"] == trainer["tokens"]
+    )
     shift = f"of the trainer's shift the engine shows {share:.2f} ± {2 * se:.2f}"
     if not error <= limit:  # nan too
-        why = f"the engine is {error:.2g} nats a token from the trainer; at most {limit:g} is rounding"
+        why = (
+            f"the engine is {error:.2g} nats a token from the trainer; at most {limit:g} is "
+            "rounding"
+        )
     elif not base_error <= limit:
-        why = f"the engine's base is {base_error:.2g} nats a token from the trainer's; at most {limit:g} is rounding"
+        why = (
+            f"the engine's base is {base_error:.2g} nats a token from the trainer's; at most "
+            f"{limit:g} is rounding"
+        )
     elif not square:
         why = "the adapter changes nothing in the trainer either"
     elif share < 0.5 or share - 2 * se > 1.5:
         why = f"the adapter is not applied as trained: {shift}"
     elif share - 2 * se < 0.25:
-        why = f"inconclusive, as rounding hides so weak an adapter: {shift}; evaluate with dtype: float32"
+        why = (
+            f"inconclusive, as rounding hides so weak an adapter: {shift}; evaluate with dtype: "
+            "float32"
+        )
     elif nearest[0] < error / 2:
         why = f"the engine is nearer to the adapter of step {nearest[1]}"
     else:
@@ -77,7 +105,8 @@ def judge(step: int, trainer: dict, engine: list[float], engine_base: list[float
 
 
 def table(record: dict):
-    """The proofs of an evaluation's provenance, as a DataFrame by step; says which checkpoints are not scored."""
+    """The proofs of an evaluation's provenance, as a DataFrame by step; says which checkpoints are
+    not scored."""
     import pandas as pd
 
     proofs = record.get("adapter_proof", [])
@@ -86,37 +115,54 @@ def table(record: dict):
     for proof in proofs:
         if not proof["passed"]:
             print(f"Step {proof['step']} is not scored: {proof['why']}.")
-    shown = pd.DataFrame(proofs)[["step", "passed", "error", "effect", "moved", "share", "tokens"]].set_index("step")
+    shown = pd.DataFrame(proofs)[
+        ["step", "passed", "error", "effect", "moved", "share", "tokens"]
+    ].set_index("step")
     return shown.assign(error=shown["error"].map("{:.1e}".format)).round(4)
 
 
-def proved(p: Params, engine, steps: list[int], references: dict[int, dict]) -> Iterator[tuple[list[int], list[Proof]]]:
-    """(steps that can be asked now, the proofs of those that have an adapter), one after another: the base student first,
-    then the checkpoints of `steps`, as the engine serves them. references: as for `collect`."""
+def proved(
+    p: Params, engine, steps: list[int], references: dict[int, dict]
+) -> Iterator[tuple[list[int], list[Proof]]]:
+    """(steps that can be asked now, the proofs of those that have an adapter), one after another:
+    the base student first, then the checkpoints of `steps`, as the engine serves them. references:
+    as for `collect`."""
     texts, bases = sorted({tuple(references[step]["tokens"]) for step in steps}), {}
     for served in engine.serve(steps):
         yield served, _proofs(p, engine, served, texts, references, bases)
 
 
-def _proofs(p: Params, engine, served: list[int], texts: list[tuple], references: dict[int, dict],
-            bases: dict) -> list[Proof]:
-    """The proofs of the steps that are served now; where an engine has several processes, of the first that fails it.
+def _proofs(
+    p: Params,
+    engine,
+    served: list[int],
+    texts: list[tuple],
+    references: dict[int, dict],
+    bases: dict,
+) -> list[Proof]:
+    """The proofs of the steps that are served now; where an engine has several processes, of the
+    first that fails it.
 
-    bases: text → the base's log-probabilities in each process, filled as soon as the base is served."""
+    bases: text → the base's log-probabilities in each process, filled as soon as the base is
+    served."""
     asked = [(step, list(references[step]["tokens"])) for step in served if step]
     texts = texts if 0 in served else []
     if not asked and not texts:
         return []
     together = [*((0, list(text)) for text in texts), *asked]
     if len(served) > 1:
-        engine.logprobs([(step, tokens[:2]) for step, tokens in together])  # fills vLLM's slots: its fault shows only then
+        engine.logprobs(
+            [(step, tokens[:2]) for step, tokens in together]
+        )  # fills vLLM's slots: its fault shows only then
     found = engine.logprobs(together)
     for k, text in enumerate(texts):
         bases[text] = [process[k] for process in found]
     proofs = []
     for k, (step, tokens) in enumerate(asked, len(texts)):
-        judged = [judge(step, references[step], process[k], base, references, p.dtype)
-                  for process, base in zip(found, bases[tuple(tokens)], strict=True)]
+        judged = [
+            judge(step, references[step], process[k], base, references, p.dtype)
+            for process, base in zip(found, bases[tuple(tokens)], strict=True)
+        ]
         proofs.append(next((j for j in judged if not j.passed), judged[0]))
     if not all(found.passed for found in proofs) and engine.again():
         return _proofs(p, engine, served, texts, references, bases)

@@ -1,4 +1,6 @@
-"""What of a completion is graded: without its thinking, the last box, the blocks of code; strictly and leniently."""
+"""What of a completion is graded: without its thinking, the last box, the blocks of code; strictly
+and leniently."""
+
 from __future__ import annotations
 
 import re
@@ -8,14 +10,18 @@ import warnings
 def visible_text(text: str) -> str:
     """A completion without its thinking.
 
-    A <think> that is never closed hides everything after it. A </think> that was never opened closes a thinking that
-    the prompt began (as R1's template does), so everything before it is hidden."""
+    A <think> that is never closed hides everything after it. A </think> that was never opened
+    closes a thinking that the prompt began (as R1's template does), so everything before it is
+    hidden."""
     parts, place = [], 0
-    while (start := text.find("<think>", place)) >= 0 and (end := text.find("</think>", start)) >= 0:
+    while (start := text.find("<think>", place)) >= 0 and (
+        end := text.find("</think>", start)
+    ) >= 0:
         parts.append(text[place:start])
         place = end + len("</think>")
     rest = "".join(parts) + text[place:]
     return rest.rpartition("</think>")[2].partition("<think>")[0]
+
 
 OPENING = re.compile(r"(?P<indent>[ \t]*)(?P<fence>`{3,}(?=[^`]*$)|~{3,})")
 CLOSING = re.compile(r"(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*$")
@@ -24,11 +30,14 @@ CLOSING = re.compile(r"(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*$")
 def blocks(text: str) -> list[str]:
     """The contents of the complete fenced blocks of a text, in order.
 
-    As CommonMark has it (https://spec.commonmark.org/0.31.2/#fenced-code-blocks), but indented at will, for blocks in
-    lists, and a fence that nothing closes is text."""
+    As CommonMark has it (https://spec.commonmark.org/0.31.2/#fenced-code-blocks), but indented at
+    will, for blocks in lists, and a fence that nothing closes is text."""
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     closing = [CLOSING.match(line) for line in lines]
-    longest, closable = {"`": 0, "~": 0}, []  # the longest closing fence of each kind from a line on
+    longest, closable = (
+        {"`": 0, "~": 0},
+        [],
+    )  # the longest closing fence of each kind from a line on
     for match in reversed(closing):
         if match:
             kind = match["fence"][0]
@@ -39,7 +48,9 @@ def blocks(text: str) -> list[str]:
     for i, line in enumerate(lines):
         if opening is None:
             opening = OPENING.match(line)
-            if opening and (i + 1 == len(lines) or closable[i + 1][opening["fence"][0]] < len(opening["fence"])):
+            if opening and (
+                i + 1 == len(lines) or closable[i + 1][opening["fence"][0]] < len(opening["fence"])
+            ):
                 opening = None
             content = []
         elif _closes(closing[i], opening):
@@ -47,55 +58,82 @@ def blocks(text: str) -> list[str]:
             opening = None
         else:
             indent = len(line) - len(line.lstrip(" \t"))
-            content.append(line[min(indent, len(opening["indent"])):] + "\n")
+            content.append(line[min(indent, len(opening["indent"])) :] + "\n")
     return found
 
 
 def _closes(closing: re.Match | None, opening: re.Match) -> bool:
-    """Whether a line closes a block: the same sign, as often, and not far to its right (that is in a docstring)."""
-    return bool(closing and closing["fence"].startswith(opening["fence"])
-                and len(closing["indent"]) <= len(opening["indent"]) + 3)
+    """Whether a line closes a block: the same sign, as often, and not far to its right (that is in
+    a docstring)."""
+    return bool(
+        closing
+        and closing["fence"].startswith(opening["fence"])
+        and len(closing["indent"]) <= len(opening["indent"]) + 3
+    )
 
 
 def lenient_code(text: str, entry_point: str) -> str:
-    """The code by a lenient reading: the last complete block that defines the entry point (any block, where there is
-    none), else everything from the first line of code to the next fence or the end."""
+    """The code by a lenient reading: the last complete block that defines the entry point (any
+    block, where there is none), else everything from the first line of code to the next fence or
+    the end."""
     name = entry_point.partition("(")[0]  # Solution().method is of the class Solution
-    defining = [b for b in blocks(text) if not name or re.search(rf"^(?:def|class) {re.escape(name)}\b", b, re.MULTILINE)]
+    defining = [
+        b
+        for b in blocks(text)
+        if not name or re.search(rf"^(?:def|class) {re.escape(name)}\b", b, re.MULTILINE)
+    ]
     if defining:
         return defining[-1]
     start = re.search(r"^(?:def|import|from|class) ", text, re.MULTILINE)
-    return re.split(r"^[ \t]*(?:```|~~~)", text[start.start():], maxsplit=1, flags=re.MULTILINE)[0] if start else ""
+    return (
+        re.split(r"^[ \t]*(?:```|~~~)", text[start.start() :], maxsplit=1, flags=re.MULTILINE)[0]
+        if start
+        else ""
+    )
 
-LONGEST = 1000    # characters of an answer that is still parsed; MATH-500's longest gold answer has 53
+
+LONGEST = (
+    1000  # characters of an answer that is still parsed; MATH-500's longest gold answer has 53
+)
 BRACES = re.compile(r"\\\\?f?box(?:ed)?\s*\{|\\.|[{}]", re.DOTALL)
 
-NUMBER = re.compile(r"(?:(?<![\w)\]])-)?(?:\d{1,3}(?:(?:,|\{,\})\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?(?!\d)")
+NUMBER = re.compile(
+    r"(?:(?<![\w)\]])-)?(?:\d{1,3}(?:(?:,|\{,\})\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?(?!\d)"
+)
 
 
 def last_boxed(text: str) -> str | None:
-    r"""The content of the last \boxed{…} or \fbox{…} whose braces balance (\{ and \} do not count), or None."""
-    open_at, last, content = [], -1, None  # of each open brace: where its content begins, or -1 if it is no box's
-    for token in BRACES.finditer(text):    # one pass: a completion that loops holds thousands of open boxes
+    r"""The content of the last \boxed{…} or \fbox{…} whose braces balance (\{ and \} do not count),
+    or None."""
+    open_at, last, content = (
+        [],
+        -1,
+        None,
+    )  # of each open brace: where its content begins, or -1 if it is no box's
+    for token in BRACES.finditer(
+        text
+    ):  # one pass: a completion that loops holds thousands of open boxes
         if token.group() == "}":
             start = open_at.pop() if open_at else -1
             if start > last:
-                last, content = start, text[start:token.start()]
+                last, content = start, text[start : token.start()]
         elif token.group().endswith("{") and token.group() != r"\{":
             open_at.append(-1 if token.group() == "{" else token.end())
     return None if content is None else content.strip()
 
 
 def lenient_answer(completion: str) -> str | None:
-    r"""The answer by a lenient reading: the boxed one (37 where it is \text{37 apples}), else the last number of the
-    visible text, else None."""
+    r"""The answer by a lenient reading: the boxed one (37 where it is \text{37 apples}), else the
+    last number of the visible text, else None."""
     text = visible_text(completion)
     boxed = last_boxed(text)
     if boxed is not None:
         if len(boxed) > LONGEST:
             return boxed
-        with_unit = re.fullmatch(rf"\\?\$?\s*({NUMBER.pattern})\s+[A-Za-z .]+",
-                                 re.sub(r"\\(?:text|mathrm)\{([^{}]*)\}", r"\1", boxed))
+        with_unit = re.fullmatch(
+            rf"\\?\$?\s*({NUMBER.pattern})\s+[A-Za-z .]+",
+            re.sub(r"\\(?:text|mathrm)\{([^{}]*)\}", r"\1", boxed),
+        )
         return with_unit.group(1) if with_unit else boxed
     numbers = NUMBER.findall(text)
     return numbers[-1] if numbers else None

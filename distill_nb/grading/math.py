@@ -1,10 +1,12 @@
 r"""Math answers: the last \boxed{…} outside the thinking, against the gold answer.
 
-The strict verdict is Math-Verify's (https://github.com/huggingface/Math-Verify), which compares expressions. The
-second grader compares normalised text. Neither is the truth: graders alone move MATH-500 by points, so both are kept.
+The strict verdict is Math-Verify's (https://github.com/huggingface/Math-Verify), which compares
+expressions. The second grader compares normalised text. Neither is the truth: graders alone move
+MATH-500 by points, so both are kept.
 
 Math-Verify runs in processes of its own (math_pool.py), so that its time limits hold in any thread.
 """
+
 from __future__ import annotations
 
 import re
@@ -19,12 +21,16 @@ GAP = r"(?:\s|\\[!,;: ]|~)+"  # LaTeX's spaces
 def normalise(answer: str) -> str:
     """An answer's text without what does not change its meaning, for comparison as text."""
     # A space within 10 080 goes, one between two numbers stays: 2 5 is not 25.
-    text = re.sub(rf"(?<![\d.])\d{{1,3}}(?:{GAP}\d{{3}})+(?!\d)", lambda m: re.sub(GAP, "", m.group()), answer)
+    text = re.sub(
+        rf"(?<![\d.])\d{{1,3}}(?:{GAP}\d{{3}})+(?!\d)", lambda m: re.sub(GAP, "", m.group()), answer
+    )
     text = re.sub(rf"(?<=\d){GAP}(?=\d)", "_", text)
     text = re.sub(r"\\left(?![a-z])|\\right(?![a-z])|\\[!,;: ]|\\\$|\$|\s|\{,\}", "", text)
     text = re.sub(r"\\[dt]frac", r"\\frac", text).removesuffix(".")
     # Commas between thousands only: (1,2) and 1,2 keep theirs.
-    return re.sub(r"(?<![\d,.])\d{1,3}(?:,\d{3})+(?![\d,])", lambda m: m.group().replace(",", ""), text)
+    return re.sub(
+        r"(?<![\d,.])\d{1,3}(?:,\d{3})+(?![\d,])", lambda m: m.group().replace(",", ""), text
+    )
 
 
 def _outcome(gold: str, answer: str, verdicts: dict) -> tuple[str, str]:
@@ -42,19 +48,31 @@ def _outcome(gold: str, answer: str, verdicts: dict) -> tuple[str, str]:
 
 
 def grade_many(golds: list[str], completions: list[str], finish_reasons: list[str]) -> list[Grade]:
-    """Grade math answers, in the order given, on all cores; see the module and `Grade` for the three outcomes."""
-    read = [(gold, last_boxed(visible_text(c)), lenient_answer(c)) for gold, c in zip(golds, completions, strict=True)]
-    asked = dict.fromkeys((gold, answer) for gold, *answers in read for answer in answers
-                          if answer and len(answer) <= LONGEST and normalise(gold) != normalise(answer))
+    """Grade math answers, in the order given, on all cores; see the module and `Grade` for the
+    three outcomes."""
+    read = [
+        (gold, last_boxed(visible_text(c)), lenient_answer(c))
+        for gold, c in zip(golds, completions, strict=True)
+    ]
+    asked = dict.fromkeys(
+        (gold, answer)
+        for gold, *answers in read
+        for answer in answers
+        if answer and len(answer) <= LONGEST and normalise(gold) != normalise(answer)
+    )
     verdicts = dict(zip(asked, math_pool.verdicts(list(asked)), strict=True))
     grades = []
     for (gold, boxed, lenient), finish_reason in zip(read, finish_reasons, strict=True):
         nothing = missing(finish_reason)
         lenient_outcome = _outcome(gold, lenient, verdicts)[0] if lenient else nothing
         if not boxed:  # no box, or an empty one
-            grades.append(Grade(nothing, "", "no \\boxed{…} outside the thinking", lenient_outcome, nothing))
+            grades.append(
+                Grade(nothing, "", "no \\boxed{…} outside the thinking", lenient_outcome, nothing)
+            )
             continue
         outcome, detail = _outcome(gold, boxed, verdicts)
-        second = "correct" if len(boxed) <= LONGEST and normalise(gold) == normalise(boxed) else "wrong"
+        second = (
+            "correct" if len(boxed) <= LONGEST and normalise(gold) == normalise(boxed) else "wrong"
+        )
         grades.append(Grade(outcome, boxed, detail, lenient_outcome, second))
     return grades

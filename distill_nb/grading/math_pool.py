@@ -1,9 +1,10 @@
 """Math-Verify in a warm pool of processes, one a core, with time limits that hold in any thread.
 
-Importing SymPy takes longer than most comparisons, so the processes stay until the program ends. A process that does
-not answer is killed and replaced. A comparison that ran out of time without having had the processor for most of it is
-tried once more with four times the time: a busy machine is no property of an answer.
-"""
+Importing SymPy takes longer than most comparisons, so the processes stay until the program ends. A
+process that does not answer is killed and replaced. A comparison that ran out of time without
+having had the processor for most of it is tried once more with four times the time: a busy machine
+is no property of an answer."""
+
 from __future__ import annotations
 
 import atexit
@@ -31,11 +32,16 @@ class _Worker:
         self.process = None
 
     def ask(self, gold: str, answer: str, seconds: int) -> str:
-        """The worker's verdict; `timeout` or `error: …` also where the process hung or died, which it does not survive."""
+        """The worker's verdict; `timeout` or `error: …` also where the process hung or died, which
+        it does not survive."""
         if self.process is None or self.process.poll() is not None:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "distill_nb.grading.math_worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL, env=paths.child_environment())
+                [sys.executable, "-m", "distill_nb.grading.math_worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=paths.child_environment(),
+            )
             if self._exchange(["1", "1", 60], 120) != "equal":
                 self.stop()
                 return "error: the grader's process did not start"
@@ -79,7 +85,8 @@ def close() -> None:
 
 
 def verdict(gold: str, answer: str) -> str:
-    """`equal`, `different`, `timeout` or `error: …` for two LaTeX answers; waits for an idle process."""
+    """`equal`, `different`, `timeout` or `error: …` for two LaTeX answers; waits for an idle
+    process."""
     _start()
     worker = _idle.get()
     try:

@@ -1,4 +1,5 @@
 """What one completion is worth, and the version of the graders that said so."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -12,11 +13,15 @@ class Grade:
     """What one completion is worth, by the strict reading and by two others."""
 
     outcome: str
-    answer: str                # what was graded: the boxed answer, or the code; "" if nothing was found
-    detail: str = ""           # why, for a reader
-    lenient_outcome: str = ""  # math: without a box, the last number; code: also code outside a complete block
-    second_outcome: str = ""   # math: equal text after normalisation; code: by the benchmark's base tests alone
-    sandbox_level: str = ""    # code: bubblewrap, landlock or process (no sandbox)
+    answer: str  # what was graded: the boxed answer, or the code; "" if nothing was found
+    detail: str = ""  # why, for a reader
+    lenient_outcome: str = (
+        ""  # math: without a box, the last number; code: also code outside a complete block
+    )
+    second_outcome: str = (
+        ""  # math: equal text after normalisation; code: by the benchmark's base tests alone
+    )
+    sandbox_level: str = ""  # code: bubblewrap, landlock or process (no sandbox)
 
 
 def missing(finish_reason: str) -> str:

@@ -1,9 +1,11 @@
 """What a run is: one flat set of parameters, read strictly, and what the names in it may be.
 
-names.py   the names that parameters may take: benchmarks, teachers, chat templates, the student from PyPI
+names.py   the names that parameters may take: benchmarks, teachers, chat templates, the student
+           from PyPI
 checks.py  one value, values that contradict each other, what a notebook or a file hands over
 run.py     the parameters of a run
 """
+
 from distill_nb.params.checks import read_files
 from distill_nb.params.names import BENCHMARKS, CHAT_TEMPLATES, POCKET_STUDENT, TEACHER
 from distill_nb.params.run import (
@@ -21,6 +23,20 @@ from distill_nb.params.run import (
 )
 
 __all__ = [
-    "BENCHMARKS", "CHAT_TEMPLATES", "GENERATION_KEYS", "POCKET", "POCKET_STUDENT", "TEACHER", "Params", "from_notebook",
-    "hash_of", "help_text", "is_baseline", "pocket", "read_files", "steps", "traces_of", "validate",
+    "BENCHMARKS",
+    "CHAT_TEMPLATES",
+    "GENERATION_KEYS",
+    "POCKET",
+    "POCKET_STUDENT",
+    "TEACHER",
+    "Params",
+    "from_notebook",
+    "hash_of",
+    "help_text",
+    "is_baseline",
+    "pocket",
+    "read_files",
+    "steps",
+    "traces_of",
+    "validate",
 ]

@@ -1,4 +1,5 @@
-"""The checks behind `params.validate`: type and range of one value, then values that contradict each other.
+"""The checks behind `params.validate`: type and range of one value, then values that contradict
+each other.
 
 Each check says the rest of a sentence that `validate` begins with the file's and the key's name.
 """
@@ -16,7 +17,8 @@ from distill_nb.runtime import paths
 
 
 def _yaml_number(text: str) -> str:
-    """How to write a number that YAML 1.1 takes for text: it wants a decimal point and a signed exponent."""
+    """How to write a number that YAML 1.1 takes for text: it wants a decimal point and a signed
+    exponent."""
     match = re.fullmatch(r"([+-]?\d+)(?:\.(\d*))?[eE]([+-]?)(\d+)", text.strip())
     if not match:
         return text.strip()
@@ -32,8 +34,14 @@ def _number(value, kind: str):
             float(value)
         except ValueError:
             raise TypeError(f"is the text {value!r}: write a number") from None
-        why = "YAML needs the point and a signed exponent" if "e" in value.lower() else "without quotes"
-        raise TypeError(f"is the text {value!r} and not a number: write {_yaml_number(value)} ({why})")
+        why = (
+            "YAML needs the point and a signed exponent"
+            if "e" in value.lower()
+            else "without quotes"
+        )
+        raise TypeError(
+            f"is the text {value!r} and not a number: write {_yaml_number(value)} ({why})"
+        )
     if kind == "int" and not isinstance(value, int):
         raise TypeError(f"is {value!r}: write a whole number without a decimal point")
     if not isinstance(value, (int, float)) or not math.isfinite(value):
@@ -42,31 +50,42 @@ def _number(value, kind: str):
 
 
 def check_type(kind: str, value):
-    """The value, in its own copy and as a float where `kind` is float. Raises TypeError for another type."""
+    """The value, in its own copy and as a float where `kind` is float. Raises TypeError for another
+    type."""
     if kind in ("int", "float"):
         return _number(value, kind)
     if kind == "bool" and not isinstance(value, bool):
-        raise TypeError(f"is {value!r}: write true or false in a file, and -p NAME True with papermill, which takes "
-                        "true for text")
+        raise TypeError(
+            f"is {value!r}: write true or false in a file, and -p NAME True with papermill, which "
+            "takes "
+            "true for text"
+        )
     if kind == "str" and (not isinstance(value, str) or not value.strip()):
         remedy = "the word none" if value is None else "a text that is not empty"
         raise TypeError(f"is {value!r}: write {remedy}")
     if kind == "list[str]":
         if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) for v in value):
-            raise TypeError(f"is {value!r}: write a list of names, as in [one, two] (for papermill: "
-                            "-y '{NAME: [one, two]}')")
+            raise TypeError(
+                f"is {value!r}: write a list of names, as in [one, two] (for papermill: "
+                "-y '{NAME: [one, two]}')"
+            )
         if len(set(value)) < len(value) or not value:
             raise TypeError(f"is {list(value)!r}: name at least one, and each only once")
         return list(value)
     if kind == "dict[str, str]":
-        if not isinstance(value, dict) or not all(isinstance(v, str) for pair in value.items() for v in pair):
-            raise TypeError(f"is {value!r}: write {{}} or names and files, as in {{math500: math500.jsonl}}")
+        if not isinstance(value, dict) or not all(
+            isinstance(v, str) for pair in value.items() for v in pair
+        ):
+            raise TypeError(
+                f"is {value!r}: write {{}} or names and files, as in {{math500: math500.jsonl}}"
+            )
         return dict(value)
     return value
 
 
 def check_range(limits: dict, value):
-    """Raises TypeError for a value (or a member of a list, or a key of a mapping) outside its limits."""
+    """Raises TypeError for a value (or a member of a list, or a key of a mapping) outside its
+    limits."""
     if limits["choices"]:
         for member in value if isinstance(value, (list, dict)) else [value]:
             if member not in limits["choices"]:
@@ -85,59 +104,118 @@ def check_range(limits: dict, value):
 def contradictions(v: dict):
     """Yield (key, rest of the sentence) for values that are well formed but cannot stand."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", v["run_name"], re.ASCII):
-        yield "run_name", ", which cannot name a folder: use letters, digits, - . _ only, a letter first"
+        yield (
+            "run_name",
+            ", which cannot name a folder: use letters, digits, - . _ only, a letter first",
+        )
     if re.search(r"_seed\d+$", v["run_name"]):
-        yield "run_name", ", which is the name of a replicate's folder: leave _seed<k> out and set seed"
+        yield (
+            "run_name",
+            ", which is the name of a replicate's folder: leave _seed<k> out and set seed",
+        )
     if not re.fullmatch(TEACHER, v["teacher"]):
-        yield "teacher", ", which cannot be part of a set's name: use small letters, digits and - only, as in deepseek-r1"
+        yield (
+            "teacher",
+            ", which cannot be part of a set's name: use small letters, digits and - only, as in "
+            "deepseek-r1",
+        )
     student = v["student"]
     hub_id = re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", student, re.ASCII)
     if not hub_id and student != POCKET_STUDENT and not paths.resolve(student).is_dir():
-        yield "student", f", which does not exist: write a hub id org/name, a folder or {POCKET_STUDENT}"
+        yield (
+            "student",
+            f", which does not exist: write a hub id org/name, a folder or {POCKET_STUDENT}",
+        )
     if v["scale"] == "full" and v["student_size"] != "full":
-        yield "student_size", " but scale is 'full': set scale to tiny, so that no folder mixes sizes"
+        yield (
+            "student_size",
+            " but scale is 'full': set scale to tiny, so that no folder mixes sizes",
+        )
     if (v["teacher"] == "none") != (v["domain"] == "none"):
-        yield "domain", f" but teacher is {v['teacher']!r}: set both to none for a baseline, or neither"
+        yield (
+            "domain",
+            f" but teacher is {v['teacher']!r}: set both to none for a baseline, or neither",
+        )
     yield from _dataset_contradictions(v)
     if v["batch_size"] % v["micro_batch_size"]:
-        yield "micro_batch_size", f", which does not divide batch_size {v['batch_size']}: choose a divisor"
+        yield (
+            "micro_batch_size",
+            f", which does not divide batch_size {v['batch_size']}: choose a divisor",
+        )
     elif v["batch_size"] % (v["micro_batch_size"] * v["train_processes"]):
-        yield "train_processes", (f", and with micro_batch_size {v['micro_batch_size']} they do not share batch_size "
-                                  f"{v['batch_size']} evenly: choose numbers whose product divides it")
+        yield (
+            "train_processes",
+            (
+                f", and with micro_batch_size {v['micro_batch_size']} they do not share batch_size "
+                f"{v['batch_size']} evenly: choose numbers whose product divides it"
+            ),
+        )
     if v["max_steps"] % v["save_every"]:
         yield "save_every", f", which does not divide max_steps {v['max_steps']}: choose a divisor"
     if v["warmup_steps"] > v["max_steps"]:
         yield "warmup_steps", f", more than max_steps {v['max_steps']}: write a smaller number"
     if v["adapter"] != "none" and (v["teacher"] == "none" or v["max_steps"] == 0):
-        yield "adapter", " but this is a baseline: name the adapter's teacher and domain, and its step as max_steps"
+        yield (
+            "adapter",
+            " but this is a baseline: name the adapter's teacher and domain, and its step as "
+            "max_steps",
+        )
     yield from file_contradictions(v)
     if v["n_samples"] > 1 and v["temperature"] == 0:
-        yield "n_samples", " but temperature is 0 and greedy samples are equal: write 1, or raise it"
+        yield (
+            "n_samples",
+            " but temperature is 0 and greedy samples are equal: write 1, or raise it",
+        )
 
 
 def file_contradictions(v: dict):
     """Of benchmark_files: those that are not there, or are parts where the scale is full."""
     for benchmark, file in v["benchmark_files"].items():
         if not paths.resolve(file).is_file():
-            yield "benchmark_files", f" but the file of {benchmark} does not exist: correct or remove it"
+            yield (
+                "benchmark_files",
+                f" but the file of {benchmark} does not exist: correct or remove it",
+            )
         elif v["scale"] == "full" and ".part." in file.rpartition("/")[2]:
-            yield "benchmark_files", f" but scale is 'full' and the file of {benchmark} a part: name the whole one"
+            yield (
+                "benchmark_files",
+                f" but scale is 'full' and the file of {benchmark} a part: name the whole one",
+            )
 
 
 def _dataset_contradictions(v: dict):
     dataset = v["dataset"]
     if dataset not in ("pocket", "none") and not is_set(dataset):
         if not dataset.endswith((".jsonl", ".parquet")):
-            yield "dataset", (", which is unknown: write <teacher>_<domain>, as in r1_math, for a set of traces.ipynb, "
-                              "pocket, none, or a .jsonl or .parquet file")
+            yield (
+                "dataset",
+                (
+                    ", which is unknown: write <teacher>_<domain>, as in r1_math, for a set of "
+                    "traces.ipynb, "
+                    "pocket, none, or a .jsonl or .parquet file"
+                ),
+            )
         elif not paths.resolve(dataset).is_file():
-            yield "dataset", ", which does not exist: give its path from the repository's root, or absolute"
+            yield (
+                "dataset",
+                ", which does not exist: give its path from the repository's root, or absolute",
+            )
     elif dataset not in ("pocket", "none") and dataset != f"{v['teacher']}_{v['domain']}":
-        yield "dataset", f" but teacher and domain are {v['teacher']} and {v['domain']}: make them agree"
+        yield (
+            "dataset",
+            f" but teacher and domain are {v['teacher']} and {v['domain']}: make them agree",
+        )
     if dataset == "pocket" and v["teacher"] not in ("r1", "sonnet", "none"):
-        yield "dataset", f" but teacher is {v['teacher']!r}: generated traces stand in for r1 and sonnet only; name a file"
+        yield (
+            "dataset",
+            f" but teacher is {v['teacher']!r}: generated traces stand in for r1 and sonnet only; "
+            "name a file",
+        )
     if dataset == "none" and v["max_steps"] > 0:
-        yield "dataset", f" but max_steps is {v['max_steps']}: name a dataset, or set max_steps to 0"
+        yield (
+            "dataset",
+            f" but max_steps is {v['max_steps']}: name a dataset, or set max_steps to 0",
+        )
     if dataset != "none" and v["n_examples"] == 0:
         yield "n_examples", " but there is a dataset: write at least 1, or set dataset to none"
 
@@ -147,11 +225,13 @@ def key(help_text, *, default=MISSING, choices=None, low=None, high=None, above=
     limits = dict(choices=choices, low=low, high=high, above=above, below=below)
     return field(default=default, metadata={"help": help_text, **limits})
 
+
 _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 
 
 def checked(values: dict, source: str, kind, contradicts) -> dict:
-    """A complete mapping, checked against the fields of the dataclass `kind` and by `contradicts`, as `validate` does."""
+    """A complete mapping, checked against the fields of the dataclass `kind` and by `contradicts`,
+    as `validate` does."""
     known = {f.name: f for f in fields(kind)}
     for name, value in values.items():
         if name not in known:
@@ -174,10 +254,11 @@ def checked(values: dict, source: str, kind, contradicts) -> dict:
 
 
 def given(namespace: dict, known: set[str]) -> dict:
-    """What a notebook's globals() hold as parameters: the `known` names, and others that are nothing else."""
+    """What a notebook's globals() hold as parameters: the `known` names, and others that are
+    nothing else."""
     values = {}
-    # Run All again in one kernel finds what the notebook itself has made since: new names then count only if they look
-    # like a parameter that was mistyped meanwhile.
+    # Run All again in one kernel finds what the notebook itself has made since: new names then
+    # count only if they look like a parameter that was mistyped meanwhile.
     first = namespace.setdefault("_names_when_first_read", frozenset(namespace))
     for name, value in list(namespace.items()):
         imported = isinstance(value, types.ModuleType) or callable(value)
@@ -188,17 +269,20 @@ def given(namespace: dict, known: set[str]) -> dict:
 
 
 def read_files(*files) -> dict:
-    """The merged mapping of YAML parameter files, later files winning, as Papermill merges repeated -f.
+    """The merged mapping of YAML parameter files, later files winning, as Papermill merges repeated
+    -f.
 
-    A bare name is looked for in papermill_params/. Raises ValueError for a file that is not one flat mapping.
-    """
+    A bare name is looked for in papermill_params/. Raises ValueError for a file that is not one
+    flat mapping."""
     import yaml
 
     merged = {}
     for file in map(str, files):
         path = paths.resolve(file) if "/" in file else paths.PARAMS_DIR / file
         if not path.is_file():
-            raise ValueError(f"{file}: there is no such parameter file: choose one from papermill_params/.")
+            raise ValueError(
+                f"{file}: there is no such parameter file: choose one from papermill_params/."
+            )
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
         except yaml.YAMLError as error:

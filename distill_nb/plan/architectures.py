@@ -1,4 +1,6 @@
-"""A student's architecture from its config alone, without its weights: what `plan` counts and tries."""
+"""A student's architecture from its config alone, without its weights: what `plan` counts and
+tries."""
+
 from __future__ import annotations
 
 import copy
@@ -8,38 +10,79 @@ from distill_nb.runtime import paths
 from distill_nb.students import sources, student
 
 _QWEN3_30B = dict(
-    model_type="qwen3_moe", vocab_size=151936, hidden_size=2048, intermediate_size=6144, num_hidden_layers=48,
-    num_attention_heads=32, num_key_value_heads=4, head_dim=128, num_experts=128, num_experts_per_tok=8,
-    moe_intermediate_size=768, norm_topk_prob=True, rms_norm_eps=1e-6, tie_word_embeddings=False)
-# config.json of the study's students and of PyPI's, as far as sizes go; read on 2026-11-24 from the models' pages on the hub.
+    model_type="qwen3_moe",
+    vocab_size=151936,
+    hidden_size=2048,
+    intermediate_size=6144,
+    num_hidden_layers=48,
+    num_attention_heads=32,
+    num_key_value_heads=4,
+    head_dim=128,
+    num_experts=128,
+    num_experts_per_tok=8,
+    moe_intermediate_size=768,
+    norm_topk_prob=True,
+    rms_norm_eps=1e-6,
+    tie_word_embeddings=False,
+)
+# config.json of the study's students and of PyPI's, as far as sizes go; read on 2026-11-24 from the
+# models' pages on the hub.
 KNOWN = {
     "meta-llama/Llama-3.1-8B-Instruct": dict(
-        model_type="llama", vocab_size=128256, hidden_size=4096, intermediate_size=14336, num_hidden_layers=32,
-        num_attention_heads=32, num_key_value_heads=8, head_dim=128, rms_norm_eps=1e-5, tie_word_embeddings=False),
+        model_type="llama",
+        vocab_size=128256,
+        hidden_size=4096,
+        intermediate_size=14336,
+        num_hidden_layers=32,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        head_dim=128,
+        rms_norm_eps=1e-5,
+        tie_word_embeddings=False,
+    ),
     "Qwen/Qwen3-30B-A3B-Base": _QWEN3_30B,
     "Qwen/Qwen3-30B-A3B-Instruct-2507": _QWEN3_30B,
     POCKET_STUDENT: dict(
-        model_type="llama", vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30,
-        num_attention_heads=9, num_key_value_heads=3, head_dim=64, rms_norm_eps=1e-5, tie_word_embeddings=True),
+        model_type="llama",
+        vocab_size=49152,
+        hidden_size=576,
+        intermediate_size=1536,
+        num_hidden_layers=30,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        head_dim=64,
+        rms_norm_eps=1e-5,
+        tie_word_embeddings=True,
+    ),
 }
 
 
 def config_of(p: Params):
-    """(the student's config, where it is from). From its folder, or for the students in KNOWN without asking the hub.
+    """(the student's config, where it is from). From its folder, or for the students in KNOWN
+    without asking the hub.
 
     Raises ValueError where the hub does not give the config of another student."""
     from huggingface_hub import try_to_load_from_cache
     from transformers import AutoConfig
 
-    known = p.student_size == "full" and p.student in KNOWN and not paths.resolve(p.student).is_dir()
-    if known and not isinstance(try_to_load_from_cache(p.student, "config.json") if "/" in p.student else None, str):
+    known = (
+        p.student_size == "full" and p.student in KNOWN and not paths.resolve(p.student).is_dir()
+    )
+    if known and not isinstance(
+        try_to_load_from_cache(p.student, "config.json") if "/" in p.student else None, str
+    ):
         sizes = dict(KNOWN[p.student])
-        return AutoConfig.for_model(sizes.pop("model_type"), **sizes), "sizes as in distill_nb/plan/architectures.py"
+        return AutoConfig.for_model(
+            sizes.pop("model_type"), **sizes
+        ), "sizes as in distill_nb/plan/architectures.py"
     try:
         return AutoConfig.from_pretrained(sources.source(p)), "its config.json"
     except (OSError, ValueError) as error:
-        raise ValueError(f"student: the hub did not give the config of {p.student} ({type(error).__name__}); log in if it is "
-                         "gated, or download it and name its folder.") from None
+        raise ValueError(
+            f"student: the hub did not give the config of {p.student} ({type(error).__name__}); "
+            "log in if it is "
+            "gated, or download it and name its folder."
+        ) from None
 
 
 def with_layers(config, layers: int):
@@ -57,24 +100,32 @@ def on_meta(config, p: Params, checkpointing: bool):
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, p.dtype), attn_implementation="sdpa")
+        model = AutoModelForCausalLM.from_config(
+            config, dtype=getattr(torch, p.dtype), attn_implementation="sdpa"
+        )
         model.config.use_cache = False
         return student.attach_lora(model, p, "hf", checkpointing).train()
 
 
 def count(config, p: Params) -> dict[str, int]:
-    """Of all layers together: parameters, bytes_of_weights (in 4 bits where p.load_in_4bit), adapter_parameters,
-    bytes_of_adapters; of what one token meets: active_parameters of the layers' matrices, active_adapter_parameters, and
-    head_parameters. By two models with few layers, as all layers are alike or take turns."""
+    """Of all layers together: parameters, bytes_of_weights (in 4 bits where p.load_in_4bit),
+    adapter_parameters, bytes_of_adapters; of what one token meets: active_parameters of the layers'
+    matrices, active_adapter_parameters, and head_parameters. By two models with few layers, as all
+    layers are alike or take turns."""
     total = config.num_hidden_layers
     least = min(total, 2)
-    few, more = (_count(on_meta(with_layers(config, n), p, False), config, p) for n in (least, min(total, 2 * least)))
+    few, more = (
+        _count(on_meta(with_layers(config, n), p, False), config, p)
+        for n in (least, min(total, 2 * least))
+    )
     if total <= 2 * least:
         return more
     return {key: few[key] + (more[key] - few[key]) * (total - least) // least for key in few}
 
 
-NF4 = 4.127 / 8  # bytes a weight with its doubly quantised scale: Dettmers et al. 2023, arXiv 2305.14314, section 3
+NF4 = (
+    4.127 / 8
+)  # bytes a weight with its doubly quantised scale: Dettmers et al. 2023, arXiv 2305.14314, section 3
 
 
 def _count(model, config, p: Params) -> dict[str, int]:
@@ -82,11 +133,28 @@ def _count(model, config, p: Params) -> dict[str, int]:
 
     base = model.get_base_model()
     head, embedding = base.get_output_embeddings().weight, base.get_input_embeddings().weight
-    quantised = {id(m.weight) for m in base.modules() if type(m) is torch.nn.Linear and m.weight is not head
-                 and not m.weight.requires_grad} if p.load_in_4bit else set()
+    quantised = (
+        {
+            id(m.weight)
+            for m in base.modules()
+            if type(m) is torch.nn.Linear and m.weight is not head and not m.weight.requires_grad
+        }
+        if p.load_in_4bit
+        else set()
+    )
     share = getattr(config, "num_experts_per_tok", 1) / (getattr(config, "num_experts", 0) or 1)
-    found = dict.fromkeys(("parameters", "bytes_of_weights", "adapter_parameters", "bytes_of_adapters",
-                           "active_parameters", "active_adapter_parameters", "head_parameters"), 0)
+    found = dict.fromkeys(
+        (
+            "parameters",
+            "bytes_of_weights",
+            "adapter_parameters",
+            "bytes_of_adapters",
+            "active_parameters",
+            "active_adapter_parameters",
+            "head_parameters",
+        ),
+        0,
+    )
     found["head_parameters"] = head.numel()
     for name, weight in base.named_parameters():
         size, active = weight.numel(), weight.numel() * (share if ".experts." in name else 1)
@@ -96,7 +164,9 @@ def _count(model, config, p: Params) -> dict[str, int]:
             found["active_adapter_parameters"] += int(active)
             continue
         found["parameters"] += size
-        found["bytes_of_weights"] += int(size * NF4) if id(weight) in quantised else size * weight.element_size()
+        found["bytes_of_weights"] += (
+            int(size * NF4) if id(weight) in quantised else size * weight.element_size()
+        )
         if weight.dim() > 1 and weight is not head and weight is not embedding:
             found["active_parameters"] += int(active)
     return found

@@ -1,4 +1,5 @@
 """Devices to plan for: their memory and speed, as their makers state them or as measured here."""
+
 from __future__ import annotations
 
 import os
@@ -10,8 +11,9 @@ from distill_nb.runtime.devices import GIB, cores, free_memory
 
 @dataclass(frozen=True)
 class Device:
-    """kind: cuda | cpu. memory: bytes that one process may use. flops: of products of matrices, a second. Of that rate
-    training reaches `dense` (least, most), and `experts` with a mixture of experts: assumptions, not yet measured on a GPU."""
+    """kind: cuda | cpu. memory: bytes that one process may use. flops: of products of matrices, a
+    second. Of that rate training reaches `dense` (least, most), and `experts` with a mixture of
+    experts: assumptions, not yet measured on a GPU."""
 
     name: str
     kind: str
@@ -23,17 +25,29 @@ class Device:
 
 
 def _listed(name: str, gib: float, teraflops: float, source: str) -> Device:
-    return Device(name, "cuda", int(gib * GIB), teraflops * 1e12, f"vendor's figure: {source}", (0.3, 0.6), (0.08, 0.3))
+    return Device(
+        name,
+        "cuda",
+        int(gib * GIB),
+        teraflops * 1e12,
+        f"vendor's figure: {source}",
+        (0.3, 0.6),
+        (0.08, 0.3),
+    )
 
 
-# Memory as the driver reports it, rounded down; bfloat16 products with float32 sums, without sparsity.
-KNOWN = {device.name: device for device in (
-    _listed("a100-40gb", 39, 312, "NVIDIA A100 datasheet"),
-    _listed("a100-80gb", 79, 312, "NVIDIA A100 datasheet"),
-    _listed("h100-80gb", 79, 989, "NVIDIA H100 SXM datasheet"),
-    _listed("h200-141gb", 139, 989, "NVIDIA H200 datasheet"),
-    _listed("rtx4090-24gb", 23.5, 165, "NVIDIA Ada GPU architecture, GeForce RTX 4090"),
-)}
+# Memory as the driver reports it, rounded down; bfloat16 products with float32 sums, without
+# sparsity.
+KNOWN = {
+    device.name: device
+    for device in (
+        _listed("a100-40gb", 39, 312, "NVIDIA A100 datasheet"),
+        _listed("a100-80gb", 79, 312, "NVIDIA A100 datasheet"),
+        _listed("h100-80gb", 79, 989, "NVIDIA H100 SXM datasheet"),
+        _listed("h200-141gb", 139, 989, "NVIDIA H200 datasheet"),
+        _listed("rtx4090-24gb", 23.5, 165, "NVIDIA Ada GPU architecture, GeForce RTX 4090"),
+    )
+}
 
 
 def device_named(name: str) -> Device:
@@ -50,15 +64,32 @@ def this(dtype: str = "bfloat16") -> Device:
     import torch
 
     if torch.cuda.is_available():
-        memory = torch.cuda.mem_get_info(0)[0] + torch.cuda.memory_reserved(0)  # others may have the rest
-        return Device(torch.cuda.get_device_name(0), "cuda", memory, measured_flops("cuda", dtype), "measured here",
-                      (0.4, 0.8), (0.1, 0.4))
-    return Device("this CPU", "cpu", free_memory(), measured_flops("cpu", dtype), "measured here", (0.3, 1.0), (0.1, 0.8))
+        memory = torch.cuda.mem_get_info(0)[0] + torch.cuda.memory_reserved(
+            0
+        )  # others may have the rest
+        return Device(
+            torch.cuda.get_device_name(0),
+            "cuda",
+            memory,
+            measured_flops("cuda", dtype),
+            "measured here",
+            (0.4, 0.8),
+            (0.1, 0.4),
+        )
+    return Device(
+        "this CPU",
+        "cpu",
+        free_memory(),
+        measured_flops("cpu", dtype),
+        "measured here",
+        (0.3, 1.0),
+        (0.1, 0.8),
+    )
 
 
 def shared(cpu: Device, processes: int) -> Device:
-    """What each of several processes has of a CPU that was measured with this process's threads: train_parallel.launch gives
-    each one thread, or OMP_NUM_THREADS of them."""
+    """What each of several processes has of a CPU that was measured with this process's threads:
+    train_parallel.launch gives each one thread, or OMP_NUM_THREADS of them."""
     import torch
 
     threads = int(os.environ.get("OMP_NUM_THREADS", 1))
@@ -67,7 +98,8 @@ def shared(cpu: Device, processes: int) -> Device:
 
 
 def measured_flops(kind: str, dtype: str, size: int = 0, seconds: float = 1.0) -> float:
-    """Operations a second in products of two square matrices, the best of those tried in `seconds`."""
+    """Operations a second in products of two square matrices, the best of those tried in
+    `seconds`."""
     import torch
 
     size = size or (8192 if kind == "cuda" else 1024)

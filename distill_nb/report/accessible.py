@@ -1,9 +1,10 @@
-"""What a page needs for readers by keyboard, by ear, or on a phone: heads of tables that say what they head, wide tables and
-figures that scroll within a box of their own, which a key can reach and which has a name.
+"""What a page needs for readers by keyboard, by ear, or on a phone: heads of tables that say what
+they head, wide tables and figures that scroll within a box of their own, which a key can reach and
+which has a name.
 
-The marks are W3C's: a scope for each head (WCAG technique H63), and a focusable, labelled region for what scrolls
-(https://www.w3.org/WAI/ARIA/apg/patterns/landmarks/examples/region.html).
-"""
+The marks are W3C's: a scope for each head (WCAG technique H63), and a focusable, labelled region
+for what scrolls (https://www.w3.org/WAI/ARIA/apg/patterns/landmarks/examples/region.html)."""
+
 from __future__ import annotations
 
 SHORT = 26  # characters of a cell that stays on one line
@@ -34,7 +35,12 @@ def _region(label: str) -> dict[str, str]:
 
 
 def _name(part) -> str:
-    """What a table or figure is about: its caption, the line that folds it, or the heading above it."""
+    """What a table or figure is about: its caption, the line that folds it, or the heading above
+    it."""
     fold = part.find_parent("details")
-    title = part.find("caption") or (fold and fold.find("summary")) or part.find_previous(["h1", "h2", "h3"])
+    title = (
+        part.find("caption")
+        or (fold and fold.find("summary"))
+        or part.find_previous(["h1", "h2", "h3"])
+    )
     return " ".join(title.get_text().split()) if title else "without a title"

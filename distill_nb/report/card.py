@@ -1,10 +1,11 @@
-"""A model card beside each evaluated checkpoint, so that its folder can be pushed to the hub as it is.
+"""A model card beside each evaluated checkpoint, so that its folder can be pushed to the hub as it
+is.
 
     hf upload ORGANISATION/NAME runs/full/llama8b_math_4k/checkpoints/step_00500
 
-Metadata as on https://huggingface.co/docs/hub/model-cards (base model, library, tags, data sets, results as model-index);
-every number comes from the run's records and provenance.
-"""
+Metadata as on https://huggingface.co/docs/hub/model-cards (base model, library, tags, data sets,
+results as model-index); every number comes from the run's records and provenance."""
+
 from __future__ import annotations
 
 import json
@@ -18,14 +19,33 @@ from distill_nb.students import sources
 # Hub ids of what the students were trained on, where there is one.
 HUB_DATASETS = {"r1_math": "open-r1/OpenR1-Math-220k", "r1_code": "nvidia/OpenCodeReasoning"}
 TEACHERS = {"r1": "DeepSeek-R1", "sonnet": "Claude Sonnet 4.5"}
-HYPERPARAMETERS = ("dataset", "n_examples", "max_length", "overlong", "lora_rank", "lora_alpha", "lora_dropout",
-                   "lora_targets", "lora_experts", "lora_expert_rank", "load_in_4bit", "learning_rate", "lr_schedule",
-                   "warmup_steps", "weight_decay", "max_grad_norm", "batch_size", "seed", "dtype")
+HYPERPARAMETERS = (
+    "dataset",
+    "n_examples",
+    "max_length",
+    "overlong",
+    "lora_rank",
+    "lora_alpha",
+    "lora_dropout",
+    "lora_targets",
+    "lora_experts",
+    "lora_expert_rank",
+    "load_in_4bit",
+    "learning_rate",
+    "lr_schedule",
+    "warmup_steps",
+    "weight_decay",
+    "max_grad_norm",
+    "batch_size",
+    "seed",
+    "dtype",
+)
 GENERATION = ("max_new_tokens", "temperature", "top_p", "n_samples", "seed")
 
 
 def write_cards(p: params.Params) -> list[Path]:
-    """Write README.md into the folder of every checkpoint of a run that has records; returns the files.
+    """Write README.md into the folder of every checkpoint of a run that has records; returns the
+    files.
 
     Baselines and adapters from elsewhere get none: there is no checkpoint of ours."""
     folder = paths.run_dir(p)
@@ -33,7 +53,10 @@ def write_cards(p: params.Params) -> list[Path]:
         return []
     records = results.load_records(folder.parent)
     records = records[records["folder"] == folder.name] if len(records) else records
-    table, chosen = results.accuracy_of(records), selection.sentences(selection.selections(records), p.select_on)
+    table, chosen = (
+        results.accuracy_of(records),
+        selection.sentences(selection.selections(records), p.select_on),
+    )
     trained = json.loads((folder / "provenance_train.json").read_text())
     evaluated = json.loads((folder / "provenance_eval.json").read_text())
     files = []
@@ -47,42 +70,81 @@ def write_cards(p: params.Params) -> list[Path]:
 
 
 def card(table, step: int, trained: dict, evaluated: dict, chosen: str) -> str:
-    """The card of one checkpoint, Markdown with YAML metadata; table: results.accuracy_table of one run; chosen: the sentence
-    of selection.sentences."""
+    """The card of one checkpoint, Markdown with YAML metadata; table: results.accuracy_table of one
+    run; chosen: the sentence of selection.sentences."""
     import yaml
 
-    given, now, base = trained["parameters"], table[table["step"] == step], table[table["step"] == 0].set_index("benchmark")
+    given, now, base = (
+        trained["parameters"],
+        table[table["step"] == step],
+        table[table["step"] == 0].set_index("benchmark"),
+    )
     teacher, full = TEACHERS.get(given["teacher"], given["teacher"]), given["scale"] == "full"
     sets = evaluated.get("benchmarks", {})
     data = HUB_DATASETS.get(given["dataset"])
     metadata = {
-        "base_model": sources.HUB_NAMES.get(given["student"], given["student"]), "library_name": "peft",
+        "base_model": sources.HUB_NAMES.get(given["student"], given["student"]),
+        "library_name": "peft",
         "pipeline_tag": "text-generation",
         "tags": ["lora", "distillation", "reasoning", given["domain"], "distill_nb"],
         **({"datasets": [data]} if data else {}),
-        "model-index": [{"name": f"{given['run_name']} step {step}", "results": [{
-            "task": {"type": "text-generation"},
-            "dataset": {"name": names.name_of(r.benchmark), "type": sets.get(r.benchmark, {}).get("source", r.benchmark)},
-            "metrics": [{"type": "accuracy", "value": round(r.accuracy, 2), "name": f"accuracy (%), n = {r.n}"}],
-        } for r in now.itertuples()]}]}
+        "model-index": [
+            {
+                "name": f"{given['run_name']} step {step}",
+                "results": [
+                    {
+                        "task": {"type": "text-generation"},
+                        "dataset": {
+                            "name": names.name_of(r.benchmark),
+                            "type": sets.get(r.benchmark, {}).get("source", r.benchmark),
+                        },
+                        "metrics": [
+                            {
+                                "type": "accuracy",
+                                "value": round(r.accuracy, 2),
+                                "name": f"accuracy (%), n = {r.n}",
+                            }
+                        ],
+                    }
+                    for r in now.itertuples()
+                ],
+            }
+        ],
+    }
     rows = []
     for r in now.itertuples():
         before = base.loc[r.benchmark] if r.benchmark in base.index else None
-        rows.append([names.name_of(r.benchmark), "not evaluated" if before is None else results.score(before, 1),
-                     results.score(r, 1), str(r.n), sets.get(r.benchmark, {}).get("label", "")])
-    head = "" if full else (
-        f"**Not the study's model.** This is a run at {given['scale']} scale, made to try the method; its numbers say nothing "
-        f"of the full run.\n\n")
-    source = (f"{teacher}'s reasoning traces ({given['domain']})" if full else
-              f"the dataset `{given['dataset']}` in place of {teacher}'s {given['domain']} traces")
+        rows.append(
+            [
+                names.name_of(r.benchmark),
+                "not evaluated" if before is None else results.score(before, 1),
+                results.score(r, 1),
+                str(r.n),
+                sets.get(r.benchmark, {}).get("label", ""),
+            ]
+        )
+    head = (
+        ""
+        if full
+        else (
+            f"**Not the study's model.** This is a run at {given['scale']} scale, made to try the "
+            "method; its numbers say nothing "
+            f"of the full run.\n\n"
+        )
+    )
+    source = (
+        f"{teacher}'s reasoning traces ({given['domain']})"
+        if full
+        else f"the dataset `{given['dataset']}` in place of {teacher}'s {given['domain']} traces"
+    )
     return f"""---
 {yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True).strip()}
 ---
 
-# {given['run_name']}, step {step}
+# {given["run_name"]}, step {step}
 
-{head}A LoRA adapter for `{given['student']}`, trained by supervised fine-tuning with plain cross-entropy on {source}:
-checkpoint {step} of {given['max_steps']} steps.
+{head}A LoRA adapter for `{given["student"]}`, trained by supervised fine-tuning with plain cross-entropy on {source}:
+checkpoint {step} of {given["max_steps"]} steps.
 
 ## Results
 
@@ -90,8 +152,8 @@ Percent correct with 95% intervals; an asterisk marks a score whose n includes e
 
 {_table(["benchmark", "base student", f"step {step}", "answers", "problems"], rows)}
 
-Answers were generated with {_listed({k: evaluated['settings'][k] for k in GENERATION})} by the engine \
-`{evaluated['settings']['engine_version']}`, and graded by version `{evaluated['grader']}` of the grader.
+Answers were generated with {_listed({k: evaluated["settings"][k] for k in GENERATION})} by the engine \
+`{evaluated["settings"]["engine_version"]}`, and graded by version `{evaluated["grader"]}` of the grader.
 
 ## Training
 
@@ -113,7 +175,11 @@ Answers were generated with {_listed({k: evaluated['settings'][k] for k in GENER
 def _value(value) -> str:
     if isinstance(value, dict):  # by benchmark: one value where all agree
         same = set(value.values())
-        return str(*same) if len(same) == 1 else " and ".join(f"{v} for {names.name_of(k)}" for k, v in value.items())
+        return (
+            str(*same)
+            if len(same) == 1
+            else " and ".join(f"{v} for {names.name_of(k)}" for k, v in value.items())
+        )
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
@@ -125,12 +191,23 @@ def _provenance(record: dict) -> list[list[str]]:
     git = record.get("git") or {}
     commit = (git.get("commit") or "unknown") + (", with changes" if git.get("dirty") else "")
     packages = record["packages"]
-    return [["code", commit], ["training data, sha256", str(record.get("data_sha256"))],
-            ["backend", str(record.get("backend"))], ["device", f"{record['device']['count']} × {record['device']['name']}"],
-            ["finished", str(record.get("finished_at"))],
-            ["versions", ", ".join(f"{k} {packages[k]}" for k in ("torch", "transformers", "peft") if k in packages)]]
+    return [
+        ["code", commit],
+        ["training data, sha256", str(record.get("data_sha256"))],
+        ["backend", str(record.get("backend"))],
+        ["device", f"{record['device']['count']} × {record['device']['name']}"],
+        ["finished", str(record.get("finished_at"))],
+        [
+            "versions",
+            ", ".join(
+                f"{k} {packages[k]}" for k in ("torch", "transformers", "peft") if k in packages
+            ),
+        ],
+    ]
 
 
 def _table(columns: list[str], rows: list[list[str]]) -> str:
     lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in lines)
+    return "\n".join(
+        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in lines
+    )

@@ -3,10 +3,10 @@
     python -m distill_nb.report.notebook_page runs/pocket/<run_name>/train.ipynb    writes train.html beside it
     python -m distill_nb.report.notebook_page --index runs/pocket                   writes runs/pocket/report/index.html
 
-A page loads nothing from the network: it can be mailed, archived and opened on a phone. That excludes MathJax, so
-formulas in the notebooks are written in Unicode. Look and script are in template.py, what readers of a page by keyboard,
-ear or phone need of its tables and figures in accessible.py.
-"""
+A page loads nothing from the network: it can be mailed, archived and opened on a phone. That
+excludes MathJax, so formulas in the notebooks are written in Unicode. Look and script are in
+template.py, what readers of a page by keyboard, ear or phone need of its tables and figures in
+accessible.py."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ FETCHES = re.compile(
 
 
 def collapse(text: str) -> str:
-    """What a terminal shows after printing `text`: carriage returns and cursor-ups (tqdm's nested bars) applied, so
-    that of each progress bar only the final state is left."""
+    """What a terminal shows after printing `text`: carriage returns and cursor-ups (tqdm's nested
+    bars) applied, so that of each progress bar only the final state is left."""
     if "\r" not in text and "\x1b[A" not in text:
         return text
     lines, row, column = [""], 0, 0
@@ -56,8 +56,9 @@ def collapse(text: str) -> str:
 def merge_streams(outputs: list) -> list:
     """A cell's outputs with the pieces of each stream joined and collapsed.
 
-    Neighbouring pieces of one stream are joined. A piece of stderr that starts with a carriage return continues the
-    bar of the last piece of stderr, even where the cell printed something in between."""
+    Neighbouring pieces of one stream are joined. A piece of stderr that starts with a carriage
+    return continues the bar of the last piece of stderr, even where the cell printed something in
+    between."""
     merged: list = []
     for output in outputs:
         if output.output_type == "stream":
@@ -74,14 +75,18 @@ def merge_streams(outputs: list) -> list:
 
 
 def widget_text(model_id: str, state: dict) -> str:
-    """The words of a widget and its children, from the notebook's saved widget state: for tqdm's bar
-    `Training: 100% 30/30 [01:50<00:00]`. Empty where the widget was closed or hidden (tqdm's leave=False)."""
+    """The words of a widget and its children, from the notebook's saved widget state: for tqdm's
+    bar `Training: 100% 30/30 [01:50<00:00]`. Empty where the widget was closed or hidden (tqdm's
+    leave=False)."""
     fields = state.get(model_id, {}).get("state", {})
     layout = str(fields.get("layout")).removeprefix("IPY_MODEL_")
     if state.get(layout, {}).get("state", {}).get("visibility") == "hidden":
         return ""
     if fields.get("_model_name") in ("HTMLModel", "LabelModel", "HTMLMathModel"):
-        words = [str(fields.get("description") or ""), re.sub(r"<[^>]*>", "", str(fields.get("value") or ""))]
+        words = [
+            str(fields.get("description") or ""),
+            re.sub(r"<[^>]*>", "", str(fields.get("value") or "")),
+        ]
     else:
         children = [str(child).removeprefix("IPY_MODEL_") for child in fields.get("children") or []]
         words = [widget_text(child, state) for child in children]
@@ -89,7 +94,8 @@ def widget_text(model_id: str, state: dict) -> str:
 
 
 def plain_outputs(notebook) -> None:
-    """Make every output one that needs no script, in place: streams merged, widgets as text, JavaScript dropped."""
+    """Make every output one that needs no script, in place: streams merged, widgets as text,
+    JavaScript dropped."""
     saved = notebook.metadata.pop("widgets", {}).get(WIDGET_STATE, {}).get("state")
     for cell in notebook.cells:
         if cell.cell_type != "code":
@@ -113,18 +119,22 @@ def is_run(folder: Path) -> bool:
 
 
 def title_of(notebook, path: Path) -> str:
-    """The notebook's title in its metadata, else its first heading, else its file name; with the run's name."""
-    headings = [re.match(r"#+\s+(.*)", c.source) for c in notebook.cells if c.cell_type == "markdown"]
+    """The notebook's title in its metadata, else its first heading, else its file name; with the
+    run's name."""
+    headings = [
+        re.match(r"#+\s+(.*)", c.source) for c in notebook.cells if c.cell_type == "markdown"
+    ]
     title = notebook.metadata.get("title") or next((m.group(1) for m in headings if m), path.stem)
     return f"{title} · {path.parent.name}" if is_run(path.parent) else title
 
 
 def render(notebook: Path, html: Path | None = None) -> Path:
-    """Write an executed notebook as one HTML file that loads nothing, beside it unless `html` says where.
+    """Write an executed notebook as one HTML file that loads nothing, beside it unless `html` says
+    where.
 
-    Cells tagged `hide-input` and, where Papermill injected parameters, the defaults are folded under "show code"; the
-    injected parameters stay visible. Raises ValueError where the notebook is missing or not one, or where an output
-    or a cell of text would make the page fetch something."""
+    Cells tagged `hide-input` and, where Papermill injected parameters, the defaults are folded
+    under "show code"; the injected parameters stay visible. Raises ValueError where the notebook is
+    missing or not one, or where an output or a cell of text would make the page fetch something."""
     import nbformat
     from nbconvert import HTMLExporter
 
@@ -133,25 +143,42 @@ def render(notebook: Path, html: Path | None = None) -> Path:
     try:
         nb = nbformat.read(path, as_version=4)
     except FileNotFoundError:
-        raise ValueError(f"{notebook} does not exist: execute the notebook with papermill first.") from None
+        raise ValueError(
+            f"{notebook} does not exist: execute the notebook with papermill first."
+        ) from None
     except (nbformat.reader.NotJSONError, nbformat.ValidationError):
-        raise ValueError(f"{notebook} is not a notebook: give the .ipynb that papermill wrote.") from None
+        raise ValueError(
+            f"{notebook} is not a notebook: give the .ipynb that papermill wrote."
+        ) from None
     plain_outputs(nb)
     nb.metadata["title"] = title_of(nb, path)
     injected = any("injected-parameters" in c.metadata.get("tags", []) for c in nb.cells)
-    exporter = HTMLExporter(template_name="lab", embed_images=True, exclude_input_prompt=True, exclude_anchor_links=True,
-                            exclude_output_prompt=True)
+    exporter = HTMLExporter(
+        template_name="lab",
+        embed_images=True,
+        exclude_input_prompt=True,
+        exclude_anchor_links=True,
+        exclude_output_prompt=True,
+    )
     exporter.raw_template = template.NOTEBOOK
     back = back_link(path.parent)
-    page, _ = exporter.from_notebook_node(nb, resources={
-        "metadata": {"name": path.stem, "path": str(path.parent)},
-        "page_css": template.notebook_css(), "script": template.SCRIPT,
-        "folded": ["hide-input", "parameters"] if injected else ["hide-input"],
-        "back": Path(os.path.relpath(back, html.parent)).as_posix() if back else ""})
+    page, _ = exporter.from_notebook_node(
+        nb,
+        resources={
+            "metadata": {"name": path.stem, "path": str(path.parent)},
+            "page_css": template.notebook_css(),
+            "script": template.SCRIPT,
+            "folded": ["hide-input", "parameters"] if injected else ["hide-input"],
+            "back": Path(os.path.relpath(back, html.parent)).as_posix() if back else "",
+        },
+    )
     fetched = FETCHES.search(page)
     if fetched:
-        raise ValueError(f"{notebook} has a cell or output that loads {fetched.group(0)[-120:]!r} from the network: "
-                         "use a local file, which is embedded.")
+        raise ValueError(
+            f"{notebook} has a cell or output that loads {fetched.group(0)[-120:]!r} from the "
+            "network: "
+            "use a local file, which is embedded."
+        )
     html.parent.mkdir(parents=True, exist_ok=True)
     html.write_text(accessible.page(page), encoding="utf-8")
     return html
@@ -161,9 +188,8 @@ def render(notebook: Path, html: Path | None = None) -> Path:
 
 
 def back_link(folder: Path) -> Path | None:
-    """The index page of the scale that a notebook in this folder belongs to: a run, the report, or a set of traces."""
+    """The index page of the scale that a notebook in this folder belongs to: a run, the report, or
+    a set of traces."""
     if is_run(folder) or folder.name == "report":
         return folder.parent / "report" / "index.html"
     return folder.parents[1] / "report" / "index.html" if folder.parent.name == "traces" else None
-
-

@@ -1,8 +1,8 @@
-"""What the pages of notebook_page.py look like: one style sheet, one script, the notebook's template, the index's template.
+"""What the pages of notebook_page.py look like: one style sheet, one script, the notebook's
+template, the index's template.
 
-The notebook's template replaces the page around nbconvert's lab template, whose own loads RequireJS, MathJax and
-Mermaid from the network and carries 300 kB of JupyterLab's style.
-"""
+The notebook's template replaces the page around nbconvert's lab template, whose own loads
+RequireJS, MathJax and Mermaid from the network and carries 300 kB of JupyterLab's style."""
 
 CSS = """
 :root { color-scheme: light dark; --text: #1c1e21; --paper: #fff; --soft: #fafbfc; --line: #d9dce1; --link: #0b57a4;
@@ -56,8 +56,9 @@ details.code[open] .closed, details.code:not([open]) .opened, .anchor-link, .jp-
 .ansi-yellow-fg { color: #9a6700; } .ansi-blue-fg { color: #2471a3; } .ansi-cyan-fg { color: #117a8b; }
 """
 
-# Sorting by a click or a key on a table's head: up, down, and back to the order that it came in. Numbers sort by the number
-# that a cell begins with, so that `47.9* [35, 61]` is 47.9; cells without a value come last in both directions.
+# Sorting by a click or a key on a table's head: up, down, and back to the order that it came in.
+# Numbers sort by the number that a cell begins with, so that `47.9* [35, 61]` is 47.9; cells
+# without a value come last in both directions.
 SCRIPT = """
 const missing = /^(|—|–|-|\\?|nan|none)$/i;
 const textOf = (row, i) => row.cells[i].textContent.trim().replace(/−/g, "-");
@@ -198,7 +199,8 @@ INDEX = """<!DOCTYPE html>
 
 
 def notebook_css() -> str:
-    """The style of a notebook's page, the colours of highlighted code for a light and a dark screen included."""
+    """The style of a notebook's page, the colours of highlighted code for a light and a dark screen
+    included."""
     from pygments.formatters import HtmlFormatter
 
     light = HtmlFormatter(style="default").get_style_defs(".highlight")

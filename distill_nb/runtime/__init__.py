@@ -1,4 +1,5 @@
-"""What all other rooms stand on: places, files that survive a kill, locks, signals, GPUs, and what made a result.
+"""What all other rooms stand on: places, files that survive a kill, locks, signals, GPUs, and what
+made a result.
 
 paths.py       where everything is
 jsonl.py       lines and files, written so that a kill leaves them whole

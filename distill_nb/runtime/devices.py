@@ -1,4 +1,5 @@
 """Devices to plan for: their memory, and how fast they multiply matrices."""
+
 from __future__ import annotations
 
 import os
@@ -16,20 +17,31 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that a GPU has too little memory, in torch's words or a library's."""
     import torch
 
-    return isinstance(error, torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and any(
-        words in str(error) for words in ("out of memory", "GPU memory available", "ALLOC_FAILED")))
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError)
+        and any(
+            words in str(error)
+            for words in ("out of memory", "GPU memory available", "ALLOC_FAILED")
+        )
+    )
 
 
 def free_memory() -> int:
-    """Bytes that a process can still have here (Linux: MemAvailable, and the limit of its control group)."""
+    """Bytes that a process can still have here (Linux: MemAvailable, and the limit of its control
+    group)."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+        free = next(
+            int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")
+        )
     except (OSError, StopIteration):
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         group = Path("/sys/fs/cgroup")
-        free = min(free, int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+        free = min(
+            free,
+            int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()),
+        )
     except (OSError, ValueError):  # no such limit
         pass
     return free

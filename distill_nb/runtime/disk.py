@@ -1,4 +1,5 @@
 """Files on disks that fill up, and folders that are whole or count as absent."""
+
 from __future__ import annotations
 
 import contextlib
@@ -16,13 +17,14 @@ SEAL = "complete"  # in a sealed folder: the sha256 of every other file
 
 
 class DiskFull(RuntimeError):
-    """There is no room; the message names the place. What is on disk is whole, and the work can be gone on with."""
+    """There is no room; the message names the place. What is on disk is whole, and the work can be
+    gone on with."""
 
 
 @contextlib.contextmanager
 def room(folder: Path):
-    """Work that writes below `folder`: whatever a full disk makes of it (an OSError, or a library's own error) becomes a
-    DiskFull of one sentence."""
+    """Work that writes below `folder`: whatever a full disk makes of it (an OSError, or a library's
+    own error) becomes a DiskFull of one sentence."""
     try:
         yield
     except Exception as error:
@@ -49,8 +51,11 @@ def full(folder: Path) -> str:
 
 def _sentence(place: Path) -> str:
     free = shutil.disk_usage(place).free
-    return (f"{paths.movable(place)}: the disk is full, or a quota is used up ({free / 2**20:,.1f} MiB free): make room and "
-            "start again; what is written is whole, and the work goes on from there.")
+    return (
+        f"{paths.movable(place)}: the disk is full, or a quota is used up ({free / 2**20:,.1f} MiB "
+        "free): make room and "
+        "start again; what is written is whole, and the work goes on from there."
+    )
 
 
 def _named_place(error: BaseException, folder: Path) -> Path | None:
@@ -58,7 +63,11 @@ def _named_place(error: BaseException, folder: Path) -> Path | None:
     seen = error
     while seen is not None:
         if isinstance(seen, OSError) and seen.errno in FULL:
-            file = Path(os.fsdecode(seen.filename)) if isinstance(seen.filename, (str, bytes)) else folder / "x"
+            file = (
+                Path(os.fsdecode(seen.filename))
+                if isinstance(seen.filename, (str, bytes))
+                else folder / "x"
+            )
             return next((f for f in file.absolute().parents if f.is_dir()), folder)
         seen = seen.__cause__ or seen.__context__
     return None
@@ -67,7 +76,9 @@ def _named_place(error: BaseException, folder: Path) -> Path | None:
 def end_of(file, size: int) -> list[str]:
     """The last `size` bytes of an open file, which another process may be writing to, as lines."""
     length = os.fstat(file.fileno()).st_size
-    return os.pread(file.fileno(), size, max(0, length - size)).decode(errors="replace").splitlines()
+    return (
+        os.pread(file.fileno(), size, max(0, length - size)).decode(errors="replace").splitlines()
+    )
 
 
 def sync(folder: Path) -> list[Path]:
@@ -81,12 +92,17 @@ def sync(folder: Path) -> list[Path]:
 
 def seal(folder: Path) -> None:
     """Mark a folder as whole."""
-    hashes = {f.relative_to(folder).as_posix(): provenance.sha256_of_file(f) for f in sync(folder) if f.name != SEAL}
+    hashes = {
+        f.relative_to(folder).as_posix(): provenance.sha256_of_file(f)
+        for f in sync(folder)
+        if f.name != SEAL
+    }
     provenance.write(folder / SEAL, hashes)
 
 
 def broken(folder: Path) -> str:
-    """What is wrong with a folder that should be sealed, in words; "" where it is as it was sealed."""
+    """What is wrong with a folder that should be sealed, in words; "" where it is as it was
+    sealed."""
     try:
         hashes = json.loads((folder / SEAL).read_text())
     except (OSError, ValueError):
@@ -100,8 +116,9 @@ def broken(folder: Path) -> str:
 
 
 class Scratch:
-    """A folder below `parent` for as long as this process lives, or until `cleanup`. What killed processes left there under
-    the same prefix is removed first: it may be the weights of a whole model."""
+    """A folder below `parent` for as long as this process lives, or until `cleanup`. What killed
+    processes left there under the same prefix is removed first: it may be the weights of a whole
+    model."""
 
     def __init__(self, parent: Path, prefix: str):
         parent.mkdir(parents=True, exist_ok=True)
@@ -110,7 +127,9 @@ class Scratch:
                 with lock.locked(left, wait=False, doing="") as free:
                     if free:
                         shutil.rmtree(left, ignore_errors=True)
-        self._folder = tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True)
+        self._folder = tempfile.TemporaryDirectory(
+            prefix=prefix, dir=parent, ignore_cleanup_errors=True
+        )
         self.name, self._held = self._folder.name, contextlib.ExitStack()
         self._held.enter_context(lock.locked(Path(self.name), wait=False, doing="in use"))
 

@@ -2,10 +2,12 @@
 
     with gpus.claimed(1) as devices:            # ["2"]
         subprocess.run(words, env=os.environ | gpus.environment(devices), close_fds=False)
-    gpus.hold()                                 # in what was started: the device is taken until this process ends
+    gpus.hold()                                 # in what was started: the device is taken until
+                                                this process ends
 
 `python -m distill_nb.runtime.gpus` prints how many this process may use.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -22,28 +24,38 @@ _held: dict[str, int] = {}  # file: descriptor, open as long as this process liv
 
 
 def visible() -> list[str]:
-    """The devices that this process may use: those of CUDA_VISIBLE_DEVICES where it is set (by a user or by Slurm), else all
-    that nvidia-smi lists; none on a machine without."""
+    """The devices that this process may use: those of CUDA_VISIBLE_DEVICES where it is set (by a
+    user or by Slurm), else all that nvidia-smi lists; none on a machine without."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
         devices = [d.strip() for d in given.split(",")]
         return [d for d in devices if d and d not in ("-1", "NoDevFiles")]
-    return [str(i) for i, _ in enumerate(line for line in _nvidia_smi().splitlines() if line.startswith("GPU "))]
+    return [
+        str(i)
+        for i, _ in enumerate(
+            line for line in _nvidia_smi().splitlines() if line.startswith("GPU ")
+        )
+    ]
 
 
 @contextlib.contextmanager
 def claimed(n: int, poll: float = 0.5):
-    """Hold n devices against all other claims on this machine, waiting for them; yields their names in CUDA's terms.
+    """Hold n devices against all other claims on this machine, waiting for them; yields their names
+    in CUDA's terms.
 
-    The locks are the system's, so a process that dies lets go. Who claims a device starts what uses it with `environment`, and
-    with close_fds=False: the process that it starts then has the claim too, and keeps it if only the claimer is killed. A
-    device on which a process still has a `hold` is not free, whoever of those that started it is gone. Within a Slurm job
-    the claim is among that job's own devices, for Slurm keeps jobs apart. Raises ValueError where there are fewer than n, and
-    where a lock's file cannot be opened."""
+    The locks are the system's, so a process that dies lets go. Who claims a device starts what uses
+    it with `environment`, and with close_fds=False: the process that it starts then has the claim
+    too, and keeps it if only the claimer is killed. A device on which a process still has a `hold`
+    is not free, whoever of those that started it is gone. Within a Slurm job the claim is among
+    that job's own devices, for Slurm keeps jobs apart. Raises ValueError where there are fewer than
+    n, and where a lock's file cannot be opened."""
     devices = visible()
     if n > len(devices):
-        raise ValueError(f"gpus: {n} are wanted and {len(devices)} are here; run it where there are more, or lower "
-                         "train_processes, or tensor_parallel and data_parallel.")
+        raise ValueError(
+            f"gpus: {n} are wanted and {len(devices)} are here; run it where there are more, or "
+            "lower "
+            "train_processes, or tensor_parallel and data_parallel."
+        )
     said = False
     while True:
         with contextlib.ExitStack() as held:
@@ -56,31 +68,42 @@ def claimed(n: int, poll: float = 0.5):
                 yield names
                 return
         if not said:
-            print(f"gpus: waiting until {n} of {', '.join(devices)} can be had; `fuser -v {_file('*', '*')}` names the "
-                  "processes that use them.", flush=True)
+            print(
+                f"gpus: waiting until {n} of {', '.join(devices)} can be had; `fuser -v "
+                f"{_file('*', '*')}` names the "
+                "processes that use them.",
+                flush=True,
+            )
             said = True
         time.sleep(poll)  # with none held: two jobs that want two each must not hold one each
 
 
 def environment(devices: list[str]) -> dict[str, str]:
-    """What tells a process of its devices: CUDA's variable, and ours with the files that `hold` locks."""
-    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(devices),
-            USES: os.pathsep.join(str(_file(d, "use")) for d in devices)}
+    """What tells a process of its devices: CUDA's variable, and ours with the files that `hold`
+    locks."""
+    return {
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "CUDA_VISIBLE_DEVICES": ",".join(devices),
+        USES: os.pathsep.join(str(_file(d, "use")) for d in devices),
+    }
 
 
 def hold() -> None:
-    """From now until this process has ended, no other claim gets the devices that its `environment` names.
+    """From now until this process has ended, no other claim gets the devices that its `environment`
+    names.
 
-    For every process that computes on a GPU: a notebook's kernel goes on when the stage or Papermill is killed, to save its
-    state (stop.listening), and vLLM's and the training's processes end a moment after their kernel. Does nothing outside
-    of a stage, and where it is called again."""
+    For every process that computes on a GPU: a notebook's kernel goes on when the stage or
+    Papermill is killed, to save its state (stop.listening), and vLLM's and the training's processes
+    end a moment after their kernel. Does nothing outside of a stage, and where it is called
+    again."""
     for file in filter(None, os.environ.get(USES, "").split(os.pathsep)):
         if file not in _held:
             _held[file] = _locked(Path(file), shared=True)
 
 
 def _free(device: str) -> int | None:
-    """The descriptor of a device's lock, which another process can be handed; None while any process claims or uses it."""
+    """The descriptor of a device's lock, which another process can be handed; None while any
+    process claims or uses it."""
     lock = _locked(_file(device, "lock"))
     if lock is None:
         return None
@@ -94,8 +117,8 @@ def _free(device: str) -> int | None:
 
 
 def _locked(file: Path, shared: bool = False) -> int | None:
-    """A locked file's descriptor: shared, once nobody has it alone, which is for a moment only; else alone, or None where
-    another has it."""
+    """A locked file's descriptor: shared, once nobody has it alone, which is for a moment only;
+    else alone, or None where another has it."""
     import fcntl
 
     while True:
@@ -127,28 +150,37 @@ def _open(file: Path) -> int:
                 finally:
                     os.umask(before)
     except OSError as error:
-        raise ValueError(f"gpus: the lock {file} cannot be opened ({error.strerror}); have its owner delete it while no job "
-                         "uses a GPU of this machine.") from error
+        raise ValueError(
+            f"gpus: the lock {file} cannot be opened ({error.strerror}); have its owner delete it "
+            "while no job "
+            "uses a GPU of this machine."
+        ) from error
 
 
 def _file(device: str, what: str) -> Path:
-    """A lock's place: the same for all users and jobs of the machine, whatever their TMPDIR is and whether they know a GPU by
-    its number or by its UUID (unless $DISTILL_NB_GPU_LOCKS names another folder)."""
+    """A lock's place: the same for all users and jobs of the machine, whatever their TMPDIR is and
+    whether they know a GPU by its number or by its UUID (unless $DISTILL_NB_GPU_LOCKS names another
+    folder)."""
     owner = os.environ.get("SLURM_JOB_ID", "machine")
     if device.isdigit() and int(device) < len(_uuids()):
         device = _uuids()[int(device)]
-    place = os.environ.get("DISTILL_NB_GPU_LOCKS") or ("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir())
+    place = os.environ.get("DISTILL_NB_GPU_LOCKS") or (
+        "/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()
+    )
     return Path(place) / f"distill_nb-gpu-{owner}-{device.replace('/', '_')}.{what}"
 
 
 @cache
 def _uuids() -> tuple[str, ...]:
-    """The UUIDs of the machine's GPUs, in the order of their numbers (with CUDA_DEVICE_ORDER=PCI_BUS_ID)."""
+    """The UUIDs of the machine's GPUs, in the order of their numbers (with
+    CUDA_DEVICE_ORDER=PCI_BUS_ID)."""
     return tuple(re.findall(r"^GPU \d+: .*\(UUID: ([^)]+)\)", _nvidia_smi(), re.MULTILINE))
 
 
 def _nvidia_smi() -> str:
     try:
-        return subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60).stdout
+        return subprocess.run(
+            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60
+        ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return ""

@@ -1,8 +1,9 @@
 """The Hugging Face hub: what is had from it, and in one sentence why it is not.
 
-`check_student` comes before anything that costs time: a hub that is down, a gated model without a token or a revision that is
-gone stops a run in seconds. What is in the hub's cache needs no connection.
-"""
+`check_student` comes before anything that costs time: a hub that is down, a gated model without a
+token or a revision that is gone stops a run in seconds. What is in the hub's cache needs no
+connection."""
+
 from __future__ import annotations
 
 import time
@@ -15,7 +16,8 @@ READ_WHOLE = 2**30  # bytes; of larger files in a student's folder the size and 
 
 
 def why(error: Exception, name: str = "", revision: str = "") -> str:
-    """What a failed call of huggingface_hub means, as the end of a sentence that begins with the repository."""
+    """What a failed call of huggingface_hub means, as the end of a sentence that begins with the
+    repository."""
     import httpx
     from huggingface_hub import errors
 
@@ -24,24 +26,35 @@ def why(error: Exception, name: str = "", revision: str = "") -> str:
         return "is gated: ask for access on its page and log in with `hf auth login`"
     if isinstance(error, errors.RevisionNotFoundError):
         return f"no longer has the revision {revision}"
-    if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, errors.HfHubHTTPError):
+    if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(
+        error.__cause__, errors.HfHubHTTPError
+    ):
         return why(error.__cause__, name, revision)
     if isinstance(error, (errors.LocalEntryNotFoundError, httpx.TransportError)):
-        return "could not be reached, and nothing of it is in the hub's cache: try again with a connection"
+        return (
+            "could not be reached, and nothing of it is in the hub's cache: try again with a "
+            "connection"
+        )
     if isinstance(error, errors.EntryNotFoundError):
         return f"has no {name}" + (f" at {revision}" if revision else "")
     if isinstance(error, errors.RepositoryNotFoundError):
         return "is not there, or is private"
     if status in (401, 403):
-        return f"does not open to your token (HTTP {status}): log in with `hf auth login`, with one that may read it"
+        return (
+            f"does not open to your token (HTTP {status}): log in with `hf auth login`, with one "
+            "that may read it"
+        )
     if status >= 500:
-        return f"cannot be had, for the hub has an error of its own (HTTP {status}): try again later"
+        return (
+            f"cannot be had, for the hub has an error of its own (HTTP {status}): try again later"
+        )
     first = next(iter(str(error).strip().splitlines()), "")
     return f"could not be downloaded ({type(error).__name__}: {first[:150]}): try again"
 
 
 def file(hub_id: str, name: str, revision: str | None = None, kind: str = "dataset") -> Path:
-    """One file, from the hub's cache where it is there. Raises what huggingface_hub raises; see `why`."""
+    """One file, from the hub's cache where it is there. Raises what huggingface_hub raises; see
+    `why`."""
     import huggingface_hub
 
     reach(hub_id, name, revision, kind)  # a hub that hangs would be waited for ten minutes below
@@ -49,16 +62,21 @@ def file(hub_id: str, name: str, revision: str | None = None, kind: str = "datas
 
 
 def reach(hub_id: str, name: str, revision: str | None, kind: str) -> None:
-    """Raises where a file is neither in the hub's cache nor to be had from the hub; nothing is downloaded."""
+    """Raises where a file is neither in the hub's cache nor to be had from the hub; nothing is
+    downloaded."""
     import httpx
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError
 
-    if isinstance(huggingface_hub.try_to_load_from_cache(hub_id, name, revision=revision, repo_type=kind), str):
+    if isinstance(
+        huggingface_hub.try_to_load_from_cache(hub_id, name, revision=revision, repo_type=kind), str
+    ):
         return
     for pause in PAUSES:
         try:
-            huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(hub_id, name, revision=revision, repo_type=kind))
+            huggingface_hub.get_hf_file_metadata(
+                huggingface_hub.hf_hub_url(hub_id, name, revision=revision, repo_type=kind)
+            )
             return
         except (httpx.TransportError, HfHubHTTPError) as error:
             if pause is None or getattr(getattr(error, "response", None), "status_code", 500) < 500:
@@ -67,7 +85,8 @@ def reach(hub_id: str, name: str, revision: str | None, kind: str) -> None:
 
 
 def hash_of_folder(folder: Path) -> str:
-    """64 hex digits over the files of a folder of a student or of an adapter, not over those of folders in it."""
+    """64 hex digits over the files of a folder of a student or of an adapter, not over those of
+    folders in it."""
     found = {}
     for path in sorted(f for f in folder.iterdir() if f.is_file()):
         size = path.stat().st_size
@@ -88,7 +107,9 @@ def download(hub_id: str, revision: str, name: str, opening: str, remedy: str) -
     try:
         return file(hub_id, name, revision)
     except Exception as error:  # the many ways in which a download fails
-        raise ValueError(f"{opening}: the hub's data set {hub_id} {why(error, name, revision)}, or {remedy}.") from None
+        raise ValueError(
+            f"{opening}: the hub's data set {hub_id} {why(error, name, revision)}, or {remedy}."
+        ) from None
 
 
 def listed(hub_id: str, revision: str, opening: str, remedy: str) -> list[str]:
@@ -97,7 +118,11 @@ def listed(hub_id: str, revision: str, opening: str, remedy: str) -> list[str]:
     from huggingface_hub.constants import HF_HUB_ETAG_TIMEOUT
 
     try:
-        about = huggingface_hub.HfApi().repo_info(hub_id, repo_type="dataset", revision=revision, timeout=HF_HUB_ETAG_TIMEOUT)
+        about = huggingface_hub.HfApi().repo_info(
+            hub_id, repo_type="dataset", revision=revision, timeout=HF_HUB_ETAG_TIMEOUT
+        )
         return [file.rfilename for file in about.siblings]
     except Exception as error:  # the many ways in which the hub fails
-        raise ValueError(f"{opening}: the hub's data set {hub_id} {why(error, revision=revision)}, or {remedy}.") from None
+        raise ValueError(
+            f"{opening}: the hub's data set {hub_id} {why(error, revision=revision)}, or {remedy}."
+        ) from None

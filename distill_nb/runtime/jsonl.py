@@ -1,4 +1,6 @@
-"""Evaluation records on disk: one JSON line a problem and sample, appended and synced batch by batch."""
+"""Evaluation records on disk: one JSON line a problem and sample, appended and synced batch by
+batch."""
+
 from __future__ import annotations
 
 import json
@@ -8,12 +10,12 @@ from pathlib import Path
 
 
 def read(file: Path, repair: bool = False) -> list[dict]:
-    """The records of one file. A torn last line, from a kill while writing or a writer at work, is passed over; the
-    writer of the file may `repair` it: cut that line off on disk, and say so."""
+    """The records of one file. A torn last line, from a kill while writing or a writer at work, is
+    passed over; the writer of the file may `repair` it: cut that line off on disk, and say so."""
     if not file.exists():
         return []
     raw = file.read_bytes()
-    whole = raw[:raw.rfind(b"\n") + 1]
+    whole = raw[: raw.rfind(b"\n") + 1]
     if repair and len(whole) < len(raw):
         print(f"{file.parent.name}/{file.name}: dropped a torn last line.")
         with open(file, "r+b") as f:
@@ -22,14 +24,15 @@ def read(file: Path, repair: bool = False) -> list[dict]:
 
 
 def append(file: Path, records: list[dict]) -> None:
-    """Append lines and sync them to disk before returning; where the disk has no room for all of them, none is added."""
+    """Append lines and sync them to disk before returning; where the disk has no room for all of
+    them, none is added."""
     file.parent.mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records).encode()
     with open(file, "ab", buffering=0) as f:
         size = f.tell()
         try:
             while lines:
-                lines = lines[f.write(lines):]
+                lines = lines[f.write(lines) :]
             os.fsync(f.fileno())
         except OSError:
             f.truncate(size)

@@ -1,11 +1,12 @@
 """Where things are.
 
-Papermill runs in the caller's directory and Jupyter in the notebook's, so every location is absolute and made
-here; nothing else joins paths by hand.
+Papermill runs in the caller's directory and Jupyter in the notebook's, so every location is
+absolute and made here; nothing else joins paths by hand.
 
     runs/<scale>/<run_name>[_seed<k>]/checkpoints/step_00100/
     runs/<scale>/<run_name>[_seed<k>]/eval/step_00100/<benchmark>.jsonl
-    runs/<scale>/_base/<student>-<hash>/<benchmark>.jsonl    base student's records, made once for all runs
+    runs/<scale>/_base/<student>-<hash>/<benchmark>.jsonl    base student's records, made once for
+                                                             all runs
 
 `p` is a `params.Params`. Functions only name places; whoever writes there makes the folder.
 """
@@ -21,12 +22,14 @@ PARAMS_DIR = ROOT / "papermill_params"
 
 
 def resolve(path) -> Path:
-    """A path that a user wrote, absolute: ~ is expanded, a relative one starts at the repository's root."""
+    """A path that a user wrote, absolute: ~ is expanded, a relative one starts at the repository's
+    root."""
     return (ROOT / Path(path).expanduser()).absolute()
 
 
 def movable(path) -> str:
-    """The inverse of `resolve`, for records: relative inside the repository, with ~ inside the home folder.
+    """The inverse of `resolve`, for records: relative inside the repository, with ~ inside the home
+    folder.
 
     Any other text, such as a hub id or a path that is relative already, is returned as it is.
     """
@@ -37,7 +40,8 @@ def movable(path) -> str:
 
 
 def runs() -> Path:
-    """The folder that runs write to: $DISTILL_NB_RUNS, read at each call so tests can move it, else runs/."""
+    """The folder that runs write to: $DISTILL_NB_RUNS, read at each call so tests can move it, else
+    runs/."""
     return resolve(os.environ.get("DISTILL_NB_RUNS") or "runs")
 
 
@@ -47,7 +51,8 @@ def cache() -> Path:
 
 
 def child_environment() -> dict[str, str]:
-    """The environment for a process of this package's own, which finds the package whatever folder it is started in."""
+    """The environment for a process of this package's own, which finds the package whatever folder
+    it is started in."""
     return os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
 
 
@@ -67,5 +72,6 @@ def checkpoint_dir(p, step: int) -> Path:
 
 
 def records_file(p, step: int, benchmark: str) -> Path:
-    """The evaluation records of one checkpoint, or of the base student (step 0), on one benchmark."""
+    """The evaluation records of one checkpoint, or of the base student (step 0), on one
+    benchmark."""
     return run_dir(p) / "eval" / step_name(step) / f"{benchmark}.jsonl"

@@ -1,17 +1,19 @@
-"""A process that is asked to end: SIGTERM, Slurm's time limit, or the end of the process that started it.
+"""A process that is asked to end: SIGTERM, Slurm's time limit, or the end of the process that
+started it.
 
     with stop.listening() as stopping:
         ...
         if stopping():  # between two pieces of work: what asks, in words, or ""
             save; raise stop.Stopped(...)
 
-Slurm sends SIGTERM at the time limit and SIGKILL 30 s later (KillWait), in which a large batch is not finished: so whoever
-listens in a job of Slurm is asked EARLY before its time limit, whatever signals come. A process without a handler dies of a
-signal, and Papermill has none: its kernel, in which a notebook runs, then ends itself within two seconds (ipykernel's
-ParentPollerUnix). While `listening`, it does not: it ends when the work is saved.
-`run` keeps Papermill alive too, so that the notebook with the message is written; a shell does the same with
-`trap '' TERM USR1; papermill …`.
-"""
+Slurm sends SIGTERM at the time limit and SIGKILL 30 s later (KillWait), in which a large batch is
+not finished: so whoever listens in a job of Slurm is asked EARLY before its time limit, whatever
+signals come. A process without a handler dies of a signal, and Papermill has none: its kernel, in
+which a notebook runs, then ends itself within two seconds (ipykernel's ParentPollerUnix). While
+`listening`, it does not: it ends when the work is saved. `run` keeps Papermill alive too, so that
+the notebook with the message is written; a shell does the same with `trap '' TERM USR1; papermill
+…`."""
+
 from __future__ import annotations
 
 import contextlib
@@ -28,7 +30,12 @@ from distill_nb.runtime import gpus
 
 EARLY = 300  # seconds before Slurm's time limit, but at most a tenth of what is left of it
 SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
-DEAF = ["sh", "-c", "trap '' TERM USR1; exec \"$@\"", "sh"]  # before a command: it gets SIGNALS and goes on
+DEAF = [
+    "sh",
+    "-c",
+    "trap '' TERM USR1; exec \"$@\"",
+    "sh",
+]  # before a command: it gets SIGNALS and goes on
 
 
 class Stopped(RuntimeError):
@@ -48,10 +55,13 @@ class _AnyProcess(int):
 def listening():
     """Yields a function that says what asks this process to end (SIGTERM, …), "" if nothing does.
 
-    Signals are heard in the main thread only, which is where notebooks and scripts run; elsewhere they do what they did."""
+    Signals are heard in the main thread only, which is where notebooks and scripts run; elsewhere
+    they do what they did."""
     gpus.hold()  # also when the stage that claimed them is gone
     heard, poller = [], _kernels_poller()
-    watched = getattr(poller, "parent_pid", None)  # a script may outlive its shell, as with nohup; a kernel has no use then
+    watched = getattr(
+        poller, "parent_pid", None
+    )  # a script may outlive its shell, as with nohup; a kernel has no use then
     parent = watched or os.getppid()  # which may have ended since the poller looked last
     limit = _time_limit()
 
@@ -73,21 +83,30 @@ def listening():
 
 
 def _time_limit() -> float:
-    """The Unix time at which a job of Slurm should end by itself; infinite outside of one, and where Slurm does not say."""
+    """The Unix time at which a job of Slurm should end by itself; infinite outside of one, and
+    where Slurm does not say."""
     now, end, job = time.time(), 0.0, os.environ.get("SLURM_JOB_ID", "")
     with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
         if "SLURM_JOB_END_TIME" in os.environ:  # of a newer Slurm
             end = float(os.environ["SLURM_JOB_END_TIME"])
         elif job:
-            said = subprocess.run(["squeue", "-h", "-j", job, "-o", "%e"], capture_output=True, text=True, timeout=20,
-                                  env=os.environ | {"SLURM_TIME_FORMAT": "standard"}).stdout
-            end = datetime.fromisoformat(said.strip()).timestamp()  # in local time; else N/A or the like
+            said = subprocess.run(
+                ["squeue", "-h", "-j", job, "-o", "%e"],
+                capture_output=True,
+                text=True,
+                timeout=20,
+                env=os.environ | {"SLURM_TIME_FORMAT": "standard"},
+            ).stdout
+            end = datetime.fromisoformat(
+                said.strip()
+            ).timestamp()  # in local time; else N/A or the like
     return end - min(EARLY, (end - now) / 10) if end > now else math.inf
 
 
 @contextlib.contextmanager
 def raising(what_is_kept: str):
-    """Work that loses nothing when it ends at once: a signal raises Stopped, which says what is kept."""
+    """Work that loses nothing when it ends at once: a signal raises Stopped, which says what is
+    kept."""
     gpus.hold()
     heard = []
 
@@ -114,9 +133,12 @@ def _handling(handler):
 
 
 def run(words: list[str], **options) -> int:
-    """The exit status of a call of Papermill that outlives SIGNALS. Its kernel gets them, and is killed where it does not
-    listen. options: as for subprocess.Popen."""
-    with subprocess.Popen([*DEAF, *words], **options) as process, _handling(lambda number, _: _hand_on(process, number)):
+    """The exit status of a call of Papermill that outlives SIGNALS. Its kernel gets them, and is
+    killed where it does not listen. options: as for subprocess.Popen."""
+    with (
+        subprocess.Popen([*DEAF, *words], **options) as process,
+        _handling(lambda number, _: _hand_on(process, number)),
+    ):
         return process.wait()
 
 
@@ -157,7 +179,12 @@ def random_state() -> dict:
     import torch
 
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return {"python": random.getstate(), "numpy": np.random.get_state(), "torch": torch.get_rng_state(), "cuda": cuda}
+    return {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),
+        "torch": torch.get_rng_state(),
+        "cuda": cuda,
+    }
 
 
 def set_random_state(state: dict) -> None:

@@ -1,6 +1,8 @@
-"""Students: where they come from, how they are asked, loaded and adapted, and the proof that an adapter is applied.
+"""Students: where they come from, how they are asked, loaded and adapted, and the proof that an
+adapter is applied.
 
-sources.py   where a student comes from: hub, folder, PyPI, or a tiny random one; whether it can be had
+sources.py   where a student comes from: hub, folder, PyPI, or a tiny random one; whether it can be
+             had
 chat.py      one explicit chat template per student; token ids and loss mask
 student.py   load a student, attach LoRA, merge an adapter
 adapters.py  adapters on disk, and those trained elsewhere

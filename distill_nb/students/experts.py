@@ -1,10 +1,12 @@
-"""Adapters on a mixture of experts: which weights get one, of which rank, and the layout that vLLM loads.
+"""Adapters on a mixture of experts: which weights get one, of which rank, and the layout that vLLM
+loads.
 
-Transformers keeps the experts of a layer as two tensors, gate_up_proj [experts, 2 * width, hidden] and down_proj [experts,
-hidden, width], and PEFT puts its adapter on such a tensor (`target_parameters`): A [experts * rank, in], B [out, rank *
-experts]. vLLM 0.32 refuses this layout for Qwen3's mixture: it wants gate_proj, up_proj and down_proj of every expert by
-itself, so `write_per_expert` writes an adapter out that way. The router never gets an adapter.
-"""
+Transformers keeps the experts of a layer as two tensors, gate_up_proj [experts, 2 * width, hidden]
+and down_proj [experts, hidden, width], and PEFT puts its adapter on such a tensor
+(`target_parameters`): A [experts * rank, in], B [out, rank * experts]. vLLM 0.32 refuses this
+layout for Qwen3's mixture: it wants gate_proj, up_proj and down_proj of every expert by itself, so
+`write_per_expert` writes an adapter out that way. The router never gets an adapter."""
+
 from __future__ import annotations
 
 import contextlib
@@ -14,32 +16,40 @@ import shutil
 import warnings
 from pathlib import Path
 
-FUSED = {"gate_up_proj": ("gate_proj", "up_proj"), "down_proj": ("down_proj",)}  # tensor of all experts: what it is made of
+FUSED = {
+    "gate_up_proj": ("gate_proj", "up_proj"),
+    "down_proj": ("down_proj",),
+}  # tensor of all experts: what it is made of
 LEAVES = tuple(leaf for leaves in FUSED.values() for leaf in leaves)
 KEY = re.compile(r"(?P<experts>.*\.experts)(?P<inner>\.base_layer)?\.lora_(?P<side>[AB])\.weight")
 
 
 def tensors(model) -> list[str]:
-    """The names of the tensors that hold all experts of a layer, such as mlp.experts.down_proj; [] where there are none."""
-    found = {re.search(rf"[^.]+\.experts\.({'|'.join(FUSED)})$", name) for name, _ in model.named_parameters()}
+    """The names of the tensors that hold all experts of a layer, such as mlp.experts.down_proj; []
+    where there are none."""
+    found = {
+        re.search(rf"[^.]+\.experts\.({'|'.join(FUSED)})$", name)
+        for name, _ in model.named_parameters()
+    }
     return sorted({match[0] for match in found if match})
 
 
 def rank(p, config) -> int:
-    """The rank on each expert: p.lora_expert_rank, and where that is 0, p.lora_rank divided by the experts that see a token,
-    at least 1. So an adapter has the same share of the experts' weights as of other layers' (Schulman et al., LoRA Without
-    Regret, Thinking Machines 2025). config: the model's."""
+    """The rank on each expert: p.lora_expert_rank, and where that is 0, p.lora_rank divided by the
+    experts that see a token, at least 1. So an adapter has the same share of the experts' weights
+    as of other layers' (Schulman et al., LoRA Without Regret, Thinking Machines 2025). config: the
+    model's."""
     return p.lora_expert_rank or max(1, p.lora_rank // config.num_experts_per_tok)
 
 
 def lora_arguments(model, p) -> dict:
-    """What a LoraConfig needs to know of a model's layers: target_modules, and for experts target_parameters, rank_pattern
-    and alpha_pattern.
+    """What a LoraConfig needs to know of a model's layers: target_modules, and for experts
+    target_parameters, rank_pattern and alpha_pattern.
 
-    gate_proj, up_proj and down_proj of p.lora_targets are the experts' where a model has experts, and left out where
-    p.lora_experts is false. As gate_proj and up_proj are one tensor, it gets the ranks of both; like any adapter it is
-    scaled by lora_alpha / rank, rank being one expert's projection's. Raises ValueError for targets that a model with such
-    tensors cannot have."""
+    gate_proj, up_proj and down_proj of p.lora_targets are the experts' where a model has experts,
+    and left out where p.lora_experts is false. As gate_proj and up_proj are one tensor, it gets the
+    ranks of both; like any adapter it is scaled by lora_alpha / rank, rank being one expert's
+    projection's. Raises ValueError for targets that a model with such tensors cannot have."""
     held = tensors(model)
     if not held:
         return {"target_modules": list(p.lora_targets)}
@@ -47,33 +57,52 @@ def lora_arguments(model, p) -> dict:
     others = [t for t in p.lora_targets if t not in LEAVES]
     if not p.lora_experts:
         if not others:
-            raise ValueError(f"lora_targets: {', '.join(wanted)} are in {p.student} those of its experts, and lora_experts is "
-                             "false; set it to true, or name targets in the attention.")
+            raise ValueError(
+                f"lora_targets: {', '.join(wanted)} are in {p.student} those of its experts, and "
+                "lora_experts is "
+                "false; set it to true, or name targets in the attention."
+            )
         return {"target_modules": others}
     if not wanted or len({"gate_proj", "up_proj"} & set(wanted)) == 1:
-        raise ValueError("lora_targets: the experts have gate_proj with up_proj, and down_proj; name one of the two or both, "
-                         "or set lora_experts to false.")
+        raise ValueError(
+            "lora_targets: the experts have gate_proj with up_proj, and down_proj; name one of the "
+            "two or both, "
+            "or set lora_experts to false."
+        )
     if p.lora_dropout:
-        raise ValueError("lora_dropout: PEFT has no dropout before the experts' adapters; set it to 0, or lora_experts to "
-                         "false.")
-    chosen = {name: FUSED[name.rpartition(".")[2]] for name in held if FUSED[name.rpartition(".")[2]][0] in wanted}
+        raise ValueError(
+            "lora_dropout: PEFT has no dropout before the experts' adapters; set it to 0, or "
+            "lora_experts to "
+            "false."
+        )
+    chosen = {
+        name: FUSED[name.rpartition(".")[2]]
+        for name in held
+        if FUSED[name.rpartition(".")[2]][0] in wanted
+    }
     one = rank(p, model.config)
-    return {"target_modules": others, "target_parameters": list(chosen),
-            "rank_pattern": {name: one * len(parts) for name, parts in chosen.items()},
-            "alpha_pattern": {name: p.lora_alpha * len(parts) for name, parts in chosen.items()}}
+    return {
+        "target_modules": others,
+        "target_parameters": list(chosen),
+        "rank_pattern": {name: one * len(parts) for name, parts in chosen.items()},
+        "alpha_pattern": {name: p.lora_alpha * len(parts) for name, parts in chosen.items()},
+    }
 
 
 @contextlib.contextmanager
 def without_false_alarm():
-    """PEFT 0.21 looks for rank patterns among modules only, does not find those of tensors, and warns that it ignores them
-    as it follows them."""
+    """PEFT 0.21 looks for rank patterns among modules only, does not find those of tensors, and
+    warns that it ignores them as it follows them."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The following (rank|alpha)_pattern keys did not match")
+        warnings.filterwarnings(
+            "ignore", message="The following (rank|alpha)_pattern keys did not match"
+        )
         yield
 
 
 def are_adapted(adapter: Path) -> bool:
-    """Whether an adapter's folder has weights for tensors of all experts, which vLLM does not load."""
+    """Whether an adapter's folder has weights for tensors of all experts, which vLLM does not
+    load."""
     from safetensors import safe_open
 
     weights = adapter / "adapter_model.safetensors"
@@ -84,11 +113,12 @@ def are_adapted(adapter: Path) -> bool:
 
 
 def write_per_expert(adapter: Path, folder: Path) -> None:
-    """Write an adapter of PEFT's to a folder, with gate_proj, up_proj and down_proj of each expert as vLLM loads them.
+    """Write an adapter of PEFT's to a folder, with gate_proj, up_proj and down_proj of each expert
+    as vLLM loads them.
 
-    The delta of every weight stays what it was. gate_proj and up_proj, one tensor before, both keep its rank and its A;
-    each has its half of B. vLLM wants all three: a projection without an adapter gets one of zeros. Everything else is
-    copied."""
+    The delta of every weight stays what it was. gate_proj and up_proj, one tensor before, both keep
+    its rank and its A; each has its half of B. vLLM wants all three: a projection without an
+    adapter gets one of zeros. Everything else is copied."""
     from safetensors.torch import load_file, save_file
 
     config = json.loads((adapter / "adapter_config.json").read_text())
@@ -99,10 +129,14 @@ def write_per_expert(adapter: Path, folder: Path) -> None:
         if match is None:
             made[key] = weight
             continue
-        # PEFT nests one wrapper in another: the inner one has the first tensor, the outer one the last (or the only one).
+        # PEFT nests one wrapper in another: the inner one has the first tensor, the outer one the
+        # last (or the only one).
         tensor = _tensor_of(match, found, config)
         size = _pattern(config["rank_pattern"], match["experts"], tensor, config["r"])
-        ranks[tensor] = (size, _pattern(config["alpha_pattern"], match["experts"], tensor, config["lora_alpha"]))
+        ranks[tensor] = (
+            size,
+            _pattern(config["alpha_pattern"], match["experts"], tensor, config["lora_alpha"]),
+        )
         count, parts = weight.shape[match["side"] == "B"] // size, FUSED[tensor]
         if match["side"] == "A":
             each = [[a] * len(parts) for a in weight.reshape(count, size, -1)]
@@ -110,7 +144,9 @@ def write_per_expert(adapter: Path, folder: Path) -> None:
             each = [b.chunk(len(parts)) for b in weight.reshape(-1, size, count).permute(2, 0, 1)]
         for expert, halves in enumerate(each):
             for part, half in zip(parts, halves, strict=True):
-                made[f"{match['experts']}.{expert}.{part}.lora_{match['side']}.weight"] = half.contiguous().clone()
+                made[f"{match['experts']}.{expert}.{part}.lora_{match['side']}.weight"] = (
+                    half.contiguous().clone()
+                )
     for tensor in FUSED.keys() - ranks.keys():
         _add_zeros(made, tensor)
         ranks[tensor] = next(iter(ranks.values()))
@@ -119,18 +155,29 @@ def write_per_expert(adapter: Path, folder: Path) -> None:
         if file.is_file() and not file.name.startswith("adapter_"):
             shutil.copy(file, folder)
     save_file(made, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    patterns = {rf".*\.experts\.\d+\.{part}": values for tensor, values in ranks.items() for part in FUSED[tensor]}
-    config |= {"target_parameters": None, "target_modules": sorted({key.split(".")[-3] for key in made}),
-               "rank_pattern": {name: size for name, (size, _) in patterns.items()},
-               "alpha_pattern": {name: alpha for name, (_, alpha) in patterns.items()}}
+    patterns = {
+        rf".*\.experts\.\d+\.{part}": values
+        for tensor, values in ranks.items()
+        for part in FUSED[tensor]
+    }
+    config |= {
+        "target_parameters": None,
+        "target_modules": sorted({key.split(".")[-3] for key in made}),
+        "rank_pattern": {name: size for name, (size, _) in patterns.items()},
+        "alpha_pattern": {name: alpha for name, (_, alpha) in patterns.items()},
+    }
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def _add_zeros(made: dict, tensor: str) -> None:
-    """Adapters that do nothing, for the projections of `tensor`, beside those of the other tensor of the same experts."""
+    """Adapters that do nothing, for the projections of `tensor`, beside those of the other tensor
+    of the same experts."""
     other = FUSED["down_proj" if tensor == "gate_up_proj" else "gate_up_proj"][0]
     for key in [key for key in made if key.endswith(f".{other}.lora_A.weight")]:
-        a, b = made[key], made[key.replace("lora_A", "lora_B")]  # what is in for one is out for the other
+        a, b = (
+            made[key],
+            made[key.replace("lora_A", "lora_B")],
+        )  # what is in for one is out for the other
         for part in FUSED[tensor]:
             name = key.replace(f".{other}.lora_A", f".{part}.lora_A")
             made[name] = a.new_zeros(len(a), len(b))
@@ -146,6 +193,14 @@ def _tensor_of(match, found: dict, config: dict) -> str:
 
 
 def _pattern(patterns: dict, experts: str, tensor: str, default: int) -> int:
-    """What a rank_pattern or alpha_pattern says of a tensor, by PEFT's rule: the first key that ends its name."""
+    """What a rank_pattern or alpha_pattern says of a tensor, by PEFT's rule: the first key that
+    ends its name."""
     name = f"{experts}.{tensor}"
-    return next((value for key, value in (patterns or {}).items() if re.fullmatch(rf"(.*\.)?({key})", name)), default)
+    return next(
+        (
+            value
+            for key, value in (patterns or {}).items()
+            if re.fullmatch(rf"(.*\.)?({key})", name)
+        ),
+        default,
+    )

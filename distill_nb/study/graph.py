@@ -1,9 +1,11 @@
-"""The study as a graph of stages, each with its parameters and the stages before it. The Snakefile asks this module and
-ingredients.py, which knows what a stage is made of and whether it is done; stage.py runs one.
+"""The study as a graph of stages, each with its parameters and the stages before it. The Snakefile
+asks this module and ingredients.py, which knows what a stage is made of and whether it is done;
+stage.py runs one.
 
-A stage is one notebook with the parameters of one run: `traces` of a set, `train` and `eval` of a run, `analyze` of a scale;
-beside them the paper, and at tiny scale the files that stand for the hubs' (tiny.py).
-"""
+A stage is one notebook with the parameters of one run: `traces` of a set, `train` and `eval` of a
+run, `analyze` of a scale; beside them the paper, and at tiny scale the files that stand for the
+hubs' (tiny.py)."""
+
 from __future__ import annotations
 
 import ast
@@ -22,13 +24,17 @@ from distill_nb.traces.params import STUDY
 
 RUNS = tuple(f"run{i:02d}.yaml" for i in range(1, 11))
 BASELINES = ("baseline_qwen_base.yaml", "baseline_qwen_instruct.yaml", "baseline_llama.yaml")
-ENTRY = {"fixtures": "distill_nb.study.tiny", "paper": "distill_nb.report.latex"}  # the stages without a notebook
+ENTRY = {
+    "fixtures": "distill_nb.study.tiny",
+    "paper": "distill_nb.report.latex",
+}  # the stages without a notebook
 IDLE = {"overwrite", "regrade"}  # how a notebook is run, not what it makes
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One node: its scale, its folder below runs/<scale> (llama8b_math_4k, traces/r1_math, report, fixtures), its name."""
+    """One node: its scale, its folder below runs/<scale> (llama8b_math_4k, traces/r1_math, report,
+    fixtures), its name."""
 
     scale: str
     folder: str
@@ -42,7 +48,8 @@ class Stage:
 
 
 def grid(scale: str) -> list[Stage]:
-    """The stages whose pages are the study: the sets that its runs learn from, training, evaluation, analysis."""
+    """The stages whose pages are the study: the sets that its runs learn from, training,
+    evaluation, analysis."""
     runs = [_folder(file) for file in RUNS]
     evals = [Stage(scale, f, "eval") for f in [*runs, *map(_folder, BASELINES)]]
     trains = [Stage(scale, f, "train") for f in runs]
@@ -59,11 +66,18 @@ def with_needs(stage: Stage) -> set[Stage]:
 def _run_files() -> dict[str, str]:
     """Folder → parameter file, of the study's runs and those beyond it."""
     found = {}
-    for file in [*RUNS, *BASELINES, *sorted(f"extra/{f.name}" for f in (paths.PARAMS_DIR / "extra").glob("*.yaml"))]:
+    for file in [
+        *RUNS,
+        *BASELINES,
+        *sorted(f"extra/{f.name}" for f in (paths.PARAMS_DIR / "extra").glob("*.yaml")),
+    ]:
         values = _read(file)
         name = str(values.get("run_name"))
         if name in found:
-            raise ValueError(f"{file}: run_name is {name}, and so is that of {found[name]}: give one of them another.")
+            raise ValueError(
+                f"{file}: run_name is {name}, and so is that of {found[name]}: give one of them "
+                "another."
+            )
         found[name] = file
     return found
 
@@ -78,8 +92,13 @@ def _read(*names: str) -> dict:
 
 
 def files(stage: Stage) -> list[str]:
-    """The stage's parameter files below papermill_params/, the overlay last. Raises ValueError for a folder of no run."""
-    overlay = [] if stage.scale == "full" else [f"{'traces_' if stage.name == 'traces' else ''}{stage.scale}.yaml"]
+    """The stage's parameter files below papermill_params/, the overlay last. Raises ValueError for
+    a folder of no run."""
+    overlay = (
+        []
+        if stage.scale == "full"
+        else [f"{'traces_' if stage.name == 'traces' else ''}{stage.scale}.yaml"]
+    )
     if stage.name == "traces":
         return [f"traces_{stage.folder.removeprefix('traces/')}.yaml", *overlay]
     if stage.name not in ("train", "eval"):
@@ -87,14 +106,17 @@ def files(stage: Stage) -> list[str]:
     name = re.sub(r"_seed\d+$", "", stage.folder)
     if name not in _run_files():
         close = difflib.get_close_matches(name, _run_files(), n=1)
-        raise ValueError(f"runs/{stage.scale}/{stage.folder}: no file in papermill_params/ has the run_name {name}: "
-                         + (f"write {close[0]} if that is meant." if close else "add one."))
+        raise ValueError(
+            f"runs/{stage.scale}/{stage.folder}: no file in papermill_params/ has the run_name "
+            f"{name}: " + (f"write {close[0]} if that is meant." if close else "add one.")
+        )
     return [_run_files()[name], *overlay]
 
 
 def extra(stage: Stage) -> dict:
-    """Parameters that no file can know: a replicate's seed, the scale, and at tiny scale all five benchmarks, from
-    tiny.py, and the run's own set of traces, where there is one, in place of the overlay's."""
+    """Parameters that no file can know: a replicate's seed, the scale, and at tiny scale all five
+    benchmarks, from tiny.py, and the run's own set of traces, where there is one, in place of the
+    overlay's."""
     given = _read(*files(stage))
     made = {"scale": stage.scale} if stage.name in ("analyze", "paper") else {}
     if replicate := re.search(r"_seed(\d+)$", stage.folder):
@@ -111,17 +133,25 @@ def extra(stage: Stage) -> dict:
 
 
 def values(stage: Stage) -> dict:
-    """The parameters that the stage's notebook declares, as it gets them; of others it knows nothing."""
+    """The parameters that the stage's notebook declares, as it gets them; of others it knows
+    nothing."""
     merged = _read(*files(stage)) | extra(stage)
     return {k: v for k, v in merged.items() if k in declared(stage.name) and k not in IDLE}
 
 
 @cache
 def declared(name: str) -> frozenset[str]:
-    """The keys of a notebook's parameters cell; without a notebook (the paper) those of analyze.ipynb."""
-    notebook = json.loads(notebook_of(name if name not in ENTRY else "analyze").read_text(encoding="utf-8"))
+    """The keys of a notebook's parameters cell; without a notebook (the paper) those of
+    analyze.ipynb."""
+    notebook = json.loads(
+        notebook_of(name if name not in ENTRY else "analyze").read_text(encoding="utf-8")
+    )
     cell = next(c for c in notebook["cells"] if "parameters" in c["metadata"].get("tags", []))
-    return frozenset(node.target.id for node in ast.parse("".join(cell["source"])).body if isinstance(node, ast.AnnAssign))
+    return frozenset(
+        node.target.id
+        for node in ast.parse("".join(cell["source"])).body
+        if isinstance(node, ast.AnnAssign)
+    )
 
 
 def notebook_of(name: str) -> Path:
@@ -140,7 +170,9 @@ def needs(stage: Stage) -> tuple[Stage, ...]:
     if stage.name == "paper":
         return (Stage(scale, "report", "analyze"),)
     given = _read(*files(stage)) | extra(stage)
-    local = (Stage(scale, "fixtures", "fixtures"),) if scale == "tiny" and stage.name != "train" else ()
+    local = (
+        (Stage(scale, "fixtures", "fixtures"),) if scale == "tiny" and stage.name != "train" else ()
+    )
     if stage.name == "traces":
         source = given["source"]
     elif stage.name == "train":
@@ -154,8 +186,9 @@ def needs(stage: Stage) -> tuple[Stage, ...]:
 
 @cache
 def baselines(stage: Stage) -> tuple[Stage, ...]:
-    """The baselines' evaluations that share the base student's records with the evaluation of a run. It does not need them,
-    for whoever is first makes those records; but when they are made anew, it copies them again."""
+    """The baselines' evaluations that share the base student's records with the evaluation of a
+    run. It does not need them, for whoever is first makes those records; but when they are made
+    anew, it copies them again."""
     own = [Stage(stage.scale, _folder(file), "eval") for file in BASELINES]
     if stage.name != "eval" or stage in own:
         return ()
@@ -165,14 +198,22 @@ def baselines(stage: Stage) -> tuple[Stage, ...]:
 
 def asks_the_stand_in(stage: Stage) -> bool:
     """Whether the stage makes a set from the API teacher, and stand_in.py is that teacher."""
-    return stage.scale == "tiny" and stage.name == "traces" and _read(*files(stage))["teacher_api"] != "none"
+    return (
+        stage.scale == "tiny"
+        and stage.name == "traces"
+        and _read(*files(stage))["teacher_api"] != "none"
+    )
 
 
 def gpus_of(stage: Stage) -> int:
-    """How many GPUs a stage needs: one for each process of training; of an evaluation those that share an engine, times the
-    engines side by side."""
+    """How many GPUs a stage needs: one for each process of training; of an evaluation those that
+    share an engine, times the engines side by side."""
     given = _read(*files(stage))
-    return given["train_processes"] if stage.name == "train" else given["tensor_parallel"] * given["data_parallel"]
+    return (
+        given["train_processes"]
+        if stage.name == "train"
+        else given["tensor_parallel"] * given["data_parallel"]
+    )
 
 
 def everything(scale: str) -> list[Stage]:

@@ -1,8 +1,10 @@
-"""A stand-in for the API teacher, on loopback, for the tiny study: no key, no network, nothing to pay.
+"""A stand-in for the API teacher, on loopback, for the tiny study: no key, no network, nothing to
+pay.
 
-It speaks the Messages API as far as anthropic.py asks (one request, one answer) and answers the generated problems of
-pocket.py with that module's traces in the style of the second teacher. None of it is a teacher's output.
-"""
+It speaks the Messages API as far as anthropic.py asks (one request, one answer) and answers the
+generated problems of pocket.py with that module's traces in the style of the second teacher. None
+of it is a teacher's output."""
+
 from __future__ import annotations
 
 import contextlib
@@ -16,7 +18,8 @@ from distill_nb.traces import pocket
 
 
 def answer(prompt: str, n: int, seed: int = 0) -> str:
-    """The trace of the problem that a prompt holds, among the n generated ones of either domain; "" for any other."""
+    """The trace of the problem that a prompt holds, among the n generated ones of either domain; ""
+    for any other."""
     for domain in ("math", "code"):
         for row in pocket.pocket_traces("sonnet", domain, n, seed):
             if row["problem"].removesuffix(BOXED).strip() in prompt:
@@ -26,10 +29,13 @@ def answer(prompt: str, n: int, seed: int = 0) -> str:
 
 @contextlib.contextmanager
 def serving(n: int, seed: int = 0):
-    """Serve while the context lasts; yields the base URL. n, seed: of the generated problems, as in pocket.py."""
+    """Serve while the context lasts; yields the base URL. n, seed: of the generated problems, as in
+    pocket.py."""
     handler = type("Handler", (_Handler,), {"n": n, "seed": seed})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+    ).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"
     finally:
@@ -47,15 +53,36 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))) or "{}")
         if self.path != "/v1/messages":
-            return self._reply(404, {"type": "error", "error": {
-                "type": "not_found_error", "message": "the stand-in teacher has plain messages only: teacher_mode: messages"}})
+            return self._reply(
+                404,
+                {
+                    "type": "error",
+                    "error": {
+                        "type": "not_found_error",
+                        "message": "the stand-in teacher has plain messages only: teacher_mode: "
+                        "messages",
+                    },
+                },
+            )
         prompt = body["messages"][-1]["content"]
         text = answer(prompt, self.n, self.seed)
-        self._reply(200, {
-            "id": f"msg_{hashlib.sha256(prompt.encode()).hexdigest()[:16]}", "type": "message", "role": "assistant",
-            "model": body["model"], "content": [{"type": "text", "text": text}], "stop_reason": "end_turn",
-            "stop_sequence": None, "usage": {"input_tokens": len(prompt) // 4, "output_tokens": len(text) // 4,
-                                             "service_tier": "standard"}})
+        self._reply(
+            200,
+            {
+                "id": f"msg_{hashlib.sha256(prompt.encode()).hexdigest()[:16]}",
+                "type": "message",
+                "role": "assistant",
+                "model": body["model"],
+                "content": [{"type": "text", "text": text}],
+                "stop_reason": "end_turn",
+                "stop_sequence": None,
+                "usage": {
+                    "input_tokens": len(prompt) // 4,
+                    "output_tokens": len(text) // 4,
+                    "service_tier": "standard",
+                },
+            },
+        )
 
     def _reply(self, status: int, made: dict):
         data = json.dumps(made).encode()

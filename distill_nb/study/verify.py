@@ -1,10 +1,12 @@
-"""Run again what a provenance records, into a fresh folder, and compare: data and tokens, losses, adapters, outcomes.
+"""Run again what a provenance records, into a fresh folder, and compare: data and tokens, losses,
+adapters, outcomes.
 
     python -m distill_nb.study.verify [runs/pocket/sonnet_math_llama_4k] [--into FOLDER]
 
-On the machine that made the run, with the same versions, losses and adapters are equal bit by bit. Where they are not, what
-is recorded of code, versions and device is compared too, and named: it may be why.
-"""
+On the machine that made the run, with the same versions, losses and adapters are equal bit by bit.
+Where they are not, what is recorded of code, versions and device is compared too, and named: it may
+be why."""
+
 from __future__ import annotations
 
 import argparse
@@ -36,8 +38,12 @@ class Compared:
 
 @contextlib.contextmanager
 def _runs_in(folder: Path) -> Iterator[None]:
-    """This process writes its runs below another folder, in which sets of traces are the ones that there are."""
-    before, traces = os.environ.get("DISTILL_NB_RUNS"), {f.parent.name: f for f in paths.runs().glob("*/traces")}
+    """This process writes its runs below another folder, in which sets of traces are the ones that
+    there are."""
+    before, traces = (
+        os.environ.get("DISTILL_NB_RUNS"),
+        {f.parent.name: f for f in paths.runs().glob("*/traces")},
+    )
     for scale, there in traces.items():
         (folder / scale).mkdir(parents=True, exist_ok=True)
         if not (folder / scale / "traces").exists():
@@ -52,19 +58,26 @@ def _runs_in(folder: Path) -> Iterator[None]:
 
 
 def verify(run_dir: Path, into: Path) -> tuple[list[Compared], list[Compared]]:
-    """Train and evaluate a finished run again below `into`; (results, circumstances) as they compare.
+    """Train and evaluate a finished run again below `into`; (results, circumstances) as they
+    compare.
 
-    Raises ValueError where the run is not finished or evaluated on nothing, its provenance is damaged, its parameters are none
-    of today's, or it is below `into` already."""
+    Raises ValueError where the run is not finished or evaluated on nothing, its provenance is
+    damaged, its parameters are none of today's, or it is below `into` already."""
     run_dir = Path(run_dir)
     trained, evaluated = (_finished(run_dir, stage) for stage in ("train", "eval"))
     if not evaluated["settings"]["tasks_sha256"]:
-        raise ValueError(f"provenance_eval.json in {run_dir.name} names no benchmark, so that there is no answer to compare; "
-                         "run eval.ipynb again.")
+        raise ValueError(
+            f"provenance_eval.json in {run_dir.name} names no benchmark, so that there is no "
+            "answer to compare; "
+            "run eval.ipynb again."
+        )
     p = _parameters(trained, run_dir / "provenance_train.json")
     q = _parameters(evaluated, run_dir / "provenance_eval.json")
     if paths.run_dir(p).name != run_dir.name:
-        raise ValueError(f"provenance_train.json in {run_dir.name} is of the run {paths.run_dir(p).name}; put its own back.")
+        raise ValueError(
+            f"provenance_train.json in {run_dir.name} is of the run {paths.run_dir(p).name}; put "
+            "its own back."
+        )
     with _runs_in(into):
         fresh = paths.run_dir(p)
         if fresh.exists():  # it would be left alone, or gone on with, and not made again
@@ -72,24 +85,36 @@ def verify(run_dir: Path, into: Path) -> tuple[list[Compared], list[Compared]]:
         again = train.train(replace(p, overwrite=False))
         for changes in _calls(evaluated):
             then = evaluate.evaluate(replace(q, **changes, overwrite=False, regrade=False))
-    results = [Compared(f"{key} of training", _other(trained.get(key), again.get(key))) for key in DATA]
-    results += [Compared(f"tasks of {name}", _other(sha256, then["settings"]["tasks_sha256"].get(name)))
-                for name, sha256 in evaluated["settings"]["tasks_sha256"].items()]
+    results = [
+        Compared(f"{key} of training", _other(trained.get(key), again.get(key))) for key in DATA
+    ]
+    results += [
+        Compared(f"tasks of {name}", _other(sha256, then["settings"]["tasks_sha256"].get(name)))
+        for name, sha256 in evaluated["settings"]["tasks_sha256"].items()
+    ]
     results += [_losses(run_dir, fresh)]
-    results += [_adapter(run_dir, fresh, p, step, trained.get("adapters_sha256", {})) for step in params.steps(p)[1:]]
-    files = {f.relative_to(root) for root in (run_dir, fresh) for f in root.glob("eval/step_*/*.jsonl")}
+    results += [
+        _adapter(run_dir, fresh, p, step, trained.get("adapters_sha256", {}))
+        for step in params.steps(p)[1:]
+    ]
+    files = {
+        f.relative_to(root) for root in (run_dir, fresh) for f in root.glob("eval/step_*/*.jsonl")
+    }
     results += [_outcomes(run_dir / file, fresh / file) for file in sorted(files)]
     return results, _around(trained, again, "training") + _around(evaluated, then, "evaluation")
 
 
 def _calls(evaluated: dict) -> list[dict]:
-    """The parameters of the fewest evaluations that make all records again: a run may have been evaluated in several calls."""
+    """The parameters of the fewest evaluations that make all records again: a run may have been
+    evaluated in several calls."""
     found: dict[tuple[int, int], dict] = {}
     for name, n in evaluated["settings"]["n_samples"].items():
         about = evaluated["benchmarks"][name]
         limit = about["taken"] if about["taken"] < about["found"] else 0
-        call = found.setdefault((n, limit), {"n_samples": n, "benchmark_limit": limit, "benchmarks": [],
-                                             "benchmark_files": {}})
+        call = found.setdefault(
+            (n, limit),
+            {"n_samples": n, "benchmark_limit": limit, "benchmarks": [], "benchmark_files": {}},
+        )
         call["benchmarks"].append(name)
         if paths.resolve(about["source"]).is_file():  # else it is a default source
             call["benchmark_files"][name] = about["source"]
@@ -99,21 +124,32 @@ def _calls(evaluated: dict) -> list[dict]:
 def _finished(run_dir: Path, stage: str) -> dict:
     record = provenance.read(run_dir / f"provenance_{stage}.json", f"run {stage}.ipynb again")
     if not record.get("finished"):
-        raise ValueError(f"provenance_{stage}.json in {run_dir.name}: there is no finished run to verify; run {stage}.ipynb "
-                         "first (make demo, for the pocket run).")
+        raise ValueError(
+            f"provenance_{stage}.json in {run_dir.name}: there is no finished run to verify; run "
+            f"{stage}.ipynb "
+            "first (make demo, for the pocket run)."
+        )
     return record
 
 
 def _parameters(record: dict, file: Path) -> params.Params:
-    """The recorded parameters; those that came later have the value that they have in the pocket run."""
-    return params.validate({k: v for k, v in params.POCKET.items() if k not in record["parameters"]} | record["parameters"],
-                           f"{file.name} in {file.parent.name}")
+    """The recorded parameters; those that came later have the value that they have in the pocket
+    run."""
+    return params.validate(
+        {k: v for k, v in params.POCKET.items() if k not in record["parameters"]}
+        | record["parameters"],
+        f"{file.name} in {file.parent.name}",
+    )
 
 
 def _other(before, now) -> str:
     if before == now:
         return ""
-    return "it was not recorded" if before is None else f"{_short(before)} is recorded, and it is {_short(now)} now"
+    return (
+        "it was not recorded"
+        if before is None
+        else f"{_short(before)} is recorded, and it is {_short(now)} now"
+    )
 
 
 def _short(value) -> str:
@@ -126,13 +162,20 @@ def _losses(run_dir: Path, fresh: Path) -> Compared:
     before, now = (jsonl.read(folder / "metrics.jsonl") for folder in (run_dir, fresh))
     if len(before) != len(now):
         return Compared("losses", f"{len(before)} steps are recorded, and it is {len(now)} now")
-    found = [(a["step"], key, a.get(key), b.get(key)) for a, b in zip(before, now, strict=True) for key in LOSSES
-             if a.get(key) != b.get(key)]
+    found = [
+        (a["step"], key, a.get(key), b.get(key))
+        for a, b in zip(before, now, strict=True)
+        for key in LOSSES
+        if a.get(key) != b.get(key)
+    ]
     if not found:
         return Compared(f"losses of {len(now)} steps")
     step, key, a, b = found[0]
-    return Compared("losses", f"{len({f[0] for f in found})} of {len(now)} steps differ, the first is step {step}: {key} "
-                              + _other(a, b))
+    return Compared(
+        "losses",
+        f"{len({f[0] for f in found})} of {len(now)} steps differ, the first is step {step}: {key} "
+        + _other(a, b),
+    )
 
 
 def _adapter(run_dir: Path, fresh: Path, p: params.Params, step: int, recorded: dict) -> Compared:
@@ -143,7 +186,11 @@ def _adapter(run_dir: Path, fresh: Path, p: params.Params, step: int, recorded: 
         return Compared(what, "it is not on disk")
     a, b = provenance.sha256_of_file(before), provenance.sha256_of_file(now)
     if recorded.get(str(step), a) != a:
-        return Compared(what, f"on disk is another one than is recorded (sha256 {a[:12]}…, not {recorded[str(step)][:12]}…)")
+        return Compared(
+            what,
+            f"on disk is another one than is recorded (sha256 {a[:12]}…, not "
+            f"{recorded[str(step)][:12]}…)",
+        )
     return Compared(what, "" if a == b else f"its weights differ by up to {_furthest(before, now)}")
 
 
@@ -161,31 +208,60 @@ def _outcomes(before: Path, now: Path) -> Compared:
     """One file of records, answer by answer."""
     what = f"outcomes of {before.parent.name}/{before.stem}"
     if not before.exists() or not now.exists():
-        return Compared(what, "they are not on disk" if now.exists() else "they are on disk, and no repetition makes them")
+        return Compared(
+            what,
+            "they are not on disk"
+            if now.exists()
+            else "they are on disk, and no repetition makes them",
+        )
     a, b = ({(r["task_id"], r["sample"]): r for r in jsonl.read(file)} for file in (before, now))
     if set(a) != set(b):
         return Compared(what, f"{len(set(a) ^ set(b))} answers are there only once")
     outcomes = [k for k in a if a[k]["outcome"] != b[k]["outcome"]]
     words = [k for k in a if a[k]["completion"] != b[k]["completion"]]
     if outcomes:
-        return Compared(what, f"{len(outcomes)} of {len(a)} differ, such as {outcomes[0][0]}: {a[outcomes[0]]['outcome']} is "
-                              f"recorded, and it is {b[outcomes[0]]['outcome']} now; {len(words)} answers have other words")
-    return Compared(what, f"all {len(a)} are equal, but {len(words)} answers have other words" if words else "")
+        return Compared(
+            what,
+            f"{len(outcomes)} of {len(a)} differ, such as {outcomes[0][0]}: "
+            f"{a[outcomes[0]]['outcome']} is "
+            f"recorded, and it is {b[outcomes[0]]['outcome']} now; {len(words)} answers have other "
+            "words",
+        )
+    return Compared(
+        what, f"all {len(a)} are equal, but {len(words)} answers have other words" if words else ""
+    )
 
 
 def _around(before: dict, now: dict, stage: str) -> list[Compared]:
     """Code, versions and device of a record and of its repetition."""
-    found = [Compared(f"{key} of {stage}", _other(before.get(key), now.get(key))) for key in AROUND
-             if before.get(key) or now.get(key)]
+    found = [
+        Compared(f"{key} of {stage}", _other(before.get(key), now.get(key)))
+        for key in AROUND
+        if before.get(key) or now.get(key)
+    ]
     for key, what in (("packages", "package"), ("code", "code")):
         a, b = before.get(key) or {}, now.get(key) or {}
-        found += [Compared(f"{what} {name} of {stage}", _other(a.get(name), b.get(name)) if key == "packages" else (
-            "" if a.get(name) == b.get(name) else "it has changed")) for name in sorted({*a, *b})]
+        found += [
+            Compared(
+                f"{what} {name} of {stage}",
+                _other(a.get(name), b.get(name))
+                if key == "packages"
+                else ("" if a.get(name) == b.get(name) else "it has changed"),
+            )
+            for name in sorted({*a, *b})
+        ]
     a, b = (len(record.get("sessions", [])) + 1 for record in (before, now))
     if a != b:
-        others = sorted({key for session in before.get("sessions", []) for key in session.get("parameters", {})})
-        found.append(Compared(f"sessions of {stage}", f"the recorded run was made in {a}, this one in {b}" + (
-            f"; some of those had another {', '.join(others)}" if others else "")))
+        others = sorted(
+            {key for session in before.get("sessions", []) for key in session.get("parameters", {})}
+        )
+        found.append(
+            Compared(
+                f"sessions of {stage}",
+                f"the recorded run was made in {a}, this one in {b}"
+                + (f"; some of those had another {', '.join(others)}" if others else ""),
+            )
+        )
     return found
 
 
@@ -193,25 +269,42 @@ def report(results: list[Compared], around: list[Compared]) -> str:
     """What `verify` found, as text."""
     wrong, other = [c for c in results if c.differs], [c for c in around if c.differs]
     lines = [f"{len(results) - len(wrong)} of {len(results)} results are the same:"]
-    lines += [f"  differs  {c.what}: {c.differs}" if c.differs else f"  same     {c.what}" for c in results]
+    lines += [
+        f"  differs  {c.what}: {c.differs}" if c.differs else f"  same     {c.what}"
+        for c in results
+    ]
     if other:
-        lines += ["Recorded with the run, and other now" + (", any of which may be why:" if wrong else ":")]
+        lines += [
+            "Recorded with the run, and other now"
+            + (", any of which may be why:" if wrong else ":")
+        ]
         lines += [f"  {c.what}: {c.differs}" for c in other]
     elif wrong:
-        lines += ["Code, versions, device and threads are as recorded: what is recorded or on disk may have been changed "
-                  "since, the hardware differ in what is not recorded, or a GPU's kernels add in another order."]
+        lines += [
+            "Code, versions, device and threads are as recorded: what is recorded or on disk may "
+            "have been changed "
+            "since, the hardware differ in what is not recorded, or a GPU's kernels add in another "
+            "order."
+        ]
     return "\n".join(lines)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m distill_nb.study.verify", description="Run a recorded run again, and compare.")
-    parser.add_argument("run", nargs="?", help="folder of the run; default: the pocket run of make demo")
+    parser = argparse.ArgumentParser(
+        prog="python -m distill_nb.study.verify",
+        description="Run a recorded run again, and compare.",
+    )
+    parser.add_argument(
+        "run", nargs="?", help="folder of the run; default: the pocket run of make demo"
+    )
     parser.add_argument("--into", help="where the repetition is kept; default: nowhere")
     given = parser.parse_args(arguments)
     run_dir = paths.resolve(given.run) if given.run else paths.run_dir(params.pocket())
     with tempfile.TemporaryDirectory() as temporary:
         try:
-            results, around = verify(run_dir, paths.resolve(given.into) if given.into else Path(temporary))
+            results, around = verify(
+                run_dir, paths.resolve(given.into) if given.into else Path(temporary)
+            )
         except ValueError as error:
             sys.exit(str(error))
     print(report(results, around))

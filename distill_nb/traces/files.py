@@ -1,4 +1,6 @@
-"""The files of a set of training traces: where they are, written row group by row group, and read again for a report."""
+"""The files of a set of training traces: where they are, written row group by row group, and read
+again for a report."""
+
 from __future__ import annotations
 
 import os
@@ -8,12 +10,21 @@ import numpy as np
 
 from distill_nb.runtime import paths
 
-SCHEMA = [("id", "string"), ("order", "int64"), ("problem", "string"), ("prompt", "string"), ("trace", "string"),
-          ("answer", "string"), ("teacher", "string"), ("domain", "string"), ("source_id", "string"),
-          ("template_of", "string")]  # the evaluation problem that it is, with other numbers
+SCHEMA = [
+    ("id", "string"),
+    ("order", "int64"),
+    ("problem", "string"),
+    ("prompt", "string"),
+    ("trace", "string"),
+    ("answer", "string"),
+    ("teacher", "string"),
+    ("domain", "string"),
+    ("source_id", "string"),
+    ("template_of", "string"),
+]  # the evaluation problem that it is, with other numbers
 REJECTED = [("id", "string"), ("problem_id", "string"), ("reason", "string"), ("detail", "string")]
 GROUP = 1000  # rows in one row group
-BATCH = 200   # rows in memory at once, of those that are read one after another
+BATCH = 200  # rows in memory at once, of those that are read one after another
 
 
 def folder_of(dataset: str, scale: str) -> Path:
@@ -22,9 +33,11 @@ def folder_of(dataset: str, scale: str) -> Path:
 
 
 def table_of(rows: list[dict], schema: list[tuple[str, str]]):
-    """Rows as a pyarrow Table, from [(name, int32 | int64 | string | binary)]; texts and bytes may be None.
+    """Rows as a pyarrow Table, from [(name, int32 | int64 | string | binary)]; texts and bytes may
+    be None.
 
-    Built from buffers: pyarrow's own conversions import pandas first, half a second in each of `scan`'s processes."""
+    Built from buffers: pyarrow's own conversions import pandas first, half a second in each of
+    `scan`'s processes."""
     import pyarrow as pa
 
     arrays = []
@@ -36,17 +49,23 @@ def table_of(rows: list[dict], schema: list[tuple[str, str]]):
             data = [b"" if v is None else v.encode() if kind == "string" else v for v in values]
             ends = np.cumsum([0, *map(len, data)])
             if ends[-1] >= 2**31:
-                raise ValueError(f"traces: {len(rows)} rows hold more than 2 GiB in {name}; leave the longest out.")
+                raise ValueError(
+                    f"traces: {len(rows)} rows hold more than 2 GiB in {name}; leave the longest "
+                    "out."
+                )
             valid = None
             if None in values:
-                valid = pa.py_buffer(np.packbits([v is not None for v in values], bitorder="little"))
+                valid = pa.py_buffer(
+                    np.packbits([v is not None for v in values], bitorder="little")
+                )
             buffers = [valid, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(b"".join(data))]
         arrays.append(pa.Array.from_buffers(type_, len(values), buffers))
     return pa.table(arrays, names=[name for name, _ in schema])
 
 
 def columns_of(file: Path, columns: list[str]):
-    """Columns of a whole Parquet file as a pyarrow Table. (parquet.read_table imports pandas first.)"""
+    """Columns of a whole Parquet file as a pyarrow Table. (parquet.read_table imports pandas
+    first.)"""
     from pyarrow import parquet
 
     with parquet.ParquetFile(file) as opened:
@@ -54,7 +73,8 @@ def columns_of(file: Path, columns: list[str]):
 
 
 class Writer:
-    """Writes a Parquet file of SCHEMA row group by row group, beside, and renames it when all is written."""
+    """Writes a Parquet file of SCHEMA row group by row group, beside, and renames it when all is
+    written."""
 
     def __init__(self, file: Path, schema: list = SCHEMA):
         import pyarrow as pa
@@ -62,8 +82,11 @@ class Writer:
 
         self.file, self.beside, self.rows = file, file.with_suffix(f".{os.getpid()}.partial"), []
         self.columns = schema
-        self.writer = parquet.ParquetWriter(self.beside, pa.schema([(name, getattr(pa, kind)()) for name, kind in schema]),
-                                            compression="zstd")
+        self.writer = parquet.ParquetWriter(
+            self.beside,
+            pa.schema([(name, getattr(pa, kind)()) for name, kind in schema]),
+            compression="zstd",
+        )
 
     def add(self, row: dict) -> None:
         self.rows.append(row)
@@ -90,19 +113,26 @@ class Writer:
 
 
 class Stored:
-    """The first n traces of a set (None: all) as mappings, in the order of the file, to be gone through again and again with a
-    few in memory. columns: names of columns, or {name of one's own: column}.
+    """The first n traces of a set (None: all) as mappings, in the order of the file, to be gone
+    through again and again with a few in memory. columns: names of columns, or {name of one's own:
+    column}.
 
     Raises ValueError, with the remedy, where the set is not there."""
 
     def __init__(self, dataset: str, scale: str, columns, n: int | None = None):
-        self.file, self.columns = folder_of(dataset, scale) / "train.parquet", dict(zip(columns, columns, strict=True))
+        self.file, self.columns = (
+            folder_of(dataset, scale) / "train.parquet",
+            dict(zip(columns, columns, strict=True)),
+        )
         if isinstance(columns, dict):
             self.columns = columns
         if not self.file.is_file():
             overlay = "" if scale == "full" else f" -f papermill_params/traces_{scale}.yaml"
-            raise ValueError(f"dataset: there is no {dataset} of scale {scale} yet; make it: papermill notebooks/traces.ipynb "
-                             f"traces.ipynb -f papermill_params/traces_{dataset}.yaml{overlay}.")
+            raise ValueError(
+                f"dataset: there is no {dataset} of scale {scale} yet; make it: papermill "
+                "notebooks/traces.ipynb "
+                f"traces.ipynb -f papermill_params/traces_{dataset}.yaml{overlay}."
+            )
         order = columns_of(self.file, ["order"]).column("order").to_numpy()
         self.take(np.argsort(order, kind="stable")[:n])
 
@@ -117,23 +147,31 @@ class Stored:
         from pyarrow import parquet
 
         with parquet.ParquetFile(self.file, pre_buffer=False) as file:
-            wanted, at, names = np.zeros(file.metadata.num_rows, bool), 0, list(self.columns.values())
+            wanted, at, names = (
+                np.zeros(file.metadata.num_rows, bool),
+                0,
+                list(self.columns.values()),
+            )
             wanted[self.places] = True
             for group in range(file.num_row_groups):
                 end = at + file.metadata.row_group(group).num_rows
                 if not wanted[at:end].any():
                     at = end
                     continue
-                for batch in file.iter_batches(BATCH, row_groups=[group], columns=names, use_threads=False):
-                    for i in np.flatnonzero(wanted[at:at + batch.num_rows]):
-                        yield {name: batch.column(column)[i].as_py() for name, column in self.columns.items()}
+                for batch in file.iter_batches(
+                    BATCH, row_groups=[group], columns=names, use_threads=False
+                ):
+                    for i in np.flatnonzero(wanted[at : at + batch.num_rows]):
+                        yield {
+                            name: batch.column(column)[i].as_py()
+                            for name, column in self.columns.items()
+                        }
                     at += batch.num_rows
 
 
 def read(dataset: str, scale: str, columns: list[str]) -> list[dict]:
-    """The rows of a set in the order in which they are taken. Raises ValueError, with the remedy, where it is not there."""
+    """The rows of a set in the order in which they are taken. Raises ValueError, with the remedy,
+    where it is not there."""
     stored = Stored(dataset, scale, columns)
     rows = list(stored)
     return [rows[place] for place in stored.places]
-
-

@@ -1,9 +1,10 @@
 """The length ledger: traces as tokens, and what the length limit does to them.
 
-A trace of more than max_length tokens is cut or left out. Cut, it has lost its end token, and often its closing </think>, its
-boxed answer or its code: a student of such traces learns to think without end. The published study cut at 4,096 tokens, which
-is short for DeepSeek-R1, and could not say how many traces that hit.
-"""
+A trace of more than max_length tokens is cut or left out. Cut, it has lost its end token, and often
+its closing </think>, its boxed answer or its code: a student of such traces learns to think without
+end. The published study cut at 4,096 tokens, which is short for DeepSeek-R1, and could not say how
+many traces that hit."""
+
 from __future__ import annotations
 
 import hashlib
@@ -19,14 +20,15 @@ from distill_nb.runtime import paths, provenance
 from distill_nb.students import chat
 from distill_nb.students.chat import IGNORE, Template, messages_of
 
-CHUNK = 64           # traces tokenised together; a token takes some 200 bytes meanwhile
-CACHED_FROM = 1000   # traces; fewer are tokenised again each time
+CHUNK = 64  # traces tokenised together; a token takes some 200 bytes meanwhile
+CACHED_FROM = 1000  # traces; fewer are tokenised again each time
 QUANTILES = (5, 25, 50, 75, 95)
 
 
 @dataclass
 class Tokens:
-    """Traces as tokens, uncut: trace i is ids[ends[i - 1]:ends[i]], of which the first prompts[i] are the prompt. int32."""
+    """Traces as tokens, uncut: trace i is ids[ends[i - 1]:ends[i]], of which the first prompts[i]
+    are the prompt. int32."""
 
     ids: np.ndarray
     ends: np.ndarray
@@ -36,7 +38,7 @@ class Tokens:
         return len(self.ends)
 
     def __getitem__(self, i: int) -> tuple[np.ndarray, int]:
-        return self.ids[self.ends[i - 1] if i else 0:self.ends[i]], int(self.prompts[i])
+        return self.ids[self.ends[i - 1] if i else 0 : self.ends[i]], int(self.prompts[i])
 
     @property
     def lengths(self) -> np.ndarray:
@@ -44,11 +46,11 @@ class Tokens:
 
 
 def tokens_of(tokenizer, template: Template, traces: list[dict]) -> Tokens:
-    """Tokenise traces on all cores; CACHED_FROM or more are kept below paths.cache(), by the hash of their content, of the
-    tokenizer and of the template.
+    """Tokenise traces on all cores; CACHED_FROM or more are kept below paths.cache(), by the hash
+    of their content, of the tokenizer and of the template.
 
-    traces: anything that has a length and can be gone through twice, as a list or trace_files.Stored; many are never all in
-    memory, nor are their tokens."""
+    traces: anything that has a length and can be gone through twice, as a list or
+    trace_files.Stored; many are never all in memory, nor are their tokens."""
     if len(traces) < CACHED_FROM:
         pieces = []
         ends, prompts = _tokenise(tokenizer, template, traces, pieces.append)
@@ -58,19 +60,26 @@ def tokens_of(tokenizer, template: Template, traces: list[dict]) -> Tokens:
         beside = folder.with_suffix(f".{os.getpid()}.partial")
         beside.mkdir(parents=True, exist_ok=True)
         with open(beside / "ids.int32", "wb") as file:
-            ends, prompts = _tokenise(tokenizer, template, traces, lambda ids: file.write(ids.tobytes()))
+            ends, prompts = _tokenise(
+                tokenizer, template, traces, lambda ids: file.write(ids.tobytes())
+            )
         np.save(beside / "ends.npy", ends)
         np.save(beside / "prompts.npy", prompts)
         try:
             os.replace(beside, folder)
         except OSError:  # another process was first
             shutil.rmtree(beside)
-    return Tokens(np.memmap(folder / "ids.int32", np.int32, "r"), np.load(folder / "ends.npy"),
-                  np.load(folder / "prompts.npy"))
+    return Tokens(
+        np.memmap(folder / "ids.int32", np.int32, "r"),
+        np.load(folder / "ends.npy"),
+        np.load(folder / "prompts.npy"),
+    )
 
 
 def _hash(tokenizer, template: Template, traces) -> str:
-    found = hashlib.sha256(provenance.sha256_of_json([template.hash, _identity(tokenizer)]).encode())
+    found = hashlib.sha256(
+        provenance.sha256_of_json([template.hash, _identity(tokenizer)]).encode()
+    )
     for trace in traces:
         found.update(provenance.sha256_of_json(messages_of(trace)).encode())
     return found.hexdigest()[:32]
@@ -78,7 +87,9 @@ def _hash(tokenizer, template: Template, traces) -> str:
 
 def _identity(tokenizer) -> str:
     fast = getattr(tokenizer, "backend_tokenizer", None)
-    return provenance.sha256_of_json(fast.to_str() if fast is not None else sorted(tokenizer.get_vocab().items()))
+    return provenance.sha256_of_json(
+        fast.to_str() if fast is not None else sorted(tokenizer.get_vocab().items())
+    )
 
 
 def _tokenise(tokenizer, template: Template, traces, keep) -> tuple[np.ndarray, np.ndarray]:
@@ -86,7 +97,13 @@ def _tokenise(tokenizer, template: Template, traces, keep) -> tuple[np.ndarray, 
     from tqdm.auto import tqdm
 
     lengths, prompts, left = [], [], iter(traces)
-    bar = tqdm(total=len(traces), desc="tokenising", unit="trace", disable=len(traces) < CACHED_FROM, mininterval=1)
+    bar = tqdm(
+        total=len(traces),
+        desc="tokenising",
+        unit="trace",
+        disable=len(traces) < CACHED_FROM,
+        mininterval=1,
+    )
     with bar:
         while chunk := [messages_of(t) for t in itertools.islice(left, CHUNK)]:
             for ids, n_prompt in chat.encode_many(tokenizer, template, chunk):
@@ -98,7 +115,8 @@ def _tokenise(tokenizer, template: Template, traces, keep) -> tuple[np.ndarray, 
 
 
 def example(ids: np.ndarray, n_prompt: int, max_length: int) -> dict | None:
-    """{"input_ids": int32 [L], "labels": int32 [L]} of a trace, cut to max_length; None where only the prompt is left."""
+    """{"input_ids": int32 [L], "labels": int32 [L]} of a trace, cut to max_length; None where only
+    the prompt is left."""
     ids = np.array(ids[:max_length])
     if len(ids) <= n_prompt:
         return None
@@ -107,36 +125,54 @@ def example(ids: np.ndarray, n_prompt: int, max_length: int) -> dict | None:
     return {"input_ids": ids, "labels": labels}
 
 
-def encode_traces(tokenizer, template: Template, traces: list[dict], max_length: int, overlong: str,
-                  spare: list[dict] = ()) -> tuple[list[dict], dict]:
-    """(examples, ledger): traces over max_length tokens cut, or dropped and replaced by as many from `spare` that fit.
+def encode_traces(
+    tokenizer,
+    template: Template,
+    traces: list[dict],
+    max_length: int,
+    overlong: str,
+    spare: list[dict] = (),
+) -> tuple[list[dict], dict]:
+    """(examples, ledger): traces over max_length tokens cut, or dropped and replaced by as many
+    from `spare` that fit.
 
-    A prompt that fills max_length alone leaves nothing to learn and is always dropped. The ledger is that of
-    `measure` over the traces as they came, with examples, refilled (from spare), missing (not to be replaced), tokens and
-    tokens_trained_on of the examples."""
+    A prompt that fills max_length alone leaves nothing to learn and is always dropped. The ledger
+    is that of `measure` over the traces as they came, with examples, refilled (from spare), missing
+    (not to be replaced), tokens and tokens_trained_on of the examples."""
     tokens = tokens_of(tokenizer, template, traces)
     examples = _examples(tokens, max_length, overlong)
     book, place, refilled = measure(tokenizer, tokens, traces, max_length), 0, 0
     while overlong == "drop" and len(examples) < len(traces) and place < len(spare):
-        more = spare[place:place + max(CHUNK, 2 * (len(traces) - len(examples)))]
-        fitting = _examples(tokens_of(tokenizer, template, more), max_length, overlong)[:len(traces) - len(examples)]
+        more = spare[place : place + max(CHUNK, 2 * (len(traces) - len(examples)))]
+        fitting = _examples(tokens_of(tokenizer, template, more), max_length, overlong)[
+            : len(traces) - len(examples)
+        ]
         examples, refilled, place = examples + fitting, refilled + len(fitting), place + len(more)
-    book |= {"overlong": overlong, "examples": len(examples), "refilled": refilled,
-             "missing": len(traces) - len(examples), "tokens": sum(len(e["input_ids"]) for e in examples),
-             "tokens_trained_on": int(sum((e["labels"] != IGNORE).sum() for e in examples))}
+    book |= {
+        "overlong": overlong,
+        "examples": len(examples),
+        "refilled": refilled,
+        "missing": len(traces) - len(examples),
+        "tokens": sum(len(e["input_ids"]) for e in examples),
+        "tokens_trained_on": int(sum((e["labels"] != IGNORE).sum() for e in examples)),
+    }
     return examples, book
 
 
 def _examples(tokens: Tokens, max_length: int, overlong: str) -> list[dict]:
-    made = [example(*tokens[i], max_length) for i in range(len(tokens))
-            if overlong == "truncate" or tokens.lengths[i] <= max_length]
+    made = [
+        example(*tokens[i], max_length)
+        for i in range(len(tokens))
+        if overlong == "truncate" or tokens.lengths[i] <= max_length
+    ]
     return [e for e in made if e]
 
 
 def measure(tokenizer, tokens: Tokens, traces, max_length: int) -> dict:
-    """What cutting at max_length does to traces (as in `tokens_of`): how many there are, are over it, and thereby lose their
-    end token, </think>, boxed answer (outside the thinking) or code block; how many had these; quantiles of their lengths in
-    tokens; what of the tokens of the traces (prompts apart) would be trained on, cut or with the long ones dropped."""
+    """What cutting at max_length does to traces (as in `tokens_of`): how many there are, are over
+    it, and thereby lose their end token, </think>, boxed answer (outside the thinking) or code
+    block; how many had these; quantiles of their lengths in tokens; what of the tokens of the
+    traces (prompts apart) would be trained on, cut or with the long ones dropped."""
     had, lost = (dict.fromkeys(("think", "answer", "code"), 0) for _ in range(2))
     lengths, trained = tokens.lengths, tokens.lengths - tokens.prompts
     for i, trace in enumerate(traces):
@@ -150,42 +186,75 @@ def measure(tokenizer, tokens: Tokens, traces, max_length: int) -> dict:
             lost[name] += whole[name] and not cut[name]
     over = lengths > max_length
     kept = np.clip(max_length - tokens.prompts, 0, None)
-    return {"traces": len(traces), "max_length": max_length, "over_max_length": int(over.sum()),
-            "nothing_left_to_train": int((tokens.prompts >= max_length).sum()),
-            "lost_end_token": int(over.sum()), "lost_closing_think": lost["think"], "lost_boxed_answer": lost["answer"],
-            "lost_code_block": lost["code"], "with_think": had["think"], "with_boxed_answer": had["answer"],
-            "with_code_block": had["code"],
-            **{f"tokens_p{q}": int(np.percentile(lengths, q)) if len(traces) else 0 for q in QUANTILES},
-            "longest": int(lengths.max(initial=0)), "tokens_of_traces": int(trained.sum()),
-            "trained_if_cut": int(np.minimum(trained, kept).sum()), "trained_if_dropped": int(trained[~over].sum())}
+    return {
+        "traces": len(traces),
+        "max_length": max_length,
+        "over_max_length": int(over.sum()),
+        "nothing_left_to_train": int((tokens.prompts >= max_length).sum()),
+        "lost_end_token": int(over.sum()),
+        "lost_closing_think": lost["think"],
+        "lost_boxed_answer": lost["answer"],
+        "lost_code_block": lost["code"],
+        "with_think": had["think"],
+        "with_boxed_answer": had["answer"],
+        "with_code_block": had["code"],
+        **{f"tokens_p{q}": int(np.percentile(lengths, q)) if len(traces) else 0 for q in QUANTILES},
+        "longest": int(lengths.max(initial=0)),
+        "tokens_of_traces": int(trained.sum()),
+        "trained_if_cut": int(np.minimum(trained, kept).sum()),
+        "trained_if_dropped": int(trained[~over].sum()),
+    }
 
 
 SHOWN = [  # key, label, what its share is of
-    ("traces", "traces", None), ("over_max_length", "over max_length", "traces"),
-    ("lost_end_token", "cut: lose the end token", "traces"), ("lost_closing_think", "cut: lose </think>", "with_think"),
+    ("traces", "traces", None),
+    ("over_max_length", "over max_length", "traces"),
+    ("lost_end_token", "cut: lose the end token", "traces"),
+    ("lost_closing_think", "cut: lose </think>", "with_think"),
     ("lost_boxed_answer", "cut: lose the boxed answer", "with_boxed_answer"),
     ("lost_code_block", "cut: lose the code", "with_code_block"),
     ("nothing_left_to_train", "prompt alone fills max_length", "traces"),
-    *((f"tokens_p{q}", f"tokens, {q}% quantile", None) for q in QUANTILES), ("longest", "tokens, longest", None),
-    ("tokens_of_traces", "tokens of the traces", None), ("trained_if_cut", "trained on, cut", "tokens_of_traces"),
-    ("trained_if_dropped", "trained on, long ones dropped", "tokens_of_traces"), ("examples", "examples", None),
-    ("refilled", "taken from the reserve", None), ("missing", "missing", None)]
+    *((f"tokens_p{q}", f"tokens, {q}% quantile", None) for q in QUANTILES),
+    ("longest", "tokens, longest", None),
+    ("tokens_of_traces", "tokens of the traces", None),
+    ("trained_if_cut", "trained on, cut", "tokens_of_traces"),
+    ("trained_if_dropped", "trained on, long ones dropped", "tokens_of_traces"),
+    ("examples", "examples", None),
+    ("refilled", "taken from the reserve", None),
+    ("missing", "missing", None),
+]
 
 
 def table(books: dict[str, dict]):
-    """Ledgers side by side as a pandas DataFrame of texts: one column each, shares in percent in brackets."""
+    """Ledgers side by side as a pandas DataFrame of texts: one column each, shares in percent in
+    brackets."""
     import pandas as pd
 
     def cell(book, key, of):
-        share = f" ({100 * book[key] / book[of]:.1f}%)" if of and book[of] else " (none has one)" if of else ""
+        share = (
+            f" ({100 * book[key] / book[of]:.1f}%)"
+            if of and book[of]
+            else " (none has one)"
+            if of
+            else ""
+        )
         return f"{book[key]:,}{share}"
 
-    rows = [(key, label, of) for key, label, of in SHOWN if all(key in book for book in books.values())]
-    return pd.DataFrame({name: [cell(book, key, of) for key, _, of in rows] for name, book in books.items()},
-                        index=pd.Index([label for _, label, _ in rows], name=""))
+    rows = [
+        (key, label, of) for key, label, of in SHOWN if all(key in book for book in books.values())
+    ]
+    return pd.DataFrame(
+        {name: [cell(book, key, of) for key, _, of in rows] for name, book in books.items()},
+        index=pd.Index([label for _, label, _ in rows], name=""),
+    )
 
 
 def _shows(text: str) -> dict[str, bool]:
-    """What a trace has: a thinking that is closed, a boxed answer and a complete code block outside it."""
+    """What a trace has: a thinking that is closed, a boxed answer and a complete code block outside
+    it."""
     visible = visible_text(text)
-    return {"think": "</think>" in text, "answer": last_boxed(visible) is not None, "code": bool(blocks(visible))}
+    return {
+        "think": "</think>" in text,
+        "answer": last_boxed(visible) is not None,
+        "code": bool(blocks(visible)),
+    }

@@ -1,7 +1,8 @@
-"""What a set of training traces is: one flat set of parameters, read as strictly as a run's (run.py).
+"""What a set of training traces is: one flat set of parameters, read as strictly as a run's
+(run.py).
 
-    from distill_nb.traces import params as trace_params
-    p = trace_params.from_notebook(globals())
+from distill_nb.traces import params as trace_params
+p = trace_params.from_notebook(globals())
 """
 # ruff: noqa: RUF009  (key returns dataclasses.field; nothing mutable is shared)
 
@@ -22,25 +23,43 @@ STUDY = BENCHMARKS[:5]  # what a full set must be clean of
 
 @dataclass(frozen=True, kw_only=True)
 class TraceParams(TeacherKeys):
-    """One set of traces, with the teacher's keys. Build it with `validate`, which wants every key to be there, `from_notebook`
-    or `pocket`."""
+    """One set of traces, with the teacher's keys. Build it with `validate`, which wants every key
+    to be there, `from_notebook` or `pocket`."""
 
-    dataset: str = key("name of the set, <teacher>_<domain>; r1_math and r1_code come from the hub, any other from an API")
+    dataset: str = key(
+        "name of the set, <teacher>_<domain>; r1_math and r1_code come from the hub, any other "
+        "from an API"
+    )
     scale: str = key("size of the experiment, its first folder", choices=("full", "pocket", "tiny"))
     seed: int = key("of the order in which problems are taken, the same for every teacher", low=0)
-    n_examples: int = key("problems with a trace that are wanted, a run's n_examples + n_heldout", low=1)
+    n_examples: int = key(
+        "problems with a trace that are wanted, a run's n_examples + n_heldout", low=1
+    )
     spare: int = key("further ones, in reserve for runs with overlong: drop", low=0)
-    source: str = key("hub, pocket (generated), a .parquet file or folder; with an API teacher: whose problems")
-    config: str = key("part of it; none = an API teacher",
-                      choices=("default", "extended", "all", "split_0", "split_1", "none"))
-    statements: dict[str, str] = key("texts of split_1, as in {taco/train: file}; {} = reject its rows")
-    verify: str = key("flag = by the data set; regrade = by our grader too", choices=("flag", "regrade"))
+    source: str = key(
+        "hub, pocket (generated), a .parquet file or folder; with an API teacher: whose problems"
+    )
+    config: str = key(
+        "part of it; none = an API teacher",
+        choices=("default", "extended", "all", "split_0", "split_1", "none"),
+    )
+    statements: dict[str, str] = key(
+        "texts of split_1, as in {taco/train: file}; {} = reject its rows"
+    )
+    verify: str = key(
+        "flag = by the data set; regrade = by our grader too", choices=("flag", "regrade")
+    )
     pick: str = key("which of a problem's good traces", choices=("first", "shortest"))
     per_problem: int = key("traces of one problem at most", low=1)
-    near_duplicate: float = key("MinHash similarity from which a problem repeats another; 1 = only equal ones", above=0,
-                                high=1)
+    near_duplicate: float = key(
+        "MinHash similarity from which a problem repeats another; 1 = only equal ones",
+        above=0,
+        high=1,
+    )
     decontaminate: list[str] = key("evaluation sets whose problems are removed", choices=BENCHMARKS)
-    benchmark_files: dict[str, str] = key("evaluation set: local file; {} = default sources", choices=BENCHMARKS)
+    benchmark_files: dict[str, str] = key(
+        "evaluation set: local file; {} = default sources", choices=BENCHMARKS
+    )
     same_template: str = key("an evaluation problem with other numbers", choices=("keep", "remove"))
     students: list[str] = key("whose tokenizers the length ledger is made with")
     max_length: int = key("tokens of prompt and trace together, for the ledger", low=16)
@@ -48,7 +67,8 @@ class TraceParams(TeacherKeys):
     overwrite: bool = key("start again instead of resuming; paid answers of a teacher stay")
 
 
-# A laptop's set, the defaults of traces.ipynb: generated rows of OpenR1-Math-220k's shape, some of them bad.
+# A laptop's set, the defaults of traces.ipynb: generated rows of OpenR1-Math-220k's shape, some of
+# them bad.
 POCKET = dict(
     dataset="r1_math", scale="pocket", seed=0, n_examples=320, spare=0, source="pocket", config="default", statements={},
     verify="flag", pick="first", per_problem=1, near_duplicate=0.8, decontaminate=["pocket_math", "pocket_code"],
@@ -73,7 +93,8 @@ def validate(values: dict, source: str = "parameters") -> TraceParams:
 
 
 def from_notebook(namespace: dict) -> TraceParams:
-    """The TraceParams of a notebook, from its globals() right after the injected cell; as params.from_notebook."""
+    """The TraceParams of a notebook, from its globals() right after the injected cell; as
+    params.from_notebook."""
     values = checks.given(namespace, {f.name for f in fields(TraceParams)})
     if values.get("scale") in ("pocket", "tiny"):
         values = POCKET | values
@@ -94,28 +115,44 @@ def teacher_and_domain(dataset: str) -> tuple[str, str]:
 def contradictions(v: dict):
     """Yield (key, rest of the sentence) for values that are well formed but cannot stand."""
     if not is_set(v["dataset"]):
-        yield "dataset", ", which names no set: write <teacher>_math or <teacher>_code, in small letters, digits and -"
+        yield (
+            "dataset",
+            ", which names no set: write <teacher>_math or <teacher>_code, in small letters, "
+            "digits and -",
+        )
         return
     api, domain = v["dataset"] not in CONFIGS, teacher_and_domain(v["dataset"])[1]
     if api != (v["teacher_api"] != "none"):
-        yield "teacher_api", f" but dataset is {v['dataset']!r}: " + (
-            "name the API" if api else "set it to none, for its traces come from the hub")
+        yield (
+            "teacher_api",
+            f" but dataset is {v['dataset']!r}: "
+            + ("name the API" if api else "set it to none, for its traces come from the hub"),
+        )
     if v["teacher_api"] != "none" and v["teacher_model"] == "none":
         yield "teacher_model", f" but teacher_api is {v['teacher_api']!r}: name the model"
     if v["teacher_api"] == "openai" and v["teacher_mode"] == "batch":
-        yield "teacher_mode", " but teacher_api is 'openai', which has none here: set it to messages"
+        yield (
+            "teacher_mode",
+            " but teacher_api is 'openai', which has none here: set it to messages",
+        )
     allowed = CONFIGS.get(v["dataset"], ("none",))
     if v["config"] not in allowed:
         yield "config", f" but dataset is {v['dataset']!r}: choose from {', '.join(allowed)}"
     yield from _source_contradictions(v, api, domain)
     for name, file in v["statements"].items():
         if name.rpartition("/")[0] not in ("taco", "apps"):
-            yield "statements", f", where {name!r} is unknown: write taco/ or apps/ and the split, as in taco/train"
+            yield (
+                "statements",
+                f", where {name!r} is unknown: write taco/ or apps/ and the split, as in taco/train",
+            )
         elif not paths.resolve(file).is_file():
             yield "statements", f" but the file of {name} does not exist: correct or remove it"
     yield from file_contradictions(v)
     if v["scale"] == "full" and (missing := [b for b in STUDY if b not in v["decontaminate"]]):
-        yield "decontaminate", f", without {missing[0]}: a full set is kept clean of all of {', '.join(STUDY)}"
+        yield (
+            "decontaminate",
+            f", without {missing[0]}: a full set is kept clean of all of {', '.join(STUDY)}",
+        )
     if v["verify"] == "regrade" and v["dataset"] == "r1_code":
         yield "verify", ", but r1_code has no tests to grade by: set it to flag"
 
@@ -124,11 +161,17 @@ def _source_contradictions(v: dict, api: bool, domain: str):
     source = v["source"]
     if source in ("hub", "pocket"):
         if api:
-            yield "source", f" but {v['dataset']!r} asks an API teacher: say whose problems, as in r1_{domain}"
+            yield (
+                "source",
+                f" but {v['dataset']!r} asks an API teacher: say whose problems, as in r1_{domain}",
+            )
         elif source == "pocket" and v["scale"] == "full":
             yield "source", " but scale is 'full': set it to hub, or to a file"
     elif api and is_set(source):
         if teacher_and_domain(source)[1] != domain or source == v["dataset"]:
             yield "source", f" but dataset is {v['dataset']!r}: choose r1_{domain}, or a file"
     elif not paths.resolve(source).exists():
-        yield "source", ", which does not exist: give a path from the repository's root, or absolute"
+        yield (
+            "source",
+            ", which does not exist: give a path from the repository's root, or absolute",
+        )

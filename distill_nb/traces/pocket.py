@@ -1,9 +1,10 @@
 """Generated traces for the pocket run: templates written here, not the output of any teacher.
 
-Two styles stand for the two teachers: `r1` thinks at length inside <think> and checks itself, `sonnet` works the answer
-out step by step. Both styles tell of the same problems. `write_hub_file` puts them into the shape of the hub's data sets,
-with bad rows among them, so that traces.ipynb has something to read where there is no hub.
-"""
+Two styles stand for the two teachers: `r1` thinks at length inside <think> and checks itself,
+`sonnet` works the answer out step by step. Both styles tell of the same problems. `write_hub_file`
+puts them into the shape of the hub's data sets, with bad rows among them, so that traces.ipynb has
+something to read where there is no hub."""
+
 from __future__ import annotations
 
 import random
@@ -38,17 +39,57 @@ CODE_KINDS = [
     ("is_above_{k}(n)", "True if n is greater than {k} and False otherwise", "n > {k}"),
     ("is_below_{k}(n)", "True if n is less than {k} and False otherwise", "n < {k}"),
     ("is_multiple_of_{k}(n)", "True if n is divisible by {k} and False otherwise", "n % {k} == 0"),
-    ("above_{k}(numbers)", "a list of the numbers greater than {k}", "[n for n in numbers if n > {k}]"),
-    ("below_{k}(numbers)", "a list of the numbers less than {k}", "[n for n in numbers if n < {k}]"),
-    ("multiples_of_{k}(numbers)", "a list of the numbers divisible by {k}", "[n for n in numbers if n % {k} == 0]"),
-    ("all_plus_{k}(numbers)", "a list with {k} added to every number", "[n + {k} for n in numbers]"),
-    ("all_times_{k}(numbers)", "a list with every number multiplied by {k}", "[n * {k} for n in numbers]"),
-    ("count_above_{k}(numbers)", "how many numbers are greater than {k}", "sum(n > {k} for n in numbers)"),
-    ("count_below_{k}(numbers)", "how many numbers are less than {k}", "sum(n < {k} for n in numbers)"),
-    ("sum_above_{k}(numbers)", "the sum of the numbers greater than {k}", "sum(n for n in numbers if n > {k})"),
+    (
+        "above_{k}(numbers)",
+        "a list of the numbers greater than {k}",
+        "[n for n in numbers if n > {k}]",
+    ),
+    (
+        "below_{k}(numbers)",
+        "a list of the numbers less than {k}",
+        "[n for n in numbers if n < {k}]",
+    ),
+    (
+        "multiples_of_{k}(numbers)",
+        "a list of the numbers divisible by {k}",
+        "[n for n in numbers if n % {k} == 0]",
+    ),
+    (
+        "all_plus_{k}(numbers)",
+        "a list with {k} added to every number",
+        "[n + {k} for n in numbers]",
+    ),
+    (
+        "all_times_{k}(numbers)",
+        "a list with every number multiplied by {k}",
+        "[n * {k} for n in numbers]",
+    ),
+    (
+        "count_above_{k}(numbers)",
+        "how many numbers are greater than {k}",
+        "sum(n > {k} for n in numbers)",
+    ),
+    (
+        "count_below_{k}(numbers)",
+        "how many numbers are less than {k}",
+        "sum(n < {k} for n in numbers)",
+    ),
+    (
+        "sum_above_{k}(numbers)",
+        "the sum of the numbers greater than {k}",
+        "sum(n for n in numbers if n > {k})",
+    ),
     ("sum_plus_{k}(numbers)", "the sum of the numbers, plus {k}", "sum(numbers) + {k}"),
-    ("any_above_{k}(numbers)", "True if any number is greater than {k}", "any(n > {k} for n in numbers)"),
-    ("all_below_{k}(numbers)", "True if every number is less than {k}", "all(n < {k} for n in numbers)"),
+    (
+        "any_above_{k}(numbers)",
+        "True if any number is greater than {k}",
+        "any(n > {k} for n in numbers)",
+    ),
+    (
+        "all_below_{k}(numbers)",
+        "True if every number is less than {k}",
+        "all(n < {k} for n in numbers)",
+    ),
     ("first_{k}(items)", "the first {k} items of a list", "items[:{k}]"),
     ("without_first_{k}(items)", "a list without its first {k} items", "items[{k}:]"),
     ("last_{k}(items)", "the last {k} items of a list", "items[-{k}:]"),
@@ -56,14 +97,30 @@ CODE_KINDS = [
     ("every_{k}(items)", "the items of a list whose index is a multiple of {k}", "items[::{k}]"),
     ("append_{k}(items)", "the list with {k} at its end", "items + [{k}]"),
     ("how_often_{k}(items)", "how often {k} is in the list", "items.count({k})"),
-    ("has_{k}_items(items)", "True if the list has {k} items and False otherwise", "len(items) == {k}"),
+    (
+        "has_{k}_items(items)",
+        "True if the list has {k} items and False otherwise",
+        "len(items) == {k}",
+    ),
     ("repeat_{k}(s)", "the string s repeated {k} times", "s * {k}"),
     ("start_{k}(s)", "the first {k} characters of the string s", "s[:{k}]"),
     ("end_{k}(s)", "the last {k} characters of the string s", "s[-{k}:]"),
     ("skip_{k}(s)", "the string s without its first {k} characters", "s[{k}:]"),
-    ("is_longer_than_{k}(s)", "True if s is longer than {k} characters and False otherwise", "len(s) > {k}"),
-    ("longer_than_{k}(words)", "a list of the words longer than {k} letters", "[w for w in words if len(w) > {k}]"),
-    ("shorter_than_{k}(words)", "a list of the words shorter than {k} letters", "[w for w in words if len(w) < {k}]"),
+    (
+        "is_longer_than_{k}(s)",
+        "True if s is longer than {k} characters and False otherwise",
+        "len(s) > {k}",
+    ),
+    (
+        "longer_than_{k}(words)",
+        "a list of the words longer than {k} letters",
+        "[w for w in words if len(w) > {k}]",
+    ),
+    (
+        "shorter_than_{k}(words)",
+        "a list of the words shorter than {k} letters",
+        "[w for w in words if len(w) < {k}]",
+    ),
 ]
 
 
@@ -74,35 +131,56 @@ def _math_trace(steps, answer, style: str) -> str:
         return f"{lines[0]}\n{lines[1]}\n" + rf"\boxed{{{answer}}}"
     (_, op, b, r) = steps[1]
     check = f"{r} {'-' if op == '+' else '+'} {b} = {steps[0][3]}"
-    return (f"<think>\nFirst I need {lines[0]}. Then {lines[1]}. Wait, let me check: {check}. That is right.\n</think>\n"
-            rf"{lines[0]} and {lines[1]}, so the answer is \boxed{{{answer}}}")
+    return (
+        f"<think>\nFirst I need {lines[0]}. Then {lines[1]}. Wait, let me check: {check}. That is "
+        "right.\n</think>\n"
+        rf"{lines[0]} and {lines[1]}, so the answer is \boxed{{{answer}}}"
+    )
 
 
 def _code_trace(function: str, body: str, style: str) -> str:
     block = f"```python\ndef {function}:\n    return {body}\n```"
     if style == "sonnet":
         return block
-    return (f"<think>\nThe function takes {function.split('(')[1][:-1]}. I can return {body} directly. Wait, is a loop "
-            f"needed? No, one expression is enough.\n</think>\n{block}")
+    return (
+        f"<think>\nThe function takes {function.split('(')[1][:-1]}. I can return {body} directly. "
+        "Wait, is a loop "
+        f"needed? No, one expression is enough.\n</think>\n{block}"
+    )
 
 
 def pocket_traces(teacher: str, domain: str, n: int, seed: int) -> list[dict]:
-    """n generated traces. Problems depend on domain and seed only, so both teachers tell of the same ones."""
+    """n generated traces. Problems depend on domain and seed only, so both teachers tell of the
+    same ones."""
     if teacher not in ("r1", "sonnet") or domain not in ("math", "code"):
-        raise ValueError(f"dataset: pocket has no traces of teacher {teacher} in domain {domain}; choose r1 or sonnet, "
-                         "and math or code.")
+        raise ValueError(
+            f"dataset: pocket has no traces of teacher {teacher} in domain {domain}; choose r1 or "
+            "sonnet, "
+            "and math or code."
+        )
     rng, rows, seen = random.Random(f"pocket {domain} {seed}"), [], set()
     if domain == "code":
         asked = {f.split("(")[0] for f, _, _ in CODE}
-        tasks = [tuple(part.format(k=k) for part in kind) for kind in CODE_KINDS for k in range(2, 23)]
+        tasks = [
+            tuple(part.format(k=k) for part in kind) for kind in CODE_KINDS for k in range(2, 23)
+        ]
         tasks = [t for t in tasks if t[0].split("(")[0] not in asked]
         if n > len(tasks):
-            raise ValueError(f"n_examples: dataset pocket has {len(tasks)} code traces, and n_examples + n_heldout is "
-                             f"{n}; lower n_examples.")
+            raise ValueError(
+                f"n_examples: dataset pocket has {len(tasks)} code traces, and n_examples + "
+                "n_heldout is "
+                f"{n}; lower n_examples."
+            )
         for function, returns, body in rng.sample(tasks, n):
             problem = code_prompt(function, returns)
-            rows.append({"id": problem_hash(problem), "problem": problem, "answer": "",
-                         "trace": _code_trace(function, body, teacher)})
+            rows.append(
+                {
+                    "id": problem_hash(problem),
+                    "problem": problem,
+                    "answer": "",
+                    "trace": _code_trace(function, body, teacher),
+                }
+            )
         return rows
     templates = [t for t in MATH_TEMPLATES if t != HELD_OUT_TEMPLATE]
     while len(rows) < n:
@@ -110,23 +188,41 @@ def pocket_traces(teacher: str, domain: str, n: int, seed: int) -> list[dict]:
         if is_benchmark(problem) or problem in seen:
             continue
         seen.add(problem)
-        rows.append({"id": problem_hash(problem), "problem": f"{problem}\n\n{BOXED}", "answer": str(answer),
-                     "trace": _math_trace(steps, answer, teacher)})
+        rows.append(
+            {
+                "id": problem_hash(problem),
+                "problem": f"{problem}\n\n{BOXED}",
+                "answer": str(answer),
+                "trace": _math_trace(steps, answer, teacher),
+            }
+        )
     return rows
 
 
 def write_hub_file(file: Path, dataset: str, n: int, seed: int) -> Path:
-    """A Parquet file in the shape of OpenR1-Math-220k (r1_math) or OpenCodeReasoning (r1_code), of n good rows and about a
-    third as many that are to be rejected: not verified, unclosed, empty, repeated, code that does not compile."""
+    """A Parquet file in the shape of OpenR1-Math-220k (r1_math) or OpenCodeReasoning (r1_code), of
+    n good rows and about a third as many that are to be rejected: not verified, unclosed, empty,
+    repeated, code that does not compile."""
     import pandas as pd
 
     domain = dataset.split("_")[1]
     rows = pocket_traces("r1", domain, n, seed)
-    made = [_math_row(i, row) if domain == "math" else _code_row(i, row) for i, row in enumerate(rows)]
-    for i, row in enumerate(rows[:n // 3]):
-        bad = [{"trace": row["trace"].split("</think>")[0]}, {"trace": ""}, {"problem": f"  {row['problem']} "},
-               {"problem": ""}, {"trace": row["trace"].replace("return", "return (").replace("boxed{", "boxed{1")}][i % 5]
-        made.append(_math_row(i + n, row | bad, i % 5 == 4) if domain == "math" else _code_row(i + n, row | bad))
+    made = [
+        _math_row(i, row) if domain == "math" else _code_row(i, row) for i, row in enumerate(rows)
+    ]
+    for i, row in enumerate(rows[: n // 3]):
+        bad = [
+            {"trace": row["trace"].split("</think>")[0]},
+            {"trace": ""},
+            {"problem": f"  {row['problem']} "},
+            {"problem": ""},
+            {"trace": row["trace"].replace("return", "return (").replace("boxed{", "boxed{1")},
+        ][i % 5]
+        made.append(
+            _math_row(i + n, row | bad, i % 5 == 4)
+            if domain == "math"
+            else _code_row(i + n, row | bad)
+        )
     random.Random(seed).shuffle(made)
     file.parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(made).to_parquet(file, row_group_size=100)
@@ -135,13 +231,33 @@ def write_hub_file(file: Path, dataset: str, n: int, seed: int) -> Path:
 
 def _math_row(i: int, row: dict, wrong: bool = False) -> dict:
     whole = "</think>" in row["trace"]
-    return {"problem": row["problem"].removesuffix(BOXED).strip(), "solution": "", "answer": row["answer"],
-            "problem_type": "Algebra", "question_type": "math-word-problem", "source": "pocket", "uuid": f"pocket-{i}",
-            "is_reasoning_complete": [whole, False], "generations": [row["trace"], "<think>\nHm"],
-            "correctness_math_verify": [whole and not wrong, False], "correctness_llama": None,
-            "finish_reasons": None, "correctness_count": int(whole), "messages": []}
+    return {
+        "problem": row["problem"].removesuffix(BOXED).strip(),
+        "solution": "",
+        "answer": row["answer"],
+        "problem_type": "Algebra",
+        "question_type": "math-word-problem",
+        "source": "pocket",
+        "uuid": f"pocket-{i}",
+        "is_reasoning_complete": [whole, False],
+        "generations": [row["trace"], "<think>\nHm"],
+        "correctness_math_verify": [whole and not wrong, False],
+        "correctness_llama": None,
+        "finish_reasons": None,
+        "correctness_count": int(whole),
+        "messages": [],
+    }
 
 
 def _code_row(i: int, row: dict) -> dict:
-    return {"id": f"pocket-{i}", "input": row["problem"].strip(), "output": row["trace"], "source": "pocket",
-            "license": "", "dataset": "pocket", "split": "train", "difficulty": "EASY", "solution": ""}
+    return {
+        "id": f"pocket-{i}",
+        "input": row["problem"].strip(),
+        "output": row["trace"],
+        "source": "pocket",
+        "license": "",
+        "dataset": "pocket",
+        "split": "train",
+        "difficulty": "EASY",
+        "solution": "",
+    }

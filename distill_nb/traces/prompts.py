@@ -1,4 +1,6 @@
-"""What a student is asked in training: the words that the benchmarks use, so that it is asked the same in evaluation."""
+"""What a student is asked in training: the words that the benchmarks use, so that it is asked the
+same in evaluation."""
+
 from __future__ import annotations
 
 import ast
@@ -7,39 +9,53 @@ import re
 from distill_nb.benchmarks import BOXED
 from distill_nb.benchmarks.livecodebench import PROMPT, WITH_STARTER, WITHOUT_STARTER
 
-FUNCTION = ("Write a Python function `{name}` that takes the inputs as its arguments and returns the answer. Answer with the "
-            "whole solution in one Python code block.")
-OPENS = re.compile(r"(?:class|def|async def|from|import)\s|@\w")  # how the lines of starter code may begin
-# As problems of GeeksforGeeks in TACO ask ("complete the function count() which"), and the generated ones; "define the
-# function f(x)" is mathematics.
-ASKS = re.compile(r"\b(?:write|implement|complete)\s+(?:an?|the)\s+(?:\w+\s+)?(?:function|method)\s+[`*]*(\w+)[`*]*\s*\(",
-                  re.IGNORECASE)
+FUNCTION = (
+    "Write a Python function `{name}` that takes the inputs as its arguments and returns the "
+    "answer. Answer with the "
+    "whole solution in one Python code block."
+)
+OPENS = re.compile(
+    r"(?:class|def|async def|from|import)\s|@\w"
+)  # how the lines of starter code may begin
+# As problems of GeeksforGeeks in TACO ask ("complete the function count() which"), and the
+# generated ones; "define the function f(x)" is mathematics.
+ASKS = re.compile(
+    r"\b(?:write|implement|complete)\s+(?:an?|the)\s+(?:\w+\s+)?(?:function|method)\s+[`*]*(\w+)[`*]*\s*\(",
+    re.IGNORECASE,
+)
 HEADER = re.compile(r"([ \t]*)(?:async )?def ")
 LONGEST = 80  # lines of starter code that are looked for
 
 
 def prompt_of(problem: str, domain: str, starter: str = "", function: str = "") -> str:
-    """math: the problem and where to put its answer. code: as in LiveCodeBench, a program that reads standard input, or
-    starter code to complete where the problem has some, as `starter` or at the end of its text; where there is only the
-    name of a `function`, or the text asks for one, a function of that name."""
+    """math: the problem and where to put its answer. code: as in LiveCodeBench, a program that
+    reads standard input, or starter code to complete where the problem has some, as `starter` or at
+    the end of its text; where there is only the name of a `function`, or the text asks for one, a
+    function of that name."""
     if domain == "math":
         return f"{problem}\n\n{BOXED}"
     if not starter:
         problem, starter = split_starter(problem)
     if not function and (asked := ASKS.search(problem)):
         function = asked.group(1)
-    how = WITH_STARTER.format(starter=starter) if starter else FUNCTION.format(name=function) if function else WITHOUT_STARTER
+    how = (
+        WITH_STARTER.format(starter=starter)
+        if starter
+        else FUNCTION.format(name=function)
+        if function
+        else WITHOUT_STARTER
+    )
     return PROMPT.format(problem=problem, how=how)
 
 
 def split_starter(problem: str) -> tuple[str, str]:
-    """(statement, starter code) of a text that ends with starter code: Python in which a function has no body yet, perhaps in
-    a fenced block. The second is "" where it does not."""
+    """(statement, starter code) of a text that ends with starter code: Python in which a function
+    has no body yet, perhaps in a fenced block. The second is "" where it does not."""
     lines = problem.rstrip().split("\n")
     if lines[-1].strip() == "```":
         fences = [i for i, line in enumerate(lines[:-1]) if line.lstrip().startswith("```")]
         start = fences[-1] if fences else len(lines)
-        code = "\n".join(lines[start + 1:-1])
+        code = "\n".join(lines[start + 1 : -1])
         return ("\n".join(lines[:start]).rstrip(), code) if _is_starter(code) else (problem, "")
     for i in range(max(0, len(lines) - LONGEST), len(lines)):
         if OPENS.match(lines[i]) and _is_starter(code := "\n".join(lines[i:])):
@@ -48,7 +64,8 @@ def split_starter(problem: str) -> tuple[str, str]:
 
 
 def _is_starter(code: str) -> bool:
-    """Whether a text is Python that defines a function without a body, or with one that says nothing."""
+    """Whether a text is Python that defines a function without a body, or with one that says
+    nothing."""
     headers = [match for match in map(HEADER.match, code.split("\n")) if match]
     if not headers:
         return False
@@ -57,7 +74,13 @@ def _is_starter(code: str) -> bool:
             nodes = ast.walk(ast.parse(text))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
-        return any(isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef)) and all(
-            isinstance(s, ast.Pass) or (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant)) for s in n.body)
-            for n in nodes)
+        return any(
+            isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))
+            and all(
+                isinstance(s, ast.Pass)
+                or (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))
+                for s in n.body
+            )
+            for n in nodes
+        )
     return False

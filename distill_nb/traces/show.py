@@ -1,4 +1,6 @@
-"""What a report shows of a set of traces: its funnel, what matched evaluation sets, examples, lengths."""
+"""What a report shows of a set of traces: its funnel, what matched evaluation sets, examples,
+lengths."""
+
 from __future__ import annotations
 
 import json
@@ -17,20 +19,30 @@ TEXT = "white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere"  # a
 
 
 def contamination(dataset: str, scale: str):
-    """How many rows matched each evaluation set, as a pandas DataFrame: what became of them, evaluation set, rows, how many of
-    its problems they matched, and one match in words. Without rows where nothing matched."""
+    """How many rows matched each evaluation set, as a pandas DataFrame: what became of them,
+    evaluation set, rows, how many of its problems they matched, and one match in words. Without
+    rows where nothing matched."""
     import pandas as pd
 
     folder = folder_of(dataset, scale)
     matched = [("reason", "in", ["contaminated", "same_template"])]
-    rejected = pd.read_parquet(folder / "rejected.parquet", columns=["reason", "detail"], filters=matched)
-    kept = pd.read_parquet(folder / "train.parquet", columns=["template_of"]).rename(columns={"template_of": "detail"})
-    found = pd.concat([rejected, kept[kept["detail"] != ""].assign(reason="same template, in the set")])
+    rejected = pd.read_parquet(
+        folder / "rejected.parquet", columns=["reason", "detail"], filters=matched
+    )
+    kept = pd.read_parquet(folder / "train.parquet", columns=["template_of"]).rename(
+        columns={"template_of": "detail"}
+    )
+    found = pd.concat(
+        [rejected, kept[kept["detail"] != ""].assign(reason="same template, in the set")]
+    )
     if found.empty:
         return pd.DataFrame()
     found[["evaluation set", "task"]] = found["detail"].str.extract(r"^(\S+) (.+) \([\d.]+\)$")
-    return found.groupby(["reason", "evaluation set"]).agg(
-        rows=("task", "size"), problems=("task", "nunique"), example=("detail", "first")).reset_index()
+    return (
+        found.groupby(["reason", "evaluation set"])
+        .agg(rows=("task", "size"), problems=("task", "nunique"), example=("detail", "first"))
+        .reset_index()
+    )
 
 
 def audit(dataset: str, scale: str):
@@ -40,7 +52,8 @@ def audit(dataset: str, scale: str):
 
 
 def overlap(scale: str):
-    """How many problems the sets of a scale share, as a square pandas DataFrame; the diagonal is each set's own."""
+    """How many problems the sets of a scale share, as a square pandas DataFrame; the diagonal is
+    each set's own."""
     import pandas as pd
 
     names = sorted(f.parent.name for f in (paths.runs() / scale / "traces").glob("*/train.parquet"))
@@ -55,24 +68,36 @@ def examples(dataset: str, scale: str, n: int = 10, seed: int = 0) -> str:
     stored = Stored(dataset, scale, ["prompt", "trace", "answer", "source_id"])
     drawn = random.Random(seed).sample(stored.places.tolist(), min(n, len(stored)))
     stored.take(np.array(drawn, np.int64))
-    shown = [row for _, row in sorted(zip(np.argsort(drawn), stored, strict=True), key=lambda pair: pair[0])]
+    shown = [
+        row
+        for _, row in sorted(zip(np.argsort(drawn), stored, strict=True), key=lambda pair: pair[0])
+    ]
     return "\n".join(
         f"<details{' open' if i == 0 else ''}><summary>{escape(row['source_id'])}: "
-        f"{escape(' '.join(row['prompt'].split())[:100])} … ({len(row['trace']):,} characters)</summary>"
+        f"{escape(' '.join(row['prompt'].split())[:100])} … ({len(row['trace']):,} "
+        "characters)</summary>"
         f"<h3>The student is asked</h3><pre style='{TEXT}'>{escape(row['prompt'])}</pre>"
         f"<h3>and trained on</h3><pre style='{TEXT}'>{escape(row['trace'])}</pre>"
-        + (f"<p>Known answer: {escape(row['answer'])}</p>" if row["answer"] else "") + "</details>"
-        for i, row in enumerate(shown))
+        + (f"<p>Known answer: {escape(row['answer'])}</p>" if row["answer"] else "")
+        + "</details>"
+        for i, row in enumerate(shown)
+    )
 
 
 def ledgers(p) -> dict[str, dict]:
     """The length ledger of the set for each of p.students, written to ledger.json too."""
-    rows, books = Stored(p.dataset, p.scale, {"problem": "prompt", "trace": "trace"}, p.n_examples), {}
+    rows, books = (
+        Stored(p.dataset, p.scale, {"problem": "prompt", "trace": "trace"}, p.n_examples),
+        {},
+    )
     for name in p.students:
-        who = params.pocket(student=name, scale=p.scale, student_size="tiny" if p.scale == "tiny" else "full")
+        who = params.pocket(
+            student=name, scale=p.scale, student_size="tiny" if p.scale == "tiny" else "full"
+        )
         tokenizer, template = student.load_tokenizer(who), chat.template_for(name)
         books[sources.public_name(who)] = ledger.measure(
-            tokenizer, ledger.tokens_of(tokenizer, template, rows), rows, p.max_length)
+            tokenizer, ledger.tokens_of(tokenizer, template, rows), rows, p.max_length
+        )
     provenance.write(folder_of(p.dataset, p.scale) / "ledger.json", books)
     return books
 

@@ -1,12 +1,14 @@
-"""One optimiser step, without work that is not needed: micro-batches have no padding, attention stays inside each example, and
-logits exist only where there is something to learn, a chunk at a time.
+"""One optimiser step, without work that is not needed: micro-batches have no padding, attention
+stays inside each example, and logits exist only where there is something to learn, a chunk at a
+time.
 
-`collate` lays the examples of a micro-batch end to end in one row, with their `packed_seq_lengths`. Unsloth's Llama reads them
-and does the rest itself; its mixture of experts runs by Transformers' code, for which Unsloth has an attention that reads
-them, and `patch` switches that on; to a model of Transformers alone `patch` teaches them. Loss and gradients are those of
-padded batches, but for rounding (tests/test_train_step.py), and bench/train.py measures what is gained on a CPU. Nothing of
-this has run on a GPU yet; bench/gpu_check.py compares and measures it there.
-"""
+`collate` lays the examples of a micro-batch end to end in one row, with their `packed_seq_lengths`.
+Unsloth's Llama reads them and does the rest itself; its mixture of experts runs by Transformers'
+code, for which Unsloth has an attention that reads them, and `patch` switches that on; to a model
+of Transformers alone `patch` teaches them. Loss and gradients are those of padded batches, but for
+rounding (tests/test_train_step.py), and bench/train.py measures what is gained on a CPU. Nothing of
+this has run on a GPU yet; bench/gpu_check.py compares and measures it there."""
+
 from __future__ import annotations
 
 import os
@@ -20,33 +22,43 @@ LOGITS = 2**24  # logits that exist at once (vocabulary x tokens): 64 MiB in flo
 
 
 def collate(examples: list[dict]) -> dict:
-    """Examples end to end, T tokens in all: input_ids, position_ids and labels int64 [1, T], packed_seq_lengths int32 [B].
+    """Examples end to end, T tokens in all: input_ids, position_ids and labels int64 [1, T],
+    packed_seq_lengths int32 [B].
 
     An example's first token is no label: what comes before it is another example."""
     import numpy as np
     import torch
 
     lengths = [len(e["input_ids"]) for e in examples]
-    ids, labels = (torch.from_numpy(np.concatenate([e[key] for e in examples]).astype(np.int64))[None]
-                   for key in ("input_ids", "labels"))
+    ids, labels = (
+        torch.from_numpy(np.concatenate([e[key] for e in examples]).astype(np.int64))[None]
+        for key in ("input_ids", "labels")
+    )
     labels[0, np.cumsum(lengths) - lengths] = IGNORE
-    return {"input_ids": ids, "labels": labels, "position_ids": torch.cat([torch.arange(n) for n in lengths])[None],
-            "packed_seq_lengths": torch.tensor(lengths, dtype=torch.int32)}
+    return {
+        "input_ids": ids,
+        "labels": labels,
+        "position_ids": torch.cat([torch.arange(n) for n in lengths])[None],
+        "packed_seq_lengths": torch.tensor(lengths, dtype=torch.int32),
+    }
 
 
 def patch(model, backend: str = "hf") -> None:
-    """Make a PEFT model take what `collate` makes. One of Transformers alone (`hf`) returns the loss alone then; other batches
-    go through it as they did. Where its layers have sliding windows, attention uses a mask of Transformers' making (slower, as
-    right)."""
+    """Make a PEFT model take what `collate` makes. One of Transformers alone (`hf`) returns the
+    loss alone then; other batches go through it as they did. Where its layers have sliding windows,
+    attention uses a mask of Transformers' making (slower, as right)."""
     import torch
 
     if backend == "unsloth":
         if torch.cuda.is_available():  # its kernels are for GPUs
-            # As its own trainers do when they pack. Else a mixture of experts masks all of the row but the example.
+            # As its own trainers do when they pack. Else a mixture of experts masks all of the row
+            # but the example.
             from unsloth.utils import hf_packed_attention
 
             hf_packed_attention.enable_hf_packed_attention()
-            if not hasattr(hf_packed_attention, "BLOCK_VARLEN_KWARG"):  # up to 2026.10.7 its compiled layers use the mask
+            if not hasattr(
+                hf_packed_attention, "BLOCK_VARLEN_KWARG"
+            ):  # up to 2026.10.7 its compiled layers use the mask
                 os.environ.setdefault("UNSLOTH_BLOCK_COMPILE", "0")  # read at each forward pass
         return
     from transformers import AttentionInterface, AttentionMaskInterface
@@ -54,50 +66,90 @@ def patch(model, backend: str = "hf") -> None:
     from transformers.modeling_outputs import CausalLMOutputWithPast
 
     base = model.get_base_model()
-    own_attention = not getattr(base.config, "sliding_window", None) and base.config._attn_implementation == "sdpa"
+    own_attention = (
+        not getattr(base.config, "sliding_window", None)
+        and base.config._attn_implementation == "sdpa"
+    )
     if own_attention:
         AttentionInterface.register(ATTENTION, _attention)
         AttentionMaskInterface.register(ATTENTION, sdpa_mask)
         base.set_attn_implementation(ATTENTION)
     plain, losses = base.forward, _loss_function()
 
-    def forward(packed_seq_lengths=None, labels=None, num_items_in_batch=None, position_ids=None, input_ids=None, **kwargs):
+    def forward(
+        packed_seq_lengths=None,
+        labels=None,
+        num_items_in_batch=None,
+        position_ids=None,
+        input_ids=None,
+        **kwargs,
+    ):
         if packed_seq_lengths is None:
-            return plain(input_ids=input_ids, labels=labels, num_items_in_batch=num_items_in_batch,
-                         position_ids=position_ids, **kwargs)
+            return plain(
+                input_ids=input_ids,
+                labels=labels,
+                num_items_in_batch=num_items_in_batch,
+                position_ids=position_ids,
+                **kwargs,
+            )
         if own_attention:
-            # A mask of four dimensions is handed on as it is. This one is empty: attention that would use it must fail.
-            kwargs |= {"attention_mask": torch.empty(1, 1, 0, 0, device=input_ids.device),
-                       "packed_lengths": packed_seq_lengths.tolist()}
-        hidden = base.get_decoder()(input_ids=input_ids, position_ids=position_ids, use_cache=False, **kwargs)[0][0]
+            # A mask of four dimensions is handed on as it is. This one is empty: attention that
+            # would use it must fail.
+            kwargs |= {
+                "attention_mask": torch.empty(1, 1, 0, 0, device=input_ids.device),
+                "packed_lengths": packed_seq_lengths.tolist(),
+            }
+        hidden = base.get_decoder()(
+            input_ids=input_ids, position_ids=position_ids, use_cache=False, **kwargs
+        )[0][0]
         following = labels[0, 1:]
         places = (following != IGNORE).nonzero()[:, 0]
         items = len(places) if num_items_in_batch is None else num_items_in_batch
-        return CausalLMOutputWithPast(loss=losses(hidden[places], base.get_output_embeddings(), following[places]) / items)
+        return CausalLMOutputWithPast(
+            loss=losses(hidden[places], base.get_output_embeddings(), following[places]) / items
+        )
 
     base.forward = forward
 
 
-def _attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, packed_lengths=None, **kwargs):
-    """Causal attention inside each example of a packed row: query [1, heads, T, d] to [1, T, heads, d]. As the kernels get no
-    mask, they do only the lower half of each example's square. Without packed_lengths it is Transformers' own."""
+def _attention(
+    module,
+    query,
+    key,
+    value,
+    attention_mask,
+    scaling=None,
+    dropout=0.0,
+    packed_lengths=None,
+    **kwargs,
+):
+    """Causal attention inside each example of a packed row: query [1, heads, T, d] to [1, T, heads,
+    d]. As the kernels get no mask, they do only the lower half of each example's square. Without
+    packed_lengths it is Transformers' own."""
     import torch
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     if packed_lengths is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **kwargs)
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **kwargs
+        )
     examples = zip(*(x.split(packed_lengths, dim=2) for x in (query, key, value)), strict=True)
     grouped = query.shape[1] != key.shape[1]
-    made = [torch.nn.functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True, scale=scaling,
-                                                             enable_gqa=grouped) for q, k, v in examples]
+    made = [
+        torch.nn.functional.scaled_dot_product_attention(
+            q, k, v, dropout_p=dropout, is_causal=True, scale=scaling, enable_gqa=grouped
+        )
+        for q, k, v in examples
+    ]
     return torch.cat(made, dim=2).transpose(1, 2), None
 
 
 def _loss_function():
     """losses(hidden [N, H], head, labels [N]): the sum of cross-entropies in nats, float32.
 
-    A frozen head needs no gradient of its own, so that of `hidden` is made together with the loss, chunk by chunk, and the
-    logits are gone before the next ones are made (as in Liger Kernel's fused linear cross-entropy, arXiv 2410.10989)."""
+    A frozen head needs no gradient of its own, so that of `hidden` is made together with the loss,
+    chunk by chunk, and the logits are gone before the next ones are made (as in Liger Kernel's
+    fused linear cross-entropy, arXiv 2410.10989)."""
     import torch
 
     class Fused(torch.autograd.Function):
@@ -106,13 +158,16 @@ def _loss_function():
             gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
             total, rows = torch.zeros((), device=hidden.device), max(1, LOGITS // len(weight))
             for i in range(0, len(hidden), rows):
-                logits, target = (hidden[i:i + rows] @ weight.T).float(), labels[i:i + rows, None]
+                logits, target = (
+                    (hidden[i : i + rows] @ weight.T).float(),
+                    labels[i : i + rows, None],
+                )
                 normaliser = logits.logsumexp(-1, keepdim=True)
                 total += (normaliser - logits.gather(1, target)).sum()
                 if gradient is not None:
                     probabilities = logits.sub_(normaliser).exp_()
                     probabilities.scatter_add_(1, target, torch.full_like(normaliser, -1.0))
-                    gradient[i:i + rows] = probabilities.to(weight.dtype) @ weight
+                    gradient[i : i + rows] = probabilities.to(weight.dtype) @ weight
             ctx.save_for_backward(gradient)
             return total
 
@@ -121,7 +176,9 @@ def _loss_function():
             return ctx.saved_tensors[0] * upstream, None, None
 
     def losses(hidden, head, labels):
-        if type(head) is not torch.nn.Linear or head.bias is not None or head.weight.requires_grad:  # adapted or quantised
+        if (
+            type(head) is not torch.nn.Linear or head.bias is not None or head.weight.requires_grad
+        ):  # adapted or quantised
             return torch.nn.functional.cross_entropy(head(hidden).float(), labels, reduction="sum")
         with torch.autocast(hidden.device.type, enabled=False):
             return Fused.apply(hidden.to(head.weight.dtype), head.weight, labels)
@@ -139,7 +196,7 @@ def heldout_loss(model, examples: list[dict], micro_batch_size: int) -> float | 
     model.eval()
     with torch.no_grad():
         for i in range(0, len(examples), micro_batch_size):
-            batch = collate(examples[i:i + micro_batch_size])
+            batch = collate(examples[i : i + micro_batch_size])
             n = int((batch["labels"] != IGNORE).sum())
             batch = {k: v.to(model.device) for k, v in batch.items()}
             total += model(**batch).loss.item() * n
@@ -149,22 +206,49 @@ def heldout_loss(model, examples: list[dict], micro_batch_size: int) -> float | 
 
 
 def make_trainer(model, p: Params, examples: list[dict], state_dir: Path, callbacks=()):
-    """The Trainer that both back ends use, over the examples in the order of training. It logs every step, saves every
-    `save_every` and shows no bar of its own. In several processes (parallel.py) each takes every n-th micro-batch."""
+    """The Trainer that both back ends use, over the examples in the order of training. It logs
+    every step, saves every `save_every` and shows no bar of its own. In several processes
+    (parallel.py) each takes every n-th micro-batch."""
     import torch
     from transformers import PrinterCallback, Trainer, TrainingArguments
 
     on_gpu = torch.cuda.is_available()
     args = TrainingArguments(
-        output_dir=str(state_dir), max_steps=p.max_steps, per_device_train_batch_size=p.micro_batch_size,
+        output_dir=str(state_dir),
+        max_steps=p.max_steps,
+        per_device_train_batch_size=p.micro_batch_size,
         gradient_accumulation_steps=p.batch_size // (p.micro_batch_size * p.train_processes),
-        learning_rate=p.learning_rate, lr_scheduler_type=p.lr_schedule, warmup_steps=p.warmup_steps,
-        weight_decay=p.weight_decay, max_grad_norm=p.max_grad_norm, logging_steps=1, save_strategy="steps",
-        save_steps=p.save_every, save_total_limit=2, report_to="none", seed=p.seed, data_seed=p.seed, disable_tqdm=True,
-        remove_unused_columns=False, train_sampling_strategy="sequential", use_cpu=not on_gpu,
-        bf16=on_gpu and p.dtype == "bfloat16", dataloader_pin_memory=on_gpu, optim="adamw_torch",
-        logging_nan_inf_filter=False, ddp_find_unused_parameters=False)  # all adapters are used; reentrant checkpoints need it
-    args._n_gpu = min(args.n_gpu, 1)  # else Trainer splits each micro-batch of a single process among all GPUs
-    trainer = Trainer(model=model, args=args, train_dataset=examples, data_collator=collate, callbacks=list(callbacks))
+        learning_rate=p.learning_rate,
+        lr_scheduler_type=p.lr_schedule,
+        warmup_steps=p.warmup_steps,
+        weight_decay=p.weight_decay,
+        max_grad_norm=p.max_grad_norm,
+        logging_steps=1,
+        save_strategy="steps",
+        save_steps=p.save_every,
+        save_total_limit=2,
+        report_to="none",
+        seed=p.seed,
+        data_seed=p.seed,
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        train_sampling_strategy="sequential",
+        use_cpu=not on_gpu,
+        bf16=on_gpu and p.dtype == "bfloat16",
+        dataloader_pin_memory=on_gpu,
+        optim="adamw_torch",
+        logging_nan_inf_filter=False,
+        ddp_find_unused_parameters=False,
+    )  # all adapters are used; reentrant checkpoints need it
+    args._n_gpu = min(
+        args.n_gpu, 1
+    )  # else Trainer splits each micro-batch of a single process among all GPUs
+    trainer = Trainer(
+        model=model,
+        args=args,
+        train_dataset=examples,
+        data_collator=collate,
+        callbacks=list(callbacks),
+    )
     trainer.remove_callback(PrinterCallback)
     return trainer

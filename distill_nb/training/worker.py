@@ -1,7 +1,8 @@
 """One of several processes that train a run together: torchrun starts it for train_parallel.launch.
 
-    python -m torch.distributed.run … -m distill_nb.training.worker FOLDER
+python -m torch.distributed.run … -m distill_nb.training.worker FOLDER
 """
+
 from __future__ import annotations
 
 import json
@@ -41,7 +42,9 @@ def main(folder: Path) -> None:
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         else:  # Trainer loads a saved optimiser to "cpu:0", which torch.load does not know by itself
-            torch.serialization.register_package(5, lambda _: None, lambda storage, place: storage if "cpu" in place else None)
+            torch.serialization.register_package(
+                5, lambda _: None, lambda storage, place: storage if "cpu" in place else None
+            )
         with stop.listening() as heard:
             train.fit(**job, stopping=lambda: heard() or _told(folder / STOP))
         if torch.distributed.is_initialized():

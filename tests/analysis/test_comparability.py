@@ -1,4 +1,5 @@
 """Results that were not made alike are shown in one table, and it is said."""
+
 import json
 
 import pytest
@@ -18,8 +19,10 @@ def scale(tmp_path_factory):
     """runs/tiny with two runs that share everything but a learning rate."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DISTILL_NB_RUNS", str(tmp_path_factory.mktemp("runs")))
-        for p in (tiny(benchmark_limit=2, max_steps=1, save_every=1),
-                  tiny(benchmark_limit=2, max_steps=1, save_every=1, run_name=B, learning_rate=0.01)):
+        for p in (
+            tiny(benchmark_limit=2, max_steps=1, save_every=1),
+            tiny(benchmark_limit=2, max_steps=1, save_every=1, run_name=B, learning_rate=0.01),
+        ):
             train.train(p)
             evaluate.evaluate(p)
         return paths.runs() / "tiny"
@@ -44,51 +47,117 @@ def change(scale):
 
 def test_what_was_made_alike_is_said_to_be(scale, tmp_path):
     assert comparability.sentences(scale) == []
-    assert comparability.sentence(scale).startswith("As far as is recorded, all of these results were made by the same code")
-    assert comparability.sentence(tmp_path) == "" and "made alike" not in index_page.accuracy_html(scale)
+    assert comparability.sentence(scale).startswith(
+        "As far as is recorded, all of these results were made by the same code"
+    )
+    assert comparability.sentence(tmp_path) == "" and "made alike" not in index_page.accuracy_html(
+        scale
+    )
     record = json.loads((scale / B / "provenance_eval.json").read_text())
-    assert len(record["base"]["pocket_math"]) == 1 and record["code"]["distill_nb/evaluation/collect.py"]
+    assert (
+        len(record["base"]["pocket_math"]) == 1
+        and record["code"]["distill_nb/evaluation/collect.py"]
+    )
     assert "distill_nb/report/tables.py" not in record["code"]
 
 
 OLD = {"distill_nb/students/chat.py": "0" * 16}
 
 
-@pytest.mark.parametrize(("stage", "values", "says"), [
-    ("train", {"code": OLD}, f"{A} was trained by another version of distill_nb/students/chat.py than {B}."),
-    ("eval", {"code": OLD}, f"{A} was evaluated by another version of distill_nb/students/chat.py than {B}."),
-    ("train", {"packages": {"torch": "1.0"}}, f"{A} was trained with other versions of torch than {B}."),
-    ("train", {"data_sha256": "0"}, f"{A} was trained on other data called pocket, by its rows than {B}."),
-    ("eval", {"grader": "0"}, f"{A} was graded by another version of the grader than {B}."),
-    ("eval", {"settings": {"temperature": 1.0}}, f"{A} was evaluated with other values of temperature than {B}."),
-    ("eval", {"settings": {"tasks_sha256": {"pocket_math": "0"}}},
-     f"{A} was evaluated on other tasks of pocket_math than {B}."),
-    ("eval", {"sessions": [{"code": OLD}]},
-     f"{A} was evaluated in several sessions, and between them distill_nb/students/chat.py changed."),
-    ("eval", {"base": {"pocket_math": [{"code": OLD}]}},
-     f"The base student's answers in {A} were made by another version of distill_nb/students/chat.py than those of its checkpoints."),
-    ("train", {"student_version": "0"}, f"{A} was trained with another student_version than {B}."),
-    ("train", {"template": "0"}, f"{A} was trained with another template than {B}."),
-    ("eval", {"settings": {"student_version": "0"}}, f"{A} was evaluated with another student_version than {B}."),
-    ("train", {"sessions": [{"packages": {"torch": "1.0"}}]},
-     f"{A} was trained in several sessions, and between them torch changed."),
-    ("train", {"sessions": [{"device": {"kind": "cuda"}}]},
-     f"{A} was trained in several sessions, and between them the device changed."),
-    ("eval", {"base": {"pocket_math": [{"packages": {"vllm": "0"}}]}},
-     f"The base student's answers in {A} were made by another version of vllm than those of its checkpoints."),
-])
+@pytest.mark.parametrize(
+    ("stage", "values", "says"),
+    [
+        (
+            "train",
+            {"code": OLD},
+            f"{A} was trained by another version of distill_nb/students/chat.py than {B}.",
+        ),
+        (
+            "eval",
+            {"code": OLD},
+            f"{A} was evaluated by another version of distill_nb/students/chat.py than {B}.",
+        ),
+        (
+            "train",
+            {"packages": {"torch": "1.0"}},
+            f"{A} was trained with other versions of torch than {B}.",
+        ),
+        (
+            "train",
+            {"data_sha256": "0"},
+            f"{A} was trained on other data called pocket, by its rows than {B}.",
+        ),
+        ("eval", {"grader": "0"}, f"{A} was graded by another version of the grader than {B}."),
+        (
+            "eval",
+            {"settings": {"temperature": 1.0}},
+            f"{A} was evaluated with other values of temperature than {B}.",
+        ),
+        (
+            "eval",
+            {"settings": {"tasks_sha256": {"pocket_math": "0"}}},
+            f"{A} was evaluated on other tasks of pocket_math than {B}.",
+        ),
+        (
+            "eval",
+            {"sessions": [{"code": OLD}]},
+            f"{A} was evaluated in several sessions, and between them distill_nb/students/chat.py "
+            "changed.",
+        ),
+        (
+            "eval",
+            {"base": {"pocket_math": [{"code": OLD}]}},
+            f"The base student's answers in {A} were made by another version of "
+            "distill_nb/students/chat.py than those of its checkpoints.",
+        ),
+        (
+            "train",
+            {"student_version": "0"},
+            f"{A} was trained with another student_version than {B}.",
+        ),
+        ("train", {"template": "0"}, f"{A} was trained with another template than {B}."),
+        (
+            "eval",
+            {"settings": {"student_version": "0"}},
+            f"{A} was evaluated with another student_version than {B}.",
+        ),
+        (
+            "train",
+            {"sessions": [{"packages": {"torch": "1.0"}}]},
+            f"{A} was trained in several sessions, and between them torch changed.",
+        ),
+        (
+            "train",
+            {"sessions": [{"device": {"kind": "cuda"}}]},
+            f"{A} was trained in several sessions, and between them the device changed.",
+        ),
+        (
+            "eval",
+            {"base": {"pocket_math": [{"packages": {"vllm": "0"}}]}},
+            f"The base student's answers in {A} were made by another version of vllm than those of "
+            "its checkpoints.",
+        ),
+    ],
+)
 def test_what_was_not_made_alike_is_named(stage, values, says, scale, change):
     if "code" in values:
-        values = {"code": json.loads((scale / A / f"provenance_{stage}.json").read_text())["code"] | OLD}
+        values = {
+            "code": json.loads((scale / A / f"provenance_{stage}.json").read_text())["code"] | OLD
+        }
     for session in [*values.get("sessions", []), *values.get("base", {}).get("pocket_math", [])]:
         record = json.loads((scale / A / f"provenance_{stage}.json").read_text())
         for key in session.keys() & {"code", "packages"}:
             session[key] = record[key] | session[key]
     change(stage, **values)
     expected = {says}
-    if stage == "eval" and "code" in values:  # then the base student's answers are another version's too
-        expected |= {f"The base student's answers in {A} were made by another version of distill_nb/students/chat.py than those of its "
-                     "checkpoints."}
+    if (
+        stage == "eval" and "code" in values
+    ):  # then the base student's answers are another version's too
+        expected |= {
+            f"The base student's answers in {A} were made by another version of "
+            "distill_nb/students/chat.py than those of its "
+            "checkpoints."
+        }
     found = comparability.sentences(scale)
     assert set(found) == expected
     assert comparability.sentence(scale).startswith("Not all of these results were made alike:\n- ")

@@ -1,4 +1,6 @@
-"""Simulated records whose truth is known: the analysis must tell a lost format, a lost skill, a gain and noise apart."""
+"""Simulated records whose truth is known: the analysis must tell a lost format, a lost skill, a
+gain and noise apart."""
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,36 +11,61 @@ N = 300
 
 
 def simulated(folder, base, after, boxed=1.0, seed=0, steps=(0, 10)):
-    """Records of one run: problems are solved with probability base or after, and a solved one is boxed with `boxed`."""
+    """Records of one run: problems are solved with probability base or after, and a solved one is
+    boxed with `boxed`."""
     rng = np.random.default_rng(seed)
     hardness, rows = rng.random(N), []
     for step in steps:
         solved = hardness < (after if step else base)
         solved ^= rng.random(N) < 0.03  # a little noise of sampling
         box = rng.random(N) < (boxed if step else 1.0)
-        rows += [dict(folder=folder, domain="math", benchmark="math500", step=step, task_id=f"t{i}", sample=0,
-                      outcome="no_answer" if not box[i] else "correct" if solved[i] else "wrong",
-                      lenient_outcome="correct" if solved[i] else "wrong", answer="", completion="")
-                 for i in range(N)]
+        rows += [
+            dict(
+                folder=folder,
+                domain="math",
+                benchmark="math500",
+                step=step,
+                task_id=f"t{i}",
+                sample=0,
+                outcome="no_answer" if not box[i] else "correct" if solved[i] else "wrong",
+                lenient_outcome="correct" if solved[i] else "wrong",
+                answer="",
+                completion="",
+            )
+            for i in range(N)
+        ]
     return pd.DataFrame(rows)
 
 
-CASES = {"lost format": (0.6, 0.6, 0.3), "lost skill": (0.6, 0.3, 1.0), "gain": (0.4, 0.6, 1.0),
-         "within noise": (0.5, 0.5, 1.0), "lost format and skill": (0.8, 0.5, 0.5)}
+CASES = {
+    "lost format": (0.6, 0.6, 0.3),
+    "lost skill": (0.6, 0.3, 1.0),
+    "gain": (0.4, 0.6, 1.0),
+    "within noise": (0.5, 0.5, 1.0),
+    "lost format and skill": (0.8, 0.5, 0.5),
+}
 
 
 def test_lost_format_lost_skill_gain_and_noise_are_told_apart():
-    every = pd.concat([simulated(kind, *truth, seed=i) for i, (kind, truth) in enumerate(CASES.items())], ignore_index=True)
+    every = pd.concat(
+        [simulated(kind, *truth, seed=i) for i, (kind, truth) in enumerate(CASES.items())],
+        ignore_index=True,
+    )
     found = diagnosis.diagnose(every).set_index("folder")
     assert found["kind"].to_dict() == {kind: kind for kind in CASES}
-    assert found.loc["lost format", "format_share"] > 0.9 and found.loc["lost skill", "format_share"] < 0.2
+    assert (
+        found.loc["lost format", "format_share"] > 0.9
+        and found.loc["lost skill", "format_share"] < 0.2
+    )
     assert found.loc["lost format", "lost_format"] > 90 and found.loc["lost format", "lost"] < 20
     assert found.loc["lost skill", "lost"] > 70 and found.loc["gain", "gained"] > 50
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_pure_noise_is_rarely_more_than_noise(seed):
-    noise = pd.concat([simulated(f"run{i}", 0.5, 0.5, seed=100 * seed + i) for i in range(8)], ignore_index=True)
+    noise = pd.concat(
+        [simulated(f"run{i}", 0.5, 0.5, seed=100 * seed + i) for i in range(8)], ignore_index=True
+    )
     assert set(diagnosis.diagnose(noise)["kind"]) == {"within noise"}
 
 
@@ -53,26 +80,49 @@ def test_errors_of_ours_say_nothing_and_nothing_is_no_table():
 def test_a_gain_over_answers_that_were_cut_off_is_not_a_plain_gain():
     records = simulated("run", 0.4, 0.7)
     failed = (records["step"] == 0) & (records["outcome"] == "wrong")
-    cut = records.assign(outcome=records["outcome"].mask(failed, "truncated"),
-                         lenient_outcome=records["lenient_outcome"].mask(failed, "truncated"))
-    boxless = records.assign(outcome=records["outcome"].mask(failed, "no_answer"),
-                             lenient_outcome=records["lenient_outcome"].mask(failed, "correct"))  # it knew, without a box
-    for changed, kind, unanswered in ((records, "gain", 0), (cut, "gain in format or length", 100),
-                                      (boxless, "gain in format or length", 100)):
+    cut = records.assign(
+        outcome=records["outcome"].mask(failed, "truncated"),
+        lenient_outcome=records["lenient_outcome"].mask(failed, "truncated"),
+    )
+    boxless = records.assign(
+        outcome=records["outcome"].mask(failed, "no_answer"),
+        lenient_outcome=records["lenient_outcome"].mask(failed, "correct"),
+    )  # it knew, without a box
+    for changed, kind, unanswered in (
+        (records, "gain", 0),
+        (cut, "gain in format or length", 100),
+        (boxless, "gain in format or length", 100),
+    ):
         (row,) = diagnosis.diagnose(changed).itertuples()
         assert (row.kind, row.unanswered) == (kind, unanswered)
         said = paired.change_sentences(paired.paired_changes(changed))
-        assert ("a gain, but 100% of the base student's answers" in said) == (unanswered == 100) and ": a gain" in said
+        assert ("a gain, but 100% of the base student's answers" in said) == (
+            unanswered == 100
+        ) and ": a gain" in said
 
 
 def test_what_another_grader_would_say_is_shown():
     records = simulated("run", 0.4, 0.6)
-    strict = (records["step"] == 10) & (records["outcome"] == "correct") & (records["task_id"].str[1:].astype(int) < 150)
+    strict = (
+        (records["step"] == 10)
+        & (records["outcome"] == "correct")
+        & (records["task_id"].str[1:].astype(int) < 150)
+    )
     records["second_outcome"] = records["outcome"].mask(strict, "wrong")
-    records.loc[0, ["outcome", "lenient_outcome", "second_outcome"]] = ["grader_error", "correct", "correct"]
+    records.loc[0, ["outcome", "lenient_outcome", "second_outcome"]] = [
+        "grader_error",
+        "correct",
+        "correct",
+    ]
     base, last = diagnosis.graders(records).itertuples()
     right = (records["outcome"] == "correct").groupby(records["step"]).mean() * 100
-    assert (base.accuracy, last.accuracy) == pytest.approx(tuple(right)) and base.second == base.accuracy
+    assert (base.accuracy, last.accuracy) == pytest.approx(
+        tuple(right)
+    ) and base.second == base.accuracy
     assert (last.only_first, last.only_second, last.n) == (strict.sum(), 0, N)
     assert last.second == pytest.approx(last.accuracy - 100 * strict.sum() / N)
-    assert (base.verdict, base.second_verdict, last.verdict) == ("—", "—", "gain") and last.second_verdict != "gain"
+    assert (base.verdict, base.second_verdict, last.verdict) == (
+        "—",
+        "—",
+        "gain",
+    ) and last.second_verdict != "gain"

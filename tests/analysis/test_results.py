@@ -1,4 +1,5 @@
 """Our own records → accuracy table, tidy table, and the table for reading."""
+
 import json
 
 import numpy as np
@@ -14,10 +15,26 @@ def write(scale, folder, step, outcomes, benchmark="pocket_math", student="s", d
     file = scale / folder / "eval" / f"step_{step:05d}" / f"{benchmark}.jsonl"
     file.parent.mkdir(parents=True, exist_ok=True)
     names = {True: "correct", False: "wrong"}
-    lines = [json.dumps(dict(
-        run_name=folder, student=student, teacher="sonnet", domain=domain, step=step, benchmark=benchmark, task_id=f"t{i}",
-        sample=j, outcome=names.get(o, o), lenient_outcome=names.get(o, o), second_outcome=names.get(o, o),
-        completion_tokens=5)) for i, samples in enumerate(outcomes) for j, o in enumerate(samples)]
+    lines = [
+        json.dumps(
+            dict(
+                run_name=folder,
+                student=student,
+                teacher="sonnet",
+                domain=domain,
+                step=step,
+                benchmark=benchmark,
+                task_id=f"t{i}",
+                sample=j,
+                outcome=names.get(o, o),
+                lenient_outcome=names.get(o, o),
+                second_outcome=names.get(o, o),
+                completion_tokens=5,
+            )
+        )
+        for i, samples in enumerate(outcomes)
+        for j, o in enumerate(samples)
+    ]
     file.write_text("".join(line + "\n" for line in lines))
     return file
 
@@ -34,7 +51,8 @@ def test_one_sample_has_wilsons_interval(tmp_path):
 
 
 def test_several_samples_are_clustered_by_problem_and_cover(tmp_path):
-    """Skills of problems uniform on 0..1: the true accuracy is 50%, samples of one problem are alike."""
+    """Skills of problems uniform on 0..1: the true accuracy is 50%, samples of one problem are
+    alike."""
     rng, hits, naive = np.random.default_rng(0), 0, 0
     for _ in range(200):
         write(tmp_path, "a", 0, (rng.random((60, 8)) < rng.random((60, 1))).tolist())
@@ -43,9 +61,13 @@ def test_several_samples_are_clustered_by_problem_and_cover(tmp_path):
         lo, hi = stats.wilson(row["k"], row["n"])
         naive += lo <= 0.5 <= hi
     assert hits / 200 > 0.91 > 0.85 > naive / 200
-    assert (row["n"], row["problems"]) == (480, 60) and row["accuracy"] == pytest.approx(100 * row["k"] / 480)
+    assert (row["n"], row["problems"]) == (480, 60) and row["accuracy"] == pytest.approx(
+        100 * row["k"] / 480
+    )
     ours = results.load_runs(tmp_path).iloc[0]
-    assert ours["n"] == 60 and ours["accuracy"] == row["accuracy"]  # so that differences rest on problems
+    assert (
+        ours["n"] == 60 and ours["accuracy"] == row["accuracy"]
+    )  # so that differences rest on problems
 
 
 def test_accuracy_is_the_mean_over_problems_and_bounds_hold_errors(tmp_path):
@@ -53,11 +75,15 @@ def test_accuracy_is_the_mean_over_problems_and_bounds_hold_errors(tmp_path):
     row = results.accuracy_table(tmp_path).iloc[0]
     assert row["accuracy"] == pytest.approx(100 * (1 + 0 + 0 + 0.5) / 4) and row["flagged"]
     assert (row["bounds_lo"], row["bounds_hi"]) == pytest.approx((37.5, 62.5))
-    write(tmp_path, "a", 0, [[True, True], [False, False], [False, False]])  # samples that agree are worth no more
+    write(
+        tmp_path, "a", 0, [[True, True], [False, False], [False, False]]
+    )  # samples that agree are worth no more
     row = results.accuracy_table(tmp_path).iloc[0]
     assert (row["lo"], row["hi"]) == pytest.approx(tuple(100 * x for x in stats.wilson(1, 3)))
     write(tmp_path, "a", 0, [[True, False]] * 5)  # no variance between problems: still an interval
-    assert results.accuracy_table(tmp_path).iloc[0]["lo"] == pytest.approx(100 * stats.wilson(2.5, 5)[0])
+    assert results.accuracy_table(tmp_path).iloc[0]["lo"] == pytest.approx(
+        100 * stats.wilson(2.5, 5)[0]
+    )
 
 
 def test_a_record_that_is_there_twice_counts_once(tmp_path):
@@ -65,14 +91,18 @@ def test_a_record_that_is_there_twice_counts_once(tmp_path):
     lines = file.read_text().splitlines(keepends=True)
     file.write_text("".join([*lines, lines[0].replace("correct", "wrong"), lines[2]]))
     records = results.load_records(tmp_path)
-    assert records["outcome"].tolist() == ["correct", "correct", "wrong"] and set(records["folder"]) == {"a"}
+    assert records["outcome"].tolist() == ["correct", "correct", "wrong"] and set(
+        records["folder"]
+    ) == {"a"}
     assert results.load_records(tmp_path / "none").empty
 
 
 def test_load_runs_has_the_columns_of_load_published(tmp_path):
     write(tmp_path, "a", 0, single(10, 48))
     write(tmp_path, "a", 10, single(20, 48))
-    (tmp_path / "a" / "provenance_train.json").write_text('{"parameters": {"learning_rate": 0.001}}')
+    (tmp_path / "a" / "provenance_train.json").write_text(
+        '{"parameters": {"learning_rate": 0.001}}'
+    )
     runs = results.load_runs(tmp_path)
     assert list(runs) == list(accuracies.load_published()) == analysis_names.COLUMNS
     assert runs["step"].tolist() == [0, 10] and runs["learning_rate"].tolist()[1] == 1e-3
@@ -96,14 +126,19 @@ def test_an_unfinished_cell_is_marked_and_left_out(tmp_path, capsys):
     wide = results.wide_table(table)
     assert list(wide) == ["pocket_code (n = 30)", "pocket_math (n = 56)"]
     assert wide.loc[("a", 20), "pocket_math (n = 56)"] == "20.0 [8, 42] of 20/56"
-    assert wide.loc[("a", 10), "pocket_math (n = 56)"] == "53.6 [41, 66]" and wide.loc[("a", 20)].iloc[0] == "—"
+    assert (
+        wide.loc[("a", 10), "pocket_math (n = 56)"] == "53.6 [41, 66]"
+        and wide.loc[("a", 20)].iloc[0] == "—"
+    )
     assert results.tidy(table)["step"].tolist() == [0, 0, 10]
     assert capsys.readouterr().out == "Left out, as they are not finished: a step 20 pocket_math.\n"
 
 
 def test_samples_are_in_the_head_of_the_table(tmp_path):
     write(tmp_path, "a", 0, [[True, False]] * 4)
-    assert list(results.wide_table(results.accuracy_table(tmp_path))) == ["pocket_math (n = 4 × 2 samples)"]
+    assert list(results.wide_table(results.accuracy_table(tmp_path))) == [
+        "pocket_math (n = 4 × 2 samples)"
+    ]
 
 
 def test_no_run_is_compared_with_a_baseline_of_another_n(tmp_path, capsys):
@@ -112,14 +147,23 @@ def test_no_run_is_compared_with_a_baseline_of_another_n(tmp_path, capsys):
         write(tmp_path, folder, 0, single(base, n), domain="code" if folder == "a" else "math")
         write(tmp_path, folder, 10, single(after, n), domain="code" if folder == "a" else "math")
     ours = results.load_runs(tmp_path)
-    assert set(ours["source"]) == {"b"} and ours["accuracy"].tolist() == [50, pytest.approx(100 * 50 / 56)]
+    assert set(ours["source"]) == {"b"} and ours["accuracy"].tolist() == [
+        50,
+        pytest.approx(100 * 50 / 56),
+    ]
     said = capsys.readouterr().out
-    assert said == ("pocket_math of a is left out: the base student s has other answers there than in b (n = 56, 50.0%); "
-                    "evaluate them with the same settings, or look at runs of one kind at a time.\n")
+    assert said == (
+        "pocket_math of a is left out: the base student s has other answers there than in b (n = "
+        "56, 50.0%); "
+        "evaluate them with the same settings, or look at runs of one kind at a time.\n"
+    )
     assert comparisons.forgetting_matrix(ours)["base"].unique().tolist() == [50]
     write(tmp_path, "a", 0, single(30, 56))  # as many problems, another score
     write(tmp_path, "a", 10, single(30, 56))
-    assert len(set(results.load_runs(tmp_path)["source"])) == 1 and "is left out" in capsys.readouterr().out
+    assert (
+        len(set(results.load_runs(tmp_path)["source"])) == 1
+        and "is left out" in capsys.readouterr().out
+    )
 
 
 def test_runs_that_share_their_baseline_all_stay(tmp_path, capsys):
@@ -130,7 +174,8 @@ def test_runs_that_share_their_baseline_all_stay(tmp_path, capsys):
 
 
 def test_replicates_leave_their_run_its_baseline(tmp_path, capsys):
-    """With sampling each seed has a baseline of its own: that of the run itself stands, whatever the others have."""
+    """With sampling each seed has a baseline of its own: that of the run itself stands, whatever
+    the others have."""
     for i, base in enumerate((30, 20, 20)):
         for step, k in ((0, base), (10, 40)):
             file = write(tmp_path, f"a_seed{i}" if i else "a", step, single(k, 56))
@@ -143,7 +188,10 @@ def test_replicates_leave_their_run_its_baseline(tmp_path, capsys):
 def test_a_run_without_a_baseline_of_its_own_needs_the_same_n(tmp_path, capsys):
     write(tmp_path, "a", 10, single(5, 20), domain="code")
     write(tmp_path, "b", 0, single(20, 56))
-    assert set(results.load_runs(tmp_path)["source"]) == {"b"} and "pocket_math of a" in capsys.readouterr().out
+    assert (
+        set(results.load_runs(tmp_path)["source"]) == {"b"}
+        and "pocket_math of a" in capsys.readouterr().out
+    )
 
 
 def test_what_a_partial_file_gave_says_so(tmp_path):
@@ -152,4 +200,7 @@ def test_what_a_partial_file_gave_says_so(tmp_path):
     file.write_text(file.read_text().replace('"task_id": "t', '"task_id": "part/t'))
     table = results.accuracy_table(tmp_path).set_index("benchmark")
     assert table["part"].to_dict() == {"aime": True, "math500": False}
-    assert sorted(results.wide_table(results.accuracy_table(tmp_path))) == ["aime, part (n = 4)", "math500 (n = 3)"]
+    assert sorted(results.wide_table(results.accuracy_table(tmp_path))) == [
+        "aime, part (n = 4)",
+        "math500 (n = 3)",
+    ]

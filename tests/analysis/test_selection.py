@@ -1,4 +1,6 @@
-"""Which checkpoint is best by all problems, by a dev half, and that a table holds what its rule says."""
+"""Which checkpoint is best by all problems, by a dev half, and that a table holds what its rule
+says."""
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,8 +19,16 @@ def records():
     assert 0.4 < dev.mean() < 0.6
     for step, (on_dev, on_rest) in RIGHT.items():
         own = found["step"] == step
-        found.loc[own, "outcome"] = np.where(rng.random(own.sum()) < np.where(dev[own], on_dev, on_rest), "correct", "wrong")
-    return found.assign(run_name="run", student="s", teacher="sonnet", second_outcome=found["outcome"], completion_tokens=5)
+        found.loc[own, "outcome"] = np.where(
+            rng.random(own.sum()) < np.where(dev[own], on_dev, on_rest), "correct", "wrong"
+        )
+    return found.assign(
+        run_name="run",
+        student="s",
+        teacher="sonnet",
+        second_outcome=found["outcome"],
+        completion_tokens=5,
+    )
 
 
 def tidy(records):
@@ -34,21 +44,30 @@ def test_a_dev_split_chooses_without_the_problems_that_score(records):
     assert row.lo < row.accuracy < row.hi < row.same_half and row.test_accuracy > row.accuracy
     assert row.benchmark == names.RULE["math"][0]
     assert selection.selections(records.iloc[:0]).empty
-    assert selection.selections(records[records["step"] < 20]).empty  # one checkpoint leaves no choice
+    assert selection.selections(
+        records[records["step"] < 20]
+    ).empty  # one checkpoint leaves no choice
 
 
 def test_the_rule_decides_what_best_means_in_every_table(records):
     ours, (row,) = tidy(records), selection.selections(records).itertuples()
     test, dev = (selection.scored(ours, records, rule) for rule in ("test", "dev"))
     assert test is ours and "dev" not in test
-    for table, step, accuracy, n in ((test, row.test_step, row.test_accuracy, 300), (dev, row.dev_step, row.accuracy, row.n)):
+    for table, step, accuracy, n in (
+        (test, row.test_step, row.test_accuracy, 300),
+        (dev, row.dev_step, row.accuracy, row.n),
+    ):
         (best,) = results.best_checkpoints(table).itertuples()
         assert (best.step, best.n) == (step, n) and best.accuracy == pytest.approx(accuracy)
         matrix = comparisons.forgetting_matrix(table).set_index("checkpoint")
-        assert matrix.loc["best", "step"] == step and matrix.loc["best", "accuracy"] == pytest.approx(accuracy)
+        assert matrix.loc["best", "step"] == step and matrix.loc[
+            "best", "accuracy"
+        ] == pytest.approx(accuracy)
     base = dev[dev["step"] == 0].iloc[0]  # the base student answers the same half
     half = records[(records["step"] == 0) & ~records["task_id"].map(selection.in_dev)]
-    assert base["n"] == len(half) and base["accuracy"] == pytest.approx(100 * (half["outcome"] == "correct").mean())
+    assert base["n"] == len(half) and base["accuracy"] == pytest.approx(
+        100 * (half["outcome"] == "correct").mean()
+    )
 
 
 def test_benchmarks_that_do_not_choose_stay_whole(records):
@@ -62,13 +81,18 @@ def test_benchmarks_that_do_not_choose_stay_whole(records):
 def test_errors_count_as_wrong_under_both_rules(records):
     broken = records.assign(outcome=records["outcome"].mask(records["step"] == 30, "grader_error"))
     (row,) = selection.selections(broken).itertuples()
-    assert (row.test_step, row.dev_step) != (30, 30) and row.test_step == results.best_checkpoints(tidy(broken))["step"][0]
+    assert (row.test_step, row.dev_step) != (30, 30) and row.test_step == results.best_checkpoints(
+        tidy(broken)
+    )["step"][0]
 
 
 def test_a_half_without_problems_cannot_choose(records, capsys):
     dev = records[records["task_id"].map(selection.in_dev)]
     assert results.best_checkpoints(selection.scored(tidy(dev), dev, "dev")).empty
-    assert "math500 of run cannot choose: all of its" in capsys.readouterr().out and selection.selections(dev).empty
+    assert (
+        "math500 of run cannot choose: all of its" in capsys.readouterr().out
+        and selection.selections(dev).empty
+    )
 
 
 def test_the_sentence_names_the_rule_that_counts_first(records):

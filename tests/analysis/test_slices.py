@@ -1,4 +1,5 @@
 """AIME by year, our hundred of HumanEval+, and pass@k, from records."""
+
 from itertools import combinations
 
 import numpy as np
@@ -30,47 +31,91 @@ def test_pass_at_k_broadcasts_and_is_unbiased():
 
 def records(benchmark, outcomes, step=0):
     """outcomes: task id → the outcomes of its samples."""
-    return [dict(folder="run", student="s", step=step, benchmark=benchmark, task_id=i, sample=j, outcome=o)
-            for i, samples in outcomes.items() for j, o in enumerate(samples)]
+    return [
+        dict(
+            folder="run",
+            student="s",
+            step=step,
+            benchmark=benchmark,
+            task_id=i,
+            sample=j,
+            outcome=o,
+        )
+        for i, samples in outcomes.items()
+        for j, o in enumerate(samples)
+    ]
 
 
 def test_aime_by_year_with_pass_at_k():
-    outcomes = {i: ["correct" if i[:4] == "2022" else "wrong"] * 2 + ["correct" if i == "2023-I-1" else "wrong"] * 2
-                for i in sorted(aime.IDS)}
+    outcomes = {
+        i: ["correct" if i[:4] == "2022" else "wrong"] * 2
+        + ["correct" if i == "2023-I-1" else "wrong"] * 2
+        for i in sorted(aime.IDS)
+    }
     table = slices.table(pd.DataFrame(records("aime", outcomes))).set_index("slice")
     assert table.index.tolist() == ["aime", "aime 2022", "aime 2023", "aime 2024"]
-    assert table["problems"].tolist() == [90, 30, 30, 30] and table["n"].tolist() == [360, 120, 120, 120]
-    assert table["accuracy"].tolist() == pytest.approx([100 * (15 + 0.5) / 90, 50, 100 * 0.5 / 30, 0])
-    assert table.loc["aime 2022", "pass@2"] == pytest.approx(100 * (1 - 1 / 6)) and table.loc["aime 2022", "pass@4"] == 100
-    assert table.loc["aime 2023", "pass@4"] == pytest.approx(100 / 30) and (table["lo"] <= table["accuracy"]).all()
-    assert tuple(table.loc["aime 2024", ["lo", "hi"]]) == pytest.approx(tuple(100 * x for x in stats.wilson(0, 30)))
+    assert table["problems"].tolist() == [90, 30, 30, 30] and table["n"].tolist() == [
+        360,
+        120,
+        120,
+        120,
+    ]
+    assert table["accuracy"].tolist() == pytest.approx(
+        [100 * (15 + 0.5) / 90, 50, 100 * 0.5 / 30, 0]
+    )
+    assert (
+        table.loc["aime 2022", "pass@2"] == pytest.approx(100 * (1 - 1 / 6))
+        and table.loc["aime 2022", "pass@4"] == 100
+    )
+    assert (
+        table.loc["aime 2023", "pass@4"] == pytest.approx(100 / 30)
+        and (table["lo"] <= table["accuracy"]).all()
+    )
+    assert tuple(table.loc["aime 2024", ["lo", "hi"]]) == pytest.approx(
+        tuple(100 * x for x in stats.wilson(0, 30))
+    )
 
 
 def test_our_hundred_beside_all_of_humaneval_plus():
     everything = [f"HumanEval/{i}" for i in range(164)]
     outcomes = {i: ["correct" if i in humaneval_plus.OUR_100 else "wrong"] for i in everything}
     outcomes["HumanEval/0"] = ["sampling_error"]
-    table = slices.table(pd.DataFrame(records("humaneval_plus", outcomes) + records(
-        "humaneval_plus", dict(list(outcomes.items())[:50]), step=100)))
+    table = slices.table(
+        pd.DataFrame(
+            records("humaneval_plus", outcomes)
+            + records("humaneval_plus", dict(list(outcomes.items())[:50]), step=100)
+        )
+    )
     k = 100 - ("HumanEval/0" in humaneval_plus.OUR_100)
     assert table[["step", "slice", "problems"]].to_numpy().tolist() == [
-        [0, "humaneval_plus", 164], [0, slices.OUR_100, 100], [100, "humaneval_plus", 50]]  # 50 are not our hundred
+        [0, "humaneval_plus", 164],
+        [0, slices.OUR_100, 100],
+        [100, "humaneval_plus", 50],
+    ]  # 50 are not our hundred
     assert table["accuracy"][:2].tolist() == pytest.approx([100 * k / 164, float(k)])
-    assert table["flagged"].tolist() == [True, k == 99, True] and not [c for c in table if c.startswith("pass@")]
+    assert table["flagged"].tolist() == [True, k == 99, True] and not [
+        c for c in table if c.startswith("pass@")
+    ]
 
 
 def test_a_part_never_counts_as_the_benchmark():
     outcomes = {"part/2022-I-1": ["correct", "wrong", "wrong"], "part/2023-I-1": ["wrong"] * 3}
     table = slices.table(pd.DataFrame(records("aime", outcomes)))
     assert table["slice"].tolist() == ["aime (part)", "aime 2022 (part)", "aime 2023 (part)"]
-    assert table["pass@3"].tolist() == [50, 100, 0] and table["pass@2"].tolist() == pytest.approx([100 / 3, 200 / 3, 0])
+    assert table["pass@3"].tolist() == [50, 100, 0] and table["pass@2"].tolist() == pytest.approx(
+        [100 / 3, 200 / 3, 0]
+    )
 
 
 def test_a_table_of_slices_may_say_nothing_new():
     plain = slices.table(pd.DataFrame(records("pocket_math", {"a": ["correct"], "b": ["wrong"]})))
     assert not slices.more_than_scores(plain)
-    assert slices.more_than_scores(slices.table(pd.DataFrame(records("pocket_math", {"a": ["correct", "wrong"]}))))
-    assert slices.more_than_scores(slices.table(pd.DataFrame(records("aime", {"2022-I-1": ["wrong"]}))))
+    assert slices.more_than_scores(
+        slices.table(pd.DataFrame(records("pocket_math", {"a": ["correct", "wrong"]})))
+    )
+    assert slices.more_than_scores(
+        slices.table(pd.DataFrame(records("aime", {"2022-I-1": ["wrong"]})))
+    )
 
 
 def test_no_records_are_an_empty_table(tmp_path):

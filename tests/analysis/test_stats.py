@@ -1,4 +1,6 @@
-"""Each function against a published value or a reference implementation, and on simulated data with known truth."""
+"""Each function against a published value or a reference implementation, and on simulated data with
+known truth."""
+
 import math
 
 import numpy as np
@@ -10,8 +12,15 @@ from distill_nb.analysis.stats import wilson
 RNG = np.random.default_rng
 
 
-@pytest.mark.parametrize(("k", "n", "lo", "hi"), [
-    (0, 10, 0.0, 0.27753), (10, 10, 0.72247, 1.0), (5, 10, 0.23659, 0.76341), (81, 263, 0.25527, 0.36621)])
+@pytest.mark.parametrize(
+    ("k", "n", "lo", "hi"),
+    [
+        (0, 10, 0.0, 0.27753),
+        (10, 10, 0.72247, 1.0),
+        (5, 10, 0.23659, 0.76341),
+        (81, 263, 0.25527, 0.36621),
+    ],
+)
 def test_wilson_against_known_values(k, n, lo, hi):
     """The last one is Newcombe's (1998) example; the others follow from the formula."""
     assert wilson(k, n) == pytest.approx((lo, hi), abs=2e-5)
@@ -38,8 +47,15 @@ def test_wilson_covers_at_the_sizes_of_the_study():
 
 # ---- differences
 
-@pytest.mark.parametrize(("counts", "lo", "hi"), [
-    ((56, 70, 48, 80), 0.0524, 0.3339), ((9, 10, 3, 10), 0.1705, 0.8090), ((5, 56, 0, 29), -0.0381, 0.1926)])
+
+@pytest.mark.parametrize(
+    ("counts", "lo", "hi"),
+    [
+        ((56, 70, 48, 80), 0.0524, 0.3339),
+        ((9, 10, 3, 10), 0.1705, 0.8090),
+        ((5, 56, 0, 29), -0.0381, 0.1926),
+    ],
+)
 def test_unpaired_difference_against_newcombes_examples(counts, lo, hi):
     d = stats.difference(*counts)
     assert (d.lo, d.hi) == pytest.approx((lo, hi), abs=5e-5)
@@ -65,9 +81,14 @@ def test_contrast_of_two_differences_covers():
     rng, n, p = RNG(2), 378, (0.68, 0.77, 0.57, 0.75)
     truth, hits, rejected = (p[0] - p[1]) - (p[2] - p[3]), 0, 0
     counts = rng.binomial(n, p, (2000, 4))
-    first, second = stats.difference(counts[:, 0], n, counts[:, 1], n), stats.difference(counts[:, 2], n, counts[:, 3], n)
+    first, second = (
+        stats.difference(counts[:, 0], n, counts[:, 1], n),
+        stats.difference(counts[:, 2], n, counts[:, 3], n),
+    )
     for i in range(len(counts)):
-        c = stats.contrast(*(stats.Difference(d.difference[i], d.lo[i], d.hi[i], d.p[i]) for d in (first, second)))
+        c = stats.contrast(
+            *(stats.Difference(d.difference[i], d.lo[i], d.hi[i], d.p[i]) for d in (first, second))
+        )
         hits += c.lo <= truth <= c.hi
         rejected += (c.p < 0.05) != (c.lo > 0 or c.hi < 0)
     assert hits / 2000 == pytest.approx(0.95, abs=0.015)
@@ -75,9 +96,12 @@ def test_contrast_of_two_differences_covers():
 
 
 def test_paired_against_published_examples():
-    """Two tables of Fagerland, Lydersen & Laake, Statistical Analysis of Contingency Tables (2017), chapter 8."""
+    """Two tables of Fagerland, Lydersen & Laake, Statistical Analysis of Contingency Tables (2017),
+    chapter 8."""
     many, few = stats.paired(59, 6, 16, 80), stats.paired(1, 1, 7, 12)
-    assert (many.difference, many.lo, many.hi) == pytest.approx((-0.0621, -0.1186, -0.0046), abs=5e-5)
+    assert (many.difference, many.lo, many.hi) == pytest.approx(
+        (-0.0621, -0.1186, -0.0046), abs=5e-5
+    )
     assert (few.lo, few.hi) == pytest.approx((-0.507, -0.026), abs=5e-4)
     assert few.p == pytest.approx(0.0703, abs=5e-5)
     assert (few.only_first, few.only_second, few.n) == (1, 7, 21)
@@ -87,11 +111,15 @@ def test_paired_p_is_exact_mcnemar():
     from statsmodels.stats.contingency_tables import mcnemar
 
     for table in [(59, 6, 16, 80), (10, 3, 9, 4), (5, 4, 4, 5), (7, 0, 0, 7)]:
-        assert stats.paired(*table).p == pytest.approx(mcnemar([table[:2], table[2:]], exact=True).pvalue)
+        assert stats.paired(*table).p == pytest.approx(
+            mcnemar([table[:2], table[2:]], exact=True).pvalue
+        )
 
 
 def test_paired_records_counts_by_problem():
-    result = stats.paired_records([True, True, False, True, False], [True, False, True, False, False])
+    result = stats.paired_records(
+        [True, True, False, True, False], [True, False, True, False, False]
+    )
     assert (result.only_first, result.only_second, result.n) == (2, 1, 5)
     assert result.difference == pytest.approx(0.2)
     with pytest.raises(ValueError, match=r"2 answers and second 1: pair them"):
@@ -99,11 +127,15 @@ def test_paired_records_counts_by_problem():
 
 
 def test_paired_covers_and_is_shorter_than_unpaired():
-    """Correct by a latent skill that both share: correlation as between two checkpoints of one student."""
+    """Correct by a latent skill that both share: correlation as between two checkpoints of one
+    student."""
     rng, n, p1, p2 = RNG(3), 500, 0.8, 0.76
     cells = np.array([0.70, 0.10, 0.06, 0.14])  # both, only first, only second, neither
     counts = rng.multinomial(n, cells, 20_000).T
-    d, wide = stats.paired(*counts), stats.difference(counts[0] + counts[1], n, counts[0] + counts[2], n)
+    d, wide = (
+        stats.paired(*counts),
+        stats.difference(counts[0] + counts[1], n, counts[0] + counts[2], n),
+    )
     assert np.mean((d.lo <= p1 - p2) & (p1 - p2 <= d.hi)) == pytest.approx(0.95, abs=0.012)
     assert np.mean(d.hi - d.lo) < 0.8 * np.mean(wide.hi - wide.lo)
 
@@ -115,13 +147,16 @@ def test_holm_against_the_definition():
 
 # ---- several samples of one problem
 
+
 def test_clustered_equals_the_regression_with_clustered_errors():
     import statsmodels.api as sm
 
     rng = RNG(4)
     problem = np.repeat(np.arange(40), 5)
     values = (rng.random(200) < np.repeat(rng.random(40), 5)).astype(float)
-    fit = sm.OLS(values, np.ones(200)).fit(cov_type="cluster", cov_kwds={"groups": problem}, use_t=True)
+    fit = sm.OLS(values, np.ones(200)).fit(
+        cov_type="cluster", cov_kwds={"groups": problem}, use_t=True
+    )
     ours = stats.clustered(values, problem)
     assert (ours.mean, ours.se) == pytest.approx((fit.params[0], fit.bse[0]))
     assert (ours.lo, ours.hi) == pytest.approx(tuple(fit.conf_int()[0]))
@@ -142,15 +177,20 @@ def test_clustered_covers_where_wilson_does_not():
 
 
 def test_clustered_at_its_limits():
-    assert (stats.clustered([0, 0, 0, 0], [1, 1, 2, 2]).lo, stats.clustered([0] * 4, [1, 1, 2, 2]).hi) == wilson(0, 2)
+    assert (
+        stats.clustered([0, 0, 0, 0], [1, 1, 2, 2]).lo,
+        stats.clustered([0] * 4, [1, 1, 2, 2]).hi,
+    ) == wilson(0, 2)
     with pytest.raises(ValueError, match="one problem"):
         stats.clustered([1, 0], ["a", "a"])
 
 
 # ---- picking a checkpoint
 
+
 def test_selection_correction_removes_the_bias():
-    """Five checkpoints of one true accuracy: the best looks better by the known inflation, the corrected one not."""
+    """Five checkpoints of one true accuracy: the best looks better by the known inflation, the
+    corrected one not."""
     rng, naive, corrected, hits, regret, regret_hits = RNG(6), [], [], 0, [], 0
     for i in range(150):
         s = stats.selection_corrected(rng.random((5, 120)) < 0.5, seed=i, repeats=20, resamples=150)
@@ -169,7 +209,11 @@ def test_selection_finds_a_clear_winner():
     rng = RNG(7)
     correct = rng.random((5, 400)) < np.array([0.3, 0.9, 0.3, 0.3, 0.4])[:, None]
     s = stats.selection_corrected(correct)
-    assert s.selected == 1 and s.corrected == pytest.approx(s.naive, abs=1e-9) and s.naive == correct[1].mean()
+    assert (
+        s.selected == 1
+        and s.corrected == pytest.approx(s.naive, abs=1e-9)
+        and s.naive == correct[1].mean()
+    )
     assert s.regret == pytest.approx(s.naive - s.last) and s.regret_lo > 0.3
     assert s == stats.selection_corrected(correct)  # seeded
     with pytest.raises(ValueError, match=r"\[checkpoints, problems\]"):
@@ -178,7 +222,8 @@ def test_selection_finds_a_clear_winner():
 
 @pytest.mark.parametrize("n", [4, 5, 12])
 def test_selection_on_few_problems_has_an_interval(n):
-    """Some resamples have all their weight in one half, which cannot choose; none may end as nan."""
+    """Some resamples have all their weight in one half, which cannot choose; none may end as
+    nan."""
     for seed in range(5):
         correct = RNG(seed).random((3, n)) < 0.5
         s = stats.selection_corrected(correct, seed=seed)
@@ -197,13 +242,16 @@ def test_inflation_against_known_normal_scores():
 
 def test_inflation_against_simulation_with_correlation():
     rng, p, n = RNG(8), 0.7, 300
-    shared = rng.random((4000, n)) < 0.5  # half the problems are answered alike by all five: correlation 0.5
+    shared = (
+        rng.random((4000, n)) < 0.5
+    )  # half the problems are answered alike by all five: correlation 0.5
     common, own = rng.random((4000, n)) < p, rng.random((4000, 5, n), dtype=np.float32) < p
     best = np.where(shared[:, None], common[:, None], own).mean(2).max(1)
     assert best.mean() - p == pytest.approx(stats.selection_inflation(p, n, 5, 0.5), abs=0.002)
 
 
 # ---- power
+
 
 def test_power_against_the_textbook_and_simulation():
     """388 a group find 50% against 60% with power 0.8, by the formula of Fleiss, Levin & Paik."""
@@ -215,12 +263,15 @@ def test_power_against_the_textbook_and_simulation():
 
 @pytest.mark.parametrize(("n1", "n2"), [(100, 500), (500, 100)])
 def test_power_and_detectable_of_unequal_sizes(n1, n2):
-    """n1 is the size behind the first proportion, n2 behind the second: against simulation, either way round."""
+    """n1 is the size behind the first proportion, n2 behind the second: against simulation, either
+    way round."""
     rng, p1, p2 = RNG(10), 0.9, 0.8
     k1, k2 = rng.binomial(n1, p1, 40_000), rng.binomial(n2, p2, 40_000)
     found = np.mean(stats.difference(k1, n1, k2, n2).p < 0.05)
     assert stats.power(p1, n1, p2, n2) == pytest.approx(found, abs=0.02)
-    assert abs(stats.power(p1, n1, p2, n2) - stats.power(p1, n2, p2, n1)) > 0.03  # so that a mix-up would show
+    assert (
+        abs(stats.power(p1, n1, p2, n2) - stats.power(p1, n2, p2, n1)) > 0.03
+    )  # so that a mix-up would show
     for change in stats.detectable(p2, n1, n2):
         assert stats.power(p2 + change, n1, p2, n2) == pytest.approx(0.8, abs=1e-6)
 

@@ -1,10 +1,12 @@
-"""Programs that try to pass, to read, to write, to talk, or to outlive, without having solved anything.
+"""Programs that try to pass, to read, to write, to talk, or to outlive, without having solved
+anything.
 
-Each text file beside this one holds attacks of one kind; a line "### name" begins one. A function is called as f(folder,
-port, grader): a folder that anybody may write to outside the sandbox, with a file `secret` and a Unix socket `socket` in
-it; the port of a server on this machine; the grader's process id. The secret is what f is expected to return, and the
-servers hand it out: whoever gets at it passes. MARKER stands for the argument of a `sleep` that nobody may leave behind.
-"""
+Each text file beside this one holds attacks of one kind; a line "### name" begins one. A function
+is called as f(folder, port, grader): a folder that anybody may write to outside the sandbox, with a
+file `secret` and a Unix socket `socket` in it; the port of a server on this machine; the grader's
+process id. The secret is what f is expected to return, and the servers hand it out: whoever gets at
+it passes. MARKER stands for the argument of a `sleep` that nobody may leave behind."""
+
 from pathlib import Path
 
 MARKER = "9876543"
@@ -44,6 +46,13 @@ def read(kind: str) -> dict[str, str]:
     return dict(part.split("\n", 1) for part in text.split("\n### ")[1:])
 
 
-FUNCTIONS = {name: code for kind in ("reading", "forging", "exhausting", "acting") for name, code in read(kind).items()}
+FUNCTIONS = {
+    name: code
+    for kind in ("reading", "forging", "exhausting", "acting")
+    for name, code in read(kind).items()
+}
 PROGRAMS = read("programs")
-HONEST_FUNCTIONS, HONEST_PROGRAMS = read("honest_functions"), read("honest_programs")  # these must pass
+HONEST_FUNCTIONS, HONEST_PROGRAMS = (
+    read("honest_functions"),
+    read("honest_programs"),
+)  # these must pass

@@ -1,4 +1,6 @@
-"""What the tests of the sandbox share: a job that must pass, and workers that are driven directly."""
+"""What the tests of the sandbox share: a job that must pass, and workers that are driven
+directly."""
+
 import contextlib
 
 import pytest
@@ -13,7 +15,8 @@ HONEST = Job("import json, textwrap\ndef f(x): return x + len(json.loads('[1]'))
 
 
 def open_seat(level):
-    """Yield a worker at a level; no job is run a second time, so that attacks that hang are met once."""
+    """Yield a worker at a level; no job is run a second time, so that attacks that hang are met
+    once."""
     if reason := sandbox.problem(level):
         pytest.skip(f"level {level}: {reason}")
     with contextlib.closing(pool.Seat(level)) as seat:

@@ -1,4 +1,5 @@
 """Collecting answers from a made-up engine that fails in every way an engine can."""
+
 from dataclasses import replace
 
 import pytest
@@ -13,12 +14,19 @@ BASE = {"tokens": [1, 2], "adapter": [-1.0], "base": [-3.0]}
 
 
 class Engine:
-    """Answers `number` to every request; `fails` maps a request's number to how often it fails first."""
+    """Answers `number` to every request; `fails` maps a request's number to how often it fails
+    first."""
 
     name, version = "made-up", "1"
 
     def __init__(self, fails=(), says=None, groups=None, repairs=False):
-        self.fails, self.says, self.groups, self.asked, self.repairs = dict(fails), says or {}, groups, [], repairs
+        self.fails, self.says, self.groups, self.asked, self.repairs = (
+            dict(fails),
+            says or {},
+            groups,
+            [],
+            repairs,
+        )
 
     def serve(self, steps):
         yield from self.groups or [[0], *([s] for s in steps)]
@@ -30,7 +38,9 @@ class Engine:
         return False
 
     def logprobs(self, texts):
-        return [[self.says.get(step, BASE["adapter"] if step else BASE["base"]) for step, _ in texts]]
+        return [
+            [self.says.get(step, BASE["adapter"] if step else BASE["base"]) for step, _ in texts]
+        ]
 
     def answers(self, requests):
         self.asked += [r.number for r in requests]
@@ -45,7 +55,11 @@ class Engine:
 @pytest.fixture
 def jobs(tmp_path):
     tasks = [benchmarks.Task(str(i), "?", "math", gold=str(i)) for i in range(3)]
-    return [collect.Job(step, "pocket_math", task, 0, [1], 7, tmp_path / f"{step}.jsonl") for step in (0, 2) for task in tasks]
+    return [
+        collect.Job(step, "pocket_math", task, 0, [1], 7, tmp_path / f"{step}.jsonl")
+        for step in (0, 2)
+        for task in tasks
+    ]
 
 
 def outcomes(tmp_path, step):
@@ -54,11 +68,19 @@ def outcomes(tmp_path, step):
 
 def test_every_checkpoint_is_proved_and_the_base_is_done_first(jobs, tmp_path):
     done = []
-    (proof,) = collect.collect(tiny(), Engine(), jobs, {2: BASE}, lambda: done.append(outcomes(tmp_path, 2)))
-    assert proof.passed and outcomes(tmp_path, 0) == {"0": "correct", "1": "correct", "2": "correct"}
+    (proof,) = collect.collect(
+        tiny(), Engine(), jobs, {2: BASE}, lambda: done.append(outcomes(tmp_path, 2))
+    )
+    assert proof.passed and outcomes(tmp_path, 0) == {
+        "0": "correct",
+        "1": "correct",
+        "2": "correct",
+    }
     assert set(outcomes(tmp_path, 2).values()) == {"wrong"} and done[0] == {}
     (record, *_) = jsonl.read(tmp_path / "0.jsonl")
-    assert record["engine"] == "made-up 1" and record["completion_tokens"] == 2 and record["seed"] == 7
+    assert (
+        record["engine"] == "made-up 1" and record["completion_tokens"] == 2 and record["seed"] == 7
+    )
 
 
 def test_a_failed_request_is_retried_and_then_a_sampling_error(jobs, tmp_path):
@@ -67,7 +89,10 @@ def test_a_failed_request_is_retried_and_then_a_sampling_error(jobs, tmp_path):
     assert outcomes(tmp_path, 0) == {"0": "correct", "1": "correct", "2": "sampling_error"}
     assert engine.asked.count(0) == 1 and engine.asked.count(1) == engine.asked.count(2) == 3
     error = next(r for r in jsonl.read(tmp_path / "0.jsonl") if r["task_id"] == "2")
-    assert error["detail"] == "no luck" and error["lenient_outcome"] == error["second_outcome"] == "sampling_error"
+    assert (
+        error["detail"] == "no luck"
+        and error["lenient_outcome"] == error["second_outcome"] == "sampling_error"
+    )
 
 
 def test_a_final_error_is_not_asked_again(jobs, tmp_path):
@@ -78,12 +103,19 @@ def test_a_final_error_is_not_asked_again(jobs, tmp_path):
 
     engine = Final(fails={1: 1})
     collect.collect(tiny(), engine, jobs, {2: BASE})
-    assert outcomes(tmp_path, 0) == {"0": "correct", "1": "sampling_error", "2": "correct"} and engine.asked.count(1) == 1
+    assert (
+        outcomes(tmp_path, 0) == {"0": "correct", "1": "sampling_error", "2": "correct"}
+        and engine.asked.count(1) == 1
+    )
 
 
 def test_requests_that_fail_for_good_are_errors_however_many(jobs, tmp_path):
     collect.collect(tiny(), Engine(fails=dict.fromkeys(range(6), 9)), jobs, {2: BASE})
-    assert set(outcomes(tmp_path, 0).values()) == set(outcomes(tmp_path, 2).values()) == {"sampling_error"}
+    assert (
+        set(outcomes(tmp_path, 0).values())
+        == set(outcomes(tmp_path, 2).values())
+        == {"sampling_error"}
+    )
 
 
 def test_an_engine_that_fails_takes_no_finished_answer_along(jobs, tmp_path):
@@ -99,19 +131,29 @@ def test_an_engine_that_fails_takes_no_finished_answer_along(jobs, tmp_path):
 
 def test_a_proof_is_kept_before_any_answer_that_rests_on_it(jobs, tmp_path):
     kept = []
-    collect.collect(tiny(), Engine(), jobs, {2: BASE}, keep=lambda made: kept.append((made.step, outcomes(tmp_path, 2))))
+    collect.collect(
+        tiny(),
+        Engine(),
+        jobs,
+        {2: BASE},
+        keep=lambda made: kept.append((made.step, outcomes(tmp_path, 2))),
+    )
     assert kept[0] == (2, {})
 
 
 @pytest.mark.parametrize("groups", [None, [[0, 2]]])
 def test_a_checkpoint_without_its_proof_is_reported_and_not_scored(jobs, tmp_path, groups, capsys):
-    (proof,) = collect.collect(tiny(), Engine(says={2: BASE["base"]}, groups=groups), jobs, {2: BASE})
+    (proof,) = collect.collect(
+        tiny(), Engine(says={2: BASE["base"]}, groups=groups), jobs, {2: BASE}
+    )
     assert not proof.passed and "Step 2 is not scored: the engine is" in capsys.readouterr().out
     assert len(outcomes(tmp_path, 0)) == 3 and outcomes(tmp_path, 2) == {}
 
 
 def test_an_engine_that_can_load_another_way_is_given_the_chance(jobs, tmp_path):
-    (proof,) = collect.collect(tiny(), Engine(says={2: BASE["base"]}, repairs=True), jobs, {2: BASE})
+    (proof,) = collect.collect(
+        tiny(), Engine(says={2: BASE["base"]}, repairs=True), jobs, {2: BASE}
+    )
     assert proof.passed and len(outcomes(tmp_path, 2)) == 3
 
 

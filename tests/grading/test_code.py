@@ -1,4 +1,5 @@
 """Code answers: extraction, the benchmarks' own tests, the sandbox behind them."""
+
 import json
 
 import pytest
@@ -22,17 +23,29 @@ def block(text):
 @pytest.fixture(autouse=True)
 def _needs_a_sandbox():
     if all(map(sandbox.problem, sandbox.LEVELS[:2])):
-        pytest.skip(f"no sandbox works here: {sandbox.problem('bubblewrap')}; {sandbox.problem('landlock')}")
+        pytest.skip(
+            f"no sandbox works here: {sandbox.problem('bubblewrap')}; {sandbox.problem('landlock')}"
+        )
 
 
 def test_pocket_code_by_its_public_function():
-    good = grade_code("pocket_code", "pocket_code/is_even", block("def is_even(n):\n    return n % 2 == 0"))
+    good = grade_code(
+        "pocket_code", "pocket_code/is_even", block("def is_even(n):\n    return n % 2 == 0")
+    )
     assert (good.outcome, good.second_outcome) == ("correct", "correct")
     assert good.sandbox_level == code.level() in ("bubblewrap", "landlock")
     for body in ("1 - n % 2", "True", "n"):  # 1 and 0 are not True and False
-        assert grade_code("pocket_code", "pocket_code/is_even", block(f"def is_even(n): return {body}")).outcome == "wrong"
+        assert (
+            grade_code(
+                "pocket_code", "pocket_code/is_even", block(f"def is_even(n): return {body}")
+            ).outcome
+            == "wrong"
+        )
     assert grade_code("pocket_code", "pocket_code/is_even", "").outcome == "no_answer"
-    assert grade_code("pocket_code", "pocket_code/is_even", "```python\ndef is", "length").outcome == "truncated"
+    assert (
+        grade_code("pocket_code", "pocket_code/is_even", "```python\ndef is", "length").outcome
+        == "truncated"
+    )
     with pytest.raises(ValueError, match="has no 'pocket_code/none'"):
         grade_code("pocket_code", "pocket_code/none", "")
 
@@ -55,8 +68,12 @@ def test_without_a_sandbox_nothing_is_generated(runs_dir, monkeypatch):
     p = tiny(benchmarks=["pocket_code"])
     train.train(p)
     code.pool.cache_clear()
-    monkeypatch.setattr(sandbox.pool, "problem", lambda level: "it is not here" if level != "process" else "")
-    monkeypatch.setattr(student, "load_for_generation", lambda *_: pytest.fail("a student was loaded"))
+    monkeypatch.setattr(
+        sandbox.pool, "problem", lambda level: "it is not here" if level != "process" else ""
+    )
+    monkeypatch.setattr(
+        student, "load_for_generation", lambda *_: pytest.fail("a student was loaded")
+    )
     with pytest.raises(RuntimeError, match=r"Install bubblewrap.*allow_unsafe"):
         evaluate.evaluate(p)
     assert code.level(allow_unsafe=True) == "process"
@@ -72,17 +89,33 @@ def test_regrading_needs_no_model_and_shows_what_changed(runs_dir, monkeypatch, 
     solution = benchmarks.load("pocket_code")
     task = next(t for t in solution if t.task_id == first["task_id"])
     name = task.prompt.split("`")[1]
-    broken = first | {"completion": block(f"def {name}:\n    return None"), "outcome": "correct", "grader": "0"}
+    broken = first | {
+        "completion": block(f"def {name}:\n    return None"),
+        "outcome": "correct",
+        "grader": "0",
+    }
     failed = second | {"outcome": "sampling_error"}
     file.write_text(json.dumps(broken) + "\n" + json.dumps(failed) + "\n")
-    monkeypatch.setattr(student, "load_for_generation", lambda *_: pytest.fail("a student was loaded"))
+    monkeypatch.setattr(
+        student, "load_for_generation", lambda *_: pytest.fail("a student was loaded")
+    )
     record = evaluate.evaluate(tiny(benchmark_limit=2, regrade=True))
     (change,) = record["regraded"]
-    assert (change["task_id"], change["outcome_before"], change["outcome"]) == (first["task_id"], "correct", "wrong")
+    assert (change["task_id"], change["outcome_before"], change["outcome"]) == (
+        first["task_id"],
+        "correct",
+        "wrong",
+    )
     assert change["grader_before"] == "0" and change["step"] == 2
     one, two = (json.loads(x) for x in file.read_text().splitlines())
-    assert one["outcome"] == "wrong" and one["grader"] != "0" and two == failed | {"grader": one["grader"]}
-    assert len(regrade.changes_table(record)) == 1 and "1 records changed" in capsys.readouterr().out
+    assert (
+        one["outcome"] == "wrong"
+        and one["grader"] != "0"
+        and two == failed | {"grader": one["grader"]}
+    )
+    assert (
+        len(regrade.changes_table(record)) == 1 and "1 records changed" in capsys.readouterr().out
+    )
 
 
 @pytest.fixture
@@ -101,38 +134,75 @@ def test_canonical_solutions_pass_and_nothing_else_does(name, real):
         chosen["Mbpp/793"] = every["Mbpp/793"]  # it has no plus inputs
     solutions = [block(p["prompt"] + p["canonical_solution"]) for p in chosen.values()]
     grades = grade_code_all(name, list(chosen), solutions, file=real[name])
-    assert {i: g.detail for i, g in zip(chosen, grades, strict=True) if g.outcome != "correct"} == {}
+    assert {
+        i: g.detail for i, g in zip(chosen, grades, strict=True) if g.outcome != "correct"
+    } == {}
     assert {g.second_outcome for g in grades} == {"correct"}
-    empty = grade_code_all(name, list(chosen), [block(f"def {p['entry_point']}(*a): return None")
-                                                for p in chosen.values()], file=real[name])
+    empty = grade_code_all(
+        name,
+        list(chosen),
+        [block(f"def {p['entry_point']}(*a): return None") for p in chosen.values()],
+        file=real[name],
+    )
     assert {g.outcome for g in empty} == {"wrong"}
-    assert {g.outcome for g in grade_code_all(name, list(chosen), [""] * len(chosen), file=real[name])} == {"no_answer"}
+    assert {
+        g.outcome for g in grade_code_all(name, list(chosen), [""] * len(chosen), file=real[name])
+    } == {"no_answer"}
 
 
-@pytest.mark.parametrize(("name", "model"), [
-    ("humaneval", "meta-llama--Meta-Llama-3-8B-Instruct"), ("mbpp", "mistralai--Mistral-7B-Instruct-v0.2")])
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("humaneval", "meta-llama--Meta-Llama-3-8B-Instruct"),
+        ("mbpp", "mistralai--Mistral-7B-Instruct-v0.2"),
+    ],
+)
 def test_verdicts_are_those_that_evalplus_recorded(name, model, real, data_dir):
-    recorded = json.loads((data_dir / "graded" / "evalplus" / f"{name}__{model}.json").read_text())["eval"]
-    rows = {i: r[0] for i, r in list(recorded.items())[:40] if i != "HumanEval/32"}  # evalplus fails all answers to it
+    recorded = json.loads((data_dir / "graded" / "evalplus" / f"{name}__{model}.json").read_text())[
+        "eval"
+    ]
+    rows = {
+        i: r[0] for i, r in list(recorded.items())[:40] if i != "HumanEval/32"
+    }  # evalplus fails all answers to it
     benchmark = f"{name}_plus"
-    grades = grade_code_all(benchmark, list(rows), [block(r["solution"]) for r in rows.values()], file=real[benchmark])
+    grades = grade_code_all(
+        benchmark, list(rows), [block(r["solution"]) for r in rows.values()], file=real[benchmark]
+    )
     differing = {}
     for (task_id, r), g in zip(rows.items(), grades, strict=True):
         base, both = r["base_status"] == "pass", r["base_status"] == r["plus_status"] == "pass"
         if (g.second_outcome == "correct", g.outcome == "correct") != (base, both):
-            differing[task_id] = (r["base_status"], r["plus_status"], g.second_outcome, g.outcome, g.detail)
+            differing[task_id] = (
+                r["base_status"],
+                r["plus_status"],
+                g.second_outcome,
+                g.outcome,
+                g.detail,
+            )
     assert differing == {}
 
 
 def test_an_input_whose_value_no_answer_could_send_back_is_left_out(monkeypatch, tmp_path):
     from distill_nb.grading import suites
 
-    problem = {"task_id": "Mbpp/0", "prompt": "", "entry_point": "f", "canonical_solution": "def f(n):\n    return 'x' * n",
-               "base_input": [[1], [2]], "plus_input": [[3], [500], [4]], "atol": 0}
+    problem = {
+        "task_id": "Mbpp/0",
+        "prompt": "",
+        "entry_point": "f",
+        "canonical_solution": "def f(n):\n    return 'x' * n",
+        "base_input": [[1], [2]],
+        "plus_input": [[3], [500], [4]],
+        "atol": 0,
+    }
     monkeypatch.setattr(paths, "cache", lambda: tmp_path)
     whole = suites._cached("mbpp_plus", problem)
     assert len(whole.inputs) == 5 and suites._cached("mbpp_plus", problem) == whole
     monkeypatch.setattr(suites.wire, "LONGEST_FRAME", 100)
     made = suites._cached("mbpp_plus", problem)  # what lies there is made anew
-    assert made.inputs == whole.inputs[:3] + whole.inputs[4:] and made.expected == whole.expected[:3] + whole.expected[4:]
-    assert len(made.seconds) == len(made.atols) == 4 and suites._cached("mbpp_plus", problem) == made
+    assert (
+        made.inputs == whole.inputs[:3] + whole.inputs[4:]
+        and made.expected == whole.expected[:3] + whole.expected[4:]
+    )
+    assert (
+        len(made.seconds) == len(made.atols) == 4 and suites._cached("mbpp_plus", problem) == made
+    )

@@ -19,17 +19,20 @@ def grade_code(completion, tests, finish_reason="stop"):
     return grade(Task("t", "", "code", tests=tests, entry_point="f"), completion, finish_reason)
 
 
-@pytest.mark.parametrize(("completion", "gold", "outcome", "lenient", "second"), [
-    (r"\boxed{42}", "42", "correct", "correct", "correct"),
-    (r"\boxed{41} no, \boxed{42}", "42", "correct", "correct", "correct"),
-    (r"\boxed{\frac{1}{2}}", "0.5", "correct", "correct", "wrong"),
-    (r"\boxed{10,\!080}", "10080", "correct", "correct", "correct"),
-    (r"\boxed{41}", "42", "wrong", "wrong", "wrong"),
-    ("The answer is 42.", "42", "no_answer", "correct", "no_answer"),
-    ("no idea", "42", "no_answer", "no_answer", "no_answer"),
-    (r"<think>\boxed{42}</think> It is \boxed{7}", "42", "wrong", "wrong", "wrong"),
-    (r"<think>\boxed{42}", "42", "no_answer", "no_answer", "no_answer"),
-])
+@pytest.mark.parametrize(
+    ("completion", "gold", "outcome", "lenient", "second"),
+    [
+        (r"\boxed{42}", "42", "correct", "correct", "correct"),
+        (r"\boxed{41} no, \boxed{42}", "42", "correct", "correct", "correct"),
+        (r"\boxed{\frac{1}{2}}", "0.5", "correct", "correct", "wrong"),
+        (r"\boxed{10,\!080}", "10080", "correct", "correct", "correct"),
+        (r"\boxed{41}", "42", "wrong", "wrong", "wrong"),
+        ("The answer is 42.", "42", "no_answer", "correct", "no_answer"),
+        ("no idea", "42", "no_answer", "no_answer", "no_answer"),
+        (r"<think>\boxed{42}</think> It is \boxed{7}", "42", "wrong", "wrong", "wrong"),
+        (r"<think>\boxed{42}", "42", "no_answer", "no_answer", "no_answer"),
+    ],
+)
 def test_math_outcomes(completion, gold, outcome, lenient, second):
     g = grade_math(completion, gold)
     assert (g.outcome, g.lenient_outcome, g.second_outcome) == (outcome, lenient, second)
@@ -54,31 +57,62 @@ def block(code):
     return f"```python\n{code}\n```\n"
 
 
-@pytest.mark.parametrize(("code", "outcome"), [
-    ("def f(x): return x + 1", "correct"), ("def f(x): return x", "wrong"), ("def f(x) return x", "wrong"),
-    ("import sys; sys.exit(0)", "wrong"), ("import os; os._exit(0)", "wrong"), ("print('x' * 9)", "wrong"),
-    ("x = [0] * 10**10", "wrong"), ("def f(x):\n    while True: pass", "timeout"),
-    ("f = lambda x: x + 1\nprint('noise')", "correct")])
+@pytest.mark.parametrize(
+    ("code", "outcome"),
+    [
+        ("def f(x): return x + 1", "correct"),
+        ("def f(x): return x", "wrong"),
+        ("def f(x) return x", "wrong"),
+        ("import sys; sys.exit(0)", "wrong"),
+        ("import os; os._exit(0)", "wrong"),
+        ("print('x' * 9)", "wrong"),
+        ("x = [0] * 10**10", "wrong"),
+        ("def f(x):\n    while True: pass", "timeout"),
+        ("f = lambda x: x + 1\nprint('noise')", "correct"),
+    ],
+)
 def test_code_outcomes(code, outcome):
     assert grade_code(block(code), "assert f(1) == 2").outcome == outcome
 
 
 def test_the_last_complete_block_counts_and_none_is_no_answer():
-    assert grade_code(block("def f(): return 1") + block("def f(): return 2"), "assert f() == 2").outcome == "correct"
-    assert grade_code("<think>" + block("def f(): return 2") + "</think> no", "assert f() == 2").outcome == "no_answer"
+    assert (
+        grade_code(
+            block("def f(): return 1") + block("def f(): return 2"), "assert f() == 2"
+        ).outcome
+        == "correct"
+    )
+    assert (
+        grade_code(
+            "<think>" + block("def f(): return 2") + "</think> no", "assert f() == 2"
+        ).outcome
+        == "no_answer"
+    )
 
 
 def test_candidates_see_no_environment(monkeypatch):
     monkeypatch.setenv("SECRET_KEY", "x")
-    assert grade_code(block("import os\nf = lambda: os.environ.get('SECRET_KEY')"), "assert f() is None").outcome == "correct"
+    assert (
+        grade_code(
+            block("import os\nf = lambda: os.environ.get('SECRET_KEY')"), "assert f() is None"
+        ).outcome
+        == "correct"
+    )
 
 
 FENCED = [
-    ("```python\na\n```", ["a\n"]), ("```\na\n```\n~~~py\nb\n~~~", ["a\n", "b\n"]),
+    ("```python\na\n```", ["a\n"]),
+    ("```\na\n```\n~~~py\nb\n~~~", ["a\n", "b\n"]),
     ("1. So:\n\n    ```python\n    def f():\n        pass\n    ```\n", ["def f():\n    pass\n"]),
-    ("```python\r\na\r\n\r\nb\r\n```\r\n", ["a\n\nb\n"]), ("````\n```\na\n```\n````", ["```\na\n```\n"]),
-    ("````\n```\na\n```\n", ["a\n"]), ("```python\na", []), ("``` a ``` b\n", []), ("```\n```", [""]),
-    ("~~~\n```\na\n```", ["a\n"]), ("```\na\n~~~\n```", ["a\n~~~\n"]), ("```\na\n`````  \nb", ["a\n"]),
+    ("```python\r\na\r\n\r\nb\r\n```\r\n", ["a\n\nb\n"]),
+    ("````\n```\na\n```\n````", ["```\na\n```\n"]),
+    ("````\n```\na\n```\n", ["a\n"]),
+    ("```python\na", []),
+    ("``` a ``` b\n", []),
+    ("```\n```", [""]),
+    ("~~~\n```\na\n```", ["a\n"]),
+    ("```\na\n~~~\n```", ["a\n~~~\n"]),
+    ("```\na\n`````  \nb", ["a\n"]),
     ('```\n"""\n    ```\n    f()\n    ```\n"""\n```', ['"""\n    ```\n    f()\n    ```\n"""\n']),
 ]
 
@@ -101,9 +135,13 @@ def test_a_completion_that_loops_is_read_in_one_pass():
     assert last_boxed("\\" * many + "{" * many) is None
     assert visible_text("<think>" * many) == "" and visible_text("</think>a" * many) == "a"
     assert visible_text("<think>a</think>b" * many) == "b" * many
-    assert blocks("```python\n" * many) == [] and blocks("````\n~~~~\n" * many + "```\nx\n```")[-1:] == ["x\n"]
+    assert blocks("```python\n" * many) == [] and blocks("````\n~~~~\n" * many + "```\nx\n```")[
+        -1:
+    ] == ["x\n"]
     assert lenient_code("\n" * many + "def f(): pass" + "\n" * many, "f").strip() == "def f(): pass"
     assert lenient_code(" " * many + "\n" * many, "f") == ""
-    assert lenient_answer(r"\boxed{7" + " " * many + "}") == "7" and lenient_answer("1," * many) == "1"
+    assert (
+        lenient_answer(r"\boxed{7" + " " * many + "}") == "7" and lenient_answer("1," * many) == "1"
+    )
     for text in (r"\boxed{" + "1 " * many + "}", r"\boxed{" + " " * many + "7}7", "7" * many):
         assert grade_math(text, "7").outcome in ("wrong", "no_answer", "correct")

@@ -1,4 +1,5 @@
 """Math-Verify in processes of its own: limits that hold, processes that come back."""
+
 import json
 import os
 import signal
@@ -31,7 +32,13 @@ def in_thread(call):
 
 
 def test_verdicts_come_in_order_and_from_any_thread():
-    pairs = [("1/2", "0.5"), ("2", "3"), (r"\frac{1}{2}", "0.5"), ("1/2", "0.5"), ("(1,2)", "(2,1)")]
+    pairs = [
+        ("1/2", "0.5"),
+        ("2", "3"),
+        (r"\frac{1}{2}", "0.5"),
+        ("1/2", "0.5"),
+        ("(1,2)", "(2,1)"),
+    ]
     expected = ["equal", "different", "equal", "equal", "different"]
     assert math_pool.verdicts(pairs) == expected == in_thread(lambda: math_pool.verdicts(pairs))
 
@@ -47,7 +54,9 @@ def test_an_endless_comparison_is_stopped_in_any_thread(monkeypatch):
 def test_a_worker_that_hangs_in_c_code_is_killed_and_replaced(monkeypatch):
     worker = math_pool._Worker()
     assert worker.ask("1", "1.0", 5) == "equal"
-    os.kill(worker.process.pid, signal.SIGSTOP)  # deaf to SIGALRM, as a loop inside a C extension is
+    os.kill(
+        worker.process.pid, signal.SIGSTOP
+    )  # deaf to SIGALRM, as a loop inside a C extension is
     assert worker._exchange(["1", "1", 5], 0.5) == "timeout" and worker.process is None
     assert worker.ask("1", "1.0", 5) == "equal"
     worker.stop()
@@ -81,7 +90,11 @@ def test_killing_the_grader_leaves_no_worker_however_busy():
 
 def test_a_worker_outlives_the_thread_that_started_it_and_its_watcher_does_not_outlive_the_worker():
     worker = math_pool._Worker()
-    assert in_thread(lambda: worker.ask("1", "1.0", 5)) == "equal" == in_thread(lambda: worker.ask("1", "1.0", 5))
+    assert (
+        in_thread(lambda: worker.ask("1", "1.0", 5))
+        == "equal"
+        == in_thread(lambda: worker.ask("1", "1.0", 5))
+    )
     processes = [psutil.Process(worker.process.pid), *psutil.Process(worker.process.pid).children()]
     assert len(processes) == 2
     worker.stop()
@@ -90,19 +103,38 @@ def test_a_worker_outlives_the_thread_that_started_it_and_its_watcher_does_not_o
 
 def test_nothing_is_asked_where_the_texts_agree(monkeypatch):
     monkeypatch.setattr(math_pool, "verdict", lambda *pair: pytest.fail(f"asked about {pair}"))
-    grades = math.grade_many(["42", "10080"], [r"\boxed{42}", r"\boxed{10{,}080}"], ["stop", "stop"])
+    grades = math.grade_many(
+        ["42", "10080"], [r"\boxed{42}", r"\boxed{10{,}080}"], ["stop", "stop"]
+    )
     assert [g.outcome for g in grades] == ["correct", "correct"]
 
 
 def test_an_answer_that_sympy_chokes_on_is_wrong_and_the_next_one_is_graded():
-    for odd in (r"\boxed{\frac{1}{}}", r"\boxed{" + "(" * 400 + "}", r"\boxed{" + "x" * 5000 + "}", r"\boxed{\int}"):
-        assert grade_math(odd, "7").outcome in ("wrong", "timeout")  # 400 brackets may take a slow machine too long
+    for odd in (
+        r"\boxed{\frac{1}{}}",
+        r"\boxed{" + "(" * 400 + "}",
+        r"\boxed{" + "x" * 5000 + "}",
+        r"\boxed{\int}",
+    ):
+        assert grade_math(odd, "7").outcome in (
+            "wrong",
+            "timeout",
+        )  # 400 brackets may take a slow machine too long
     assert grade_math(r"\boxed{7.0}", "7").outcome == "correct"
 
 
-@pytest.mark.parametrize(("boxed", "gold", "outcome"), [
-    ("2 5", "25", "wrong"), (r"1\;2", "12", "wrong"), ("10 080", "10080", "correct"), (r"10,\!080", "10080", "correct"),
-    (r"1\,000\,000", "1000000", "correct"), ("x = 5", "x=5", "correct"), (r"\frac 1 2", r"\frac12", "correct")])
+@pytest.mark.parametrize(
+    ("boxed", "gold", "outcome"),
+    [
+        ("2 5", "25", "wrong"),
+        (r"1\;2", "12", "wrong"),
+        ("10 080", "10080", "correct"),
+        (r"10,\!080", "10080", "correct"),
+        (r"1\,000\,000", "1000000", "correct"),
+        ("x = 5", "x=5", "correct"),
+        (r"\frac 1 2", r"\frac12", "correct"),
+    ],
+)
 def test_a_space_between_numbers_does_not_join_them(boxed, gold, outcome):
     assert grade_math(rf"\boxed{{{boxed}}}", gold).outcome == outcome
 
@@ -118,14 +150,22 @@ def test_real_generations_get_math_verifys_own_verdict(data_dir):
         boxed = last_boxed(text)
         assert g.answer == (boxed or "")
         if boxed and g.outcome not in ("grader_error", "timeout"):
-            direct = normalise(gold) == normalise(boxed) or math_worker.verdict(gold, boxed, 5) == "equal"
+            direct = (
+                normalise(gold) == normalise(boxed)
+                or math_worker.verdict(gold, boxed, 5) == "equal"
+            )
             assert (g.outcome == "correct") == direct, (gold, boxed)
             compared += 1
     assert compared > 270
 
 
 def test_math_verifys_own_cases(data_dir):
-    cases = [json.loads(x) for x in (data_dir / "math_verify_cases" / "cases_math_verify.jsonl").read_text().splitlines()]
+    cases = [
+        json.loads(x)
+        for x in (data_dir / "math_verify_cases" / "cases_math_verify.jsonl")
+        .read_text()
+        .splitlines()
+    ]
     assert len(cases) == 269
     pairs = [(c["gold"].strip("$ "), c["pred"].strip("$ ")) for c in cases]
     texts = [pred if "boxed" in pred else rf"\boxed{{{pred}}}" for _, pred in pairs]
@@ -133,18 +173,28 @@ def test_math_verifys_own_cases(data_dir):
     compared = 0
     for (gold, _), g in zip(pairs, grades, strict=True):
         if 0 < len(g.answer) <= extract.LONGEST and g.outcome not in ("grader_error", "timeout"):
-            direct = math_worker.verdict(gold, g.answer, 5) == "equal" or normalise(gold) == normalise(g.answer)
+            direct = math_worker.verdict(gold, g.answer, 5) == "equal" or normalise(
+                gold
+            ) == normalise(g.answer)
             assert (g.outcome == "correct") == direct, (gold, g.answer)
             compared += 1
     assert compared > 250
-    agree = sum((g.outcome == "correct") == bool(c["expected"]) for c, g in zip(cases, grades, strict=True))
+    agree = sum(
+        (g.outcome == "correct") == bool(c["expected"]) for c, g in zip(cases, grades, strict=True)
+    )
     assert agree > 200
 
 
 def test_a_batch_of_both_kinds_keeps_its_order():
     from distill_nb.benchmarks import Task
 
-    tasks = [Task("a", "", "math", gold="1"), Task("b", "", "code", tests="assert f() == 1", entry_point="f")] * 3
-    texts = [r"\boxed{1.0}", "```python\ndef f(): return 1\n```"] * 2 + [r"\boxed{2}", "```python\ndef f(): return 2\n```"]
+    tasks = [
+        Task("a", "", "math", gold="1"),
+        Task("b", "", "code", tests="assert f() == 1", entry_point="f"),
+    ] * 3
+    texts = [r"\boxed{1.0}", "```python\ndef f(): return 1\n```"] * 2 + [
+        r"\boxed{2}",
+        "```python\ndef f(): return 2\n```",
+    ]
     outcomes = [g.outcome for g in grade_all(tasks, texts, ["stop"] * 6)]
     assert outcomes == ["correct"] * 4 + ["wrong"] * 2

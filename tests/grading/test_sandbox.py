@@ -1,4 +1,6 @@
-"""The sandbox with honest code, its verdicts, pools and levels. The attacks are in test_sandbox_attacks.py."""
+"""The sandbox with honest code, its verdicts, pools and levels. The attacks are in
+test_sandbox_attacks.py."""
+
 import contextlib
 import sys
 import threading
@@ -31,7 +33,11 @@ def seat(request):
 @pytest.mark.parametrize("name", HONEST_FUNCTIONS)
 def test_honest_functions(seat, name):
     result = seat.run(Job(HONEST_FUNCTIONS[name], ADD))
-    assert (result.outcome, result.tests, result.level) == ("correct", ("correct",) * 3, seat.level), result
+    assert (result.outcome, result.tests, result.level) == (
+        "correct",
+        ("correct",) * 3,
+        seat.level,
+    ), result
 
 
 @pytest.mark.parametrize("name", HONEST_PROGRAMS)
@@ -45,7 +51,10 @@ def test_programs_that_are_wrong(seat):
     tests = program_tests(["1", "2", "3"], ["1", "2", "3"], seconds=0.3)
     assert seat.run(Job("print(input()[:1] + '0')", tests)).tests == ("wrong", "not_run", "not_run")
     result = seat.run(Job("x = input()\nprint(x if x != '2' else 0)", tests, stop_early=False))
-    assert result.tests == ("correct", "wrong", "correct") and result.detail == "test 1: another output than expected"
+    assert (
+        result.tests == ("correct", "wrong", "correct")
+        and result.detail == "test 1: another output than expected"
+    )
     result = seat.run(Job("x = int(input())\nprint(x)\n1 / (x - 2)", tests, stop_early=False))
     assert result.tests == ("correct", "wrong", "correct") and "ZeroDivisionError" in result.detail
     assert seat.run(Job("while True: pass", tests)).tests == ("timeout", "not_run", "not_run")
@@ -58,7 +67,10 @@ def test_programs_that_are_wrong(seat):
 def test_only_evalplus_limits_all_calls_together(seat, monkeypatch):
     monkeypatch.setattr(run, "TOTAL_SECONDS", 0.0)
     monkeypatch.setattr(run, "LOAD_SECONDS", 0.5)
-    slow = "from time import process_time as t\ndef f(x):\n    end = t() + 0.4\n    while t() < end: pass\n    return x"
+    slow = (
+        "from time import process_time as t\ndef f(x):\n    end = t() + 0.4\n    while t() < end: "
+        "pass\n    return x"
+    )
     inputs = [[1], [2], [3]]
     for dataset, outcome in (("", "correct"), ("mbpp", "timeout")):
         tests = function_tests("f", inputs, [1, 2, 3], dataset=dataset, seconds=2.0)
@@ -71,14 +83,25 @@ def test_what_is_said_of_a_wrong_function(seat):
     assert "SyntaxError" in seat.run(Job("def f(x) return", ADD)).detail
     assert "NameError" in seat.run(Job("g = 1", ADD)).detail
     result = seat.run(Job("def f(x): return x + 1 if x != 2 else 0", ADD, stop_early=False))
-    assert result.tests == ("correct", "wrong", "correct") and result.detail == "input 1: another value than expected"
-    late = seat.run(Job("import time\ndef f(x):\n    while x == 2: pass\n    return x + 1",
-                        function_tests("f", [[1], [2], [3]], [2, 3, 4], seconds=0.2)))
+    assert (
+        result.tests == ("correct", "wrong", "correct")
+        and result.detail == "input 1: another value than expected"
+    )
+    late = seat.run(
+        Job(
+            "import time\ndef f(x):\n    while x == 2: pass\n    return x + 1",
+            function_tests("f", [[1], [2], [3]], [2, 3, 4], seconds=0.2),
+        )
+    )
     assert late.tests == ("correct", "timeout", "not_run") and 0.2 <= late.seconds < 1
-    assert seat.run(Job("while True: pass", function_tests("f", [[1]], [2], seconds=0.2))).tests == ("timeout",)
-    barely = Job("import time\ndef f(x):\n    end = time.process_time() + (0.21 if x == 2 else 0)\n"
-                 "    while time.process_time() < end: pass\n    return x + 1",
-                 function_tests("f", [[1], [2], [3]], [2, 3, 4], seconds=0.2))
+    assert seat.run(
+        Job("while True: pass", function_tests("f", [[1]], [2], seconds=0.2))
+    ).tests == ("timeout",)
+    barely = Job(
+        "import time\ndef f(x):\n    end = time.process_time() + (0.21 if x == 2 else 0)\n"
+        "    while time.process_time() < end: pass\n    return x + 1",
+        function_tests("f", [[1], [2], [3]], [2, 3, 4], seconds=0.2),
+    )
     assert seat.run(barely).tests == ("correct", "timeout", "not_run")
     assert seat.run(barely, 1.5).outcome == "correct" and seat.run(barely, 1.5).doubtful
 
@@ -89,7 +112,9 @@ def test_the_same_candidate_gives_the_same_values_each_time(seat):
     assert len(values) == 1 and "ValueError: [0.84442" in values.pop()
 
 
-# --- pools, levels -----------------------------------------------------------------------------------------------
+# --- pools, levels
+# -----------------------------------------------------------------------------------------------
+
 
 def best():
     try:
@@ -99,8 +124,13 @@ def best():
 
 
 def test_near_the_limit_one_worker_and_all_say_the_same():
-    code = "import time\ndef f(seconds):\n    while time.process_time() < seconds: pass\n    return 1"
-    jobs = [Job(code, function_tests("f", [[seconds]], [1], seconds=0.3)) for seconds in (0.2, 0.36, 0.2, 0.6, 0.2)]
+    code = (
+        "import time\ndef f(seconds):\n    while time.process_time() < seconds: pass\n    return 1"
+    )
+    jobs = [
+        Job(code, function_tests("f", [[seconds]], [1], seconds=0.3))
+        for seconds in (0.2, 0.36, 0.2, 0.6, 0.2)
+    ]
     verdicts = []
     for workers in (1, None, 4):
         with Pool(workers, best()) as some:
@@ -111,7 +141,11 @@ def test_near_the_limit_one_worker_and_all_say_the_same():
 def test_results_come_in_the_order_of_jobs_and_doubtful_time_outs_are_run_again_alone(monkeypatch):
     ran = []
     original = pool.Seat.run
-    monkeypatch.setattr(pool.Seat, "run", lambda self, job, slack: ran.append((job, slack)) or original(self, job, slack))
+    monkeypatch.setattr(
+        pool.Seat,
+        "run",
+        lambda self, job, slack: ran.append((job, slack)) or original(self, job, slack),
+    )
     tests = function_tests("f", [[1]], [2], seconds=0.2)
     jobs = [Job(f"def f(x): return x + {i % 2}", tests) for i in range(8)]
     late = "import time\ndef f(x):\n    while time.process_time() < 0.25: pass\n    return 2"
@@ -119,18 +153,33 @@ def test_results_come_in_the_order_of_jobs_and_doubtful_time_outs_are_run_again_
     jobs[2:5] = [Job(code, tests) for code in (late, busy, asleep)]
     with Pool(2, best()) as two:
         results = two.run(jobs)
-    assert [r.outcome for r in results] == ["wrong", "correct", "timeout", "timeout", "timeout", "correct", "wrong", "correct"]
+    assert [r.outcome for r in results] == [
+        "wrong",
+        "correct",
+        "timeout",
+        "timeout",
+        "timeout",
+        "correct",
+        "wrong",
+        "correct",
+    ]
     assert not any(r.doubtful for r in results) and len(ran) == 10
-    assert ran[-2:] == [(jobs[4], 1.5), (jobs[2], 1.0)] and {slack for _, slack in ran[:-2]} == {1.5}
+    assert ran[-2:] == [(jobs[4], 1.5), (jobs[2], 1.0)] and {slack for _, slack in ran[:-2]} == {
+        1.5
+    }
 
 
 def test_code_that_sleeps_keeps_a_seat_for_seconds_and_nobody_waiting():
     code = "import time\ndef f(x):\n    time.sleep(2)\n    return x + 1"
-    tests = function_tests("f", [[i] for i in range(60)], list(range(1, 61)), seconds=1.0)  # 262 s by the other limits
+    tests = function_tests(
+        "f", [[i] for i in range(60)], list(range(1, 61)), seconds=1.0
+    )  # 262 s by the other limits
     started = time.monotonic()
     with Pool(4, best()) as four:
         results = four.run([Job(code, tests)] * 4)
-    assert [(r.outcome, r.doubtful) for r in results] == [("timeout", "")] * 4 and results[0].tests[:3] == ("correct",) * 3
+    assert [(r.outcome, r.doubtful) for r in results] == [("timeout", "")] * 4 and results[0].tests[
+        :3
+    ] == ("correct",) * 3
     assert time.monotonic() - started < 35  # 80 s alone
 
 
@@ -164,11 +213,19 @@ def test_a_worker_that_dies_is_replaced_and_a_second_death_is_no_verdict(monkeyp
                 process.kill()
         seat._workers[False]._process.kill()
         assert seat.run(HONEST).outcome == "correct"
-        monkeypatch.setattr("distill_nb.grading.sandbox.launch.INSIDE", ())  # nothing to start, in bubblewrap
-        monkeypatch.setattr("distill_nb.grading.sandbox.launch.HERE", Path("/nowhere"))  # nor elsewhere
+        monkeypatch.setattr(
+            "distill_nb.grading.sandbox.launch.INSIDE", ()
+        )  # nothing to start, in bubblewrap
+        monkeypatch.setattr(
+            "distill_nb.grading.sandbox.launch.HERE", Path("/nowhere")
+        )  # nor elsewhere
         seat.close()
         result = seat.run(HONEST)
-    assert result.outcome == "grader_error" and result.tests == ("not_run",) * 3 and "could not start" in result.detail
+    assert (
+        result.outcome == "grader_error"
+        and result.tests == ("not_run",) * 3
+        and "could not start" in result.detail
+    )
 
 
 def test_killing_the_grader_leaves_nothing_running():
@@ -218,20 +275,48 @@ def test_a_level_is_found_by_running_it(monkeypatch, tmp_path):
 def test_asserts_become_calls():
     tests = assert_tests("assert f(1, [2]) == {'a': 3}\nassert True is f(-1)\nassert f() is None")
     assert tests.rules == ("equal", "identical", "identical") and len(tests.inputs) == 3
-    for text in ("assert f(1)", "assert f(x) == 1", "assert f(1) == 1 or True", "assert f(1) == g(1)", "x = 1", "",
-                 "assert f(1) is 2", "assert f(1) == 1\nassert g(1) == 1", "assert f(1) != 2", "assert f(a=1) == 1"):
+    for text in (
+        "assert f(1)",
+        "assert f(x) == 1",
+        "assert f(1) == 1 or True",
+        "assert f(1) == g(1)",
+        "x = 1",
+        "",
+        "assert f(1) is 2",
+        "assert f(1) == 1\nassert g(1) == 1",
+        "assert f(1) != 2",
+        "assert f(a=1) == 1",
+    ):
         with pytest.raises(ValueError, match="tests: "):
             assert_tests(text)
     with Pool(1, best()) as one:
-        outcomes = [r.outcome for r in one.run([
-            Job("def f(x): return x % 2 == 0", assert_tests("assert f(2) is True\nassert f(3) is False")),
-            Job("def f(x): return 1 - x % 2", assert_tests("assert f(2) is True\nassert f(3) is False")),
-            Job("def f(x): return 1 - x % 2", assert_tests("assert f(2) == True\nassert f(3) == False"))])]
+        outcomes = [
+            r.outcome
+            for r in one.run(
+                [
+                    Job(
+                        "def f(x): return x % 2 == 0",
+                        assert_tests("assert f(2) is True\nassert f(3) is False"),
+                    ),
+                    Job(
+                        "def f(x): return 1 - x % 2",
+                        assert_tests("assert f(2) is True\nassert f(3) is False"),
+                    ),
+                    Job(
+                        "def f(x): return 1 - x % 2",
+                        assert_tests("assert f(2) == True\nassert f(3) == False"),
+                    ),
+                ]
+            )
+        ]
     assert outcomes == ["correct", "wrong", "correct"]
 
 
 def test_tests_that_cannot_be_run_are_refused():
-    for arguments, said in (((["f"], [[1]], [1, 2]), "as many"), (("f", [[object()]], [1]), "built-in types")):
+    for arguments, said in (
+        ((["f"], [[1]], [1, 2]), "as many"),
+        (("f", [[object()]], [1]), "built-in types"),
+    ):
         with pytest.raises(ValueError, match=said):
             function_tests(*arguments)
     with pytest.raises(ValueError, match="no rule near"):

@@ -1,5 +1,6 @@
-"""Attacks on the sandbox at every level that works here: not passed, nothing read or written, nobody left, the next job
-passes. The programs are in attacks/."""
+"""Attacks on the sandbox at every level that works here: not passed, nothing read or written,
+nobody left, the next job passes. The programs are in attacks/."""
+
 import contextlib
 import os
 import socket
@@ -29,17 +30,27 @@ def seat(request):
 
 @pytest.fixture(scope="module")
 def world():
-    """What an attack would like to reach: secrets in files and in the environment, servers that hand one out."""
+    """What an attack would like to reach: secrets in files and in the environment, servers that
+    hand one out."""
     os.environ["DISTILL_NB_SECRET"] = SECRET
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, contextlib.ExitStack() as stack:
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        contextlib.ExitStack() as stack,
+    ):
         for place in (Path.home(), Path.home() / ".cache"):
             if place.is_dir() and os.access(place, os.W_OK):
-                file = stack.enter_context(tempfile.NamedTemporaryFile("w", prefix=".distill_nb_test", dir=place))
+                file = stack.enter_context(
+                    tempfile.NamedTemporaryFile("w", prefix=".distill_nb_test", dir=place)
+                )
                 print(SECRET, file=file, flush=True)
         os.chmod(folder, 0o777)
         Path(folder, "secret").write_text(SECRET)
         os.chmod(Path(folder, "secret"), 0o666)
-        tcp, unix, abstract = socket.socket(), socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+        tcp, unix, abstract = (
+            socket.socket(),
+            socket.socket(socket.AF_UNIX),
+            socket.socket(socket.AF_UNIX),
+        )
         tcp.bind(("127.0.0.1", 0))
         unix.bind(f"{folder}/socket")
         os.chmod(f"{folder}/socket", 0o777)
@@ -61,13 +72,18 @@ def hand_out(server):
 
 
 def running():
-    """Processes of the sandbox on this machine, and those that an attack has left, by process id."""
+    """Processes of the sandbox on this machine, and those that an attack has left, by process
+    id."""
     found, mine = set(), psutil.Process()
     for process in psutil.process_iter(["cmdline", "status"]):
         line = " ".join(process.info["cmdline"] or [])
-        if MARKER in line or ("worker.py" in line and process.info["status"] != psutil.STATUS_ZOMBIE):
+        if MARKER in line or (
+            "worker.py" in line and process.info["status"] != psutil.STATUS_ZOMBIE
+        ):
             found.add(process.pid)
-    return found & ({p.pid for p in mine.children(recursive=True)} | {p for p in found if MARKER in _line(p)})
+    return found & (
+        {p.pid for p in mine.children(recursive=True)} | {p for p in found if MARKER in _line(p)}
+    )
 
 
 def _line(pid):
@@ -77,7 +93,8 @@ def _line(pid):
 
 
 def settled(count):
-    """Wait until as many processes run as before, for the dying take a moment; returns those that are too many."""
+    """Wait until as many processes run as before, for the dying take a moment; returns those that
+    are too many."""
     for _ in range(100):
         if len(now := running()) <= count:
             return set()
@@ -87,15 +104,23 @@ def settled(count):
 
 def state(folder):
     """What a change to a folder's files would show in."""
-    return {p.name: (p.stat().st_mode, p.stat().st_uid, p.stat().st_mtime, p.stat().st_size) for p in Path(folder).iterdir()}
+    return {
+        p.name: (p.stat().st_mode, p.stat().st_uid, p.stat().st_mtime, p.stat().st_size)
+        for p in Path(folder).iterdir()
+    }
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_attack(seat, world, name):
     folder, port = world
     before = state(folder)
-    elsewhere = [f"{p}/written" for p in ("/", "/usr", "/etc", "/tmp", "/var/tmp", "/root", sys.prefix, sys.base_prefix)]
-    assert not [p for p in elsewhere if os.path.exists(p)], "left over from something else: delete it"
+    elsewhere = [
+        f"{p}/written"
+        for p in ("/", "/usr", "/etc", "/tmp", "/var/tmp", "/root", sys.prefix, sys.base_prefix)
+    ]
+    assert not [p for p in elsewhere if os.path.exists(p)], (
+        "left over from something else: delete it"
+    )
     seat.run(HONEST)
     count = len(running())
     tests = function_tests("f", [[folder, port, os.getpid()]], [SECRET], seconds=0.3)
@@ -116,7 +141,10 @@ def test_program_attack(seat, world, name):
 
 
 def test_a_candidate_finds_nothing_of_the_one_before(seat):
-    left = "marker = 'left' + 'over'\nopen_now = []\ndef f(x):\n    open_now.append(marker)\n    return x + 1"
+    left = (
+        "marker = 'left' + 'over'\nopen_now = []\ndef f(x):\n    open_now.append(marker)\n    "
+        "return x + 1"
+    )
     assert seat.run(Job(left, ADD)).outcome == "correct"
     scan = """
         import gc, os
@@ -134,7 +162,8 @@ def test_a_candidate_finds_nothing_of_the_one_before(seat):
 
 
 def test_packages_beside_python_are_hidden(seat):
-    """A package that is installed without a virtual environment lies in a folder that the interpreter is read from."""
+    """A package that is installed without a virtual environment lies in a folder that the
+    interpreter is read from."""
     folder = Path(os.__file__).resolve().parent / "site-packages"
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         pytest.skip(f"{folder} cannot be written to")
@@ -143,8 +172,15 @@ def test_packages_beside_python_are_hidden(seat):
         os.chmod(file.name, 0o644)
         print(SECRET, file=file, flush=True)
         for with_numpy in ("", "import numpy.polynomial\n"):
-            result = seat.run(Job(with_numpy + code, function_tests("f", [[file.name]], [SECRET + "\n"], seconds=5.0)))
-            assert result.outcome == "wrong" and result.detail.startswith(("input 0: FileNotFound", "input 0: Permission"))
+            result = seat.run(
+                Job(
+                    with_numpy + code,
+                    function_tests("f", [[file.name]], [SECRET + "\n"], seconds=5.0),
+                )
+            )
+            assert result.outcome == "wrong" and result.detail.startswith(
+                ("input 0: FileNotFound", "input 0: Permission")
+            )
 
 
 def test_a_candidate_leaves_no_flags_and_no_times(seat):
@@ -170,7 +206,10 @@ def test_a_candidate_leaves_no_flags_and_no_times(seat):
             raise ValueError(os.stat("/tmp").st_mtime_ns)
         """
     left, seen = (seat.run(Job(textwrap.dedent(code), ADD)).detail for code in (leave, look))
-    assert seat.level == "landlock" or ("ValueError: 1" in left and "ValueError: 1" in seen), (left, seen)
+    assert seat.level == "landlock" or ("ValueError: 1" in left and "ValueError: 1" in seen), (
+        left,
+        seen,
+    )
     assert "nonblocking" not in seen and (left != seen or seat.level == "landlock")
 
 
@@ -184,13 +223,47 @@ def test_the_settings_are_not_among_the_arguments(seat):
 
 def test_system_calls_that_must_fail(seat):
     """By number, on x86-64: clone3 is not there, all others are forbidden."""
-    calls = {"socket": 41, "socketpair": 53, "sendmsg": 46, "recvmsg": 47, "fork": 57, "vfork": 58, "execve": 59, "ptrace":
-             101, "mount": 165, "chroot": 161, "unshare": 272, "setns": 308, "bpf": 321, "execveat": 322,
-             "userfaultfd": 323, "io_uring_setup": 425, "process_vm_readv": 310, "process_vm_writev": 311,
-             "pidfd_open": 434, "pidfd_getfd": 438, "perf_event_open": 298, "keyctl": 250, "memfd_create": 319,
-             "kexec_load": 246, "chmod": 90, "setxattr": 188, "mq_open": 240, "shmget": 29, "inotify_init": 253,
-             "personality": 135, "name_to_handle_at": 303, "seccomp": 317, "setpriority": 141,
-             "sched_setaffinity": 203, "flock": 73, "rt_sigqueueinfo": 129, "mknod": 133, "link": 86, "setsid": 112}
+    calls = {
+        "socket": 41,
+        "socketpair": 53,
+        "sendmsg": 46,
+        "recvmsg": 47,
+        "fork": 57,
+        "vfork": 58,
+        "execve": 59,
+        "ptrace": 101,
+        "mount": 165,
+        "chroot": 161,
+        "unshare": 272,
+        "setns": 308,
+        "bpf": 321,
+        "execveat": 322,
+        "userfaultfd": 323,
+        "io_uring_setup": 425,
+        "process_vm_readv": 310,
+        "process_vm_writev": 311,
+        "pidfd_open": 434,
+        "pidfd_getfd": 438,
+        "perf_event_open": 298,
+        "keyctl": 250,
+        "memfd_create": 319,
+        "kexec_load": 246,
+        "chmod": 90,
+        "setxattr": 188,
+        "mq_open": 240,
+        "shmget": 29,
+        "inotify_init": 253,
+        "personality": 135,
+        "name_to_handle_at": 303,
+        "seccomp": 317,
+        "setpriority": 141,
+        "sched_setaffinity": 203,
+        "flock": 73,
+        "rt_sigqueueinfo": 129,
+        "mknod": 133,
+        "link": 86,
+        "setsid": 112,
+    }
     if os.uname().machine != "x86_64":
         pytest.skip("the numbers are those of x86-64")
     code = f"""
@@ -210,7 +283,8 @@ def test_system_calls_that_must_fail(seat):
 
 @pytest.mark.parametrize("call", ["table", "libc.syscall(0x40000000 + 39)"])
 def test_the_other_tables_of_system_calls_end_the_candidate(seat, call):
-    """The 32-bit table by int 0x80, from a page of machine code, and the x32 table by its numbers: both have fork, too."""
+    """The 32-bit table by int 0x80, from a page of machine code, and the x32 table by its numbers:
+    both have fork, too."""
     if os.uname().machine != "x86_64":
         pytest.skip("the tables are those of x86-64")
     code = f"""
@@ -222,12 +296,14 @@ def test_the_other_tables_of_system_calls_end_the_candidate(seat, call):
         def f(x):
             return {call.replace("table", "table()")}
         """
-    assert seat.run(Job(textwrap.dedent(code), ADD)).detail == "input 0: ended early (exit status -31)"  # SIGSYS
+    assert (
+        seat.run(Job(textwrap.dedent(code), ADD)).detail == "input 0: ended early (exit status -31)"
+    )  # SIGSYS
 
 
 def test_no_thread_in_a_namespace_and_no_number_beside_the_filters(seat):
-    """clone's flags in every mixture that is not a plain thread's; numbers and arguments with an upper half, of which
-    the filters see the lower one as the kernel does; limits that only fall."""
+    """clone's flags in every mixture that is not a plain thread's; numbers and arguments with an
+    upper half, of which the filters see the lower one as the kernel does; limits that only fall."""
     if os.uname().machine != "x86_64":
         pytest.skip("the numbers are those of x86-64")
     code = """
@@ -257,10 +333,15 @@ def test_no_thread_in_a_namespace_and_no_number_beside_the_filters(seat):
 
 def test_empty_files_are_counted_too(seat):
     """64 MiB of them would be millions, in the kernel's memory."""
-    code = "import os\ndef f(x):\n    for i in range(10 ** 9):\n        os.close(os.open(f'/tmp/{i}', os.O_CREAT))\n"
+    code = (
+        "import os\ndef f(x):\n    for i in range(10 ** 9):\n        os.close(os.open(f'/tmp/{i}', "
+        "os.O_CREAT))\n"
+    )
     said = "made too many files" if seat.level == "bubblewrap" else "PermissionError"
     result = seat.run(Job(code, function_tests("f", [[1]], [2], seconds=30.0)))
-    assert (result.outcome, said in result.detail) == ("wrong", True) and result.seconds < 10, result
+    assert (result.outcome, said in result.detail) == ("wrong", True) and result.seconds < 10, (
+        result
+    )
     assert said in seat.run(Job(code + "f(1)", program_tests([""], ["1"], seconds=30.0))).detail
     assert seat.run(HONEST).outcome == "correct"
 
@@ -269,7 +350,9 @@ def test_candidates_are_the_first_to_go_where_memory_runs_out(seat):
     assert seat.run(Job("def f(x): return x + 1.0", ADD)).outcome == "correct"  # by the comparer
     started = psutil.Process(seat._workers[False]._process.pid)
     below = [*started.children(recursive=True), psutil.Process(seat._comparer._process.pid)]
-    assert {Path(f"/proc/{p.pid}/oom_score_adj").read_text() for p in (started, *below)} == {"1000\n"}
+    assert {Path(f"/proc/{p.pid}/oom_score_adj").read_text() for p in (started, *below)} == {
+        "1000\n"
+    }
 
 
 def test_nobody_in_particular(seat):
@@ -291,9 +374,16 @@ def test_no_capability(seat):
     """The worker's and the candidate's sets, as the kernel shows them outside."""
     assert seat.run(HONEST).outcome == "correct"
     started = seat._workers[False]._process.pid
-    worker = [p for p in [psutil.Process(started), *psutil.Process(started).children(recursive=True)]
-              if "worker.py" in " ".join(p.cmdline()) and "bwrap" not in p.cmdline()[0]][-1]
+    worker = [
+        p
+        for p in [psutil.Process(started), *psutil.Process(started).children(recursive=True)]
+        if "worker.py" in " ".join(p.cmdline()) and "bwrap" not in p.cmdline()[0]
+    ][-1]
     lines = Path(f"/proc/{worker.pid}/status").read_text().splitlines()
     status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
     assert [int(status[f"Cap{kind}"], 16) for kind in ("Inh", "Prm", "Eff", "Amb")] == [0, 0, 0, 0]
-    assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2" and (os.getuid() or status["Uid"].split()[0] != "0")
+    assert (
+        status["NoNewPrivs"] == "1"
+        and status["Seccomp"] == "2"
+        and (os.getuid() or status["Uid"].split()[0] != "0")
+    )

@@ -48,9 +48,11 @@ def error(**changes):
 
 
 @pytest.mark.parametrize("changes, message", [
-    (dict(learning_rat=1.0), "learning_rat = 1.0 is no parameter: write learning_rate if that is meant."),
+    (dict(learning_rat=1.0), "learning_rat = 1.0 is no parameter: write learning_rate if that is "
+                             "meant."),
     (dict(zzz=1), "zzz = 1 is no parameter: take it out."),
-    (dict(learning_rate="2e-5"), "learning_rate is the text '2e-5' and not a number: write 2.0e-5 (YAML"),
+    (dict(learning_rate="2e-5"), "learning_rate is the text '2e-5' and not a number: write 2.0e-5 "
+                                 "(YAML"),
     (dict(learning_rate="2e5"), "write 2.0e+5 (YAML"),
     (dict(learning_rate="1.5E-5"), "write 1.5e-5 (YAML"),
     (dict(max_steps="30"), "max_steps is the text '30' and not a number: write 30 (without quotes)."),
@@ -61,11 +63,13 @@ def error(**changes):
     (dict(weight_decay=math.inf), "weight_decay is inf: write a finite number."),
     (dict(temperature=math.nan), "temperature is nan: write a finite number."),
     (dict(seed=None), "seed is None: write a whole number"),
-    (dict(overwrite=1), "overwrite is 1: write true or false in a file, and -p NAME True with papermill"),
+    (dict(overwrite=1), "overwrite is 1: write true or false in a file, and -p NAME True with "
+                        "papermill"),
     (dict(overwrite="yes"), "overwrite is 'yes': write true or false in a file"),
     (dict(teacher=None), "teacher is None: write the word none."),
     (dict(run_name=7), "run_name is 7: write a text that is not empty."),
-    (dict(benchmarks="math500"), "benchmarks is 'math500': write a list of names, as in [one, two] (for pap"),
+    (dict(benchmarks="math500"), "benchmarks is 'math500': write a list of names, as in [one, two] "
+                                 "(for pap"),
     (dict(benchmarks=[]), "benchmarks is []: name at least one, and each only once."),
     (dict(lora_targets=["q_proj", "q_proj"]), "each only once."),
     (dict(benchmark_files=["x"]), "benchmark_files is ['x']: write {} or names and files"),
@@ -86,17 +90,24 @@ def error(**changes):
     (dict(run_name="x_seed1"), "run_name is 'x_seed1', which is the name of a replicate's folder"),
     (dict(student="smollm"), "student is 'smollm', which does not exist: write a hub id org/name,"),
     (dict(student="./no/such"), "student is './no/such', which does not exist"),
-    (dict(scale="full", student_size="tiny"), "student_size is 'tiny' but scale is 'full': set scale"),
+    (dict(scale="full", student_size="tiny"), "student_size is 'tiny' but scale is 'full': set "
+                                              "scale"),
     (dict(teacher="none"), "domain is 'math' but teacher is 'none': set both to none"),
     (dict(domain="none"), "domain is 'none' but teacher is 'sonnet': set both to none"),
-    (dict(dataset="r1_maths"), "dataset is 'r1_maths', which is unknown: write <teacher>_<domain>, as in r1_math,"),
-    (dict(dataset="no/such.jsonl"), "dataset is 'no/such.jsonl', which does not exist: give its path"),
-    (dict(teacher="Claude 4"), "teacher is 'Claude 4', which cannot be part of a set's name: use small letters, digits"),
-    (dict(teacher="qwq"), "'pocket' but teacher is 'qwq': generated traces stand in for r1 and sonnet only; name a file."),
-    (dict(dataset="r1_math"), "'r1_math' but teacher and domain are sonnet and math: make them agree."),
+    (dict(dataset="r1_maths"), "dataset is 'r1_maths', which is unknown: write <teacher>_<domain>, "
+                               "as in r1_math,"),
+    (dict(dataset="no/such.jsonl"), "dataset is 'no/such.jsonl', which does not exist: give its "
+                                    "path"),
+    (dict(teacher="Claude 4"), "teacher is 'Claude 4', which cannot be part of a set's name: use "
+                               "small letters, digits"),
+    (dict(teacher="qwq"), "'pocket' but teacher is 'qwq': generated traces stand in for r1 and "
+                          "sonnet only; name a file."),
+    (dict(dataset="r1_math"), "'r1_math' but teacher and domain are sonnet and math: make them "
+                              "agree."),
     (dict(dataset="none"), "dataset is 'none' but max_steps is 30: name a dataset, or set max_steps"),
     (dict(n_examples=0), "n_examples is 0 but there is a dataset: write at least 1"),
-    (dict(benchmark_files={"math500": "no/such.jsonl"}), "the file of math500 does not exist: correct or"),
+    (dict(benchmark_files={"math500": "no/such.jsonl"}), "the file of math500 does not exist: "
+                                                         "correct or"),
 ])  # fmt: skip
 def test_bad_values(changes, message):
     assert message in error(**changes)
@@ -106,7 +117,9 @@ def test_a_part_of_a_benchmark_is_not_evaluated_at_full_scale(tmp_path):
     files = {"math500": str(tmp_path / "math500.part.jsonl")}
     (tmp_path / "math500.part.jsonl").touch()
     assert params.pocket(benchmark_files=files).benchmark_files == files
-    assert "scale is 'full' and the file of math500 a part: name the whole one." in error(scale="full", benchmark_files=files)
+    assert "scale is 'full' and the file of math500 a part: name the whole one." in error(
+        scale="full", benchmark_files=files
+    )
 
 
 @pytest.mark.parametrize("name", [f.name for f in fields(Params)])
@@ -122,8 +135,14 @@ def test_good_values(tmp_path):
     assert p.lora_targets == ["q_proj"]
     file = tmp_path / "traces.jsonl"
     file.write_text("")
-    p = params.pocket(student=str(tmp_path), dataset=str(file), benchmark_files={"math500": str(file)})
-    assert (p.student, p.dataset, p.benchmark_files) == (str(tmp_path), str(file), {"math500": str(file)})
+    p = params.pocket(
+        student=str(tmp_path), dataset=str(file), benchmark_files={"math500": str(file)}
+    )
+    assert (p.student, p.dataset, p.benchmark_files) == (
+        str(tmp_path),
+        str(file),
+        {"math500": str(file)},
+    )
     assert params.pocket(student=str(paths.ROOT / "distill_nb")).student == "distill_nb"  # movable
     with pytest.raises(FrozenInstanceError):
         p.seed = 1
@@ -139,21 +158,33 @@ def test_params_do_not_share_the_lists_of_pocket():
 def namespace(**names):
     """The globals of a notebook after its first cells."""
     ipython = dict(In=[""], Out={}, exit=print, quit=print, open=open, get_ipython=print)
-    return {"__name__": "__main__", "_": "", "_i1": "x", "_dh": [], **ipython, "params": run, **names}
+    return {
+        "__name__": "__main__",
+        "_": "",
+        "_i1": "x",
+        "_dh": [],
+        **ipython,
+        "params": run,
+        **names,
+    }
 
 
 def test_a_notebook_declares_the_keys_that_it_uses():
-    p = params.from_notebook(namespace(scale="pocket", max_steps=20, math=math, types=types, Path=Path))
+    p = params.from_notebook(
+        namespace(scale="pocket", max_steps=20, math=math, types=types, Path=Path)
+    )
     assert asdict(p) == {**POCKET, "max_steps": 20}
     assert params.from_notebook(namespace(scale="tiny")).scale == "tiny"
 
 
 @pytest.mark.parametrize("names, message", [
-    (dict(scale="pocket", learning_rte=1.0), "notebook: learning_rte = 1.0 is no parameter: write learning_"),
+    (dict(scale="pocket", learning_rte=1.0), "notebook: learning_rte = 1.0 is no parameter: write "
+                                             "learning_"),
     (dict(scale="pocket", seed="1"), "notebook: seed is the text '1' and not a number"),
     (dict(scale="pocket", seed=print), "notebook: seed is <built-in function print>"),
     (dict(max_steps=20), "notebook: run_name is missing"),
-    ({k: v for k, v in POCKET.items() if k != "top_p"} | {"scale": "full"}, "notebook: top_p is missing"),
+    ({k: v for k, v in POCKET.items() if k != "top_p"} | {"scale": "full"}, "notebook: top_p is "
+                                                                            "missing"),
 ])  # fmt: skip
 def test_a_notebook_is_stopped(names, message):
     with pytest.raises(ValueError) as caught:
@@ -199,35 +230,63 @@ def test_the_runs_are_the_studys():
         found = (p.teacher, p.domain, p.student, p.learning_rate, p.run_name)
         assert found == (teacher, domain, student, rate, name)
         assert p.dataset == f"{teacher}_{domain}"
-        assert (p.scale, p.seed, p.lora_rank, p.batch_size, p.max_length) == ("full", 0, 32, 50, 4096)
-        assert (p.n_examples, p.max_steps, p.save_every, p.overlong) == (25000, 500, 100, "truncate")
+        assert (p.scale, p.seed, p.lora_rank, p.batch_size, p.max_length) == (
+            "full",
+            0,
+            32,
+            50,
+            4096,
+        )
+        assert (p.n_examples, p.max_steps, p.save_every, p.overlong) == (
+            25000,
+            500,
+            100,
+            "truncate",
+        )
         assert p.n_examples == p.batch_size * p.max_steps
         assert params.steps(p) == [0, 100, 200, 300, 400, 500]
         assert p.benchmarks == ["math500", "mbpp_plus", "humaneval_plus", "livecodebench"]
 
 
 def test_the_runs_differ_only_where_the_study_says():
-    varying = {"run_name", "teacher", "domain", "student", "dataset", "learning_rate", "micro_batch_size"}
+    varying = {
+        "run_name",
+        "teacher",
+        "domain",
+        "student",
+        "dataset",
+        "learning_rate",
+        "micro_batch_size",
+    }
     files = [params.read_files(file) for file in RUNS]
     assert {key for key in files[0] if any(v[key] != files[0][key] for v in files)} == varying
 
 
 def test_the_extra_baseline_differs_in_its_samples():
-    extra, study = params.read_files("papermill_params/extra/baseline_qwen_base_aime.yaml"), params.read_files(
-        "baseline_qwen_base.yaml")
+    extra, study = (
+        params.read_files("papermill_params/extra/baseline_qwen_base_aime.yaml"),
+        params.read_files("baseline_qwen_base.yaml"),
+    )
     params.validate(extra)
     assert {k for k in study if extra[k] != study[k]} == {"run_name", "benchmarks", "n_samples"}
 
 
 @pytest.mark.parametrize("number", ["01", "02", "07", "08"])
 def test_an_extra_run_separates_teacher_from_learning_rate(number):
-    extra, study = params.read_files(f"papermill_params/extra/run{number}_lr4.yaml"), params.read_files(f"run{number}.yaml")
+    extra, study = (
+        params.read_files(f"papermill_params/extra/run{number}_lr4.yaml"),
+        params.read_files(f"run{number}.yaml"),
+    )
     params.validate(extra)
     assert {k for k in study if extra[k] != study[k]} == {"run_name", "learning_rate"}
     others = [params.read_files(file) for file in RUNS]
     assert extra["run_name"] not in [v["run_name"] for v in others]
-    (twin,) = [v for v in others if v["teacher"] == "sonnet" and (v["student"], v["domain"]) ==
-               (extra["student"], extra["domain"])]
+    (twin,) = [
+        v
+        for v in others
+        if v["teacher"] == "sonnet"
+        and (v["student"], v["domain"]) == (extra["student"], extra["domain"])
+    ]
     assert {k for k in twin if extra[k] != twin[k]} == {"run_name", "teacher", "dataset"}
 
 
@@ -251,7 +310,9 @@ def test_baselines_train_nothing_and_share_records_with_the_runs_of_their_studen
         assert (p.student, p.max_steps, p.dataset) == (student, 0, "none")
         assert ("aime" in p.benchmarks) == (student == BASE)
         runs = [params.validate(params.read_files(r)) for r in RUNS]
-        assert {baseline.baseline_dir(r) for r in runs if r.student == student} == {baseline.baseline_dir(p)}
+        assert {baseline.baseline_dir(r) for r in runs if r.student == student} == {
+            baseline.baseline_dir(p)
+        }
 
 
 def test_pocket_is_run09_with_the_pocket_overlay():
@@ -262,10 +323,17 @@ def test_pocket_is_run09_with_the_pocket_overlay():
 def test_reading_files(tmp_path):
     (tmp_path / "a.yaml").write_text("seed: 1\nlearning_rate: 2e-5\n")
     (tmp_path / "b.yaml").write_text("seed: 2\n")
-    assert params.read_files(tmp_path / "a.yaml", tmp_path / "b.yaml") == {"seed": 2, "learning_rate": "2e-5"}
+    assert params.read_files(tmp_path / "a.yaml", tmp_path / "b.yaml") == {
+        "seed": 2,
+        "learning_rate": "2e-5",
+    }
     (tmp_path / "bad.yaml").write_text("a: [1\n")
     (tmp_path / "list.yaml").write_text("- 1\n")
-    for file, words in (("bad.yaml", "not YAML"), ("list.yaml", "not a mapping"), ("none.yaml", "no such")):
+    for file, words in (
+        ("bad.yaml", "not YAML"),
+        ("list.yaml", "not a mapping"),
+        ("none.yaml", "no such"),
+    ):
         with pytest.raises(ValueError, match=words):
             params.read_files(tmp_path / file)
 
@@ -281,7 +349,14 @@ def test_hashes_depend_on_the_chosen_keys_alone():
 def test_run_all_twice_in_one_kernel_reads_the_parameters_again():
     namespace = dict(POCKET)
     assert params.from_notebook(namespace).seed == 0
-    namespace |= {"p": 1, "data": [1], "record": {}, "steps": [10], "table": None, "seed": 1}  # what the notebook made
+    namespace |= {
+        "p": 1,
+        "data": [1],
+        "record": {},
+        "steps": [10],
+        "table": None,
+        "seed": 1,
+    }  # what the notebook made
     assert params.from_notebook(namespace).seed == 1
     with pytest.raises(ValueError, match=r"learning_rat = 0\.1 is no parameter"):
         params.from_notebook(namespace | {"learning_rat": 0.1})

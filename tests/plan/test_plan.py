@@ -1,4 +1,5 @@
 """The plan against real training on the CPU, each in a process of its own."""
+
 import json
 import os
 import subprocess
@@ -18,8 +19,17 @@ from distill_nb.runtime.devices import GIB
 from distill_nb.students import student
 from distill_nb.training import train
 
-COMMON = dict(student_size="full", n_examples=8, n_heldout=0, batch_size=4, micro_batch_size=4, max_steps=2, save_every=1,
-              lora_rank=16, lora_experts=True)
+COMMON = dict(
+    student_size="full",
+    n_examples=8,
+    n_heldout=0,
+    batch_size=4,
+    micro_batch_size=4,
+    max_steps=2,
+    save_every=1,
+    lora_rank=16,
+    lora_experts=True,
+)
 CPU = Device("a CPU", "cpu", 100 * GIB, 1e11, "made up", (0.3, 1.0), (0.1, 0.8))
 
 MEASURE = """
@@ -57,51 +67,118 @@ MEASURE = """
 
 
 def written(name, folder, **sizes):
-    """A student with random weights of given sizes, and the tiny student's tokenizer, as a folder."""
+    """A student with random weights of given sizes, and the tiny student's tokenizer, as a
+    folder."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    like = tiny(student={"llama": "meta-llama/Llama-3.1-8B-Instruct", "qwen3_moe": "Qwen/Qwen3-30B-A3B-Base"}[name])
-    config = AutoConfig.for_model(name, max_position_embeddings=4096, tie_word_embeddings=False, **sizes)
+    like = tiny(
+        student={
+            "llama": "meta-llama/Llama-3.1-8B-Instruct",
+            "qwen3_moe": "Qwen/Qwen3-30B-A3B-Base",
+        }[name]
+    )
+    config = AutoConfig.for_model(
+        name, max_position_embeddings=4096, tie_word_embeddings=False, **sizes
+    )
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     student.load_tokenizer(like).save_pretrained(folder)
     return dict(student=str(folder), chat_template={"llama": "llama3", "qwen3_moe": "qwen3"}[name])
 
 
 STUDENTS = {
-    "14M, Llama": (dict(name="llama", vocab_size=2048, hidden_size=512, intermediate_size=1376, num_hidden_layers=4,
-                        num_attention_heads=8, num_key_value_heads=4), dict(max_length=384), False),
-    "14M, Llama, recomputing": (dict(name="llama", vocab_size=2048, hidden_size=512, intermediate_size=1376,
-                                     num_hidden_layers=4, num_attention_heads=8, num_key_value_heads=4),
-                                dict(max_length=384), True),
+    "14M, Llama": (
+        dict(
+            name="llama",
+            vocab_size=2048,
+            hidden_size=512,
+            intermediate_size=1376,
+            num_hidden_layers=4,
+            num_attention_heads=8,
+            num_key_value_heads=4,
+        ),
+        dict(max_length=384),
+        False,
+    ),
+    "14M, Llama, recomputing": (
+        dict(
+            name="llama",
+            vocab_size=2048,
+            hidden_size=512,
+            intermediate_size=1376,
+            num_hidden_layers=4,
+            num_attention_heads=8,
+            num_key_value_heads=4,
+        ),
+        dict(max_length=384),
+        True,
+    ),
     "30M, Qwen3's mixture of experts": (
-        dict(name="qwen3_moe", vocab_size=2048, hidden_size=256, intermediate_size=512, moe_intermediate_size=128,
-             num_experts=32, num_experts_per_tok=4, num_hidden_layers=8, num_attention_heads=8, num_key_value_heads=4,
-             head_dim=32), dict(max_length=384), False),
-    "135M, Llama": (None, dict(student=params.POCKET_STUDENT, max_length=128, batch_size=2, micro_batch_size=2), False),
+        dict(
+            name="qwen3_moe",
+            vocab_size=2048,
+            hidden_size=256,
+            intermediate_size=512,
+            moe_intermediate_size=128,
+            num_experts=32,
+            num_experts_per_tok=4,
+            num_hidden_layers=8,
+            num_attention_heads=8,
+            num_key_value_heads=4,
+            head_dim=32,
+        ),
+        dict(max_length=384),
+        False,
+    ),
+    "135M, Llama": (
+        None,
+        dict(student=params.POCKET_STUDENT, max_length=128, batch_size=2, micro_batch_size=2),
+        False,
+    ),
 }
 
 
-@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="peaks of memory are read from Linux's /proc")
+@pytest.mark.skipif(
+    not os.access("/proc/self/clear_refs", os.W_OK),
+    reason="peaks of memory are read from Linux's /proc",
+)
 @pytest.mark.parametrize("which", STUDENTS)
 def test_memory_tokens_and_disk_are_what_training_takes(which, runs_dir, tmp_path):
-    """Memory is what the process has at its peak, training, over what it had before the student was loaded, without pages
-    of the file of weights, which the system takes back at will. The C library is told to give freed tensors back."""
+    """Memory is what the process has at its peak, training, over what it had before the student was
+    loaded, without pages of the file of weights, which the system takes back at will. The C library
+    is told to give freed tensors back."""
     sizes, changes, checkpointing = STUDENTS[which]
     made = written(folder=tmp_path / "student", **sizes) if sizes else {}
     p = tiny(run_name="measured", **COMMON | made | changes)
     warm = "Qwen/Qwen3-30B-A3B-Base" if "Qwen" in which else "meta-llama/Llama-3.1-8B-Instruct"
-    script = textwrap.dedent(MEASURE).format(tests=str(paths.ROOT / "tests"), checkpointing=checkpointing, warm=warm)
-    done = subprocess.run([sys.executable, "-c", script, json.dumps(asdict(p))], capture_output=True, text=True,
-                          env=paths.child_environment() | {"MALLOC_MMAP_THRESHOLD_": "65536"})
+    script = textwrap.dedent(MEASURE).format(
+        tests=str(paths.ROOT / "tests"), checkpointing=checkpointing, warm=warm
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, json.dumps(asdict(p))],
+        capture_output=True,
+        text=True,
+        env=paths.child_environment() | {"MALLOC_MMAP_THRESHOLD_": "65536"},
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.split("FOUND ")[1])
 
     expected = plan.estimate(p, CPU, train.prepare(p))
-    activations = expected.other_activations if checkpointing else expected.memory["activations"] + expected.memory["loss"]
-    peak = sum(expected.memory[k] for k in ("weights", "adapters", "gradients", "optimiser")) + activations
-    print(which, f"peak {found['peak'] / 2**20:.0f} MiB, planned {peak / 2**20:.0f}; without activations",
-          f"{(peak - activations) / 2**20:.0f}; checkpoints {found['checkpoints']:,} {expected.disk['checkpoints']:,};",
-          f"states {found['states']:,} {expected.disk['states']:,}")
+    activations = (
+        expected.other_activations
+        if checkpointing
+        else expected.memory["activations"] + expected.memory["loss"]
+    )
+    peak = (
+        sum(expected.memory[k] for k in ("weights", "adapters", "gradients", "optimiser"))
+        + activations
+    )
+    print(
+        which,
+        f"peak {found['peak'] / 2**20:.0f} MiB, planned {peak / 2**20:.0f}; without activations",
+        f"{(peak - activations) / 2**20:.0f}; checkpoints {found['checkpoints']:,} "
+        f"{expected.disk['checkpoints']:,};",
+        f"states {found['states']:,} {expected.disk['states']:,}",
+    )
     assert activations > 0.2 * peak  # else this would compare weights alone
     assert found["peak"] == pytest.approx(peak, rel=0.1)
     assert found["checkpoints"] == pytest.approx(expected.disk["checkpoints"], rel=0.1)
@@ -111,9 +188,17 @@ def test_memory_tokens_and_disk_are_what_training_takes(which, runs_dir, tmp_pat
     assert low <= found["tokens"] <= high == p.max_steps * p.batch_size * p.max_length
 
 
-@pytest.mark.parametrize(("file", "parameters", "adapters"), [
-    ("run07.yaml", 8_030_261_248, 83_886_080),  # 32 layers; rank 32 x (in + out) of its seven matrices
-    ("run01.yaml", 30_532_122_624, 272_105_472)])
+@pytest.mark.parametrize(
+    ("file", "parameters", "adapters"),
+    [
+        (
+            "run07.yaml",
+            8_030_261_248,
+            83_886_080,
+        ),  # 32 layers; rank 32 x (in + out) of its seven matrices
+        ("run01.yaml", 30_532_122_624, 272_105_472),
+    ],
+)
 def test_the_studys_students_are_counted_from_their_sizes(file, parameters, adapters):
     p = params.validate(params.read_files(file))
     config, _ = architectures.config_of(p)
@@ -121,11 +206,15 @@ def test_the_studys_students_are_counted_from_their_sizes(file, parameters, adap
     assert (counts["parameters"], counts["adapter_parameters"]) == (parameters, adapters)
     if file == "run07.yaml":
         assert adapters == 32 * 32 * (2 * (4096 + 4096) + 2 * (4096 + 1024) + 3 * (4096 + 14336))
-        assert counts["active_parameters"] == parameters - 2 * 128256 * 4096 - (2 * 32 + 1) * 4096  # less embeddings and norms
+        assert (
+            counts["active_parameters"] == parameters - 2 * 128256 * 4096 - (2 * 32 + 1) * 4096
+        )  # less embeddings and norms
     else:  # on each of 128 experts rank 32 / 8, twice that where gate_proj and up_proj are one tensor
         inside = 128 * (8 * (2048 + 1536) + 4 * (768 + 2048))
         assert adapters == 48 * (inside + 32 * (2 * (2048 + 4096) + 2 * (2048 + 512)))
-        assert counts["active_parameters"] == 48 * (8 * 3 * 2048 * 768 + 2 * 2048 * (4096 + 512) + 128 * 2048)
+        assert counts["active_parameters"] == 48 * (
+            8 * 3 * 2048 * 768 + 2 * 2048 * (4096 + 512) + 128 * 2048
+        )
     quantised = architectures.count(config, replace(p, load_in_4bit=True))["bytes_of_weights"]
     assert quantised < (0.4 if file == "run07.yaml" else 1) * counts["bytes_of_weights"]
     assert quantised > 0.2 * counts["bytes_of_weights"]
@@ -143,8 +232,12 @@ def test_operations_are_those_that_torch_counts(runs_dir):
         with FlopCounterMode(display=False) as counter:
             model(**batch).loss.backward()
         counts = architectures.count(config, p)
-        expected = plan.flops(counts, config, 200, 0, checkpointing=checkpointing)  # torch does not count this attention
-        assert counter.get_total_flops() == pytest.approx(expected, rel=0.12)  # the first layer passes no gradient on
+        expected = plan.flops(
+            counts, config, 200, 0, checkpointing=checkpointing
+        )  # torch does not count this attention
+        assert counter.get_total_flops() == pytest.approx(
+            expected, rel=0.12
+        )  # the first layer passes no gradient on
 
 
 def train_batch(tokens):
@@ -161,24 +254,43 @@ def test_the_largest_micro_batch_that_fits_is_found_and_named(runs_dir):
     for m in (1, 12):
         made = plan.estimate(replace(p, micro_batch_size=m), room)
         assert (made.best_micro_batch_size, made.fits) == (4, m < 12)
-    with pytest.raises(ValueError, match=r"^micro_batch_size: \w+ needs about .* and a CPU has .*set it to 4,"):
+    with pytest.raises(
+        ValueError, match=r"^micro_batch_size: \w+ needs about .* and a CPU has .*set it to 4,"
+    ):
         plan.refuse(p, made)
-    with pytest.raises(ValueError, match=r"^max_length: .*set micro_batch_size to 1 and max_length to 350, or take"):
+    with pytest.raises(
+        ValueError, match=r"^max_length: .*set micro_batch_size to 1 and max_length to 350, or take"
+    ):
         plan.refuse(p, plan.estimate(p, replace(CPU, memory=int(0.8 * needs[1]) + plan.LIBRARIES)))
-    with pytest.raises(ValueError, match=r"^student: .*take a larger device, such as rtx4090-24gb, with micro_batch_size 1"):
+    with pytest.raises(
+        ValueError,
+        match=r"^student: .*take a larger device, such as rtx4090-24gb, with micro_batch_size 1",
+    ):
         plan.refuse(p, plan.estimate(p, replace(CPU, memory=plan.LIBRARIES + 2**20)))
 
 
 def test_rank_32_on_every_expert_does_not_fit_80_gb_and_the_plan_says_what_does():
-    p = params.validate(params.read_files("run01.yaml") | {"lora_expert_rank": 32, "max_length": 1024})
+    p = params.validate(
+        params.read_files("run01.yaml") | {"lora_expert_rank": 32, "max_length": 1024}
+    )
     made = plan.estimate(p, "h100-80gb")
-    assert not made.fits and made.memory["adapters"] + made.memory["gradients"] + made.memory["optimiser"] > 29 * GIB
-    with pytest.raises(ValueError, match=r"^lora_expert_rank: .*set micro_batch_size to 1 and lora_expert_rank to 0"):
+    assert (
+        not made.fits
+        and made.memory["adapters"] + made.memory["gradients"] + made.memory["optimiser"] > 29 * GIB
+    )
+    with pytest.raises(
+        ValueError,
+        match=r"^lora_expert_rank: .*set micro_batch_size to 1 and lora_expert_rank to 0",
+    ):
         plan.refuse(p, made)
 
 
-@pytest.mark.parametrize(("file", "size", "larger"), [("run01.yaml", 5, 10), ("run07.yaml", 10, 25)])
-def test_the_studys_micro_batches_are_the_largest_that_fit_80_gb_with_room_for_the_plans_error(file, size, larger):
+@pytest.mark.parametrize(
+    ("file", "size", "larger"), [("run01.yaml", 5, 10), ("run07.yaml", 10, 25)]
+)
+def test_the_studys_micro_batches_are_the_largest_that_fit_80_gb_with_room_for_the_plans_error(
+    file, size, larger
+):
     p, made = params.validate(params.read_files(file)), {}
     for n in (size, larger):
         plan_of_n = plan.estimate(replace(p, micro_batch_size=n), "h100-80gb")
@@ -187,17 +299,33 @@ def test_the_studys_micro_batches_are_the_largest_that_fit_80_gb_with_room_for_t
 
 
 def test_a_grid_is_summed_over_runs_and_traces(runs_dir, capsys):
-    files = ["run01.yaml", "run09.yaml", "baseline_llama.yaml", "tiny.yaml", "traces_sonnet_math.yaml", "traces_r1_math.yaml",
-             "traces_tiny.yaml"]
+    files = [
+        "run01.yaml",
+        "run09.yaml",
+        "baseline_llama.yaml",
+        "tiny.yaml",
+        "traces_sonnet_math.yaml",
+        "traces_r1_math.yaml",
+        "traces_tiny.yaml",
+    ]
     assert plan.main([*files, "--device", "h100-80gb", "-p", "save_every", "4"]) == 0
     said = capsys.readouterr().out
-    p = [params.validate(params.read_files(f, "tiny.yaml") | {"save_every": 4}) for f in ("run01.yaml", "run09.yaml")]
+    p = [
+        params.validate(params.read_files(f, "tiny.yaml") | {"save_every": 4})
+        for f in ("run01.yaml", "run09.yaml")
+    ]
     plans = [plan.estimate(x, "h100-80gb") for x in p]
     hours = [sum(made.gpu_hours[i] for made in plans) for i in (0, 1)]
     disk = sum(made.disk["checkpoints"] + made.disk["states"] for made in plans)
     dollars = 25200 * 8192 * 15 / 1e6 / 2  # batches, half the price
-    assert f"2 runs: training takes {hours[0]:,.3g} to {hours[1]:,.3g} hours of h100-80gb; {plan._gib(disk)} of disk" in said
-    assert f"at most ${dollars:,.0f} for the answers" in said and f"API: at most ${dollars:,.0f}." in said
+    assert (
+        f"2 runs: training takes {hours[0]:,.3g} to {hours[1]:,.3g} hours of h100-80gb; "
+        f"{plan._gib(disk)} of disk" in said
+    )
+    assert (
+        f"at most ${dollars:,.0f} for the answers" in said
+        and f"API: at most ${dollars:,.0f}." in said
+    )
     assert "traces_tiny.yaml: no run, no overlay for runs and no set of traces; left out." in said
     assert "a baseline, nothing is trained" in said and "r1_math: from the hub, no API cost" in said
     assert plan.main(["run09.yaml", "tiny.yaml", "--device", "h999"]) == 1
@@ -224,7 +352,9 @@ def test_beside_unsloth_the_plan_is_the_same(runs_dir, monkeypatch):
     monkeypatch.setitem(sys.modules, "unsloth", sys)
     monkeypatch.setattr(estimate, "_estimate", None)  # not here
     assert plan.estimate(p, CPU, data) == expected
-    with pytest.raises(ValueError, match=r"^lora_targets: .* has no module named nothing; correct or remove it\.$"):
+    with pytest.raises(
+        ValueError, match=r"^lora_targets: .* has no module named nothing; correct or remove it\.$"
+    ):
         plan.estimate(replace(p, lora_targets=["nothing"]), CPU)
 
 
@@ -235,8 +365,12 @@ def test_a_student_that_the_hub_does_not_give_is_named(monkeypatch):
         raise OSError("no network")
 
     monkeypatch.setattr(AutoConfig, "from_pretrained", unreachable)
-    with pytest.raises(ValueError, match=r"^student: the hub did not give the config of some/student \(OSError\)"):
-        plan.estimate(tiny(student="some/student", student_size="full", chat_template="llama3"), CPU)
+    with pytest.raises(
+        ValueError, match=r"^student: the hub did not give the config of some/student \(OSError\)"
+    ):
+        plan.estimate(
+            tiny(student="some/student", student_size="full", chat_template="llama3"), CPU
+        )
     known = tiny(student_size="full", max_length=64, micro_batch_size=1)
     assert plan.estimate(known, CPU).memory["weights"] == 4 * 8_030_261_248
 
@@ -246,7 +380,10 @@ def test_rates_are_measured():
     assert devices.free_memory() > 2**27
 
 
-@pytest.mark.parametrize(("threads", "processes", "share"), [("", 2, 1 / 4), ("", 8, 1 / 8), ("2", 2, 1 / 2), ("2", 8, 1 / 8)])
+@pytest.mark.parametrize(
+    ("threads", "processes", "share"),
+    [("", 2, 1 / 4), ("", 8, 1 / 8), ("2", 2, 1 / 2), ("2", 8, 1 / 8)],
+)
 def test_processes_share_a_cpu(threads, processes, share, monkeypatch):
     """Of a CPU of 4 cores that 4 threads, or as many as are set, were measured on."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
@@ -255,5 +392,8 @@ def test_processes_share_a_cpu(threads, processes, share, monkeypatch):
     if threads:
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
     rate = 100.0 * int(threads or 4)  # 100 a thread
-    found = plan_devices.shared(replace(plan_devices.device_named("a100-80gb"), kind="cpu", memory=800, flops=rate), processes)
+    found = plan_devices.shared(
+        replace(plan_devices.device_named("a100-80gb"), kind="cpu", memory=800, flops=rate),
+        processes,
+    )
     assert (found.memory, found.flops) == (800 // processes, 400 * share)

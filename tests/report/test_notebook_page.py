@@ -1,4 +1,6 @@
-"""Pages: self-contained, the code folded, progress bars in their final state, links that resolve."""
+"""Pages: self-contained, the code folded, progress bars in their final state, links that
+resolve."""
+
 import base64
 import json
 import re
@@ -12,8 +14,11 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from distill_nb.report import index_page, notebook_page
 
-PIXEL = base64.b64encode(base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==")).decode()
+PIXEL = base64.b64encode(
+    base64.b64decode(
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+    )
+).decode()
 
 
 def stream(text, name="stderr"):
@@ -28,18 +33,33 @@ def save(folder, cells, name="train", **metadata):
 
 def small_notebook(folder, name="train"):
     table = "<table><tr><td>47.9</td></tr></table>"
-    dot = new_output("display_data", {"image/png": PIXEL}, metadata={"image/png": {"alt": 'A "dot" < 1'}})
-    return save(folder, [
-        new_markdown_cell("# Train: a <student>\n\nSee [the paper](https://example.org/paper)."),
-        new_code_cell("learning_rate = 0.111", metadata={"tags": ["parameters"]}),
-        new_code_cell("learning_rate = 0.222", metadata={"tags": ["injected-parameters"]}),
-        new_code_cell("hidden_call()", metadata={"tags": ["hide-input"]}, outputs=[
-            stream("\r  0%|          | 0/3\r 67%|██████▋   | 2/3"), stream("said in between\n", "stdout"),
-            stream("\r100%|██████████| 3/3\n"), dot,
-            new_output("display_data", {"text/html": table, "text/plain": "47.9"}),
-            new_output("display_data", {"application/javascript": "alert(1)"})]),
-        new_code_cell("visible_call()"),
-    ], name)
+    dot = new_output(
+        "display_data", {"image/png": PIXEL}, metadata={"image/png": {"alt": 'A "dot" < 1'}}
+    )
+    return save(
+        folder,
+        [
+            new_markdown_cell(
+                "# Train: a <student>\n\nSee [the paper](https://example.org/paper)."
+            ),
+            new_code_cell("learning_rate = 0.111", metadata={"tags": ["parameters"]}),
+            new_code_cell("learning_rate = 0.222", metadata={"tags": ["injected-parameters"]}),
+            new_code_cell(
+                "hidden_call()",
+                metadata={"tags": ["hide-input"]},
+                outputs=[
+                    stream("\r  0%|          | 0/3\r 67%|██████▋   | 2/3"),
+                    stream("said in between\n", "stdout"),
+                    stream("\r100%|██████████| 3/3\n"),
+                    dot,
+                    new_output("display_data", {"text/html": table, "text/plain": "47.9"}),
+                    new_output("display_data", {"application/javascript": "alert(1)"}),
+                ],
+            ),
+            new_code_cell("visible_call()"),
+        ],
+        name,
+    )
 
 
 class Page(HTMLParser):
@@ -47,7 +67,14 @@ class Page(HTMLParser):
 
     def __init__(self, path):
         super().__init__()
-        self.depth, self.folded, self.shown, self.links, self.loads, self.tags = 0, "", "", [], [], []
+        self.depth, self.folded, self.shown, self.links, self.loads, self.tags = (
+            0,
+            "",
+            "",
+            [],
+            [],
+            [],
+        )
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag, attrs):
@@ -74,9 +101,14 @@ def test_a_page_loads_nothing_and_reads_on_a_phone(tmp_path):
     page, text = Page(html), html.read_text(encoding="utf-8")
     assert html == tmp_path / "pocket" / "a_run" / "train.html"
     assert [load[:22] for load in page.loads] == ["data:image/png;base64,"]
-    assert not re.search(r'src="http|<link|@import|url\(|require\.js|requirejs|mathjax|mermaid', text, re.IGNORECASE)
+    assert not re.search(
+        r'src="http|<link|@import|url\(|require\.js|requirejs|mathjax|mermaid', text, re.IGNORECASE
+    )
     assert ("html", {"lang": "en"}) in page.tags
-    assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in page.tags
+    assert (
+        "meta",
+        {"name": "viewport", "content": "width=device-width, initial-scale=1"},
+    ) in page.tags
     assert "<title>Train: a &lt;student&gt;</title>" in text
     (image,) = [a for tag, a in page.tags if tag == "img"]
     assert image["alt"] == 'A "dot" < 1' and "No description" not in text
@@ -108,13 +140,19 @@ def test_only_the_final_state_of_a_bar_is_shown(tmp_path):
     assert "67%" not in page.shown and "0/3" not in page.shown
 
 
-@pytest.mark.parametrize(("text", "shown"), [
-    ("plain\nlines\n", "plain\nlines\n"),
-    ("a: 0%\ra: 50%\ra: 100%\n", "a: 100%\n"),
-    ("long text\rshort    \n", "short\n"),
-    ("before\r\nafter", "before\nafter"),
-    ("outer 0%\n\rinner 0%\rinner 100%\x1b[A\router 50%\n\rinner 7%  \x1b[A\router 99%", "outer 99%\ninner 7%"),
-])
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain\nlines\n", "plain\nlines\n"),
+        ("a: 0%\ra: 50%\ra: 100%\n", "a: 100%\n"),
+        ("long text\rshort    \n", "short\n"),
+        ("before\r\nafter", "before\nafter"),
+        (
+            "outer 0%\n\rinner 0%\rinner 100%\x1b[A\router 50%\n\rinner 7%  \x1b[A\router 99%",
+            "outer 99%\ninner 7%",
+        ),
+    ],
+)
 def test_collapse_shows_what_a_terminal_would(text, shown):
     assert notebook_page.collapse(text) == shown
 
@@ -123,21 +161,42 @@ def test_widgets_become_their_text(tmp_path):
     view = {notebook_page.WIDGET_VIEW: {"model_id": "box"}, "text/plain": " 0%| | 0/30"}
     gone = {notebook_page.WIDGET_VIEW: {"model_id": "closed"}, "text/plain": " 0%| | 0/9"}
     hidden = {notebook_page.WIDGET_VIEW: {"model_id": "inner"}, "text/plain": " 0%| | 0/7"}
-    state = {"box": {"state": {"_model_name": "HBoxModel", "children": ["IPY_MODEL_l", "IPY_MODEL_b", "IPY_MODEL_r"]}},
-             "inner": {"state": {"_model_name": "HBoxModel", "children": ["IPY_MODEL_l"], "layout": "IPY_MODEL_no"}},
-             "no": {"state": {"_model_name": "LayoutModel", "visibility": "hidden"}},
-             "l": {"state": {"_model_name": "HTMLModel", "value": "Training: 100%"}},
-             "b": {"state": {"_model_name": "FloatProgressModel", "value": 30.0, "max": 30.0}},
-             "r": {"state": {"_model_name": "HTMLModel", "value": " 30/30 [01:50&lt;00:00]"}}}
-    cell = new_code_cell("x", outputs=[new_output("display_data", data) for data in (view, gone, hidden)])
-    page = Page(notebook_page.render(save(tmp_path, [cell], widgets={notebook_page.WIDGET_STATE: {"state": state}})))
+    state = {
+        "box": {
+            "state": {
+                "_model_name": "HBoxModel",
+                "children": ["IPY_MODEL_l", "IPY_MODEL_b", "IPY_MODEL_r"],
+            }
+        },
+        "inner": {
+            "state": {
+                "_model_name": "HBoxModel",
+                "children": ["IPY_MODEL_l"],
+                "layout": "IPY_MODEL_no",
+            }
+        },
+        "no": {"state": {"_model_name": "LayoutModel", "visibility": "hidden"}},
+        "l": {"state": {"_model_name": "HTMLModel", "value": "Training: 100%"}},
+        "b": {"state": {"_model_name": "FloatProgressModel", "value": 30.0, "max": 30.0}},
+        "r": {"state": {"_model_name": "HTMLModel", "value": " 30/30 [01:50&lt;00:00]"}},
+    }
+    cell = new_code_cell(
+        "x", outputs=[new_output("display_data", data) for data in (view, gone, hidden)]
+    )
+    page = Page(
+        notebook_page.render(
+            save(tmp_path, [cell], widgets={notebook_page.WIDGET_STATE: {"state": state}})
+        )
+    )
     assert "Training: 100% 30/30 [01:50<00:00]" in page.shown
     assert page.shown.count("Training") == 1
     assert not re.search("0/30|0/9|0/7", page.shown.replace("30/30", ""))
 
 
 def test_a_page_that_would_load_something_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"train\.ipynb has a cell or output that loads .*example\.org/x\.png"):
+    with pytest.raises(
+        ValueError, match=r"train\.ipynb has a cell or output that loads .*example\.org/x\.png"
+    ):
         notebook_page.render(save(tmp_path, [new_markdown_cell("![x](https://example.org/x.png)")]))
     assert not (tmp_path / "train.html").exists()
 
@@ -159,8 +218,17 @@ def test_local_images_are_embedded(tmp_path):
 def run_folder(scale, name, finished=True, **params):
     folder = scale / name
     folder.mkdir(parents=True)
-    record = {"parameters": {"teacher": "sonnet", "student": "smollm2-135m-instruct", "domain": "math", "seed": 0,
-                         "max_steps": 30} | params, "finished": finished}
+    record = {
+        "parameters": {
+            "teacher": "sonnet",
+            "student": "smollm2-135m-instruct",
+            "domain": "math",
+            "seed": 0,
+            "max_steps": 30,
+        }
+        | params,
+        "finished": finished,
+    }
     (folder / "provenance_train.json").write_text(json.dumps(record))
     return folder
 
@@ -175,25 +243,49 @@ def test_index_lists_every_run_and_its_links_resolve(tmp_path):
     notebook_page.render(small_notebook(scale / "report", "analyze"))
     index = index_page.index(scale)
     page, text = Page(index), index.read_text(encoding="utf-8")
-    assert index == scale / "report" / "index.html" and page.links == ["analyze.html", "../a_run/train.html"]
+    assert index == scale / "report" / "index.html" and page.links == [
+        "analyze.html",
+        "../a_run/train.html",
+    ]
     assert all((index.parent / target).is_file() for target in page.links) and not page.loads
     for html in (scale / "a_run" / "train.html", scale / "report" / "analyze.html"):
         (back,) = [target for target in Page(html).links if target.endswith("index.html")]
         assert (html.parent / back).resolve() == index
-    rows = re.findall(r'<th scope="row">(.*?)<br/?>(.*?)</th>' + r'<td class="short">(.*?)</td>' * 5, text)
-    assert rows[0] == ("a_run", '<a href="../a_run/train.html">train</a> · '
-                       '<span class="missing">eval: executed, not rendered</span>',
-                       "sonnet stand-in", "smollm2-135m-instruct", "math", "0", "30")
-    assert rows[1][2:] == ("sonnet", "smollm2-135m-instruct", "&lt;code&gt;", "3", "30 (unfinished)")
-    assert rows[1][1] == ('<span class="missing">train: begun, no page</span> · '
-                          '<span class="missing">eval: not executed</span>')
+    rows = re.findall(
+        r'<th scope="row">(.*?)<br/?>(.*?)</th>' + r'<td class="short">(.*?)</td>' * 5, text
+    )
+    assert rows[0] == (
+        "a_run",
+        '<a href="../a_run/train.html">train</a> · '
+        '<span class="missing">eval: executed, not rendered</span>',
+        "sonnet stand-in",
+        "smollm2-135m-instruct",
+        "math",
+        "0",
+        "30",
+    )
+    assert rows[1][2:] == (
+        "sonnet",
+        "smollm2-135m-instruct",
+        "&lt;code&gt;",
+        "3",
+        "30 (unfinished)",
+    )
+    assert rows[1][1] == (
+        '<span class="missing">train: begun, no page</span> · '
+        '<span class="missing">eval: not executed</span>'
+    )
     for name, done in (("a_run_seed3", True), ("base_only", False)):
         record = {"finished": done, "parameters": {"teacher": "none", "dataset": "none"}}
         (scale / name / "provenance_eval.json").write_text(json.dumps(record))
-    rows = re.findall(r'<th scope="row">(.*?)<br/?>(.*?)</th>' + r'<td class="short">(.*?)</td>' * 5,
-                      index_page.index(scale).read_text(encoding="utf-8"))
+    rows = re.findall(
+        r'<th scope="row">(.*?)<br/?>(.*?)</th>' + r'<td class="short">(.*?)</td>' * 5,
+        index_page.index(scale).read_text(encoding="utf-8"),
+    )
     assert "eval: done, no page" in rows[1][1]
-    assert rows[2][1] == '<span class="missing">eval: begun, no page</span>'  # a baseline is never trained
+    assert (
+        rows[2][1] == '<span class="missing">eval: begun, no page</span>'
+    )  # a baseline is never trained
     assert rows[2][6] == "— (unfinished)"
     assert [row[0] for row in rows] == ["a_run", "a_run_seed3", "base_only"] and "3 runs" in text
     assert text.count("none of it is the teacher's output") == 1
@@ -213,15 +305,23 @@ def test_an_index_of_tiny_runs_says_what_they_are(tmp_path):
 
 def test_the_command_line_prints_what_it_wrote(tmp_path):
     def command(*arguments):
-        return subprocess.run([sys.executable, "-m", "distill_nb.report.notebook_page", *map(str, arguments)], capture_output=True,
-                              text=True)
+        return subprocess.run(
+            [sys.executable, "-m", "distill_nb.report.notebook_page", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+        )
 
     notebook = small_notebook(run_folder(tmp_path, "a_run"))
     done = command(notebook, "--index", tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [str(notebook.with_suffix(".html")), str(tmp_path / "report" / "index.html")]
+    assert done.stdout.split() == [
+        str(notebook.with_suffix(".html")),
+        str(tmp_path / "report" / "index.html"),
+    ]
     failed = command(tmp_path / "missing.ipynb")
-    assert failed.returncode == 1 and failed.stderr.startswith(str(tmp_path / "missing.ipynb") + " does not exist")
+    assert failed.returncode == 1 and failed.stderr.startswith(
+        str(tmp_path / "missing.ipynb") + " does not exist"
+    )
 
 
 def test_the_index_leads_to_the_sets_of_traces(tmp_path):

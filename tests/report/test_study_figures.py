@@ -12,7 +12,14 @@ from distill_nb.report import run_figures, study_figures
 from distill_nb.report import style as plots
 from distill_nb.runtime import paths
 
-NAMES = ["best_checkpoints", "findings", "forgetting", "gains", "learning_curves", "learning_curves_code"]
+NAMES = [
+    "best_checkpoints",
+    "findings",
+    "forgetting",
+    "gains",
+    "learning_curves",
+    "learning_curves_code",
+]
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +33,11 @@ def made(table):
 
 
 def as_drawn() -> bool:
-    """Whether this machine draws as the one that drew the committed figures: matplotlib as pinned, and the processor,
-    whose rounding may shift a line by a hair."""
-    pinned = re.search(r"^matplotlib==(.+)$", (paths.ROOT / "constraints.txt").read_text(), re.MULTILINE)[1]
+    """Whether this machine draws as the one that drew the committed figures: matplotlib as pinned,
+    and the processor, whose rounding may shift a line by a hair."""
+    pinned = re.search(
+        r"^matplotlib==(.+)$", (paths.ROOT / "constraints.txt").read_text(), re.MULTILINE
+    )[1]
     return mpl.__version__ == pinned and platform.machine() == "x86_64"
 
 
@@ -45,21 +54,33 @@ def drawing(file):
 def test_another_drawing_is_told_apart(table, tmp_path):
     """The comparison sees a point that moved by one percent, in both formats."""
     other = table.assign(accuracy=table["accuracy"].mask(table["accuracy"] == 72, 73))
-    old, new = (study_figures.save("gains", study_figures.gains(t), tmp_path / str(i)) for i, t in enumerate((table, other)))
-    assert all(drawing(a) == drawing(a) != drawing(b) for a, b in zip(old[:2], new[:2], strict=True))
+    old, new = (
+        study_figures.save("gains", study_figures.gains(t), tmp_path / str(i))
+        for i, t in enumerate((table, other))
+    )
+    assert all(
+        drawing(a) == drawing(a) != drawing(b) for a, b in zip(old[:2], new[:2], strict=True)
+    )
 
 
 def test_no_teachers_colour_means_anything_else():
     own = [plots.TEACHER_COLOURS[name] for name in ("qwq", "glm", "qwq stand-in")]
-    assert own[0] == own[2] != own[1] and plots.TEACHER_COLOURS["r1 stand-in"] == plots.TEACHER_COLOURS["r1"]
-    teachers = {plots.TEACHER_COLOURS[t] for t in ("r1", "sonnet", "none")} | set(plots.TEACHER_COLOURS.FREE)
+    assert (
+        own[0] == own[2] != own[1]
+        and plots.TEACHER_COLOURS["r1 stand-in"] == plots.TEACHER_COLOURS["r1"]
+    )
+    teachers = {plots.TEACHER_COLOURS[t] for t in ("r1", "sonnet", "none")} | set(
+        plots.TEACHER_COLOURS.FREE
+    )
     assert len(teachers) == 3 + len(plots.TEACHER_COLOURS.FREE)
     for colours in (plots.OUTCOME_COLOURS, plots.VERDICT_COLOURS, plots.LOSS_COLOURS):
         assert not teachers & set(colours.values()) and len(set(colours.values())) == len(colours)
     assert set(plots.VERDICT_COLOURS) == set(findings.comparisons.VERDICTS) - {"not testable"}
     metrics = pd.DataFrame({"step": [1, 2], "loss": [2.0, 1.0], "heldout_loss": [np.nan, 1.5]})
     lines = run_figures.training_curve(metrics).axes[0].lines
-    assert [mpl.colors.to_hex(line.get_color()).upper() for line in lines] == list(plots.LOSS_COLOURS.values())
+    assert [mpl.colors.to_hex(line.get_color()).upper() for line in lines] == list(
+        plots.LOSS_COLOURS.values()
+    )
 
 
 def test_the_committed_figures_are_those_of_the_published_numbers(made, tmp_path):
@@ -69,21 +90,31 @@ def test_the_committed_figures_are_those_of_the_published_numbers(made, tmp_path
             committed = paths.ROOT / "figures" / new.name
             assert committed.is_file(), f"{committed.name} is not there: make figures"
             if new.suffix == ".csv":
-                assert committed.read_text() == new.read_text(), f"{committed.name} is out of date: make figures"
+                assert committed.read_text() == new.read_text(), (
+                    f"{committed.name} is out of date: make figures"
+                )
             elif as_drawn():
-                assert drawing(committed) == drawing(new), f"{committed.name} is out of date: make figures"
+                assert drawing(committed) == drawing(new), (
+                    f"{committed.name} is out of date: make figures"
+                )
     assert sorted(f.stem for f in (paths.ROOT / "figures").glob("*.png")) == NAMES
 
 
 def test_every_figure_says_what_it_shows(made, table):
     words = {name: figure.alt_text for name, (figure, _) in made.items()}
     assert len(set(words.values())) == len(words)
-    assert "go from −40.0" in words["learning_curves"] and "on MATH-500 from 40% to 0%" in words["learning_curves"]
+    assert (
+        "go from −40.0" in words["learning_curves"]
+        and "on MATH-500 from 40% to 0%" in words["learning_curves"]
+    )
     assert "finding 5, supported 5; finding 6, within noise 2, contradicted 2." in words["findings"]
     assert "in the other domain the changes go from −44.7 to +7.0 points" in words["forgetting"]
     assert "empty" in study_figures.gains(table[:0])[0].alt_text
     metrics = pd.DataFrame({"step": [1, 2], "loss": [2.0, 1.0], "heldout_loss": [np.nan, 1.5]})
-    assert "from 2.00 at step 1 to 1.00 nats per token at step 2" in run_figures.training_curve(metrics).alt_text
+    assert (
+        "from 2.00 at step 1 to 1.00 nats per token at step 2"
+        in run_figures.training_curve(metrics).alt_text
+    )
 
 
 def test_labels_of_points_that_lie_together_do_not_cover_each_other():
@@ -93,11 +124,15 @@ def test_labels_of_points_that_lie_together_do_not_cover_each_other():
     figure.draw_without_rendering()
     plots.label_points(axes[0, 0], points, list("012345"))
     boxes = [text.get_window_extent() for text in axes[0, 0].texts]
-    assert len(boxes) == 6 and not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    assert len(boxes) == 6 and not any(
+        a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i]
+    )
 
 
 def test_the_same_numbers_give_the_same_bytes(table, tmp_path):
-    first, second = (study_figures.save("gains", study_figures.gains(table), tmp_path / str(i)) for i in (1, 2))
+    first, second = (
+        study_figures.save("gains", study_figures.gains(table), tmp_path / str(i)) for i in (1, 2)
+    )
     assert [f.read_bytes() for f in first] == [f.read_bytes() for f in second]
     assert [f.read_bytes()[:4] for f in first[:2]] == [b"\x89PNG", b"%PDF"]
 
@@ -110,15 +145,21 @@ def test_learning_curves_hold_every_sweep_cell_and_each_teacher_its_colour(table
     shown = {line.get_label(): line for line in ax.containers}
     assert list(shown) == ["R1 math", "R1 code", "Sonnet math", "Sonnet code"]
     colours = {label: bars[0].get_color() for label, bars in shown.items()}
-    assert colours["R1 math"] == colours["R1 code"] != colours["Sonnet math"] == colours["Sonnet code"]
+    assert (
+        colours["R1 math"] == colours["R1 code"] != colours["Sonnet math"] == colours["Sonnet code"]
+    )
     assert list(shown["R1 math"][0].get_ydata()) == [58, 72, 65, 65, 67]
 
 
 def test_gains_are_differences_to_the_baseline(table):
     _, data = study_figures.gains(table)
     assert len(data) == 50  # ten runs, five checkpoints
-    row = data[(data["student"].str.contains("Llama")) & (data["teacher"] == "sonnet") & (data["domain"] == "math")
-               & (data["step"] == 500)].iloc[0]
+    row = data[
+        (data["student"].str.contains("Llama"))
+        & (data["teacher"] == "sonnet")
+        & (data["domain"] == "math")
+        & (data["step"] == 500)
+    ].iloc[0]
     assert (row["math_change"], row["code_change"]) == (10, 7)
     assert row["math_lo"] < 10 < row["math_hi"] and row["math_lo"] > 0
 
@@ -127,33 +168,61 @@ def test_best_checkpoints_show_the_baseline_and_flag_what_the_study_flags(table)
     _, data = study_figures.best_checkpoints(table)
     instruct = data[data["student"].str.contains("Instruct-2507")]
     flagged = instruct[instruct["flagged"]]
-    assert set(flagged["benchmark"]) == {"humaneval_plus", "livecodebench"} and set(flagged["step"]) == {200}
+    assert set(flagged["benchmark"]) == {"humaneval_plus", "livecodebench"} and set(
+        flagged["step"]
+    ) == {200}
     assert len(data[data["step"] == 0]) == 4 + 4 + 2
 
 
 def test_runs_that_differ_in_learning_rate_alone_are_told_apart(table):
-    twin = table[(table["teacher"] == "r1") & (table["domain"] == "math")].assign(learning_rate=2e-4)
-    figure, _ = study_figures.learning_curves(pd.concat([table, twin], ignore_index=True), ("math500",))
+    twin = table[(table["teacher"] == "r1") & (table["domain"] == "math")].assign(
+        learning_rate=2e-4
+    )
+    figure, _ = study_figures.learning_curves(
+        pd.concat([table, twin], ignore_index=True), ("math500",)
+    )
     labels = [c.get_label() for c in figure.axes[0].containers]
     assert "R1 math, 2e-5" in labels and "R1 math, 2e-4" in labels
 
 
 def test_runs_of_one_teacher_and_domain_have_lines_of_their_own(table):
-    one = table[(table["benchmark"] == "math500") & table["student"].str.contains("Base") & (table["teacher"] != "sonnet")
-                & (table["domain"] != "code")]
-    both = pd.concat([one, one[one["step"] > 0].assign(learning_rate=1e-3, run="other", folder="other")])
-    labels, styles = zip(*((label, line) for label, _, _, line, _ in study_figures._runs_of(both)), strict=True)
+    one = table[
+        (table["benchmark"] == "math500")
+        & table["student"].str.contains("Base")
+        & (table["teacher"] != "sonnet")
+        & (table["domain"] != "code")
+    ]
+    both = pd.concat(
+        [one, one[one["step"] > 0].assign(learning_rate=1e-3, run="other", folder="other")]
+    )
+    labels, styles = zip(
+        *((label, line) for label, _, _, line, _ in study_figures._runs_of(both)), strict=True
+    )
     assert len(labels) == 2 == len(set(labels)) == len({str(style) for style in styles})
     figure, _ = study_figures.learning_curves(both)
-    drawn = [str(line.get_linestyle()) + str(line._unscaled_dash_pattern) for line in figure.axes[0].lines
-             if line.get_marker() == "o" and len(line.get_xdata()) == 5]
+    drawn = [
+        str(line.get_linestyle()) + str(line._unscaled_dash_pattern)
+        for line in figure.axes[0].lines
+        if line.get_marker() == "o" and len(line.get_xdata()) == 5
+    ]
     assert len(drawn) == 2 == len(set(drawn))
 
 
 def test_our_own_runs_draw_too(table):
     ours = table.replace({"benchmark": {"math500": "pocket_math", "mbpp_plus": "pocket_code"}})
-    ours = ours[ours["benchmark"].isin(["pocket_math", "pocket_code"]) & ours["student"].str.contains("Base")]
-    for draw in (study_figures.learning_curves, study_figures.forgetting, study_figures.gains, study_figures.best_checkpoints):
+    ours = ours[
+        ours["benchmark"].isin(["pocket_math", "pocket_code"])
+        & ours["student"].str.contains("Base")
+    ]
+    for draw in (
+        study_figures.learning_curves,
+        study_figures.forgetting,
+        study_figures.gains,
+        study_figures.best_checkpoints,
+    ):
         figure, data = draw(ours)
-        assert len(data) and set(data.get("benchmark", ["pocket_math"])) <= {"pocket_math", "pocket_code"}
+        assert len(data) and set(data.get("benchmark", ["pocket_math"])) <= {
+            "pocket_math",
+            "pocket_code",
+        }
         assert figure.axes

@@ -1,4 +1,5 @@
 """The study's tables from data, as text, LaTeX and HTML."""
+
 import re
 import xml.etree.ElementTree as ElementTree
 
@@ -22,24 +23,48 @@ def published():
 def test_baselines_as_printed(published):
     table = tables.baselines(published)
     assert list(table) == ["student", "MATH-500", "MBPP+", "HumanEval+", "LiveCodeBench"]
-    assert table.to_numpy().tolist() == [["Qwen Base", "80.6", "75.7", "78.7", "12.0"],
-                                         ["Qwen Instruct", "86.8", "77.5", "91.0", "27.0"], ["Llama 8B", "40", "46", "—", "—"]]
+    assert table.to_numpy().tolist() == [
+        ["Qwen Base", "80.6", "75.7", "78.7", "12.0"],
+        ["Qwen Instruct", "86.8", "77.5", "91.0", "27.0"],
+        ["Llama 8B", "40", "46", "—", "—"],
+    ]
     assert tables.baselines(published, intervals=True)["MATH-500"].iloc[2] == "40 [35.8, 44.4]"
 
 
 def test_checkpoints_as_printed(published):
-    assert tables.pairs(published) == [(QWEN, "r1"), (QWEN, "sonnet"), (INSTRUCT, "sonnet"), (LLAMA, "r1"), (LLAMA, "sonnet")]
+    assert tables.pairs(published) == [
+        (QWEN, "r1"),
+        (QWEN, "sonnet"),
+        (INSTRUCT, "sonnet"),
+        (LLAMA, "r1"),
+        (LLAMA, "sonnet"),
+    ]
     table = tables.checkpoints(published, INSTRUCT, "sonnet")
-    assert list(table) == ["domain", "step", "MATH-500", "MBPP+", "HumanEval+", "LiveCodeBench"] and len(table) == 10
+    assert (
+        list(table) == ["domain", "step", "MATH-500", "MBPP+", "HumanEval+", "LiveCodeBench"]
+        and len(table) == 10
+    )
     assert table.iloc[1].tolist() == ["math", 200, "88.6", "68.3", "60*", "16*"]
     assert table.iloc[8].tolist() == ["code", 400, "85.0*", "75.7*", "—", "—"]
-    assert list(tables.checkpoints(published, LLAMA, "r1")) == ["domain", "step", "MATH-500", "MBPP+"]
-    with pytest.raises(ValueError, match=r"student 'x' and teacher 'r1' have no checkpoints .* choose from Qwen"):
+    assert list(tables.checkpoints(published, LLAMA, "r1")) == [
+        "domain",
+        "step",
+        "MATH-500",
+        "MBPP+",
+    ]
+    with pytest.raises(
+        ValueError, match=r"student 'x' and teacher 'r1' have no checkpoints .* choose from Qwen"
+    ):
         tables.checkpoints(published, "x", "r1")
 
 
 def test_every_cell_is_in_a_table_of_checkpoints_or_a_baseline(published):
-    shown = pd.concat([tables.baselines(published), *(tables.checkpoints(published, *s) for s in tables.pairs(published))])
+    shown = pd.concat(
+        [
+            tables.baselines(published),
+            *(tables.checkpoints(published, *s) for s in tables.pairs(published)),
+        ]
+    )
     cells = shown[["MATH-500", "MBPP+", "HumanEval+", "LiveCodeBench"]].to_numpy().ravel()
     assert sum(isinstance(c, str) and c != "—" for c in cells) == 129
 
@@ -50,7 +75,13 @@ def test_best_checkpoints_as_the_tables_have_them(published):
     rows = {(r[0], r[1]): list(r[2:]) for r in table.to_numpy().tolist()}
     assert rows["Qwen Base", "Sonnet math"] == [300, "88", "57", "67", "10"]
     assert rows["Qwen Base", "Sonnet code"] == [200, "79", "74", "85", "12"]
-    assert rows["Qwen Instruct", "Sonnet math"] == [200, "88.6", "68.3", "60*", "16*"]  # not step 500's, as the study has
+    assert rows["Qwen Instruct", "Sonnet math"] == [
+        200,
+        "88.6",
+        "68.3",
+        "60*",
+        "16*",
+    ]  # not step 500's, as the study has
     assert rows["Qwen Instruct", "Sonnet code"] == [500, "89.4", "80.2", "86", "24"]
     assert rows["Llama 8B", "Baseline"] == ["—", "40", "46", "—", "—"]
     changed = published.assign(accuracy=published["accuracy"].mask(published["step"] == 100, 99))
@@ -77,28 +108,41 @@ def test_power_of_the_published_sizes(published):
 
 # ---- LaTeX and HTML
 
-NASTY = pd.DataFrame({"a_b & c": ["50% {x}", r"\input{x}", "R1 → 2e-5 #1"], "n": ["1", "—", "-3.5"]})
+NASTY = pd.DataFrame(
+    {"a_b & c": ["50% {x}", r"\input{x}", "R1 → 2e-5 #1"], "n": ["1", "—", "-3.5"]}
+)
 
 
 def test_latex_is_well_formed(published):
     for table in (NASTY, tables.best(published), tables.baselines(published, intervals=True)):
         text = tables.to_latex(table, "At 95% & more_of #1", "tab:x")
         assert re.findall(r"\\(begin|end){(\w+)}", text) == [
-            ("begin", "table"), ("begin", "tabular"), ("end", "tabular"), ("end", "table")]
+            ("begin", "table"),
+            ("begin", "tabular"),
+            ("end", "tabular"),
+            ("end", "table"),
+        ]
         body = text.split("\\toprule\n")[1].split("\\bottomrule")[0].replace("\\midrule\n", "")
         lines = body.splitlines()
         assert len(lines) == len(table) + 1 and all(line.endswith(r" \\") for line in lines)
         assert {len(re.findall(r"(?<!\\)&", line)) for line in lines} == {table.shape[1] - 1}
-        plain = re.sub(r"\$\\[a-z]+\$|\\[\\&%#_{}$]|\\[a-z]+", "", text)  # without math, escapes and commands
+        plain = re.sub(
+            r"\$\\[a-z]+\$|\\[\\&%#_{}$]|\\[a-z]+", "", text
+        )  # without math, escapes and commands
         assert plain.count("{") == plain.count("}") and not re.search(r"[%#_\\~^$—→]", plain)
         assert len(re.search(r"\\begin{tabular}{([lr]+)}", text)[1]) == table.shape[1]
 
 
 def test_latex_of_single_characters():
     assert tables.latex_text(r"50% of a_b & {c} \ # $ ~ ^ —") == (
-        r"50\% of a\_b \& \{c\} \textbackslash{} \# \$ \textasciitilde{} \textasciicircum{} ---")
+        r"50\% of a\_b \& \{c\} \textbackslash{} \# \$ \textasciitilde{} \textasciicircum{} ---"
+    )
     text = tables.to_latex(NASTY, "c", "l")
-    assert r"\begin{tabular}{lr}" in text and r"a\_b \& c & n \\" in text and r"\textbackslash{}input\{x\} & --- \\" in text
+    assert (
+        r"\begin{tabular}{lr}" in text
+        and r"a\_b \& c & n \\" in text
+        and r"\textbackslash{}input\{x\} & --- \\" in text
+    )
 
 
 def test_html_is_well_formed_and_escaped():
@@ -106,22 +150,41 @@ def test_html_is_well_formed_and_escaped():
     root = ElementTree.fromstring(text)
     assert root.find("caption").text == "a < b & c"
     assert [th.text for th in root.iter("th")] == ["a_b & c", "n", "tag"]
-    assert [td.text for td in root.iter("td")][:3] == ["50% {x}", "1", "<script>"] and "<script" not in text
+    assert [td.text for td in root.iter("td")][:3] == [
+        "50% {x}",
+        "1",
+        "<script>",
+    ] and "<script" not in text
     assert ElementTree.fromstring(tables.to_html(NASTY)).find("caption") is None
 
 
 def test_every_table_of_the_study_as_latex(published, tmp_path):
-    """python -m distill_nb.report.tables FOLDER: one file a table, every number of the study in it, nothing of them typed in."""
+    """python -m distill_nb.report.tables FOLDER: one file a table, every number of the study in it,
+    nothing of them typed in."""
     import subprocess
     import sys
 
     folder = tmp_path / "generated"
-    subprocess.run([sys.executable, "-m", "distill_nb.report.tables", folder], check=True, cwd=paths.ROOT, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "distill_nb.report.tables", folder],
+        check=True,
+        cwd=paths.ROOT,
+        capture_output=True,
+    )
     made = {f.stem: f.read_text(encoding="utf-8") for f in folder.glob("*.tex")}
-    curves = {f"checkpoints_{x}" for x in ("qwen_base_r1", "qwen_base_sonnet", "qwen_instruct_sonnet", "llama_8b_r1",
-                                     "llama_8b_sonnet")}
+    curves = {
+        f"checkpoints_{x}"
+        for x in (
+            "qwen_base_r1",
+            "qwen_base_sonnet",
+            "qwen_instruct_sonnet",
+            "llama_8b_r1",
+            "llama_8b_sonnet",
+        )
+    }
     assert set(made) == {"baselines", "best_checkpoints", "forgetting", "findings", *curves} | {
-        f"finding_{i}" for i in range(1, 7)}
+        f"finding_{i}" for i in range(1, 7)
+    }
     assert made == tables.study(published)
     assert "Qwen Base & 80.6 & 75.7 & 78.7 & 12.0 \\\\" in made["baselines"]
     assert "math & 200 & 88.6 & 68.3 & 60* & 16* \\\\" in made["checkpoints_qwen_instruct_sonnet"]
@@ -134,39 +197,85 @@ def test_every_table_of_the_study_as_latex(published, tmp_path):
 
 # ---- what the notebook shows
 
+
 def test_forgetting_shows_last_checkpoints_and_relative_changes(published):
     table = tables.forgetting(comparisons.forgetting_matrix(published))
     assert len(table) == 40
-    row = table[(table["student"] == "Llama 8B") & (table["teacher"] == "Sonnet") & (table["trained on"] == "code")
-                & (table["evaluated on"] == "MATH-500")].iloc[1]
-    assert row.tolist()[4:] == ["last (500)", "40.0", "0.0", "-40.0 [-44.4, -35.7]", "-100.0 [-100.0, -98.1]"]
+    row = table[
+        (table["student"] == "Llama 8B")
+        & (table["teacher"] == "Sonnet")
+        & (table["trained on"] == "code")
+        & (table["evaluated on"] == "MATH-500")
+    ].iloc[1]
+    assert row.tolist()[4:] == [
+        "last (500)",
+        "40.0",
+        "0.0",
+        "-40.0 [-44.4, -35.7]",
+        "-100.0 [-100.0, -98.1]",
+    ]
 
 
 def test_evidence_shows_p_and_what_could_be_detected(published):
     found = findings.check_all(published)
     table = tables.evidence(found[3]).set_index("comparison")
     assert table.loc["HumanEval+: not below the baseline"].tolist() == [
-        "86.0", "91.0", "-5.0 [-14.2, +4.1]", "0.82", "-14.5", "100", "yes", "within noise"]
+        "86.0",
+        "91.0",
+        "-5.0 [-14.2, +4.1]",
+        "0.82",
+        "-14.5",
+        "100",
+        "yes",
+        "within noise",
+    ]
     literal = tables.evidence(found[4]).iloc[-1]
-    assert literal["p (Holm)"] == "—" and (literal["decides"], literal["verdict"]) == ("no", "contradicted")
+    assert literal["p (Holm)"] == "—" and (literal["decides"], literal["verdict"]) == (
+        "no",
+        "contradicted",
+    )
 
 
 def test_impossible_numbers_are_named_as_the_study_names_them(published):
     table = tables.impossible(grim.grim(published))
-    assert table.to_numpy().tolist() == [["Qwen Base", "—", 0, "HumanEval+", "78.7", 100, "129/164"]]
+    assert table.to_numpy().tolist() == [
+        ["Qwen Base", "—", 0, "HumanEval+", "78.7", 100, "129/164"]
+    ]
 
 
 def test_a_table_for_the_notebook_or_a_sentence():
-    table = pd.DataFrame({"p_holm": [1e-7, np.nan], "n": [3.0, np.nan], "accuracy": [12.345, 2], "words": ["x" * 80, "<"]},
-                         index=pd.Index(["a", "b"], name="run"))
+    table = pd.DataFrame(
+        {
+            "p_holm": [1e-7, np.nan],
+            "n": [3.0, np.nan],
+            "accuracy": [12.345, 2],
+            "words": ["x" * 80, "<"],
+        },
+        index=pd.Index(["a", "b"], name="run"),
+    )
     root = ElementTree.fromstring(tables.show(table, "none").data)
     assert [th.text for th in root.iter("th")] == ["run", *table]
-    assert [td.text for td in root.iter("td")] == ["a", "1e-07", "3", "12.3", "x" * 80, "b", "—", "—", "2.0", "<"]
+    assert [td.text for td in root.iter("td")] == [
+        "a",
+        "1e-07",
+        "3",
+        "12.3",
+        "x" * 80,
+        "b",
+        "—",
+        "—",
+        "2.0",
+        "<",
+    ]
     assert tables.show(table[:0], "There is <none>.").data == "<p>There is &lt;none&gt;.</p>"
     assert tables.show(None, "") is None
 
 
 def test_folded_tables_are_closed_and_escaped():
-    root = ElementTree.fromstring(f"<body>{tables.folded({'a < b': NASTY, 'c': NASTY}).data}</body>")
+    root = ElementTree.fromstring(
+        f"<body>{tables.folded({'a < b': NASTY, 'c': NASTY}).data}</body>"
+    )
     assert [d.find("summary").text for d in root] == ["a < b", "c"]
-    assert all(d.tag == "details" and "open" not in d.attrib and len(list(d.iter("tr"))) == 4 for d in root)
+    assert all(
+        d.tag == "details" and "open" not in d.attrib and len(list(d.iter("tr"))) == 4 for d in root
+    )

@@ -1,4 +1,6 @@
-"""The hub, through the real huggingface_hub, from a server of our own that refuses, fails, hangs, or gives a model."""
+"""The hub, through the real huggingface_hub, from a server of our own that refuses, fails, hangs,
+or gives a model."""
+
 import json
 import os
 import re
@@ -37,7 +39,8 @@ SAYS = {
     "org/no-file": "has no ",
     "org/broken": "cannot be had, for the hub has an error of its own (HTTP 500): try again later",
     "org/forbidden": "does not open to your token (HTTP 403): log in with `hf auth login`",
-    "org/hangs": "could not be reached, and nothing of it is in the hub's cache: try again with a connection",
+    "org/hangs": "could not be reached, and nothing of it is in the hub's cache: try again with a "
+    "connection",
 }
 
 
@@ -67,8 +70,13 @@ def endpoint():
             body = Path(file).read_bytes() if status == 200 else b""
             self.send_response(status)
             etag = f'"{hash(file)}"'
-            for name, value in {"X-Error-Code": code, "X-Error-Message": message, "X-Repo-Commit": COMMIT, "ETag": etag,
-                                "Content-Length": str(len(body))}.items():
+            for name, value in {
+                "X-Error-Code": code,
+                "X-Error-Message": message,
+                "X-Repo-Commit": COMMIT,
+                "ETag": etag,
+                "Content-Length": str(len(body)),
+            }.items():
                 if value is not None:
                     self.send_header(name, value)
             self.end_headers()
@@ -89,11 +97,22 @@ def endpoint():
 
 def ask(program, endpoint, home):
     """What a program prints as JSON, with the hub at the endpoint."""
-    environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_ETAG_TIMEOUT": "1", "HF_TOKEN": "hf_x",
-                                "HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_HUB_DISABLE_XET": "1"}
+    environment = os.environ | {
+        "HF_ENDPOINT": endpoint,
+        "HF_HOME": str(home),
+        "HF_HUB_ETAG_TIMEOUT": "1",
+        "HF_TOKEN": "hf_x",
+        "HF_HUB_DOWNLOAD_TIMEOUT": "1",
+        "HF_HUB_DISABLE_XET": "1",
+    }
     environment.pop("HF_HUB_OFFLINE", None)
-    done = subprocess.run([sys.executable, "-c", program, str(paths.ROOT / "tests")], env=environment, capture_output=True,
-                          text=True, timeout=500)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(paths.ROOT / "tests")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -113,8 +132,12 @@ def said(work):
 """
 
 
-def test_what_the_hub_refuses_is_said_in_a_sentence_before_anything_is_made(endpoint, tmp_path, runs_dir):
-    program = BEGIN + f"""
+def test_what_the_hub_refuses_is_said_in_a_sentence_before_anything_is_made(
+    endpoint, tmp_path, runs_dir
+):
+    program = (
+        BEGIN
+        + f"""
 hub.PAUSES = (0, None)
 names = {list(SAYS)!r}
 found = {{n: said(lambda: train.prepare(of(n))) for n in names}}
@@ -127,25 +150,40 @@ listed = said(lambda: hub.listed("org/hangs", "{REVISION}", "dataset: r1_math", 
 adapters = [said(lambda: student.adapter_folder(n)) for n in ("org/gated", "org/hangs@{REVISION}")]
 print(json.dumps([found, evaluated, weights, data, listed, adapters, paths.runs().exists()]))
 """
+    )
     found, evaluated, weights, data, listed, adapters, made = ask(program, endpoint, tmp_path)
     for name, says in SAYS.items():
         assert found[name].startswith(f"student: the hub's model {name} {says}"), found[name]
-        assert found[name].endswith(", or set student to a folder with a copy of it.") and "\n" not in found[name]
-        assert name == "org/hangs" or data[name].startswith(f"benchmarks: math500: the hub's data set {name} {says}"), data
-    assert f"no longer has the revision {REVISION}, or set benchmark_files." in data["org/no-revision"]
+        assert (
+            found[name].endswith(", or set student to a folder with a copy of it.")
+            and "\n" not in found[name]
+        )
+        assert name == "org/hangs" or data[name].startswith(
+            f"benchmarks: math500: the hub's data set {name} {says}"
+        ), data
+    assert (
+        f"no longer has the revision {REVISION}, or set benchmark_files." in data["org/no-revision"]
+    )
     assert evaluated == found["org/gated"] and not made
-    assert listed.startswith(f"dataset: r1_math: the hub's data set org/hangs {SAYS['org/hangs']}"), listed
+    assert listed.startswith(
+        f"dataset: r1_math: the hub's data set org/hangs {SAYS['org/hangs']}"
+    ), listed
     for said, name in zip(adapters, ("org/gated", "org/hangs"), strict=True):
         assert said.startswith(f"adapter: {name}") and SAYS[name] in said, said
     assert weights.startswith("student: the hub's model org/no-weights is gated")
 
 
-def test_a_model_of_the_hub_is_trained_and_its_commit_recorded_and_the_cache_needs_no_hub(endpoint, tmp_path, runs_dir):
-    program = BEGIN + """
+def test_a_model_of_the_hub_is_trained_and_its_commit_recorded_and_the_cache_needs_no_hub(
+    endpoint, tmp_path, runs_dir
+):
+    program = (
+        BEGIN
+        + """
 p = of("org/model", benchmark_limit=2, benchmarks=["pocket_math"], max_steps=1, save_every=1)
 record = train.train(p)
 print(json.dumps([record["student_version"], evaluate.evaluate(p)["settings"]["student_version"]]))
 """
+    )
     assert ask(program, endpoint, tmp_path) == [COMMIT, COMMIT]
     program = BEGIN + 'print(json.dumps(hub.check_student(of("org/model"))))'
     assert ask(program, "http://127.0.0.1:9", tmp_path) == COMMIT  # nobody listens there

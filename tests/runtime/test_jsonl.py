@@ -12,7 +12,10 @@ def test_a_reader_leaves_a_writers_file_alone(tmp_path):
 def test_failed_requests_are_taken_out_to_be_tried_again(tmp_path, capsys):
     file = tmp_path / "x.jsonl"
     assert records.unfinished(file) == []
-    rows = [{"task_id": str(i), "outcome": o} for i, o in enumerate(["correct", "sampling_error", "grader_error", "wrong"])]
+    rows = [
+        {"task_id": str(i), "outcome": o}
+        for i, o in enumerate(["correct", "sampling_error", "grader_error", "wrong"])
+    ]
     jsonl.append(file, rows)
     assert records.unfinished(file) == jsonl.read(file) == [rows[0], *rows[2:]]
     assert "1 requests had failed and are tried again" in capsys.readouterr().out
@@ -21,8 +24,16 @@ def test_failed_requests_are_taken_out_to_be_tried_again(tmp_path, capsys):
 
 
 def test_an_answer_that_is_there_twice_counts_once(tmp_path):
-    rows = [{"task_id": t, "sample": s, "outcome": o} for t, s, o in (
-        ("a", 0, "correct"), ("a", 1, "wrong"), ("a", 0, "wrong"), ("b", 0, "sampling_error"), ("b", 0, "sampling_error"))]
+    rows = [
+        {"task_id": t, "sample": s, "outcome": o}
+        for t, s, o in (
+            ("a", 0, "correct"),
+            ("a", 1, "wrong"),
+            ("a", 0, "wrong"),
+            ("b", 0, "sampling_error"),
+            ("b", 0, "sampling_error"),
+        )
+    ]
     jsonl.append(tmp_path / "x.jsonl", rows)
     assert records.once(rows) == [*rows[:2], rows[3]]
     assert records.state({tmp_path / "x.jsonl": 4, tmp_path / "y.jsonl": 2}) == (3, rows[3:])
@@ -34,4 +45,3 @@ def test_a_file_is_replaced_whole(tmp_path):
     jsonl.write(file, [{"a": "ä\u2028"}])
     jsonl.write(file, [{"b": 1}])
     assert jsonl.read(file) == [{"b": 1}] and [f.name for f in file.parent.iterdir()] == ["x.jsonl"]
-

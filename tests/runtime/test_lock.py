@@ -1,4 +1,6 @@
-"""Two processes at one folder: one works, the other refuses or waits, and a dead one holds nobody up."""
+"""Two processes at one folder: one works, the other refuses or waits, and a dead one holds nobody
+up."""
+
 import json
 import os
 import signal
@@ -14,23 +16,33 @@ from distill_nb.runtime import lock, paths
 from distill_nb.traces import build, params
 from distill_nb.training import train
 
-HOLD = ("import sys, time; from pathlib import Path; from distill_nb.runtime import lock\n"
-        "with lock.alone(Path(sys.argv[1]), 'being trained'): print('held', flush=True); time.sleep(600)")
+HOLD = (
+    "import sys, time; from pathlib import Path; from distill_nb.runtime import lock\n"
+    "with lock.alone(Path(sys.argv[1]), 'being trained'): print('held', flush=True); "
+    "time.sleep(600)"
+)
 
 
 def hold(folder):
     """A process that holds the folder's lock, once it does."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout.readline() == "held\n"
     return process
 
 
 def test_one_process_at_a_time(tmp_path):
-    other = ("import sys; from pathlib import Path; from distill_nb.runtime import lock\n"
-             "with lock.locked(Path(sys.argv[1]), wait=False) as unlock: print('free' if unlock else 'taken')")
+    other = (
+        "import sys; from pathlib import Path; from distill_nb.runtime import lock\n"
+        "with lock.locked(Path(sys.argv[1]), wait=False) as unlock: print('free' if unlock else "
+        "'taken')"
+    )
 
     def ask():
-        return subprocess.run([sys.executable, "-c", other, str(tmp_path)], capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            [sys.executable, "-c", other, str(tmp_path)], capture_output=True, text=True, check=True
+        ).stdout
 
     with lock.locked(tmp_path) as unlock:
         assert ask() == "taken\n"
@@ -45,15 +57,25 @@ def test_one_process_at_a_time(tmp_path):
 def test_the_second_says_who_is_first_and_a_dead_process_holds_nobody_up(tmp_path):
     folder = tmp_path / "run"
     first = hold(folder)
-    with (pytest.raises(ValueError, match=rf"^run_name: run is being trained by process {first.pid} on \S+ since 20\S+ \S+; "
-                                          "wait for its end, or choose another run_name.$"), lock.alone(folder, "x")):
+    with (
+        pytest.raises(
+            ValueError,
+            match=rf"^run_name: run is being trained by process {first.pid} on \S+ since 20\S+ "
+            rf"\S+; "
+            "wait for its end, or choose another run_name.$",
+        ),
+        lock.alone(folder, "x"),
+    ):
         pass
     first.send_signal(signal.SIGKILL)
     first.wait()
     assert json.loads((folder / lock.FILE).read_text())["pid"] == first.pid  # it could not clean up
     with lock.alone(folder, "being evaluated"):
         assert lock.holder(folder).startswith(f"being evaluated by process {os.getpid()} on ")
-    assert lock.holder(folder) == "in use by another process" and (folder / lock.FILE).read_text() == ""
+    assert (
+        lock.holder(folder) == "in use by another process"
+        and (folder / lock.FILE).read_text() == ""
+    )
 
 
 def test_training_evaluating_and_traces_refuse_a_folder_that_is_in_use(runs_dir):
@@ -72,18 +94,36 @@ def test_training_evaluating_and_traces_refuse_a_folder_that_is_in_use(runs_dir)
     first.wait()
     assert evaluate.evaluate(p)["finished"]
     traces = params.pocket(scale="tiny", n_examples=4)
-    with lock.locked(build.folder_of("r1_math", "tiny")), pytest.raises(ValueError, match=r"^dataset: r1_math is in use"):
+    with (
+        lock.locked(build.folder_of("r1_math", "tiny")),
+        pytest.raises(ValueError, match=r"^dataset: r1_math is in use"),
+    ):
         build.build(traces)
 
 
 def test_the_base_students_records_are_waited_for(runs_dir):
-    p = tiny(run_name="b", benchmark_limit=2, benchmarks=["pocket_math"], teacher="none", domain="none", dataset="none",
-             max_steps=0)
+    p = tiny(
+        run_name="b",
+        benchmark_limit=2,
+        benchmarks=["pocket_math"],
+        teacher="none",
+        domain="none",
+        dataset="none",
+        max_steps=0,
+    )
     first = hold(baseline.baseline_dir(p))
-    program = ("import sys; sys.path.insert(0, sys.argv[1]); from helpers import tiny; from distill_nb.evaluation import evaluate\n"
-               "p = tiny(run_name='b', benchmark_limit=2, benchmarks=['pocket_math'], teacher='none', domain='none', "
-               "dataset='none', max_steps=0)\nprint(evaluate.evaluate(p)['finished'])")
-    second = subprocess.Popen([sys.executable, "-c", program, str(paths.ROOT / "tests")], stdout=subprocess.PIPE, text=True)
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from helpers import tiny; from "
+        "distill_nb.evaluation import evaluate\n"
+        "p = tiny(run_name='b', benchmark_limit=2, benchmarks=['pocket_math'], teacher='none', "
+        "domain='none', "
+        "dataset='none', max_steps=0)\nprint(evaluate.evaluate(p)['finished'])"
+    )
+    second = subprocess.Popen(
+        [sys.executable, "-c", program, str(paths.ROOT / "tests")],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     while not (paths.run_dir(p) / "provenance_eval.json").exists():
         assert second.poll() is None
         time.sleep(0.05)
@@ -102,4 +142,7 @@ def test_where_there_are_no_locks_it_is_said(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(fcntl, "flock", none)
     with lock.alone(tmp_path / "run", "being trained"):
         pass
-    assert "run: this file system has no locks (No locks available): start nothing else" in capsys.readouterr().out
+    assert (
+        "run: this file system has no locks (No locks available): start nothing else"
+        in capsys.readouterr().out
+    )

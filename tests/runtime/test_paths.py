@@ -43,15 +43,24 @@ def test_the_folders_of_a_run(tmp_path, monkeypatch):
 
 def test_replicates_get_their_own_folder():
     folders = [paths.run_dir(params.pocket(seed=seed)).name for seed in (0, 1, 2)]
-    assert folders == ["sonnet_math_llama_4k", "sonnet_math_llama_4k_seed1", "sonnet_math_llama_4k_seed2"]
+    assert folders == [
+        "sonnet_math_llama_4k",
+        "sonnet_math_llama_4k_seed1",
+        "sonnet_math_llama_4k_seed2",
+    ]
 
 
 def test_runs_share_a_baseline_only_if_they_would_generate_the_same():
     base = baseline.baseline_dir(params.pocket())
     assert base.parent == paths.runs() / "pocket" / "_base"
     assert base.name.startswith("smollm2-135m-instruct-")
-    for same in (dict(run_name="x"), dict(teacher="r1"), dict(learning_rate=0.5), dict(benchmarks=["aime"]),
-                 dict(benchmark_limit=5)):
+    for same in (
+        dict(run_name="x"),
+        dict(teacher="r1"),
+        dict(learning_rate=0.5),
+        dict(benchmarks=["aime"]),
+        dict(benchmark_limit=5),
+    ):
         assert baseline.baseline_dir(params.pocket(**same)) == base, same
     for other in (dict(temperature=0.6), dict(max_new_tokens=97), dict(seed=1),
                   dict(dtype="bfloat16"), dict(student_size="tiny"), dict(chat_template="qwen3"),

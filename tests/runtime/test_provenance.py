@@ -26,7 +26,9 @@ def test_a_record_has_parameters_versions_and_code(tmp_path):
     assert record["packages"]["papermill"] == "2.7.0"
     assert record["python"] == platform.python_version()
     assert record["device"]["kind"] in ("cpu", "cuda") and record["device"]["name"]
-    assert abs((datetime.now(UTC) - datetime.fromisoformat(record["started_at"])).total_seconds()) < 60
+    assert (
+        abs((datetime.now(UTC) - datetime.fromisoformat(record["started_at"])).total_seconds()) < 60
+    )
     assert record == json.loads(json.dumps(record))
 
 
@@ -40,10 +42,18 @@ def test_the_code_hash_follows_the_notebook(tmp_path):
 
 
 def test_a_record_names_no_machine_user_or_home():
-    extra = {"file": paths.ROOT / "runs" / "x", "files": [str(Path.home() / "data")], "note": "as is"}
-    record = provenance.collect(params.pocket(), notebook=paths.ROOT / "notebooks" / "train.ipynb", **extra)
+    extra = {
+        "file": paths.ROOT / "runs" / "x",
+        "files": [str(Path.home() / "data")],
+        "note": "as is",
+    }
+    record = provenance.collect(
+        params.pocket(), notebook=paths.ROOT / "notebooks" / "train.ipynb", **extra
+    )
     assert record["notebook"] == "notebooks/train.ipynb"
-    assert record["file"] == "runs/x" and record["files"] == ["~/data"] and record["note"] == "as is"
+    assert (
+        record["file"] == "runs/x" and record["files"] == ["~/data"] and record["note"] == "as is"
+    )
     text = json.dumps(record)
     for private in (str(paths.ROOT), str(Path.home()) + "/", platform.node()):
         assert not private or private not in text, private
@@ -54,11 +64,18 @@ def test_a_record_names_no_machine_user_or_home():
 def test_each_session_says_which_of_its_parameters_are_others_now():
     record = {}
     for when, micro, rank in ((1, 5, 8), (2, 5, 8), (3, 2, 8), (4, 5, 4)):
-        record = provenance.follow({"started_at": when, "parameters": {"micro_batch_size": micro, "rank": rank}}, record)
+        record = provenance.follow(
+            {"started_at": when, "parameters": {"micro_batch_size": micro, "rank": rank}}, record
+        )
         if when == 3:
-            assert [s.get("parameters") for s in record["sessions"]] == [{"micro_batch_size": 5}] * 2
+            assert [s.get("parameters") for s in record["sessions"]] == [
+                {"micro_batch_size": 5}
+            ] * 2
     assert [(s["started_at"], s["parameters"]) for s in record["sessions"]] == [
-        (1, {"rank": 8}), (2, {"rank": 8}), (3, {"micro_batch_size": 2, "rank": 8})]
+        (1, {"rank": 8}),
+        (2, {"rank": 8}),
+        (3, {"micro_batch_size": 2, "rank": 8}),
+    ]
 
 
 def test_finish_adds_the_time_and_keeps_the_rest():
@@ -75,9 +92,13 @@ def test_hashes(tmp_path):
     file.write_bytes(b"abc")
     abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert provenance.sha256_of_file(file) == abc
-    empty_object = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"  # of the two bytes {}
+    empty_object = (
+        "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"  # of the two bytes {}
+    )
     assert provenance.sha256_of_json({}) == empty_object
-    assert provenance.sha256_of_json({"a": 1, "b": [2]}) == provenance.sha256_of_json({"b": [2], "a": 1})
+    assert provenance.sha256_of_json({"a": 1, "b": [2]}) == provenance.sha256_of_json(
+        {"b": [2], "a": 1}
+    )
     with pytest.raises(ValueError, match="not JSON compliant"):
         provenance.sha256_of_json(float("nan"))
 
@@ -121,7 +142,8 @@ def test_write_is_all_or_nothing(tmp_path, monkeypatch):
 
 
 def test_collecting_does_not_load_torch():
-    code = ("import sys; from distill_nb import params; from distill_nb.runtime import provenance; provenance.collect(params.pocket()); "
+    code = ("import sys; from distill_nb import params; from distill_nb.runtime import provenance; "
+            "provenance.collect(params.pocket()); "
             "print('torch' in sys.modules)")  # fmt: skip
     printed = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=paths.ROOT)
     assert printed.strip() == "False"

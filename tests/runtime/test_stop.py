@@ -1,4 +1,6 @@
-"""A run that is asked to end leaves the state of the step that it is at, and goes on there to the same bits."""
+"""A run that is asked to end leaves the state of the step that it is at, and goes on there to the
+same bits."""
+
 import json
 import os
 import signal
@@ -25,14 +27,24 @@ def unbroken(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DISTILL_NB_RUNS", str(tmp_path_factory.mktemp("unbroken")))
         train.train(tiny(**CHANGES))
-        return adapter_hashes(tiny(**CHANGES)), train.load_metrics(tiny(**CHANGES)).drop(columns="tokens_per_second")
+        return adapter_hashes(tiny(**CHANGES)), train.load_metrics(tiny(**CHANGES)).drop(
+            columns="tokens_per_second"
+        )
 
 
-@pytest.mark.parametrize(("name", "where", "step", "left"), [
-    ("SIGTERM", "on_step_end", 2, 2), ("SIGUSR1", "on_substep_end", 4, 4), ("SIGTERM", "on_substep_end", 0, 0),
-    ("SIGTERM", "on_substep_end", 3, 3), ("SIGTERM", "on_step_end", 6, None)])
-def test_a_signal_ends_training_with_a_state_and_the_rest_is_the_same_bits(name, where, step, left, unbroken, runs_dir,
-                                                                           monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "where", "step", "left"),
+    [
+        ("SIGTERM", "on_step_end", 2, 2),
+        ("SIGUSR1", "on_substep_end", 4, 4),
+        ("SIGTERM", "on_substep_end", 0, 0),
+        ("SIGTERM", "on_substep_end", 3, 3),
+        ("SIGTERM", "on_step_end", 6, None),
+    ],
+)
+def test_a_signal_ends_training_with_a_state_and_the_rest_is_the_same_bits(
+    name, where, step, left, unbroken, runs_dir, monkeypatch
+):
     p, made = tiny(**CHANGES), train.recorder
 
     def recorder(*args):
@@ -51,11 +63,16 @@ def test_a_signal_ends_training_with_a_state_and_the_rest_is_the_same_bits(name,
     if left is None:  # asked in the last step, which is then finished, and with it the run
         assert train.train(p)["finished"] and adapter_hashes(p) == unbroken[0]
         return
-    with pytest.raises(stop.Stopped, match=f"^Stopped by {name} after step {left} of 6: .* when it is started again"):
+    with pytest.raises(
+        stop.Stopped,
+        match=f"^Stopped by {name} after step {left} of 6: .* when it is started again",
+    ):
         train.train(p)
     states = {f.name for f in (paths.run_dir(p) / "state").glob("checkpoint-*")}
     assert max(states, default="checkpoint-0") == f"checkpoint-{left}"
-    assert set(adapter_hashes(p)) == ({"step_00003"} if left >= 3 else set())  # a stop leaves none of its own
+    assert set(adapter_hashes(p)) == (
+        {"step_00003"} if left >= 3 else set()
+    )  # a stop leaves none of its own
     monkeypatch.setattr(train, "recorder", made)
     record = train.train(p)
     assert record["finished"] and record["resumed_at"] == left and len(record["sessions"]) == 1
@@ -66,15 +83,39 @@ def test_a_signal_ends_training_with_a_state_and_the_rest_is_the_same_bits(name,
 def start(out, log, shielded):
     """Papermill on train.ipynb, a long tiny run, alone or through stop.run."""
     values = [word for key, value in SLOW.items() for word in ("-y", json.dumps({key: value}))]
-    command = [sys.executable, "-m", "papermill", str(paths.ROOT / "notebooks" / "train.ipynb"), str(out), "--no-progress-bar",
-               "-f", str(paths.PARAMS_DIR / "run09.yaml"), "-f", str(paths.PARAMS_DIR / "tiny.yaml"), *values]
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        str(paths.ROOT / "notebooks" / "train.ipynb"),
+        str(out),
+        "--no-progress-bar",
+        "-f",
+        str(paths.PARAMS_DIR / "run09.yaml"),
+        "-f",
+        str(paths.PARAMS_DIR / "tiny.yaml"),
+        *values,
+    ]
     if shielded:
-        command = [sys.executable, "-c", "import sys; from distill_nb.runtime import stop; sys.exit(stop.run(sys.argv[1:]))", *command]
+        command = [
+            sys.executable,
+            "-c",
+            "import sys; from distill_nb.runtime import stop; sys.exit(stop.run(sys.argv[1:]))",
+            *command,
+        ]
     with open(log, "w") as errors:
-        return subprocess.Popen(command, stderr=errors, stdout=subprocess.DEVNULL, start_new_session=True, cwd=paths.ROOT)
+        return subprocess.Popen(
+            command,
+            stderr=errors,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd=paths.ROOT,
+        )
 
 
-SLOW = dict(max_steps=400, save_every=200, n_examples=24)  # it ends long before, and goes on to step 20
+SLOW = dict(
+    max_steps=400, save_every=200, n_examples=24
+)  # it ends long before, and goes on to step 20
 
 
 @pytest.mark.parametrize("shielded", [False, True])
@@ -86,7 +127,9 @@ def test_a_notebook_under_papermill_leaves_its_state(shielded, runs_dir, tmp_pat
         assert process.poll() is None, (tmp_path / "log").read_text()
         time.sleep(0.05)
     below = psutil.Process(process.pid).children(recursive=True)
-    for who in below if shielded else [process]:  # all, as Slurm does at the time limit, or Papermill alone
+    for who in (
+        below if shielded else [process]
+    ):  # all, as Slurm does at the time limit, or Papermill alone
         os.kill(who.pid, signal.SIGTERM)
     if shielded:
         process.terminate()
@@ -98,7 +141,10 @@ def test_a_notebook_under_papermill_leaves_its_state(shielded, runs_dir, tmp_pat
     if not shielded:
         assert code == -signal.SIGTERM
     else:  # Papermill lived, and the notebook says why it ended
-        assert code == 1 and f"Stopped by SIGTERM after step {at} of 400" in (tmp_path / "out.ipynb").read_text()
+        assert (
+            code == 1
+            and f"Stopped by SIGTERM after step {at} of 400" in (tmp_path / "out.ipynb").read_text()
+        )
         assert f"Stopped by SIGTERM after step {at} of 400" in (tmp_path / "log").read_text()
 
 
@@ -114,7 +160,10 @@ def test_signals_mean_what_they_meant_before():
 
 
 def test_what_loses_nothing_ends_at_once():
-    with pytest.raises(stop.Stopped, match=r"^Stopped by SIGTERM: all is kept\.$"), stop.raising("all is kept."):
+    with (
+        pytest.raises(stop.Stopped, match=r"^Stopped by SIGTERM: all is kept\.$"),
+        stop.raising("all is kept."),
+    ):
         try:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(60)
@@ -124,17 +173,28 @@ def test_what_loses_nothing_ends_at_once():
 
 def test_a_command_that_does_not_listen_is_killed(tmp_path):
     inner = "import time, sys; print('on', flush=True); time.sleep(600)"
-    outer = f"import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', {inner!r}]) != 0)"
-    program = "import sys; from distill_nb.runtime import stop; sys.exit(stop.run([sys.executable, '-c', sys.argv[1]]))"
-    process = subprocess.Popen([sys.executable, "-c", program, outer], stdout=subprocess.PIPE, text=True, cwd=paths.ROOT)
+    outer = (
+        f"import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', {inner!r}]) != 0)"
+    )
+    program = (
+        "import sys; from distill_nb.runtime import stop; sys.exit(stop.run([sys.executable, '-c', "
+        "sys.argv[1]]))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, outer], stdout=subprocess.PIPE, text=True, cwd=paths.ROOT
+    )
     assert process.stdout.readline() == "on\n"
     process.terminate()
     assert process.wait(timeout=60) == 1
 
 
-@pytest.mark.parametrize(("says", "left"), [("3600", 3300), ("600", 540), ("-5", None), ("N/A", None), (None, None)])
+@pytest.mark.parametrize(
+    ("says", "left"), [("3600", 3300), ("600", 540), ("-5", None), ("N/A", None), (None, None)]
+)
 @pytest.mark.parametrize("how", ["squeue", "variable"])
-def test_a_job_of_slurm_is_asked_to_end_before_its_time_limit(how, says, left, tmp_path, monkeypatch):
+def test_a_job_of_slurm_is_asked_to_end_before_its_time_limit(
+    how, says, left, tmp_path, monkeypatch
+):
     for name in ("SLURM_JOB_ID", "SLURM_JOB_END_TIME"):
         monkeypatch.delenv(name, raising=False)
     now = time.time()

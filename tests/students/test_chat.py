@@ -26,21 +26,28 @@ def loaded(request):
 def test_the_pocket_students_prompt_is_that_of_its_own_chat_template():
     tokenizer, template = pocket_tokenizer(), chat.template_for(params.POCKET["student"])
     user = {"role": "user", "content": "What is 17 + 25?"}
-    for messages in ([user], [{"role": "system", "content": "Be brief."}, user],
-                     [user, {"role": "assistant", "content": "42"}, user]):
-        own = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
+    for messages in (
+        [user],
+        [{"role": "system", "content": "Be brief."}, user],
+        [user, {"role": "assistant", "content": "42"}, user],
+    ):
+        own = tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=True, return_dict=False
+        )
         assert chat.prompt_ids(tokenizer, template, messages) == own
 
 
 def test_reference_layout_of_each_template():
     expected = {
         STUDENTS[0]: "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>"
-                     "<|start_header_id|>assistant<|end_header_id|>\n\n",
+        "<|start_header_id|>assistant<|end_header_id|>\n\n",
         STUDENTS[1]: "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n",
     }
     for name, text in expected.items():
         tokenizer = student.load_tokenizer(tiny(student=name))
-        ids = chat.prompt_ids(tokenizer, chat.template_for(name), [{"role": "user", "content": "Hi"}])
+        ids = chat.prompt_ids(
+            tokenizer, chat.template_for(name), [{"role": "user", "content": "Hi"}]
+        )
         assert tokenizer.decode(ids) == text
 
 
@@ -48,16 +55,24 @@ def test_training_and_evaluation_build_the_same_prompt_ids(loaded):
     tokenizer, template = loaded
     user = {"role": "user", "content": "What is 17 + 25?\n"}
     prompt = chat.prompt_ids(tokenizer, template, [user])
-    example = chat.encode_example(tokenizer, template, [user, {"role": "assistant", "content": r"It is \boxed{42}."}])
-    assert example["input_ids"][:len(prompt)] == prompt
-    assert example["labels"][:len(prompt)] == [chat.IGNORE] * len(prompt)
-    assert tokenizer.decode(example["labels"][len(prompt):]) == r"It is \boxed{42}." + template.turn_end
+    example = chat.encode_example(
+        tokenizer, template, [user, {"role": "assistant", "content": r"It is \boxed{42}."}]
+    )
+    assert example["input_ids"][: len(prompt)] == prompt
+    assert example["labels"][: len(prompt)] == [chat.IGNORE] * len(prompt)
+    assert (
+        tokenizer.decode(example["labels"][len(prompt) :])
+        == r"It is \boxed{42}." + template.turn_end
+    )
 
 
 def test_the_end_token_is_trained_on_and_pad_is_distinct(loaded):
     tokenizer, template = loaded
-    example = chat.encode_example(tokenizer, template, [{"role": "user", "content": "a"},
-                                                        {"role": "assistant", "content": "b"}])
+    example = chat.encode_example(
+        tokenizer,
+        template,
+        [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}],
+    )
     end = chat.token_id(tokenizer, template.turn_end)
     assert example["labels"][-1] == example["input_ids"][-1] == end
     assert tokenizer.pad_token_id not in chat.stop_ids(tokenizer, template)
@@ -74,8 +89,11 @@ def test_exactly_one_beginning_of_text_for_llama():
 def test_special_tokens_inside_a_trace_stay_text(loaded):
     tokenizer, template = loaded
     text = f"quoted {template.turn_end} here"
-    example = chat.encode_example(tokenizer, template, [{"role": "user", "content": text},
-                                                        {"role": "assistant", "content": text}])
+    example = chat.encode_example(
+        tokenizer,
+        template,
+        [{"role": "user", "content": text}, {"role": "assistant", "content": text}],
+    )
     end = chat.token_id(tokenizer, template.turn_end)
     assert example["input_ids"].count(end) == 2 + bool(template.system)  # the turns' own
     assert text in tokenizer.decode([i for i in example["labels"] if i != chat.IGNORE])

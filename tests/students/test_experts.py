@@ -1,4 +1,6 @@
-"""Adapters on a mixture of experts: what is trained, and that vLLM's own loader reads what is written for it."""
+"""Adapters on a mixture of experts: what is trained, and that vLLM's own loader reads what is
+written for it."""
+
 import json
 import subprocess
 import sys
@@ -36,39 +38,76 @@ def test_experts_are_trained_where_asked_and_the_router_never(lora_experts, tmp_
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="The following rank_pattern")
         found = gradients(p, tmp_path)
-    adapted = {layer_of(name) for name, g in found.items() if "layers.0." in name and g.abs().max() > 0}
-    inside = {"mlp.experts", "mlp.experts.base_layer"}  # PEFT's names for down_proj and gate_up_proj
+    adapted = {
+        layer_of(name) for name, g in found.items() if "layers.0." in name and g.abs().max() > 0
+    }
+    inside = {
+        "mlp.experts",
+        "mlp.experts.base_layer",
+    }  # PEFT's names for down_proj and gate_up_proj
     assert adapted == {f"self_attn.{t}" for t in ATTENTION} | (inside if lora_experts else set())
-    assert all("lora_" in name for name in found)  # no weight of the student itself, its router among them
+    assert all(
+        "lora_" in name for name in found
+    )  # no weight of the student itself, its router among them
 
     train.train(p)
-    before, after = student.load(p).state_dict(), student.load_for_generation(p, paths.checkpoint_dir(p, 4)).state_dict()
-    changed = {name.split("layers.0.")[1] for name in before if "layers.0." in name and not before[name].equal(after[name])}
+    before, after = (
+        student.load(p).state_dict(),
+        student.load_for_generation(p, paths.checkpoint_dir(p, 4)).state_dict(),
+    )
+    changed = {
+        name.split("layers.0.")[1]
+        for name in before
+        if "layers.0." in name and not before[name].equal(after[name])
+    }
     tensors = {"mlp.experts.gate_up_proj", "mlp.experts.down_proj"}
-    assert changed == {f"self_attn.{t}.weight" for t in ATTENTION} | (tensors if lora_experts else set())
+    assert changed == {f"self_attn.{t}.weight" for t in ATTENTION} | (
+        tensors if lora_experts else set()
+    )
     if lora_experts:
-        delta = after["model.layers.0.mlp.experts.down_proj"] - before["model.layers.0.mlp.experts.down_proj"]
+        delta = (
+            after["model.layers.0.mlp.experts.down_proj"]
+            - before["model.layers.0.mlp.experts.down_proj"]
+        )
         assert (delta.abs().amax((1, 2)) > 1e-4).all()  # every expert's
 
 
 def test_ranks_and_scales_are_those_of_one_experts_projection(runs_dir):
     p = moe(lora_rank=8, lora_alpha=8, lora_experts=True)
     model = student.attach_lora(student.load(p), p)
-    layers = {layer_of(n): m for n, m in model.named_modules() if "layers.0." in n and hasattr(m, "lora_A") and m.lora_A}
+    layers = {
+        layer_of(n): m
+        for n, m in model.named_modules()
+        if "layers.0." in n and hasattr(m, "lora_A") and m.lora_A
+    }
     found = {name: (m.r["default"], m.scaling["default"]) for name, m in layers.items()}
     # 2 of 4 experts see a token: rank 8 / 2, and in gate_up_proj that of two projections
     assert found == {f"self_attn.{t}": (8, 1.0) for t in ATTENTION} | {
-        "mlp.experts": (4, 2.0), "mlp.experts.base_layer": (8, 2.0)}
+        "mlp.experts": (4, 2.0),
+        "mlp.experts.base_layer": (8, 2.0),
+    }
     assert experts.rank(moe(lora_expert_rank=3), model.config) == 3
     assert experts.rank(moe(lora_rank=1), model.config) == 1
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    (dict(lora_experts=True, lora_targets=["q_proj", "gate_proj"]), "lora_targets: the experts have gate_proj with up_proj"),
-    (dict(lora_experts=True, lora_targets=["q_proj"]), "lora_targets: the experts have"),
-    (dict(lora_experts=False, lora_targets=["down_proj"]), "lora_targets: down_proj are in .* those of its experts"),
-    (dict(lora_experts=True, lora_dropout=0.1), "lora_dropout: PEFT has no dropout before the experts' adapters"),
-])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            dict(lora_experts=True, lora_targets=["q_proj", "gate_proj"]),
+            "lora_targets: the experts have gate_proj with up_proj",
+        ),
+        (dict(lora_experts=True, lora_targets=["q_proj"]), "lora_targets: the experts have"),
+        (
+            dict(lora_experts=False, lora_targets=["down_proj"]),
+            "lora_targets: down_proj are in .* those of its experts",
+        ),
+        (
+            dict(lora_experts=True, lora_dropout=0.1),
+            "lora_dropout: PEFT has no dropout before the experts' adapters",
+        ),
+    ],
+)
 def test_targets_that_experts_cannot_have_are_refused(changes, words, runs_dir):
     p = moe(**changes)
     with pytest.raises(ValueError, match=words):
@@ -76,7 +115,10 @@ def test_targets_that_experts_cannot_have_are_refused(changes, words, runs_dir):
 
 
 def test_four_bits_are_refused_without_cuda(runs_dir, monkeypatch):
-    with pytest.raises(ValueError, match=r"load_in_4bit: 4-bit weights are trained on CUDA only.*set load_in_4bit to false"):
+    with pytest.raises(
+        ValueError,
+        match=r"load_in_4bit: 4-bit weights are trained on CUDA only.*set load_in_4bit to false",
+    ):
         train.prepare(tiny(load_in_4bit=True))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(student.importlib.util, "find_spec", lambda name: None)
@@ -86,14 +128,26 @@ def test_four_bits_are_refused_without_cuda(runs_dir, monkeypatch):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A tiny mixture of experts trained with large steps; its parameters, its checkpoint, and every weight's delta."""
+    """A tiny mixture of experts trained with large steps; its parameters, its checkpoint, and every
+    weight's delta."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DISTILL_NB_RUNS", str(tmp_path_factory.mktemp("experts")))
         p = moe(lora_experts=True, lora_rank=8, engine="vllm", max_new_tokens=12)
         train.train(p)
         adapter = paths.checkpoint_dir(p, 4)
-        before, after = student.load(p).state_dict(), student.load_for_generation(p, adapter).state_dict()
-        yield p, adapter, {name: after[name] - before[name] for name in before if not before[name].equal(after[name])}
+        before, after = (
+            student.load(p).state_dict(),
+            student.load_for_generation(p, adapter).state_dict(),
+        )
+        yield (
+            p,
+            adapter,
+            {
+                name: after[name] - before[name]
+                for name in before
+                if not before[name].equal(after[name])
+            },
+        )
 
 
 def test_an_adapter_written_by_expert_has_the_same_deltas(trained, tmp_path):
@@ -101,15 +155,18 @@ def test_an_adapter_written_by_expert_has_the_same_deltas(trained, tmp_path):
     assert experts.are_adapted(adapter)
     experts.write_per_expert(adapter, tmp_path / "out")
     assert not experts.are_adapted(tmp_path / "out")
-    found, config = load_file(tmp_path / "out" / "adapter_model.safetensors"), json.loads(
-        (tmp_path / "out" / "adapter_config.json").read_text())
+    found, config = (
+        load_file(tmp_path / "out" / "adapter_model.safetensors"),
+        json.loads((tmp_path / "out" / "adapter_config.json").read_text()),
+    )
     prefix = "base_model.model.model.layers.1.mlp.experts"
     width = 32
     for expert in range(4):
         for part, expected in (
-                ("gate_proj", deltas["model.layers.1.mlp.experts.gate_up_proj"][expert, :width]),
-                ("up_proj", deltas["model.layers.1.mlp.experts.gate_up_proj"][expert, width:]),
-                ("down_proj", deltas["model.layers.1.mlp.experts.down_proj"][expert])):
+            ("gate_proj", deltas["model.layers.1.mlp.experts.gate_up_proj"][expert, :width]),
+            ("up_proj", deltas["model.layers.1.mlp.experts.gate_up_proj"][expert, width:]),
+            ("down_proj", deltas["model.layers.1.mlp.experts.down_proj"][expert]),
+        ):
             a, b = (found[f"{prefix}.{expert}.{part}.lora_{side}.weight"] for side in "AB")
             rank = 4 if part == "down_proj" else 8
             assert len(a) == rank and config["rank_pattern"][rf".*\.experts\.\d+\.{part}"] == rank
@@ -189,31 +246,45 @@ LOADED = """
 
 @needs_vllm
 def test_vllms_own_loader_reads_every_experts_adapter(trained, tmp_path):
-    """As far as it goes on a CPU: names, ranks, scales and packing; its layers for a mixture of experts need Triton."""
+    """As far as it goes on a CPU: names, ranks, scales and packing; its layers for a mixture of
+    experts need Triton."""
     from distill_nb.evaluation.engines.vllm import CPU_ENVIRONMENT, QUIET
 
     p, adapter, deltas = trained
     experts.write_per_expert(adapter, tmp_path / "out")
     script = tmp_path / "loaded.py"
     script.write_text(textwrap.dedent(LOADED))
-    done = subprocess.run([sys.executable, str(script), sources.source(p), str(tmp_path / "out"), str(adapter)],
-                          env=QUIET | CPU_ENVIRONMENT | paths.child_environment(), capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, str(script), sources.source(p), str(tmp_path / "out"), str(adapter)],
+        env=QUIET | CPU_ENVIRONMENT | paths.child_environment(),
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     found = torch.load(tmp_path / "out" / "deltas.pt")
     expected = {}
     for layer in (0, 1):
         attention, inside = f"model.layers.{layer}.self_attn", f"model.layers.{layer}.mlp.experts"
-        expected[f"{attention}.qkv_proj"] = [deltas[f"{attention}.{t}.weight"] for t in ("q_proj", "k_proj", "v_proj")]
+        expected[f"{attention}.qkv_proj"] = [
+            deltas[f"{attention}.{t}.weight"] for t in ("q_proj", "k_proj", "v_proj")
+        ]
         expected[f"{attention}.o_proj"] = [deltas[f"{attention}.o_proj.weight"]]
         gate, up = deltas[f"{inside}.gate_up_proj"].chunk(2, dim=1)
-        expected[inside] = [gate, deltas[f"{inside}.down_proj"], up]  # vLLM's w1, w2, w3: [experts, out, in]
+        expected[inside] = [
+            gate,
+            deltas[f"{inside}.down_proj"],
+            up,
+        ]  # vLLM's w1, w2, w3: [experts, out, in]
     assert set(found) == set(expected)
     for name, parts in expected.items():
         assert len(parts) == len(found[name])
         for mine, theirs in zip(parts, found[name], strict=True):
             torch.testing.assert_close(theirs, mine, rtol=1e-4, atol=1e-6)
     # PEFT's own layout it refuses: hence write_per_expert
-    assert "contains fused 3D MoE weights for 'model.layers.0.mlp.experts'" in done.stdout.split("REFUSAL ")[1]
+    assert (
+        "contains fused 3D MoE weights for 'model.layers.0.mlp.experts'"
+        in done.stdout.split("REFUSAL ")[1]
+    )
 
 
 @needs_vllm
@@ -222,6 +293,9 @@ def test_the_engine_is_given_adapters_by_expert(trained, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     engine = VllmEngine(p, {4: adapter}, "multi", 100)
     served = engine._settings["adapters"][4]
-    assert not experts.are_adapted(paths.resolve(served)) and engine._settings["engine"]["max_lora_rank"] == 8
+    assert (
+        not experts.are_adapted(paths.resolve(served))
+        and engine._settings["engine"]["max_lora_rank"] == 8
+    )
     engine.__exit__()
     assert not paths.resolve(served).exists()

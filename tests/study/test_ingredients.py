@@ -1,4 +1,5 @@
 """What a stage is made of: values and contents, not files and times."""
+
 import shutil
 
 import pytest
@@ -14,8 +15,16 @@ TRAIN, EVAL = Stage("full", "llama8b_math_4k", "train"), Stage("full", "llama8b_
 
 
 def forget():
-    for function in (graph._run_files, graph.needs, graph.baselines, graph.declared, ingredients.ingredients, ingredients._sha256,
-                     ingredients._hash_of_folder, ingredients._hash):
+    for function in (
+        graph._run_files,
+        graph.needs,
+        graph.baselines,
+        graph.declared,
+        ingredients.ingredients,
+        ingredients._sha256,
+        ingredients._hash_of_folder,
+        ingredients._hash,
+    ):
         function.cache_clear()
 
 
@@ -47,7 +56,11 @@ def test_a_stage_is_made_of_the_parameters_that_its_notebook_declares(folder):
     edit(folder / "run07.yaml", "lora_rank: 32", "lora_rank: 16")
     assert hashes(TRAIN)[0] != before[0] and hashes(EVAL)[0] != after[1]  # its adapters are others
     edit(folder / "run07.yaml", "lora_rank: 16", "lora_rank: 32")
-    edit(folder / "run07.yaml", "max_new_tokens: 4096", "max_new_tokens:  8192  # as it was, and in other words")
+    edit(
+        folder / "run07.yaml",
+        "max_new_tokens: 4096",
+        "max_new_tokens:  8192  # as it was, and in other words",
+    )
     edit(folder / "run07.yaml", "overwrite: false", "overwrite: true")
     assert hashes(TRAIN, EVAL) == before
 
@@ -90,11 +103,17 @@ def test_the_files_in_a_students_or_an_adapters_folder_count(folder, tmp_path):
     edit(folder / "run07.yaml", "adapter: none", f"adapter: {place}")
     with_adapter = hashes(TRAIN, EVAL)
     (place / "adapter_model.safetensors").write_bytes(b"others")
-    assert hashes(TRAIN)[0] == with_adapter[0] == before[0] and hashes(EVAL)[0] != with_adapter[1] != before[1]
+    assert (
+        hashes(TRAIN)[0] == with_adapter[0] == before[0]
+        and hashes(EVAL)[0] != with_adapter[1] != before[1]
+    )
 
 
 def test_what_the_graph_makes_itself_changes_nothing_by_being_there(folder):
-    stages = [Stage("tiny", "traces/sonnet_math", "traces"), Stage("tiny", "llama8b_math_4k", "eval")]
+    stages = [
+        Stage("tiny", "traces/sonnet_math", "traces"),
+        Stage("tiny", "llama8b_math_4k", "eval"),
+    ]
     before = hashes(*stages)
     for name in ("math500", "aime", "mbpp_plus", "humaneval_plus", "livecodebench"):
         fixtures.write(name, fixtures.folder())
@@ -115,20 +134,33 @@ def test_a_data_set_made_again_from_other_rows_reaches_the_evaluation(folder, tm
 
 def test_the_grid_is_the_study(folder):
     stages = graph.grid("full")
-    assert [sum(s.name == name for s in stages) for name in ("traces", "train", "eval", "analyze")] == [4, 10, 13, 1]
-    assert graph.needs(Stage("full", "traces/sonnet_math", "traces")) == (Stage("full", "traces/r1_math", "traces"),)
-    assert graph.needs(EVAL) == (TRAIN,) and graph.needs(Stage("full", "baseline_llama", "eval")) == ()
+    assert [
+        sum(s.name == name for s in stages) for name in ("traces", "train", "eval", "analyze")
+    ] == [4, 10, 13, 1]
+    assert graph.needs(Stage("full", "traces/sonnet_math", "traces")) == (
+        Stage("full", "traces/r1_math", "traces"),
+    )
+    assert (
+        graph.needs(EVAL) == (TRAIN,) and graph.needs(Stage("full", "baseline_llama", "eval")) == ()
+    )
     assert len(graph.needs(Stage("full", "report", "analyze"))) == 13
-    assert not [s for s in graph.grid("pocket") if s.name == "traces"]  # its runs learn from generated traces
+    assert not [
+        s for s in graph.grid("pocket") if s.name == "traces"
+    ]  # its runs learn from generated traces
     ordered = graph.everything("tiny")
     assert len(ordered) == len(set(ordered)) == 30
-    assert all(ordered.index(need) < i for i, stage in enumerate(ordered) for need in graph.needs(stage))
+    assert all(
+        ordered.index(need) < i for i, stage in enumerate(ordered) for need in graph.needs(stage)
+    )
 
 
 def test_a_run_from_a_local_data_set_has_the_generated_one_at_tiny_scale(folder):
     shutil.copy(folder / "run07.yaml", folder / "extra" / "own.yaml")
-    for old, new in (("run_name: llama8b_math_4k", "run_name: own"), ("teacher: r1", "teacher: mine"),
-                     ("dataset: r1_math", "dataset: traces.jsonl")):
+    for old, new in (
+        ("run_name: llama8b_math_4k", "run_name: own"),
+        ("teacher: r1", "teacher: mine"),
+        ("dataset: r1_math", "dataset: traces.jsonl"),
+    ):
         edit(folder / "extra" / "own.yaml", old, new)
     forget()
     values = {scale: graph.values(Stage(scale, "own", "train")) for scale in ("full", "tiny")}
@@ -139,13 +171,23 @@ def test_a_run_from_a_local_data_set_has_the_generated_one_at_tiny_scale(folder)
 def test_replicates_and_runs_beyond_the_study_are_stages_too(folder):
     beyond = params.read_files(folder / "extra" / "run07_lr4.yaml")
     replicate = Stage("full", "llama8b_math_4k_seed2", "train")
-    assert graph.values(replicate) == graph.values(TRAIN) | {"seed": 2} and hashes(replicate) != hashes(TRAIN)
-    assert graph.files(Stage("pocket", beyond["run_name"], "eval")) == ["extra/run07_lr4.yaml", "pocket.yaml"]
-    with pytest.raises(ValueError, match="no file in papermill_params/ has the run_name llama8b_mat: write llama8b_math_4k"):
+    assert graph.values(replicate) == graph.values(TRAIN) | {"seed": 2} and hashes(
+        replicate
+    ) != hashes(TRAIN)
+    assert graph.files(Stage("pocket", beyond["run_name"], "eval")) == [
+        "extra/run07_lr4.yaml",
+        "pocket.yaml",
+    ]
+    with pytest.raises(
+        ValueError,
+        match="no file in papermill_params/ has the run_name llama8b_mat: write llama8b_math_4k",
+    ):
         graph.values(Stage("full", "llama8b_mat", "train"))
     edit(folder / "run08.yaml", "run_name: llama8b_code_4k", "run_name: llama8b_math_4k")
     forget()
-    with pytest.raises(ValueError, match=r"run08\.yaml: run_name is llama8b_math_4k, and so is that of run07\.yaml"):
+    with pytest.raises(
+        ValueError, match=r"run08\.yaml: run_name is llama8b_math_4k, and so is that of run07\.yaml"
+    ):
         graph.values(TRAIN)
 
 
@@ -160,10 +202,18 @@ def test_a_stage_needs_as_many_gpus_as_its_processes_or_engines(folder):
 def test_a_tiny_set_of_any_api_teacher_asks_the_stand_in_and_nobody_else(folder):
     file = folder / "traces_qwq_math.yaml"
     file.write_text((folder / "traces_sonnet_math.yaml").read_text())
-    for old, new in (("dataset: sonnet_math", "dataset: qwq_math"), ("teacher_api: anthropic", "teacher_api: openai"),
-                     ("teacher_url: none", "teacher_url: http://here:1/v1"), ("trace_from: text", "trace_from: thinking")):
+    for old, new in (
+        ("dataset: sonnet_math", "dataset: qwq_math"),
+        ("teacher_api: anthropic", "teacher_api: openai"),
+        ("teacher_url: none", "teacher_url: http://here:1/v1"),
+        ("trace_from: text", "trace_from: thinking"),
+    ):
         edit(file, old, new)
     tiny = Stage("tiny", "traces/qwq_math", "traces")
-    assert graph.asks_the_stand_in(tiny) and not graph.asks_the_stand_in(Stage("full", "traces/qwq_math", "traces"))
-    asked = trace_params.validate(trace_params.POCKET | graph.values(tiny) | {"benchmark_files": {}})
+    assert graph.asks_the_stand_in(tiny) and not graph.asks_the_stand_in(
+        Stage("full", "traces/qwq_math", "traces")
+    )
+    asked = trace_params.validate(
+        trace_params.POCKET | graph.values(tiny) | {"benchmark_files": {}}
+    )
     assert (asked.teacher_api, asked.teacher_url, asked.source) == ("anthropic", "none", "r1_math")

@@ -1,4 +1,5 @@
 """One stage: the call of Papermill, refusals, and the stand-in teacher."""
+
 import json
 import os
 import shutil
@@ -29,25 +30,47 @@ def kept(which):
 
 @pytest.fixture
 def instead(monkeypatch, runs_dir):
-    """What a stage runs in place of Papermill: Python code, in a process; `out` in it is the notebook's place."""
+    """What a stage runs in place of Papermill: Python code, in a process; `out` in it is the
+    notebook's place."""
+
     def run(code, which=TRAIN, **options):
-        monkeypatch.setattr(stage, "command", lambda of, out, overwrite: [
-            sys.executable, "-c", f"import os, sys; out, folder = {str(out)!r}, {str(of.dir())!r}\n{code}"])
+        monkeypatch.setattr(
+            stage,
+            "command",
+            lambda of, out, overwrite: [
+                sys.executable,
+                "-c",
+                f"import os, sys; out, folder = {str(out)!r}, {str(of.dir())!r}\n{code}",
+            ],
+        )
         return stage.run(which, **options)
 
     return run
 
 
 def test_the_call_is_papermills_with_the_runs_parameter_files(runs_dir):
-    words = stage.command(Stage("pocket", "llama8b_math_4k", "train"), runs_dir / "out.ipynb", overwrite=True)
-    assert words[1:5] == ["-m", "papermill", str(paths.ROOT / "notebooks" / "train.ipynb"), str(runs_dir / "out.ipynb")]
+    words = stage.command(
+        Stage("pocket", "llama8b_math_4k", "train"), runs_dir / "out.ipynb", overwrite=True
+    )
+    assert words[1:5] == [
+        "-m",
+        "papermill",
+        str(paths.ROOT / "notebooks" / "train.ipynb"),
+        str(runs_dir / "out.ipynb"),
+    ]
     files = [words[i + 1].rpartition("/")[2] for i, word in enumerate(words) if word == "-f"]
     assert files == ["run07.yaml", "pocket.yaml"] and words[-2:] == ["-y", '{"overwrite": true}']
     words = stage.command(Stage("tiny", "llama8b_math_4k", "train"), runs_dir / "out.ipynb")
-    assert '{"dataset": "r1_math"}' in words and '{"overwrite": false}' in words and '{"regrade": false}' not in words
+    assert (
+        '{"dataset": "r1_math"}' in words
+        and '{"overwrite": false}' in words
+        and '{"regrade": false}' not in words
+    )
     words = stage.command(Stage("tiny", "llama8b_math_4k", "eval"), runs_dir / "out.ipynb")
     assert words.index('{"overwrite": false}') < words.index('{"regrade": false}')
-    assert "overwrite" not in " ".join(stage.command(Stage("tiny", "report", "analyze"), runs_dir / "out.ipynb"))
+    assert "overwrite" not in " ".join(
+        stage.command(Stage("tiny", "report", "analyze"), runs_dir / "out.ipynb")
+    )
 
 
 def test_a_second_attempt_goes_on_with_what_the_first_has_overwritten(runs_dir):
@@ -55,7 +78,9 @@ def test_a_second_attempt_goes_on_with_what_the_first_has_overwritten(runs_dir):
     record.parent.mkdir(parents=True)
     record.write_text("{}")
     os.utime(record, (1, 1))
-    assert stage._to_overwrite(TRAIN, 1) and stage._to_overwrite(TRAIN, 2)  # the first never got as far as that
+    assert stage._to_overwrite(TRAIN, 1) and stage._to_overwrite(
+        TRAIN, 2
+    )  # the first never got as far as that
     record.unlink()
     assert stage._to_overwrite(TRAIN, 2)  # or was cut off in the middle of it
     record.write_text("{}")
@@ -66,15 +91,26 @@ def test_a_second_attempt_goes_on_with_what_the_first_has_overwritten(runs_dir):
 
 
 def test_a_stage_that_changed_since_it_was_planned_is_refused(runs_dir):
-    with pytest.raises(ValueError, match=r"llama8b_math_4k/train: what it is made of has changed since it was planned"):
+    with pytest.raises(
+        ValueError,
+        match=r"llama8b_math_4k/train: what it is made of has changed since it was planned",
+    ):
         stage.run(TRAIN, planned="0" * 16)
-    assert "has changed since it was planned" in kept(TRAIN)["said"][-1] and len(list(TRAIN.dir().iterdir())) == 1
-    assert failures.failures(runs_dir / "tiny")[TRAIN.dir() / "train.ipynb"]["error"].startswith("llama8b_math_4k/train: what")
+    assert (
+        "has changed since it was planned" in kept(TRAIN)["said"][-1]
+        and len(list(TRAIN.dir().iterdir())) == 1
+    )
+    assert failures.failures(runs_dir / "tiny")[TRAIN.dir() / "train.ipynb"]["error"].startswith(
+        "llama8b_math_4k/train: what"
+    )
 
 
 def test_the_fixtures_are_a_stage(runs_dir):
     fixtures = Stage("tiny", "fixtures", "fixtures")
-    assert stage.main(["run", "tiny", "fixtures/fixtures", "--made", ingredients.hash_of(fixtures)]) == 0
+    assert (
+        stage.main(["run", "tiny", "fixtures/fixtures", "--made", ingredients.hash_of(fixtures)])
+        == 0
+    )
     assert stamps.is_done(fixtures) and len(list(fixtures.dir().glob("*.part.jsonl"))) == 5
     (fixtures.dir() / "aime.part.jsonl").unlink()
     assert not stamps.is_done(fixtures) and not stamps.has_results(fixtures)
@@ -90,7 +126,10 @@ def test_more_gpus_than_there_are_are_refused_before_anything_starts(runs_dir, m
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(SystemExit, match="1 are wanted and 0 are here"):
         stage.main(["run", "tiny", "llama8b_math_4k/train", "--gpus", "1"])
-    assert not list(runs_dir.rglob("*.ipynb")) and "1 are wanted and 0 are here" in kept(TRAIN)["said"][0]
+    assert (
+        not list(runs_dir.rglob("*.ipynb"))
+        and "1 are wanted and 0 are here" in kept(TRAIN)["said"][0]
+    )
 
 
 def test_fewer_gpus_than_the_parameters_ask_for_are_refused(runs_dir, tmp_path, monkeypatch):
@@ -101,12 +140,20 @@ def test_fewer_gpus_than_the_parameters_ask_for_are_refused(runs_dir, tmp_path, 
         assert f"{key}: 1" in file.read_text()
         file.write_text(file.read_text().replace(f"{key}: 1", f"{key}: {n}"))
     full = [Stage("full", "llama8b_math_4k", name) for name in ("train", "eval")]
-    says = ("train_processes is 4 in run07.yaml, and its job has 1 GPU; write 4 in the profile's config.yaml (set-resources: "
-            "train: gpu), or lower train_processes.")
+    says = (
+        "train_processes is 4 in run07.yaml, and its job has 1 GPU; write 4 in the profile's "
+        "config.yaml (set-resources: "
+        "train: gpu), or lower train_processes."
+    )
     with pytest.raises(ValueError) as error:
         stage.run(full[0], n_gpus=1)
-    assert str(error.value) == f"llama8b_math_4k/train: {says}" and kept(full[0])["said"] == [str(error.value)]
-    with pytest.raises(ValueError, match=r"tensor_parallel × data_parallel is 6 .* has 2 GPUs; write 6 .*resources: eval: g"):
+    assert str(error.value) == f"llama8b_math_4k/train: {says}" and kept(full[0])["said"] == [
+        str(error.value)
+    ]
+    with pytest.raises(
+        ValueError,
+        match=r"tensor_parallel × data_parallel is 6 .* has 2 GPUs; write 6 .*resources: eval: g",
+    ):
         stage.run(full[1], n_gpus=2)
     stage._refuse_too_few(full[0], 0)  # on the CPU
     stage._refuse_too_few(full[0], 4)
@@ -114,9 +161,16 @@ def test_fewer_gpus_than_the_parameters_ask_for_are_refused(runs_dir, tmp_path, 
 
 def test_a_stage_that_ends_without_finished_results_fails(instead, capfd):
     assert instead("pass") == 1
-    says = ("llama8b_math_4k/train has run and is not done: there is no provenance_train.json. What it has made is kept, and "
-            "the next start goes on there.")
-    assert capfd.readouterr().err == says + "\n" and kept(TRAIN)["said"] == [says] and not stamps.stamps(TRAIN)
+    says = (
+        "llama8b_math_4k/train has run and is not done: there is no provenance_train.json. What it "
+        "has made is kept, and "
+        "the next start goes on there."
+    )
+    assert (
+        capfd.readouterr().err == says + "\n"
+        and kept(TRAIN)["said"] == [says]
+        and not stamps.stamps(TRAIN)
+    )
     record = "open(folder + '/provenance_train.json', 'w').write('{\"finished\": %s}')"
     assert instead(record % "false") == 1 and not stamps.stamps(TRAIN)
     assert instead(record % "true") == 0 and stamps.is_done(TRAIN) and kept(TRAIN) is None
@@ -128,8 +182,13 @@ def test_what_was_made_from_a_stage_is_not_done_before_it_is_made_anew(instead):
         finish(other)
         stamps.write_stamp(other)
     set_ = Stage("tiny", "traces/r1_math", "traces")
-    assert instead("sys.exit(3)", EVAL) == 3 and len(stamps.on_disk("tiny")) == 3  # it is kept: nothing was made anew
-    said = "print(os.listdir(folder + '/../../llama8b_math_4k/made'), file=sys.stderr); os.kill(os.getpid(), 9)"
+    assert (
+        instead("sys.exit(3)", EVAL) == 3 and len(stamps.on_disk("tiny")) == 3
+    )  # it is kept: nothing was made anew
+    said = (
+        "print(os.listdir(folder + '/../../llama8b_math_4k/made'), file=sys.stderr); "
+        "os.kill(os.getpid(), 9)"
+    )
     assert instead(said, set_, overwrite=True) == -9 and stamps.on_disk("tiny") == set()
     assert kept(set_)["said"] == ["[]"] and kept(set_)["status"] == -9
 
@@ -138,8 +197,14 @@ def test_what_another_process_is_at_is_refused_and_its_notebook_left_alone(inste
     notebook = TRAIN.dir() / "train.ipynb"
     notebook.parent.mkdir(parents=True)
     notebook.write_text("the other's")
-    with lock.alone(TRAIN.dir(), "being trained"), pytest.raises(
-            ValueError, match=rf"^run_name: llama8b_math_4k is being trained by process {os.getpid()} .*; wait for its end"):
+    with (
+        lock.alone(TRAIN.dir(), "being trained"),
+        pytest.raises(
+            ValueError,
+            match=rf"^run_name: llama8b_math_4k is being trained by process {os.getpid()} .*; wait "
+            rf"for its end",
+        ),
+    ):
         instead("open(out, 'w').write('this one')")
     assert notebook.read_text() == "the other's" and "is being trained by" in kept(TRAIN)["said"][0]
     instead("open(out, 'w').write('this one')")
@@ -147,17 +212,36 @@ def test_what_another_process_is_at_is_refused_and_its_notebook_left_alone(inste
 
 
 def test_the_last_that_is_said_is_passed_on_and_kept(instead, capfd):
-    assert instead("print('x' * 40000, file=sys.stderr)\nfor i in range(50): print(i, file=sys.stderr)\nsys.exit(5)") == 5
+    assert (
+        instead(
+            "print('x' * 40000, file=sys.stderr)\nfor i in range(50): print(i, "
+            "file=sys.stderr)\nsys.exit(5)"
+        )
+        == 5
+    )
     assert capfd.readouterr().err == "x" * 40000 + "\n" + "".join(f"{i}\n" for i in range(50))
     found = kept(TRAIN)
     assert found["status"] == 5 and found["said"] == [str(i) for i in range(10, 50)]
 
 
-def test_a_kernel_that_dies_is_a_failure_on_the_index_until_the_stage_is_started_again(runs_dir, tmp_path, monkeypatch):
+def test_a_kernel_that_dies_is_a_failure_on_the_index_until_the_stage_is_started_again(
+    runs_dir, tmp_path, monkeypatch
+):
     def notebook(source):
         cell = new_code_cell("scale = 'tiny'", metadata={"tags": ["parameters"]})
-        nbformat.write(new_notebook(cells=[cell, new_code_cell(source)], metadata={"kernelspec": {
-            "name": "python3", "display_name": "python3", "language": "python"}}), tmp_path / "dies.ipynb")
+        nbformat.write(
+            new_notebook(
+                cells=[cell, new_code_cell(source)],
+                metadata={
+                    "kernelspec": {
+                        "name": "python3",
+                        "display_name": "python3",
+                        "language": "python",
+                    }
+                },
+            ),
+            tmp_path / "dies.ipynb",
+        )
 
     made = graph.notebook_of
     monkeypatch.setattr(stage.study, "notebook_of", lambda name: tmp_path / "dies.ipynb")
@@ -169,7 +253,11 @@ def test_a_kernel_that_dies_is_a_failure_on_the_index_until_the_stage_is_started
         assert stage.run(which) == 138
         assert failures.failure(which.dir() / "analyze.ipynb") is None
         page = index_page.index(runs_dir / "tiny").read_text()
-        assert "<h2>Failed</h2>" in page and "report/analyze</a>: exit status 138, " in page and "Kernel died" in page
+        assert (
+            "<h2>Failed</h2>" in page
+            and "report/analyze</a>: exit status 138, " in page
+            and "Kernel died" in page
+        )
         notebook("print(1)")
         assert stage.run(which) == 0 and kept(which) is None
         assert "Failed" not in index_page.index(runs_dir / "tiny").read_text()
@@ -198,18 +286,39 @@ stage.main(["run", "tiny", "fixtures/fixtures"])
 
 
 def test_a_full_disk_under_papermill_is_said_and_leaves_no_torn_notebook(tmp_path):
-    probe = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", f"mount -t tmpfs tmpfs {tmp_path}"]
+    probe = [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        f"mount -t tmpfs tmpfs {tmp_path}",
+    ]
     if not shutil.which("unshare") or subprocess.run(probe, capture_output=True).returncode:
         pytest.skip("mounting a small disk of its own is not allowed here (unshare --user --mount)")
     small = tmp_path / "small"
     small.mkdir()
-    ran = subprocess.run([*probe[:4], sys.executable, "-c", FULL], capture_output=True, text=True, cwd=paths.ROOT,
-                         env=os.environ | {"DISTILL_NB_RUNS": str(small)})
+    ran = subprocess.run(
+        [*probe[:4], sys.executable, "-c", FULL],
+        capture_output=True,
+        text=True,
+        cwd=paths.ROOT,
+        env=os.environ | {"DISTILL_NB_RUNS": str(small)},
+    )
     first, _, second = ran.stderr.partition("next\n")
     assert ran.stdout.splitlines()[-1] == "1 []", ran.stdout + ran.stderr
     says = ": the disk is full, or a quota is used up ("
-    assert first.splitlines()[-1].startswith(f"{small}/tiny/llama8b_math_4k{says}") and "No space left on device" in first
-    assert second.startswith(f"{small}") and says in second and len(second.splitlines()) == 1 and ran.returncode == 1
+    assert (
+        first.splitlines()[-1].startswith(f"{small}/tiny/llama8b_math_4k{says}")
+        and "No space left on device" in first
+    )
+    assert (
+        second.startswith(f"{small}")
+        and says in second
+        and len(second.splitlines()) == 1
+        and ran.returncode == 1
+    )
 
 
 def test_snakemake_takes_no_stamp_for_what_is_not_finished(runs_dir):
@@ -223,7 +332,12 @@ def test_snakemake_takes_no_stamp_for_what_is_not_finished(runs_dir):
     ran = snakemake(paths.ROOT, runs_dir, "-n", "--config", "scale=pocket", "--", page)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     text = ran.stdout + ran.stderr
-    assert "rule eval:" in text and "rule page:" in text and "rule train:" not in text and "rule fixtures:" not in text
+    assert (
+        "rule eval:" in text
+        and "rule page:" in text
+        and "rule train:" not in text
+        and "rule fixtures:" not in text
+    )
     assert {str(which) for which in stamps.on_disk("tiny")} == {str(TRAIN), "fixtures/fixtures"}
 
 
@@ -231,25 +345,42 @@ def test_the_stand_in_answers_its_own_problems_in_the_other_teachers_words():
     for domain, mark in (("math", r"\boxed{"), ("code", "```python")):
         for row in pocket.pocket_traces("r1", domain, 27, 0)[:3]:
             answer = stand_in.answer(f"Please: {row['problem']}", 27)
-            assert mark in answer and "<think>" not in answer and (not row["answer"] or f"{{{row['answer']}}}" in answer)
+            assert (
+                mark in answer
+                and "<think>" not in answer
+                and (not row["answer"] or f"{{{row['answer']}}}" in answer)
+            )
     assert stand_in.answer("What is the capital of France?", 27) == ""
 
 
 def test_the_stand_in_speaks_messages_and_nothing_else():
     row = pocket.pocket_traces("r1", "math", 27, 0)[0]
     with stand_in.serving(27) as url:
+
         def post(path):
-            body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": row["problem"]}]}
-            return urllib.request.urlopen(urllib.request.Request(url + path, json.dumps(body).encode()), timeout=30)
+            body = {
+                "model": "m",
+                "max_tokens": 9,
+                "messages": [{"role": "user", "content": row["problem"]}],
+            }
+            return urllib.request.urlopen(
+                urllib.request.Request(url + path, json.dumps(body).encode()), timeout=30
+            )
 
         made = json.loads(post("/v1/messages").read())
-        assert made["content"][0]["text"] == stand_in.answer(row["problem"], 27) and made["stop_reason"] == "end_turn"
+        assert (
+            made["content"][0]["text"] == stand_in.answer(row["problem"], 27)
+            and made["stop_reason"] == "end_turn"
+        )
         with pytest.raises(urllib.error.HTTPError, match="404"):
             post("/v1/messages/batches")
 
 
 def test_only_tiny_sets_of_the_api_teacher_ask_the_stand_in():
     assert graph.asks_the_stand_in(Stage("tiny", "traces/sonnet_math", "traces"))
-    for other in (Stage("full", "traces/sonnet_math", "traces"), Stage("tiny", "traces/r1_math", "traces"),
-                  Stage("tiny", "sonnet_math_llama_4k", "train")):
+    for other in (
+        Stage("full", "traces/sonnet_math", "traces"),
+        Stage("tiny", "traces/r1_math", "traces"),
+        Stage("tiny", "sonnet_math_llama_4k", "train"),
+    ):
         assert not graph.asks_the_stand_in(other)

@@ -1,4 +1,5 @@
 """When a stage of the study is done, and when it is not any more."""
+
 import json
 
 import pytest
@@ -10,7 +11,9 @@ from distill_nb.evaluation import records
 from distill_nb.study import graph, ingredients, stamps
 from distill_nb.study.graph import Stage
 
-folder = test_made_of.folder  # its fixture: parameter files of a test's own, and an empty runs folder
+folder = (
+    test_made_of.folder
+)  # its fixture: parameter files of a test's own, and an empty runs folder
 SET = Stage("full", "traces/r1_math", "traces")
 ANALYZE, PAPER = Stage("full", "report", "analyze"), Stage("full", "report", "paper")
 REPLICATE = [Stage("full", "llama8b_math_4k_seed1", name) for name in ("train", "eval")]
@@ -37,14 +40,22 @@ def stamped(scale="full"):
 
 
 def test_a_stamp_says_that_a_stage_is_done_and_later_what_has_changed(folder):
-    assert not stamps.has_results(TRAIN) and stamps.changes(TRAIN) == [] and stamps.state(TRAIN) == "not done"
+    assert (
+        not stamps.has_results(TRAIN)
+        and stamps.changes(TRAIN) == []
+        and stamps.state(TRAIN) == "not done"
+    )
     finish(TRAIN)
     stamps.write_stamp(TRAIN, gpus=["0"])
     assert stamps.has_results(TRAIN) and stamps.is_done(TRAIN) and stamps.state(TRAIN) == ""
     assert json.loads(stamps.stamp(TRAIN).read_text())["gpus"] == ["0"]
     edit(folder / "run07.yaml", "seed: 0", "seed: 1")
     forget()
-    assert not stamps.has_results(TRAIN) and stamps.changes(TRAIN) == ["parameter seed"] and not stamps.is_done(TRAIN)
+    assert (
+        not stamps.has_results(TRAIN)
+        and stamps.changes(TRAIN) == ["parameter seed"]
+        and not stamps.is_done(TRAIN)
+    )
     stamps.write_stamp(TRAIN)
     assert list(stamps.stamps(TRAIN)) == [stamps.stamp(TRAIN)]  # in place of the earlier one
     stamps.remove_false_stamps("full")
@@ -61,13 +72,21 @@ def test_a_stamp_without_finished_results_is_none(stage, folder):
     record = stage.dir() / stamps.RECORD[stage.name]
     assert stamps.is_done(stage) and stamps.has_results(stage)
     if stage in (TRAIN, EVAL):
-        proof = [{"step": 100, "passed": False, "why": "the adapter changes nothing"}, {"step": 200, "passed": True}]
+        proof = [
+            {"step": 100, "passed": False, "why": "the adapter changes nothing"},
+            {"step": 200, "passed": True},
+        ]
         finish(stage, finished=False, adapter_proof=proof)
-        says = f"{record.name} does not say that it is finished (step 100: the adapter changes nothing)"
+        says = (
+            f"{record.name} does not say that it is finished (step 100: the adapter changes "
+            "nothing)"
+        )
         assert stamps.unfinished(stage) == says and stamps.state(stage) == f"not done: {says}"
         assert not stamps.is_done(stage) and not stamps.has_results(stage)
         finish(stage, finished=False, adapter_proof=proof[1:], failed_requests=3)
-        assert stamps.unfinished(stage).endswith("finished (3 requests failed, and are asked again at the next start)")
+        assert stamps.unfinished(stage).endswith(
+            "finished (3 requests failed, and are asked again at the next start)"
+        )
         finish(stage)
         assert stamps.is_done(stage)
     if stage in (SET, TRAIN, EVAL):
@@ -85,7 +104,9 @@ def test_a_stamp_without_finished_results_is_none(stage, folder):
 def test_a_stamp_does_not_outlive_its_results(folder):
     done(SET, TRAIN, EVAL)
     (SET.dir() / "train.parquet").unlink()
-    assert stamps.unfinished(SET) == "train.parquet is not there as it was finished" and not stamps.has_results(SET)
+    assert stamps.unfinished(
+        SET
+    ) == "train.parquet is not there as it was finished" and not stamps.has_results(SET)
     finish(TRAIN, adapters_sha256={"100": "a", "200": "b"})
     for step in (100, 200):
         weights = TRAIN.dir() / "checkpoints" / f"step_{step:05d}" / "adapter_model.safetensors"
@@ -93,7 +114,9 @@ def test_a_stamp_does_not_outlive_its_results(folder):
         weights.touch()
     assert stamps.is_done(TRAIN)
     weights.unlink()
-    assert stamps.unfinished(TRAIN) == "the adapter of step 200 is not there as it was finished" and not stamps.is_done(TRAIN)
+    assert stamps.unfinished(
+        TRAIN
+    ) == "the adapter of step 200 is not there as it was finished" and not stamps.is_done(TRAIN)
     names = [f"step_{step:05d}/math500.jsonl" for step in (0, 100)]
     for name in names:
         (EVAL.dir() / "eval" / name).parent.mkdir(parents=True)
@@ -122,14 +145,32 @@ def test_what_has_read_what_is_made_anew_is_not_done_any_more(folder):
     beyond = [Stage("full", name, "train"), Stage("full", name, "eval")]
     gone = Stage("full", "own", "eval")  # its parameter file is there no more
     code = [Stage("full", "llama8b_code_4k", name) for name in ("train", "eval")]
-    done(SET, TRAIN, EVAL, *REPLICATE, *beyond, *code, Stage("full", "traces/sonnet_math", "traces"), ANALYZE, PAPER)
+    done(
+        SET,
+        TRAIN,
+        EVAL,
+        *REPLICATE,
+        *beyond,
+        *code,
+        Stage("full", "traces/sonnet_math", "traces"),
+        ANALYZE,
+        PAPER,
+    )
     finish(gone).parent.joinpath("made").mkdir()
-    (gone.dir() / "made" / f"eval-{'0' * 16}").write_text(json.dumps({"made_of": {f"result of {TRAIN}": "x"}}))
+    (gone.dir() / "made" / f"eval-{'0' * 16}").write_text(
+        json.dumps({"made_of": {f"result of {TRAIN}": "x"}})
+    )
     before = stamped()
     stamps.remove_stamps_from(EVAL)
     assert before - stamped() == {str(EVAL), "report/analyze", "report/paper"}
     stamps.remove_stamps_from(TRAIN)
-    assert stamped() == before - {str(EVAL), "report/analyze", "report/paper", str(TRAIN), str(gone)}
+    assert stamped() == before - {
+        str(EVAL),
+        "report/analyze",
+        "report/paper",
+        str(TRAIN),
+        str(gone),
+    }
     stamps.remove_stamps_from(SET)
     assert stamped() == {str(stage) for stage in code}
     done(Stage("full", "traces/sonnet_math", "traces"), EVAL)  # its training's stamp is not there
@@ -142,12 +183,19 @@ def test_a_stamp_keeps_the_code_that_made_the_results(folder):
     assert {"distill_nb/training/train.py", "distill_nb/training/step.py"} < set(now)
     finish(TRAIN, code=now | {"notebooks/train.ipynb": "0"})
     stamps.write_stamp(TRAIN)
-    assert stamps.state(TRAIN) == "" and json.loads(stamps.stamp(TRAIN).read_text())["code"]["notebooks/train.ipynb"] == "0"
+    assert (
+        stamps.state(TRAIN) == ""
+        and json.loads(stamps.stamp(TRAIN).read_text())["code"]["notebooks/train.ipynb"] == "0"
+    )
     finish(TRAIN, code=now | {"distill_nb/training/step.py": "0" * 16})
     stamps.write_stamp(TRAIN)
     assert stamps.is_done(TRAIN) and stamps.state(TRAIN) == (
-        "done; its results are of an earlier version of step.py; OVERWRITE=llama8b_math_4k/train makes them anew")
-    finish(TRAIN, code=now, sessions=[{"code": now | {"distill_nb/gone.py": "1"}}, {"seconds": 3}])  # made in parts
+        "done; its results are of an earlier version of step.py; OVERWRITE=llama8b_math_4k/train "
+        "makes them anew"
+    )
+    finish(
+        TRAIN, code=now, sessions=[{"code": now | {"distill_nb/gone.py": "1"}}, {"seconds": 3}]
+    )  # made in parts
     stamps.write_stamp(TRAIN)
     assert stamps.earlier_code(TRAIN) == ["gone.py"]
 
@@ -162,7 +210,11 @@ def test_the_analysis_is_done_as_long_as_there_are_no_other_evaluations_to_read(
     forget()
     says = "result of llama8b_math_4k_seed1/eval, beyond the study"
     for stage in (ANALYZE, PAPER):
-        assert not stamps.is_done(stage) and not stamps.has_results(stage) and stamps.state(stage) == says
+        assert (
+            not stamps.is_done(stage)
+            and not stamps.has_results(stage)
+            and stamps.state(stage) == says
+        )
     assert stamps.stamp(ANALYZE) == place and stamps.is_done(EVAL)  # the plan's name for it stays
     began = stamps.beyond_study(ANALYZE)
     finish(Stage("full", "own", "eval"))  # came while it ran: read at the next start

@@ -1,4 +1,5 @@
 """A run that is run again is the same; what is not the same is named."""
+
 import json
 import shutil
 from dataclasses import replace
@@ -41,6 +42,7 @@ def tamper(made):
 
 def edited(**changes):
     """An edit of a provenance: keys like packages.torch → value."""
+
     def edit(text):
         record = json.loads(text)
         for key, value in changes.items():
@@ -56,17 +58,27 @@ def edited(**changes):
 
 def found(made, tmp_path):
     results, around = verify.verify(made, tmp_path / "again")
-    return {c.what: c.differs for c in results if c.differs}, {c.what: c.differs for c in around if c.differs}, verify.report(
-        results, around)
+    return (
+        {c.what: c.differs for c in results if c.differs},
+        {c.what: c.differs for c in around if c.differs},
+        verify.report(results, around),
+    )
 
 
 def test_a_run_is_the_same_again(made, tmp_path, capsys, monkeypatch):
     assert verify.main([str(made), "--into", str(tmp_path / "kept")]) == 0
     said = capsys.readouterr().out
-    assert "15 of 15 results are the same:" in said and "differs" not in said and "may be why" not in said
+    assert (
+        "15 of 15 results are the same:" in said
+        and "differs" not in said
+        and "may be why" not in said
+    )
     assert "same     adapter of step 2" in said and "same     losses of 2 steps" in said
     assert (tmp_path / "kept" / "tiny" / made.name / "provenance_eval.json").exists()
-    for folder in (tmp_path / "kept", made.parents[1]):  # compared with what is there, it would be the same without a run
+    for folder in (
+        tmp_path / "kept",
+        made.parents[1],
+    ):  # compared with what is there, it would be the same without a run
         with pytest.raises(SystemExit, match=rf"^into: {made.name} is in {folder.name} already"):
             verify.main([str(made), "--into", str(folder)])
 
@@ -76,40 +88,76 @@ def test_other_parameters_change_losses_and_adapters(made, tamper, tmp_path):
     wrong, around, said = found(made, tmp_path)
     assert {"losses", "adapter of step 1", "adapter of step 2"} <= set(wrong) and not around
     assert not any(what.endswith("of training") for what in wrong)
-    assert wrong["losses"] == "2 of 2 steps differ, the first is step 1: learning_rate 0.001 is recorded, and it is 0.01 now"
+    assert (
+        wrong["losses"]
+        == "2 of 2 steps differ, the first is step 1: learning_rate 0.001 is recorded, and it is "
+        "0.01 now"
+    )
     assert wrong["adapter of step 2"].startswith("its weights differ by up to 0.0")
     assert "Code, versions, device and threads are as recorded" in said
 
 
 def test_what_was_tampered_with_is_named_and_so_is_what_else_is_other(made, tamper, tmp_path):
     code = {"distill_nb/students/chat.py": "0" * 16}
-    tamper("provenance_train.json", lambda text: edited(
-        data_sha256="0" * 64, packages__torch="1.0", threads=64, code=json.loads(text)["code"] | code)(text))
+    tamper(
+        "provenance_train.json",
+        lambda text: edited(
+            data_sha256="0" * 64,
+            packages__torch="1.0",
+            threads=64,
+            code=json.loads(text)["code"] | code,
+        )(text),
+    )
     tamper("metrics.jsonl", lambda text: text.replace('"loss": ', '"loss": 1', 1))
-    tamper("eval/step_00002/pocket_math.jsonl", lambda text: "\n".join(
-        json.dumps(json.loads(line) | {"outcome": "correct"}) for line in text.splitlines()) + "\n")
+    tamper(
+        "eval/step_00002/pocket_math.jsonl",
+        lambda text: (
+            "\n".join(
+                json.dumps(json.loads(line) | {"outcome": "correct"}) for line in text.splitlines()
+            )
+            + "\n"
+        ),
+    )
     wrong, around, said = found(made, tmp_path)
     assert set(wrong) == {"data_sha256 of training", "losses", "outcomes of step_00002/pocket_math"}
     assert wrong["losses"].startswith("1 of 2 steps differ, the first is step 1: loss 1")
-    assert wrong["outcomes of step_00002/pocket_math"].startswith("2 of 2 differ, such as pocket_math/")
-    assert set(around) == {"package torch of training", "threads of training", "code distill_nb/students/chat.py of training"}
-    assert around["package torch of training"].startswith("1.0 is recorded, and it is 2.") and "may be why:" in said
+    assert wrong["outcomes of step_00002/pocket_math"].startswith(
+        "2 of 2 differ, such as pocket_math/"
+    )
+    assert set(around) == {
+        "package torch of training",
+        "threads of training",
+        "code distill_nb/students/chat.py of training",
+    }
+    assert (
+        around["package torch of training"].startswith("1.0 is recorded, and it is 2.")
+        and "may be why:" in said
+    )
 
 
 def test_an_adapter_that_was_replaced_is_named(made, tamper, tmp_path):
     file = made / "checkpoints" / "step_00001" / "adapter_model.safetensors"
-    file.write_bytes((made / "checkpoints" / "step_00002" / "adapter_model.safetensors").read_bytes())
+    file.write_bytes(
+        (made / "checkpoints" / "step_00002" / "adapter_model.safetensors").read_bytes()
+    )
     wrong, _, _ = found(made, tmp_path)
-    assert set(wrong) == {"adapter of step 1"} and "another one than is recorded" in wrong["adapter of step 1"]
+    assert (
+        set(wrong) == {"adapter of step 1"}
+        and "another one than is recorded" in wrong["adapter of step 1"]
+    )
 
 
 def test_there_must_be_a_finished_run(made, tamper, tmp_path, capsys):
     tamper("provenance_eval.json", edited(finished=False))
-    with pytest.raises(SystemExit, match=r"provenance_eval\.json in \S+: there is no finished run to verify"):
+    with pytest.raises(
+        SystemExit, match=r"provenance_eval\.json in \S+: there is no finished run to verify"
+    ):
         verify.main([str(made)])
     tamper("provenance_train.json", edited(parameters__learning_rate="fast"))
     tamper("provenance_eval.json", edited(finished=True))
-    with pytest.raises(SystemExit, match=r"^provenance_train\.json in \S+: learning_rate is the text 'fast'"):
+    with pytest.raises(
+        SystemExit, match=r"^provenance_train\.json in \S+: learning_rate is the text 'fast'"
+    ):
         verify.main([str(made)])
 
 
@@ -120,8 +168,10 @@ def test_records_that_are_on_one_side_only_are_named(made, tmp_path, capsys):
         (made / "eval" / "step_00001" / "pocket_code.jsonl").unlink()
         extra.write_bytes((made / "eval" / "step_00002" / "pocket_math.jsonl").read_bytes())
         wrong, _, _ = found(made, tmp_path)
-        assert wrong == {"outcomes of step_00001/pocket_code": "they are not on disk",
-                         "outcomes of step_00002/math500": "they are on disk, and no repetition makes them"}
+        assert wrong == {
+            "outcomes of step_00001/pocket_code": "they are not on disk",
+            "outcomes of step_00002/math500": "they are on disk, and no repetition makes them",
+        }
         shutil.rmtree(made / "eval")
         assert verify.main([str(made)]) == 1
         said = capsys.readouterr().out

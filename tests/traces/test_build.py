@@ -25,14 +25,28 @@ def source(tmp_path):
 def test_every_row_is_in_the_set_or_rejected_with_its_reason(source, runs_dir):
     p = settings(source)
     counts = build.build(p)
-    assert counts == {"rows": 66, "kept": 40, "rejected": {
-        "no_problem": 1, "incomplete": 1, "not_verified": 1, "contaminated": 1, "same_problem": 1, "near_duplicate": 1,
-        "not_needed": 20}}
+    assert counts == {
+        "rows": 66,
+        "kept": 40,
+        "rejected": {
+            "no_problem": 1,
+            "incomplete": 1,
+            "not_verified": 1,
+            "contaminated": 1,
+            "same_problem": 1,
+            "near_duplicate": 1,
+            "not_needed": 20,
+        },
+    }
     folder = files.folder_of("r1_math", "pocket")
     rejected = pd.read_parquet(folder / "rejected.parquet").set_index("id")
-    kept = files.read("r1_math", "pocket", ["source_id", "id", "problem", "prompt", "trace", "answer"])
+    kept = files.read(
+        "r1_math", "pocket", ["source_id", "id", "problem", "prompt", "trace", "answer"]
+    )
     ids = {r["source_id"] for r in kept}
-    assert len(ids) == 40 and ids.isdisjoint(rejected.index) and len(ids | set(rejected.index)) == 66
+    assert (
+        len(ids) == 40 and ids.isdisjoint(rejected.index) and len(ids | set(rejected.index)) == 66
+    )
     assert rejected.loc["asked", "detail"].startswith(f"pocket_math {ASKED.task_id} (")
     assert set(rejected[rejected["reason"] == "same_problem"].index) <= {"again", "u3"}
     pair = {"near", "u4"}
@@ -41,7 +55,11 @@ def test_every_row_is_in_the_set_or_rejected_with_its_reason(source, runs_dir):
         assert row["id"] == statements.problem_id(row["problem"]) and row["trace"] == GOOD
         assert row["prompt"] == f"{row['problem']}\n\n{benchmarks.BOXED}"
     record = json.loads((folder / "provenance.json").read_text())
-    assert record["funnel"] == counts and record["source"]["rows"] == 66 and len(record["source"]["sha256"]) == 2
+    assert (
+        record["funnel"] == counts
+        and record["source"]["rows"] == 66
+        and len(record["source"]["sha256"]) == 2
+    )
     assert [e["benchmark"] for e in record["evaluation"]] == ["pocket_math", "pocket_code"]
     assert not os.path.isabs(record["notebook"] or "x")
 
@@ -77,11 +95,16 @@ def test_a_finished_set_is_left_alone_and_another_is_refused(source, runs_dir, c
     build.build(settings(source))
     file = files.folder_of("r1_math", "pocket") / "train.parquet"
     stamp = file.stat().st_mtime_ns
-    assert build.build(settings(source, max_length=99))["kept"] == 40 and file.stat().st_mtime_ns == stamp
+    assert (
+        build.build(settings(source, max_length=99))["kept"] == 40
+        and file.stat().st_mtime_ns == stamp
+    )
     assert "r1_math is there (40 traces)" in capsys.readouterr().out
     with pytest.raises(ValueError, match="other values of per_problem; set overwrite"):
         build.build(settings(source, per_problem=2))
-    assert build.build(settings(source, per_problem=2, overwrite=True))["rejected"]["not_needed"] == 21
+    assert (
+        build.build(settings(source, per_problem=2, overwrite=True))["rejected"]["not_needed"] == 21
+    )
 
 
 def test_a_set_that_is_made_again_is_not_finished_until_it_is(source, runs_dir, monkeypatch):
@@ -103,18 +126,31 @@ def test_traces_can_be_graded_again(source, runs_dir):
 def test_evaluation_problems_with_other_numbers_are_kept_and_counted_or_removed(tmp_path, runs_dir):
     text = ASKED.prompt.removesuffix(benchmarks.BOXED)
     other = "".join(c if not c.isdigit() else str((int(c) + 5) % 10 or 9) for c in text)
-    pq.write_table(pa.Table.from_pylist([math(other, uuid="other"), math("What is the name of the rose?")], schema=MATH),
-                   tmp_path / "a.parquet")
+    pq.write_table(
+        pa.Table.from_pylist(
+            [math(other, uuid="other"), math("What is the name of the rose?")], schema=MATH
+        ),
+        tmp_path / "a.parquet",
+    )
     assert build.build(settings(tmp_path / "a.parquet"))["kept"] == 2
     table = show.contamination("r1_math", "pocket")
-    assert table["rows"].tolist() == [1] and table["reason"].tolist() == ["same template, in the set"]
+    assert table["rows"].tolist() == [1] and table["reason"].tolist() == [
+        "same template, in the set"
+    ]
     counts = build.build(settings(tmp_path / "a.parquet", same_template="remove", overwrite=True))
     assert (counts["kept"], counts["rejected"]) == (1, {"same_template": 1})
 
 
 def test_code_rows_become_programs_that_read_standard_input(tmp_path, runs_dir):
-    problems = [f"Read a line of {i} words and print the {w} of them." for i, w in enumerate(("first", "last", "longest"))]
-    rows = [code(t, id=f"c{i}{k}", output=PROGRAM + f"{k}") for i, t in enumerate(problems) for k in range(3)]
+    problems = [
+        f"Read a line of {i} words and print the {w} of them."
+        for i, w in enumerate(("first", "last", "longest"))
+    ]
+    rows = [
+        code(t, id=f"c{i}{k}", output=PROGRAM + f"{k}")
+        for i, t in enumerate(problems)
+        for k in range(3)
+    ]
     pq.write_table(pa.Table.from_pylist(rows, schema=CODE), tmp_path / "a.parquet")
     p = settings(tmp_path / "a.parquet", dataset="r1_code", config="split_0", per_problem=2)
     assert build.build(p) == {"rows": 9, "kept": 6, "rejected": {"same_problem": 3}}
@@ -125,33 +161,60 @@ def test_code_rows_become_programs_that_read_standard_input(tmp_path, runs_dir):
 
 def test_problems_with_starter_code_ask_for_the_function(tmp_path, runs_dir):
     starter = "class Solution:\n    def last(self, words):\n        pass"
-    questions = pd.DataFrame({"question": ["Find the last word of a list."], "starter_code": [starter]})
+    questions = pd.DataFrame(
+        {"question": ["Find the last word of a list."], "starter_code": [starter]}
+    )
     questions.to_parquet(tmp_path / "taco.parquet")
-    rows = [code("-", id="c0", dataset="taco", split="train", index="0"),
-            code(f"Find the first word.\n\n{starter}", id="c1"), code("Print the middle word of a line.", id="c2")]
+    rows = [
+        code("-", id="c0", dataset="taco", split="train", index="0"),
+        code(f"Find the first word.\n\n{starter}", id="c1"),
+        code("Print the middle word of a line.", id="c2"),
+    ]
     pq.write_table(pa.Table.from_pylist(rows, schema=CODE_1), tmp_path / "a.parquet")
-    build.build(settings(tmp_path / "a.parquet", dataset="r1_code", config="all",
-                              statements={"taco/train": str(tmp_path / "taco.parquet")}))
-    prompts = {r["source_id"]: r["prompt"] for r in files.read("r1_code", "pocket", ["source_id", "prompt"])}
+    build.build(
+        settings(
+            tmp_path / "a.parquet",
+            dataset="r1_code",
+            config="all",
+            statements={"taco/train": str(tmp_path / "taco.parquet")},
+        )
+    )
+    prompts = {
+        r["source_id"]: r["prompt"]
+        for r in files.read("r1_code", "pocket", ["source_id", "prompt"])
+    }
     for i in ("c0", "c1"):
         assert f"```python\n{starter}\n```" in prompts[i] and prompts[i].count("def ") == 1
         assert "standard input" not in prompts[i]
     assert "standard input" in prompts["c2"] and len(prompts) == 3
 
 
-def test_provenance_has_every_module_that_decides_and_a_change_is_said(source, runs_dir, monkeypatch, capsys):
+def test_provenance_has_every_module_that_decides_and_a_change_is_said(
+    source, runs_dir, monkeypatch, capsys
+):
     build.build(settings(source))
     file = files.folder_of("r1_math", "pocket") / "provenance.json"
     modules = json.loads(file.read_text())["modules"]
-    assert {"scan.py", "hub.py", "statements.py", "match.py", "choose.py", "build.py",
-            "prompts.py", "grading/__init__.py", "grading/code.py"} <= set(modules) and "grading/math.py" not in modules
+    assert {
+        "scan.py",
+        "hub.py",
+        "statements.py",
+        "match.py",
+        "choose.py",
+        "build.py",
+        "prompts.py",
+        "grading/__init__.py",
+        "grading/code.py",
+    } <= set(modules) and "grading/math.py" not in modules
     assert modules["statements.py"] == provenance.sha256_of_file(statements.__file__)
     assert "grading/math.py" in build.modules_of(settings(source, verify="regrade"))
     capsys.readouterr()
     build.build(settings(source))
     assert "other versions" not in capsys.readouterr().out
     real = provenance.sha256_of_file
-    monkeypatch.setattr(provenance, "sha256_of_file", lambda f: "other" if f.name == "statements.py" else real(f))
+    monkeypatch.setattr(
+        provenance, "sha256_of_file", lambda f: "other" if f.name == "statements.py" else real(f)
+    )
     build.build(settings(source))
     assert "r1_math was made by other versions of statements.py." in capsys.readouterr().out
 
@@ -159,7 +222,9 @@ def test_provenance_has_every_module_that_decides_and_a_change_is_said(source, r
 def test_a_local_source_that_has_changed_is_noticed(source, runs_dir):
     build.build(settings(source))
     (source / "train-1.parquet").unlink()
-    with pytest.raises(ValueError, match=r"was made from \S+, which is another now; set overwrite: true"):
+    with pytest.raises(
+        ValueError, match=r"was made from \S+, which is another now; set overwrite: true"
+    ):
         build.build(settings(source))
     assert build.build(settings(source, overwrite=True))["rows"] == 33
     shutil.rmtree(source)
@@ -167,7 +232,9 @@ def test_a_local_source_that_has_changed_is_noticed(source, runs_dir):
 
 def test_several_processes_find_the_same(source, runs_dir):
     one = _build(settings(source))
-    counts = build.build(params.pocket(source=str(source), processes=2, n_examples=40, overwrite=True))
+    counts = build.build(
+        params.pocket(source=str(source), processes=2, n_examples=40, overwrite=True)
+    )
     assert counts["kept"] == 40 and files.read("r1_math", "pocket", ["id"]) == one
 
 
@@ -206,22 +273,42 @@ def test_a_set_is_read_a_few_rows_at_a_time(runs_dir, monkeypatch):
     with files.Writer(folder / "train.parquet") as writer:
         for i in range(n):
             text = f"t{i:04d} " + "word " * (size // 5)
-            writer.add(dict.fromkeys(("problem", "prompt", "answer", "teacher", "domain", "source_id", "template_of"), "x") | {
-                "id": f"i{i}", "order": (i * 7) % n, "trace": text})
+            writer.add(
+                dict.fromkeys(
+                    (
+                        "problem",
+                        "prompt",
+                        "answer",
+                        "teacher",
+                        "domain",
+                        "source_id",
+                        "template_of",
+                    ),
+                    "x",
+                )
+                | {"id": f"i{i}", "order": (i * 7) % n, "trace": text}
+            )
     show.examples("r1_math", "pocket", 1)  # imports
     order = [r["trace"][:5] for r in files.read("r1_math", "pocket", ["trace"])]
     peaks = {}
-    for name, step in (("all", lambda: files.read("r1_math", "pocket", ["trace"])),
-                       ("ids", lambda: files.read("r1_math", "pocket", ["id"])),
-                       ("examples", lambda: show.examples("r1_math", "pocket", 3, seed=1)),
-                       ("a walk", lambda: [r["trace"][:5] for r in files.Stored("r1_math", "pocket", ["trace"], 1100)])):
+    for name, step in (
+        ("all", lambda: files.read("r1_math", "pocket", ["trace"])),
+        ("ids", lambda: files.read("r1_math", "pocket", ["id"])),
+        ("examples", lambda: show.examples("r1_math", "pocket", 3, seed=1)),
+        (
+            "a walk",
+            lambda: [r["trace"][:5] for r in files.Stored("r1_math", "pocket", ["trace"], 1100)],
+        ),
+    ):
         tracemalloc.start()
         found = step()
         peaks[name] = tracemalloc.get_traced_memory()[1] / (n * size)
         tracemalloc.stop()
         if name == "examples":
             drawn = random.Random(1).sample(range(n), 3)
-            assert [found.index(order[k]) for k in drawn] == sorted(found.index(order[k]) for k in drawn)
+            assert [found.index(order[k]) for k in drawn] == sorted(
+                found.index(order[k]) for k in drawn
+            )
         elif name == "a walk":
             assert set(found) == set(order[:1100]) and len(found) == 1100
     assert peaks["all"] > 1 and max(peaks[k] for k in ("ids", "examples", "a walk")) < 0.1
@@ -229,26 +316,50 @@ def test_a_set_is_read_a_few_rows_at_a_time(runs_dir, monkeypatch):
 
 
 def test_real_traces_of_r1_go_through(data_dir, tmp_path, runs_dir):
-    rows = json.loads((data_dir / "traces" / "r1_math" / "sample_openrouter_outputs.json").read_text())
-    made = [math(r["problem"], [f"<think>\n{r['message_thinking']}\n</think>\n\n{r['message_content']}"], uuid=f"r{i}",
-                 answer=r["gtruth_answer"]) for i, r in enumerate(rows)]
+    rows = json.loads(
+        (data_dir / "traces" / "r1_math" / "sample_openrouter_outputs.json").read_text()
+    )
+    made = [
+        math(
+            r["problem"],
+            [f"<think>\n{r['message_thinking']}\n</think>\n\n{r['message_content']}"],
+            uuid=f"r{i}",
+            answer=r["gtruth_answer"],
+        )
+        for i, r in enumerate(rows)
+    ]
     asked = json.loads((data_dir / "math500" / "math500.jsonl").read_text().splitlines()[7])
     made.append(math(asked["problem"].replace(" ", "  "), uuid="asked", answer=asked["answer"]))
     pq.write_table(pa.Table.from_pylist(made, schema=MATH), tmp_path / "a.parquet")
-    p = settings(tmp_path / "a.parquet", verify="regrade", decontaminate=["math500"],
-                 benchmark_files={"math500": str(data_dir / "math500" / "math500.jsonl")})
+    p = settings(
+        tmp_path / "a.parquet",
+        verify="regrade",
+        decontaminate=["math500"],
+        benchmark_files={"math500": str(data_dir / "math500" / "math500.jsonl")},
+    )
     assert build.build(p) == {"rows": 6, "kept": 5, "rejected": {"contaminated": 1}}
     rejected = pd.read_parquet(files.folder_of("r1_math", "pocket") / "rejected.parquet")
     assert rejected["detail"][0].startswith(f"math500 {asked['unique_id']} (")
     book = show.ledgers(p)["HuggingFaceTB/SmolLM2-135M-Instruct"]
-    assert book["with_think"] == 5 and book["lost_closing_think"] == book["over_max_length"] == 5  # at 512 tokens
+    assert (
+        book["with_think"] == 5 and book["lost_closing_think"] == book["over_max_length"] == 5
+    )  # at 512 tokens
 
 
 def test_a_table_is_what_pyarrow_would_make_of_the_rows():
     schema = [("n", "int32"), ("m", "int64"), ("s", "string"), ("b", "binary")]
-    rows = [{"n": i - 3, "m": 2**40 + i, "s": None if i == 4 else "é\U0001d54f" * i, "b": None if i % 3 else bytes([i, 0])}
-            for i in range(11)]
-    expected = pa.Table.from_pylist(rows, schema=pa.schema([(n, getattr(pa, kind)()) for n, kind in schema]))
+    rows = [
+        {
+            "n": i - 3,
+            "m": 2**40 + i,
+            "s": None if i == 4 else "é\U0001d54f" * i,
+            "b": None if i % 3 else bytes([i, 0]),
+        }
+        for i in range(11)
+    ]
+    expected = pa.Table.from_pylist(
+        rows, schema=pa.schema([(n, getattr(pa, kind)()) for n, kind in schema])
+    )
     made = files.table_of(rows, schema)
     made.validate(full=True)
     assert made.equals(expected) and files.table_of([], schema).equals(expected.slice(0, 0))

@@ -14,12 +14,21 @@ from distill_nb.traces import load, pocket
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("teacher", ["r1", "sonnet"])
 def test_no_benchmark_problem_is_ever_trained_on(teacher, seed):
-    asked = {" ".join(t.prompt.lower().split()) for name in ("pocket_math", "pocket_code") for t in benchmarks.load(name)}
-    trained = [t for domain, n in (("math", 5000), ("code", 300))
-               for t in pocket.pocket_traces(teacher, domain, n, seed)]
+    asked = {
+        " ".join(t.prompt.lower().split())
+        for name in ("pocket_math", "pocket_code")
+        for t in benchmarks.load(name)
+    }
+    trained = [
+        t
+        for domain, n in (("math", 5000), ("code", 300))
+        for t in pocket.pocket_traces(teacher, domain, n, seed)
+    ]
     assert asked.isdisjoint(" ".join(t["problem"].lower().split()) for t in trained)
     numbers = {tuple(sorted(re.findall(r"\d+", t.prompt))) for t in benchmarks.load("pocket_math")}
-    assert numbers.isdisjoint(tuple(sorted(re.findall(r"\d+", t["problem"]))) for t in trained if t["answer"])
+    assert numbers.isdisjoint(
+        tuple(sorted(re.findall(r"\d+", t["problem"]))) for t in trained if t["answer"]
+    )
     functions = {t.entry_point for t in benchmarks.load("pocket_code")}
     assert not [t for t in trained if any(f"`{f}(" in t["problem"] for f in functions)]
 
@@ -27,14 +36,28 @@ def test_no_benchmark_problem_is_ever_trained_on(teacher, seed):
 def test_every_math_trace_ends_in_the_boxed_answer_and_its_arithmetic_holds():
     for teacher in ("r1", "sonnet"):
         for row in pocket.pocket_traces(teacher, "math", 300, 0):
-            assert grade(Task("t", "", "math", gold=row["answer"]), row["trace"], "stop").outcome == "correct"
+            assert (
+                grade(Task("t", "", "math", gold=row["answer"]), row["trace"], "stop").outcome
+                == "correct"
+            )
             for line in row["trace"].splitlines():
-                if line.count("=") == 1 and line[0].isdigit() and "," not in line and "and" not in line:
+                if (
+                    line.count("=") == 1
+                    and line[0].isdigit()
+                    and "," not in line
+                    and "and" not in line
+                ):
                     left, right = line.replace("×", "*").split("=")
                     assert eval(left) == int(right)
 
 
-SAMPLES = {"n": 17, "numbers": [3, 18, 8], "items": [5, 1, 5, 2], "s": "hello there", "words": ["a", "marble"]}
+SAMPLES = {
+    "n": 17,
+    "numbers": [3, 18, 8],
+    "items": [5, 1, 5, 2],
+    "s": "hello there",
+    "words": ["a", "marble"],
+}
 
 
 def test_every_kind_of_code_trace_runs_and_depends_on_its_constant():
@@ -68,8 +91,12 @@ def test_no_subtraction_borrows():
 def test_both_teachers_tell_of_the_same_problems_and_the_style_differs():
     for domain in ("math", "code"):
         r1, sonnet = (pocket.pocket_traces(t, domain, 50, 3) for t in ("r1", "sonnet"))
-        assert [x["id"] for x in r1] == [x["id"] for x in sonnet] and len({x["id"] for x in r1}) == 50
-        assert all("<think>" in x["trace"] for x in r1) and not any("<think>" in x["trace"] for x in sonnet)
+        assert [x["id"] for x in r1] == [x["id"] for x in sonnet] and len(
+            {x["id"] for x in r1}
+        ) == 50
+        assert all("<think>" in x["trace"] for x in r1) and not any(
+            "<think>" in x["trace"] for x in sonnet
+        )
     assert pocket.pocket_traces("r1", "math", 50, 3) == pocket.pocket_traces("r1", "math", 50, 3)
 
 
@@ -78,7 +105,10 @@ def test_local_files_of_problem_and_trace_or_messages(suffix, tmp_path):
     import pandas as pd
 
     rows = [{"problem": f"p{i}", "trace": "t\u2028é"} for i in range(5)]
-    talk = [{"messages": [{"role": "user", "content": f"q{i}"}, {"role": "assistant", "content": "a"}]} for i in range(5)]
+    talk = [
+        {"messages": [{"role": "user", "content": f"q{i}"}, {"role": "assistant", "content": "a"}]}
+        for i in range(5)
+    ]
     for content in (rows, talk):
         file = tmp_path / f"data{suffix}"
         if suffix == ".jsonl":
@@ -94,31 +124,64 @@ def test_local_files_of_problem_and_trace_or_messages(suffix, tmp_path):
 
 @pytest.mark.parametrize("ids", ["problems", "rows", "none"])
 def test_no_held_out_problem_is_trained_on_nor_in_reserve(ids, tmp_path):
-    rows = [{"problem": f"How many  are {i % 40}?" if i < 40 else f"how many are ${i % 40}$?", "trace": f"t{i}"}
-            for i in range(120)]  # three traces a problem
+    rows = [
+        {
+            "problem": f"How many  are {i % 40}?" if i < 40 else f"how many are ${i % 40}$?",
+            "trace": f"t{i}",
+        }
+        for i in range(120)
+    ]  # three traces a problem
     for i, row in enumerate(rows):
         row |= {"problems": {"id": f"p{i % 40}"}, "rows": {"id": f"r{i}"}, "none": {}}[ids]
     file = tmp_path / "traces.jsonl"
     file.write_text("".join(json.dumps(r) + "\n" for r in rows))
     number = {r["trace"]: i % 40 for i, r in enumerate(rows)}
     for seed in range(5):
-        train, held, spare = (({number[r["trace"]] for r in part}, len(part))
-                              for part in load.load_split(str(file), "r1", "math", 20, 30, seed))
+        train, held, spare = (
+            ({number[r["trace"]] for r in part}, len(part))
+            for part in load.load_split(str(file), "r1", "math", 20, 30, seed)
+        )
         assert train[1] == 20 and 0 < held[1] < 30 and 0 < spare[1] < 70
         assert train[0].isdisjoint(held[0]) and spare[0].isdisjoint(held[0])
         assert spare[0] | held[0] == set(range(40)) - train[0] | (spare[0] & train[0])
-    (tmp_path / "chat.jsonl").write_text("".join(json.dumps({"id": str(i), "messages": [
-        {"role": "user", "content": f"q{i % 3}"}, {"role": "assistant", "content": "a"}]}) + "\n" for i in range(9)))
+    (tmp_path / "chat.jsonl").write_text(
+        "".join(
+            json.dumps(
+                {
+                    "id": str(i),
+                    "messages": [
+                        {"role": "user", "content": f"q{i % 3}"},
+                        {"role": "assistant", "content": "a"},
+                    ],
+                }
+            )
+            + "\n"
+            for i in range(9)
+        )
+    )
     train, held, spare = load.load_split(str(tmp_path / "chat.jsonl"), "r1", "math", 1, 1, 2)
-    assert [len({r["messages"][0]["content"] for r in part} & {r["messages"][0]["content"] for r in held})
-            for part in (train, spare)] == [0, 0]
+    assert [
+        len(
+            {r["messages"][0]["content"] for r in part}
+            & {r["messages"][0]["content"] for r in held}
+        )
+        for part in (train, spare)
+    ] == [0, 0]
 
 
-@pytest.mark.parametrize(("line", "words"), [
-    ("{", "line 2 is not JSON"), ("[1]", "line 2 is no mapping"), ('{"problem": "x"}', "trace is missing"),
-    ('{"problem": "", "trace": "y"}', "problem is missing or empty"),
-    ('{"messages": [{"role": "user", "content": "q"}]}', "messages must be"), ('{"messages": "hi"}', "messages must be"),
-    ('{"messages": 5}', "messages must be"), ('{"messages": ["a", "b"]}', "messages must be")])
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("{", "line 2 is not JSON"),
+        ("[1]", "line 2 is no mapping"),
+        ('{"problem": "x"}', "trace is missing"),
+        ('{"problem": "", "trace": "y"}', "problem is missing or empty"),
+        ('{"messages": [{"role": "user", "content": "q"}]}', "messages must be"),
+        ('{"messages": "hi"}', "messages must be"),
+        ('{"messages": 5}', "messages must be"),
+        ('{"messages": ["a", "b"]}', "messages must be"),
+    ],
+)
 def test_a_bad_row_is_named(line, words, tmp_path):
     file = tmp_path / "bad.jsonl"
     file.write_text('{"problem": "x", "trace": "y"}\n' + line + "\n")

@@ -20,10 +20,21 @@ def test_the_four_sets_of_the_study_are_complete_and_valid(name):
     values = file(name)
     assert set(values) == {f.name for f in fields(TraceParams)}
     p = trace_params.validate(values, name)
-    assert (p.dataset, p.scale, p.n_examples, p.max_length) == (name.removeprefix("traces_"), "full", 25_200, 4096)
+    assert (p.dataset, p.scale, p.n_examples, p.max_length) == (
+        name.removeprefix("traces_"),
+        "full",
+        25_200,
+        4096,
+    )
     assert set(p.decontaminate) == set(trace_params.STUDY) and p.seed == 0
-    run = params.read_files({"r1_math": "run01.yaml", "r1_code": "run02.yaml", "sonnet_math": "run09.yaml",
-                             "sonnet_code": "run10.yaml"}[p.dataset])
+    run = params.read_files(
+        {
+            "r1_math": "run01.yaml",
+            "r1_code": "run02.yaml",
+            "sonnet_math": "run09.yaml",
+            "sonnet_code": "run10.yaml",
+        }[p.dataset]
+    )
     assert run["dataset"] == p.dataset and p.n_examples == run["n_examples"] + run["n_heldout"]
     assert run["max_length"] == p.max_length
 
@@ -33,7 +44,11 @@ def test_the_four_sets_of_the_study_are_complete_and_valid(name):
 def test_an_overlay_makes_any_of_r1s_sets_small(name, overlay):
     p = trace_params.validate(file(name) | file(f"traces_{overlay}"))
     run = params.read_files("run01.yaml", f"{overlay}.yaml")
-    assert p.scale == overlay and p.n_examples == run["n_examples"] + run["n_heldout"] and p.max_length == run["max_length"]
+    assert (
+        p.scale == overlay
+        and p.n_examples == run["n_examples"] + run["n_heldout"]
+        and p.max_length == run["max_length"]
+    )
 
 
 def test_the_notebooks_defaults_are_the_pocket_set():
@@ -42,38 +57,100 @@ def test_the_notebooks_defaults_are_the_pocket_set():
     exec(cell.source, namespace)
     assert asdict(trace_params.from_notebook(namespace)) == POCKET
     assert file("traces_r1_math") | file("traces_pocket") == POCKET | {
-        "n_examples": 320, "teacher_max_tokens": 4096}
+        "n_examples": 320,
+        "teacher_max_tokens": 4096,
+    }
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"dataset": "r1"}, "dataset is 'r1', which names no set: write <teacher>_math or"),
-    ({"n_example": 1}, "n_example = 1 is no parameter: write n_examples"),
-    ({"near_duplicate": 1.5}, "at most 1"), ({"config": "split_0"}, "choose from default, extended, all"),
-    ({"scale": "full"}, "set it to hub, or to a file"), ({"source": "nowhere"}, "source is 'nowhere', which does not exist"),
-    ({"scale": "full", "source": "hub"}, "without math500: a full set is kept clean of all of"),
-    ({"dataset": "sonnet_math"}, "teacher_api is 'none' but dataset is 'sonnet_math': name the API"),
-    ({"teacher_api": "openai"}, "set it to none"),
-    ({"dataset": "sonnet_math", "teacher_api": "anthropic", "config": "none", "source": "r1_math"}, "name the model"),
-    ({"dataset": "sonnet_math", "teacher_api": "openai", "config": "none", "source": "r1_math", "teacher_model": "m"},
-     "set it to messages"),
-    ({"dataset": "sonnet_math", "teacher_api": "anthropic", "config": "none", "teacher_model": "m"}, "say whose problems"),
-    ({"dataset": "sonnet_math", "teacher_api": "anthropic", "config": "none", "teacher_model": "m", "source": "r1_code"},
-     "choose r1_math, or a file"),
-    ({"dataset": "r1_code", "config": "split_0", "verify": "regrade"}, "r1_code has no tests to grade by"),
-    ({"statements": {"taco": "x"}}, "where 'taco' is unknown"), ({"statements": {"taco/train": "x"}}, "does not exist"),
-    ({"benchmark_files": {"math500": "x"}}, "the file of math500 does not exist")])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"dataset": "r1"}, "dataset is 'r1', which names no set: write <teacher>_math or"),
+        ({"n_example": 1}, "n_example = 1 is no parameter: write n_examples"),
+        ({"near_duplicate": 1.5}, "at most 1"),
+        ({"config": "split_0"}, "choose from default, extended, all"),
+        ({"scale": "full"}, "set it to hub, or to a file"),
+        ({"source": "nowhere"}, "source is 'nowhere', which does not exist"),
+        ({"scale": "full", "source": "hub"}, "without math500: a full set is kept clean of all of"),
+        (
+            {"dataset": "sonnet_math"},
+            "teacher_api is 'none' but dataset is 'sonnet_math': name the API",
+        ),
+        ({"teacher_api": "openai"}, "set it to none"),
+        (
+            {
+                "dataset": "sonnet_math",
+                "teacher_api": "anthropic",
+                "config": "none",
+                "source": "r1_math",
+            },
+            "name the model",
+        ),
+        (
+            {
+                "dataset": "sonnet_math",
+                "teacher_api": "openai",
+                "config": "none",
+                "source": "r1_math",
+                "teacher_model": "m",
+            },
+            "set it to messages",
+        ),
+        (
+            {
+                "dataset": "sonnet_math",
+                "teacher_api": "anthropic",
+                "config": "none",
+                "teacher_model": "m",
+            },
+            "say whose problems",
+        ),
+        (
+            {
+                "dataset": "sonnet_math",
+                "teacher_api": "anthropic",
+                "config": "none",
+                "teacher_model": "m",
+                "source": "r1_code",
+            },
+            "choose r1_math, or a file",
+        ),
+        (
+            {"dataset": "r1_code", "config": "split_0", "verify": "regrade"},
+            "r1_code has no tests to grade by",
+        ),
+        ({"statements": {"taco": "x"}}, "where 'taco' is unknown"),
+        ({"statements": {"taco/train": "x"}}, "does not exist"),
+        ({"benchmark_files": {"math500": "x"}}, "the file of math500 does not exist"),
+    ],
+)
 def test_what_cannot_stand_is_refused_in_one_sentence(changes, words):
     with pytest.raises(ValueError) as error:
         trace_params.validate(POCKET | changes, "my.yaml")
     message = str(error.value)
-    assert message.startswith("my.yaml: ") and words in message and message.endswith(".") and "\n" not in message
+    assert (
+        message.startswith("my.yaml: ")
+        and words in message
+        and message.endswith(".")
+        and "\n" not in message
+    )
 
 
 def test_a_teacher_of_ones_own_is_asked_the_same_problems():
-    p = trace_params.validate(file("traces_sonnet_math") | {
-        "dataset": "qwq-32b_math", "teacher_api": "openai", "teacher_mode": "messages", "teacher_model": "Qwen/QwQ-32B",
-        "teacher_url": "http://127.0.0.1:8000/v1", "thinking_budget": 0})
-    assert trace_params.teacher_and_domain(p.dataset) == ("qwq-32b", "math") and p.source == "r1_math"
+    p = trace_params.validate(
+        file("traces_sonnet_math")
+        | {
+            "dataset": "qwq-32b_math",
+            "teacher_api": "openai",
+            "teacher_mode": "messages",
+            "teacher_model": "Qwen/QwQ-32B",
+            "teacher_url": "http://127.0.0.1:8000/v1",
+            "thinking_budget": 0,
+        }
+    )
+    assert (
+        trace_params.teacher_and_domain(p.dataset) == ("qwq-32b", "math") and p.source == "r1_math"
+    )
     own = {"teacher": "qwq-32b", "dataset": p.dataset, "run_name": "qwq_math"}
     run = params.validate(params.read_files("run09.yaml") | own)
     assert run.dataset == "qwq-32b_math"

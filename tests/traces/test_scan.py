@@ -23,13 +23,21 @@ def source(tmp_path):
 
 
 def test_a_killed_scan_goes_on_where_it_was(source, runs_dir):
-    script = ("from distill_nb.traces import params as trace_params, build as trace_sets\n"
-              "if __name__ == '__main__':\n"
-              f"    trace_sets.build(trace_params.pocket(source={str(source)!r}, processes=1, n_examples=40))\n")
+    script = (
+        "from distill_nb.traces import params as trace_params, build as trace_sets\n"
+        "if __name__ == '__main__':\n"
+        f"    trace_sets.build(trace_params.pocket(source={str(source)!r}, processes=1, "
+        "n_examples=40))\n"
+    )
     file = paths.runs().parent / "build.py"
     file.write_text(script)
-    child = subprocess.Popen([sys.executable, str(file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                             start_new_session=True, env=paths.child_environment())
+    child = subprocess.Popen(
+        [sys.executable, str(file)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env=paths.child_environment(),
+    )
     folder = files.folder_of("r1_math", "pocket")
     limit = time.monotonic() + 60
     while not list(folder.glob("parts/*/*.parquet")) and time.monotonic() < limit:
@@ -49,7 +57,10 @@ def test_other_files_or_evaluation_sets_are_scanned_anew(source, runs_dir):
         build.build(settings(source, overwrite=True, **changes))
     assert len(list(parts.iterdir())) == 3  # the seed does not matter to what a row is worth
     (source / "train-0.parquet").unlink()
-    assert build.build(settings(source, overwrite=True))["rows"] == 33 and len(list(parts.iterdir())) == 4
+    assert (
+        build.build(settings(source, overwrite=True))["rows"] == 33
+        and len(list(parts.iterdir())) == 4
+    )
 
 
 def test_workers_are_not_forked_from_this_process(source):
@@ -64,13 +75,20 @@ class Dying(ProcessPoolExecutor):
 
     def submit(self, work, *arguments):
         self.submitted += 1
-        return super().submit(os._exit, 1) if self.submitted == 4 else super().submit(work, *arguments)
+        return (
+            super().submit(os._exit, 1) if self.submitted == 4 else super().submit(work, *arguments)
+        )
 
 
-def test_a_worker_that_is_killed_is_one_sentence_and_what_is_judged_stays(source, runs_dir, monkeypatch):
+def test_a_worker_that_is_killed_is_one_sentence_and_what_is_judged_stays(
+    source, runs_dir, monkeypatch
+):
     with monkeypatch.context() as patch:
         patch.setattr(scan, "ProcessPoolExecutor", Dying)
-        with pytest.raises(RuntimeError, match=r"^processes: a worker was killed.* fewer processes than 1, and .*judged\.$"):
+        with pytest.raises(
+            RuntimeError,
+            match=r"^processes: a worker was killed.* fewer processes than 1, and .*judged\.$",
+        ):
             build.build(settings(source))
     folder = files.folder_of("r1_math", "pocket")
     before = {f.name: f.stat().st_mtime_ns for f in folder.glob("parts/*/*.parquet")}
@@ -98,7 +116,10 @@ class Slow:
 
 def test_only_a_few_groups_are_under_way_at_once():
     workers = Slow()
-    assert list(scan.results(workers, 3, ((len, "") for _ in range(100)))) == [7] * 100 and workers.most == 6
+    assert (
+        list(scan.results(workers, 3, ((len, "") for _ in range(100)))) == [7] * 100
+        and workers.most == 6
+    )
 
 
 def test_workers_end_with_the_process_that_started_them():
@@ -118,17 +139,26 @@ def test_workers_end_with_the_process_that_started_them():
 
 def test_parts_are_of_one_code_and_left_overs_of_killed_processes_go(source, runs_dir, monkeypatch):
     assert {"rensa", "python", "scan", "hub_traces", "trace_choice", "grading", "code"} | {
-        f.stem for f in match.files()} == set(scan.CODE)
+        f.stem for f in match.files()
+    } == set(scan.CODE)
     folder = files.folder_of("r1_math", "pocket")
     build.build(settings(source))
     (parts,) = (folder / "parts").iterdir()
-    left = [parts / "00000_00000.77.partial", folder / "train.77.partial", folder / "rejected.77.partial"]
+    left = [
+        parts / "00000_00000.77.partial",
+        folder / "train.77.partial",
+        folder / "rejected.77.partial",
+    ]
     for file in left:
         file.touch()
     build.build(settings(source, overwrite=True))
     assert not any(file.exists() for file in left) and list((folder / "parts").iterdir()) == [parts]
-    monkeypatch.setitem(scan.CODE, "rensa", "0.0.1")  # the workers, started before or after, have the real one
-    with pytest.raises(RuntimeError, match=r"processes: files of distill_nb have changed.*restart the kernel"):
+    monkeypatch.setitem(
+        scan.CODE, "rensa", "0.0.1"
+    )  # the workers, started before or after, have the real one
+    with pytest.raises(
+        RuntimeError, match=r"processes: files of distill_nb have changed.*restart the kernel"
+    ):
         build.build(settings(source, overwrite=True))
     assert len(list((folder / "parts").iterdir())) == 2  # another version's parts are not taken
 
@@ -136,7 +166,10 @@ def test_parts_are_of_one_code_and_left_overs_of_killed_processes_go(source, run
 def test_a_copy_of_the_hub_is_read_by_config(tmp_path, runs_dir):
     for name, n in (("data", 3), ("extended", 4)):
         (tmp_path / name).mkdir()
-        rows = [math(f"How many {name} are there in house {i} of {i + 7}?", uuid=f"{name}{i}") for i in range(n)]
+        rows = [
+            math(f"How many {name} are there in house {i} of {i + 7}?", uuid=f"{name}{i}")
+            for i in range(n)
+        ]
         pq.write_table(pa.Table.from_pylist(rows, schema=MATH), tmp_path / name / "a.parquet")
     for config, n in (("default", 3), ("extended", 4), ("all", 7)):
         assert build.build(settings(tmp_path, config=config, overwrite=True))["rows"] == n

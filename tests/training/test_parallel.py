@@ -37,7 +37,8 @@ def adapter(p, step=4):
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
-    """What two processes made of the tiny Llama: its record, metrics, adapters of steps 2 and 4, and folder."""
+    """What two processes made of the tiny Llama: its record, metrics, adapters of steps 2 and 4,
+    and folder."""
     p = tiny(train_processes=2, micro_batch_size=1)
     with pytest.MonkeyPatch.context() as m:
         m.setenv("DISTILL_NB_RUNS", str(tmp_path_factory.mktemp("two")))
@@ -47,10 +48,15 @@ def two(tmp_path_factory):
 
 
 def assert_the_same_training(found, expected, weights, start, reference):
-    assert found["step"].tolist() == [1, 2, 3, 4] and found["tokens"].tolist() == expected["tokens"].tolist()
+    assert (
+        found["step"].tolist() == [1, 2, 3, 4]
+        and found["tokens"].tolist() == expected["tokens"].tolist()
+    )
     for column in ("loss", "grad_norm", "learning_rate"):
         assert found[column].tolist() == pytest.approx(expected[column].tolist(), rel=2e-4), column
-    assert found["heldout_loss"].dropna().tolist() == pytest.approx(expected["heldout_loss"].dropna().tolist(), rel=2e-4)
+    assert found["heldout_loss"].dropna().tolist() == pytest.approx(
+        expected["heldout_loss"].dropna().tolist(), rel=2e-4
+    )
     for key, weight in weights.items():
         moved = (reference[key] - start[key]).abs().max()
         assert moved > 1e-5 and (weight - reference[key]).abs().max() < 0.02 * moved, key
@@ -61,7 +67,9 @@ def test_two_processes_train_what_one_does(two, runs_dir):
     assert record["finished"] and record["backend"] == "hf"
     one = tiny(micro_batch_size=1)
     train.train(one)
-    assert_the_same_training(metrics, train.load_metrics(one), weights, adapter(one, 2), adapter(one))
+    assert_the_same_training(
+        metrics, train.load_metrics(one), weights, adapter(one, 2), adapter(one)
+    )
 
 
 def test_one_process_goes_on_where_two_have_stopped(two, runs_dir):
@@ -71,7 +79,9 @@ def test_one_process_goes_on_where_two_have_stopped(two, runs_dir):
     for later in ("state/checkpoint-4", "checkpoints/step_00004"):
         shutil.rmtree(paths.run_dir(p) / later)
     file = paths.run_dir(p) / "provenance_train.json"
-    file.write_text(json.dumps({k: v for k, v in json.loads(file.read_text()).items() if k != "finished"}))
+    file.write_text(
+        json.dumps({k: v for k, v in json.loads(file.read_text()).items() if k != "finished"})
+    )
     record = train.train(p)
     assert record["finished"] and record["resumed_at"] == 2
     assert record["sessions"][0]["parameters"] == {"micro_batch_size": 1, "train_processes": 2}
@@ -79,15 +89,25 @@ def test_one_process_goes_on_where_two_have_stopped(two, runs_dir):
 
 
 def test_two_processes_train_the_experts_that_one_does(runs_dir):
-    one, both = (tiny(student=QWEN, run_name=f"by{n}", micro_batch_size=1, train_processes=n) for n in (1, 2))
+    one, both = (
+        tiny(student=QWEN, run_name=f"by{n}", micro_batch_size=1, train_processes=n) for n in (1, 2)
+    )
     train.train(one)
     train.train(both)
-    assert_the_same_training(train.load_metrics(both), train.load_metrics(one), adapter(both), adapter(one, 2), adapter(one))
+    assert_the_same_training(
+        train.load_metrics(both),
+        train.load_metrics(one),
+        adapter(both),
+        adapter(one, 2),
+        adapter(one),
+    )
 
 
 def test_a_killed_run_takes_its_processes_along_and_goes_on_to_the_same_bits(two, runs_dir):
     _, metrics, _, unbroken, _ = two
-    with killed_with_all_below(SAYS_HALF.format(tests=str(paths.ROOT / "tests")), "half", within=20) as below:
+    with killed_with_all_below(
+        SAYS_HALF.format(tests=str(paths.ROOT / "tests")), "half", within=20
+    ) as below:
         assert len(below) >= 3  # torchrun and two workers
     p = tiny(train_processes=2, micro_batch_size=1)
     record = train.train(p)
@@ -96,7 +116,9 @@ def test_a_killed_run_takes_its_processes_along_and_goes_on_to_the_same_bits(two
     assert all(torch.equal(weight, unbroken[key]) for key, weight in adapter(p).items())
 
 
-def test_processes_that_are_asked_to_end_save_their_state_and_go_on_to_the_same_bits(runs_dir, tmp_path, monkeypatch):
+def test_processes_that_are_asked_to_end_save_their_state_and_go_on_to_the_same_bits(
+    runs_dir, tmp_path, monkeypatch
+):
     p = tiny(train_processes=2, micro_batch_size=1, max_steps=24, save_every=12)
     with monkeypatch.context() as m:
         m.setenv("DISTILL_NB_RUNS", str(tmp_path / "unbroken"))
@@ -112,7 +134,9 @@ def test_processes_that_are_asked_to_end_save_their_state_and_go_on_to_the_same_
 
     thread = threading.Thread(target=ask_all)
     thread.start()
-    with pytest.raises(stop.Stopped, match=r"^Stopped by SIGTERM after step \d+ of 24: its state is on disk"):
+    with pytest.raises(
+        stop.Stopped, match=r"^Stopped by SIGTERM after step \d+ of 24: its state is on disk"
+    ):
         train.train(p)
     thread.join()
     record = train.train(p)
@@ -126,19 +150,28 @@ def test_what_a_process_refuses_is_said_here(tmp_path):
     job = dict(p=p, data=None, backend="hf", run_dir=tmp_path, start=0, state=None)
     with pytest.raises(ValueError, match=r"lora_targets: .*no module named v_porj"):
         parallel.launch(p, job, tmp_path)
-    assert "Traceback" in (tmp_path / parallel.LOG).read_text() and not (tmp_path / "workers").exists()
+    assert (
+        "Traceback" in (tmp_path / parallel.LOG).read_text() and not (tmp_path / "workers").exists()
+    )
 
 
 def test_how_a_process_failed_is_reported(tmp_path):
     log, failed = tmp_path / parallel.LOG, tmp_path / parallel.FAILED
     log.write_text("loading\nSignal 9 received\n")
     error = parallel._failure(failed, log, 1)
-    assert type(error) is RuntimeError and "exit status 1" in str(error) and str(error).endswith("Signal 9 received")
+    assert (
+        type(error) is RuntimeError
+        and "exit status 1" in str(error)
+        and str(error).endswith("Signal 9 received")
+    )
     failed.write_text('{"type": "OutOfMemoryError", "message": "tried to allocate"}')
     error = parallel._failure(failed, log, 1)
     assert type(error) is RuntimeError and "OutOfMemoryError: tried to allocate" in str(error)
 
 
 def test_processes_must_share_a_batch_evenly():
-    with pytest.raises(ValueError, match=r"train_processes is 3, and with micro_batch_size 2 .* batch_size 4 evenly"):
+    with pytest.raises(
+        ValueError,
+        match=r"train_processes is 3, and with micro_batch_size 2 .* batch_size 4 evenly",
+    ):
         tiny(train_processes=3)

@@ -23,17 +23,26 @@ def examples(lengths=(30, 7, 50), n_prompt=5):
     rng = np.random.default_rng(0)
     made = [{"input_ids": rng.integers(0, 250, n).astype(np.int32)} for n in lengths]
     for e in made:
-        e["labels"] = np.where(np.arange(len(e["input_ids"])) < n_prompt, chat.IGNORE, e["input_ids"])
+        e["labels"] = np.where(
+            np.arange(len(e["input_ids"])) < n_prompt, chat.IGNORE, e["input_ids"]
+        )
     return made
 
 
 def padded(rows):
     size = (len(rows), max(len(e["input_ids"]) for e in rows))
-    batch = {"input_ids": torch.zeros(size, dtype=torch.int64), "attention_mask": torch.zeros(size, dtype=torch.int64),
-             "labels": torch.full(size, chat.IGNORE)}
+    batch = {
+        "input_ids": torch.zeros(size, dtype=torch.int64),
+        "attention_mask": torch.zeros(size, dtype=torch.int64),
+        "labels": torch.full(size, chat.IGNORE),
+    }
     for i, e in enumerate(rows):
         n = len(e["input_ids"])
-        for key, values in (("input_ids", e["input_ids"]), ("attention_mask", np.ones(n)), ("labels", e["labels"])):
+        for key, values in (
+            ("input_ids", e["input_ids"]),
+            ("attention_mask", np.ones(n)),
+            ("labels", e["labels"]),
+        ):
             batch[key][i, :n] = torch.as_tensor(values)
     return batch
 
@@ -42,7 +51,9 @@ def loss_and_gradients(model, batch, **more):
     model.zero_grad()
     loss = model(**batch, **more).loss
     loss.backward()
-    return loss.item(), {n: w.grad.clone() for n, w in model.named_parameters() if w.grad is not None}
+    return loss.item(), {
+        n: w.grad.clone() for n, w in model.named_parameters() if w.grad is not None
+    }
 
 
 def test_a_micro_batch_is_one_row_without_padding():
@@ -112,7 +123,10 @@ def test_mixed_precision_as_on_a_gpu_differs_by_rounding_alone():
     assert loss == pytest.approx(exact, abs=0.01)
     for key, gradient in gradients.items():
         assert found[key].dtype == torch.float32
-        assert torch.nn.functional.cosine_similarity(found[key].flatten(), gradient.flatten(), dim=0) > 0.99, key
+        assert (
+            torch.nn.functional.cosine_similarity(found[key].flatten(), gradient.flatten(), dim=0)
+            > 0.99
+        ), key
 
 
 def test_a_head_that_is_trained_gets_its_gradient():
@@ -139,5 +153,7 @@ def test_heldout_loss_is_the_mean_over_tokens_whatever_the_micro_batch():
     expected = loss_and_gradients(model, padded(rows))[0]
     step.patch(model)
     model.train()
-    assert [step.heldout_loss(model, rows, n) for n in (1, 2, 3)] == pytest.approx([expected] * 3, abs=1e-5)
+    assert [step.heldout_loss(model, rows, n) for n in (1, 2, 3)] == pytest.approx(
+        [expected] * 3, abs=1e-5
+    )
     assert model.training and step.heldout_loss(model, [], 2) is None

@@ -28,8 +28,10 @@ def adapter_hashes(p):
 
 
 def adapter_hashes_of(folder):
-    return {f.parent.name: hashlib.sha256(f.read_bytes()).hexdigest()
-            for f in sorted(folder.glob("checkpoints/step_*/adapter_model.safetensors"))}
+    return {
+        f.parent.name: hashlib.sha256(f.read_bytes()).hexdigest()
+        for f in sorted(folder.glob("checkpoints/step_*/adapter_model.safetensors"))
+    }
 
 
 def gradients(p, tmp_path):
@@ -43,7 +45,9 @@ def gradients(p, tmp_path):
 
     class Grab(TrainerCallback):
         def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
-            seen.update({n: w.grad.clone() for n, w in model.named_parameters() if w.grad is not None})
+            seen.update(
+                {n: w.grad.clone() for n, w in model.named_parameters() if w.grad is not None}
+            )
 
     train_step.patch(model)
     trainer = train_step.make_trainer(model, p, data.train, tmp_path / "state", [Grab()])
@@ -53,7 +57,9 @@ def gradients(p, tmp_path):
 
 @pytest.mark.parametrize("name", [LLAMA, QWEN])
 def test_gradients_do_not_depend_on_the_micro_batch(name, tmp_path, runs_dir):
-    common = dict(student=name, batch_size=50, n_examples=50, max_steps=1, save_every=1, max_grad_norm=1e9)
+    common = dict(
+        student=name, batch_size=50, n_examples=50, max_steps=1, save_every=1, max_grad_norm=1e9
+    )
     whole = gradients(tiny(micro_batch_size=50, **common), tmp_path)
     assert len(whole) > 8 and max(g.abs().max() for g in whole.values()) > 1e-4
     for micro in (1, 5):
@@ -71,7 +77,9 @@ def test_the_loss_is_the_mean_over_the_trained_tokens_of_the_whole_batch(tmp_pat
         e = {k: v.tolist() for k, v in e.items()}
         logits = model(torch.tensor([e["input_ids"]])).logits[0, :-1]
         labels = torch.tensor(e["labels"][1:])
-        total += torch.nn.functional.cross_entropy(logits, labels, ignore_index=chat.IGNORE, reduction="sum").item()
+        total += torch.nn.functional.cross_entropy(
+            logits, labels, ignore_index=chat.IGNORE, reduction="sum"
+        ).item()
         tokens += int((labels != chat.IGNORE).sum())
     train.train(p, data)
     assert train.load_metrics(p)["loss"][0] == pytest.approx(total / tokens, abs=2e-3)
@@ -83,14 +91,18 @@ def test_training_order_covers_each_epoch_once_and_keeps_batches_whatever_the_mi
     assert sorted(order[:6]) == sorted(order[6:]) == list(range(6))
     assert order != train.training_order(lengths, 3, 4, seed=1, micro_batch_size=3)
     singly = train.training_order(lengths, 3, 4, seed=0, micro_batch_size=1)
-    assert [set(singly[i:i + 3]) for i in range(0, 12, 3)] == [set(order[i:i + 3]) for i in range(0, 12, 3)]
+    assert [set(singly[i : i + 3]) for i in range(0, 12, 3)] == [
+        set(order[i : i + 3]) for i in range(0, 12, 3)
+    ]
 
 
 def test_micro_batches_of_a_batch_have_about_as_many_tokens():
     lengths = [int(4096 * (i / 200) ** 2) + 1 for i in range(200)]
     order = train.training_order(lengths, batch_size=50, max_steps=4, seed=0, micro_batch_size=5)
     for step in range(4):
-        tokens = [sum(lengths[i] for i in order[j:j + 5]) for j in range(50 * step, 50 * step + 50, 5)]
+        tokens = [
+            sum(lengths[i] for i in order[j : j + 5]) for j in range(50 * step, 50 * step + 50, 5)
+        ]
         assert max(tokens) < 1.2 * sum(tokens) / 10
 
 
@@ -145,7 +157,9 @@ MOMENTS = {
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_killed_run_ends_with_the_same_bits_as_an_unbroken_one(moment, runs_dir, tmp_path, monkeypatch):
+def test_a_killed_run_ends_with_the_same_bits_as_an_unbroken_one(
+    moment, runs_dir, tmp_path, monkeypatch
+):
     p = tiny()
     with monkeypatch.context() as m:
         m.setenv("DISTILL_NB_RUNS", str(tmp_path / "unbroken"))
@@ -158,13 +172,18 @@ def test_a_killed_run_ends_with_the_same_bits_as_an_unbroken_one(moment, runs_di
     record = train.train(p)
     assert adapter_hashes(p) == unbroken
     resumed = train.load_metrics(p)
-    assert resumed["step"].tolist() == [1, 2, 3, 4] and resumed["loss"].tolist() == metrics["loss"].tolist()
+    assert (
+        resumed["step"].tolist() == [1, 2, 3, 4]
+        and resumed["loss"].tolist() == metrics["loss"].tolist()
+    )
     assert record["resumed_at"] == {"before the first checkpoint": 0}.get(moment, 2)
 
 
 def test_heldout_traces_are_of_other_problems(runs_dir, tmp_path):
     file = tmp_path / "traces.jsonl"
-    file.write_text("".join(json.dumps({"problem": f"p{i % 10}", "trace": f"t{i}"}) + "\n" for i in range(40)))
+    file.write_text(
+        "".join(json.dumps({"problem": f"p{i % 10}", "trace": f"t{i}"}) + "\n" for i in range(40))
+    )
     p = tiny(dataset=str(file), n_examples=30, n_heldout=10)
     data = train.prepare(p)
     rows = load.load_traces(p.dataset, p.teacher, p.domain, 40, p.seed)
@@ -206,10 +225,16 @@ def test_an_overwrite_that_is_cut_off_is_trained_again(cut, finished, runs_dir, 
     if cut == "checkpoints":
         assert [f.name for f in folder.iterdir()] == [".lock"]
     else:
-        with pytest.raises(ValueError, match=r"has checkpoints but no provenance_train\.json.*set overwrite: true"):
+        with pytest.raises(
+            ValueError, match=r"has checkpoints but no provenance_train\.json.*set overwrite: true"
+        ):
             train.train(p)
     record = train.train(replace(p, overwrite=cut != "checkpoints"))
-    assert record["finished"] and record["resumed_at"] == 0 and train.load_metrics(p)["learning_rate"][0] == 0.01
+    assert (
+        record["finished"]
+        and record["resumed_at"] == 0
+        and train.load_metrics(p)["learning_rate"][0] == 0.01
+    )
 
 
 def test_a_finished_run_that_has_lost_an_adapter_is_not_called_finished(finished, runs_dir):
@@ -219,21 +244,36 @@ def test_a_finished_run_that_has_lost_an_adapter_is_not_called_finished(finished
     first, second = (paths.checkpoint_dir(p, step) / "adapter_model.safetensors" for step in (2, 4))
     weights = first.read_bytes()
     first.write_bytes(second.read_bytes())
-    with pytest.raises(ValueError, match=r"^run_name: the adapter of step 2 of sonnet_math_llama_4k is not the one that its "
-                                         r"training wrote; put a copy back, or train it again with overwrite: true\.$"):
+    with pytest.raises(
+        ValueError,
+        match=r"^run_name: the adapter of step 2 of sonnet_math_llama_4k is not the one that its "
+        r"training wrote; put a copy back, or train it again with overwrite: true\.$",
+    ):
         train.train(p)
     shutil.rmtree(second.parent)
-    with pytest.raises(ValueError, match=r"^run_name: the adapter of step 4 of sonnet_math_llama_4k is not on disk and the "
-                                         r"adapter of step 2 of sonnet_math_llama_4k is not the one"):
+    with pytest.raises(
+        ValueError,
+        match=r"^run_name: the adapter of step 4 of sonnet_math_llama_4k is not on disk and the "
+        r"adapter of step 2 of sonnet_math_llama_4k is not the one",
+    ):
         train.train(p)
     first.write_bytes(weights)
     shutil.copytree(finished / "checkpoints" / "step_00004", second.parent)
-    assert train.train(p)["finished"] and adapter_hashes(p)["step_00002"] == hashlib.sha256(weights).hexdigest()
+    assert (
+        train.train(p)["finished"]
+        and adapter_hashes(p)["step_00002"] == hashlib.sha256(weights).hexdigest()
+    )
 
 
 def test_lines_of_metrics_are_on_disk_before_the_state_that_follows_them(runs_dir, monkeypatch):
     p = tiny()
-    file, fsync, seal, synced, sealed = paths.run_dir(p) / "metrics.jsonl", os.fsync, train.disk.seal, [0], {}
+    file, fsync, seal, synced, sealed = (
+        paths.run_dir(p) / "metrics.jsonl",
+        os.fsync,
+        train.disk.seal,
+        [0],
+        {},
+    )
 
     def see(descriptor):
         fsync(descriptor)
@@ -241,7 +281,9 @@ def test_lines_of_metrics_are_on_disk_before_the_state_that_follows_them(runs_di
             synced.append(file.read_text().count("\n"))
 
     monkeypatch.setattr(os, "fsync", see)
-    monkeypatch.setattr(train.disk, "seal", lambda folder: (sealed.update({folder.name: synced[-1]}), seal(folder)))
+    monkeypatch.setattr(
+        train.disk, "seal", lambda folder: (sealed.update({folder.name: synced[-1]}), seal(folder))
+    )
     train.train(p)
     assert synced == [0, 1, 2, 3, 4] and sealed == {"checkpoint-2": 2, "checkpoint-4": 4}
 
@@ -256,15 +298,23 @@ def test_a_state_after_a_lost_line_of_metrics_is_not_gone_on_from(left, finished
     file, whole = folder / "metrics.jsonl", (folder / "metrics.jsonl").read_bytes()
     lines = whole.splitlines(keepends=True)
     file.write_bytes(b"".join(lines[1:]))
-    with pytest.raises(ValueError, match=r"^metrics\.jsonl in sonnet_math_llama_4k has no line of step 1, and every state of "
-                                         r"the run comes after that; put the file back, or set overwrite: true"):
+    with pytest.raises(
+        ValueError,
+        match=r"^metrics\.jsonl in sonnet_math_llama_4k has no line of step 1, and every state of "
+        r"the run comes after that; put the file back, or set overwrite: true",
+    ):
         train.train(p)
     assert {f.name for f in (folder / "state").iterdir()} == {"checkpoint-2", "checkpoint-4"}
-    file.write_bytes(b"".join(lines[:2]) + {"nothing": b"", "half a line": lines[2][:-9], "zeros": bytes(40) + b"\xff"}[left])
+    file.write_bytes(
+        b"".join(lines[:2])
+        + {"nothing": b"", "half a line": lines[2][:-9], "zeros": bytes(40) + b"\xff"}[left]
+    )
     record = train.train(p)
     said = capsys.readouterr().out
-    assert ("state/checkpoint-4 is not used, and removed: metrics.jsonl has no line of step 3, which must be made again"
-            in said) and said.count("dropped a torn line") == (left != "nothing")
+    assert (
+        "state/checkpoint-4 is not used, and removed: metrics.jsonl has no line of step 3, which "
+        "must be made again" in said
+    ) and said.count("dropped a torn line") == (left != "nothing")
     assert record["resumed_at"] == 2 and adapter_hashes(p) == adapter_hashes_of(finished)
 
     def timeless(text):
@@ -273,12 +323,20 @@ def test_a_state_after_a_lost_line_of_metrics_is_not_gone_on_from(left, finished
     assert timeless(file.read_bytes()) == timeless(whole)
 
 
-@pytest.mark.parametrize(("changes", "says", "logged"), [
-    (dict(), "the loss of step 2", [1]), (dict(save_every=1), "the held-out loss of step 1", []),
-    (dict(train_processes=2, micro_batch_size=1), "the loss of step 2", [1])])
+@pytest.mark.parametrize(
+    ("changes", "says", "logged"),
+    [
+        (dict(), "the loss of step 2", [1]),
+        (dict(save_every=1), "the held-out loss of step 1", []),
+        (dict(train_processes=2, micro_batch_size=1), "the loss of step 2", [1]),
+    ],
+)
 def test_a_run_that_diverges_ends_and_keeps_no_such_step(changes, says, logged, runs_dir):
     p = replace(tiny(**changes), learning_rate=1e30)  # more than a parameter file may ask for
-    with pytest.raises(ValueError, match=rf"^learning_rate: {says} is nan, so training has diverged; lower learning_rate"):
+    with pytest.raises(
+        ValueError,
+        match=rf"^learning_rate: {says} is nan, so training has diverged; lower learning_rate",
+    ):
         train.train(p)
     folder = paths.run_dir(p)
     assert [line["step"] for line in jsonl.read(folder / "metrics.jsonl")] == logged
@@ -286,8 +344,11 @@ def test_a_run_that_diverges_ends_and_keeps_no_such_step(changes, says, logged, 
     assert adapter_hashes(p) == {} and not list(folder.glob("state/*"))
 
 
-def test_a_gpu_that_is_full_ends_with_what_to_set_and_the_run_goes_on_in_smaller_parts(finished, runs_dir, monkeypatch):
-    """No CPU runs out of a GPU's memory, so the exception is raised by hand, in a step after a checkpoint."""
+def test_a_gpu_that_is_full_ends_with_what_to_set_and_the_run_goes_on_in_smaller_parts(
+    finished, runs_dir, monkeypatch
+):
+    """No CPU runs out of a GPU's memory, so the exception is raised by hand, in a step after a
+    checkpoint."""
     p, patch = tiny(), train.patch
 
     def full(model, backend):
@@ -297,16 +358,24 @@ def test_a_gpu_that_is_full_ends_with_what_to_set_and_the_run_goes_on_in_smaller
         def fails(*args, **kwargs):
             calls[0] += model.training
             if calls[0] > 3 * p.batch_size // p.micro_batch_size - 1:
-                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore words")
+                raise torch.OutOfMemoryError(
+                    "CUDA out of memory. Tried to allocate 2.00 GiB.\nMore words"
+                )
             return forward(*args, **kwargs)
 
         model.get_base_model().forward = fails
 
     monkeypatch.setattr(train, "patch", full)
-    with pytest.raises(ValueError, match=r"^micro_batch_size: .* for 2 of these examples .*; set it to 1, which changes "
-                                         r"nothing else, and start.* \(CUDA out of memory\. Tried to allocate 2.00 GiB.\)$"):
+    with pytest.raises(
+        ValueError,
+        match=r"^micro_batch_size: .* for 2 of these examples .*; set it to 1, which changes "
+        r"nothing else, and start.* \(CUDA out of memory\. Tried to allocate 2.00 GiB.\)$",
+    ):
         train.train(p)
-    with pytest.raises(ValueError, match=r" for 1 of these examples in one pass; take a GPU with more memory, and start"):
+    with pytest.raises(
+        ValueError,
+        match=r" for 1 of these examples in one pass; take a GPU with more memory, and start",
+    ):
         train.train(replace(p, micro_batch_size=1, run_name="smallest"))
     monkeypatch.setattr(train, "patch", patch)
     record = train.train(replace(p, micro_batch_size=1))
@@ -321,30 +390,55 @@ def test_a_gpu_that_is_full_ends_with_what_to_set_and_the_run_goes_on_in_smaller
     assert train.train(p)["finished_at"] == record["finished_at"]
 
 
-def test_data_that_has_changed_under_a_run_is_refused_whether_it_is_finished_or_not(runs_dir, tmp_path):
+def test_data_that_has_changed_under_a_run_is_refused_whether_it_is_finished_or_not(
+    runs_dir, tmp_path
+):
     file = tmp_path / "traces.jsonl"
-    rows = [{"problem": f"What is {i} + 7?", "trace": rf"That is \boxed{{{i + 7}}}."} for i in range(18)]
+    rows = [
+        {"problem": f"What is {i} + 7?", "trace": rf"That is \boxed{{{i + 7}}}."} for i in range(18)
+    ]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     p = tiny(dataset=str(file))
     before = train.train(p)
     weights = adapter_hashes(p)
     file.write_text(file.read_text().replace("That is", "It is", 1))
     for finished in (True, False):
-        (paths.run_dir(p) / "provenance_train.json").write_text(json.dumps(before | {"finished": finished}))
-        with pytest.raises(ValueError, match=r"started with other values of dataset \(its content\); set overwrite: true"):
+        (paths.run_dir(p) / "provenance_train.json").write_text(
+            json.dumps(before | {"finished": finished})
+        )
+        with pytest.raises(
+            ValueError,
+            match=r"started with other values of dataset \(its content\); set overwrite: true",
+        ):
             train.train(p)
         assert adapter_hashes(p) == weights
     assert train.train(replace(p, overwrite=True))["data_sha256"] != before["data_sha256"]
 
 
-@pytest.mark.parametrize(("error", "expected"), [
-    (torch.OutOfMemoryError("CUDA out of memory."), True), (RuntimeError("CUDA error: out of memory"), True),
-    (RuntimeError("No or negligible GPU memory available for fused cross entropy."), True),
-    (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
-    (RuntimeError("shapes do not match"), False), (ValueError("out of memory"), False)])
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("No or negligible GPU memory available for fused cross entropy."), True),
+        (
+            RuntimeError(
+                "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+            ),
+            True,
+        ),
+        (RuntimeError("shapes do not match"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
 def test_a_full_gpu_is_known_by_its_words(error, expected):
-    with pytest.raises(ValueError if expected else type(error), match="micro_batch_size" if expected else str(error)), \
-            train._enough_memory(tiny()):
+    with (
+        pytest.raises(
+            ValueError if expected else type(error),
+            match="micro_batch_size" if expected else str(error),
+        ),
+        train._enough_memory(tiny()),
+    ):
         raise error
 
 
@@ -357,7 +451,9 @@ def test_unsloth_is_asked_for_the_student_itself_and_not_for_its_own_copy(monkey
             asked.update(arguments, name=name)
             return model, None
 
-    monkeypatch.setitem(sys.modules, "unsloth", types.SimpleNamespace(FastLanguageModel=FastLanguageModel))
+    monkeypatch.setitem(
+        sys.modules, "unsloth", types.SimpleNamespace(FastLanguageModel=FastLanguageModel)
+    )
     p = tiny(student=LLAMA, student_size="full", dtype="bfloat16", load_in_4bit=True)
     assert student.load(p, "unsloth") is model and model.config.use_cache is False
     assert asked["name"] == sources.source(p) == LLAMA

@@ -1,28 +1,40 @@
-"""Can the published numbers be? What a line of the data may hold, and the GRIM test of each number with its n.
+"""Can the published numbers be? What a line of the data may hold, and the GRIM test of each number
+with its n.
 
-`python -m distill_nb.analysis.published.grim` prints both that and what `claims.py` finds in the sentences.
-"""
+`python -m distill_nb.analysis.published.grim` prints both that and what `claims.py` finds in the
+sentences."""
+
 from __future__ import annotations
 
 import math
 from fractions import Fraction
 from functools import cache
 
-# Problems in the full benchmarks; for LiveCodeBench v5 the release and two windows that go by the same name.
-SIZES = {"math500": (500,), "mbpp_plus": (378,), "humaneval_plus": (164,), "livecodebench": (880, 279, 166),
-         "aime": (90,)}
+# Problems in the full benchmarks; for LiveCodeBench v5 the release and two windows that go by the
+# same name.
+SIZES = {
+    "math500": (500,),
+    "mbpp_plus": (378,),
+    "humaneval_plus": (164,),
+    "livecodebench": (880, 279, 166),
+    "aime": (90,),
+}
 
 
 def possible_k(accuracy: float, decimals: int, n: int, rounding: str = "either") -> list[int]:
-    """Every k for which k of n, in percent, is printed as `accuracy`: the GRIM test (Brown & Heathers 2017, doi
-    10.1177/1948550616673876), exact. Empty = impossible. rounding of ties: half_up, half_even, or either."""
+    """Every k for which k of n, in percent, is printed as `accuracy`: the GRIM test (Brown &
+    Heathers 2017, doi 10.1177/1948550616673876), exact. Empty = impossible. rounding of ties:
+    half_up, half_even, or either."""
     printed = Fraction(f"{accuracy:.{decimals}f}")
     half = Fraction(1, 2 * 10**decimals)
     low, high = ((printed + sign * half) * n / 100 for sign in (-1, 1))
     even = int(printed * 10**decimals) % 2 == 0
     ends = {"either": (True, True), "half_up": (True, False), "half_even": (even, even)}[rounding]
-    return [k for k in range(max(0, math.ceil(low)), min(n, math.floor(high)) + 1)
-            if (k != low or ends[0]) and (k != high or ends[1])]
+    return [
+        k
+        for k in range(max(0, math.ceil(low)), min(n, math.floor(high)) + 1)
+        if (k != low or ends[0]) and (k != high or ends[1])
+    ]
 
 
 @cache
@@ -32,22 +44,34 @@ def can_fail(decimals: int, n: int) -> bool:
 
 
 def grim(table):
-    """The GRIM test of a tidy table with printed decimals: student to n, flagged and source as there, and possible (the
-    k of n, either rounding), consistent, can_fail, implied (sizes of the full benchmark, k/n, that a failed number
-    fits; often there is none)."""
+    """The GRIM test of a tidy table with printed decimals: student to n, flagged and source as
+    there, and possible (the k of n, either rounding), consistent, can_fail, implied (sizes of the
+    full benchmark, k/n, that a failed number fits; often there is none)."""
     could = {key: can_fail(*key) for key in set(zip(table["decimals"], table["n"], strict=True))}
     rows = []
     for r in table.itertuples():
         ks = possible_k(r.accuracy, r.decimals, r.n)
-        fits = [] if ks else [f"{k}/{n}" for n in SIZES.get(r.benchmark, ())
-                              for k in possible_k(r.accuracy, r.decimals, n)]
+        fits = (
+            []
+            if ks
+            else [
+                f"{k}/{n}"
+                for n in SIZES.get(r.benchmark, ())
+                for k in possible_k(r.accuracy, r.decimals, n)
+            ]
+        )
         rows.append((ks, bool(ks), could[r.decimals, r.n], fits))
-    new = dict(zip(("possible", "consistent", "can_fail", "implied"), zip(*rows, strict=True), strict=True))
+    new = dict(
+        zip(("possible", "consistent", "can_fail", "implied"), zip(*rows, strict=True), strict=True)
+    )
     return table.drop(columns="learning_rate").assign(**{k: list(v) for k, v in new.items()})
 
 
 def grim_summary(table):
     """One row a benchmark, n and precision: cells, how many could fail at all, and how many do."""
     groups = grim(table).groupby(["benchmark", "n", "decimals"], sort=False)
-    return groups.agg(cells=("accuracy", "size"), can_fail=("can_fail", "sum"),
-                      failed=("consistent", lambda c: int((~c).sum()))).reset_index()
+    return groups.agg(
+        cells=("accuracy", "size"),
+        can_fail=("can_fail", "sum"),
+        failed=("consistent", lambda c: int((~c).sum())),
+    ).reset_index()

@@ -1,4 +1,6 @@
-"""Transformers as an engine: adapters merged into the weights, prompts sorted by length, left-padded, in batches."""
+"""Transformers as an engine: adapters merged into the weights, prompts sorted by length,
+left-padded, in batches."""
+
 from __future__ import annotations
 
 import time
@@ -32,7 +34,10 @@ class HfEngine:
         """Load the base, then one of the checkpoints after another; yields which can be asked."""
         for step in [0, *steps]:
             self.model = None  # its memory is needed
-            self.model, self.step = student.load_for_generation(self.p, self.adapters.get(step)), step
+            self.model, self.step = (
+                student.load_for_generation(self.p, self.adapters.get(step)),
+                step,
+            )
             yield [step]
 
     def again(self) -> bool:
@@ -40,51 +45,81 @@ class HfEngine:
         return False
 
     def logprobs(self, texts: list[tuple[int, list[int]]]) -> list[list[list[float]]]:
-        """Of every (step, token ids), the step being the one that is loaded, the log-probabilities at `proof.places`; from
-        every process, of which there is one."""
+        """Of every (step, token ids), the step being the one that is loaded, the log-probabilities
+        at `proof.places`; from every process, of which there is one."""
         assert {step for step, _ in texts} <= {self.step}
         return [[proof.token_logprobs(self.model, ids, self.p.dtype) for _, ids in texts]]
 
     def answers(self, requests: list[Request]) -> Iterator[list[Answer]]:
-        """The answers of one batch after another, longest prompts first. Where a GPU's memory runs out, batches have half
-        as many prompts from then on; a prompt that is too much by itself is an answer with an error."""
+        """The answers of one batch after another, longest prompts first. Where a GPU's memory runs
+        out, batches have half as many prompts from then on; a prompt that is too much by itself is
+        an answer with an error."""
         import torch
 
         assert {r.step for r in requests} <= {self.step}
         waiting, p = sorted(requests, key=lambda r: -len(r.prompt)), self.p
         while waiting:
-            batch, found, begin = waiting[:self.batch_size], None, time.perf_counter()
+            batch, found, begin = waiting[: self.batch_size], None, time.perf_counter()
             try:
-                found = generate(self.model, self.tokenizer, [r.prompt for r in batch], [r.seed for r in batch],
-                                 stop_ids=self.stop_ids, max_new_tokens=p.max_new_tokens, temperature=p.temperature,
-                                 top_p=p.top_p)
+                found = generate(
+                    self.model,
+                    self.tokenizer,
+                    [r.prompt for r in batch],
+                    [r.seed for r in batch],
+                    stop_ids=self.stop_ids,
+                    max_new_tokens=p.max_new_tokens,
+                    temperature=p.temperature,
+                    top_p=p.top_p,
+                )
             except torch.OutOfMemoryError:  # no `as error`: it would hold the memory
                 torch.cuda.empty_cache()
             if found is None and len(batch) > 1:
                 self.batch_size = len(batch) // 2
-                print(f"Out of memory with {len(batch)} prompts at once: from here on {self.batch_size} (eval_batch_size).")
+                print(
+                    f"Out of memory with {len(batch)} prompts at once: from here on "
+                    f"{self.batch_size} (eval_batch_size)."
+                )
                 continue
-            waiting, seconds = waiting[len(batch):], (time.perf_counter() - begin) / len(batch)
+            waiting, seconds = waiting[len(batch) :], (time.perf_counter() - begin) / len(batch)
             if found is None:
-                error = (f"out of memory with this prompt alone ({len(batch[0].prompt)} tokens, and up to {p.max_new_tokens} "
-                         "new ones); set max_new_tokens lower, or take a device with more memory")
+                error = (
+                    f"out of memory with this prompt alone ({len(batch[0].prompt)} tokens, and up "
+                    f"to {p.max_new_tokens} "
+                    "new ones); set max_new_tokens lower, or take a device with more memory"
+                )
                 yield [Answer(batch[0].number, "", [], "length", seconds, error, final=True)]
             else:
-                yield [Answer(r.number, *rest, seconds) for r, rest in zip(batch, found, strict=True)]
+                yield [
+                    Answer(r.number, *rest, seconds) for r, rest in zip(batch, found, strict=True)
+                ]
 
 
-def generate(model, tokenizer, prompts: list[list[int]], seeds: list[int], *, stop_ids: list[int], max_new_tokens: int,
-             temperature: float, top_p: float) -> list[tuple[str, list[int], str]]:
+def generate(
+    model,
+    tokenizer,
+    prompts: list[list[int]],
+    seeds: list[int],
+    *,
+    stop_ids: list[int],
+    max_new_tokens: int,
+    temperature: float,
+    top_p: float,
+) -> list[tuple[str, list[int], str]]:
     """(text, tokens, finish_reason) of each prompt of one batch.
 
-    prompts: token ids, one list a prompt. seeds: one a prompt, used where temperature > 0 (0 is greedy). Raises
-    torch.OutOfMemoryError where a GPU has too little for them."""
+    prompts: token ids, one list a prompt. seeds: one a prompt, used where temperature > 0 (0 is
+    greedy). Raises torch.OutOfMemoryError where a GPU has too little for them."""
     import torch
     from transformers import LogitsProcessorList, TopPLogitsWarper
 
     longest, pad = max(map(len, prompts)), tokenizer.pad_token_id
-    ids = torch.tensor([[pad] * (longest - len(prompt)) + prompt for prompt in prompts], device=model.device)
-    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device)
+    ids = torch.tensor(
+        [[pad] * (longest - len(prompt)) + prompt for prompt in prompts], device=model.device
+    )
+    mask = torch.tensor(
+        [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts],
+        device=model.device,
+    )
     processors = LogitsProcessorList()
     if temperature > 0:
         if top_p < 1:
@@ -92,15 +127,24 @@ def generate(model, tokenizer, prompts: list[list[int]], seeds: list[int], *, st
         processors.insert(0, lambda _, scores: scores / temperature)
         processors.append(_GumbelNoise(seeds))
     with torch.inference_mode():
-        out = model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=max_new_tokens, do_sample=False,
-                             temperature=None, top_p=None, top_k=None, logits_processor=processors,
-                             eos_token_id=stop_ids, pad_token_id=pad)
+        out = model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            logits_processor=processors,
+            eos_token_id=stop_ids,
+            pad_token_id=pad,
+        )
     return [completion(row[longest:].tolist(), tokenizer, stop_ids) for row in out]
 
 
 class _GumbelNoise:
-    """Exact sampling by argmax(log p + Gumbel noise) (Gumbel 1954; Maddison et al. 2014, arXiv 1411.0030), with one
-    random generator a row, which `do_sample` does not offer."""
+    """Exact sampling by argmax(log p + Gumbel noise) (Gumbel 1954; Maddison et al. 2014, arXiv
+    1411.0030), with one random generator a row, which `do_sample` does not offer."""
 
     def __init__(self, seeds: list[int]):
         import torch

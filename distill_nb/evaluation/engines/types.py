@@ -1,4 +1,6 @@
-"""What goes into an engine and comes out, and what both engines are told by: versions, ranks, end tokens."""
+"""What goes into an engine and comes out, and what both engines are told by: versions, ranks, end
+tokens."""
+
 from __future__ import annotations
 
 import contextlib
@@ -13,10 +15,10 @@ from pathlib import Path
 class Request:
     """One prompt for one checkpoint."""
 
-    number: int        # the caller's own, back in the answer
-    step: int          # 0 is the base student
+    number: int  # the caller's own, back in the answer
+    step: int  # 0 is the base student
     prompt: list[int]  # token ids
-    seed: int          # used where temperature > 0
+    seed: int  # used where temperature > 0
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,11 @@ class Answer:
     """What an engine made of a request. `tokens` includes the end token where one was generated."""
 
     number: int
-    text: str           # without special tokens
+    text: str  # without special tokens
     tokens: list[int]
     finish_reason: str  # stop | length
-    seconds: float      # its share of the wall time
-    error: str = ""     # of a request that failed; then the rest means nothing
+    seconds: float  # its share of the wall time
+    error: str = ""  # of a request that failed; then the rest means nothing
     final: bool = False  # of an error: asking again would not help
 
 
@@ -60,4 +62,4 @@ def completion(tokens: list[int], tokenizer, stop_ids: list[int]) -> tuple[str, 
     end = next((k for k, t in enumerate(tokens) if t in stop_ids), None)
     answer = tokens if end is None else tokens[:end]
     text = tokenizer.decode(answer, skip_special_tokens=True)
-    return text, tokens if end is None else tokens[:end + 1], "length" if end is None else "stop"
+    return text, tokens if end is None else tokens[: end + 1], "length" if end is None else "stop"

@@ -1,4 +1,6 @@
-"""The evaluation's end of a vllm_process: start it, say and hear JSON lines, know why it ended, end it and all below it."""
+"""The evaluation's end of a vllm_process: start it, say and hear JSON lines, know why it ended, end
+it and all below it."""
+
 from __future__ import annotations
 
 import contextlib
@@ -25,9 +27,14 @@ class Process:
     def __init__(self, settings: dict, environment: dict[str, str]):
         self.silence, self._heard = SILENCE, b""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
-        self._process = subprocess.Popen([sys.executable, "-m", "distill_nb.evaluation.engines.vllm_process"], stdin=subprocess.PIPE,
-                                         stdout=subprocess.PIPE, stderr=self._errors, env=environment,
-                                         start_new_session=True)  # a group of its own: vLLM starts more processes
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "distill_nb.evaluation.engines.vllm_process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=environment,
+            start_new_session=True,
+        )  # a group of its own: vLLM starts more processes
         self.say(settings)
 
     def say(self, message: dict) -> None:
@@ -38,7 +45,8 @@ class Process:
             raise EngineFailed(f"vLLM's process ended: {self._last_words()}") from error
 
     def hear(self) -> dict:
-        """The next line. Raises EngineFailed where there is none, or one that says why, or silence for too long."""
+        """The next line. Raises EngineFailed where there is none, or one that says why, or silence
+        for too long."""
         message = {"alive": True}
         while "alive" in message:
             line = self._line()
@@ -67,9 +75,13 @@ class Process:
         self._process.wait()
 
     def _cause(self, failed: str) -> str:
-        """The last error but the one that it says it failed of: vLLM's own processes write down theirs, and the message
-        only that they have failed."""
-        found = [match[0].strip() for line in disk.end_of(self._errors, SAID) if (match := ERROR.search(line))]
+        """The last error but the one that it says it failed of: vLLM's own processes write down
+        theirs, and the message only that they have failed."""
+        found = [
+            match[0].strip()
+            for line in disk.end_of(self._errors, SAID)
+            if (match := ERROR.search(line))
+        ]
         other = [error for error in found if error not in failed]
         return f" (before that: {other[-1][:500]})" if other else ""
 

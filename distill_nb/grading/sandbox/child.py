@@ -1,8 +1,9 @@
 """The forked process that runs one candidate: it reads its job, confines itself, runs, and ends.
 
-Nothing here is out of a candidate's reach once its code runs; all that it can forge is its own results, which must then
-equal expected values that it has never seen. Read inside the sandbox: standard library only.
-"""
+Nothing here is out of a candidate's reach once its code runs; all that it can forge is its own
+results, which must then equal expected values that it has never seen. Read inside the sandbox:
+standard library only."""
+
 from __future__ import annotations
 
 import atexit
@@ -33,7 +34,7 @@ LONGEST_NOTE = 2 * wire.LONGEST_TEXT  # bytes
 def describe(error: BaseException) -> str:
     """One line on an exception, whatever its own __str__ does."""
     try:
-        return f"{type(error).__name__}: {error}"[:wire.LONGEST_TEXT]
+        return f"{type(error).__name__}: {error}"[: wire.LONGEST_TEXT]
     except BaseException:
         return "an exception that cannot be shown"
 
@@ -48,7 +49,9 @@ def run(channel: int, shared: mmap.mmap, settings: dict, rules: int) -> None:
         size = struct.unpack("<I", wire.read_exactly(CHANNEL, 4))[0]
         job = marshal.loads(wire.read_exactly(CHANNEL, size))
         mode, prelude, code, entry_point, inputs, limits, iterate, cpu_seconds = job
-        nothing = os.open(os.devnull, os.O_RDWR)  # opened anew: flags of the zygote's would reach the next candidate
+        nothing = os.open(
+            os.devnull, os.O_RDWR
+        )  # opened anew: flags of the zygote's would reach the next candidate
         for standard in (0, 1, 2):
             os.dup2(nothing, standard)
         os.close(nothing)
@@ -70,7 +73,9 @@ def run(channel: int, shared: mmap.mmap, settings: dict, rules: int) -> None:
         os.write(CHANNEL, b"C")  # from here on the channel may say anything
         random.seed(0)
         atexit._clear()
-        (run_program if mode == "program" else run_function)(shared, prelude, code, entry_point, inputs, limits, iterate)
+        (run_program if mode == "program" else run_function)(
+            shared, prelude, code, entry_point, inputs, limits, iterate
+        )
     except BaseException as error:
         note(shared, describe(error))
         os._exit(1)
@@ -81,11 +86,18 @@ def note(shared: mmap.mmap, text: str) -> None:
     """Leave a text for the zygote."""
     data = text.encode("utf-8", "replace")[:LONGEST_NOTE]
     place, late, _ = PLACES.unpack_from(shared)
-    shared[:PLACES.size + len(data)] = PLACES.pack(place, late, len(data)) + data
+    shared[: PLACES.size + len(data)] = PLACES.pack(place, late, len(data)) + data
 
 
-def run_function(shared: mmap.mmap, prelude: str, code: str, entry_point: str, inputs: list, limits: list,
-                 iterate: bool) -> None:
+def run_function(
+    shared: mmap.mmap,
+    prelude: str,
+    code: str,
+    entry_point: str,
+    inputs: list,
+    limits: list,
+    iterate: bool,
+) -> None:
     """Define the function and call it with each input in turn; a frame for each."""
     pack, late, clock = wire.FRAME.pack, 0, time.process_time
     namespace: dict = {}  # empty, as evalplus has it: __name__ is "builtins"
@@ -103,7 +115,9 @@ def run_function(shared: mmap.mmap, prelude: str, code: str, entry_point: str, i
         started = clock()
         try:
             value = function(*args)
-            if clock() - started > limits[i] and not late:  # a fine clock; the worker's is coarse, but out of reach
+            if (
+                clock() - started > limits[i] and not late
+            ):  # a fine clock; the worker's is coarse, but out of reach
                 PLACES.pack_into(shared, 0, i + 1, late := i + 1, 0)
             kind, data = b"V", codec.encode(value, iterate)
         except BaseException as error:
@@ -113,7 +127,11 @@ def run_function(shared: mmap.mmap, prelude: str, code: str, entry_point: str, i
 
 def standard_files(text: bytes) -> None:
     """Standard input from memory, standard output to the grader: real files, below Python's own."""
-    with open(os.memfd_create("stdin"), "w+b") if hasattr(os, "memfd_create") else tempfile.TemporaryFile() as source:
+    with (
+        open(os.memfd_create("stdin"), "w+b")
+        if hasattr(os, "memfd_create")
+        else tempfile.TemporaryFile() as source
+    ):
         source.write(text)
         source.seek(0)
         os.dup2(source.fileno(), 0)
@@ -121,13 +139,23 @@ def standard_files(text: bytes) -> None:
     sys.stdin = sys.__stdin__ = io.TextIOWrapper(source, encoding="utf-8", errors="surrogateescape")
 
 
-def run_program(shared: mmap.mmap, prelude: str, code: str, _entry_point: str, _inputs: list, limits: list,
-                _iterate: bool) -> None:
-    """Run the program as __main__ and end as an interpreter ends: threads, exit functions, buffers, objects."""
+def run_program(
+    shared: mmap.mmap,
+    prelude: str,
+    code: str,
+    _entry_point: str,
+    _inputs: list,
+    limits: list,
+    _iterate: bool,
+) -> None:
+    """Run the program as __main__ and end as an interpreter ends: threads, exit functions, buffers,
+    objects."""
     os.dup2(CHANNEL, 1)
     os.close(CHANNEL)
     output = io.BufferedWriter(io.FileIO(1, "w", closefd=False))
-    stdout = sys.stdout = sys.__stdout__ = io.TextIOWrapper(output, encoding="utf-8", errors="surrogateescape")
+    stdout = sys.stdout = sys.__stdout__ = io.TextIOWrapper(
+        output, encoding="utf-8", errors="surrogateescape"
+    )
     module = sys.modules["__main__"] = type(sys)("__main__")
     PLACES.pack_into(shared, 0, 1, 0, 0)
     clock, failure = time.process_time, None
@@ -139,13 +167,16 @@ def run_program(shared: mmap.mmap, prelude: str, code: str, _entry_point: str, _
         pass
     except BaseException as error:
         failure = describe(error)
-    for end in (threading._shutdown, atexit._run_exitfuncs):  # the first closes executors and joins threads
+    for end in (
+        threading._shutdown,
+        atexit._run_exitfuncs,
+    ):  # the first closes executors and joins threads
         with contextlib.suppress(BaseException):  # an interpreter's end passes over them too
             end()
     flush(sys.stdout, stdout)
     PLACES.pack_into(shared, 0, 1, int(clock() > limits[0]), 0)
-    # Files that the program never closed are written when they go. The interpreter would come to this too, but it would
-    # also take down what the zygote has loaded.
+    # Files that the program never closed are written when they go. The interpreter would come to
+    # this too, but it would also take down what the zygote has loaded.
     namespace = module.__dict__
     del sys.modules["__main__"], module
     gc.collect()

@@ -1,17 +1,19 @@
-"""Values as bytes, by a closed list of types: what a candidate returned, on its way to the comparison.
+"""Values as bytes, by a closed list of types: what a candidate returned, on its way to the
+comparison.
 
-No pickle and no marshal: bytes made by hostile code can decode to nothing but the types below, no deeper than DEPTH and
-no larger than what was sent. A subclass keeps its name and its content, never its methods, so that an overridden __eq__
-stays behind. What has no encoding (a generator, an open file) becomes Opaque and equals nothing.
+No pickle and no marshal: bytes made by hostile code can decode to nothing but the types below, no
+deeper than DEPTH and no larger than what was sent. A subclass keeps its name and its content, never
+its methods, so that an overridden __eq__ stays behind. What has no encoding (a generator, an open
+file) becomes Opaque and equals nothing.
 
     N T F                none, true, false            l t S Z d   list, tuple, set, frozenset, dict: count, items
     i f c                int, float, complex          q D r       Fraction, Decimal, range
     s b                  str, bytes                   n a         numpy scalar, numpy array: type, shape, bytes
     x                    subclass: name, content      o           opaque: name
 
-numpy is never imported here: arrays are recognised where somebody else has loaded it. Read inside the sandbox: standard
-library only.
-"""
+numpy is never imported here: arrays are recognised where somebody else has loaded it. Read inside
+the sandbox: standard library only."""
+
 from __future__ import annotations
 
 import contextlib
@@ -22,11 +24,13 @@ from decimal import Decimal
 from fractions import Fraction
 from itertools import islice
 
-DEPTH = 100          # of nesting; the deepest value of HumanEval+ and MBPP+ has under 10
+DEPTH = 100  # of nesting; the deepest value of HumanEval+ and MBPP+ has under 10
 ITERATED = 1_000_000  # elements taken from an iterator
-NAME = 60            # characters kept of a type's name
+NAME = 60  # characters kept of a type's name
 ARRAYS = frozenset("biufc")  # numpy kinds: bool, int, unsigned, float, complex
-ARRAY = re.compile(rb"[<|>][biufc]\d{1,2}")  # one of these and its bytes; numpy reads lists of fields, too
+ARRAY = re.compile(
+    rb"[<|>][biufc]\d{1,2}"
+)  # one of these and its bytes; numpy reads lists of fields, too
 LONGEST_PART = 100_000  # bits of a Fraction's parts: to reduce it takes the square of them
 BASES = (int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset)
 
@@ -41,8 +45,9 @@ class Opaque:
 
 
 def encode(value: object, iterate: bool = False) -> bytes:
-    """The bytes of a value. iterate: a value that has no encoding but can be iterated over is sent as its elements
-    (at most ITERATED). Raises ValueError if it is nested deeper than DEPTH, which a cycle is too."""
+    """The bytes of a value. iterate: a value that has no encoding but can be iterated over is sent
+    as its elements (at most ITERATED). Raises ValueError if it is nested deeper than DEPTH, which a
+    cycle is too."""
     out = bytearray()
     _encode(value, out, DEPTH, iterate)
     return bytes(out)
@@ -115,12 +120,17 @@ def _encode_rare(value: object, kind: type, out: bytearray, depth: int, iterate:
 
 def _is_numpy(value: object, kind: type) -> bool:
     numpy = sys.modules.get("numpy")
-    return (numpy is not None and (kind is numpy.ndarray or issubclass(kind, numpy.generic))
-            and value.dtype.kind in ARRAYS and value.dtype.itemsize <= 16)
+    return (
+        numpy is not None
+        and (kind is numpy.ndarray or issubclass(kind, numpy.generic))
+        and value.dtype.kind in ARRAYS
+        and value.dtype.itemsize <= 16
+    )
 
 
 def _content(value: object, kind: type) -> object:
-    """What a subclass of a basic type holds, taken by the basic type's own methods; None for anything else."""
+    """What a subclass of a basic type holds, taken by the basic type's own methods; None for
+    anything else."""
     if kind.__name__ in ("dict_keys", "dict_items"):
         return set(value)
     for base in BASES:
@@ -142,8 +152,9 @@ def _content(value: object, kind: type) -> object:
 
 
 def decode(data: bytes, classes: dict | None = None) -> object:
-    """The value of these bytes. Raises ValueError where they are not exactly one value's encoding. Two values decoded
-    with the same `classes` (empty at first) have the same type where their subclasses have the same name."""
+    """The value of these bytes. Raises ValueError where they are not exactly one value's encoding.
+    Two values decoded with the same `classes` (empty at first) have the same type where their
+    subclasses have the same name."""
     try:
         value, end = _decode(data, 0, DEPTH, {} if classes is None else classes)
     except (IndexError, struct.error, UnicodeError, TypeError, ArithmeticError) as error:
@@ -159,7 +170,7 @@ def _take(data: bytes, at: int) -> tuple[bytes, int]:
     end = at + 4 + size
     if end > len(data):
         raise ValueError("not a value: cut off")
-    return data[at + 4:end], end
+    return data[at + 4 : end], end
 
 
 def _decode(data: bytes, at: int, depth: int, classes: dict) -> tuple[object, int]:
@@ -188,7 +199,15 @@ def _decode(data: bytes, at: int, depth: int, classes: dict) -> tuple[object, in
             items.append(item)
         if tag == 0x64:
             return dict(zip(items[::2], items[1::2], strict=True)), at
-        return (items if tag == 0x6C else tuple(items) if tag == 0x74 else set(items) if tag == 0x53 else frozenset(items)), at
+        return (
+            items
+            if tag == 0x6C
+            else tuple(items)
+            if tag == 0x74
+            else set(items)
+            if tag == 0x53
+            else frozenset(items)
+        ), at
     return _decode_rare(tag, data, at, depth, classes)
 
 
@@ -199,8 +218,13 @@ def _decode_rare(tag: int, data: bytes, at: int, depth: int, classes: dict) -> t
         return complex(*_pair.unpack_from(data, at)), at + 16
     if tag in b"bDo":
         content, at = _take(data, at)
-        return (content if tag == 0x62 else Decimal(content.decode()) if tag == 0x44
-                else Opaque(content.decode("utf-8", "replace"))), at
+        return (
+            content
+            if tag == 0x62
+            else Decimal(content.decode())
+            if tag == 0x44
+            else Opaque(content.decode("utf-8", "replace"))
+        ), at
     if tag in b"qr":
         parts = []
         for _ in range(2 if tag == 0x71 else 3):
@@ -219,7 +243,9 @@ def _decode_rare(tag: int, data: bytes, at: int, depth: int, classes: dict) -> t
             raise ValueError("not a value: a subclass of what has none")
         key = (name[:NAME], base)
         if key not in classes:
-            classes[key] = type(name[:NAME].decode("utf-8", "replace").replace("\0", ""), (base,), {})
+            classes[key] = type(
+                name[:NAME].decode("utf-8", "replace").replace("\0", ""), (base,), {}
+            )
         return classes[key](content), at
     raise ValueError("not a value: unknown tag")
 

@@ -1,9 +1,10 @@
 """The disposable process in which values that candidates sent meet the expected ones.
 
-A comparison can be made to explode: a set whose hashes collide, a number of a million digits, arrays that broadcast. So
-it happens in a process of its own with limits on memory and processor time, which is thrown away when it fails. Run as
-a script it is that process; `Comparer` is the grader's end. What the process cannot compare does not pass.
-"""
+A comparison can be made to explode: a set whose hashes collide, a number of a million digits,
+arrays that broadcast. So it happens in a process of its own with limits on memory and processor
+time, which is thrown away when it fails. Run as a script it is that process; `Comparer` is the
+grader's end. What the process cannot compare does not pass."""
+
 from __future__ import annotations
 
 import contextlib
@@ -17,9 +18,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-MEMORY = 2 * 2 ** 30   # bytes of address space
-SECONDS = 5            # of processor time for one comparison
-WALL_SECONDS = 120     # after which it is the machine's fault
+MEMORY = 2 * 2**30  # bytes of address space
+SECONDS = 5  # of processor time for one comparison
+WALL_SECONDS = 120  # after which it is the machine's fault
 READY = b"r"
 
 
@@ -30,7 +31,8 @@ def numpy_folder() -> str | None:
 
 
 class ComparerFailed(RuntimeError):
-    """The process could not be started, or was lost through no fault of the values: a failure of our own."""
+    """The process could not be started, or was lost through no fault of the values: a failure of
+    our own."""
 
 
 class Comparer:
@@ -39,10 +41,18 @@ class Comparer:
     def __init__(self) -> None:
         self._process: subprocess.Popen | None = None
 
-    def value_passes(self, rule: str, value: bytes, expected: bytes, args: bytes, atol: float, dataset: str,
-                     entry_point: str) -> tuple[bool, str]:
-        """(passes, why not in special cases) for two values as the codec's bytes. args: marshal's bytes of our own
-        input. Raises ComparerFailed."""
+    def value_passes(
+        self,
+        rule: str,
+        value: bytes,
+        expected: bytes,
+        args: bytes,
+        atol: float,
+        dataset: str,
+        entry_point: str,
+    ) -> tuple[bool, str]:
+        """(passes, why not in special cases) for two values as the codec's bytes. args: marshal's
+        bytes of our own input. Raises ComparerFailed."""
         return self._ask(("value", rule, value, expected, args, atol, dataset, entry_point))
 
     def output_passes(self, out: bytes, expected: str) -> tuple[bool, str]:
@@ -80,12 +90,19 @@ class Comparer:
 
     def _start(self) -> None:
         script = Path(__file__).resolve()
-        environment = {k: v for k, v in os.environ.items() if k == "OPENBLAS_CORETYPE"} | {"OMP_NUM_THREADS": "1"}
+        environment = {k: v for k, v in os.environ.items() if k == "OPENBLAS_CORETYPE"} | {
+            "OMP_NUM_THREADS": "1"
+        }
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-s", "-P", "-B", str(script), str(SECONDS), numpy_folder() or ""], cwd="/",
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
-                start_new_session=True)
+                [sys.executable, "-s", "-P", "-B", str(script), str(SECONDS), numpy_folder() or ""],
+                cwd="/",
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,
+            )
         except OSError as error:
             raise ComparerFailed(f"could not start the process that compares: {error}") from error
         if self._read(WALL_SECONDS) != READY:
@@ -108,9 +125,14 @@ def serve() -> None:
     import rules
 
     confine.die_with_parent()
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as first:  # as in launch.command
+    with (
+        contextlib.suppress(OSError),
+        open("/proc/self/oom_score_adj", "w") as first,
+    ):  # as in launch.command
         first.write("1000")
-    confine.set_limits({"RLIMIT_AS": MEMORY, "RLIMIT_CORE": 0, "RLIMIT_FSIZE": 0, "RLIMIT_NOFILE": 16})
+    confine.set_limits(
+        {"RLIMIT_AS": MEMORY, "RLIMIT_CORE": 0, "RLIMIT_FSIZE": 0, "RLIMIT_NOFILE": 16}
+    )
     seconds = float(sys.argv[1])
     sys.set_int_max_str_digits(10_000)
     os.write(1, READY)
@@ -123,8 +145,15 @@ def serve() -> None:
             if kind == "value":
                 rule, value, expected, args, atol, dataset, entry_point = question
                 classes: dict = {}
-                verdict = rules.passes(rule, codec.decode(value, classes), codec.decode(expected, classes),
-                                       marshal.loads(args), atol, dataset, entry_point)
+                verdict = rules.passes(
+                    rule,
+                    codec.decode(value, classes),
+                    codec.decode(expected, classes),
+                    marshal.loads(args),
+                    atol,
+                    dataset,
+                    entry_point,
+                )
             else:
                 verdict = rules.output_passes(question[0].decode("utf-8", "replace"), question[1])
         except ValueError:  # bytes that are no value

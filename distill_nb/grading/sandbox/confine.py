@@ -1,8 +1,9 @@
 """What a process does to itself before it runs a candidate: limits, Landlock, seccomp, no way back.
 
-Plain calls of the kernel through ctypes. Landlock's constants are those of include/uapi/linux/landlock.h
-(https://docs.kernel.org/userspace-api/landlock.html). This file is read inside the sandbox: standard library only.
-"""
+Plain calls of the kernel through ctypes. Landlock's constants are those of
+include/uapi/linux/landlock.h (https://docs.kernel.org/userspace-api/landlock.html). This file is
+read inside the sandbox: standard library only."""
+
 from __future__ import annotations
 
 import ctypes
@@ -12,9 +13,20 @@ import sys
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
-OLDEST_LANDLOCK = 3   # the first ABI that guards truncation (Linux 6.2)
+OLDEST_LANDLOCK = 3  # the first ABI that guards truncation (Linux 6.2)
 READ_FILE, READ_DIR, WRITE_FILE = 1 << 2, 1 << 3, 1 << 1
-FILES_OF_A_FOLDER = READ_FILE | READ_DIR | WRITE_FILE | 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 12 | 1 << 13 | 1 << 14
+FILES_OF_A_FOLDER = (
+    READ_FILE
+    | READ_DIR
+    | WRITE_FILE
+    | 1 << 4
+    | 1 << 5
+    | 1 << 7
+    | 1 << 8
+    | 1 << 12
+    | 1 << 13
+    | 1 << 14
+)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -34,7 +46,8 @@ def prctl(option: int, value: int, pointer=0) -> None:
 
 
 def die_with_parent() -> None:
-    """Be killed when the parent (the thread that started this process) ends. Linux only; nothing elsewhere."""
+    """Be killed when the parent (the thread that started this process) ends. Linux only; nothing
+    elsewhere."""
     if sys.platform == "linux":
         parent = os.getppid()
         prctl(PR_SET_PDEATHSIG, 9)
@@ -53,8 +66,9 @@ def landlock_abi() -> int:
 
 
 def _around(folder: str, hidden: list[str]) -> list[tuple[str, int]]:
-    """(path, rights) of what can be read of a folder: all of it, or the entries beside those hidden. Rights reach all
-    that is below, so a folder that holds a hidden one gives its names alone."""
+    """(path, rights) of what can be read of a folder: all of it, or the entries beside those
+    hidden. Rights reach all that is below, so a folder that holds a hidden one gives its names
+    alone."""
     folder = os.path.realpath(folder)
     if folder in hidden or not os.path.exists(folder):
         return []
@@ -66,15 +80,30 @@ def _around(folder: str, hidden: list[str]) -> list[tuple[str, int]]:
 
 
 def landlock_rules(readable: list[str], writable: list[str], hidden: list[str]) -> int:
-    """A file descriptor of rules under which only these files and folders (and what is in them) can be read and
-    written, the hidden ones' files not, no TCP port and no abstract socket be used, and no signal leave. Raises OSError."""
+    """A file descriptor of rules under which only these files and folders (and what is in them) can
+    be read and written, the hidden ones' files not, no TCP port and no abstract socket be used, and
+    no signal leave. Raises OSError."""
     abi = landlock_abi()
-    everything = (1 << 13) - 1 | (1 << 13 if abi >= 2 else 0) | (1 << 14 if abi >= 3 else 0) | (1 << 15 if abi >= 5 else 0)
-    attributes = struct.pack("=QQQ", everything, 3, 3)[:24 if abi >= 6 else 16 if abi >= 4 else 8]
-    rules = _call("landlock_create_ruleset", _libc.syscall, LANDLOCK_CREATE_RULESET,
-                  ctypes.c_char_p(attributes), len(attributes), 0)
+    everything = (
+        (1 << 13) - 1
+        | (1 << 13 if abi >= 2 else 0)
+        | (1 << 14 if abi >= 3 else 0)
+        | (1 << 15 if abi >= 5 else 0)
+    )
+    attributes = struct.pack("=QQQ", everything, 3, 3)[: 24 if abi >= 6 else 16 if abi >= 4 else 8]
+    rules = _call(
+        "landlock_create_ruleset",
+        _libc.syscall,
+        LANDLOCK_CREATE_RULESET,
+        ctypes.c_char_p(attributes),
+        len(attributes),
+        0,
+    )
     writing = FILES_OF_A_FOLDER & everything
-    for path, rights in [*(found for p in readable for found in _around(p, hidden)), *((p, writing) for p in writable)]:
+    for path, rights in [
+        *(found for p in readable for found in _around(p, hidden)),
+        *((p, writing) for p in writable),
+    ]:
         if not os.path.exists(path):
             continue
         if path == os.devnull:
@@ -84,14 +113,23 @@ def landlock_rules(readable: list[str], writable: list[str], hidden: list[str]) 
         opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
         try:
             rule = struct.pack("=Qi", rights, opened)
-            _call(f"landlock_add_rule {path}", _libc.syscall, LANDLOCK_ADD_RULE, rules, 1, ctypes.c_char_p(rule), 0)
+            _call(
+                f"landlock_add_rule {path}",
+                _libc.syscall,
+                LANDLOCK_ADD_RULE,
+                rules,
+                1,
+                ctypes.c_char_p(rule),
+                0,
+            )
         finally:
             os.close(opened)
     return rules
 
 
 def set_limits(limits: dict[str, int]) -> None:
-    """Set resource limits, soft and hard, by name (RLIMIT_AS …), never above the hard limit in force."""
+    """Set resource limits, soft and hard, by name (RLIMIT_AS …), never above the hard limit in
+    force."""
     import resource
 
     for name, value in limits.items():
@@ -108,16 +146,20 @@ def set_limits(limits: dict[str, int]) -> None:
 
 
 def become(uid: int) -> None:
-    """Give up root for a user id that owns nothing, and with it every capability. Raises OSError."""
+    """Give up root for a user id that owns nothing, and with it every capability. Raises
+    OSError."""
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
     header = struct.pack("=Ii", 0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
-    _call("capset", _libc.capset, ctypes.c_char_p(header), ctypes.c_char_p(bytes(24)))  # the inheritable ones too
+    _call(
+        "capset", _libc.capset, ctypes.c_char_p(header), ctypes.c_char_p(bytes(24))
+    )  # the inheritable ones too
 
 
 def give_up_privileges() -> None:
-    """No privileges by exec, no core dump, and no other process may look inside. Linux only; nothing elsewhere."""
+    """No privileges by exec, no core dump, and no other process may look inside. Linux only;
+    nothing elsewhere."""
     if sys.platform == "linux":
         prctl(PR_SET_NO_NEW_PRIVS, 1)
         prctl(PR_SET_DUMPABLE, 0)

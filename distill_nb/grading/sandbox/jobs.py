@@ -1,7 +1,8 @@
 """What is run and what came of it: code, the tests it is run with, the result.
 
-Tests are encoded once and used for every candidate. The expected values stay with the grader; only inputs travel.
-"""
+Tests are encoded once and used for every candidate. The expected values stay with the grader; only
+inputs travel."""
+
 from __future__ import annotations
 
 import ast
@@ -10,21 +11,27 @@ from dataclasses import dataclass
 
 from distill_nb.grading.sandbox import codec, rules
 
-SPECIAL = {"humaneval": frozenset(("find_zero",)), "mbpp": rules.AS_SETS | rules.NOT_NONE}  # equality is not enough
+SPECIAL = {
+    "humaneval": frozenset(("find_zero",)),
+    "mbpp": rules.AS_SETS | rules.NOT_NONE,
+}  # equality is not enough
 
 
 @dataclass(frozen=True)
 class FunctionTests:
-    """Calls of one function, and what they should return. Made by `function_tests` or `assert_tests`."""
+    """Calls of one function, and what they should return. Made by `function_tests` or
+    `assert_tests`."""
 
-    entry_point: str             # an expression in the candidate's namespace: "f", "Solution().f"
-    inputs: tuple[bytes, ...]    # arguments of each call, by marshal: only ever read from the grader
+    entry_point: str  # an expression in the candidate's namespace: "f", "Solution().f"
+    inputs: tuple[bytes, ...]  # arguments of each call, by marshal: only ever read from the grader
     expected: tuple[bytes, ...]  # by the codec
-    exact: tuple[bool, ...]      # whether equal bytes are equal values (NaN, arrays and the special cases are not)
-    rules: tuple[str, ...]       # one of rules.RULES for each call
+    exact: tuple[
+        bool, ...
+    ]  # whether equal bytes are equal values (NaN, arrays and the special cases are not)
+    rules: tuple[str, ...]  # one of rules.RULES for each call
     atols: tuple[float, ...]
-    seconds: tuple[float, ...]   # of processor time for each call
-    dataset: str                 # humaneval, mbpp or ""
+    seconds: tuple[float, ...]  # of processor time for each call
+    dataset: str  # humaneval, mbpp or ""
 
 
 @dataclass(frozen=True)
@@ -38,8 +45,9 @@ class ProgramTests:
 
 @dataclass(frozen=True)
 class Job:
-    """A candidate and its tests. `prelude` is code of the benchmark's own (imports) that runs before the candidate's,
-    in the same namespace. stop_early: the first test that fails ends the run."""
+    """A candidate and its tests. `prelude` is code of the benchmark's own (imports) that runs
+    before the candidate's, in the same namespace. stop_early: the first test that fails ends the
+    run."""
 
     code: str
     tests: FunctionTests | ProgramTests
@@ -51,42 +59,67 @@ class Job:
 class Result:
     """What came of a job.
 
-    outcome: correct (every test passed), wrong (a value, an exception, a crash, an early exit, too much output),
-    timeout (see Pool) or grader_error (our own infrastructure failed, also when tried again).
-    tests: for each test correct, wrong, timeout or not_run."""
+    outcome: correct (every test passed), wrong (a value, an exception, a crash, an early exit, too
+    much output), timeout (see Pool) or grader_error (our own infrastructure failed, also when tried
+    again). tests: for each test correct, wrong, timeout or not_run."""
 
     outcome: str
-    detail: str = ""             # why, for a reader; may quote the candidate's own words
+    detail: str = ""  # why, for a reader; may quote the candidate's own words
     tests: tuple[str, ...] = ()
-    level: str = ""              # bubblewrap, landlock or process
-    seconds: float = 0.0         # of processor time that the candidate took
-    doubtful: str = ""           # late or asleep: out of time, but perhaps through its neighbours; no result of a Pool is
+    level: str = ""  # bubblewrap, landlock or process
+    seconds: float = 0.0  # of processor time that the candidate took
+    doubtful: str = ""  # late or asleep: out of time, but perhaps through its neighbours; no result of a Pool is
 
 
-def function_tests(entry_point: str, inputs: list, expected: list, *, atol: float = 0.0, dataset: str = "",
-                   rule: str | list[str] = "evalplus", seconds: float | list[float] = 1.0) -> FunctionTests:
-    """Tests of a function: `inputs` is a list of argument lists, `expected` the values in the same order.
+def function_tests(
+    entry_point: str,
+    inputs: list,
+    expected: list,
+    *,
+    atol: float = 0.0,
+    dataset: str = "",
+    rule: str | list[str] = "evalplus",
+    seconds: float | list[float] = 1.0,
+) -> FunctionTests:
+    """Tests of a function: `inputs` is a list of argument lists, `expected` the values in the same
+    order.
 
-    atol: absolute tolerance, as evalplus uses it. dataset: humaneval or mbpp, for evalplus's special cases. rule: one
-    of rules.RULES, or one for each call. seconds: of processor time, for each call or one for each. Raises ValueError
-    where there are none, lengths differ, an input is not of built-in types, or a value is nested too deep."""
+    atol: absolute tolerance, as evalplus uses it. dataset: humaneval or mbpp, for evalplus's
+    special cases. rule: one of rules.RULES, or one for each call. seconds: of processor time, for
+    each call or one for each. Raises ValueError where there are none, lengths differ, an input is
+    not of built-in types, or a value is nested too deep."""
     n = len(inputs)
     kinds = [rule] * n if isinstance(rule, str) else list(rule)
-    limits = [float(seconds)] * n if isinstance(seconds, (int, float)) else [float(s) for s in seconds]
+    limits = (
+        [float(seconds)] * n if isinstance(seconds, (int, float)) else [float(s) for s in seconds]
+    )
     if not n == len(expected) == len(kinds) == len(limits):
-        raise ValueError(f"{entry_point}: give as many expected values, rules and seconds as inputs ({n}).")
+        raise ValueError(
+            f"{entry_point}: give as many expected values, rules and seconds as inputs ({n})."
+        )
     if not n:
         raise ValueError(f"{entry_point}: there are no inputs, and nothing passes no tests.")
     if unknown := sorted(set(kinds) - set(rules.RULES)):
-        raise ValueError(f"{entry_point}: no rule {unknown[0]}; there are {', '.join(rules.RULES)}.")
+        raise ValueError(
+            f"{entry_point}: no rule {unknown[0]}; there are {', '.join(rules.RULES)}."
+        )
     try:
         arguments = tuple(marshal.dumps(tuple(args), 2) for args in inputs)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{entry_point}: inputs must be lists of arguments of built-in types ({error}).") from error
+        raise ValueError(
+            f"{entry_point}: inputs must be lists of arguments of built-in types ({error})."
+        ) from error
     special = entry_point in SPECIAL.get(dataset, ())
-    return FunctionTests(entry_point, arguments, tuple(codec.encode(value) for value in expected),
-                         tuple(not special and _plain(value) for value in expected), tuple(kinds),
-                         tuple(rules.tolerances(tuple(expected), atol)), tuple(limits), dataset)
+    return FunctionTests(
+        entry_point,
+        arguments,
+        tuple(codec.encode(value) for value in expected),
+        tuple(not special and _plain(value) for value in expected),
+        tuple(kinds),
+        tuple(rules.tolerances(tuple(expected), atol)),
+        tuple(limits),
+        dataset,
+    )
 
 
 def _plain(value: object) -> bool:
@@ -95,26 +128,37 @@ def _plain(value: object) -> bool:
         return type(value) in (list, tuple) and all(map(_plain, value))
     if isinstance(value, dict):
         return type(value) is dict and all(map(_plain, value)) and all(map(_plain, value.values()))
-    return value == value if type(value) is float else value is None or type(value) in (bool, int, str, bytes)
+    return (
+        value == value
+        if type(value) is float
+        else value is None or type(value) in (bool, int, str, bytes)
+    )
 
 
 def program_tests(inputs: list[str], expected: list[str], *, seconds: float = 6.0) -> ProgramTests:
-    """Tests of a program that reads standard input; each test is a process of its own. seconds: of processor time for
-    each (6 is LiveCodeBench's limit). Raises ValueError where there are none
-    or the lengths differ."""
+    """Tests of a program that reads standard input; each test is a process of its own. seconds: of
+    processor time for each (6 is LiveCodeBench's limit). Raises ValueError where there are none or
+    the lengths differ."""
     if len(inputs) != len(expected):
-        raise ValueError(f"program tests: {len(inputs)} inputs but {len(expected)} expected outputs.")
+        raise ValueError(
+            f"program tests: {len(inputs)} inputs but {len(expected)} expected outputs."
+        )
     if not inputs:
         raise ValueError("program tests: there are no inputs, and nothing passes no tests.")
-    return ProgramTests(tuple(text.encode("utf-8", "surrogateescape") for text in inputs), tuple(expected),
-                        (float(seconds),) * len(inputs))
+    return ProgramTests(
+        tuple(text.encode("utf-8", "surrogateescape") for text in inputs),
+        tuple(expected),
+        (float(seconds),) * len(inputs),
+    )
 
 
 def assert_tests(text: str, *, seconds: float = 1.0) -> FunctionTests:
-    """The tests that a list of asserts stands for, so that their expected values stay with the grader too.
+    """The tests that a list of asserts stands for, so that their expected values stay with the
+    grader too.
 
-    Each must be `assert f(literals) == literal`, or `is` with True, False or None, and all call the same function.
-    Raises ValueError for any other form: run as code, an assert would hand its expected value to the candidate."""
+    Each must be `assert f(literals) == literal`, or `is` with True, False or None, and all call the
+    same function. Raises ValueError for any other form: run as code, an assert would hand its
+    expected value to the candidate."""
     names, inputs, expected, kinds = set(), [], [], []
     for statement in ast.parse(text).body:
         try:
@@ -122,7 +166,11 @@ def assert_tests(text: str, *, seconds: float = 1.0) -> FunctionTests:
                 raise ValueError
             comparison = statement.test
             (operator,), (right,) = comparison.ops, comparison.comparators
-            call, literal = (comparison.left, right) if isinstance(comparison.left, ast.Call) else (right, comparison.left)
+            call, literal = (
+                (comparison.left, right)
+                if isinstance(comparison.left, ast.Call)
+                else (right, comparison.left)
+            )
             value = ast.literal_eval(literal)
             identical = isinstance(operator, ast.Is) and (value is None or isinstance(value, bool))
             if call.keywords or not (identical or isinstance(operator, ast.Eq)):
@@ -130,10 +178,14 @@ def assert_tests(text: str, *, seconds: float = 1.0) -> FunctionTests:
             names.add(call.func.id)
             inputs.append([ast.literal_eval(argument) for argument in call.args])
         except (ValueError, TypeError, AttributeError, SyntaxError) as error:
-            raise ValueError(f"tests: `{ast.unparse(statement)[:100]}` is not of the form `assert f(1, 2) == 3` "
-                             "or `assert f(1, 2) is True`; write it so.") from error
+            raise ValueError(
+                f"tests: `{ast.unparse(statement)[:100]}` is not of the form `assert f(1, 2) == 3` "
+                "or `assert f(1, 2) is True`; write it so."
+            ) from error
         expected.append(value)
         kinds.append("identical" if identical else "equal")
     if len(names) != 1:
-        raise ValueError(f"tests: the asserts must call one function, and they call {sorted(names) or 'none'}.")
+        raise ValueError(
+            f"tests: the asserts must call one function, and they call {sorted(names) or 'none'}."
+        )
     return function_tests(names.pop(), inputs, expected, rule=kinds, seconds=seconds)

@@ -1,4 +1,6 @@
-"""Starting a worker at a level: the command line, its settings, the process and its control socket."""
+"""Starting a worker at a level: the command line, its settings, the process and its control
+socket."""
+
 from __future__ import annotations
 
 import contextlib
@@ -16,29 +18,45 @@ from distill_nb.grading.sandbox import places, wire
 from distill_nb.grading.sandbox.compare import numpy_folder
 
 HERE = Path(__file__).resolve().parent
-INSIDE = ("worker.py", "child.py", "codec.py", "confine.py", "seccomp.py", "wire.py")  # what a worker reads of this package
-MEMORY = 4 * 2 ** 30     # bytes of address space of a candidate, as evalplus gives it
-FILE_SIZE = 16 * 2 ** 20  # bytes of any file that a candidate writes
-TMP_SIZE = 64 * 2 ** 20  # bytes of all of them, in the tmpfs of level bubblewrap; no other level has a writable place
+INSIDE = (
+    "worker.py",
+    "child.py",
+    "codec.py",
+    "confine.py",
+    "seccomp.py",
+    "wire.py",
+)  # what a worker reads of this package
+MEMORY = 4 * 2**30  # bytes of address space of a candidate, as evalplus gives it
+FILE_SIZE = 16 * 2**20  # bytes of any file that a candidate writes
+TMP_SIZE = (
+    64 * 2**20
+)  # bytes of all of them, in the tmpfs of level bubblewrap; no other level has a writable place
 FILES, THREADS = 64, 256  # open files; threads beside what the same user runs already
-STACK_KIB = 512 * 1024   # of the main thread: deep recursion in C needs it
-FIRST_UID, UIDS = 61184, 4336  # as root: users that own nothing, as systemd's dynamic ones, one for each worker
+STACK_KIB = 512 * 1024  # of the main thread: deep recursion in C needs it
+FIRST_UID, UIDS = (
+    61184,
+    4336,
+)  # as root: users that own nothing, as systemd's dynamic ones, one for each worker
 START_SECONDS = 60
 _numbers = itertools.count()
 
 
 class WorkerFailed(RuntimeError):
-    """A worker could not be started, died or stopped answering: a failure of our own, never a candidate's verdict."""
+    """A worker could not be started, died or stopped answering: a failure of our own, never a
+    candidate's verdict."""
 
 
 def _python() -> tuple[str, list[str]]:
-    """The interpreter without its virtual environment, and the folders outside /usr that it consists of."""
+    """The interpreter without its virtual environment, and the folders outside /usr that it
+    consists of."""
     python = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
     home = os.path.realpath(os.path.expanduser("~"))
     folders = {os.path.realpath(p) for p in (sys.base_prefix, sys.base_exec_prefix)}
     for folder in folders:
         if (folder == home or home.startswith(folder.rstrip("/") + "/")) and folder != "/usr":
-            raise WorkerFailed(f"Python's own folder {folder} holds your home; use a Python in a folder of its own")
+            raise WorkerFailed(
+                f"Python's own folder {folder} holds your home; use a Python in a folder of its own"
+            )
     return python, sorted(f for f in folders if f != "/usr" and not f.startswith("/usr/"))
 
 
@@ -47,7 +65,9 @@ def _user_threads() -> int:
     count = 0
     for status in Path("/proc").glob("[0-9]*/status"):
         with contextlib.suppress(OSError, ValueError, IndexError):
-            fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+            fields = dict(
+                line.split(":", 1) for line in status.read_text().splitlines() if ":" in line
+            )
             if int(fields["Uid"].split()[0]) == os.getuid():
                 count += int(fields["Threads"])
     return count
@@ -57,39 +77,93 @@ def command(level: str, with_numpy: bool, hidden: tuple[str, ...] = ()) -> tuple
     """The command line of a worker at a level, and the settings that it is then sent."""
     python, prefixes = _python()
     hide = places.hidden(prefixes, hidden)
-    numpy, root = numpy_folder() if with_numpy else None, sys.platform == "linux" and os.geteuid() == 0
+    numpy, root = (
+        numpy_folder() if with_numpy else None,
+        sys.platform == "linux" and os.geteuid() == 0,
+    )
     packages = [p for p in (f"{numpy}/numpy", f"{numpy}/numpy.libs") if numpy and os.path.isdir(p)]
-    inside, site = (str(HERE), numpy) if level != "bubblewrap" else ("/sandbox", "/sandbox/site" if numpy else None)
-    readable = ["/usr", "/lib", "/lib64", *prefixes, *(packages if level != "bubblewrap" else ["/sandbox/site"]),
-                "/dev/null", "/dev/zero", "/dev/urandom"]
-    uid = FIRST_UID + (os.getpid() * 37 + next(_numbers)) % UIDS if root and level != "process" else None
-    limits = {"RLIMIT_AS": MEMORY, "RLIMIT_FSIZE": FILE_SIZE, "RLIMIT_NOFILE": FILES, "RLIMIT_CORE": 0,
-              "RLIMIT_MEMLOCK": 0, "RLIMIT_MSGQUEUE": 0,
-              "RLIMIT_NPROC": THREADS + (_user_threads() if uid is None and sys.platform == "linux" else 0)}
+    inside, site = (
+        (str(HERE), numpy)
+        if level != "bubblewrap"
+        else ("/sandbox", "/sandbox/site" if numpy else None)
+    )
+    readable = [
+        "/usr",
+        "/lib",
+        "/lib64",
+        *prefixes,
+        *(packages if level != "bubblewrap" else ["/sandbox/site"]),
+        "/dev/null",
+        "/dev/zero",
+        "/dev/urandom",
+    ]
+    uid = (
+        FIRST_UID + (os.getpid() * 37 + next(_numbers)) % UIDS
+        if root and level != "process"
+        else None
+    )
+    limits = {
+        "RLIMIT_AS": MEMORY,
+        "RLIMIT_FSIZE": FILE_SIZE,
+        "RLIMIT_NOFILE": FILES,
+        "RLIMIT_CORE": 0,
+        "RLIMIT_MEMLOCK": 0,
+        "RLIMIT_MSGQUEUE": 0,
+        "RLIMIT_NPROC": THREADS
+        + (_user_threads() if uid is None and sys.platform == "linux" else 0),
+    }
     if level == "process" and sys.platform != "linux":
         del limits["RLIMIT_NPROC"]
-    settings = {"level": level, "uid": uid, "site": site, "readable": readable, "hidden": hide, "limits": limits,
-                "writable": "/tmp" if level == "bubblewrap" else None}
+    settings = {
+        "level": level,
+        "uid": uid,
+        "site": site,
+        "readable": readable,
+        "hidden": hide,
+        "limits": limits,
+        "writable": "/tmp" if level == "bubblewrap" else None,
+    }
     line = [python, "-S", "-s", "-P", "-B", "-X", "utf8", f"{inside}/worker.py"]
     if level == "bubblewrap":
         line = [*_bubblewrap(prefixes, hide, numpy, packages, root), *line]
-    # The limit on the stack is read when a program starts, hence set before it: the soft one alone, or as much as the
-    # hard one allows, since programs of contests raise it themselves. Memory is limited besides.
+    # The limit on the stack is read when a program starts, hence set before it: the soft one alone,
+    # or as much as the hard one allows, since programs of contests raise it themselves. Memory is
+    # limited besides.
     stack = f'ulimit -S -s {STACK_KIB} 2>/dev/null || ulimit -S -s "$(ulimit -H -s)"'
-    # Where the machine runs out of memory, candidates go first, and not the grader, which may hold a model.
+    # Where the machine runs out of memory, candidates go first, and not the grader, which may hold
+    # a model.
     first = "echo 1000 2>/dev/null >/proc/self/oom_score_adj"
     return ["/bin/sh", "-c", f'{stack}; {first}; exec "$@"', "sh", *line], settings
 
 
-def _bubblewrap(prefixes: list[str], hide: list[str], numpy: str | None, packages: list[str], root: bool) -> list[str]:
-    """bwrap with its arguments. Root keeps two capabilities for a moment, with which the worker gives up the rest and
-    becomes another user; anybody else is alone in a user namespace, where there are none to keep."""
+def _bubblewrap(
+    prefixes: list[str], hide: list[str], numpy: str | None, packages: list[str], root: bool
+) -> list[str]:
+    """bwrap with its arguments. Root keeps two capabilities for a moment, with which the worker
+    gives up the rest and becomes another user; anybody else is alone in a user namespace, where
+    there are none to keep."""
     program = shutil.which("bwrap")
     if program is None:
-        raise WorkerFailed("there is no bwrap; install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap)")
-    line = [program, "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
-            "--die-with-parent", "--new-session", "--hostname", "sandbox"]
-    line += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if root else ["--unshare-user"]
+        raise WorkerFailed(
+            "there is no bwrap; install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap)"
+        )
+    line = [
+        program,
+        "--unshare-pid",
+        "--unshare-net",
+        "--unshare-ipc",
+        "--unshare-uts",
+        "--unshare-cgroup-try",
+        "--die-with-parent",
+        "--new-session",
+        "--hostname",
+        "sandbox",
+    ]
+    line += (
+        ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+        if root
+        else ["--unshare-user"]
+    )
     line += ["--ro-bind", "/usr", "/usr"]
     for library in ("/lib", "/lib64"):
         if os.path.islink(library):
@@ -114,33 +188,67 @@ def _bubblewrap(prefixes: list[str], hide: list[str], numpy: str | None, package
     for name in INSIDE:
         line += ["--ro-bind", str(HERE / name), f"/sandbox/{name}"]
     for folder in packages:
-        line += ["--ro-bind", folder, f"/sandbox/site{folder[len(numpy):]}"]
-    return [*line, "--perms", "1777", "--size", str(TMP_SIZE), "--tmpfs", "/tmp", "--remount-ro", "/",
-            "--chdir", "/tmp", "--"]
+        line += ["--ro-bind", folder, f"/sandbox/site{folder[len(numpy) :]}"]
+    return [
+        *line,
+        "--perms",
+        "1777",
+        "--size",
+        str(TMP_SIZE),
+        "--tmpfs",
+        "/tmp",
+        "--remount-ro",
+        "/",
+        "--chdir",
+        "/tmp",
+        "--",
+    ]
 
 
 class Worker:
-    """A running worker, with numpy or without (a fork is then half the work). It ends with `close`, and with the thread
-    that started it."""
+    """A running worker, with numpy or without (a fork is then half the work). It ends with `close`,
+    and with the thread that started it."""
 
     def __init__(self, level: str, with_numpy: bool, hidden: tuple[str, ...] = ()):
-        self.level, self._numpy, self._hidden, self._serial, self._dirty = level, with_numpy, hidden, 0, False
+        self.level, self._numpy, self._hidden, self._serial, self._dirty = (
+            level,
+            with_numpy,
+            hidden,
+            0,
+            False,
+        )
         self._start()
 
     def _start(self) -> None:
         line, settings = command(self.level, self._numpy, self._hidden)
         self._control, theirs = socket.socketpair()
         # Only level process can write outside a tmpfs: it gets a folder of its own to start in.
-        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True) if self.level == "process" else None
+        self._folder = (
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+            if self.level == "process"
+            else None
+        )
         folder = self._folder.name if self._folder else "/"
-        environment = {"PATH": "/usr/bin:/bin", "HOME": settings["writable"] or folder, "LANG": "C.UTF-8",
-                       "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}  # the same order of sets in every run
+        environment = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": settings["writable"] or folder,
+            "LANG": "C.UTF-8",
+            "OMP_NUM_THREADS": "1",
+            "PYTHONHASHSEED": "0",
+        }  # the same order of sets in every run
         if "OPENBLAS_CORETYPE" in os.environ:  # a user who sets it needs it
             environment["OPENBLAS_CORETYPE"] = os.environ["OPENBLAS_CORETYPE"]
         with theirs, tempfile.TemporaryFile() as errors:
             try:
-                self._process = subprocess.Popen(line, stdin=theirs, stdout=subprocess.DEVNULL, stderr=errors, env=environment,
-                                                 cwd=folder, start_new_session=True)
+                self._process = subprocess.Popen(
+                    line,
+                    stdin=theirs,
+                    stdout=subprocess.DEVNULL,
+                    stderr=errors,
+                    env=environment,
+                    cwd=folder,
+                    start_new_session=True,
+                )
             except OSError as error:
                 raise WorkerFailed(f"could not start: {error}") from error
             theirs.close()
@@ -154,14 +262,21 @@ class Worker:
                 raise WorkerFailed(f"could not start: {said[-1] if said else failure}") from failure
 
     def begin(self, seconds: list[float], load: float, total: float, slack: float) -> socket.socket:
-        """Have a child forked for a job; the socket reads and writes to that child alone. All in seconds of processor
-        time: for each input, for loading the code, in all. At `slack` times that the child is killed."""
+        """Have a child forked for a job; the socket reads and writes to that child alone. All in
+        seconds of processor time: for each input, for loading the code, in all. At `slack` times
+        that the child is killed."""
         if self._dirty:  # the last candidate left files: an empty tmpfs comes with a new worker
             self.close()
             self._start()
         self._serial += 1
         ours, theirs = socket.socketpair()
-        job = {"serial": self._serial, "seconds": seconds, "load": load, "total": total, "slack": slack}
+        job = {
+            "serial": self._serial,
+            "seconds": seconds,
+            "load": load,
+            "total": total,
+            "slack": slack,
+        }
         with theirs:
             try:
                 wire.send(self._control, json.dumps(job).encode(), (theirs.fileno(),))
@@ -176,7 +291,8 @@ class Worker:
             wire.send(self._control, json.dumps({"stop": self._serial}).encode())
 
     def end(self, seconds: float) -> dict | None:
-        """How the child ended (see worker.py), or None if it has not within `seconds` of wall time."""
+        """How the child ended (see worker.py), or None if it has not within `seconds` of wall
+        time."""
         try:
             answer = self._answer(seconds)
         except TimeoutError:

@@ -1,4 +1,6 @@
-"""One job in one worker: send it, read what comes back, compare, decide. Runs in the grader, beside the expected values."""
+"""One job in one worker: send it, read what comes back, compare, decide. Runs in the grader, beside
+the expected values."""
+
 from __future__ import annotations
 
 import contextlib
@@ -12,11 +14,11 @@ from distill_nb.grading.sandbox.compare import Comparer
 from distill_nb.grading.sandbox.jobs import FunctionTests, Job, Result
 from distill_nb.grading.sandbox.launch import Worker, WorkerFailed
 
-LOAD_SECONDS = 5.0    # of processor time to define the functions
+LOAD_SECONDS = 5.0  # of processor time to define the functions
 TOTAL_SECONDS = 120.0  # of processor time for all calls of an evalplus job: evalplus gives base and plus inputs 60 each
-IDLE = 60.0           # seconds that a program may sleep in all its tests, as worker.IDLE is for one
-GRACE = 60.0          # seconds of wall time after which a worker that should have answered is given up
-SHORTER = 300         # characters of a detail
+IDLE = 60.0  # seconds that a program may sleep in all its tests, as worker.IDLE is for one
+GRACE = 60.0  # seconds of wall time after which a worker that should have answered is given up
+SHORTER = 300  # characters of a detail
 TOO_MANY_FILES = "made too many files"  # worker.MOST_FILES
 OUT_OF_TIME = ("timeout", "asleep")  # by processor time, by the backstop on wall time
 
@@ -26,17 +28,23 @@ class Ended(Exception):
 
 
 def run(worker: Worker, comparer: Comparer, job: Job, slack: float = 1.0) -> Result:
-    """What comes of a job. With a slack above 1, code may take that many times its seconds, and the result is doubtful if
-    it took more than them and less than that. Raises WorkerFailed, ComparerFailed or OSError for failures of our own."""
-    return (run_function if isinstance(job.tests, FunctionTests) else run_program)(worker, comparer, job, slack)
+    """What comes of a job. With a slack above 1, code may take that many times its seconds, and the
+    result is doubtful if it took more than them and less than that. Raises WorkerFailed,
+    ComparerFailed or OSError for failures of our own."""
+    return (run_function if isinstance(job.tests, FunctionTests) else run_program)(
+        worker, comparer, job, slack
+    )
 
 
 def _wall(seconds: float) -> float:
-    """After how long a worker must have ended a child: its own backstop (worker.wall_limit) and a grace."""
+    """After how long a worker must have ended a child: its own backstop (worker.wall_limit) and a
+    grace."""
     return 4 * seconds + 2 + GRACE
 
 
-def _begin(worker: Worker, seconds: list[float], total: float, slack: float, payload: tuple) -> socket.socket:
+def _begin(
+    worker: Worker, seconds: list[float], total: float, slack: float, payload: tuple
+) -> socket.socket:
     """Start a child and hand it its job; returns the socket once the child has confined itself."""
     channel = worker.begin(seconds, LOAD_SECONDS, total, slack)
     channel.settimeout(_wall(total))
@@ -54,7 +62,8 @@ def _begin(worker: Worker, seconds: list[float], total: float, slack: float, pay
 
 
 def _end(worker: Worker, total: float, at_once: bool) -> dict:
-    """The child's end. at_once: it has nothing more to say, so it is stopped unless it ends by itself."""
+    """The child's end. at_once: it has nothing more to say, so it is stopped unless it ends by
+    itself."""
     end = worker.end(0.2) if at_once else None
     if end is None:
         if at_once:
@@ -66,13 +75,14 @@ def _end(worker: Worker, total: float, at_once: bool) -> dict:
 
 
 def frames(channel: socket.socket, count: int) -> Iterator[tuple[bytes, bytes]]:
-    """(kind, content) of exactly `count` frames in order and then the end. Raises Ended for anything else."""
+    """(kind, content) of exactly `count` frames in order and then the end. Raises Ended for
+    anything else."""
     buffer, received = bytearray(), 0
 
     def fill(size: int) -> bool:
         nonlocal received
         while len(buffer) < size:
-            part = channel.recv(2 ** 18)
+            part = channel.recv(2**18)
             if not part:
                 return False
             received += len(part)
@@ -86,11 +96,15 @@ def frames(channel: socket.socket, count: int) -> Iterator[tuple[bytes, bytes]]:
             raise Ended("")
         kind, place, size = wire.FRAME.unpack_from(buffer)
         if kind not in b"VEL" or place != i or (kind == b"L" and i) or size > wire.LONGEST_FRAME:
-            raise Ended("returned a value that is too large" if kind == b"V" and place == i else "broke the protocol")
+            raise Ended(
+                "returned a value that is too large"
+                if kind == b"V" and place == i
+                else "broke the protocol"
+            )
         end = wire.FRAME.size + size
         if not fill(end):
             raise Ended("")
-        content = bytes(buffer[wire.FRAME.size:end])
+        content = bytes(buffer[wire.FRAME.size : end])
         del buffer[:end]
         yield kind, content
         if kind == b"L":
@@ -101,16 +115,27 @@ def frames(channel: socket.socket, count: int) -> Iterator[tuple[bytes, bytes]]:
 
 def _shown(content: bytes) -> str:
     """A candidate's own words, for a reader."""
-    return "".join(c if c.isprintable() else " " for c in content[:2 * SHORTER].decode("utf-8", "replace"))[:SHORTER]
+    return "".join(
+        c if c.isprintable() else " " for c in content[: 2 * SHORTER].decode("utf-8", "replace")
+    )[:SHORTER]
 
 
 def run_function(worker: Worker, comparer: Comparer, job: Job, slack: float) -> Result:
-    """Call the function with each input, compare as the values come, and stop at the first that fails if so asked."""
+    """Call the function with each input, compare as the values come, and stop at the first that
+    fails if so asked."""
     tests, outcomes, detail = job.tests, [], ""
     total = min(TOTAL_SECONDS if tests.dataset else float("inf"), sum(tests.seconds)) + LOAD_SECONDS
     iterate = tests.dataset == "mbpp" and tests.entry_point in rules.AS_SETS
-    payload = ("function", job.prelude, job.code, tests.entry_point, tests.inputs, tests.seconds, iterate,
-               total * slack)
+    payload = (
+        "function",
+        job.prelude,
+        job.code,
+        tests.entry_point,
+        tests.inputs,
+        tests.seconds,
+        iterate,
+        total * slack,
+    )
     ended = ""
     with contextlib.closing(_begin(worker, list(tests.seconds), total, slack, payload)) as channel:
         try:
@@ -118,7 +143,11 @@ def run_function(worker: Worker, comparer: Comparer, job: Job, slack: float) -> 
                 i = len(outcomes)
                 if kind == b"L":
                     raise Ended(_shown(content))
-                passed, why = _passes(comparer, tests, i, content) if kind == b"V" else (False, _shown(content))
+                passed, why = (
+                    _passes(comparer, tests, i, content)
+                    if kind == b"V"
+                    else (False, _shown(content))
+                )
                 outcomes.append("correct" if passed else "wrong")
                 if not passed:
                     detail = detail or f"input {i}: {why or 'another value than expected'}"
@@ -137,53 +166,89 @@ def run_function(worker: Worker, comparer: Comparer, job: Job, slack: float) -> 
         outcomes.append(failed)
     elif ended:  # all values came, and then something else
         outcomes, detail = [*outcomes[:-1], "wrong"], detail or ended
-    if slack == 1 and 0 < end["late"] <= len(outcomes) and outcomes[end["late"] - 1] == "correct":  # done, but too late
+    if (
+        slack == 1 and 0 < end["late"] <= len(outcomes) and outcomes[end["late"] - 1] == "correct"
+    ):  # done, but too late
         place = end["late"] - 1
-        outcomes[place:] = ["timeout"] if job.stop_early else ["timeout", *outcomes[place + 1:]]
+        outcomes[place:] = ["timeout"] if job.stop_early else ["timeout", *outcomes[place + 1 :]]
         detail = f"input {place}: out of time ({tests.seconds[place]} s of processor time)"
-    return _result(worker, outcomes, len(tests.inputs), detail, end["seconds"], _doubtful(end, outcomes, slack))
+    return _result(
+        worker, outcomes, len(tests.inputs), detail, end["seconds"], _doubtful(end, outcomes, slack)
+    )
 
 
 def _passes(comparer: Comparer, tests: FunctionTests, i: int, content: bytes) -> tuple[bool, str]:
     if tests.exact[i] and content == tests.expected[i]:
         return True, ""
-    return comparer.value_passes(tests.rules[i], content, tests.expected[i], tests.inputs[i], tests.atols[i],
-                                 tests.dataset, tests.entry_point)
+    return comparer.value_passes(
+        tests.rules[i],
+        content,
+        tests.expected[i],
+        tests.inputs[i],
+        tests.atols[i],
+        tests.dataset,
+        tests.entry_point,
+    )
 
 
 def _why(failed: str, end: dict, ended: str, place: int) -> str:
     if failed == "timeout":
-        return f"input {place}: out of time after {end['seconds']:.1f} s of processor time" if end["at"] else (
-            f"out of time while the code was loaded ({end['seconds']:.1f} s of processor time)")
+        return (
+            f"input {place}: out of time after {end['seconds']:.1f} s of processor time"
+            if end["at"]
+            else (
+                f"out of time while the code was loaded ({end['seconds']:.1f} s of processor time)"
+            )
+        )
     if end["stopped"] == "files":
         return f"input {place}: {TOO_MANY_FILES}"
     said = ended or _shown(end["note"].encode())
     return said or f"input {place}: ended early (exit status {end['exit']})"
 
 
-def _result(worker: Worker, outcomes: list[str], count: int, detail: str, seconds: float, doubtful: str) -> Result:
+def _result(
+    worker: Worker, outcomes: list[str], count: int, detail: str, seconds: float, doubtful: str
+) -> Result:
     failed = [outcome for outcome in outcomes if outcome != "correct"]
     tests = tuple(outcomes) + ("not_run",) * (count - len(outcomes))
-    return Result(failed[0] if failed else "correct", detail, tests, worker.level, round(seconds, 4), doubtful)
+    return Result(
+        failed[0] if failed else "correct", detail, tests, worker.level, round(seconds, 4), doubtful
+    )
 
 
 def _doubtful(end: dict, outcomes: list[str], slack: float) -> str:
-    """Whether and why a run without neighbours could end otherwise: late but done, or stopped without its processor time.
-    What was wrong in time stays wrong, and what has had all of its slack has no hope."""
+    """Whether and why a run without neighbours could end otherwise: late but done, or stopped
+    without its processor time. What was wrong in time stays wrong, and what has had all of its
+    slack has no hope."""
     if slack == 1 or end["stopped"] == "timeout":
         return ""
-    return "asleep" if end["stopped"] == "asleep" else "late" if end["late"] and "wrong" not in outcomes else ""
+    return (
+        "asleep"
+        if end["stopped"] == "asleep"
+        else "late"
+        if end["late"] and "wrong" not in outcomes
+        else ""
+    )
 
 
 def run_program(worker: Worker, comparer: Comparer, job: Job, slack: float) -> Result:
     """Run the program once for each test, in a process each time, and compare what it wrote."""
     tests, outcomes, detail, seconds, wall, doubtful = job.tests, [], "", 0.0, 0.0, ""
     for i, limit in enumerate(tests.seconds):
-        payload = ("program", job.prelude, job.code, "", (tests.inputs[i],), (limit,), False, limit * slack)
+        payload = (
+            "program",
+            job.prelude,
+            job.code,
+            "",
+            (tests.inputs[i],),
+            (limit,),
+            False,
+            limit * slack,
+        )
         output, too_much = bytearray(), False
         with contextlib.closing(_begin(worker, [limit], limit, slack, payload)) as channel:
             try:
-                while not too_much and (part := channel.recv(2 ** 18)):
+                while not too_much and (part := channel.recv(2**18)):
                     output += part
                     too_much = len(output) > wire.LONGEST_OUTPUT
             except TimeoutError as error:
@@ -215,7 +280,8 @@ def run_program(worker: Worker, comparer: Comparer, job: Job, slack: float) -> R
 
 
 def _output_passes(comparer: Comparer, output: bytes, expected: str) -> tuple[bool, str]:
-    """Equal bytes pass here; to split what a program wrote into lines may take a GiB, and is left to the other process."""
+    """Equal bytes pass here; to split what a program wrote into lines may take a GiB, and is left
+    to the other process."""
     if output.strip() == expected.encode("utf-8", "surrogatepass").strip():
         return True, ""
     return comparer.output_passes(output, expected)

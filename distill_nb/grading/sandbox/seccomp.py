@@ -1,20 +1,25 @@
 """Which system calls there are inside the sandbox: two seccomp filters, as programs for the kernel.
 
-The worker puts itself under the first, `of_worker`: what is not listed fails with EPERM, for it and for every child:
-sockets, exec, ptrace, mount, unshare, setns, bpf, io_uring, userfaultfd, process_vm_*, and whatever a later kernel adds.
-A list of what is allowed outlives new kernels, which a list of what is denied does not. Each child adds the second,
+The worker puts itself under the first, `of_worker`: what is not listed fails with EPERM, for it and
+for every child:
+sockets, exec, ptrace, mount, unshare, setns, bpf, io_uring, userfaultfd, process_vm_*, and whatever
+a later kernel adds.
+A list of what is allowed outlives new kernels, which a list of what is denied does not. Each child
+adds the second,
 `of_child`, which takes away what only the worker needs, and leaves these in part:
-- clone: for a thread and nothing else. fork and vfork are never listed; clone3, whose flags a filter cannot read,
-  answers ENOSYS, so that the C library falls back to clone.
+- clone: for a thread and nothing else. fork and vfork are never listed; clone3, whose flags a
+  filter cannot read, answers ENOSYS, so that the C library falls back to clone.
 - kill, tgkill, prlimit64: on the process itself.
 - fcntl, ioctl: without the commands that send signals to another process (F_SETOWN, FIOSETOWN).
-- prctl: for names of threads and of memory, so that the signal at the parent's death cannot be taken back.
+- prctl: for names of threads and of memory, so that the signal at the parent's death cannot be
+  taken back.
 Two filters, because each child has to load its own: the second is a tenth of the first.
 
-Numbers are from Linux's arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h; the instructions
-are classic BPF (https://docs.kernel.org/userspace-api/seccomp_filter.html). Read inside the sandbox: standard library
-only.
-"""
+Numbers are from Linux's arch/x86/entry/syscalls/syscall_64.tbl and
+include/uapi/asm-generic/unistd.h; the instructions are classic BPF
+(https://docs.kernel.org/userspace-api/seccomp_filter.html). Read inside the sandbox: standard
+library only."""
+
 from __future__ import annotations
 
 import errno
@@ -46,33 +51,65 @@ rt_sigprocmask:14:135 rt_sigreturn:15:139 rt_sigpending:127:136 rt_sigtimedwait:
 sigaltstack:131:132 restart_syscall:219:128 arch_prctl:158:- wait4:61:260 waitid:247:95 exit:60:93 exit_group:231:94
 """
 CLONE, CLONE3 = (56, 220), (435, 435)
-WORKER_ONLY = {"sendmsg": (46, 211), "recvmsg": (47, 212), "sendto": (44, 206), "recvfrom": (45, 207),
-               "pidfd_open": (434, 434), "memfd_create": (319, 279), "landlock_restrict_self": (446, 446)}
-OWN_PROCESS = {"kill": (62, 129), "tgkill": (234, 131), "prlimit64": (302, 261)}  # the first argument is a process
-COMMANDS = {  # number, place of the command among the arguments, the allowed ones
-    "fcntl": ((72, 25), 1, (0, 1, 2, 3, 4, 5, 6, 7, 1030, 1032)),         # F_DUPFD … F_SETLKW, F_DUPFD_CLOEXEC, F_GETPIPE_SZ
-    "ioctl": ((16, 29), 1, (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)),  # TCGETS … FIONREAD, FIONBIO, FIO(N)CLEX
-    "prctl": ((157, 167), 0, (3, 15, 16, 0x53564D41)),     # PR_GET_DUMPABLE, PR_SET_NAME, PR_GET_NAME, PR_SET_VMA
+WORKER_ONLY = {
+    "sendmsg": (46, 211),
+    "recvmsg": (47, 212),
+    "sendto": (44, 206),
+    "recvfrom": (45, 207),
+    "pidfd_open": (434, 434),
+    "memfd_create": (319, 279),
+    "landlock_restrict_self": (446, 446),
 }
-THREAD = 0x00010000 | 0x00000800 | 0x00000100              # CLONE_THREAD | CLONE_SIGHAND | CLONE_VM
-NAMESPACES = 0x7E020080                                    # CLONE_NEW*, each of which a thread does without
+OWN_PROCESS = {
+    "kill": (62, 129),
+    "tgkill": (234, 131),
+    "prlimit64": (302, 261),
+}  # the first argument is a process
+COMMANDS = {  # number, place of the command among the arguments, the allowed ones
+    "fcntl": (
+        (72, 25),
+        1,
+        (0, 1, 2, 3, 4, 5, 6, 7, 1030, 1032),
+    ),  # F_DUPFD … F_SETLKW, F_DUPFD_CLOEXEC, F_GETPIPE_SZ
+    "ioctl": (
+        (16, 29),
+        1,
+        (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451),
+    ),  # TCGETS … FIONREAD, FIONBIO, FIO(N)CLEX
+    "prctl": (
+        (157, 167),
+        0,
+        (3, 15, 16, 0x53564D41),
+    ),  # PR_GET_DUMPABLE, PR_SET_NAME, PR_GET_NAME, PR_SET_VMA
+}
+THREAD = 0x00010000 | 0x00000800 | 0x00000100  # CLONE_THREAD | CLONE_SIGHAND | CLONE_VM
+NAMESPACES = 0x7E020080  # CLONE_NEW*, each of which a thread does without
 
 LOAD, JUMP_EQUAL, JUMP_AT_LEAST, AND, RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
 ALLOW, FAIL, KILL = 0x7FFF0000, 0x00050000, 0x80000000
-NUMBER, ARCHITECTURE, ARGUMENTS = 0, 4, 16                 # offsets in struct seccomp_data; arguments are 64-bit
+NUMBER, ARCHITECTURE, ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data; arguments are 64-bit
 
 
 Instruction = tuple[int, int, int, int]  # operation, jumps if true and if false, value
 
 
 def _assemble(code: list[Instruction]) -> bytes:
-    return b"".join(struct.pack("=HBBI", operation, if_true, if_false, value) for operation, if_true, if_false, value in code)
+    return b"".join(
+        struct.pack("=HBBI", operation, if_true, if_false, value)
+        for operation, if_true, if_false, value in code
+    )
 
 
 def _start(architecture: int) -> list[Instruction]:
     """Load the call's number; another table of calls (int 0x80, x32) ends the process."""
-    return [(LOAD, 0, 0, ARCHITECTURE), (JUMP_EQUAL, 1, 0, architecture), (RETURN, 0, 0, KILL),
-            (LOAD, 0, 0, NUMBER), (JUMP_AT_LEAST, 0, 1, 0x40000000), (RETURN, 0, 0, KILL)]
+    return [
+        (LOAD, 0, 0, ARCHITECTURE),
+        (JUMP_EQUAL, 1, 0, architecture),
+        (RETURN, 0, 0, KILL),
+        (LOAD, 0, 0, NUMBER),
+        (JUMP_AT_LEAST, 0, 1, 0x40000000),
+        (RETURN, 0, 0, KILL),
+    ]
 
 
 def _answer(number: int, answer: int) -> list[Instruction]:
@@ -80,8 +117,8 @@ def _answer(number: int, answer: int) -> list[Instruction]:
 
 
 def _allow_if(number: int, argument: int, values: tuple[int, ...]) -> list[Instruction]:
-    """Allow the call only where that argument is one of the values. Arguments are compared by their lower half, since
-    the kernel itself reads these as 32-bit numbers."""
+    """Allow the call only where that argument is one of the values. Arguments are compared by their
+    lower half, since the kernel itself reads these as 32-bit numbers."""
     code = [(JUMP_EQUAL, 0, 2 * len(values) + 2, number), (LOAD, 0, 0, ARGUMENTS + 8 * argument)]
     for value in values:
         code += [(JUMP_EQUAL, 0, 1, value), (RETURN, 0, 0, ALLOW)]
@@ -89,7 +126,8 @@ def _allow_if(number: int, argument: int, values: tuple[int, ...]) -> list[Instr
 
 
 def of_worker() -> bytes:
-    """The worker's filter, as an array of struct sock_filter. Raises KeyError on a processor without a list."""
+    """The worker's filter, as an array of struct sock_filter. Raises KeyError on a processor
+    without a list."""
     column, architecture = MACHINES[platform.machine()]
     listed = [entry.split(":")[1 + column] for entry in CALLS.split()]
     numbers = [int(number) for number in listed if number != "-"]
@@ -103,13 +141,20 @@ def of_worker() -> bytes:
 
 
 def of_child(pid: int) -> bytes:
-    """The filter of the process `pid` (as numbered in its own namespace), to go on top of `of_worker`."""
+    """The filter of the process `pid` (as numbered in its own namespace), to go on top of
+    `of_worker`."""
     column, architecture = MACHINES[platform.machine()]
     code = _start(architecture)
     for numbers in WORKER_ONLY.values():
         code += _answer(numbers[column], FAIL | errno.EPERM)
-    code += [(JUMP_EQUAL, 0, 5, CLONE[column]), (LOAD, 0, 0, ARGUMENTS), (AND, 0, 0, THREAD | NAMESPACES),
-             (JUMP_EQUAL, 0, 1, THREAD), (RETURN, 0, 0, ALLOW), (RETURN, 0, 0, FAIL | errno.EPERM)]
+    code += [
+        (JUMP_EQUAL, 0, 5, CLONE[column]),
+        (LOAD, 0, 0, ARGUMENTS),
+        (AND, 0, 0, THREAD | NAMESPACES),
+        (JUMP_EQUAL, 0, 1, THREAD),
+        (RETURN, 0, 0, ALLOW),
+        (RETURN, 0, 0, FAIL | errno.EPERM),
+    ]
     for name, numbers in OWN_PROCESS.items():
         code += _allow_if(numbers[column], 0, (pid, 0) if name == "prlimit64" else (pid,))
     for numbers, argument, values in COMMANDS.values():

@@ -1,10 +1,11 @@
 """The process inside the sandbox: it stays, forks once for each candidate, and watches over it.
 
-A zygote: Python with numpy and the usual modules loaded, so that a candidate costs a fork. It never sees code, inputs
-or values: each job comes with a socket of its own that only the forked child reads, so one candidate cannot find in
-memory what another left. The zygote only keeps time, by the kernel's clock of the child's processor time, and says how
-the child ended. Run as a script that is sent its settings as JSON; standard library only, besides numpy.
-"""
+A zygote: Python with numpy and the usual modules loaded, so that a candidate costs a fork. It never
+sees code, inputs or values: each job comes with a socket of its own that only the forked child
+reads, so one candidate cannot find in memory what another left. The zygote only keeps time, by the
+kernel's clock of the child's processor time, and says how the child ended. Run as a script that is
+sent its settings as JSON; standard library only, besides numpy."""
+
 from __future__ import annotations
 
 import contextlib
@@ -27,24 +28,48 @@ import confine
 import seccomp
 import wire
 
-for _name in ("child", "codec", "confine", "wire", "seccomp"):  # a candidate's own modules of these names come first
+for _name in (
+    "child",
+    "codec",
+    "confine",
+    "wire",
+    "seccomp",
+):  # a candidate's own modules of these names come first
     sys.modules.pop(_name, None)
 sys.path.pop(0)
 
 TICK = (0.002, 0.05)  # seconds between looks at a child's clock, at least and at most
 IDLE = 10.0  # seconds that a candidate may sleep in all
 MOST_FILES = 10_000  # files and folders, however small: the tmpfs limits bytes, and empty ones are the kernel's memory
-COMMON = ("bisect", "collections", "copy", "ctypes", "datetime", "decimal", "fractions", "functools", "heapq", "itertools",
-          "math", "operator", "re", "statistics", "string", "typing")
+COMMON = (
+    "bisect",
+    "collections",
+    "copy",
+    "ctypes",
+    "datetime",
+    "decimal",
+    "fractions",
+    "functools",
+    "heapq",
+    "itertools",
+    "math",
+    "operator",
+    "re",
+    "statistics",
+    "string",
+    "typing",
+)
 
 
 def wall_limit(seconds: float) -> float:
-    """The backstop on wall time, for code that sleeps: generous, since a busy machine is not the candidate's fault."""
+    """The backstop on wall time, for code that sleeps: generous, since a busy machine is not the
+    candidate's fault."""
     return 4 * seconds + 2
 
 
 def asleep(wall: float, cpu: float) -> bool:
-    """Whether code has hardly used a processor: a twentieth of the time beyond IDLE, which no machine is too busy for."""
+    """Whether code has hardly used a processor: a twentieth of the time beyond IDLE, which no
+    machine is too busy for."""
     return wall > IDLE + 20 * cpu
 
 
@@ -56,11 +81,23 @@ def files_in(folder: str | None) -> int:
     return state.f_files - state.f_ffree
 
 
-def watch(pid: int, shared: mmap.mmap, control: socket.socket, folder: str | None, serial: int, seconds: list[float],
-          load: float, total: float, slack: float) -> dict:
-    """Wait for the child's end, or bring it about: at the grader's word, when an input has had `slack` times its seconds,
-    or when `folder` fills with files. Past its seconds it is late, and the grader decides what that means."""
-    clock = ((~pid) << 3) | 2 if sys.platform == "linux" else None  # the kernel's number of that process's clock
+def watch(
+    pid: int,
+    shared: mmap.mmap,
+    control: socket.socket,
+    folder: str | None,
+    serial: int,
+    seconds: list[float],
+    load: float,
+    total: float,
+    slack: float,
+) -> dict:
+    """Wait for the child's end, or bring it about: at the grader's word, when an input has had
+    `slack` times its seconds, or when `folder` fills with files. Past its seconds it is late, and
+    the grader decides what that means."""
+    clock = (
+        ((~pid) << 3) | 2 if sys.platform == "linux" else None
+    )  # the kernel's number of that process's clock
     ended = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
     poll = select.poll()
     poll.register(control, select.POLLIN)
@@ -77,7 +114,9 @@ def watch(pid: int, shared: mmap.mmap, control: socket.socket, folder: str | Non
             if found:
                 break
         if control.fileno() in events:
-            message = json.loads(wire.receive(control)[0])  # EOFError: the grader is gone, and with us the child
+            message = json.loads(
+                wire.receive(control)[0]
+            )  # EOFError: the grader is gone, and with us the child
             if message == {"stop": serial}:
                 stopped = "stopped"
                 break
@@ -96,7 +135,11 @@ def watch(pid: int, shared: mmap.mmap, control: socket.socket, folder: str | Non
             stopped = "timeout"
             break
         wall = now - started
-        if now - from_wall > wall_limit(limit) or wall > wall_limit(total) or (clock is not None and asleep(wall, cpu)):
+        if (
+            now - from_wall > wall_limit(limit)
+            or wall > wall_limit(total)
+            or (clock is not None and asleep(wall, cpu))
+        ):
             stopped = "asleep"
             break
         if files_in(folder) > MOST_FILES:
@@ -110,10 +153,17 @@ def watch(pid: int, shared: mmap.mmap, control: socket.socket, folder: str | Non
     if ended >= 0:
         os.close(ended)
     _, first_late, size = child.PLACES.unpack_from(shared)
-    text = shared[child.PLACES.size:child.PLACES.size + min(size, child.LONGEST_NOTE)]
-    return {"serial": serial, "stopped": stopped, "late": min(late or first_late, len(seconds)), "at": at,
-            "exit": os.waitstatus_to_exitcode(status), "seconds": usage.ru_utime + usage.ru_stime,
-            "wall": time.monotonic() - started, "note": text.decode("utf-8", "replace")}
+    text = shared[child.PLACES.size : child.PLACES.size + min(size, child.LONGEST_NOTE)]
+    return {
+        "serial": serial,
+        "stopped": stopped,
+        "late": min(late or first_late, len(seconds)),
+        "at": at,
+        "exit": os.waitstatus_to_exitcode(status),
+        "seconds": usage.ru_utime + usage.ru_stime,
+        "wall": time.monotonic() - started,
+        "note": text.decode("utf-8", "replace"),
+    }
 
 
 def trace(folder: str | None) -> tuple:
@@ -148,7 +198,8 @@ def serve(control: socket.socket, settings: dict, rules: int) -> None:
 
 
 def load_modules(packages: str | None) -> None:
-    """Load what candidates commonly import, site's exit and quit, which -S leaves out, and numpy where it is wanted."""
+    """Load what candidates commonly import, site's exit and quit, which -S leaves out, and numpy
+    where it is wanted."""
     for name in COMMON:
         importlib.import_module(name)
     site.setquit()
@@ -156,16 +207,19 @@ def load_modules(packages: str | None) -> None:
     if packages:
         sys.path.append(packages)
         import numpy
+
         sys.path.remove(packages)  # numpy alone, not what else is installed there
         numpy.random.seed(0)
 
 
 def in_reach(opened: dict[str, int]) -> None:
-    """Reach Python's folders through open descriptors where the new user may not walk to them (Python under /root)."""
+    """Reach Python's folders through open descriptors where the new user may not walk to them
+    (Python under /root)."""
+
     def reachable(path: str) -> str:
         for folder, descriptor in opened.items():
             if path == folder or path.startswith(folder + "/"):
-                return f"/proc/self/fd/{descriptor}{path[len(folder):]}"
+                return f"/proc/self/fd/{descriptor}{path[len(folder) :]}"
         return path
 
     if all(os.access(folder, os.R_OK | os.X_OK) for folder in opened):
@@ -187,15 +241,24 @@ def main() -> None:
     for standard in (0, 1):  # errors of our own still go to the grader
         os.dup2(nothing, standard)
     load_modules(settings["site"])
-    threading.stack_size(2 ** 23)  # not RLIMIT_STACK's, which is large for the sake of deep recursion
+    threading.stack_size(2**23)  # not RLIMIT_STACK's, which is large for the sake of deep recursion
     rules, opened = -1, {}
-    if settings["level"] != "process" and (abi := confine.landlock_abi()) >= confine.OLDEST_LANDLOCK:
-        made = confine.landlock_rules(settings["readable"], [settings["writable"]] if settings["writable"] else [],
-                                      settings["hidden"])
+    if (
+        settings["level"] != "process"
+        and (abi := confine.landlock_abi()) >= confine.OLDEST_LANDLOCK
+    ):
+        made = confine.landlock_rules(
+            settings["readable"],
+            [settings["writable"]] if settings["writable"] else [],
+            settings["hidden"],
+        )
         rules = os.dup2(made, child.RULES, inheritable=False)
         os.close(made)
     elif settings["level"] == "landlock":
-        raise RuntimeError(f"Landlock {confine.OLDEST_LANDLOCK} or later (Linux 6.2) is needed, and this is {abi or 'none'}")
+        raise RuntimeError(
+            f"Landlock {confine.OLDEST_LANDLOCK} or later (Linux 6.2) is needed, and this is "
+            f"{abi or 'none'}"
+        )
     if settings["uid"] is not None:
         for folder in {*filter(os.path.isdir, sys.path), settings["site"] or "/"}:
             descriptor = os.open(folder, os.O_PATH)

@@ -1,4 +1,5 @@
-"""Decontamination: problems of the evaluation sets among those of training, and problems that repeat another.
+"""Decontamination: problems of the evaluation sets among those of training, and problems that
+repeat another.
 
 match.py           which problems match: the same, or the same with other numbers
 statements.py      what a problem says, whatever its layout: ids, near-duplicates

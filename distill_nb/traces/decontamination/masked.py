@@ -1,7 +1,9 @@
-"""Words with what a copy of a problem may change masked: variables, and numbers; and whether numbers were changed.
+"""Words with what a copy of a problem may change masked: variables, and numbers; and whether
+numbers were changed.
 
-A variable is a single letter or a Greek one. Brackets and the like (statements.SIGNS) are left out, for copies lose them.
-"""
+A variable is a single letter or a Greek one. Brackets and the like (statements.SIGNS) are left out,
+for copies lose them."""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -10,19 +12,47 @@ from distill_nb.traces.decontamination.statements import SIGNS
 from distill_nb.traces.decontamination.words import GREEK
 
 NGRAM = 4
-NUMBERS = 0.8   # of an evaluation problem's numbers must be there; a 1 is not counted, which copies write as `a`
+NUMBERS = 0.8  # of an evaluation problem's numbers must be there; a 1 is not counted, which copies write as `a`
 VARIABLES = frozenset(GREEK.values()) - {r"\pi"} | {r"\ell"}
-FUNCTIONS = frozenset(rf"\{name}" for name in (
-    "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "log", "ln", "exp", "gcd", "lcm", "min", "max"))
+FUNCTIONS = frozenset(
+    rf"\{name}"
+    for name in (
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "log",
+        "ln",
+        "exp",
+        "gcd",
+        "lcm",
+        "min",
+        "max",
+    )
+)
 
 
 class Masks(dict):
-    """word → `v` for a variable, `#` for a number, "" for what is left out, `sin` for `\\sin`, else itself. Words come
-    again and again, so each is judged once."""
+    """word → `v` for a variable, `#` for a number, "" for what is left out, `sin` for `\\sin`, else
+    itself. Words come again and again, so each is judged once."""
 
     def __missing__(self, word: str) -> str:
-        masked = ("" if word in SIGNS else "v" if (len(word) == 1 and word.isalpha()) or word in VARIABLES else
-                  "#" if word[0].isdigit() else word[1:] if word in FUNCTIONS else word)
+        masked = (
+            ""
+            if word in SIGNS
+            else "v"
+            if (len(word) == 1 and word.isalpha()) or word in VARIABLES
+            else "#"
+            if word[0].isdigit()
+            else word[1:]
+            if word in FUNCTIONS
+            else word
+        )
         if len(self) < 2**20:  # memory stays flat, whatever the texts hold
             self[word] = masked
         return masked
@@ -64,8 +94,9 @@ class Numbers:
         self.masked, self.exact = set(ngrams(masked_words(words))), set(ngrams(with_numbers(words)))
 
     def agree_with(self, asked: list[str], missing: bool) -> bool:
-        """Whether none of an evaluation problem's numbers stands changed in the same words here: of the n-grams around it at
-        least two are here, but none with this number. Unless they may be `missing`, NUMBERS of them must be here too."""
+        """Whether none of an evaluation problem's numbers stands changed in the same words here: of
+        the n-grams around it at least two are here, but none with this number. Unless they may be
+        `missing`, NUMBERS of them must be here too."""
         wanted = counts(asked)
         if not missing and (wanted & self.counts).total() < NUMBERS * wanted.total():
             return False
@@ -73,7 +104,7 @@ class Numbers:
         windows = list(zip(ngrams(mask), ngrams(with_numbers(asked)), strict=True))
         for place, word in enumerate(mask):
             if word == "#":
-                around = windows[max(0, place - NGRAM + 1):place + 1]
+                around = windows[max(0, place - NGRAM + 1) : place + 1]
                 known = [exact for m, exact in around if m in self.masked]
                 if len(known) >= min(2, len(around)) and known and self.exact.isdisjoint(known):
                     return False

@@ -1,10 +1,11 @@
-"""Statements of a few words: known by their content words, whatever frame, order or verb they are asked with.
+"""Statements of a few words: known by their content words, whatever frame, order or verb they are
+asked with.
 
-N-grams tell little about a statement of ten words: `Write a python function to find the smallest number in a list` and
-`Given a list, return its smallest number` share none of four words. Both are about {smallest, number, list}. A brief
-statement is the same as another if the sets of its content words are equal, and its numbers, commands and operators are the
-same in order.
-"""
+N-grams tell little about a statement of ten words: `Write a python function to find the smallest
+number in a list` and `Given a list, return its smallest number` share none of four words. Both are
+about {smallest, number, list}. A brief statement is the same as another if the sets of its content
+words are equal, and its numbers, commands and operators are the same in order."""
+
 from __future__ import annotations
 
 import re
@@ -12,42 +13,165 @@ import re
 from distill_nb.traces.decontamination.statements import SIGNS
 
 ARTICLES = ("a", "i", "s", "t")  # single letters that prose has too, as in it's
-LONGEST = 26   # words of a brief statement, its frame left out
-FRAMED = 70    # words up to which a frame is looked for
-STOP = frozenset([  # what a task is asked with, not what it is about
-    "a", "accept", "an", "and", "any", "are", "argument", "as", "at", "back", "be", "been", "being", "by", "calculate",
-    "can", "check", "code", "compute", "create", "define", "description", "design", "determine", "develop", "do", "does",
-    "each", "evaluate", "exercise", "false", "find", "following", "for", "from", "function", "get", "give", "given", "has",
-    "have", "i", "identify", "if", "implement", "in", "input", "into", "is", "it", "its", "let", "make", "me", "method",
-    "my", "need", "of", "on", "or", "otherwise", "out", "output", "parameter", "pass", "please", "print", "problem",
-    "program", "provided", "python", "question", "receive", "return", "routine", "script", "should", "simple", "solution",
-    "solve", "some", "such", "take", "takes", "task", "test", "that", "the", "their", "then", "there", "these", "this", "to",
-    "true", "us", "using", "value", "verify", "was", "we", "what", "when", "where", "whether", "which", "will", "with",
-    "write", "you", "your"])
+LONGEST = 26  # words of a brief statement, its frame left out
+FRAMED = 70  # words up to which a frame is looked for
+STOP = frozenset(
+    [  # what a task is asked with, not what it is about
+        "a",
+        "accept",
+        "an",
+        "and",
+        "any",
+        "are",
+        "argument",
+        "as",
+        "at",
+        "back",
+        "be",
+        "been",
+        "being",
+        "by",
+        "calculate",
+        "can",
+        "check",
+        "code",
+        "compute",
+        "create",
+        "define",
+        "description",
+        "design",
+        "determine",
+        "develop",
+        "do",
+        "does",
+        "each",
+        "evaluate",
+        "exercise",
+        "false",
+        "find",
+        "following",
+        "for",
+        "from",
+        "function",
+        "get",
+        "give",
+        "given",
+        "has",
+        "have",
+        "i",
+        "identify",
+        "if",
+        "implement",
+        "in",
+        "input",
+        "into",
+        "is",
+        "it",
+        "its",
+        "let",
+        "make",
+        "me",
+        "method",
+        "my",
+        "need",
+        "of",
+        "on",
+        "or",
+        "otherwise",
+        "out",
+        "output",
+        "parameter",
+        "pass",
+        "please",
+        "print",
+        "problem",
+        "program",
+        "provided",
+        "python",
+        "question",
+        "receive",
+        "return",
+        "routine",
+        "script",
+        "should",
+        "simple",
+        "solution",
+        "solve",
+        "some",
+        "such",
+        "take",
+        "takes",
+        "task",
+        "test",
+        "that",
+        "the",
+        "their",
+        "then",
+        "there",
+        "these",
+        "this",
+        "to",
+        "true",
+        "us",
+        "using",
+        "value",
+        "verify",
+        "was",
+        "we",
+        "what",
+        "when",
+        "where",
+        "whether",
+        "which",
+        "will",
+        "with",
+        "write",
+        "you",
+        "your",
+    ]
+)
 _WRITE = r"(?:write|create|implement|define|develop|design|make|give|build|provide|code|complete)"
 _THINK = r"(?:reason|think|explain|solve|work|show|answer|proceed|go)"
-_GIVE = r"(?:put|place|write|give|present|return|provide|express|enclose|box|report|output|state|wrap)"
+_GIVE = (
+    r"(?:put|place|write|give|present|return|provide|express|enclose|box|report|output|state|wrap)"
+)
 _ANSWER = r"(?:final |correct |numerical )*(?:answer|result|response|solution|output)s?"
 _TASK = r"(?:problem|question|task|exercise)"
-INSIDE = re.compile("|".join([  # anywhere; each has a word of INSIDE_HAS
-    rf"(?:please |let us |let ' s |lets |make sure to |you should |remember to )*{_THINK}(?: [a-z]+){{0,5}}"
-    r" step(?: -)? by(?: -)? step(?: carefully)?",
-    rf"(?:and |then |please |finally )*{_GIVE}(?: (?:your|the|a))? {_ANSWER}(?: [a-z]+){{0,8}} \\boxed(?: [a-z]+){{0,4}}",
-    r"(?:explain|show|justify) (?:your|all|each|the)(?: [a-z]+){0,2} (?:work|reasoning|steps?|solution|answer)",
-    rf"(?:please )?(?:solve|answer|consider|read|here is)(?: [a-z]+){{0,3}} following(?: [a-z]+){{0,4}} {_TASK}"
-    r"(?: carefully)?"]))
+INSIDE = re.compile(
+    "|".join(
+        [  # anywhere; each has a word of INSIDE_HAS
+            rf"(?:please |let us |let ' s |lets |make sure to |you should |remember to "
+            rf")*{_THINK}(?: [a-z]+){{0,5}}"
+            r" step(?: -)? by(?: -)? step(?: carefully)?",
+            rf"(?:and |then |please |finally )*{_GIVE}(?: (?:your|the|a))? {_ANSWER}(?: "
+            rf"[a-z]+){{0,8}} \\boxed(?: [a-z]+){{0,4}}",
+            r"(?:explain|show|justify) (?:your|all|each|the)(?: [a-z]+){0,2} "
+            r"(?:work|reasoning|steps?|solution|answer)",
+            rf"(?:please )?(?:solve|answer|consider|read|here is)(?: [a-z]+){{0,3}} following(?: "
+            rf"[a-z]+){{0,4}} {_TASK}"
+            r"(?: carefully)?",
+        ]
+    )
+)
 INSIDE_HAS = ("step", "boxed", "reasoning", "work", "solution", "answer", "following")
-START = re.compile("|".join([
-    rf"{_TASK}(?: #? ?\d+)?(?: statement)?\b",
-    r"you are (?:an? )?(?:[a-z]+ ){0,4}(?:programmer|assistant|expert|mathematician)\b",
-    rf"(?:please )?{_WRITE} (?:an? |the )?(?:[a-z0-9]+ )?(?:function|program|method|script|code)\b"
-    r"(?: (?:in|using) python)?(?: (?:to|that|which)\b)?"]))
+START = re.compile(
+    "|".join(
+        [
+            rf"{_TASK}(?: #? ?\d+)?(?: statement)?\b",
+            r"you are (?:an? )?(?:[a-z]+ ){0,4}(?:programmer|assistant|expert|mathematician)\b",
+            rf"(?:please )?{_WRITE} (?:an? |the )?(?:[a-z0-9]+ "
+            rf")?(?:function|program|method|script|code)\b"
+            r"(?: (?:in|using) python)?(?: (?:to|that|which)\b)?",
+        ]
+    )
+)
 ENDS = (" or not", " thanks", " thank you", " solution", " answer")
 
 
 def key_of(words: list[str]) -> tuple[tuple, list[str]] | None:
-    """((its content words, the other words in order, variables as v and numbers as #), its numbers in order) of a brief
-    statement; None for a longer one, or where so little is left that it says nothing."""
+    """((its content words, the other words in order, variables as v and numbers as #), its numbers
+    in order) of a brief statement; None for a longer one, or where so little is left that it says
+    nothing."""
     if len(words) > FRAMED:
         return None
     words = [w for w in words if w not in SIGNS]
@@ -61,7 +185,9 @@ def key_of(words: list[str]) -> tuple[tuple, list[str]] | None:
     for i, word in enumerate(bare):
         if (len(word) > 1 and word.isalpha()) or word in ARTICLES:
             continue
-        if word != "-" or not (_is_prose(bare[i - 1:i]) or _is_prose(bare[i + 1:i + 2])):  # no hyphens, as in non-prime
+        if word != "-" or not (
+            _is_prose(bare[i - 1 : i]) or _is_prose(bare[i + 1 : i + 2])
+        ):  # no hyphens, as in non-prime
             others.append("#" if word[0].isdigit() else "v" if word.isalpha() else word)
     if len(content) + len(others) < 2:
         return None

@@ -1,9 +1,11 @@
-"""Claude as a teacher: what is sent to the Messages and Message Batches APIs, and what is read from a response.
+"""Claude as a teacher: what is sent to the Messages and Message Batches APIs, and what is read from
+a response.
 
-Facts are those of the SDK, anthropic 2.12.0, and of https://platform.claude.com/docs/en/build-with-claude/batch-processing
-and …/extended-thinking. The SDK speaks API version 2026-10-21, which takes no temperature any more, not even 1; a
-temperature other than 1, the default, is sent under the version before it, to models that still take one.
-"""
+Facts are those of the SDK, anthropic 2.12.0, and of
+https://platform.claude.com/docs/en/build-with-claude/batch-processing and …/extended-thinking. The
+SDK speaks API version 2026-10-21, which takes no temperature any more, not even 1; a temperature
+other than 1, the default, is sent under the version before it, to models that still take one."""
+
 from __future__ import annotations
 
 import os
@@ -11,25 +13,33 @@ import re
 
 KEY = "ANTHROPIC_API_KEY"
 BEFORE = {"anthropic-version": "2023-06-01"}  # https://platform.claude.com/docs/en/api/versioning
-TIMEOUT = 600.0      # seconds for one request, the SDK's own
-LONGEST = 21_333     # tokens: above, the SDK expects over TIMEOUT (3600 s for 128,000 tokens) and wants streaming
+TIMEOUT = 600.0  # seconds for one request, the SDK's own
+LONGEST = 21_333  # tokens: above, the SDK expects over TIMEOUT (3600 s for 128,000 tokens) and wants streaming
 REQUESTS, BYTES = 100_000, 256_000_000  # the API's limits for one batch
 
 
 def client(settings):
-    """The SDK's client, with the key from the environment. Its own retries are off: repeating a request whose answer was
-    lost would pay for it twice, so teacher_send decides."""
+    """The SDK's client, with the key from the environment. Its own retries are off: repeating a
+    request whose answer was lost would pay for it twice, so teacher_send decides."""
     import anthropic
 
     headers = BEFORE if settings.teacher_temperature != 1.0 else None
-    return anthropic.Anthropic(api_key=os.environ[KEY], base_url=settings.teacher_url or None, max_retries=0, timeout=TIMEOUT,
-                               default_headers=headers)
+    return anthropic.Anthropic(
+        api_key=os.environ[KEY],
+        base_url=settings.teacher_url or None,
+        max_retries=0,
+        timeout=TIMEOUT,
+        default_headers=headers,
+    )
 
 
 def body(settings, prompt: str) -> dict:
     """The parameters of one request, the same for both APIs."""
-    made = {"model": settings.teacher_model, "max_tokens": settings.teacher_max_tokens,
-            "messages": [{"role": "user", "content": prompt}]}
+    made = {
+        "model": settings.teacher_model,
+        "max_tokens": settings.teacher_max_tokens,
+        "messages": [{"role": "user", "content": prompt}],
+    }
     if settings.teacher_system:
         made["system"] = settings.teacher_system
     if settings.thinking_budget:
@@ -42,45 +52,66 @@ def body(settings, prompt: str) -> dict:
 def ask(api, settings, prompt: str) -> dict:
     """One plain request; what `read` makes of its response."""
     made = body(settings, prompt)
-    extra = {"temperature": made.pop("temperature")} if "temperature" in made else None  # no argument of the SDK any more
+    extra = (
+        {"temperature": made.pop("temperature")} if "temperature" in made else None
+    )  # no argument of the SDK any more
     return read(api.messages.create(**made, extra_body=extra, timeout=TIMEOUT))
 
 
 def thinking_kind(model: str, thinking: str) -> str:
-    """full, summarised or none: Claude Sonnet 3.7 returns its thinking in full, all Claude 4 models and later ones a
-    summary by another model (…/extended-thinking#summarized-thinking). unknown for a name that is no Claude's."""
+    """full, summarised or none: Claude Sonnet 3.7 returns its thinking in full, all Claude 4 models
+    and later ones a summary by another model (…/extended-thinking#summarized-thinking). unknown for
+    a name that is no Claude's."""
     if not thinking.strip():
         return "none"
     if "claude-3-7-" in model:
         return "full"
-    return "summarised" if re.search(r"claude-(?:[a-z]+-)?(?:[4-9]|\d\d)(?:-|$|@)", model) else "unknown"
+    return (
+        "summarised"
+        if re.search(r"claude-(?:[a-z]+-)?(?:[4-9]|\d\d)(?:-|$|@)", model)
+        else "unknown"
+    )
 
 
 def read(message) -> dict:
     """What is stored of a Message. thinking_tokens is None where the API does not say."""
-    thinking = "\n\n".join(b.thinking for b in message.content if b.type == "thinking" and b.thinking)
+    thinking = "\n\n".join(
+        b.thinking for b in message.content if b.type == "thinking" and b.thinking
+    )
     usage = message.usage
     cached = (usage.cache_creation_input_tokens or 0) + (usage.cache_read_input_tokens or 0)
     details = usage.output_tokens_details
     return {
-        "status": "succeeded", "error": "", "model": message.model, "stop_reason": message.stop_reason or "",
-        "thinking": thinking, "text": "".join(b.text for b in message.content if b.type == "text"),
+        "status": "succeeded",
+        "error": "",
+        "model": message.model,
+        "stop_reason": message.stop_reason or "",
+        "thinking": thinking,
+        "text": "".join(b.text for b in message.content if b.type == "text"),
         "thinking_kind": thinking_kind(message.model, thinking),
         "redacted_blocks": sum(b.type == "redacted_thinking" for b in message.content),
-        "input_tokens": usage.input_tokens + cached, "output_tokens": usage.output_tokens,
+        "input_tokens": usage.input_tokens + cached,
+        "output_tokens": usage.output_tokens,
         "thinking_tokens": details.thinking_tokens if details else None,
         "usage": usage.model_dump(mode="json", exclude_none=True),
-        "message_id": message.id, "request_id": getattr(message, "_request_id", None) or "",
+        "message_id": message.id,
+        "request_id": getattr(message, "_request_id", None) or "",
     }
 
 
 def read_result(item) -> dict:
-    """What is stored of one line of a batch's results: `read` of what succeeded, else how it failed. Only what succeeded
-    is charged for."""
+    """What is stored of one line of a batch's results: `read` of what succeeded, else how it
+    failed. Only what succeeded is charged for."""
     result = item.result
     if result.type == "succeeded":
         return {"custom_id": item.custom_id, **read(result.message)}
-    made = {"custom_id": item.custom_id, "status": result.type, "error": "", "input_tokens": 0, "output_tokens": 0}
+    made = {
+        "custom_id": item.custom_id,
+        "status": result.type,
+        "error": "",
+        "input_tokens": 0,
+        "output_tokens": 0,
+    }
     if result.type == "errored":
         made["error"] = f"{result.error.error.type}: {result.error.error.message}"
         made["request_id"] = result.error.request_id or ""

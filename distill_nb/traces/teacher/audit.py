@@ -1,4 +1,6 @@
-"""What an API teacher's folder tells: attempts, kept, rejected and why, cost, tokens, thinking against visible text."""
+"""What an API teacher's folder tells: attempts, kept, rejected and why, cost, tokens, thinking
+against visible text."""
+
 from __future__ import annotations
 
 import json
@@ -15,19 +17,41 @@ from distill_nb.traces.teacher.records import KEPT
 def audit(folder: Path) -> pd.DataFrame:
     """A tidy table of part, name, value, read line by line; also while `generate` is at work.
 
-    requests by status and by attempt; problems asked and kept; kept by attempt and outcome; rejected answers by reason,
-    failed requests by error; stop reason; model as requested → as returned; thinking kind; cost in dollars by mode and for
-    each kept trace (nan where there are none); tokens (thinking as the API counts them, over `thinking tokens known` of
-    the answers); characters of thinking and of visible text, total over the answers. Raises ValueError for a folder that
-    is no teacher's."""
+    requests by status and by attempt; problems asked and kept; kept by attempt and outcome;
+    rejected answers by reason, failed requests by error; stop reason; model as requested → as
+    returned; thinking kind; cost in dollars by mode and for each kept trace (nan where there are
+    none); tokens (thinking as the API counts them, over `thinking tokens known` of the answers);
+    characters of thinking and of visible text, total over the answers. Raises ValueError for a
+    folder that is no teacher's."""
     folder = Path(folder)
     file = folder / "settings.json"
     if not file.exists():
-        raise ValueError(f"{folder.name}: it has no settings.json; name a folder that teacher.generate has written.")
+        raise ValueError(
+            f"{folder.name}: it has no settings.json; name a folder that teacher.generate has "
+            "written."
+        )
     made_by = json.loads(file.read_text(encoding="utf-8"))
-    outcomes = {v["custom_id"]: v["outcome"] for _, v in lines(folder / "verdicts.jsonl") if v["grader"] == made_by["grader"]}
-    parts = {name: Counter() for name in ("requests", "problems", "kept", "rejected", "failed", "stop reason", "model",
-                                          "thinking", "cost", "tokens", "characters")}
+    outcomes = {
+        v["custom_id"]: v["outcome"]
+        for _, v in lines(folder / "verdicts.jsonl")
+        if v["grader"] == made_by["grader"]
+    }
+    parts = {
+        name: Counter()
+        for name in (
+            "requests",
+            "problems",
+            "kept",
+            "rejected",
+            "failed",
+            "stop reason",
+            "model",
+            "thinking",
+            "cost",
+            "tokens",
+            "characters",
+        )
+    }
     asked, kept, paid = set(), set(), {"batch": [0, 0], "messages": [0, 0]}
     for _, r in lines(folder / "responses.jsonl"):
         asked.add(r["id"])
@@ -53,10 +77,20 @@ def audit(folder: Path) -> pd.DataFrame:
         parts["tokens"]["thinking"] += r["thinking_tokens"] or 0
         parts["tokens"]["thinking tokens known"] += r["thinking_tokens"] is not None
     parts["problems"] = {"asked": len(asked), "kept": len(kept)}
-    counted = {"input": sum(p[0] for p in paid.values()), "output": sum(p[1] for p in paid.values())}
+    counted = {
+        "input": sum(p[0] for p in paid.values()),
+        "output": sum(p[1] for p in paid.values()),
+    }
     parts["tokens"] = counted | dict(parts["tokens"])
-    costs = {mode: teacher_costs.cost(made_by["price"], mode, *counts) for mode, counts in paid.items() if any(counts)}
+    costs = {
+        mode: teacher_costs.cost(made_by["price"], mode, *counts)
+        for mode, counts in paid.items()
+        if any(counts)
+    }
     total = sum(costs.values())
-    parts["cost"] = costs | {"total": total, "for each kept trace": total / len(kept) if kept else float("nan")}
+    parts["cost"] = costs | {
+        "total": total,
+        "for each kept trace": total / len(kept) if kept else float("nan"),
+    }
     rows = [(part, name, value) for part, counts in parts.items() for name, value in counts.items()]
     return pd.DataFrame(rows, columns=["part", "name", "value"])

@@ -1,10 +1,11 @@
 """Message Batches: created once, found again after a crash, their results stored as they stream in.
 
-A batch is written down as an intent before it is sent, and under its id before anything waits for it. Between the two, a
-kill or a broken connection leaves an intent without an id. Then the account's batches newer than the intent are looked
-through: one of the same size, whose results carry the intent's token in their custom_ids, is it. Results exist only once a
-batch has ended, so one that is still in progress is waited for rather than paid for again.
-"""
+A batch is written down as an intent before it is sent, and under its id before anything waits for
+it. Between the two, a kill or a broken connection leaves an intent without an id. Then the
+account's batches newer than the intent are looked through: one of the same size, whose results
+carry the intent's token in their custom_ids, is it. Results exist only once a batch has ended, so
+one that is still in progress is waited for rather than paid for again."""
+
 from __future__ import annotations
 
 import contextlib
@@ -31,7 +32,9 @@ from distill_nb.traces.teacher.send import (
 from distill_nb.traces.teacher.store import Store
 
 GROUP = 64  # results stored and synced together
-CLOCKS = timedelta(hours=25)  # a batch older than its intent by more than this cannot be it, whoever's clock is wrong
+CLOCKS = timedelta(
+    hours=25
+)  # a batch older than its intent by more than this cannot be it, whoever's clock is wrong
 
 
 def chunks(settings, todo: list[Request], prompts: dict[str, str]):
@@ -49,12 +52,17 @@ def chunks(settings, todo: list[Request], prompts: dict[str, str]):
 
 
 def send_batches(settings, store: Store, api, todo: list[Request], prompts: dict[str, str]) -> None:
-    """Create the batches of a round. One whose fate is unknown stays an open intent, for `await_batches` to settle."""
+    """Create the batches of a round. One whose fate is unknown stays an open intent, for
+    `await_batches` to settle."""
     for part in chunks(settings, todo, prompts):
-        newest = reading(settings, lambda: next(iter(api.messages.batches.list(limit=1).data), None))
+        newest = reading(
+            settings, lambda: next(iter(api.messages.batches.list(limit=1).data), None)
+        )
         intent = store.intend("batch", part, after=newest.id if newest else "")
-        bodies = [{"custom_id": custom_id, "params": anthropic.body(settings, prompts[request.id])}
-                  for custom_id, request in zip(intent.custom_ids(), part, strict=True)]
+        bodies = [
+            {"custom_id": custom_id, "params": anthropic.body(settings, prompts[request.id])}
+            for custom_id, request in zip(intent.custom_ids(), part, strict=True)
+        ]
         _create(settings, store, api, intent, bodies)
 
 
@@ -65,8 +73,11 @@ def _create(settings, store: Store, api, intent: Intent, bodies: list[dict]) -> 
         except errors_of(settings) as error:
             kind = fate(error)
             if kind == "unknown":
-                print(f"A batch of {len(bodies)} requests was sent, and the answer did not come ({words(error)}): looking "
-                      "for it among the account's batches.")
+                print(
+                    f"A batch of {len(bodies)} requests was sent, and the answer did not come "
+                    f"({words(error)}): looking "
+                    "for it among the account's batches."
+                )
                 return
             if kind != "refused" or n + 1 == TRIES:
                 store.refused(intent, words(error))
@@ -79,28 +90,45 @@ def _create(settings, store: Store, api, intent: Intent, bodies: list[dict]) -> 
 
 
 def await_batches(settings, store: Store, api) -> None:
-    """Until every batch has ended and its results are stored; open intents without an id are settled on the way."""
+    """Until every batch has ended and its results are stored; open intents without an id are
+    settled on the way."""
     strangers: dict[str, set] = {}
     while store.open_intents("batch"):
         for intent in store.open_intents("batch"):
             if not intent.batch_id:
                 _settle(settings, store, api, intent, strangers.setdefault(intent.token, set()))
             if intent.batch_id:
-                batch = reading(settings, lambda i=intent: api.messages.batches.retrieve(i.batch_id))
+                batch = reading(
+                    settings, lambda i=intent: api.messages.batches.retrieve(i.batch_id)
+                )
                 if batch.processing_status == "ended" and batch.results_url:
                     _fetch(settings, store, api, intent)
                 elif batch.processing_status == "ended":  # the API keeps results for 29 days
                     most = (0, settings.teacher_max_tokens)
-                    store.keep([tidy(settings, {"custom_id": i, **failed("lost", "the API has no results any more", most)})
-                                for i in intent.custom_ids() if i not in store.answers])
+                    store.keep(
+                        [
+                            tidy(
+                                settings,
+                                {
+                                    "custom_id": i,
+                                    **failed("lost", "the API has no results any more", most),
+                                },
+                            )
+                            for i in intent.custom_ids()
+                            if i not in store.answers
+                        ]
+                    )
                     store.done(intent)
         if store.open_intents("batch"):
             time.sleep(settings.poll_seconds)
 
 
 def _settle(settings, store: Store, api, intent: Intent, strangers: set) -> None:
-    """Find the batch of an intent without an id, or find out that there is none and nothing was paid for."""
-    age = datetime.fromisoformat(now()) - datetime.fromisoformat(intent.at)  # before looking: what is there then, counts
+    """Find the batch of an intent without an id, or find out that there is none and nothing was
+    paid for."""
+    age = datetime.fromisoformat(now()) - datetime.fromisoformat(
+        intent.at
+    )  # before looking: what is there then, counts
     candidates = [b for b in _newer(settings, api, intent) if b.id not in strangers]
     known = {i.batch_id for i in store.intents.values()}
     for batch in candidates:
@@ -112,15 +140,25 @@ def _settle(settings, store: Store, api, intent: Intent, strangers: set) -> None
                 store.accepted(intent, batch.id)
                 return
             strangers.add(batch.id)
-    # A batch that was just taken may be a moment late in the list, so a young intent is looked for again.
-    if not any(b.id not in strangers for b in candidates) and age > timedelta(seconds=2 * settings.poll_seconds):
+    # A batch that was just taken may be a moment late in the list, so a young intent is looked for
+    # again.
+    if not any(b.id not in strangers for b in candidates) and age > timedelta(
+        seconds=2 * settings.poll_seconds
+    ):
         store.refused(intent, "no such batch in the account")
 
 
 def _newer(settings, api, intent: Intent) -> list:
     oldest = datetime.fromisoformat(intent.at) - CLOCKS
-    return reading(settings, lambda: list(itertools.takewhile(
-        lambda b: b.id != intent.after and b.created_at > oldest, api.messages.batches.list(limit=100))))
+    return reading(
+        settings,
+        lambda: list(
+            itertools.takewhile(
+                lambda b: b.id != intent.after and b.created_at > oldest,
+                api.messages.batches.list(limit=100),
+            )
+        ),
+    )
 
 
 def _size(batch) -> int:
@@ -140,8 +178,8 @@ def _is_it(settings, api, intent: Intent, batch) -> bool:
 
 
 def _fetch(settings, store: Store, api, intent: Intent) -> None:
-    """Store the results that are not stored yet, until all are. A stream that breaks is read again. What two whole
-    streams do not hold is `missing`."""
+    """Store the results that are not stored yet, until all are. A stream that breaks is read again.
+    What two whole streams do not hold is `missing`."""
     wanted, clean_reads, broken = set(intent.custom_ids()), 0, 0
     while missing := [i for i in intent.custom_ids() if i not in store.answers]:
         if clean_reads == 2:
@@ -159,7 +197,11 @@ def _fetch(settings, store: Store, api, intent: Intent) -> None:
     store.done(intent)
     own = [store.answers[i] for i in intent.custom_ids()]
     counts = {s: sum(a.status == s for a in own) for s in dict.fromkeys(a.status for a in own)}
-    print(f"Batch {intent.batch_id}: " + ", ".join(f"{n} {status}" for status, n in counts.items()) + ".")
+    print(
+        f"Batch {intent.batch_id}: "
+        + ", ".join(f"{n} {status}" for status, n in counts.items())
+        + "."
+    )
 
 
 def _stream(settings, store: Store, api, intent: Intent, wanted: set[str]) -> None:
@@ -172,7 +214,10 @@ def _stream(settings, store: Store, api, intent: Intent, wanted: set[str]) -> No
                 try:
                     found = anthropic.read_result(item)
                 except UNREADABLE as error:
-                    found = {"custom_id": item.custom_id, **unreadable(error, (0, settings.teacher_max_tokens))}
+                    found = {
+                        "custom_id": item.custom_id,
+                        **unreadable(error, (0, settings.teacher_max_tokens)),
+                    }
                 group[item.custom_id] = tidy(settings, found)
                 if len(group) == GROUP:
                     store.keep(list(group.values()))

@@ -1,4 +1,6 @@
-"""What asking an API teacher costs: prices from papermill_params/prices.yaml, bounds before, sums after."""
+"""What asking an API teacher costs: prices from papermill_params/prices.yaml, bounds before, sums
+after."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -7,27 +9,38 @@ from distill_nb import params
 from distill_nb.runtime import paths
 
 MILLION = 1_000_000
-# No tokenizer of the teacher's is at hand. A byte-level token is at least a byte, so the bytes are an upper bound; a
-# request adds a few tokens of its own, and extended thinking a short system text.
+# No tokenizer of the teacher's is at hand. A byte-level token is at least a byte, so the bytes are
+# an upper bound; a request adds a few tokens of its own, and extended thinking a short system text.
 OVERHEAD_TOKENS = 200
 BYTES_PER_TOKEN = 3.0  # an expectation for English with LaTeX
 
 
 def price_of(model: str, prices: dict | None = None) -> dict:
-    """{"input", "output", "batch"}: dollars per million tokens, and the share of it that a batch costs.
+    """{"input", "output", "batch"}: dollars per million tokens, and the share of it that a batch
+    costs.
 
-    prices: model → such a mapping, instead of papermill_params/prices.yaml. Raises ValueError for a model without one."""
+    prices: model → such a mapping, instead of papermill_params/prices.yaml. Raises ValueError for a
+    model without one."""
     where = "prices" if prices is not None else "papermill_params/prices.yaml"
-    known = prices if prices is not None else params.read_files(paths.PARAMS_DIR / "prices.yaml")["prices"]
+    known = (
+        prices
+        if prices is not None
+        else params.read_files(paths.PARAMS_DIR / "prices.yaml")["prices"]
+    )
     price = known.get(model)
     if price is None:
-        raise ValueError(f"{where}: teacher_model {model} has no price there, so max_cost could not be kept; add its line "
-                         "(0 for a model that you serve yourself).")
+        raise ValueError(
+            f"{where}: teacher_model {model} has no price there, so max_cost could not be kept; "
+            "add its line "
+            "(0 for a model that you serve yourself)."
+        )
     price = {"batch": 1.0} | price
     for key in ("input", "output", "batch"):
         value = price.get(key)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e6:
-            raise ValueError(f"{where}: {key} of {model} is {value!r}; write a number that is at least 0.")
+            raise ValueError(
+                f"{where}: {key} of {model} is {value!r}; write a number that is at least 0."
+            )
     return {key: float(price[key]) for key in ("input", "output", "batch")}
 
 
@@ -59,12 +72,14 @@ def dollars(amount: float) -> str:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a call of `teacher.generate` would send and cost. Dollars; tokens of all requests together.
+    """What a call of `teacher.generate` would send and cost. Dollars; tokens of all requests
+    together.
 
-    "next" is what is sent first: one attempt at each problem that has none, or a repetition of what failed;
-    next_affordable of these are within max_cost. "all" is what would be sent if every attempt were wrong. most_ is an
-    upper bound (every answer as long as teacher_max_tokens); likely_ has the mean length of the answers that are in the
-    folder already, and is None where there are none."""
+    "next" is what is sent first: one attempt at each problem that has none, or a repetition of what
+    failed; next_affordable of these are within max_cost. "all" is what would be sent if every
+    attempt were wrong. most_ is an upper bound (every answer as long as teacher_max_tokens);
+    likely_ has the mean length of the answers that are in the folder already, and is None where
+    there are none."""
 
     problems: int
     solved: int
@@ -83,11 +98,27 @@ class Estimate:
 
     def text(self) -> str:
         """The estimate in words, for a notebook."""
-        likely = "" if self.likely_cost is None else (
-            f" By the answers so far, about {self.likely_output_tokens:,} output tokens and {dollars(self.likely_cost)}.")
-        fits = "" if self.next_affordable == self.next_requests else f", enough for {self.next_affordable:,} of the next"
-        return (f"{self.problems:,} problems, {self.solved:,} of them solved; {dollars(self.spent)} spent. Next: "
-                f"{self.next_requests:,} requests ({'batch price' if self.mode == 'batch' else 'full price'}), about "
-                f"{self.likely_input_tokens:,} input tokens, at most {self.most_output_tokens:,} output tokens, at most "
-                f"{dollars(self.most_cost)}.{likely} If every attempt failed: {self.all_requests:,} requests, at most "
-                f"{dollars(self.most_cost_of_all)}. max_cost is {dollars(self.max_cost)}{fits}.")
+        likely = (
+            ""
+            if self.likely_cost is None
+            else (
+                f" By the answers so far, about {self.likely_output_tokens:,} output tokens and "
+                f"{dollars(self.likely_cost)}."
+            )
+        )
+        fits = (
+            ""
+            if self.next_affordable == self.next_requests
+            else f", enough for {self.next_affordable:,} of the next"
+        )
+        return (
+            f"{self.problems:,} problems, {self.solved:,} of them solved; {dollars(self.spent)} "
+            "spent. Next: "
+            f"{self.next_requests:,} requests "
+            f"({'batch price' if self.mode == 'batch' else 'full price'}), about "
+            f"{self.likely_input_tokens:,} input tokens, at most {self.most_output_tokens:,} "
+            "output tokens, at most "
+            f"{dollars(self.most_cost)}.{likely} If every attempt failed: {self.all_requests:,} "
+            "requests, at most "
+            f"{dollars(self.most_cost_of_all)}. max_cost is {dollars(self.max_cost)}{fits}."
+        )

@@ -1,33 +1,51 @@
-"""A teacher behind an OpenAI-compatible API, such as DeepSeek-R1 served by vLLM: one chat completion a request.
+"""A teacher behind an OpenAI-compatible API, such as DeepSeek-R1 served by vLLM: one chat
+completion a request.
 
-vLLM with a reasoning parser gives the thinking as message.reasoning, which older versions and DeepSeek's own API call
-reasoning_content (https://docs.vllm.ai/en/latest/features/reasoning_outputs/); without one it is in the content, between
-<think> and </think>, or before </think> where the chat template has opened it already.
-"""
+vLLM with a reasoning parser gives the thinking as message.reasoning, which older versions and
+DeepSeek's own API call reasoning_content
+(https://docs.vllm.ai/en/latest/features/reasoning_outputs/); without one it is in the content,
+between <think> and </think>, or before </think> where the chat template has opened it already."""
+
 from __future__ import annotations
 
 import os
 import re
 
 KEY = "OPENAI_API_KEY"
-TIMEOUT = 3600.0  # seconds for one request: a long thinking on a machine of one's own takes its time
-OPEN_MODELS = re.compile(r"deepseek|qwq|qwen|r1-distill|magistral|gpt-oss", re.IGNORECASE)  # these show all they think
+TIMEOUT = (
+    3600.0  # seconds for one request: a long thinking on a machine of one's own takes its time
+)
+OPEN_MODELS = re.compile(
+    r"deepseek|qwq|qwen|r1-distill|magistral|gpt-oss", re.IGNORECASE
+)  # these show all they think
 
 
 def client(settings):
-    """The SDK's client. A server of one's own needs no key, but the SDK wants one. No retries, as in teacher_anthropic."""
+    """The SDK's client. A server of one's own needs no key, but the SDK wants one. No retries, as
+    in teacher_anthropic."""
     import openai
 
-    return openai.OpenAI(api_key=os.environ.get(KEY) or "none", base_url=settings.teacher_url or None, max_retries=0,
-                         timeout=TIMEOUT)
+    return openai.OpenAI(
+        api_key=os.environ.get(KEY) or "none",
+        base_url=settings.teacher_url or None,
+        max_retries=0,
+        timeout=TIMEOUT,
+    )
 
 
 def body(settings, prompt: str) -> dict:
-    """The parameters of one request. OpenAI's own models want max_completion_tokens; other servers know max_tokens."""
-    system = [{"role": "system", "content": settings.teacher_system}] if settings.teacher_system else []
+    """The parameters of one request. OpenAI's own models want max_completion_tokens; other servers
+    know max_tokens."""
+    system = (
+        [{"role": "system", "content": settings.teacher_system}] if settings.teacher_system else []
+    )
     limit = "max_tokens" if settings.teacher_url else "max_completion_tokens"
-    return {"model": settings.teacher_model, "messages": [*system, {"role": "user", "content": prompt}],
-            limit: settings.teacher_max_tokens, "temperature": settings.teacher_temperature}
+    return {
+        "model": settings.teacher_model,
+        "messages": [*system, {"role": "user", "content": prompt}],
+        limit: settings.teacher_max_tokens,
+        "temperature": settings.teacher_temperature,
+    }
 
 
 def ask(api, settings, prompt: str) -> dict:
@@ -36,7 +54,8 @@ def ask(api, settings, prompt: str) -> dict:
 
 
 def split(content: str) -> tuple[str, str]:
-    """(thinking, visible text) of a content that may hold both. A <think> that is never closed is all thinking."""
+    """(thinking, visible text) of a content that may hold both. A <think> that is never closed is
+    all thinking."""
     start = content.lstrip()
     if start.startswith("<think>"):
         thinking, _, text = start.removeprefix("<think>").partition("</think>")
@@ -48,22 +67,39 @@ def split(content: str) -> tuple[str, str]:
 
 
 def read(completion) -> dict:
-    """What is stored of a chat completion; the tokens are None where the server does not count them."""
+    """What is stored of a chat completion; the tokens are None where the server does not count
+    them."""
     choice = completion.choices[0]
     message = choice.message
     own = [getattr(message, name, None) for name in ("reasoning", "reasoning_content")]
-    thinking, text = next((t for t in own if isinstance(t, str) and t.strip()), ""), message.content or ""
+    thinking, text = (
+        next((t for t in own if isinstance(t, str) and t.strip()), ""),
+        message.content or "",
+    )
     if not thinking:
         thinking, text = split(text)
-    kind = "none" if not thinking.strip() else "full" if OPEN_MODELS.search(completion.model or "") else "unknown"
+    kind = (
+        "none"
+        if not thinking.strip()
+        else "full"
+        if OPEN_MODELS.search(completion.model or "")
+        else "unknown"
+    )
     usage = completion.usage
     details = usage and usage.completion_tokens_details
     return {
-        "status": "succeeded", "error": "", "model": completion.model or "",
+        "status": "succeeded",
+        "error": "",
+        "model": completion.model or "",
         "stop_reason": "refusal" if message.refusal else choice.finish_reason or "",
-        "thinking": thinking, "text": text, "thinking_kind": kind, "redacted_blocks": 0,
-        "input_tokens": usage.prompt_tokens if usage else None, "output_tokens": usage.completion_tokens if usage else None,
+        "thinking": thinking,
+        "text": text,
+        "thinking_kind": kind,
+        "redacted_blocks": 0,
+        "input_tokens": usage.prompt_tokens if usage else None,
+        "output_tokens": usage.completion_tokens if usage else None,
         "thinking_tokens": details.reasoning_tokens if details else None,
         "usage": usage.model_dump(mode="json", exclude_none=True) if usage else {},
-        "message_id": completion.id or "", "request_id": getattr(completion, "_request_id", None) or "",
+        "message_id": completion.id or "",
+        "request_id": getattr(completion, "_request_id", None) or "",
     }

@@ -1,4 +1,6 @@
-"""What is known of an API teacher's requests and answers, and the lines in which it is written down (store.py)."""
+"""What is known of an API teacher's requests and answers, and the lines in which it is written down
+(store.py)."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -7,12 +9,19 @@ from typing import NamedTuple
 
 KEPT = ("correct", "unverified")  # outcomes of a trace that may be trained on
 # Errors that the same request would only meet again: https://platform.claude.com/docs/en/api/errors
-NOT_RETRIED = ("invalid_request_error", "request_too_large", "not_found_error", "permission_error", "authentication_error",
-               "billing_error")
+NOT_RETRIED = (
+    "invalid_request_error",
+    "request_too_large",
+    "not_found_error",
+    "permission_error",
+    "authentication_error",
+    "billing_error",
+)
 
 
 class Request(NamedTuple):
-    """One question to the teacher: the problem's id, which attempt at it, and the sha256 (16 digits) of its prompt."""
+    """One question to the teacher: the problem's id, which attempt at it, and the sha256 (16
+    digits) of its prompt."""
 
     id: str
     attempt: int
@@ -43,9 +52,9 @@ class Answer:
     custom_id: str
     id: str
     attempt: int
-    status: str       # succeeded | errored | expired | canceled | missing | lost
-    error: str        # "type: message" of an error, "" otherwise
-    offset: int       # where its line begins in responses.jsonl
+    status: str  # succeeded | errored | expired | canceled | missing | lost
+    error: str  # "type: message" of an error, "" otherwise
+    offset: int  # where its line begins in responses.jsonl
     mode: str
     input_tokens: int
     output_tokens: int
@@ -53,7 +62,8 @@ class Answer:
 
 
 class State(NamedTuple):
-    """Where a problem stands. attempt > 0 is to be sent next, after `failures` requests that failed; 0: nothing is."""
+    """Where a problem stands. attempt > 0 is to be sent next, after `failures` requests that
+    failed; 0: nothing is."""
 
     kept: Answer | None
     attempt: int

@@ -5,10 +5,13 @@ What became of a request that failed decides what may be done (`fate`):
     rejected   it is wrong (400 and the like) and would be again: stored with the reason, never repeated
     fatal      none can succeed (key, rights, account, no such model): stop
     unknown    the connection broke, or the server failed: it may have been taken, and then it is paid for
-A batch whose fate is unknown is looked for among the account's batches. A plain request cannot be looked for: it counts as
-`lost`, at the highest price, and the next round may ask again. The SDKs' own retries treat unknown like refused, so they
+A batch whose fate is unknown is looked for among the account's batches. A plain request cannot be
+looked for: it counts as
+`lost`, at the highest price, and the next round may ask again. The SDKs' own retries treat unknown
+like refused, so they
 are off.
 """
+
 from __future__ import annotations
 
 import json
@@ -21,15 +24,24 @@ from distill_nb.traces.teacher import anthropic, openai
 from distill_nb.traces.teacher.records import Intent, Request
 from distill_nb.traces.teacher.store import Store
 
-TRIES = 12           # of what is refused, or of reading; the pauses between them add up to about half an hour
+TRIES = (
+    12  # of what is refused, or of reading; the pauses between them add up to about half an hour
+)
 LONGEST_PAUSE = 300  # seconds
 SECRETS = (anthropic.KEY, openai.KEY, "ANTHROPIC_AUTH_TOKEN")
-UNREADABLE = (TypeError, AttributeError, IndexError, KeyError, ValueError)  # of a response that is not as it should be
+UNREADABLE = (
+    TypeError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    ValueError,
+)  # of a response that is not as it should be
 FATAL, REJECTED, REFUSED = (401, 402, 403, 404), (400, 413, 422), (429, 529)
 
 
 class Unavailable(RuntimeError):
-    """The API could not be reached, or refused for too long; everything so far is stored, and a new start goes on."""
+    """The API could not be reached, or refused for too long; everything so far is stored, and a new
+    start goes on."""
 
 
 def api_of(settings):
@@ -38,7 +50,8 @@ def api_of(settings):
 
 
 def errors_of(settings) -> tuple[type[Exception], ...]:
-    """What the SDK and the library below it raise when a request fails, also in the middle of a stream."""
+    """What the SDK and the library below it raise when a request fails, also in the middle of a
+    stream."""
     import httpx2
 
     if settings.teacher_api == "anthropic":
@@ -49,7 +62,8 @@ def errors_of(settings) -> tuple[type[Exception], ...]:
 
 
 def scrubbed(text: str) -> str:
-    """A text, 500 characters of it, without the keys that servers sometimes quote and without what no file can hold."""
+    """A text, 500 characters of it, without the keys that servers sometimes quote and without what
+    no file can hold."""
     for name in SECRETS:
         if os.environ.get(name):
             text = text.replace(os.environ[name], f"<{name}>")
@@ -78,12 +92,17 @@ def words(error: Exception) -> str:
     inner = body.get("error", body) if isinstance(body, dict) else {}
     inner = inner if isinstance(inner, dict) else {}
     default = {400: "invalid_request_error", 413: "request_too_large", 422: "invalid_request_error"}
-    kind = default.get(getattr(error, "status_code", None)) or inner.get("type") or type(error).__name__
+    kind = (
+        default.get(getattr(error, "status_code", None))
+        or inner.get("type")
+        or type(error).__name__
+    )
     return scrubbed(f"{kind}: {inner.get('message') or error}")
 
 
 def pause(settings, n: int, error: Exception | None = None) -> float:
-    """Seconds before try n + 1: what the API asks for, else doubling from 2 s (less where poll_seconds is)."""
+    """Seconds before try n + 1: what the API asks for, else doubling from 2 s (less where
+    poll_seconds is)."""
     response = getattr(error, "response", None)
     try:
         asked = float(response.headers.get("retry-after", "")) if response is not None else 0.0
@@ -95,14 +114,22 @@ def pause(settings, n: int, error: Exception | None = None) -> float:
 def stop_for(settings, error: Exception) -> Exception:
     """The exception that ends the work, for an error that is fatal or that lasted."""
     if fate(error) in ("fatal", "rejected"):
-        return ValueError(f"teacher_api {settings.teacher_api}: the API refused ({words(error)}); correct the key in "
-                          f"{api_of(settings).KEY}, teacher_model or teacher_url, and start again: what is there stays.")
-    return Unavailable(f"teacher_api {settings.teacher_api}: {TRIES} tries failed ({words(error)}); start again later, "
-                       "nothing that was paid for is lost.")
+        return ValueError(
+            f"teacher_api {settings.teacher_api}: the API refused ({words(error)}); correct the "
+            "key in "
+            f"{api_of(settings).KEY}, teacher_model or teacher_url, and start again: what is there "
+            "stays."
+        )
+    return Unavailable(
+        f"teacher_api {settings.teacher_api}: {TRIES} tries failed ({words(error)}); start again "
+        "later, "
+        "nothing that was paid for is lost."
+    )
 
 
 def reading(settings, work):
-    """What work() returns: something that only reads, and may be repeated. Raises ValueError or Unavailable."""
+    """What work() returns: something that only reads, and may be repeated. Raises ValueError or
+    Unavailable."""
     for n in range(TRIES):
         try:
             return work()
@@ -122,9 +149,11 @@ def unreadable(error: Exception, most: tuple[int, int]) -> dict:
     return failed("lost", f"unreadable response: {type(error).__name__}: {error}", most)
 
 
-def _ask(settings, api, prompt: str, most: tuple[int, int], stop: threading.Event) -> dict | Exception:
-    """One plain request, sent again while it is refused. Returns the response to store, or what ends the work if nothing
-    was taken."""
+def _ask(
+    settings, api, prompt: str, most: tuple[int, int], stop: threading.Event
+) -> dict | Exception:
+    """One plain request, sent again while it is refused. Returns the response to store, or what
+    ends the work if nothing was taken."""
     for n in range(TRIES):
         try:
             response = api_of(settings).ask(api, settings, prompt)
@@ -149,16 +178,37 @@ def _ask(settings, api, prompt: str, most: tuple[int, int], stop: threading.Even
 
 def tidy(settings, response: dict) -> dict:
     """A response as it is stored: what every line has, in texts that a file can hold."""
-    blank = {"requested_model": settings.teacher_model, "model": "", "stop_reason": "", "thinking": "", "text": "",
-             "thinking_kind": "none", "redacted_blocks": 0, "thinking_tokens": None, "usage": {}, "message_id": "",
-             "request_id": ""}
+    blank = {
+        "requested_model": settings.teacher_model,
+        "model": "",
+        "stop_reason": "",
+        "thinking": "",
+        "text": "",
+        "thinking_kind": "none",
+        "redacted_blocks": 0,
+        "thinking_tokens": None,
+        "usage": {},
+        "message_id": "",
+        "request_id": "",
+    }
     made = blank | response
-    return made | {"thinking": clean(made["thinking"]), "text": clean(made["text"]), "error": scrubbed(made["error"])}
+    return made | {
+        "thinking": clean(made["thinking"]),
+        "text": clean(made["text"]),
+        "error": scrubbed(made["error"]),
+    }
 
 
-def send_messages(settings, store: Store, api, todo: list[Request], prompts: dict[str, str], most: dict[str, tuple]) -> None:
-    """Send plain requests, `concurrency` at a time, and store each response as it comes. Whatever ends this early, the
-    requests that are under way are waited for: they are paid for."""
+def send_messages(
+    settings,
+    store: Store,
+    api,
+    todo: list[Request],
+    prompts: dict[str, str],
+    most: dict[str, tuple],
+) -> None:
+    """Send plain requests, `concurrency` at a time, and store each response as it comes. Whatever
+    ends this early, the requests that are under way are waited for: they are paid for."""
     waiting: dict = {}
     stop, ended = threading.Event(), None
 
@@ -178,7 +228,11 @@ def send_messages(settings, store: Store, api, todo: list[Request], prompts: dic
             while ended is None:
                 while len(waiting) < settings.concurrency and (request := next(queue, None)):
                     intent = store.intend("messages", [request])
-                    waiting[pool.submit(_ask, settings, api, prompts[request.id], most[request.id], stop)] = intent
+                    waiting[
+                        pool.submit(
+                            _ask, settings, api, prompts[request.id], most[request.id], stop
+                        )
+                    ] = intent
                 if not waiting:
                     return
                 for future in wait(waiting, return_when=FIRST_COMPLETED).done:
@@ -191,7 +245,8 @@ def send_messages(settings, store: Store, api, todo: list[Request], prompts: dic
 
 
 def settle_messages(settings, store: Store, most: dict[str, tuple]) -> None:
-    """Plain requests that were under way when the process was killed: they may have been paid for, and are lost."""
+    """Plain requests that were under way when the process was killed: they may have been paid for,
+    and are lost."""
     open_intents: list[Intent] = store.open_intents("messages")
     for intent in open_intents:
         tokens = most.get(intent.requests[0].id, (0, settings.teacher_max_tokens))

@@ -1,4 +1,5 @@
 """How an API teacher is asked: flat keys with types, limits and help, as in a parameter file."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
@@ -8,31 +9,53 @@ from distill_nb.params.checks import check_range, check_type, key
 from distill_nb.traces.teacher import anthropic
 
 # What decides the answers: responses made with other values do not belong in the same folder.
-FIXED = ("teacher_api", "teacher_model", "teacher_url", "teacher_system", "teacher_max_tokens", "teacher_temperature",
-         "thinking_budget")
+FIXED = (
+    "teacher_api",
+    "teacher_model",
+    "teacher_url",
+    "teacher_system",
+    "teacher_max_tokens",
+    "teacher_temperature",
+    "thinking_budget",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherKeys:
-    """The teacher's keys of a set of traces (trace_params.TraceParams), with the pocket set's values as defaults."""
+    """The teacher's keys of a set of traces (trace_params.TraceParams), with the pocket set's
+    values as defaults."""
 
-    teacher_api: str = key("none = traces come from the hub", default="none", choices=("none", "anthropic", "openai"))
+    teacher_api: str = key(
+        "none = traces come from the hub", default="none", choices=("none", "anthropic", "openai")
+    )
     teacher_model: str = key("the model's id; none = no API teacher", default="none")
     teacher_url: str = key("where the API is; none = the SDK's own address", default="none")
-    teacher_mode: str = key("batch = Message Batches, half the price; messages = one request after another", default="batch",
-                            choices=("batch", "messages"))
+    teacher_mode: str = key(
+        "batch = Message Batches, half the price; messages = one request after another",
+        default="batch",
+        choices=("batch", "messages"),
+    )
     teacher_system: str = key("system prompt; none = without", default="none")
     teacher_max_tokens: int = key("tokens of one answer, thinking included", default=4096, low=1)
-    teacher_temperature: float = key("of sampling; must be 1 with thinking", default=1.0, low=0, high=2)
+    teacher_temperature: float = key(
+        "of sampling; must be 1 with thinking", default=1.0, low=0, high=2
+    )
     thinking_budget: int = key("tokens of extended thinking; 0 = without", default=0, low=0)
-    trace_from: str = key("what becomes the trace", default="thinking_and_text",
-                          choices=("thinking_and_text", "text", "thinking"))
+    trace_from: str = key(
+        "what becomes the trace",
+        default="thinking_and_text",
+        choices=("thinking_and_text", "text", "thinking"),
+    )
     attempts: int = key("of each problem at most; the first correct one is kept", default=1, low=1)
     batch_size: int = key("requests in one batch", default=1000, low=1, high=anthropic.REQUESTS)
     max_requeues: int = key("how often a failed request is sent again", default=3, low=0)
     max_cost: float = key("dollars that may be spent in all; 0 = only estimate", default=0.0, low=0)
-    poll_seconds: float = key("between two questions whether a batch has ended", default=60.0, above=0)
-    concurrency: int = key("requests at once with teacher_mode: messages", default=8, low=1, high=256)
+    poll_seconds: float = key(
+        "between two questions whether a batch has ended", default=60.0, above=0
+    )
+    concurrency: int = key(
+        "requests at once with teacher_mode: messages", default=8, low=1, high=256
+    )
 
 
 DEFAULTS = {f.name: f.default for f in fields(TeacherKeys)}
@@ -40,8 +63,8 @@ DEFAULTS = {f.name: f.default for f in fields(TeacherKeys)}
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(TeacherKeys):
-    """How an API teacher is asked: TeacherKeys with an API, in which a url or system prompt of none is "". Raises ValueError
-    for values that cannot stand."""
+    """How an API teacher is asked: TeacherKeys with an API, in which a url or system prompt of none
+    is "". Raises ValueError for values that cannot stand."""
 
     def __post_init__(self):
         for f in fields(self):
@@ -49,7 +72,9 @@ class Settings(TeacherKeys):
             try:
                 if f.name in ("teacher_url", "teacher_system"):
                     value = "" if value in ("", "none") else check_type(f.type, value)
-                object.__setattr__(self, f.name, value if value == "" else check_type(f.type, value))
+                object.__setattr__(
+                    self, f.name, value if value == "" else check_type(f.type, value)
+                )
                 check_range(f.metadata, getattr(self, f.name))
             except TypeError as error:
                 raise ValueError(f"teacher settings: {f.name} {error}.") from None
@@ -64,30 +89,59 @@ def _contradictions(s: Settings):
             yield name, ": name it"
     url = urlsplit(s.teacher_url)
     if s.teacher_url and (url.scheme not in ("http", "https") or not url.hostname):
-        yield "teacher_url", ", which is no URL: write one such as http://localhost:8000/v1, or leave it empty"
-    if url.username or url.password or url.query:  # not shown: it may be a secret, and the URL is stored
-        raise ValueError("teacher settings: teacher_url holds a user, a password or a query; give the key in the environment "
-                         "and the URL without it.")
+        yield (
+            "teacher_url",
+            ", which is no URL: write one such as http://localhost:8000/v1, or leave it empty",
+        )
+    if (
+        url.username or url.password or url.query
+    ):  # not shown: it may be a secret, and the URL is stored
+        raise ValueError(
+            "teacher settings: teacher_url holds a user, a password or a query; give the key in "
+            "the environment "
+            "and the URL without it."
+        )
     if s.teacher_api == "openai":
         if s.teacher_mode == "batch":
-            yield "teacher_mode", " but teacher_api is openai, which has only messages here: write messages"
+            yield (
+                "teacher_mode",
+                " but teacher_api is openai, which has only messages here: write messages",
+            )
         if s.thinking_budget:
-            yield "thinking_budget", " but teacher_api is openai: write 0 (such a teacher thinks as its server lets it)"
+            yield (
+                "thinking_budget",
+                " but teacher_api is openai: write 0 (such a teacher thinks as its server lets it)",
+            )
         return
     if s.teacher_temperature > 1:
         yield "teacher_temperature", " but the Anthropic API takes at most 1: lower it"
     if s.thinking_budget:
         if s.thinking_budget < 1024:
-            yield "thinking_budget", ", and the Anthropic API takes at least 1024: raise it, or write 0 for no thinking"
+            yield (
+                "thinking_budget",
+                ", and the Anthropic API takes at least 1024: raise it, or write 0 for no thinking",
+            )
         if s.thinking_budget >= s.teacher_max_tokens:
-            yield "thinking_budget", f", not less than teacher_max_tokens {s.teacher_max_tokens}, which counts it: lower it"
+            yield (
+                "thinking_budget",
+                f", not less than teacher_max_tokens {s.teacher_max_tokens}, which counts it: "
+                "lower it",
+            )
         if s.teacher_temperature != 1:
-            yield "teacher_temperature", " but with thinking_budget the Anthropic API takes only 1: write 1"
+            yield (
+                "teacher_temperature",
+                " but with thinking_budget the Anthropic API takes only 1: write 1",
+            )
     elif s.trace_from != "text":
         yield "trace_from", " but thinking_budget is 0: write text, or a budget of at least 1024"
     if s.teacher_mode == "messages" and s.teacher_max_tokens > anthropic.LONGEST:
-        yield "teacher_max_tokens", (f", which a plain request may not finish in time: write at most "
-                                     f"{anthropic.LONGEST}, or set teacher_mode to batch")
+        yield (
+            "teacher_max_tokens",
+            (
+                f", which a plain request may not finish in time: write at most "
+                f"{anthropic.LONGEST}, or set teacher_mode to batch"
+            ),
+        )
 
 
 def settings(p) -> Settings:

@@ -1,14 +1,19 @@
-"""What is on disk of an API teacher: a folder in which nothing that was paid for is lost or paid for again.
+"""What is on disk of an API teacher: a folder in which nothing that was paid for is lost or paid
+for again.
 
-    settings.json    what decides the answers (model, prompt, limits), and the price; other values are refused later
-    batches.jsonl    a journal: an intent before anything is sent, then the batch's id, then that all of it is stored
-    responses.jsonl  each response as it came, failed ones too: one line with the offset at which rows are read again
+    settings.json    what decides the answers (model, prompt, limits), and the price; other values
+                     are refused later
+    batches.jsonl    a journal: an intent before anything is sent, then the batch's id, then that
+                     all of it is stored
+    responses.jsonl  each response as it came, failed ones too: one line with the offset at which
+                     rows are read again
     verdicts.jsonl   what each response was found to be worth, and by which grader
     .lock            one process at a time
 
-All but settings.json is only ever appended to and synced (records.append). In memory is only an index: 25,000 responses
-of 20 kB stay on disk. A custom_id is <the intent's token>-<place in the intent>, so each result tells whose it is.
-"""
+All but settings.json is only ever appended to and synced (records.append). In memory is only an
+index: 25,000 responses of 20 kB stay on disk. A custom_id is <the intent's token>-<place in the
+intent>, so each result tells whose it is."""
+
 from __future__ import annotations
 
 import json
@@ -24,20 +29,31 @@ from distill_nb.traces.teacher.records import KEPT, NOT_RETRIED, Answer, Intent,
 
 @dataclass
 class Store:
-    """A teacher's folder, opened for writing by the one process that holds its lock; `open_store` makes it."""
+    """A teacher's folder, opened for writing by the one process that holds its lock; `open_store`
+    makes it."""
 
     folder: Path
     grader: str
     intents: dict[str, Intent] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
     by_id: dict[str, list[Answer]] = field(default_factory=dict)
-    prompts: dict[str, str] = field(default_factory=dict)  # problem id → prompt_sha256 of what was asked
+    prompts: dict[str, str] = field(
+        default_factory=dict
+    )  # problem id → prompt_sha256 of what was asked
 
     def intend(self, mode: str, requests: list[Request], after: str = "") -> Intent:
         """Write down what is about to be sent."""
         intent = Intent(secrets.token_hex(8), mode, after, now(), requests)
-        self._journal({"event": "intent", "token": intent.token, "mode": mode, "after": after, "at": intent.at,
-                       "requests": [list(r) for r in requests]})
+        self._journal(
+            {
+                "event": "intent",
+                "token": intent.token,
+                "mode": mode,
+                "after": after,
+                "at": intent.at,
+                "requests": [list(r) for r in requests],
+            }
+        )
         self._know(intent)
         return intent
 
@@ -62,7 +78,8 @@ class Store:
         return [i for i in self.intents.values() if i.open and i.mode == mode]
 
     def keep(self, responses: list[dict]) -> None:
-        """Store responses, each with custom_id, status, error and what the teacher modules read from it."""
+        """Store responses, each with custom_id, status, error and what the teacher modules read
+        from it."""
         file = self.folder / "responses.jsonl"
         offset = file.stat().st_size if file.exists() else 0
         made = []
@@ -70,19 +87,37 @@ class Store:
             token, _, place = response["custom_id"].rpartition("-")
             intent = self.intents[token]
             request = intent.requests[int(place)]
-            made.append({"custom_id": response["custom_id"], **request._asdict(), "mode": intent.mode,
-                         "batch_id": intent.batch_id, **response, "at": now()})
+            made.append(
+                {
+                    "custom_id": response["custom_id"],
+                    **request._asdict(),
+                    "mode": intent.mode,
+                    "batch_id": intent.batch_id,
+                    **response,
+                    "at": now(),
+                }
+            )
         jsonl.append(file, made)
         for record in made:
             self._index(offset, record)
             offset += len(json.dumps(record, ensure_ascii=False).encode()) + 1
 
     def judge(self, answers: list[Answer], outcomes: list[str]) -> None:
-        """Store what responses are worth. A grader's own failure is not: it is tried again at the next start."""
+        """Store what responses are worth. A grader's own failure is not: it is tried again at the
+        next start."""
         for answer, outcome in zip(answers, outcomes, strict=True):
             answer.outcome = outcome
-        kept = [{"custom_id": a.custom_id, "id": a.id, "attempt": a.attempt, "outcome": a.outcome, "grader": self.grader}
-                for a in answers if a.outcome != "grader_error"]
+        kept = [
+            {
+                "custom_id": a.custom_id,
+                "id": a.id,
+                "attempt": a.attempt,
+                "outcome": a.outcome,
+                "grader": self.grader,
+            }
+            for a in answers
+            if a.outcome != "grader_error"
+        ]
         if kept:
             jsonl.append(self.folder / "verdicts.jsonl", kept)
 
@@ -97,7 +132,8 @@ class Store:
         return [a for a in self.answers.values() if a.status == "succeeded" and not a.outcome]
 
     def state(self, problem_id: str, attempts: int, max_requeues: int) -> State:
-        """Where a problem stands: the first correct attempt is kept, and the next is sent only where there is none."""
+        """Where a problem stands: the first correct attempt is kept, and the next is sent only
+        where there is none."""
         own = self.by_id.get(problem_id, [])
         good = [a for a in own if a.outcome in KEPT]
         if good:
@@ -115,11 +151,14 @@ class Store:
             if final or len(tries) > max_requeues:
                 last = final[0] if final else tries[-1]
                 return State(None, 0, len(tries), last.error or last.status)
-            return State(None, attempt, len(tries), tries[-1].error or tries[-1].status if tries else reason)
+            return State(
+                None, attempt, len(tries), tries[-1].error or tries[-1].status if tries else reason
+            )
         return State(None, 0, 0, reason)
 
     def tokens(self) -> dict[str, list[int]]:
-        """mode → [input tokens, output tokens] of everything that was paid for, or may have been."""
+        """mode → [input tokens, output tokens] of everything that was paid for, or may have
+        been."""
         total = {"batch": [0, 0], "messages": [0, 0]}
         for answer in self.answers.values():
             total[answer.mode][0] += answer.input_tokens
@@ -135,16 +174,32 @@ class Store:
             self.prompts[request.id] = request.prompt_sha256
 
     def _index(self, offset: int, record: dict) -> None:
-        answer = Answer(record["custom_id"], record["id"], record["attempt"], record["status"], record["error"], offset,
-                        record["mode"], record["input_tokens"], record["output_tokens"])
+        answer = Answer(
+            record["custom_id"],
+            record["id"],
+            record["attempt"],
+            record["status"],
+            record["error"],
+            offset,
+            record["mode"],
+            record["input_tokens"],
+            record["output_tokens"],
+        )
         self.answers[answer.custom_id] = answer
         self.by_id.setdefault(answer.id, []).append(answer)
 
     def _read(self) -> None:
         for _, event in lines(self.folder / "batches.jsonl"):
             if event["event"] == "intent":
-                self._know(Intent(event["token"], event["mode"], event["after"], event["at"],
-                                  [Request(*r) for r in event["requests"]]))
+                self._know(
+                    Intent(
+                        event["token"],
+                        event["mode"],
+                        event["after"],
+                        event["at"],
+                        [Request(*r) for r in event["requests"]],
+                    )
+                )
             elif event["event"] == "batch":
                 self.intents[event["token"]].batch_id = event["batch_id"]
             else:
@@ -158,26 +213,37 @@ class Store:
                 self.answers[verdict["custom_id"]].outcome = verdict["outcome"]
 
 
-def open_store(folder: Path, fixed: dict, grader: str, price: dict | None, repair: bool = True) -> Store:
-    """The store of a folder, which need not exist yet; `fixed` are the settings that decide the answers.
+def open_store(
+    folder: Path, fixed: dict, grader: str, price: dict | None, repair: bool = True
+) -> Store:
+    """The store of a folder, which need not exist yet; `fixed` are the settings that decide the
+    answers.
 
-    repair: cut off torn last lines and write settings.json, as the holder of the lock does; a reader leaves all as it is.
-    Raises ValueError where what is there was made with other settings."""
+    repair: cut off torn last lines and write settings.json, as the holder of the lock does; a
+    reader leaves all as it is. Raises ValueError where what is there was made with other
+    settings."""
     file = folder / "settings.json"
     if file.exists():
         before = json.loads(file.read_text(encoding="utf-8"))
         differing = [key for key in fixed if before["settings"].get(key) != fixed[key]]
         if differing:
-            raise ValueError(f"{folder.name}/settings.json: the responses there were made with other values of "
-                             f"{', '.join(differing)}; choose another folder, or those values again.")
+            raise ValueError(
+                f"{folder.name}/settings.json: the responses there were made with other values of "
+                f"{', '.join(differing)}; choose another folder, or those values again."
+            )
         ids = before.get("ids", "an earlier version")
         if ids != statements.VERSION:  # else all would be asked and paid for again
-            raise ValueError(f"{folder.name}/settings.json: the responses there are of problems with ids of {ids}, and this "
-                             f"version gives ids of {statements.VERSION}; go on with the version that asked them, or choose "
-                             "another folder.")
+            raise ValueError(
+                f"{folder.name}/settings.json: the responses there are of problems with ids of "
+                f"{ids}, and this "
+                f"version gives ids of {statements.VERSION}; go on with the version that asked "
+                "them, or choose "
+                "another folder."
+            )
     if repair:
-        provenance.write(file, {"settings": fixed, "price": price, "grader": grader,
-                                  "ids": statements.VERSION})
+        provenance.write(
+            file, {"settings": fixed, "price": price, "grader": grader, "ids": statements.VERSION}
+        )
         for name in ("batches.jsonl", "responses.jsonl", "verdicts.jsonl"):
             cut_torn_line(folder / name)
     store = Store(folder, grader)

@@ -1,4 +1,6 @@
-"""Is a teacher's response worth training on? Stop reason, thinking, then the grader: as for the students' own answers."""
+"""Is a teacher's response worth training on? Stop reason, thinking, then the grader: as for the
+students' own answers."""
+
 from __future__ import annotations
 
 import json
@@ -21,9 +23,9 @@ def trace_of(response: dict, trace_from: str) -> str:
 
 
 def unfit(response: dict, trace_from: str) -> str:
-    """Why a response cannot be a trace whatever its answer, or "": max_tokens (cut off), another stop reason such as
-    refusal or pause_turn, no_thinking, redacted_thinking (parts of it are hidden), think_tag (a tag within the text would
-    end the thinking at the wrong place), empty."""
+    """Why a response cannot be a trace whatever its answer, or "": max_tokens (cut off), another
+    stop reason such as refusal or pause_turn, no_thinking, redacted_thinking (parts of it are
+    hidden), think_tag (a tag within the text would end the thinking at the wrong place), empty."""
     reason = response["stop_reason"]
     if reason in CUT:
         return "max_tokens"
@@ -49,9 +51,9 @@ def kind_of(problem: dict) -> str:
 def tests_of(problem: dict):
     """The tests of a code problem for the sandbox, as (tests, prelude); None where there are none.
 
-    `tests` is a text of asserts that call one function, or a mapping (or its JSON) of inputs and outputs: texts on
-    standard input and output, or with fn_name lists of arguments and the values returned, as in TACO and APPS. Raises
-    ValueError for another form."""
+    `tests` is a text of asserts that call one function, or a mapping (or its JSON) of inputs and
+    outputs: texts on standard input and output, or with fn_name lists of arguments and the values
+    returned, as in TACO and APPS. Raises ValueError for another form."""
     tests = problem.get("tests")
     if not tests:
         return None
@@ -63,19 +65,25 @@ def tests_of(problem: dict):
         if not name:
             if not all(isinstance(text, str) for text in [*inputs, *outputs]):
                 raise ValueError("inputs and outputs of a program must be texts")
-            return sandbox.program_tests(inputs, outputs, seconds=official.SECONDS), official.PRELUDE
+            return sandbox.program_tests(
+                inputs, outputs, seconds=official.SECONDS
+            ), official.PRELUDE
         if not str(name).isidentifier():
             raise ValueError(f"fn_name {name!r} is no name")
         entry_point = f"Solution().{name} if 'Solution' in globals() else {name}"
-        return sandbox.function_tests(entry_point, inputs, outputs, rule="livecodebench",
-                                      seconds=official.SECONDS), official.PRELUDE
+        return sandbox.function_tests(
+            entry_point, inputs, outputs, rule="livecodebench", seconds=official.SECONDS
+        ), official.PRELUDE
     except (ValueError, TypeError, KeyError, AttributeError, SyntaxError) as error:
-        raise ValueError(f"problem {problem['id']}: its tests cannot be run ({type(error).__name__}: "
-                         f"{str(error)[:200]}); correct them or leave tests out.") from None
+        raise ValueError(
+            f"problem {problem['id']}: its tests cannot be run ({type(error).__name__}: "
+            f"{str(error)[:200]}); correct them or leave tests out."
+        ) from None
 
 
 def function_of(problem: dict) -> str:
-    """The name of the function that a problem's tests call; "" where it has none, or its tests run a program."""
+    """The name of the function that a problem's tests call; "" where it has none, or its tests run
+    a program."""
     made = tests_of(problem)
     name = getattr(made[0], "entry_point", "") if made else ""
     return name.rpartition(" else ")[2]
@@ -84,18 +92,22 @@ def function_of(problem: dict) -> str:
 def prepare(problems: list[dict], allow_unsafe: bool) -> None:
     """Find out before anything is paid for whether the default grading will work.
 
-    Raises ValueError for tests that cannot be run, RuntimeError where there are tests and no sandbox works here."""
+    Raises ValueError for tests that cannot be run, RuntimeError where there are tests and no
+    sandbox works here."""
     if any([tests_of(p) is not None for p in problems]):
         code.level(allow_unsafe)
 
 
 def default_outcomes(problems: list[dict], texts: list[str], allow_unsafe: bool) -> list[str]:
-    """The outcome of each visible text, in order, on all cores: math by grade_math against the answer; code by its tests
-    in the sandbox; code without tests is `unverified` where its last complete block compiles, else does_not_compile."""
+    """The outcome of each visible text, in order, on all cores: math by grade_math against the
+    answer; code by its tests in the sandbox; code without tests is `unverified` where its last
+    complete block compiles, else does_not_compile."""
     outcomes = dict.fromkeys(range(len(problems)), "")
     math = [i for i in outcomes if kind_of(problems[i]) == "math"]
     if math:
-        made = graders.grade_math_all([texts[i] for i in math], [str(problems[i]["answer"]) for i in math])
+        made = graders.grade_math_all(
+            [texts[i] for i in math], [str(problems[i]["answer"]) for i in math]
+        )
         outcomes |= {i: grade.outcome for i, grade in zip(math, made, strict=True)}
     jobs = {}
     for i in sorted(set(outcomes) - set(math)):
@@ -118,8 +130,9 @@ CODE_BLOCK = "Answer with the whole solution in one Python code block."
 
 
 def prompt_of(problem: dict) -> str:
-    r"""The message to the teacher: `prompt` where the problem has one, else its text, with the instruction that the
-    grader needs (\boxed{…}, or one code block) where the text does not give it already."""
+    r"""The message to the teacher: `prompt` where the problem has one, else its text, with the
+    instruction that the grader needs (\boxed{…}, or one code block) where the text does not give it
+    already."""
     if problem.get("prompt"):
         return problem["prompt"]
     text = problem["problem"]

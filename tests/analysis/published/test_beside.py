@@ -1,4 +1,5 @@
 """Our runs beside the published ones; replicates."""
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,14 +16,21 @@ def test_each_published_cell_is_within_noise_differs_or_was_not_run():
     table = beside.beside(published, ours)
     assert len(table) == len(published) == 129
     assert table["verdict"].value_counts().to_dict() == {
-        "not run": 129 - len(ours), "within noise": len(ours) - math.sum(), "differs": math.sum()}
+        "not run": 129 - len(ours),
+        "within noise": len(ours) - math.sum(),
+        "differs": math.sum(),
+    }
     assert (table["ours"].isna() == (table["verdict"] == "not run")).all()
     row = table[table["verdict"] == "differs"].iloc[0]
     d = stats.difference(row["ours"] * 5, 500, row["published"] * 5, 500)
     assert (row["difference"], row["lo"], row["hi"]) == pytest.approx((20, 100 * d.lo, 100 * d.hi))
     assert f"{len(ours)} of the 129 published cells were run here" in beside.sentence(table)
     shown = beside.shown(table)
-    assert len(shown) == 129 and (shown["ours"] == "—").sum() == 129 - len(ours) and "nan" not in shown.to_string()
+    assert (
+        len(shown) == 129
+        and (shown["ours"] == "—").sum() == 129 - len(ours)
+        and "nan" not in shown.to_string()
+    )
 
 
 def test_a_run_at_another_learning_rate_is_not_the_published_one():
@@ -35,8 +43,18 @@ def test_a_run_at_another_learning_rate_is_not_the_published_one():
 
 
 def test_replicates_show_the_spread_between_seeds():
-    rows = [dict(student="s", run_name="run", folder=f"run_seed{i}", benchmark="math500", step=100, accuracy=a, problems=500)
-            for i, a in enumerate([60.0, 64.0, 65.0])]
+    rows = [
+        dict(
+            student="s",
+            run_name="run",
+            folder=f"run_seed{i}",
+            benchmark="math500",
+            step=100,
+            accuracy=a,
+            problems=500,
+        )
+        for i, a in enumerate([60.0, 64.0, 65.0])
+    ]
     rows += [dict(rows[0], run_name="alone", folder="alone")]
     (row,) = results.replicates(pd.DataFrame(rows)).itertuples()
     assert (row.run_name, row.seeds, row.mean, row.lowest, row.highest) == ("run", 3, 63, 60, 65)
@@ -44,5 +62,7 @@ def test_replicates_show_the_spread_between_seeds():
     assert row.sampling_sd == pytest.approx(100 * (0.63 * 0.37 / 500) ** 0.5)
     assert row.hi - row.mean == pytest.approx(4.3027 * row.sd / 3**0.5, rel=1e-4)
     assert results.replicates(pd.DataFrame(rows[:1])).empty
-    (two,) = results.replicates(pd.DataFrame([rows[0] | {"accuracy": a} for a in (99.0, 90.0)])).itertuples()
+    (two,) = results.replicates(
+        pd.DataFrame([rows[0] | {"accuracy": a} for a in (99.0, 90.0)])
+    ).itertuples()
     assert two.hi == 100 and two.lo == pytest.approx(94.5 - 12.7062 * 4.5, rel=1e-4)

@@ -1,4 +1,6 @@
-"""Both engines on tiny students: the same tokens, whatever shares a batch and however an adapter gets in."""
+"""Both engines on tiny students: the same tokens, whatever shares a batch and however an adapter
+gets in."""
+
 import json
 import os
 import shutil
@@ -33,7 +35,11 @@ def test_merged_adapter_changes_what_the_student_says_as_peft_does(runs_dir):
     with torch.no_grad():
         base = student.load(p)(ids).logits
         merged = student.load_for_generation(p, paths.checkpoint_dir(p, 4))(ids).logits
-        served = PeftModel.from_pretrained(student.load(p), str(paths.checkpoint_dir(p, 4))).eval()(ids).logits
+        served = (
+            PeftModel.from_pretrained(student.load(p), str(paths.checkpoint_dir(p, 4)))
+            .eval()(ids)
+            .logits
+        )
     torch.testing.assert_close(merged, served, rtol=1e-4, atol=1e-4)
     assert (merged - base).abs().max() > 0.01
 
@@ -43,7 +49,9 @@ def run_generate(p, prompts, seeds, stop_ids=(), **changes):
     engine = hf.HfEngine(replace(p, **dict(max_new_tokens=12, eval_batch_size=3) | changes), {})
     engine.stop_ids = stop_ids or engine.stop_ids
     next(engine.serve([]))
-    requests = [Request(i, 0, ids, seed) for i, (ids, seed) in enumerate(zip(prompts, seeds, strict=True))]
+    requests = [
+        Request(i, 0, ids, seed) for i, (ids, seed) in enumerate(zip(prompts, seeds, strict=True))
+    ]
     return {a.number: a for batch in engine.answers(requests) for a in batch}
 
 
@@ -53,7 +61,9 @@ def test_generation_stops_on_both_end_tokens_and_says_why(runs_dir, monkeypatch)
     assert free.finish_reason == "length" and len(free.tokens) == 12
     for stop in (free.tokens[4], free.tokens[7]):
         cut = run_generate(p, [[1, 2, 3]], [0], stop_ids=[stop, 300])[0]
-        assert cut.finish_reason == "stop" and cut.tokens == free.tokens[:free.tokens.index(stop) + 1]
+        assert (
+            cut.finish_reason == "stop" and cut.tokens == free.tokens[: free.tokens.index(stop) + 1]
+        )
 
 
 def test_greedy_does_not_depend_on_the_batch(runs_dir):
@@ -63,13 +73,21 @@ def test_greedy_does_not_depend_on_the_batch(runs_dir):
     assert {i: c.tokens for i, c in together.items()} == alone
 
 
-def test_out_of_memory_halves_the_batch_and_a_prompt_that_is_too_much_alone_is_an_error(runs_dir, capsys, monkeypatch):
+def test_out_of_memory_halves_the_batch_and_a_prompt_that_is_too_much_alone_is_an_error(
+    runs_dir, capsys, monkeypatch
+):
     from transformers import LlamaForCausalLM
 
-    prompts, sizes, generated = [[1, 2, 3], [4, 5], [6, 7, 8, 9, 10], [11], [12, 13]], [], LlamaForCausalLM.generate
+    prompts, sizes, generated = (
+        [[1, 2, 3], [4, 5], [6, 7, 8, 9, 10], [11], [12, 13]],
+        [],
+        LlamaForCausalLM.generate,
+    )
     expected = run_generate(tiny(), prompts, [0] * 5)
 
-    def small(model, input_ids, **settings):  # a GPU with room for two prompts, and for none of five tokens
+    def small(
+        model, input_ids, **settings
+    ):  # a GPU with room for two prompts, and for none of five tokens
         sizes.append(len(input_ids))
         if len(input_ids) > 2 or input_ids.shape[1] > 4:
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -77,10 +95,24 @@ def test_out_of_memory_halves_the_batch_and_a_prompt_that_is_too_much_alone_is_a
 
     monkeypatch.setattr(LlamaForCausalLM, "generate", small)
     found = run_generate(tiny(), prompts, [0] * 5, eval_batch_size=5)
-    assert sizes == [5, 2, 1, 1, 1, 1, 1]  # the longest prompt comes first, and drives it down to one
+    assert sizes == [
+        5,
+        2,
+        1,
+        1,
+        1,
+        1,
+        1,
+    ]  # the longest prompt comes first, and drives it down to one
     assert "with 5 prompts at once: from here on 2" in capsys.readouterr().out
-    assert found[2].final and "memory with this prompt alone (5 tokens, and up to 12 new ones); set max" in found[2].error
-    assert {n: a.tokens for n, a in found.items() if n != 2} == {n: a.tokens for n, a in expected.items() if n != 2}
+    assert (
+        found[2].final
+        and "memory with this prompt alone (5 tokens, and up to 12 new ones); set max"
+        in found[2].error
+    )
+    assert {n: a.tokens for n, a in found.items() if n != 2} == {
+        n: a.tokens for n, a in expected.items() if n != 2
+    }
     sizes.clear()
     assert len(run_generate(tiny(), prompts[:2], [0] * 2, eval_batch_size=5)) == 2 and sizes == [2]
 
@@ -101,18 +133,26 @@ def test_sampling_is_seeded_per_sample_and_follows_the_distribution(runs_dir):
 def test_auto_takes_vllm_where_it_is_installed_and_merges_on_a_cpu(monkeypatch):
     moe = tiny(student="Qwen/Qwen3-30B-A3B-Base", engine="vllm", adapters="multi")
     monkeypatch.setattr(types, "installed_vllm", lambda: False)
-    assert start.engine_name(tiny(engine="auto")) == "hf" and start.adapter_mode(tiny(engine="auto")) == "merged"
+    assert (
+        start.engine_name(tiny(engine="auto")) == "hf"
+        and start.adapter_mode(tiny(engine="auto")) == "merged"
+    )
     with pytest.raises(ValueError, match=r"engine: vllm is not installed.*set engine to hf"):
         start.engine_name(tiny(engine="vllm"))
     monkeypatch.setattr(types, "installed_vllm", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert start.engine_name(tiny(engine="auto")) == "vllm" and start.adapter_mode(tiny(engine="auto")) == "merged"
+    assert (
+        start.engine_name(tiny(engine="auto")) == "vllm"
+        and start.adapter_mode(tiny(engine="auto")) == "merged"
+    )
     assert start.adapter_mode(tiny(engine="vllm", adapters="multi")) == "multi"
     with pytest.raises(ValueError, match=r"mixture of experts on a CPU.*merged"):
         start.adapter_mode(moe)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert start.adapter_mode(tiny(engine="auto")) == start.adapter_mode(moe) == "multi"
-    assert start.adapter_mode(replace(moe, adapters="auto")) == "merged"  # six adapters would not fit beside it
+    assert (
+        start.adapter_mode(replace(moe, adapters="auto")) == "merged"
+    )  # six adapters would not fit beside it
     with pytest.raises(ValueError, match="adapters: multi needs the engine vllm"):
         start.adapter_mode(tiny(engine="hf", adapters="multi"))
 
@@ -124,7 +164,9 @@ def test_each_engine_gets_gpus_of_its_own(runs_dir, monkeypatch):
     engine = VllmEngine(tiny(engine="vllm", tensor_parallel=2, data_parallel=2), {}, "merged", 100)
     assert [e["CUDA_VISIBLE_DEVICES"] for e in engine._environments()] == ["0,1", "2,3"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
-    with pytest.raises(ValueError, match="data_parallel: 2 engines of 2 GPUs need 4, and 2 can be seen"):
+    with pytest.raises(
+        ValueError, match="data_parallel: 2 engines of 2 GPUs need 4, and 2 can be seen"
+    ):
         engine._environments()
     one = VllmEngine(tiny(engine="vllm", data_parallel=2), {}, "merged", 100)
     assert [e["CUDA_VISIBLE_DEVICES"] for e in one._environments()] == ["5", "7"]
@@ -153,14 +195,20 @@ def everything(p, adapters, requests, references=None):
 def test_merged_and_multi_say_what_transformers_says(trained):
     p, adapters = trained
     prompts = [[(7 * k + j) % 250 for j in range(5 + k)] for k in range(8)]
-    requests = [Request(i, step, prompt, i) for i, (step, prompt) in enumerate((s, x) for s in (0, 2, 4) for x in prompts)]
+    requests = [
+        Request(i, step, prompt, i)
+        for i, (step, prompt) in enumerate((s, x) for s in (0, 2, 4) for x in prompts)
+    ]
     expected, proofs = everything(replace(p, engine="hf"), adapters, requests)
     assert all(made.passed for made in proofs) and [made.step for made in proofs] == [2, 4]
     assert len({tuple(a.tokens) for a in expected.values()}) > 15  # the checkpoints do differ
     for mode, engines in (("merged", 1), ("multi", 2)):
-        found, proofs = everything(replace(p, adapters=mode, data_parallel=engines), adapters, requests)
+        found, proofs = everything(
+            replace(p, adapters=mode, data_parallel=engines), adapters, requests
+        )
         assert {n: (a.tokens, a.text, a.finish_reason) for n, a in found.items()} == {
-            n: (a.tokens, a.text, a.finish_reason) for n, a in expected.items()}, mode
+            n: (a.tokens, a.text, a.finish_reason) for n, a in expected.items()
+        }, mode
         assert all(made.passed and made.error < 1e-4 < made.moved for made in proofs), proofs
 
 
@@ -171,9 +219,17 @@ def test_an_engine_that_ignores_an_adapter_or_runs_out_of_slots_is_found_out(tra
     idle = tmp_path / "idle"
     shutil.copytree(adapters[4], idle)
     weights = load_file(idle / "adapter_model.safetensors")
-    save_file({k: torch.zeros_like(w) if "lora_B" in k else w for k, w in weights.items()}, idle / "adapter_model.safetensors")
+    save_file(
+        {k: torch.zeros_like(w) if "lora_B" in k else w for k, w in weights.items()},
+        idle / "adapter_model.safetensors",
+    )
     _, (good, bad) = everything(replace(p, adapters="multi"), adapters | {4: idle}, [], references)
-    assert good.passed and not bad.passed and bad.moved < 1e-4 < bad.effect and "from the trainer" in bad.why
+    assert (
+        good.passed
+        and not bad.passed
+        and bad.moved < 1e-4 < bad.effect
+        and "from the trainer" in bad.why
+    )
     with VllmEngine(replace(p, adapters="multi"), adapters, "multi", 300) as full:
         full._settings["engine"] |= {"max_loras": 2, "max_cpu_loras": 2}
         full._start()
@@ -197,7 +253,10 @@ def test_an_engine_that_dies_or_hangs_is_started_again_and_owes_the_rest(trained
         os.kill(engine._processes[0]._process.pid, signal.SIGSTOP)  # it hangs
         found = {a.number: a.tokens for batch in engine.answers(requests) for a in batch}
         assert found == {n: a.tokens for n, a in expected.items()}
-        assert "said nothing for 2 seconds; starting it again for 6 requests" in capsys.readouterr().out
+        assert (
+            "said nothing for 2 seconds; starting it again for 6 requests"
+            in capsys.readouterr().out
+        )
         too_long = Request(0, 4, [1] * 300, 0)
         (refused,) = [a for batch in engine.answers([too_long]) for a in batch]
         assert "maximum context length" in refused.error and not refused.tokens
@@ -209,7 +268,9 @@ def test_an_engine_that_dies_or_hangs_is_started_again_and_owes_the_rest(trained
 
 
 @needs_vllm
-def test_a_request_that_kills_the_engine_is_found_and_the_others_are_answered(trained, monkeypatch, capsys):
+def test_a_request_that_kills_the_engine_is_found_and_the_others_are_answered(
+    trained, monkeypatch, capsys
+):
     p, _ = trained
     requests = [Request(i, 0, [i + 1, 5, 6], i) for i in range(3)]
     expected, _ = everything(replace(p, engine="hf"), {}, requests)
@@ -227,10 +288,15 @@ def test_a_request_that_kills_the_engine_is_found_and_the_others_are_answered(tr
         found = {a.number: a for batch in engine.answers(requests) for a in batch}
         assert found[1].final and "the engine died with this request alone: vLLM" in found[1].error
         assert {n: found[n].tokens for n in (0, 2)} == {n: expected[n].tokens for n in (0, 2)}
-        said = [line.rpartition("starting it again for ")[2] for line in capsys.readouterr().out.splitlines()]
+        said = [
+            line.rpartition("starting it again for ")[2]
+            for line in capsys.readouterr().out.splitlines()
+        ]
         assert said == ["3 requests.", "1 requests.", "1 requests.", "1 requests."]
         monkeypatch.setattr(vllm, "LONE_DEATHS", 1)
-        with pytest.raises(EngineFailed, match="vLLM"):  # whatever it is asked, it dies: that is no request's fault
+        with pytest.raises(
+            EngineFailed, match="vLLM"
+        ):  # whatever it is asked, it dies: that is no request's fault
             list(engine.answers(requests[1:2]))
 
 
@@ -248,8 +314,10 @@ def test_what_an_engine_failed_of_is_found_in_what_it_said_before(tmp_path):
     failed = "RuntimeError: Engine core initialization failed. See root cause above."
     with open(tmp_path / "said", "w+b") as process._errors:
         assert process._cause(failed) == ""
-        process._errors.write(f"(EngineCore pid=7) ERROR 10-07 [core.py:9] ValueError: no room for the cache\nmore\n{failed}\n"
-                              .encode())
+        process._errors.write(
+            "(EngineCore pid=7) ERROR 10-07 [core.py:9] ValueError: no room for the "
+            f"cache\nmore\n{failed}\n".encode()
+        )
         process._errors.flush()
         assert process._cause(failed) == " (before that: ValueError: no room for the cache)"
 
@@ -259,23 +327,41 @@ def test_a_mixture_of_experts_is_evaluated_merged(runs_dir):
     """Merged, it says token by token what the unmerged adapter says in Transformers and PEFT."""
     from peft import PeftModel
 
-    p = tiny(student="Qwen/Qwen3-30B-A3B-Base", learning_rate=0.01, engine="vllm", benchmarks=["pocket_math"],
-             benchmark_limit=3, save_every=4)
+    p = tiny(
+        student="Qwen/Qwen3-30B-A3B-Base",
+        learning_rate=0.01,
+        engine="vllm",
+        benchmarks=["pocket_math"],
+        benchmark_limit=3,
+        save_every=4,
+    )
     train.train(p)
     record = evaluate.evaluate(p)
     assert record["adapters"] == "merged" and record["engine"] == "vllm" and record["finished"]
     (made,) = record["adapter_proof"]
     assert made["passed"] and made["error"] < 1e-4 and made["effect"] > 0.01
-    served = {r["task_id"]: r for r in map(json.loads, paths.records_file(p, 4, "pocket_math").read_text().splitlines())}
+    served = {
+        r["task_id"]: r
+        for r in map(json.loads, paths.records_file(p, 4, "pocket_math").read_text().splitlines())
+    }
     adapter, tokenizer = paths.checkpoint_dir(p, 4), student.load_tokenizer(p)
     with torch.no_grad():
         base = student.load(p)
-        kept = {name: w for name, w in load_file(adapter / "adapter_model.safetensors").items() if ".experts" in name}
+        kept = {
+            name: w
+            for name, w in load_file(adapter / "adapter_model.safetensors").items()
+            if ".experts" in name
+        }
         model = PeftModel.from_pretrained(student.load(p), str(adapter)).eval()
         assert kept and len(served) == 3
         for (_, task_id), task in evaluate.tasks_of(p).items():
-            prompt = chat.prompt_ids(tokenizer, chat.TEMPLATES["qwen3"], [{"role": "user", "content": task.prompt}])
-            said, without = greedy(model, prompt, p.max_new_tokens), greedy(base, prompt, p.max_new_tokens)
+            prompt = chat.prompt_ids(
+                tokenizer, chat.TEMPLATES["qwen3"], [{"role": "user", "content": task.prompt}]
+            )
+            said, without = (
+                greedy(model, prompt, p.max_new_tokens),
+                greedy(base, prompt, p.max_new_tokens),
+            )
             assert tokenizer.decode(said, skip_special_tokens=True) == served[task_id]["completion"]
             assert said != without
 
@@ -285,7 +371,7 @@ def greedy(model, prompt, count):
     ids = list(prompt)
     for _ in range(count):
         ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
-    return ids[len(prompt):]
+    return ids[len(prompt) :]
 
 
 def test_an_adapter_from_elsewhere_and_a_merged_export(trained, tmp_path):
@@ -293,7 +379,13 @@ def test_an_adapter_from_elsewhere_and_a_merged_export(trained, tmp_path):
     away = tmp_path / "away"
     shutil.copytree(adapters[4], away)
     (away / proof.FILE).unlink()
-    q = tiny(run_name="elsewhere", adapter=str(away), max_new_tokens=12, max_steps=4, benchmarks=["pocket_math"])
+    q = tiny(
+        run_name="elsewhere",
+        adapter=str(away),
+        max_new_tokens=12,
+        max_steps=4,
+        benchmarks=["pocket_math"],
+    )
     record = evaluate.evaluate(q)
     (made,) = record["adapter_proof"]
     assert made["step"] == 4 and made["passed"] and made["effect"] > 0.01
@@ -301,35 +393,56 @@ def test_an_adapter_from_elsewhere_and_a_merged_export(trained, tmp_path):
 
     def said(folder):
         file = paths.runs() / "tiny" / folder / "eval" / "step_00004" / "pocket_math.jsonl"
-        return {r["task_id"]: r["completion"] for r in map(json.loads, file.read_text().splitlines())}
+        return {
+            r["task_id"]: r["completion"] for r in map(json.loads, file.read_text().splitlines())
+        }
 
     assert said("elsewhere") == said(p.run_name) and len(said("elsewhere")) == 3
     student.write_merged(p, adapters[4], tmp_path / "merged")
-    exported = student.load(tiny(student=str(tmp_path / "merged"), chat_template="llama3", student_size="full"))
+    exported = student.load(
+        tiny(student=str(tmp_path / "merged"), chat_template="llama3", student_size="full")
+    )
     ids = torch.tensor([[5, 6, 7, 8]])
-    torch.testing.assert_close(exported(ids).logits, student.load_for_generation(p, adapters[4])(ids).logits)
-    for wrong, words in ((str(tmp_path), "no adapter_config.json"), ("no/such-adapter", "no folder here, and on the hub it ")):
+    torch.testing.assert_close(
+        exported(ids).logits, student.load_for_generation(p, adapters[4])(ids).logits
+    )
+    for wrong, words in (
+        (str(tmp_path), "no adapter_config.json"),
+        ("no/such-adapter", "no folder here, and on the hub it "),
+    ):
         with pytest.raises(ValueError, match=words):
             adapter_folder(wrong)
 
 
 @needs_vllm
 def test_nothing_that_vllm_started_outlives_it(trained, monkeypatch):
-    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")  # as on a GPU: the weights are in a process below
+    monkeypatch.setenv(
+        "VLLM_ENABLE_V1_MULTIPROCESSING", "1"
+    )  # as on a GPU: the weights are in a process below
     p, _ = trained
-    program = ("import sys, time; sys.path.insert(0, sys.argv[1]); from helpers import tiny\n"
-               "from distill_nb.evaluation.engines.vllm import VllmEngine\n"
-               "engine = VllmEngine(tiny(engine='vllm'), {}, 'merged', 60).__enter__()\n"
-               "print('ready', flush=True); time.sleep(600)")
+    program = (
+        "import sys, time; sys.path.insert(0, sys.argv[1]); from helpers import tiny\n"
+        "from distill_nb.evaluation.engines.vllm import VllmEngine\n"
+        "engine = VllmEngine(tiny(engine='vllm'), {}, 'merged', 60).__enter__()\n"
+        "print('ready', flush=True); time.sleep(600)"
+    )
     command = [sys.executable, "-c", program, str(paths.ROOT / "tests")]
     with VllmEngine(p, {}, "merged", 60) as engine:
         below = psutil.Process(engine._processes[0]._process.pid).children(recursive=True)
         assert len(below) > 1  # the watcher, and what holds the weights
     psutil.wait_procs(below, timeout=10)
-    assert [process for process in below if process.is_running() and process.status() != "zombie"] == []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as other:
+    assert [
+        process for process in below if process.is_running() and process.status() != "zombie"
+    ] == []
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as other:
         assert other.stdout.readline() == "ready\n"
         below = psutil.Process(other.pid).children(recursive=True)
         other.kill()
     psutil.wait_procs(below, timeout=10)
-    assert len(below) > 2 and [process for process in below if process.is_running() and process.status() != "zombie"] == []
+    assert (
+        len(below) > 2
+        and [process for process in below if process.is_running() and process.status() != "zombie"]
+        == []
+    )

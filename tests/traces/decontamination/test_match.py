@@ -12,13 +12,17 @@ from distill_nb.traces.decontamination import statements
 from distill_nb.traces.decontamination.examples import described, without_samples
 
 PROBLEMS = {
-    "p1": "Let $x$ and $y$ be positive real numbers such that $x + 2y = 12$. Find the greatest possible value of $x^2 y$ when "
-          "both numbers are integers.",
-    "p2": r"The function $f$ satisfies $f(\alpha) = \frac{3\alpha + 5}{\alpha - 2}$ for all real $\alpha \neq 2$. What is the "
-          "sum of all values that it takes at 4 and 7?",
+    "p1": "Let $x$ and $y$ be positive real numbers such that $x + 2y = 12$. Find the greatest "
+    "possible value of $x^2 y$ when "
+    "both numbers are integers.",
+    "p2": r"The function $f$ satisfies $f(\alpha) = \frac{3\alpha + 5}{\alpha - 2}$ for all real "
+    r"$\alpha \neq 2$. What is the "
+    "sum of all values that it takes at 4 and 7?",
     "p3": r"Compute $\sin 60^\circ$.",
-    "p4": "A train leaves the station at 60 miles per hour and another train leaves 2 hours later at 90 miles per hour. After "
-          "how many hours does the second train catch up?"}
+    "p4": "A train leaves the station at 60 miles per hour and another train leaves 2 hours later "
+    "at 90 miles per hour. After "
+    "how many hours does the second train catch up?",
+}
 
 
 @pytest.fixture(scope="module")
@@ -30,43 +34,91 @@ def match(evaluation, text):
     return evaluation.match(statements.words(text), None, text)
 
 
-@pytest.mark.parametrize(("name", "text"), [
-    ("p1", PROBLEMS["p1"]),
-    ("p2", PROBLEMS["p2"]), ("p3", PROBLEMS["p3"]), ("p4", PROBLEMS["p4"]),
-    ("p1", PROBLEMS["p1"].replace("$x + 2y = 12$", r"\( x+2\,y=12 \)").replace("$x^2 y$", "$$x ^ {2}\\; y$$")),
-    ("p1", re.sub(r"\$[^$]*\$", lambda m: m.group().replace("x", "a").replace("y", "b"), PROBLEMS["p1"])),
-    ("p2", PROBLEMS["p2"].replace(r"\alpha", "t").replace("$f", "$g")),
-    ("p4", "Here is a problem for my class of 31 pupils. " + PROBLEMS["p4"] + " Explain each step, and draw a diagram."),
-    ("p4", PROBLEMS["p4"].replace("leaves the station", "departs from the station")),
-    ("p1", PROBLEMS["p1"].upper().replace("FIND THE GREATEST", "DETERMINE THE LARGEST")),
-    ("p1", "A book costs $5. " + PROBLEMS["p1"]), ("p1", PROBLEMS["p1"].replace("$x^2 y$", "$x²y$")),
-    ("p2", PROBLEMS["p2"].replace(r"\alpha", "α").replace(r"\neq", "≠")),
-    ("p4", PROBLEMS["p4"].replace(" ", " \u200b").replace("tr", "t\u00adr")),
-    ("p3", "\ufeff" + PROBLEMS["p3"].replace("p", "p\u2060")),
-    ("p4", PROBLEMS["p4"].replace("60", "sixty").replace("90", "ninety").replace(" 2 ", " two ")),
-    ("p3", r"Problem: Compute $\sin 60^\circ$. Please reason step by step, and put your final answer within \boxed{}."),
-    ("p3", "Compute sin 60°"), ("p3", r"This is easy. Compute $\sin 60^\circ.$ And then say why that is so, and draw it.")])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("p1", PROBLEMS["p1"]),
+        ("p2", PROBLEMS["p2"]),
+        ("p3", PROBLEMS["p3"]),
+        ("p4", PROBLEMS["p4"]),
+        (
+            "p1",
+            PROBLEMS["p1"]
+            .replace("$x + 2y = 12$", r"\( x+2\,y=12 \)")
+            .replace("$x^2 y$", "$$x ^ {2}\\; y$$"),
+        ),
+        (
+            "p1",
+            re.sub(
+                r"\$[^$]*\$",
+                lambda m: m.group().replace("x", "a").replace("y", "b"),
+                PROBLEMS["p1"],
+            ),
+        ),
+        ("p2", PROBLEMS["p2"].replace(r"\alpha", "t").replace("$f", "$g")),
+        (
+            "p4",
+            "Here is a problem for my class of 31 pupils. "
+            + PROBLEMS["p4"]
+            + " Explain each step, and draw a diagram.",
+        ),
+        ("p4", PROBLEMS["p4"].replace("leaves the station", "departs from the station")),
+        ("p1", PROBLEMS["p1"].upper().replace("FIND THE GREATEST", "DETERMINE THE LARGEST")),
+        ("p1", "A book costs $5. " + PROBLEMS["p1"]),
+        ("p1", PROBLEMS["p1"].replace("$x^2 y$", "$x²y$")),
+        ("p2", PROBLEMS["p2"].replace(r"\alpha", "α").replace(r"\neq", "≠")),
+        ("p4", PROBLEMS["p4"].replace(" ", " \u200b").replace("tr", "t\u00adr")),
+        ("p3", "\ufeff" + PROBLEMS["p3"].replace("p", "p\u2060")),
+        (
+            "p4",
+            PROBLEMS["p4"].replace("60", "sixty").replace("90", "ninety").replace(" 2 ", " two "),
+        ),
+        (
+            "p3",
+            r"Problem: Compute $\sin 60^\circ$. Please reason step by step, and put your final "
+            r"answer within \boxed{}.",
+        ),
+        ("p3", "Compute sin 60°"),
+        ("p3", r"This is easy. Compute $\sin 60^\circ.$ And then say why that is so, and draw it."),
+    ],
+)
 def test_a_planted_problem_is_found(evaluation, name, text):
     found = match(evaluation, text)
     assert (found.task_id, found.kind) == (name, "contaminated") and found.share >= 0.6
 
 
-@pytest.mark.parametrize(("name", "text"), [
-    ("p4", PROBLEMS["p4"].replace("60", "45").replace("90", "75").replace(" 2 ", " 3 ")),
-    ("p4", PROBLEMS["p4"].replace("90", "75")), ("p4", PROBLEMS["p4"].replace("60", "2 ").replace(" 2 hours", " 60 hours")),
-    ("p3", r"Compute $\sin 30^\circ$."), ("p3", r"Problem 60: Compute $\sin 30^\circ$.")])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("p4", PROBLEMS["p4"].replace("60", "45").replace("90", "75").replace(" 2 ", " 3 ")),
+        ("p4", PROBLEMS["p4"].replace("90", "75")),
+        ("p4", PROBLEMS["p4"].replace("60", "2 ").replace(" 2 hours", " 60 hours")),
+        ("p3", r"Compute $\sin 30^\circ$."),
+        ("p3", r"Problem 60: Compute $\sin 30^\circ$."),
+    ],
+)
 def test_the_same_template_with_other_numbers_is_told_apart(evaluation, name, text):
     found = match(evaluation, text)
     assert (found.task_id, found.kind) == (name, "same_template")
 
 
 def test_a_short_problem_inside_a_longer_one_is_none(evaluation):
-    assert match(evaluation, r"Compute $\sin 60^\circ$ and then multiply the result by the area of a unit square.") is None
+    assert (
+        match(
+            evaluation,
+            r"Compute $\sin 60^\circ$ and then multiply the result by the area of a unit square.",
+        )
+        is None
+    )
     assert match(evaluation, "") is None
 
 
 def test_the_best_match_is_the_one_reported(evaluation):
-    both = PROBLEMS["p4"].replace("60", "45").replace("90", "75").replace(" 2 ", " 3 ") + " " + PROBLEMS["p1"]
+    both = (
+        PROBLEMS["p4"].replace("60", "45").replace("90", "75").replace(" 2 ", " 3 ")
+        + " "
+        + PROBLEMS["p1"]
+    )
     assert match(evaluation, both).task_id == "p1"
 
 
@@ -75,9 +127,14 @@ def test_none_of_500_unrelated_problems_is_removed(evaluation):
     nouns = ["cat", "dog", "box", "cup", "tree", "road", "ship", "lamp", "ring", "door"]
     verbs = ["holds", "moves", "turns", "meets", "finds"]
     for _ in range(500):
-        text = (f"Each {rng.choice(nouns)} {rng.choice(verbs)} {rng.randint(2, 99)} {rng.choice(nouns)}s, and every "
-                f"{rng.choice(nouns)} {rng.choice(verbs)} $x + {rng.randint(2, 99)}y$ {rng.choice(nouns)}s. Find the "
-                f"{rng.choice(['sum', 'product', 'greatest value', 'number'])} of all {rng.choice(nouns)}s.")
+        text = (
+            f"Each {rng.choice(nouns)} {rng.choice(verbs)} {rng.randint(2, 99)} "
+            f"{rng.choice(nouns)}s, and every "
+            f"{rng.choice(nouns)} {rng.choice(verbs)} $x + {rng.randint(2, 99)}y$ "
+            f"{rng.choice(nouns)}s. Find the "
+            f"{rng.choice(['sum', 'product', 'greatest value', 'number'])} of all "
+            f"{rng.choice(nouns)}s."
+        )
         assert match(evaluation, text) is None, text
 
 
@@ -96,14 +153,26 @@ def test_real_problems_of_training_sets_are_left_alone(data_dir):
     rows += decontaminate.problems("aime", str(data_dir / "aime" / "aimo-validation-aime.jsonl"))
     evaluation = decontaminate.Evaluation(rows)
     mbpp = decontaminate.problems("mbpp_plus", str(data_dir / "evalplus" / "MbppPlus.jsonl.gz"))
-    mixed = [json.loads(line) for line in
-             (data_dir / "traces" / "r1_mixed" / "pcmb_traces_filtered.jsonl").read_text().splitlines()]
-    texts = [text for *_, text in mbpp] + [str(row.get("question") or row.get("problem")) for row in mixed]
+    mixed = [
+        json.loads(line)
+        for line in (data_dir / "traces" / "r1_mixed" / "pcmb_traces_filtered.jsonl")
+        .read_text()
+        .splitlines()
+    ]
+    texts = [text for *_, text in mbpp] + [
+        str(row.get("question") or row.get("problem")) for row in mixed
+    ]
     assert len(texts) > 500
-    assert [str(m) for m in (match(evaluation, text) for text in texts) if m and m.kind == "contaminated"] == []
+    assert [
+        str(m)
+        for m in (match(evaluation, text) for text in texts)
+        if m and m.kind == "contaminated"
+    ] == []
 
 
-@pytest.mark.parametrize("name", ["math500", "aime", "humaneval_plus", "mbpp_plus", "livecodebench"])
+@pytest.mark.parametrize(
+    "name", ["math500", "aime", "humaneval_plus", "mbpp_plus", "livecodebench"]
+)
 def test_every_evaluation_set_gives_its_statements_without_our_instructions(name, tmp_path):
     if name.endswith("plus"):
         pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
@@ -111,7 +180,12 @@ def test_every_evaluation_set_gives_its_statements_without_our_instructions(name
     rows = decontaminate.problems(name, file)
     assert len(rows) >= 2 and {b for b, *_ in rows} == {name}
     for _, _, text in rows:
-        assert text.strip() and benchmarks.BOXED not in text and "assert " not in text and ">>>" not in text
+        assert (
+            text.strip()
+            and benchmarks.BOXED not in text
+            and "assert " not in text
+            and ">>>" not in text
+        )
 
 
 def test_a_missing_evaluation_set_is_refused(tmp_path):
@@ -121,8 +195,13 @@ def test_a_missing_evaluation_set_is_refused(tmp_path):
 
 def test_the_modules_that_decide_are_named():
     names = {file.stem for file in decontaminate.files() if file.exists()}
-    ours = {module for file in decontaminate.files() for module in re.findall(
-        r"^from \.(\w+) import", file.read_text(encoding="utf-8"), re.MULTILINE)} - {"benchmarks"}
+    ours = {
+        module
+        for file in decontaminate.files()
+        for module in re.findall(
+            r"^from \.(\w+) import", file.read_text(encoding="utf-8"), re.MULTILINE
+        )
+    } - {"benchmarks"}
     assert names == ours | {"decontaminate", "brief"} and "latex_words" in ours
 
 
@@ -130,53 +209,141 @@ def test_code_is_known_by_its_words():
     words = "Return the largest gap between neighbours of the sorted list a."
     prompt = f'def gap(a: list) -> int:\n    """{words}\n    >>> gap([1, 5, 7])\n    4\n    """\n'
     assert described(prompt).strip() == words
-    assert described('"""\nWrite a function.\nassert f(1) == 2\n"""\n').strip() == "Write a function."
+    assert (
+        described('"""\nWrite a function.\nassert f(1) == 2\n"""\n').strip() == "Write a function."
+    )
     assert without_samples(prompt + "    return max(a)\n").strip() == words
 
 
-CONTEST = "There are N towns on a line. Find the number of pairs of towns whose distance is at most K.\n"
+CONTEST = (
+    "There are N towns on a line. Find the number of pairs of towns whose distance is at most K.\n"
+)
 
 
-@pytest.mark.parametrize(("text", "left"), [
-    (CONTEST + "\nInput\n\nThe input gives N and K.\n\nOutput\n\nPrint the number.\n\nConstraints\n\n- 2 ≤ N ≤ 9\n\n"
-     "Sample Input 1\n\n3 2\n\nSample Output 1\n\n2", CONTEST + "Input The input gives N and K. Output Print the number."),
-    (CONTEST + "Constraints\n\n- N < 9\n\nInput\n\nIt gives N and K.\n\nSample Input 1:\n3 2\n",
-     CONTEST + "Input It gives N and K."),
-    (CONTEST + "\n-----Input-----\n\nOne line.\n\n-----Examples-----\nInput\n3 2\n\nOutput\n2\n\n-----Note-----\nTowns 1, 2.",
-     CONTEST + "-----Input----- One line."),
-    (CONTEST + " \nExample 1:\n\nInput: n = 3, k = 2\nOutput: 2\nExplanation: so\n \nExample 2:\n\nInput: n = 1\n", CONTEST),
-    (CONTEST + "### Examples:\n`f(3) -> 2`", CONTEST),
-    (CONTEST + "Example: Input: 3 Output: 2\nfor examble:\nf(1) returns 2", CONTEST + "Example: Input: 3 Output: 2"),
-    (CONTEST + "f([3], 2) ➞ 2\nf(1, 2) => 2\n* f(3) == 4\nassert f(5) == 6\nf('a') = 'b'\nIf N is 0, return 0.",
-     CONTEST + "If N is 0, return 0."),
-    ("Let f be so that\nf(x) = 2x + 1\nfor all x. Note that f(2) = 5.", None), ("$f(x) -> 2$ and\n$g(x) == 2$", None),
-    ("Example:\nf(1) == 2", None), ("For example, 3 is odd.\nNote that 4 is not.", None), ("", None)])
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (
+            CONTEST + "\nInput\n\nThe input gives N and K.\n\nOutput\n\nPrint the "
+            "number.\n\nConstraints\n\n- 2 ≤ N ≤ 9\n\n"
+            "Sample Input 1\n\n3 2\n\nSample Output 1\n\n2",
+            CONTEST + "Input The input gives N and K. Output Print the number.",
+        ),
+        (
+            CONTEST
+            + "Constraints\n\n- N < 9\n\nInput\n\nIt gives N and K.\n\nSample Input 1:\n3 2\n",
+            CONTEST + "Input It gives N and K.",
+        ),
+        (
+            CONTEST + "\n-----Input-----\n\nOne line.\n\n-----Examples-----\nInput\n3 "
+            "2\n\nOutput\n2\n\n-----Note-----\nTowns 1, 2.",
+            CONTEST + "-----Input----- One line.",
+        ),
+        (
+            CONTEST
+            + " \nExample 1:\n\nInput: n = 3, k = 2\nOutput: 2\nExplanation: so\n \nExample "
+            "2:\n\nInput: n = 1\n",
+            CONTEST,
+        ),
+        (CONTEST + "### Examples:\n`f(3) -> 2`", CONTEST),
+        (
+            CONTEST + "Example: Input: 3 Output: 2\nfor examble:\nf(1) returns 2",
+            CONTEST + "Example: Input: 3 Output: 2",
+        ),
+        (
+            CONTEST
+            + "f([3], 2) ➞ 2\nf(1, 2) => 2\n* f(3) == 4\nassert f(5) == 6\nf('a') = 'b'\nIf N is "
+            "0, return 0.",
+            CONTEST + "If N is 0, return 0.",
+        ),
+        ("Let f be so that\nf(x) = 2x + 1\nfor all x. Note that f(2) = 5.", None),
+        ("$f(x) -> 2$ and\n$g(x) == 2$", None),
+        ("Example:\nf(1) == 2", None),
+        ("For example, 3 is odd.\nNote that 4 is not.", None),
+        ("", None),
+    ],
+)
 def test_samples_are_left_out_and_nothing_else(text, left):
     assert without_samples(text).split() == (text if left is None else left).split()
 
 
 def test_programming_problems_are_found_without_their_samples_or_with_others():
-    evaluation = decontaminate.Evaluation([
-        ("livecodebench", "towns", CONTEST + "\nInput\n\nThe input gives N and K.\n\nConstraints\n\n- 2 ≤ N ≤ 9\n- K ≤ 100\n\n"
-         "Sample Input 1\n\n3 2\n1 5 6\n\nSample Output 1\n\n2\n\nSample Input 2\n\n4 17 21 8 9\n"),
-        ("humaneval_plus", "gap", "Return the largest gap of the sorted list.\n    >>> gap([1, 5, 7])\n    4\n"),
-        ("mbpp_plus", "nth", "Write a function to find the nth hexagonal number.\nassert f(10) == 190")])
-    for task, text in (("towns", CONTEST),
-                       ("towns", "-----Statement-----\n" + CONTEST + "-----Examples-----\nInput\n7 7\nOutput\n1\n"),
-                       ("gap", 'def gap(a):\n    """Return the largest gap of the sorted list.\n\n    gap([3, 9]) == 6\n"""'),
-                       ("gap", "Given a sorted list, find its largest gap.\n\nExamples:\ngap([3, 9]) -> 6"),
-                       ("nth", "Create a Python method that returns the nth hexagonal number\nassert hexagonal(3) == 15")):
+    evaluation = decontaminate.Evaluation(
+        [
+            (
+                "livecodebench",
+                "towns",
+                CONTEST
+                + "\nInput\n\nThe input gives N and K.\n\nConstraints\n\n- 2 ≤ N ≤ 9\n- K ≤ 100\n\n"
+                "Sample Input 1\n\n3 2\n1 5 6\n\nSample Output 1\n\n2\n\nSample Input 2\n\n4 17 21 "
+                "8 9\n",
+            ),
+            (
+                "humaneval_plus",
+                "gap",
+                "Return the largest gap of the sorted list.\n    >>> gap([1, 5, 7])\n    4\n",
+            ),
+            (
+                "mbpp_plus",
+                "nth",
+                "Write a function to find the nth hexagonal number.\nassert f(10) == 190",
+            ),
+        ]
+    )
+    for task, text in (
+        ("towns", CONTEST),
+        (
+            "towns",
+            "-----Statement-----\n" + CONTEST + "-----Examples-----\nInput\n7 7\nOutput\n1\n",
+        ),
+        (
+            "gap",
+            'def gap(a):\n    """Return the largest gap of the sorted list.\n\n    gap([3, 9]) == '
+            '6\n"""',
+        ),
+        ("gap", "Given a sorted list, find its largest gap.\n\nExamples:\ngap([3, 9]) -> 6"),
+        (
+            "nth",
+            "Create a Python method that returns the nth hexagonal number\nassert hexagonal(3) == "
+            "15",
+        ),
+    ):
         found = match(evaluation, text)
         assert (found.task_id, found.kind) == (task, "contaminated"), text
-    assert match(evaluation, "Write a function to find the nth octagonal number.\nassert f(10) == 280") is None
+    assert (
+        match(evaluation, "Write a function to find the nth octagonal number.\nassert f(10) == 280")
+        is None
+    )
 
 
 def test_siblings_of_a_set_with_a_frame_of_its_own_are_told_apart():
-    kinds = ["smallest", "tallest", "oldest", "greenest", "longest", "newest", "cheapest", "widest", "darkest", "rarest"]
-    texts = {kind: f"Write a function to find the {kind} item in a given list of items." for kind in kinds}
-    evaluation = decontaminate.Evaluation([("mbpp_plus", kind, text) for kind, text in texts.items() if kind != "oldest"])
-    assert match(evaluation, texts["oldest"]) is None and match(evaluation, texts["newest"]).task_id == "newest"
-    embedded = f"I ask my class of pupils every year to do this. {texts['newest']} They like it, and so will you, I hope."
+    kinds = [
+        "smallest",
+        "tallest",
+        "oldest",
+        "greenest",
+        "longest",
+        "newest",
+        "cheapest",
+        "widest",
+        "darkest",
+        "rarest",
+    ]
+    texts = {
+        kind: f"Write a function to find the {kind} item in a given list of items."
+        for kind in kinds
+    }
+    evaluation = decontaminate.Evaluation(
+        [("mbpp_plus", kind, text) for kind, text in texts.items() if kind != "oldest"]
+    )
+    assert (
+        match(evaluation, texts["oldest"]) is None
+        and match(evaluation, texts["newest"]).task_id == "newest"
+    )
+    embedded = (
+        f"I ask my class of pupils every year to do this. {texts['newest']} They like it, and so "
+        "will you, I hope."
+    )
     assert match(evaluation, embedded).task_id == "newest"
 
 
@@ -185,37 +352,80 @@ def test_an_evaluation_problem_like_another_is_not_lost():
     words = [f"w{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in rng.sample(range(600), 40)]
     one = [*words[:20], "17", *words[20:], "31"]
     other = [*words[:20], "18", *words[20:], "32"]
-    evaluation = decontaminate.Evaluation([("math500", "one", " ".join(one)), ("math500", "other", " ".join(other))])
+    evaluation = decontaminate.Evaluation(
+        [("math500", "one", " ".join(one)), ("math500", "other", " ".join(other))]
+    )
     for name, text in (("one", one), ("other", other)):
         text = [w if i % 10 != 4 else f"new{w}" for i, w in enumerate(text)]
-        found = match(evaluation, " ".join(text))  # half of its 4-grams are left: MinHash alone finds it
-        assert (found.task_id, found.kind) == (name, "contaminated") and found.share >= decontaminate.SIMILAR
+        found = match(
+            evaluation, " ".join(text)
+        )  # half of its 4-grams are left: MinHash alone finds it
+        assert (found.task_id, found.kind) == (
+            name,
+            "contaminated",
+        ) and found.share >= decontaminate.SIMILAR
 
 
 def test_a_drawing_may_be_missing():
-    text = "In the figure a circle meets the square ABCD in the point P. What is the angle APB in degrees?"
-    evaluation = decontaminate.Evaluation([("math500", "p", text + "[asy]draw((0,0)--(12,5)); label(7);[/asy]")])
-    for copy in (text, "Here is the first problem of the week. " + text + "[asy]draw((0,0)--(12,5)); label(7);[/asy]"):
+    text = (
+        "In the figure a circle meets the square ABCD in the point P. What is the angle APB in "
+        "degrees?"
+    )
+    evaluation = decontaminate.Evaluation(
+        [("math500", "p", text + "[asy]draw((0,0)--(12,5)); label(7);[/asy]")]
+    )
+    for copy in (
+        text,
+        "Here is the first problem of the week. "
+        + text
+        + "[asy]draw((0,0)--(12,5)); label(7);[/asy]",
+    ):
         assert match(evaluation, copy).kind == "contaminated"
 
 
 def test_one_changed_number_of_many_is_another_problem_and_a_missing_one_is_not():
-    text = ("A shop sold 12 hats on Monday, 15 hats on Tuesday, 18 hats on Wednesday, 22 hats on Thursday and 31 hats on "
-            "Friday, and each hat cost 40 coins. How many coins did the shop take on the best day of the week?")
+    text = (
+        "A shop sold 12 hats on Monday, 15 hats on Tuesday, 18 hats on Wednesday, 22 hats on "
+        "Thursday and 31 hats on "
+        "Friday, and each hat cost 40 coins. How many coins did the shop take on the best day of "
+        "the week?"
+    )
     evaluation = decontaminate.Evaluation([("math500", "hats", text)])
     for number in ("12", "15", "18", "22", "31", "40"):
         assert match(evaluation, text.replace(number, "57")).kind == "same_template"
-    assert match(evaluation, text.replace("12", "x").replace("15", "12").replace("x", "15")).kind == "same_template"
-    assert match(evaluation, text.replace(", and each hat cost 40 coins", "")).kind == "contaminated"
+    assert (
+        match(evaluation, text.replace("12", "x").replace("15", "12").replace("x", "15")).kind
+        == "same_template"
+    )
+    assert (
+        match(evaluation, text.replace(", and each hat cost 40 coins", "")).kind == "contaminated"
+    )
 
 
 # ---- on the real sets
 
-CUT = re.compile(r"^\s*(?:>>>|assert |for examp?b?le|examples?\s*:?\s*\d*:?\s*$|\[input/output\]|constraints?:?\s*$|"
-                 r"[A-Za-z_]\w*\(.*\)\s*(?:==|=>|➞|->)).*", re.IGNORECASE | re.MULTILINE | re.DOTALL)
-NAMES = {"2": "two", "3": "three", "4": "four", "5": "five", "6": "six", "7": "seven", "8": "eight", "9": "nine", "10": "ten"}
-FORMULA = re.compile(r"(\\begin\{align\*\}.*?\\end\{align\*\}|\$\$.*?\$\$|\\\(.*?\\\)|\\\[.*?\\\]|\[asy\].*?\[/asy\]"
-                     r"|(?<!\\)\$(?:[^$\\]|\\.)*\$)", re.DOTALL)
+CUT = re.compile(
+    r"^\s*(?:>>>|assert |for "
+    r"examp?b?le|examples?\s*:?\s*\d*:?\s*$|\[input/output\]|constraints?:?\s*$|"
+    r"[A-Za-z_]\w*\(.*\)\s*(?:==|=>|➞|->)).*",
+    re.IGNORECASE | re.MULTILINE | re.DOTALL,
+)
+NAMES = {
+    "2": "two",
+    "3": "three",
+    "4": "four",
+    "5": "five",
+    "6": "six",
+    "7": "seven",
+    "8": "eight",
+    "9": "nine",
+    "10": "ten",
+}
+FORMULA = re.compile(
+    r"(\\begin\{align\*\}.*?\\end\{align\*\}|\$\$.*?\$\$|\\\(.*?\\\)|\\\[.*?\\\]|\[asy\].*?\[/asy\]"
+    r"|(?<!\\)\$(?:[^$\\]|\\.)*\$)",
+    re.DOTALL,
+)
 
 
 def in_formulas(text, change):
@@ -227,14 +437,22 @@ def in_prose(text, change):
 
 
 def spaced(text):
-    return in_formulas(text, lambda f: rf"\( {f[1:-1]}\, \)" if f[:1] == f[-1:] == "$" != f[1:2] else f).replace(
-        r"\frac", r"\dfrac").replace("\n", " \n  ")
+    return (
+        in_formulas(
+            text, lambda f: rf"\( {f[1:-1]}\, \)" if f[:1] == f[-1:] == "$" != f[1:2] else f
+        )
+        .replace(r"\frac", r"\dfrac")
+        .replace("\n", " \n  ")
+    )
 
 
 def renamed(text):
     names = dict(zip("abcdfhklmnpqrstuvxyz", "pqrstuvwacdefghbmzyx", strict=True))
     letter = re.compile(r"(?<![\\A-Za-z])[a-z](?![A-Za-z])")
-    return in_formulas(text, lambda f: letter.sub(lambda m: names.get(m.group(), m.group()), f) if f[:1] == "$" else f)
+    return in_formulas(
+        text,
+        lambda f: letter.sub(lambda m: names.get(m.group(), m.group()), f) if f[:1] == "$" else f,
+    )
 
 
 def spelled(text):
@@ -243,14 +461,28 @@ def spelled(text):
 
 
 ALTERED = {
-    "verbatim": lambda t: t, "spaced": spaced, "renamed": renamed, "spelled": spelled, "cut": lambda t: CUT.sub("", t),
+    "verbatim": lambda t: t,
+    "spaced": spaced,
+    "renamed": renamed,
+    "spelled": spelled,
+    "cut": lambda t: CUT.sub("", t),
     "dollar": lambda t: "Ann has $5 and would like to solve it. " + t,
-    "framed": lambda t: f"Problem: {t}\n\nPlease reason step by step, and put your final answer within \\boxed{{}}.",
-    "embedded": lambda t: f"My 3 friends sent me this, so I ask you now: {t}\nThank you, and give 2 proofs if you can, each "
-                          "with a drawing.",
-    "reworded": lambda t: re.sub(r"^(Write a (?:python )?function to (?:find )?|Find |What is |Compute |Return )",
-                                 "Please determine ", t.strip())}
-# what is not found: Simplify sqrt(242) and another of three words in a longer text; docstrings cut before they define anything
+    "framed": lambda t: (
+        f"Problem: {t}\n\nPlease reason step by step, and put your final answer within \\boxed{{}}."
+    ),
+    "embedded": lambda t: (
+        f"My 3 friends sent me this, so I ask you now: {t}\nThank you, and give 2 proofs if you "
+        "can, each "
+        "with a drawing."
+    ),
+    "reworded": lambda t: re.sub(
+        r"^(Write a (?:python )?function to (?:find )?|Find |What is |Compute |Return )",
+        "Please determine ",
+        t.strip(),
+    ),
+}
+# what is not found: Simplify sqrt(242) and another of three words in a longer text; docstrings cut
+# before they define anything
 MISSED = {("math500", "dollar"): 1, ("math500", "embedded"): 2, ("humaneval_plus", "cut"): 4}
 
 
@@ -262,8 +494,12 @@ def test_a_real_evaluation_problem_is_found_whatever_is_done_to_it(name, data_di
     evaluation, asked = decontaminate.Evaluation(rows), {task_id: text for _, task_id, text in rows}
     if name.endswith("plus"):
         lines = gzip.decompress((data_dir / FILES[name]).read_bytes()).decode().splitlines()
-        asked = {row["task_id"]: row["prompt"].strip().strip('"') if name == "mbpp_plus" else docstring(row["prompt"])
-                 for row in map(json.loads, lines)}
+        asked = {
+            row["task_id"]: row["prompt"].strip().strip('"')
+            if name == "mbpp_plus"
+            else docstring(row["prompt"])
+            for row in map(json.loads, lines)
+        }
     for how, alter in ALTERED.items():
         if how == "cut" and not name.endswith("plus"):
             continue
@@ -275,8 +511,12 @@ def test_a_real_evaluation_problem_is_found_whatever_is_done_to_it(name, data_di
         assert len(lost) <= MISSED.get((name, how), 0), (how, lost)
 
 
-FILES = {"math500": "math500/math500.jsonl", "aime": "aime/aimo-validation-aime.jsonl",
-         "humaneval_plus": "evalplus/HumanEvalPlus.jsonl.gz", "mbpp_plus": "evalplus/MbppPlus.jsonl.gz"}
+FILES = {
+    "math500": "math500/math500.jsonl",
+    "aime": "aime/aimo-validation-aime.jsonl",
+    "humaneval_plus": "evalplus/HumanEvalPlus.jsonl.gz",
+    "mbpp_plus": "evalplus/MbppPlus.jsonl.gz",
+}
 
 
 def rows_of(name, data_dir):
@@ -284,7 +524,12 @@ def rows_of(name, data_dir):
 
 
 def docstring(prompt):
-    return max((re.findall(r'"""(.*?)"""|' + r"\'\'\'(.*?)\'\'\'", prompt, re.DOTALL) or [(prompt, "")])[-1], key=len)
+    return max(
+        (re.findall(r'"""(.*?)"""|' + r"\'\'\'(.*?)\'\'\'", prompt, re.DOTALL) or [(prompt, "")])[
+            -1
+        ],
+        key=len,
+    )
 
 
 @pytest.mark.parametrize("name", ["mbpp_plus", "humaneval_plus", "aime", "math500"])
@@ -294,7 +539,7 @@ def test_real_problems_of_one_set_are_not_taken_for_each_other(name, data_dir):
     rows, taken = rows_of(name, data_dir), []
     for part in range(2):
         evaluation = decontaminate.Evaluation(rows[part::2])
-        found = [(i, match(evaluation, text)) for _, i, text in rows[1 - part::2]]
+        found = [(i, match(evaluation, text)) for _, i, text in rows[1 - part :: 2]]
         taken += [(i, m.task_id) for i, m in found if m and m.kind == "contaminated"]
     # the same task twice in MBPP+, or a few words more; in HumanEval+ < > for ( ), Fib4 for FibFib
     assert len(taken) <= {"mbpp_plus": 8, "humaneval_plus": 4}.get(name, 0), taken
@@ -308,7 +553,9 @@ def test_one_number_changed_of_a_real_problem_is_another_problem(data_dir):
         numbers = list(re.finditer(r"(?<![\d.])\d\d+(?![\d.])", text))
         if len(re.findall(r"\d+", text)) >= 5 and numbers:
             place = numbers[len(numbers) // 2]
-            found = match(evaluation, f"{text[:place.start()]}{int(place.group()) + 2}{text[place.end():]}")
+            found = match(
+                evaluation, f"{text[: place.start()]}{int(place.group()) + 2}{text[place.end() :]}"
+            )
             assert found is None or found.kind == "same_template", text
             changed += 1
     assert changed > 100

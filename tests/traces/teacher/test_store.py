@@ -1,4 +1,5 @@
 """What is killed at any moment goes on without paying twice."""
+
 import json
 import os
 import signal
@@ -27,7 +28,8 @@ KILLS = {
     "before all is marked as stored": "wrap(teacher_store.Store, 'done')",
     "while verifying": "wrap(teacher_store.Store, 'judge')",
 }
-# Started once, for the imports take seconds; it forks for every line it reads, and says how the fork ended.
+# Started once, for the imports take seconds; it forks for every line it reads, and says how the
+# fork ended.
 PARENT = """
     import json, os, signal, sys
     from pathlib import Path
@@ -71,10 +73,16 @@ PARENT = """
 
 @pytest.fixture(scope="module")
 def killed():
-    """Calls generate in a process of its own that kills itself: killed(one of KILLS, server, folder, other settings)."""
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(PARENT)], cwd=paths.ROOT, text=True,
-                               env=paths.child_environment() | {"ANTHROPIC_API_KEY": KEY}, stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE)
+    """Calls generate in a process of its own that kills itself: killed(one of KILLS, server,
+    folder, other settings)."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(PARENT)],
+        cwd=paths.ROOT,
+        text=True,
+        env=paths.child_environment() | {"ANTHROPIC_API_KEY": KEY},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
 
     def kill(how, server, folder, **changes):
         process.stdin.write(json.dumps([how, server.url, str(folder), changes]) + "\n")
@@ -94,34 +102,57 @@ def test_killed_at_any_moment_it_goes_on_without_paying_twice(tmp_path, kill, ki
         assert server.paid == dict.fromkeys(TEXTS, 1) and g.rejected == []
         assert sorted(r["id"] for r in stored(tmp_path / "t")) == ALL
         with FakeTeacher(right) as other:
-            reference = ask.generate(settings(other), PROBLEMS, tmp_path / "reference", verify=boxed)
+            reference = ask.generate(
+                settings(other), PROBLEMS, tmp_path / "reference", verify=boxed
+            )
         assert list(g.rows()) == list(reference.rows())
 
 
 def test_a_lost_batch_is_told_from_others_of_the_account(tmp_path, killed):
     with FakeTeacher(right, polls=3) as server:
         killed(KILLS["after sending, before the id is written"], server, tmp_path / "t")
-        elsewhere = [{"id": f"q{i}", "problem": f"Say {i} elsewhere in \\boxed{{}}.", "answer": str(i)} for i in range(3)]
-        assert made(settings(server), tmp_path / "other", elsewhere) == (["q0", "q1", "q2"], [])  # same size, later
+        elsewhere = [
+            {"id": f"q{i}", "problem": f"Say {i} elsewhere in \\boxed{{}}.", "answer": str(i)}
+            for i in range(3)
+        ]
+        assert made(settings(server), tmp_path / "other", elsewhere) == (
+            ["q0", "q1", "q2"],
+            [],
+        )  # same size, later
         assert made(settings(server), tmp_path / "t") == (ALL, [])
-        assert set(server.paid.values()) == {1} and len(server.paid) == 9 and len(server.batches) == 3
+        assert (
+            set(server.paid.values()) == {1} and len(server.paid) == 9 and len(server.batches) == 3
+        )
 
 
 def test_plain_requests_under_way_when_killed_count_as_paid(tmp_path, killed):
     with FakeTeacher(right) as server:
-        killed(KILLS["after the intent, before sending"], server, tmp_path / "t", teacher_mode="messages", concurrency=1)
+        killed(
+            KILLS["after the intent, before sending"],
+            server,
+            tmp_path / "t",
+            teacher_mode="messages",
+            concurrency=1,
+        )
         s = settings(server, teacher_mode="messages", concurrency=2)
         assert made(s, tmp_path / "t") == (ALL, [])
         lost, *rest = stored(tmp_path / "t")
-        assert (lost["status"], lost["output_tokens"], lost["id"]) == ("lost", 1000, "p0") and len(rest) == 6
-        killed("wrap(teacher_store.Store, 'judge')", server, tmp_path / "u", teacher_mode="messages")
+        assert (lost["status"], lost["output_tokens"], lost["id"]) == ("lost", 1000, "p0") and len(
+            rest
+        ) == 6
+        killed(
+            "wrap(teacher_store.Store, 'judge')", server, tmp_path / "u", teacher_mode="messages"
+        )
         assert made(s, tmp_path / "u") == (ALL, []) and set(server.paid.values()) == {2}
 
 
 def test_a_folder_holds_the_answers_to_one_question_only(tmp_path):
     with FakeTeacher(right) as server:
         made(settings(server), tmp_path / "t")
-        with pytest.raises(ValueError, match=r"t/settings\.json: .* other values of teacher_system, teacher_max_tokens;"):
+        with pytest.raises(
+            ValueError,
+            match=r"t/settings\.json: .* other values of teacher_system, teacher_max_tokens;",
+        ):
             made(settings(server, teacher_system="Hm", teacher_max_tokens=2000), tmp_path / "t")
         with pytest.raises(ValueError, match="problem p0 reads otherwise than when it was asked"):
             made(settings(server), tmp_path / "t", [PROBLEMS[0] | {"problem": "Say 0."}])
@@ -149,5 +180,7 @@ def test_answers_under_other_ids_are_not_asked_for_again(tmp_path):
     now = json.loads(file.read_text())
     for said, words in (({"ids": "statements-1"}, "statements-1"), ({}, "an earlier version")):
         file.write_text(json.dumps({k: v for k, v in now.items() if k != "ids"} | said))
-        with pytest.raises(ValueError, match=rf"^t/settings.json: .* ids of {words}, and this version gives"):
+        with pytest.raises(
+            ValueError, match=rf"^t/settings.json: .* ids of {words}, and this version gives"
+        ):
             store.open_store(tmp_path / "t", fixed, "g", None)
