@@ -59,6 +59,7 @@ from gpu_steps import STUDENTS, real_config, tiny_params
 
 ROOT = Path(__file__).resolve().parents[1]
 WAYS = ("unsloth", "hf", "plain")
+# one kind after the other: they share a place on disk
 SECTIONS = (
     "parity",
     "4bit",
@@ -70,7 +71,7 @@ SECTIONS = (
     "sweep moe",
     "sweep moe served",
     "plan",
-)  # one kind after the other: they share a place on disk
+)
 LIMIT = 600  # seconds for a section
 SAID = 60  # lines of the end of what a section that failed said on stderr
 ROOM = 20  # GiB for a student at real size, and for the same with an adapter merged
@@ -109,6 +110,7 @@ def sweep(size: str, kind: str, part: str, folder: Path) -> list[dict]:
         ways = {"peer": "multi,fresh served", "served": "multi"}.get(part) or (
             "multi" if kind == "dense" else "merged"
         )
+        # a fresh engine for each takes a minute
         options = [
             "--checkpoints",
             "2" if kind == "dense" and not part else "1",
@@ -118,7 +120,7 @@ def sweep(size: str, kind: str, part: str, folder: Path) -> list[dict]:
             ways,
             "--benchmarks",
             "1" if part == "peer" else "2",
-        ]  # a fresh engine for each takes a minute
+        ]
     out = folder / f"sweep_{kind}_{part}"
     shutil.rmtree(out, ignore_errors=True)  # of an earlier call
     command = [
@@ -188,9 +190,8 @@ def process(size: str, folder: Path, seconds: float, *job: str) -> list[dict]:
     try:
         said, errors = running.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        os.killpg(
-            running.pid, signal.SIGKILL
-        )  # with what it has started: that holds the GPU's memory
+        # with what it has started: that holds the GPU's memory
+        os.killpg(running.pid, signal.SIGKILL)
         said, errors = running.communicate()
         late = f"the section took more than {LIMIT} seconds"
     rows, tried = (

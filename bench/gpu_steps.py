@@ -53,10 +53,8 @@ STUDENTS = {
 }
 MEMORY_TOLERANCE = 0.2  # of the plan
 RUNS = {"dense": "run09.yaml", "moe": "run01.yaml"}
-LOSS_TOLERANCE = {
-    "float32": 0.01,
-    "bfloat16": 0.05,
-}  # nats; a GPU may round float32 products to 10 bits on the way
+# nats; a GPU may round float32 products to 10 bits on the way
+LOSS_TOLERANCE = {"float32": 0.01, "bfloat16": 0.05}
 
 
 def tiny_params(kind: str, **changes):

@@ -116,9 +116,8 @@ def study_runs(tmp_path_factory) -> Path:
     from distill_nb.runtime import gpus, paths
 
     runs = tmp_path_factory.mktemp("study") / "runs"
-    fake = (
-        {} if gpus.visible() else {"CUDA_VISIBLE_DEVICES": "0,1"}
-    )  # nothing here uses them, and each stage gets its own
+    # nothing here uses them, and each stage gets its own
+    fake = {} if gpus.visible() else {"CUDA_VISIBLE_DEVICES": "0,1"}
     done = snakemake(
         paths.ROOT,
         runs,

@@ -218,9 +218,8 @@ class Handler(BaseHTTPRequestHandler):
         with self.fake.lock:
             ids = sorted(self.fake.batches, reverse=True)
             start = ids.index(asked["after_id"]) + 1 if "after_id" in asked else 0
-            shown = ids[
-                start : start + min(int(asked.get("limit", 20)), 2)
-            ]  # short pages, so that there are several
+            # short pages, so that there are several
+            shown = ids[start : start + min(int(asked.get("limit", 20)), 2)]
             for batch_id in shown:
                 self.fake.batches[batch_id]["polls"] -= 1
             return {

@@ -8,10 +8,11 @@ from distill_nb.runtime import jsonl
 from distill_nb.traces.teacher import ask
 from distill_nb.traces.teacher.ask import Settings
 
+# Sonnet 4.5 is
 MARKS = [
     pytest.mark.usefixtures("teacher_keys"),
     pytest.mark.filterwarnings("ignore:The model .* is deprecated:DeprecationWarning"),
-]  # Sonnet 4.5 is
+]
 ASKED = {
     "teacher_api": "anthropic",
     "teacher_model": "claude-sonnet-4-5-20250929",

@@ -25,9 +25,8 @@ def test_lengths_are_spread_as_those_of_r1():
         known["over_max_length"] / 200, abs=0.03
     )
     few = training.r1_lengths(10, 512)
-    assert np.mean(few) * 8 == pytest.approx(
-        np.mean(lengths), rel=0.05
-    )  # few have the spread already, scaled
+    # few have the spread already, scaled
+    assert np.mean(few) * 8 == pytest.approx(np.mean(lengths), rel=0.05)
     assert few != sorted(few) and few == training.r1_lengths(10, 512)
 
 
@@ -59,9 +58,8 @@ def test_the_flops_of_a_step_are_those_of_its_matrices():
     layers = 2 * (64 * (128 + 64 + 64) + 128 * 64 + 3 * 64 * 128)
     adapters = 2 * 4 * ((64 + 128) + 2 * (64 + 64) + (128 + 64) + 3 * (64 + 128))
     vocabulary = len(student.load_tokenizer(p))
-    attention = (
-        2 * 128 * 2 * (50**2 + 30**2)
-    )  # layers x heads' dimension x 2 L^2, for each of forward and 2.5 backward
+    # layers x heads' dimension x 2 L^2, for each of forward and 2.5 backward
+    attention = 2 * 128 * 2 * (50**2 + 30**2)
     expected = 80 * (4 * layers + 6 * adapters) + 3.5 * attention + 4 * 64 * vocabulary * 70
     assert training.step_flops(p, [50, 30], 70, recomputed=False) == pytest.approx(expected)
     again = 80 * (2 * layers + 2 * adapters) + attention

@@ -296,6 +296,5 @@ def test_forgetting_matrix_of_our_own_runs(own):
         20
     }
     zero = matrix[matrix["evaluated"] == "math"]
-    assert (
-        zero["relative"].isna().all() and (zero["change"] == zero["accuracy"]).all()
-    )  # nothing to be relative to
+    # nothing to be relative to
+    assert zero["relative"].isna().all() and (zero["change"] == zero["accuracy"]).all()

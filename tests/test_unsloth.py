@@ -86,9 +86,8 @@ def test_unsloth_starts_from_the_same_adapter(trained, kind):
     hf, unsloth = both(trained, kind, "start.json")
     assert hf.keys() == unsloth.keys() and any(".lora_A." in name for name in hf)
     if kind == "moe":
-        assert any("experts" in name for name in hf) and not any(
-            ".gate." in name for name in hf
-        )  # the router is frozen
+        # the router is frozen
+        assert any("experts" in name for name in hf) and not any(".gate." in name for name in hf)
     for name, (shape, dtype, total, norm) in hf.items():
         assert unsloth[name][:2] == [shape, dtype], name
         assert unsloth[name][2:] == pytest.approx([total, norm], rel=1e-6), name
@@ -97,9 +96,8 @@ def test_unsloth_starts_from_the_same_adapter(trained, kind):
 @pytest.mark.parametrize("kind", STUDENTS)
 def test_unsloth_sees_the_same_batches_in_the_same_order(trained, kind):
     hf, unsloth = both(trained, kind, "batches.json")
-    assert (
-        len(hf) == 2 * 4 + 2 and hf == unsloth
-    )  # 4 steps of 2 micro-batches, and the held-out ones twice
+    # 4 steps of 2 micro-batches, and the held-out ones twice
+    assert len(hf) == 2 * 4 + 2 and hf == unsloth
 
 
 @pytest.mark.parametrize("kind", STUDENTS)
@@ -174,13 +172,10 @@ def test_a_mixtures_packed_rows_reach_unsloths_attention_for_them(tmp_path, monk
     line = next((line for line in done.stdout.splitlines() if line.startswith("FOUND ")), None)
     assert line, done.stdout + done.stderr
     (before, packed), fast, fallback, compiled = json.loads(line.removeprefix("FOUND "))
-    assert packed == pytest.approx(before, abs=1e-5) and (fast, fallback) == (
-        0,
-        2,
-    )  # its two layers
-    assert (
-        compiled[-1] == "0"
-    )  # a release whose compiled layers do not know packed rows must not compile them
+    # its two layers
+    assert packed == pytest.approx(before, abs=1e-5) and (fast, fallback) == (0, 2)
+    # a release whose compiled layers do not know packed rows must not compile them
+    assert compiled[-1] == "0"
     assert [f.name for f in tmp_path.iterdir()] == ["cache"] and (
         tmp_path / "cache" / "unsloth_compiled"
     ).is_dir()

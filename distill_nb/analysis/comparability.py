@@ -166,9 +166,8 @@ def _bases(evaluated: dict[str, dict]) -> list[str]:
             for session in sessions
             for name in _circumstances(session, record)
         }
-        changed = {
-            name for name in changed if not name.endswith(".ipynb")
-        }  # a baseline's notebook is the same one
+        # a baseline's notebook is the same one
+        changed = {name for name in changed if not name.endswith(".ipynb")}
         if changed:
             found.append(
                 f"The base student's answers in {folder} were made by another version of "

@@ -111,9 +111,8 @@ def paired_changes(records):
         shares, sizes = matrix(group), _sizes(group)
         for step in shares.index[1:] if shares.index[0] == 0 else ():
             pair, answers = shares.loc[[0, step]], sizes.loc[[0, step]]
-            whole = (
-                answers == answers.max().max()
-            ).all()  # an unfinished problem may have some of its samples
+            # an unfinished problem may have some of its samples
+            whole = (answers == answers.max().max()).all()
             both = pair.loc[:, whole].dropna(axis="columns")
             base, after = both.loc[0].to_numpy(), both.loc[step].to_numpy()
             means, numbers, discordant, method = compared(

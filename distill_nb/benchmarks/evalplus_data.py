@@ -29,6 +29,7 @@ CONTENT = {  # sha256 of the JSONL of these releases, not of the .gz around it
     "mbpp_plus": "b54e762755248ca411b523c917fa9f93c07b5ff2966bf60b3917b853926a3dad",
 }
 PREFIXES = {"humaneval_plus": "HumanEval/", "mbpp_plus": "Mbpp/"}
+# Mbpp/793 has {} as its plus inputs
 KEYS = {
     "task_id": str,
     "prompt": str,
@@ -37,7 +38,7 @@ KEYS = {
     "base_input": list,
     "plus_input": (list, dict),
     "atol": (int, float),
-}  # Mbpp/793 has {} as its plus inputs
+}
 # evalplus asks of these only whether they return None or not.
 NOT_NONE = {"check_str", "text_match_three", "text_starta_endb"}
 

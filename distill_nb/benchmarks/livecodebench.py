@@ -35,12 +35,8 @@ FILES = {
     "test4.jsonl": "d711138ddaebfcf5f8ec6a4283ee677298c0f5c5d374a235af92aaf0584510da",
     "test5.jsonl": "7f77571c2a6df0c2a72a3277650309f67e01e0008e18117e624633df53f81214",
 }
-TAG, START, END, COUNT = (
-    "release_v5",
-    "2024-08-01",
-    "2025-02-01",
-    279,
-)  # both days included, END until midnight begins it
+# both days included, END until midnight begins it
+TAG, START, END, COUNT = ("release_v5", "2024-08-01", "2025-02-01", 279)
 TAKEN, SEED = 100, 0  # our hundred
 KEYS = (
     "question_content",

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-BOXED = (
-    r"Put the final answer in \boxed{}."  # the instruction of every math prompt, in training too
-)
+# the instruction of every math prompt, in training too
+BOXED = r"Put the final answer in \boxed{}."
 MATH_PROMPT_VERSION = "math-1"  # of the problem, an empty line and BOXED
 
 
@@ -21,8 +20,7 @@ class Task:
     kind: str  # math | code
     gold: str = ""
     tests: str = ""
-    entry_point: str = (
-        ""  # a function, Solution().method, or "" for a program that reads standard input
-    )
+    # a function, Solution().method, or "" for a program that reads standard input
+    entry_point: str = ""
     benchmark: str = ""
     file: str = ""

@@ -20,10 +20,8 @@ from distill_nb.runtime import jsonl, provenance
 from distill_nb.students import chat, student
 
 RETRIES = 2  # of a request that failed
-GRADED_AT_ONCE, GRADED_EVERY = (
-    64,
-    10.0,
-)  # answers, or what came within these seconds: grading uses all cores
+# answers, or what came within these seconds: grading uses all cores
+GRADED_AT_ONCE, GRADED_EVERY = (64, 10.0)
 
 
 @dataclass(frozen=True)

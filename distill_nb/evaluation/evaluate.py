@@ -140,9 +140,8 @@ def evaluate(p: Params, notebook: Path | None = None) -> dict:
     records on disk were made with other settings and `overwrite` is false, or if another process is
     at this run; RuntimeError if code could not be run safely; stop.Stopped when it is asked to end;
     disk.DiskFull."""
-    version = (
-        "" if p.regrade else sources.check_student(p)
-    )  # before benchmarks are downloaded: one has gigabytes
+    # before benchmarks are downloaded: one has gigabytes
+    version = "" if p.regrade else sources.check_student(p)
     tasks, steps = load_tasks(p), checkpoint_steps(p)
     run_dir, file = paths.run_dir(p), paths.run_dir(p) / "provenance_eval.json"
     before = {} if p.overwrite else provenance.read(file, "set overwrite: true to make them again")
@@ -153,9 +152,8 @@ def evaluate(p: Params, notebook: Path | None = None) -> dict:
         known["n_samples"] = dict.fromkeys(known["tasks_sha256"], known["n_samples"])
     settings = settings_of(p, tasks, steps, before, version)
     if known:
-        known.setdefault(
-            "student_version", settings["student_version"]
-        )  # an earlier version's did not say
+        # an earlier version's did not say
+        known.setdefault("student_version", settings["student_version"])
     shared = baseline.shared_files(p, settings)
     if not p.overwrite:
         stored = [paths.records_file(p, step, name) for step in steps for name in tasks]
@@ -163,9 +161,8 @@ def evaluate(p: Params, notebook: Path | None = None) -> dict:
     if not p.regrade:
         refuse_other_checkpoints(p, settings["adapters_sha256"])
     has_code = any(task.kind == "code" for task_list in tasks.values() for task in task_list)
-    sandbox_level = (
-        code.level(p.allow_unsafe) if has_code else ""
-    )  # refused here, before any answer is generated
+    # refused here, before any answer is generated
+    sandbox_level = code.level(p.allow_unsafe) if has_code else ""
     with (
         lock.alone(run_dir, "being evaluated"),
         disk.room(run_dir),

@@ -151,9 +151,8 @@ def _proofs(
         return []
     together = [*((0, list(text)) for text in texts), *asked]
     if len(served) > 1:
-        engine.logprobs(
-            [(step, tokens[:2]) for step, tokens in together]
-        )  # fills vLLM's slots: its fault shows only then
+        # fills vLLM's slots: its fault shows only then
+        engine.logprobs([(step, tokens[:2]) for step, tokens in together])
     found = engine.logprobs(together)
     for k, text in enumerate(texts):
         bases[text] = [process[k] for process in found]

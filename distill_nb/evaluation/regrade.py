@@ -29,9 +29,8 @@ def regrade(
     for name in tasks:
         with lock.locked(baseline.baseline_dir(p)):
             own_file = paths.records_file(p, 0, name)
-            file = (
-                shared[name] if shared[name].exists() else own_file
-            )  # the run may have been copied without it
+            # the run may have been copied without it
+            file = shared[name] if shared[name].exists() else own_file
             before, after = _graded(p, tasks[name], file)
             own = {_key(r): r for r in jsonl.read(own_file)}
             # What this run showed until now counts: another run may have graded the shared records

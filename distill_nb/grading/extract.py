@@ -34,10 +34,8 @@ def blocks(text: str) -> list[str]:
     will, for blocks in lists, and a fence that nothing closes is text."""
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     closing = [CLOSING.match(line) for line in lines]
-    longest, closable = (
-        {"`": 0, "~": 0},
-        [],
-    )  # the longest closing fence of each kind from a line on
+    # the longest closing fence of each kind from a line on
+    longest, closable = ({"`": 0, "~": 0}, [])
     for match in reversed(closing):
         if match:
             kind = match["fence"][0]
@@ -92,9 +90,8 @@ def lenient_code(text: str, entry_point: str) -> str:
     )
 
 
-LONGEST = (
-    1000  # characters of an answer that is still parsed; MATH-500's longest gold answer has 53
-)
+# characters of an answer that is still parsed; MATH-500's longest gold answer has 53
+LONGEST = 1000
 BRACES = re.compile(r"\\\\?f?box(?:ed)?\s*\{|\\.|[{}]", re.DOTALL)
 
 NUMBER = re.compile(
@@ -105,11 +102,8 @@ NUMBER = re.compile(
 def last_boxed(text: str) -> str | None:
     r"""The content of the last \boxed{…} or \fbox{…} whose braces balance (\{ and \} do not count),
     or None."""
-    open_at, last, content = (
-        [],
-        -1,
-        None,
-    )  # of each open brace: where its content begins, or -1 if it is no box's
+    # of each open brace: where its content begins, or -1 if it is no box's
+    open_at, last, content = ([], -1, None)
     for token in BRACES.finditer(
         text
     ):  # one pass: a completion that loops holds thousands of open boxes

@@ -15,12 +15,10 @@ class Grade:
     outcome: str
     answer: str  # what was graded: the boxed answer, or the code; "" if nothing was found
     detail: str = ""  # why, for a reader
-    lenient_outcome: str = (
-        ""  # math: without a box, the last number; code: also code outside a complete block
-    )
-    second_outcome: str = (
-        ""  # math: equal text after normalisation; code: by the benchmark's base tests alone
-    )
+    # math: without a box, the last number; code: also code outside a complete block
+    lenient_outcome: str = ""
+    # math: equal text after normalisation; code: by the benchmark's base tests alone
+    second_outcome: str = ""
     sandbox_level: str = ""  # code: bubblewrap, landlock or process (no sandbox)
 
 

@@ -123,9 +123,8 @@ def count(config, p: Params) -> dict[str, int]:
     return {key: few[key] + (more[key] - few[key]) * (total - least) // least for key in few}
 
 
-NF4 = (
-    4.127 / 8
-)  # bytes a weight with its doubly quantised scale: Dettmers et al. 2023, arXiv 2305.14314, section 3
+# bytes a weight with its doubly quantised scale: Dettmers et al. 2023, arXiv 2305.14314, section 3
+NF4 = 4.127 / 8
 
 
 def _count(model, config, p: Params) -> dict[str, int]:

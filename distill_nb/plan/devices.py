@@ -64,9 +64,8 @@ def this(dtype: str = "bfloat16") -> Device:
     import torch
 
     if torch.cuda.is_available():
-        memory = torch.cuda.mem_get_info(0)[0] + torch.cuda.memory_reserved(
-            0
-        )  # others may have the rest
+        # others may have the rest
+        memory = torch.cuda.mem_get_info(0)[0] + torch.cuda.memory_reserved(0)
         return Device(
             torch.cuda.get_device_name(0),
             "cuda",

@@ -31,9 +31,8 @@ class Plan:
     run_name: str
     device: Device
     micro_batch_size: int
-    memory: dict[
-        str, int
-    ]  # weights, adapters, gradients, optimiser, activations, loss; their sum is the peak
+    # weights, adapters, gradients, optimiser, activations, loss; their sum is the peak
+    memory: dict[str, int]
     other_activations: int  # with recomputation where the run has none, or without it
     checkpointing: bool
     best_micro_batch_size: int  # the largest that fits; 0: none does

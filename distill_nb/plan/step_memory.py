@@ -25,9 +25,8 @@ def activations(
     bfloat16, as on a GPU. All layers are alike, so two depths are tried, and the rest is a straight
     line through them."""
     total = config.num_hidden_layers
-    few, more = (
-        (1, 2) if checkpointing else (2, 3)
-    )  # without it the first layer keeps more than the others
+    # without it the first layer keeps more than the others
+    few, more = (1, 2) if checkpointing else (2, 3)
 
     def peaks(depth: int, with_loss: bool) -> list[int]:
         return _peaks(

@@ -6,10 +6,8 @@ from html import escape
 
 from distill_nb.analysis.flips import KINDS
 
-SHOWN, LONGEST = (
-    300,
-    6000,
-)  # flips in one view; characters of a completion, its beginning and its end
+# flips in one view; characters of a completion, its beginning and its end
+SHOWN, LONGEST = (300, 6000)
 
 STYLE = """<style>
 .flips form { display: flex; flex-wrap: wrap; gap: .4rem 1rem; margin: .5rem 0; }

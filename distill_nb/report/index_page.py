@@ -71,9 +71,8 @@ def describe_run(folder: Path) -> dict:
                 continue
     given = record.get("parameters", {})
     described = {key: given.get(key, "?") for key in ("student", "domain", "seed", "max_steps")}
-    dataset = (
-        given.get("dataset", "?") if name == "provenance_train.json" else "?"
-    )  # eval.ipynb does not know it
+    # eval.ipynb does not know it
+    dataset = given.get("dataset", "?") if name == "provenance_train.json" else "?"
     return described | {
         "traces": params.traces_of(given.get("teacher", "?"), dataset),
         "finished": record.get("finished"),

@@ -105,9 +105,8 @@ def _curves(ax, cells) -> None:
         ax.text(0.5, 0.5, "not reported", transform=ax.transAxes, ha="center", color="#777777")
     for i, (label, teacher, domain, line, rows) in enumerate(runs):
         colour, accuracy = TEACHER_COLOURS[teacher], rows["accuracy"].to_numpy()
-        steps = (
-            rows["step"].to_numpy() + (i - (len(runs) - 1) / 2) * rows["step"].max() / 120
-        )  # side by side
+        # side by side
+        steps = rows["step"].to_numpy() + (i - (len(runs) - 1) / 2) * rows["step"].max() / 120
         bars = abs(rows[["lo", "hi"]].to_numpy().T - accuracy)
         ax.errorbar(
             steps,

@@ -7,19 +7,12 @@ class _Colours(dict):
     """The colours of the study's teachers; another teacher gets the next free one, and keeps it
     while the process lives."""
 
-    FREE = (
-        "#332288",
-        "#117733",
-        "#882255",
-        "#999933",
-        "#44AA99",
-        "#AA4499",
-    )  # Tol's muted scheme (personal.sron.nl/~pault)
+    # Tol's muted scheme (personal.sron.nl/~pault)
+    FREE = ("#332288", "#117733", "#882255", "#999933", "#44AA99", "#AA4499")
 
     def __missing__(self, teacher: str) -> str:
-        own = teacher.removesuffix(
-            " stand-in"
-        )  # params.traces_of: generated in the teacher's place
+        # params.traces_of: generated in the teacher's place
+        own = teacher.removesuffix(" stand-in")
         if own not in self:
             self[own] = self.FREE[(len(self) - 3) % len(self.FREE)]
         return self[own]
@@ -28,11 +21,8 @@ class _Colours(dict):
 TEACHER_COLOURS = _Colours({"r1": "#0072B2", "sonnet": "#D55E00", "none": "#555555"})
 DOMAIN_MARKERS = {"math": "o", "code": "s"}
 DOMAIN_LINES = {"math": "-", "code": (0, (4, 1.5))}
-MORE_LINES = (
-    (0, (1, 1)),
-    (0, (6, 1, 1, 1)),
-    (0, (3, 1, 1, 1, 1, 1)),
-)  # of more runs of one teacher and domain
+# of more runs of one teacher and domain
+MORE_LINES = ((0, (1, 1)), (0, (6, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)))
 OUTCOME_COLOURS = {
     "correct": "#009E73",
     "wrong": "#BBBBBB",

@@ -88,9 +88,8 @@ def _source(file: Path) -> str:
     if file.suffix != ".ipynb":
         return file.read_text(encoding="utf-8")
     lines = "\n".join(source for kind, source, _ in _cells(file) if kind == "code").splitlines()
-    return "\n".join(
-        line for line in lines if not line.lstrip().startswith(("%", "!"))
-    )  # IPython's own commands
+    # IPython's own commands
+    return "\n".join(line for line in lines if not line.lstrip().startswith(("%", "!")))
 
 
 def _needed(file: Path, root: Path) -> list[Path]:

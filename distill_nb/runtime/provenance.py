@@ -229,9 +229,8 @@ def write(file, record: dict) -> None:
     """Write JSON so that a crash leaves the old file or the new one, never a part. Makes the
     folder."""
     file = Path(file)
-    text = (
-        json.dumps(record, indent=2, allow_nan=False) + "\n"
-    )  # before the file is touched: it may raise
+    # before the file is touched: it may raise
+    text = json.dumps(record, indent=2, allow_nan=False) + "\n"
     file.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     try:

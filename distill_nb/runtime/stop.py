@@ -30,12 +30,8 @@ from distill_nb.runtime import gpus
 
 EARLY = 300  # seconds before Slurm's time limit, but at most a tenth of what is left of it
 SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
-DEAF = [
-    "sh",
-    "-c",
-    "trap '' TERM USR1; exec \"$@\"",
-    "sh",
-]  # before a command: it gets SIGNALS and goes on
+# before a command: it gets SIGNALS and goes on
+DEAF = ["sh", "-c", "trap '' TERM USR1; exec \"$@\"", "sh"]
 
 
 class Stopped(RuntimeError):
@@ -59,9 +55,8 @@ def listening():
     they do what they did."""
     gpus.hold()  # also when the stage that claimed them is gone
     heard, poller = [], _kernels_poller()
-    watched = getattr(
-        poller, "parent_pid", None
-    )  # a script may outlive its shell, as with nohup; a kernel has no use then
+    # a script may outlive its shell, as with nohup; a kernel has no use then
+    watched = getattr(poller, "parent_pid", None)
     parent = watched or os.getppid()  # which may have ended since the poller looked last
     limit = _time_limit()
 
@@ -97,9 +92,8 @@ def _time_limit() -> float:
                 timeout=20,
                 env=os.environ | {"SLURM_TIME_FORMAT": "standard"},
             ).stdout
-            end = datetime.fromisoformat(
-                said.strip()
-            ).timestamp()  # in local time; else N/A or the like
+            # in local time; else N/A or the like
+            end = datetime.fromisoformat(said.strip()).timestamp()
     return end - min(EARLY, (end - now) / 10) if end > now else math.inf
 
 

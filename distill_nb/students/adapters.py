@@ -31,9 +31,8 @@ def adapter_folder(adapter: str) -> Path:
 
     name, _, revision = adapter.partition("@")
     try:
-        hub.reach(
-            name, "adapter_config.json", revision or None, "model"
-        )  # a hub that hangs would be waited for below
+        # a hub that hangs would be waited for below
+        hub.reach(name, "adapter_config.json", revision or None, "model")
         return Path(
             snapshot_download(
                 name, revision=revision or None, allow_patterns=["adapter_*", proof.FILE]

@@ -26,9 +26,8 @@ class Template:
     name: str
     bos: str  # "" where the format has none
     turn_start: str  # before the role
-    turn_middle: (
-        str  # between role and text: a special token, or "" (then `separator` alone stands there)
-    )
+    # between role and text: a special token, or "" (then `separator` alone stands there)
+    turn_middle: str
     separator: str  # plain text between role and content
     turn_end: str  # ends every turn; trained on at the end of an assistant's turn
     after_turn: str  # plain text after turn_end
@@ -128,9 +127,8 @@ def set_special_tokens(tokenizer, template: Template) -> None:
     names `<|im_start|>` as its end)."""
     stops = stop_ids(tokenizer, template)
     tokenizer.eos_token, tokenizer.pad_token = template.turn_end, template.pad
-    tokenizer.clean_up_tokenization_spaces = (
-        False  # else decoding would take spaces away before punctuation
-    )
+    # else decoding would take spaces away before punctuation
+    tokenizer.clean_up_tokenization_spaces = False
     if token_id(tokenizer, template.pad) in stops:
         raise ValueError(
             f"chat_template: pad token {template.pad!r} of {template.name} also ends a turn."

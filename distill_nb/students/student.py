@@ -37,9 +37,8 @@ def choose_backend(p: Params) -> str:
     if backend == "unsloth":
         # code of its own making goes into the folder where the process was started, else
         os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", str(paths.cache() / "unsloth_compiled"))
-        os.environ.setdefault(
-            "UNSLOTH_DISABLE_STATISTICS", "1"
-        )  # else it reports each loading to the hub, and waits for it
+        # else it reports each loading to the hub, and waits for it
+        os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
         import unsloth  # noqa: F401
     return backend
 
@@ -87,6 +86,7 @@ def load(p: Params, backend: str = "hf", where: str = ""):
     if backend == "unsloth":
         from unsloth import FastLanguageModel
 
+        # else it loads a copy of its own
         model, _ = FastLanguageModel.from_pretrained(
             sources.source(p),
             max_seq_length=p.max_length,
@@ -94,7 +94,7 @@ def load(p: Params, backend: str = "hf", where: str = ""):
             load_in_4bit=p.load_in_4bit,
             offload_embedding=False,
             use_exact_model_name=True,
-        )  # else it loads a copy of its own
+        )
     else:
         from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 

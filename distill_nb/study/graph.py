@@ -24,10 +24,8 @@ from distill_nb.traces.params import STUDY
 
 RUNS = tuple(f"run{i:02d}.yaml" for i in range(1, 11))
 BASELINES = ("baseline_qwen_base.yaml", "baseline_qwen_instruct.yaml", "baseline_llama.yaml")
-ENTRY = {
-    "fixtures": "distill_nb.study.tiny",
-    "paper": "distill_nb.report.latex",
-}  # the stages without a notebook
+# the stages without a notebook
+ENTRY = {"fixtures": "distill_nb.study.tiny", "paper": "distill_nb.report.latex"}
 IDLE = {"overwrite", "regrade"}  # how a notebook is run, not what it makes
 
 

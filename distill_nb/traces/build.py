@@ -92,9 +92,8 @@ def build(p, notebook: Path | None = None) -> dict:
             return before
         if p.teacher_api == "none":
             scan.warm_up()
-        (folder / "provenance.json").unlink(
-            missing_ok=True
-        )  # until it is written again, no set is finished here
+        # until it is written again, no set is finished here
+        (folder / "provenance.json").unlink(missing_ok=True)
         for left in (*folder.glob("*.partial"), *folder.glob("parts/*/*.partial")):
             left.unlink(missing_ok=True)  # by a process that was killed: this one is alone here
         evaluation, state = evaluation_sets(p), state_of_source(p)

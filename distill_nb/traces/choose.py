@@ -39,9 +39,8 @@ class Verdicts:
 
     reasons: np.ndarray
     details: dict[int, str] = field(default_factory=dict)
-    templates: dict[int, str] = field(
-        default_factory=dict
-    )  # the evaluation problem of the same template, of good rows
+    # the evaluation problem of the same template, of good rows
+    templates: dict[int, str] = field(default_factory=dict)
 
     def reject(self, at, reason: str) -> None:
         """at: a row's place, or an array of places."""
@@ -106,9 +105,8 @@ def choose(p, parts: list[Path]) -> tuple[np.ndarray, Verdicts]:
         place[of_row],
     )
     good, of_row = good[by := np.lexsort(keys)], of_row[by]
-    first = np.searchsorted(
-        place[of_row], np.arange(len(problems))
-    )  # of each problem, in their order
+    # of each problem, in their order
+    first = np.searchsorted(place[of_row], np.arange(len(problems)))
     nth = np.arange(len(good)) - first[place[of_row]]
     near = near_duplicates(p.near_duplicate, problems[order], found, bands, parts)
     repeats = np.isin(good["problem"], np.array(list(near), "S16"))

@@ -10,6 +10,7 @@ import numpy as np
 
 from distill_nb.runtime import paths
 
+# the evaluation problem that it is, with other numbers
 SCHEMA = [
     ("id", "string"),
     ("order", "int64"),
@@ -21,7 +22,7 @@ SCHEMA = [
     ("domain", "string"),
     ("source_id", "string"),
     ("template_of", "string"),
-]  # the evaluation problem that it is, with other numbers
+]
 REJECTED = [("id", "string"), ("problem_id", "string"), ("reason", "string"), ("detail", "string")]
 GROUP = 1000  # rows in one row group
 BATCH = 200  # rows in memory at once, of those that are read one after another

@@ -150,10 +150,8 @@ def load_split(
     `load_with_spare`'s, less those of problems that are trained on; the others leave out the
     problems that are held out."""
     rows, spare = load_with_spare(dataset, teacher, domain, n_examples + n_heldout, seed, scale)
-    train, known = (
-        rows[:n_examples],
-        is_set(dataset) or dataset == "pocket",
-    )  # whose ids are their problems'
+    # whose ids are their problems'
+    train, known = (rows[:n_examples], is_set(dataset) or dataset == "pocket")
     trained = {key for row in train for key in _keys(row, known)}
     heldout = [row for row in rows[n_examples:] if trained.isdisjoint(_keys(row, known))]
     held = {key for row in heldout for key in _keys(row, known)}

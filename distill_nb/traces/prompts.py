@@ -14,9 +14,8 @@ FUNCTION = (
     "answer. Answer with the "
     "whole solution in one Python code block."
 )
-OPENS = re.compile(
-    r"(?:class|def|async def|from|import)\s|@\w"
-)  # how the lines of starter code may begin
+# how the lines of starter code may begin
+OPENS = re.compile(r"(?:class|def|async def|from|import)\s|@\w")
 # As problems of GeeksforGeeks in TACO ask ("complete the function count() which"), and the
 # generated ones; "define the function f(x)" is mathematics.
 ASKS = re.compile(

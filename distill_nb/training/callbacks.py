@@ -121,9 +121,8 @@ def recorder(p: Params, data, run_dir: Path, start: int, stopping=lambda: ""):
             ):  # else it is a stop's, only to be resumed from
                 save_adapter(p, model, data, state.global_step)
             parallel.wait_for_all()  # each process has its part of the state
-            disk.seal(
-                sealed
-            )  # only a sealed state is resumed from: a kill may leave one half-written
+            # only a sealed state is resumed from: a kill may leave one half-written
+            disk.seal(sealed)
             parallel.wait_for_all()
             self.clock = time.perf_counter()
 

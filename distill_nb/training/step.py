@@ -213,6 +213,7 @@ def make_trainer(model, p: Params, examples: list[dict], state_dir: Path, callba
     from transformers import PrinterCallback, Trainer, TrainingArguments
 
     on_gpu = torch.cuda.is_available()
+    # all adapters are used; reentrant checkpoints need it
     args = TrainingArguments(
         output_dir=str(state_dir),
         max_steps=p.max_steps,
@@ -239,10 +240,9 @@ def make_trainer(model, p: Params, examples: list[dict], state_dir: Path, callba
         optim="adamw_torch",
         logging_nan_inf_filter=False,
         ddp_find_unused_parameters=False,
-    )  # all adapters are used; reentrant checkpoints need it
-    args._n_gpu = min(
-        args.n_gpu, 1
-    )  # else Trainer splits each micro-batch of a single process among all GPUs
+    )
+    # else Trainer splits each micro-batch of a single process among all GPUs
+    args._n_gpu = min(args.n_gpu, 1)
     trainer = Trainer(
         model=model,
         args=args,

@@ -30,9 +30,8 @@ def run(folder, teacher, correct, benchmark="math500", samples=1, student="s", d
 
 def test_the_last_finished_checkpoints_are_compared_problem_by_problem():
     r1 = run("a", "r1", [[0] * 12, [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]])
-    sonnet = run(
-        "b", "sonnet", [[1] * 12, [0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1], [1, None]]
-    )  # step 300 is unfinished
+    # step 300 is unfinished
+    sonnet = run("b", "sonnet", [[1] * 12, [0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1], [1, None]])
     (row,) = between_teachers.against(pd.concat([r1, sonnet])).itertuples()
     assert (row.first, row.second, row.steps, row.n) == ("r1", "sonnet", "200 / 200", 12)
     assert (row.accuracy_first, row.accuracy_second) == (

@@ -84,10 +84,11 @@ def test_a_gain_over_answers_that_were_cut_off_is_not_a_plain_gain():
         outcome=records["outcome"].mask(failed, "truncated"),
         lenient_outcome=records["lenient_outcome"].mask(failed, "truncated"),
     )
+    # it knew, without a box
     boxless = records.assign(
         outcome=records["outcome"].mask(failed, "no_answer"),
         lenient_outcome=records["lenient_outcome"].mask(failed, "correct"),
-    )  # it knew, without a box
+    )
     for changed, kind, unanswered in (
         (records, "gain", 0),
         (cut, "gain in format or length", 100),

@@ -84,7 +84,6 @@ def test_a_long_view_is_cut_and_says_so(monkeypatch):
     monkeypatch.setattr(flips_view, "SHOWN", 3)
     html = flips_view.view(flips.flips(RECORDS), TASKS, 9).data
     assert html.count("<details") == 3 and "1 more flips are in the records" in html
-    assert {k for k in flips.KINDS if f'data-kind="{k}"' in html} == set(
-        flips.KINDS
-    )  # kinds are taken in turn
+    # kinds are taken in turn
+    assert {k for k in flips.KINDS if f'data-kind="{k}"' in html} == set(flips.KINDS)
     assert flips_view._short("a" * 7000).startswith("a" * 3000 + "\n[… 1000 characters …]\n")

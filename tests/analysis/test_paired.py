@@ -82,16 +82,14 @@ def test_selection_of_a_run_is_that_of_its_matrix():
     correct = rng.random((4, 60)) < 0.5
     row = selection.selection(records(correct), seed=3).iloc[0]
     names = pd.Series([f"t{j}" for j in range(60)])
-    expected = stats.selection_corrected(
-        correct[1:][:, names.sort_values().index], seed=3
-    )  # step 0 is no checkpoint
+    # step 0 is no checkpoint
+    expected = stats.selection_corrected(correct[1:][:, names.sort_values().index], seed=3)
     assert row["step"] == 10 * (1 + expected.selected) and (row["checkpoints"], row["n"]) == (3, 60)
     assert row[["naive", "corrected", "lo", "regret_hi"]].tolist() == pytest.approx(
         [100 * x for x in (expected.naive, expected.corrected, expected.lo, expected.regret_hi)]
     )
-    assert selection.selection(
-        records(correct, benchmark="pocket_code")
-    ).empty  # a math run is chosen by its math
+    # a math run is chosen by its math
+    assert selection.selection(records(correct, benchmark="pocket_code")).empty
 
 
 def test_errors_are_no_wrong_answers():
@@ -129,10 +127,8 @@ def test_an_unfinished_step_takes_nothing_from_the_others():
         and table["change"].tolist() == [50, 0]
     )
     assert "on 2 problems; 4 more not answered yet" in paired.change_sentences(table)
-    half = [
-        [1, 0] * 4,
-        [1, 1, 1, 0, 0, None, None, None],
-    ]  # two samples: the third problem has one of its two
+    # two samples: the third problem has one of its two
+    half = [[1, 0] * 4, [1, 1, 1, 0, 0, None, None, None]]
     assert paired.paired_changes(records(half, samples=2)).iloc[0][["n", "missing"]].tolist() == [
         2,
         2,

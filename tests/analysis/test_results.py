@@ -65,9 +65,8 @@ def test_several_samples_are_clustered_by_problem_and_cover(tmp_path):
         100 * row["k"] / 480
     )
     ours = results.load_runs(tmp_path).iloc[0]
-    assert (
-        ours["n"] == 60 and ours["accuracy"] == row["accuracy"]
-    )  # so that differences rest on problems
+    # so that differences rest on problems
+    assert ours["n"] == 60 and ours["accuracy"] == row["accuracy"]
 
 
 def test_accuracy_is_the_mean_over_problems_and_bounds_hold_errors(tmp_path):
@@ -75,9 +74,8 @@ def test_accuracy_is_the_mean_over_problems_and_bounds_hold_errors(tmp_path):
     row = results.accuracy_table(tmp_path).iloc[0]
     assert row["accuracy"] == pytest.approx(100 * (1 + 0 + 0 + 0.5) / 4) and row["flagged"]
     assert (row["bounds_lo"], row["bounds_hi"]) == pytest.approx((37.5, 62.5))
-    write(
-        tmp_path, "a", 0, [[True, True], [False, False], [False, False]]
-    )  # samples that agree are worth no more
+    # samples that agree are worth no more
+    write(tmp_path, "a", 0, [[True, True], [False, False], [False, False]])
     row = results.accuracy_table(tmp_path).iloc[0]
     assert (row["lo"], row["hi"]) == pytest.approx(tuple(100 * x for x in stats.wilson(1, 3)))
     write(tmp_path, "a", 0, [[True, False]] * 5)  # no variance between problems: still an interval

@@ -44,9 +44,8 @@ def test_a_dev_split_chooses_without_the_problems_that_score(records):
     assert row.lo < row.accuracy < row.hi < row.same_half and row.test_accuracy > row.accuracy
     assert row.benchmark == names.RULE["math"][0]
     assert selection.selections(records.iloc[:0]).empty
-    assert selection.selections(
-        records[records["step"] < 20]
-    ).empty  # one checkpoint leaves no choice
+    # one checkpoint leaves no choice
+    assert selection.selections(records[records["step"] < 20]).empty
 
 
 def test_the_rule_decides_what_best_means_in_every_table(records):

@@ -87,11 +87,12 @@ def test_our_hundred_beside_all_of_humaneval_plus():
         )
     )
     k = 100 - ("HumanEval/0" in humaneval_plus.OUR_100)
+    # 50 are not our hundred
     assert table[["step", "slice", "problems"]].to_numpy().tolist() == [
         [0, "humaneval_plus", 164],
         [0, slices.OUR_100, 100],
         [100, "humaneval_plus", 50],
-    ]  # 50 are not our hundred
+    ]
     assert table["accuracy"][:2].tolist() == pytest.approx([100 * k / 164, float(k)])
     assert table["flagged"].tolist() == [True, k == 99, True] and not [
         c for c in table if c.startswith("pass@")

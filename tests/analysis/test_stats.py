@@ -242,9 +242,8 @@ def test_inflation_against_known_normal_scores():
 
 def test_inflation_against_simulation_with_correlation():
     rng, p, n = RNG(8), 0.7, 300
-    shared = (
-        rng.random((4000, n)) < 0.5
-    )  # half the problems are answered alike by all five: correlation 0.5
+    # half the problems are answered alike by all five: correlation 0.5
+    shared = rng.random((4000, n)) < 0.5
     common, own = rng.random((4000, n)) < p, rng.random((4000, 5, n), dtype=np.float32) < p
     best = np.where(shared[:, None], common[:, None], own).mean(2).max(1)
     assert best.mean() - p == pytest.approx(stats.selection_inflation(p, n, 5, 0.5), abs=0.002)
@@ -269,9 +268,8 @@ def test_power_and_detectable_of_unequal_sizes(n1, n2):
     k1, k2 = rng.binomial(n1, p1, 40_000), rng.binomial(n2, p2, 40_000)
     found = np.mean(stats.difference(k1, n1, k2, n2).p < 0.05)
     assert stats.power(p1, n1, p2, n2) == pytest.approx(found, abs=0.02)
-    assert (
-        abs(stats.power(p1, n1, p2, n2) - stats.power(p1, n2, p2, n1)) > 0.03
-    )  # so that a mix-up would show
+    # so that a mix-up would show
+    assert abs(stats.power(p1, n1, p2, n2) - stats.power(p1, n2, p2, n1)) > 0.03
     for change in stats.detectable(p2, n1, n2):
         assert stats.power(p2 + change, n1, p2, n2) == pytest.approx(0.8, abs=1e-6)
 

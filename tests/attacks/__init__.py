@@ -52,7 +52,5 @@ FUNCTIONS = {
     for name, code in read(kind).items()
 }
 PROGRAMS = read("programs")
-HONEST_FUNCTIONS, HONEST_PROGRAMS = (
-    read("honest_functions"),
-    read("honest_programs"),
-)  # these must pass
+# these must pass
+HONEST_FUNCTIONS, HONEST_PROGRAMS = (read("honest_functions"), read("honest_programs"))

@@ -359,9 +359,8 @@ def test_a_benchmark_may_have_more_samples_than_another(runs_dir):
     evaluate.evaluate(p)
     file = paths.run_dir(p) / "provenance_eval.json"
     record = json.loads(file.read_text())
-    file.write_text(
-        json.dumps(record | {"settings": record["settings"] | {"n_samples": 1}})
-    )  # as it was once written
+    # as it was once written
+    file.write_text(json.dumps(record | {"settings": record["settings"] | {"n_samples": 1}}))
     several = replace(p, benchmarks=["pocket_math"], n_samples=3)
     record = evaluate.evaluate(several)
     assert record["settings"]["n_samples"] == {"pocket_code": 1, "pocket_math": 3}

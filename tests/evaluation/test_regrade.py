@@ -118,9 +118,8 @@ def test_a_run_that_was_copied_elsewhere_can_be_graded_there(runs_dir, monkeypat
     evaluate.evaluate(p)
     shutil.rmtree(baseline.baseline_dir(p))
     file = paths.run_dir(p) / "provenance_eval.json"
-    file.write_text(
-        file.read_text().replace('"engine": "hf"', '"engine": "vllm"')
-    )  # made where vLLM is
+    # made where vLLM is
+    file.write_text(file.read_text().replace('"engine": "hf"', '"engine": "vllm"'))
     monkeypatch.setattr(types, "installed_vllm", lambda: False)
     another(monkeypatch, grading.Grade("correct", "7", "", "correct", "correct"))
     record = evaluate.evaluate(

@@ -54,9 +54,8 @@ def test_an_endless_comparison_is_stopped_in_any_thread(monkeypatch):
 def test_a_worker_that_hangs_in_c_code_is_killed_and_replaced(monkeypatch):
     worker = math_pool._Worker()
     assert worker.ask("1", "1.0", 5) == "equal"
-    os.kill(
-        worker.process.pid, signal.SIGSTOP
-    )  # deaf to SIGALRM, as a loop inside a C extension is
+    # deaf to SIGALRM, as a loop inside a C extension is
+    os.kill(worker.process.pid, signal.SIGSTOP)
     assert worker._exchange(["1", "1", 5], 0.5) == "timeout" and worker.process is None
     assert worker.ask("1", "1.0", 5) == "equal"
     worker.stop()
@@ -116,10 +115,8 @@ def test_an_answer_that_sympy_chokes_on_is_wrong_and_the_next_one_is_graded():
         r"\boxed{" + "x" * 5000 + "}",
         r"\boxed{\int}",
     ):
-        assert grade_math(odd, "7").outcome in (
-            "wrong",
-            "timeout",
-        )  # 400 brackets may take a slow machine too long
+        # 400 brackets may take a slow machine too long
+        assert grade_math(odd, "7").outcome in ("wrong", "timeout")
     assert grade_math(r"\boxed{7.0}", "7").outcome == "correct"
 
 

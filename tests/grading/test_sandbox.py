@@ -171,9 +171,8 @@ def test_results_come_in_the_order_of_jobs_and_doubtful_time_outs_are_run_again_
 
 def test_code_that_sleeps_keeps_a_seat_for_seconds_and_nobody_waiting():
     code = "import time\ndef f(x):\n    time.sleep(2)\n    return x + 1"
-    tests = function_tests(
-        "f", [[i] for i in range(60)], list(range(1, 61)), seconds=1.0
-    )  # 262 s by the other limits
+    # 262 s by the other limits
+    tests = function_tests("f", [[i] for i in range(60)], list(range(1, 61)), seconds=1.0)
     started = time.monotonic()
     with Pool(4, best()) as four:
         results = four.run([Job(code, tests)] * 4)
@@ -213,12 +212,10 @@ def test_a_worker_that_dies_is_replaced_and_a_second_death_is_no_verdict(monkeyp
                 process.kill()
         seat._workers[False]._process.kill()
         assert seat.run(HONEST).outcome == "correct"
-        monkeypatch.setattr(
-            "distill_nb.grading.sandbox.launch.INSIDE", ()
-        )  # nothing to start, in bubblewrap
-        monkeypatch.setattr(
-            "distill_nb.grading.sandbox.launch.HERE", Path("/nowhere")
-        )  # nor elsewhere
+        # nothing to start, in bubblewrap
+        monkeypatch.setattr("distill_nb.grading.sandbox.launch.INSIDE", ())
+        # nor elsewhere
+        monkeypatch.setattr("distill_nb.grading.sandbox.launch.HERE", Path("/nowhere"))
         seat.close()
         result = seat.run(HONEST)
     assert (

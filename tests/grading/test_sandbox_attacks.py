@@ -296,9 +296,10 @@ def test_the_other_tables_of_system_calls_end_the_candidate(seat, call):
         def f(x):
             return {call.replace("table", "table()")}
         """
+    # SIGSYS
     assert (
         seat.run(Job(textwrap.dedent(code), ADD)).detail == "input 0: ended early (exit status -31)"
-    )  # SIGSYS
+    )
 
 
 def test_no_thread_in_a_namespace_and_no_number_beside_the_filters(seat):

@@ -349,14 +349,8 @@ def test_hashes_depend_on_the_chosen_keys_alone():
 def test_run_all_twice_in_one_kernel_reads_the_parameters_again():
     namespace = dict(POCKET)
     assert params.from_notebook(namespace).seed == 0
-    namespace |= {
-        "p": 1,
-        "data": [1],
-        "record": {},
-        "steps": [10],
-        "table": None,
-        "seed": 1,
-    }  # what the notebook made
+    # what the notebook made
+    namespace |= {"p": 1, "data": [1], "record": {}, "steps": [10], "table": None, "seed": 1}
     assert params.from_notebook(namespace).seed == 1
     with pytest.raises(ValueError, match=r"learning_rat = 0\.1 is no parameter"):
         params.from_notebook(namespace | {"learning_rat": 0.1})

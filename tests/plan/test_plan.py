@@ -206,9 +206,8 @@ def test_the_studys_students_are_counted_from_their_sizes(file, parameters, adap
     assert (counts["parameters"], counts["adapter_parameters"]) == (parameters, adapters)
     if file == "run07.yaml":
         assert adapters == 32 * 32 * (2 * (4096 + 4096) + 2 * (4096 + 1024) + 3 * (4096 + 14336))
-        assert (
-            counts["active_parameters"] == parameters - 2 * 128256 * 4096 - (2 * 32 + 1) * 4096
-        )  # less embeddings and norms
+        # less embeddings and norms
+        assert counts["active_parameters"] == parameters - 2 * 128256 * 4096 - (2 * 32 + 1) * 4096
     else:  # on each of 128 experts rank 32 / 8, twice that where gate_proj and up_proj are one tensor
         inside = 128 * (8 * (2048 + 1536) + 4 * (768 + 2048))
         assert adapters == 48 * (inside + 32 * (2 * (2048 + 4096) + 2 * (2048 + 512)))
@@ -232,12 +231,10 @@ def test_operations_are_those_that_torch_counts(runs_dir):
         with FlopCounterMode(display=False) as counter:
             model(**batch).loss.backward()
         counts = architectures.count(config, p)
-        expected = plan.flops(
-            counts, config, 200, 0, checkpointing=checkpointing
-        )  # torch does not count this attention
-        assert counter.get_total_flops() == pytest.approx(
-            expected, rel=0.12
-        )  # the first layer passes no gradient on
+        # torch does not count this attention
+        expected = plan.flops(counts, config, 200, 0, checkpointing=checkpointing)
+        # the first layer passes no gradient on
+        assert counter.get_total_flops() == pytest.approx(expected, rel=0.12)
 
 
 def train_batch(tokens):

@@ -78,9 +78,8 @@ def test_what_is_kept_of_a_failure_is_shown_where_the_notebook_has_no_error(tmp_
         ["Traceback", "\x1b[31mDeadKernelError\x1b[39m: Kernel died", ""],
         started,
     )
-    failures.keep(
-        tmp_path / "run" / "new", "eval", 1, ["gpus: 2 are wanted"], started
-    )  # no folder of the study's
+    # no folder of the study's
+    failures.keep(tmp_path / "run" / "new", "eval", 1, ["gpus: 2 are wanted"], started)
     failures.keep(tmp_path / "report", "paper", -9, [], started)
     failures.keep(tmp_path / "traces" / "r1_math", "traces", 137, ["<b>"], started)
     found = {str(file.relative_to(tmp_path)): f for file, f in failures.failures(tmp_path).items()}

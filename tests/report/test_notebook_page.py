@@ -283,9 +283,8 @@ def test_index_lists_every_run_and_its_links_resolve(tmp_path):
         index_page.index(scale).read_text(encoding="utf-8"),
     )
     assert "eval: done, no page" in rows[1][1]
-    assert (
-        rows[2][1] == '<span class="missing">eval: begun, no page</span>'
-    )  # a baseline is never trained
+    # a baseline is never trained
+    assert rows[2][1] == '<span class="missing">eval: begun, no page</span>'
     assert rows[2][6] == "— (unfinished)"
     assert [row[0] for row in rows] == ["a_run", "a_run_seed3", "base_only"] and "3 runs" in text
     assert text.count("none of it is the teacher's output") == 1

@@ -75,13 +75,8 @@ def test_best_checkpoints_as_the_tables_have_them(published):
     rows = {(r[0], r[1]): list(r[2:]) for r in table.to_numpy().tolist()}
     assert rows["Qwen Base", "Sonnet math"] == [300, "88", "57", "67", "10"]
     assert rows["Qwen Base", "Sonnet code"] == [200, "79", "74", "85", "12"]
-    assert rows["Qwen Instruct", "Sonnet math"] == [
-        200,
-        "88.6",
-        "68.3",
-        "60*",
-        "16*",
-    ]  # not step 500's, as the study has
+    # not step 500's, as the study has
+    assert rows["Qwen Instruct", "Sonnet math"] == [200, "88.6", "68.3", "60*", "16*"]
     assert rows["Qwen Instruct", "Sonnet code"] == [500, "89.4", "80.2", "86", "24"]
     assert rows["Llama 8B", "Baseline"] == ["—", "40", "46", "—", "—"]
     changed = published.assign(accuracy=published["accuracy"].mask(published["step"] == 100, 99))
@@ -126,9 +121,8 @@ def test_latex_is_well_formed(published):
         lines = body.splitlines()
         assert len(lines) == len(table) + 1 and all(line.endswith(r" \\") for line in lines)
         assert {len(re.findall(r"(?<!\\)&", line)) for line in lines} == {table.shape[1] - 1}
-        plain = re.sub(
-            r"\$\\[a-z]+\$|\\[\\&%#_{}$]|\\[a-z]+", "", text
-        )  # without math, escapes and commands
+        # without math, escapes and commands
+        plain = re.sub(r"\$\\[a-z]+\$|\\[\\&%#_{}$]|\\[a-z]+", "", text)
         assert plain.count("{") == plain.count("}") and not re.search(r"[%#_\\~^$—→]", plain)
         assert len(re.search(r"\\begin{tabular}{([lr]+)}", text)[1]) == table.shape[1]
 

@@ -53,11 +53,9 @@ def small(tmp_path):
 
 def test_imports_are_followed_wherever_they_stand(small):
     assert names("distill_nb.c", small) == {"__init__.py", "c.py"}
-    assert names("distill_nb.sub.h", small) >= {
-        "sub/__init__.py",
-        "sub/h.py",
-        "__init__.py",
-    }  # a package runs first
+    # a package runs first
+    assert names("distill_nb.sub.h", small) >= {"sub/__init__.py", "sub/h.py", "__init__.py"}
+    # g and h by the name that is made at run time
     assert names("distill_nb/a.py", small) == {
         "__init__.py",
         "a.py",
@@ -65,7 +63,7 @@ def test_imports_are_followed_wherever_they_stand(small):
         "d.py",
         "e.py",
         *(f"sub/{n}.py" for n in ("__init__", "b", "g", "h")),
-    }  # g and h by the name that is made at run time
+    }
     assert names(small / "n.ipynb", small) == {"__init__.py", "d.py", "e.py"}  # words are no code
 
 

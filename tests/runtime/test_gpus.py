@@ -108,9 +108,8 @@ def test_never_two_jobs_on_one_device():
 def test_a_killed_job_lets_go_and_slurm_jobs_do_not_wait_for_each_other(monkeypatch):
     process = holder(3, 600)
     assert process.stdout.readline() == "held\n"
-    monkeypatch.setenv(
-        "SLURM_JOB_ID", "7"
-    )  # its devices are not the others', whatever their numbers
+    # its devices are not the others', whatever their numbers
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
     with gpus.claimed(3) as devices:
         assert devices == ["0", "1", "GPU-5f"]
     monkeypatch.delenv("SLURM_JOB_ID")

@@ -92,9 +92,8 @@ def test_hashes(tmp_path):
     file.write_bytes(b"abc")
     abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert provenance.sha256_of_file(file) == abc
-    empty_object = (
-        "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"  # of the two bytes {}
-    )
+    # of the two bytes {}
+    empty_object = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
     assert provenance.sha256_of_json({}) == empty_object
     assert provenance.sha256_of_json({"a": 1, "b": [2]}) == provenance.sha256_of_json(
         {"b": [2], "a": 1}

@@ -70,9 +70,8 @@ def test_a_signal_ends_training_with_a_state_and_the_rest_is_the_same_bits(
         train.train(p)
     states = {f.name for f in (paths.run_dir(p) / "state").glob("checkpoint-*")}
     assert max(states, default="checkpoint-0") == f"checkpoint-{left}"
-    assert set(adapter_hashes(p)) == (
-        {"step_00003"} if left >= 3 else set()
-    )  # a stop leaves none of its own
+    # a stop leaves none of its own
+    assert set(adapter_hashes(p)) == ({"step_00003"} if left >= 3 else set())
     monkeypatch.setattr(train, "recorder", made)
     record = train.train(p)
     assert record["finished"] and record["resumed_at"] == left and len(record["sessions"]) == 1
@@ -113,9 +112,8 @@ def start(out, log, shielded):
         )
 
 
-SLOW = dict(
-    max_steps=400, save_every=200, n_examples=24
-)  # it ends long before, and goes on to step 20
+# it ends long before, and goes on to step 20
+SLOW = dict(max_steps=400, save_every=200, n_examples=24)
 
 
 @pytest.mark.parametrize("shielded", [False, True])

@@ -41,14 +41,11 @@ def test_experts_are_trained_where_asked_and_the_router_never(lora_experts, tmp_
     adapted = {
         layer_of(name) for name, g in found.items() if "layers.0." in name and g.abs().max() > 0
     }
-    inside = {
-        "mlp.experts",
-        "mlp.experts.base_layer",
-    }  # PEFT's names for down_proj and gate_up_proj
+    # PEFT's names for down_proj and gate_up_proj
+    inside = {"mlp.experts", "mlp.experts.base_layer"}
     assert adapted == {f"self_attn.{t}" for t in ATTENTION} | (inside if lora_experts else set())
-    assert all(
-        "lora_" in name for name in found
-    )  # no weight of the student itself, its router among them
+    # no weight of the student itself, its router among them
+    assert all("lora_" in name for name in found)
 
     train.train(p)
     before, after = (
@@ -270,11 +267,8 @@ def test_vllms_own_loader_reads_every_experts_adapter(trained, tmp_path):
         ]
         expected[f"{attention}.o_proj"] = [deltas[f"{attention}.o_proj.weight"]]
         gate, up = deltas[f"{inside}.gate_up_proj"].chunk(2, dim=1)
-        expected[inside] = [
-            gate,
-            deltas[f"{inside}.down_proj"],
-            up,
-        ]  # vLLM's w1, w2, w3: [experts, out, in]
+        # vLLM's w1, w2, w3: [experts, out, in]
+        expected[inside] = [gate, deltas[f"{inside}.down_proj"], up]
     assert set(found) == set(expected)
     for name, parts in expected.items():
         assert len(parts) == len(found[name])

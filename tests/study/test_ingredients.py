@@ -144,9 +144,8 @@ def test_the_grid_is_the_study(folder):
         graph.needs(EVAL) == (TRAIN,) and graph.needs(Stage("full", "baseline_llama", "eval")) == ()
     )
     assert len(graph.needs(Stage("full", "report", "analyze"))) == 13
-    assert not [
-        s for s in graph.grid("pocket") if s.name == "traces"
-    ]  # its runs learn from generated traces
+    # its runs learn from generated traces
+    assert not [s for s in graph.grid("pocket") if s.name == "traces"]
     ordered = graph.everything("tiny")
     assert len(ordered) == len(set(ordered)) == 30
     assert all(

@@ -78,9 +78,8 @@ def test_a_second_attempt_goes_on_with_what_the_first_has_overwritten(runs_dir):
     record.parent.mkdir(parents=True)
     record.write_text("{}")
     os.utime(record, (1, 1))
-    assert stage._to_overwrite(TRAIN, 1) and stage._to_overwrite(
-        TRAIN, 2
-    )  # the first never got as far as that
+    # the first never got as far as that
+    assert stage._to_overwrite(TRAIN, 1) and stage._to_overwrite(TRAIN, 2)
     record.unlink()
     assert stage._to_overwrite(TRAIN, 2)  # or was cut off in the middle of it
     record.write_text("{}")
@@ -182,9 +181,8 @@ def test_what_was_made_from_a_stage_is_not_done_before_it_is_made_anew(instead):
         finish(other)
         stamps.write_stamp(other)
     set_ = Stage("tiny", "traces/r1_math", "traces")
-    assert (
-        instead("sys.exit(3)", EVAL) == 3 and len(stamps.on_disk("tiny")) == 3
-    )  # it is kept: nothing was made anew
+    # it is kept: nothing was made anew
+    assert instead("sys.exit(3)", EVAL) == 3 and len(stamps.on_disk("tiny")) == 3
     said = (
         "print(os.listdir(folder + '/../../llama8b_math_4k/made'), file=sys.stderr); "
         "os.kill(os.getpid(), 9)"

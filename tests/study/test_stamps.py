@@ -11,9 +11,8 @@ from distill_nb.evaluation import records
 from distill_nb.study import graph, ingredients, stamps
 from distill_nb.study.graph import Stage
 
-folder = (
-    test_made_of.folder
-)  # its fixture: parameter files of a test's own, and an empty runs folder
+# its fixture: parameter files of a test's own, and an empty runs folder
+folder = test_made_of.folder
 SET = Stage("full", "traces/r1_math", "traces")
 ANALYZE, PAPER = Stage("full", "report", "analyze"), Stage("full", "report", "paper")
 REPLICATE = [Stage("full", "llama8b_math_4k_seed1", name) for name in ("train", "eval")]
@@ -193,9 +192,8 @@ def test_a_stamp_keeps_the_code_that_made_the_results(folder):
         "done; its results are of an earlier version of step.py; OVERWRITE=llama8b_math_4k/train "
         "makes them anew"
     )
-    finish(
-        TRAIN, code=now, sessions=[{"code": now | {"distill_nb/gone.py": "1"}}, {"seconds": 3}]
-    )  # made in parts
+    # made in parts
+    finish(TRAIN, code=now, sessions=[{"code": now | {"distill_nb/gone.py": "1"}}, {"seconds": 3}])
     stamps.write_stamp(TRAIN)
     assert stamps.earlier_code(TRAIN) == ["gone.py"]
 

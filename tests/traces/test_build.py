@@ -341,9 +341,8 @@ def test_real_traces_of_r1_go_through(data_dir, tmp_path, runs_dir):
     rejected = pd.read_parquet(files.folder_of("r1_math", "pocket") / "rejected.parquet")
     assert rejected["detail"][0].startswith(f"math500 {asked['unique_id']} (")
     book = show.ledgers(p)["HuggingFaceTB/SmolLM2-135M-Instruct"]
-    assert (
-        book["with_think"] == 5 and book["lost_closing_think"] == book["over_max_length"] == 5
-    )  # at 512 tokens
+    # at 512 tokens
+    assert book["with_think"] == 5 and book["lost_closing_think"] == book["over_max_length"] == 5
 
 
 def test_a_table_is_what_pyarrow_would_make_of_the_rows():

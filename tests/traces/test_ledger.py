@@ -40,10 +40,8 @@ def test_what_a_cut_loses_is_counted_one_by_one(loaded):
         5,
     )
     assert (book["with_think"], book["lost_closing_think"]) == (3, 2)
-    assert (book["with_boxed_answer"], book["lost_boxed_answer"]) == (
-        3,
-        1,
-    )  # row 4 keeps its box, far in front
+    # row 4 keeps its box, far in front
+    assert (book["with_boxed_answer"], book["lost_boxed_answer"]) == (3, 1)
     assert (book["with_code_block"], book["lost_code_block"]) == (1, 1)
     assert (book["nothing_left_to_train"], book["missing"]) == (1, 1)
     end = chat.token_id(tokenizer, template.turn_end)
@@ -119,9 +117,10 @@ def test_many_traces_are_measured_without_being_all_in_memory(loaded, tmp_path, 
     monkeypatch.setattr(ledger, "CHUNK", 8)
     monkeypatch.setenv("DISTILL_NB_CACHE", str(tmp_path))
     walk = Walk(ledger.CACHED_FROM + 200, 3000)
+    # imports
     ledger.measure(
         tokenizer, ledger.tokens_of(tokenizer, template, Walk(10, 100)), Walk(10, 100), 64
-    )  # imports
+    )
     tracemalloc.start()
     tokens = ledger.tokens_of(tokenizer, template, walk)
     book = ledger.measure(tokenizer, tokens, walk, 64)

@@ -124,13 +124,14 @@ def test_local_files_of_problem_and_trace_or_messages(suffix, tmp_path):
 
 @pytest.mark.parametrize("ids", ["problems", "rows", "none"])
 def test_no_held_out_problem_is_trained_on_nor_in_reserve(ids, tmp_path):
+    # three traces a problem
     rows = [
         {
             "problem": f"How many  are {i % 40}?" if i < 40 else f"how many are ${i % 40}$?",
             "trace": f"t{i}",
         }
         for i in range(120)
-    ]  # three traces a problem
+    ]
     for i, row in enumerate(rows):
         row |= {"problems": {"id": f"p{i % 40}"}, "rows": {"id": f"r{i}"}, "none": {}}[ids]
     file = tmp_path / "traces.jsonl"

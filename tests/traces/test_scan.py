@@ -153,9 +153,8 @@ def test_parts_are_of_one_code_and_left_overs_of_killed_processes_go(source, run
         file.touch()
     build.build(settings(source, overwrite=True))
     assert not any(file.exists() for file in left) and list((folder / "parts").iterdir()) == [parts]
-    monkeypatch.setitem(
-        scan.CODE, "rensa", "0.0.1"
-    )  # the workers, started before or after, have the real one
+    # the workers, started before or after, have the real one
+    monkeypatch.setitem(scan.CODE, "rensa", "0.0.1")
     with pytest.raises(
         RuntimeError, match=r"processes: files of distill_nb have changed.*restart the kernel"
     ):

@@ -27,11 +27,12 @@ from distill_nb.runtime import disk, paths
 from distill_nb.students import chat, experts, proof, sources, student
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM has room for
+# GiB
 CPU_ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "VLLM_CPU_KVCACHE_SPACE": "2",
-}  # GiB
+}
 LONE_DEATHS = 3  # requests one after another of which the engine dies
 QUIET = {"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_NO_USAGE_STATS": "1", "VLLM_CONFIGURE_LOGGING": "1"}
 
@@ -51,9 +52,8 @@ class VllmEngine:
         self.stop_ids = chat.stop_ids(self.tokenizer, chat.template_for(p.student, p.chat_template))
         self._loaded, self._merged, self._processes, self._by_expert = 0, None, [], None
         self._settings = self._engine_settings(max_model_len)
-        self._anew = mode == "merged" and student.is_mixture_of_experts(
-            p
-        )  # each checkpoint in a new process
+        # each checkpoint in a new process
+        self._anew = mode == "merged" and student.is_mixture_of_experts(p)
 
     def _engine_settings(self, max_model_len: int) -> dict:
         import torch

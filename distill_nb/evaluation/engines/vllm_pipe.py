@@ -27,6 +27,7 @@ class Process:
     def __init__(self, settings: dict, environment: dict[str, str]):
         self.silence, self._heard = SILENCE, b""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
+        # a group of its own: vLLM starts more processes
         self._process = subprocess.Popen(
             [sys.executable, "-m", "distill_nb.evaluation.engines.vllm_process"],
             stdin=subprocess.PIPE,
@@ -34,7 +35,7 @@ class Process:
             stderr=self._errors,
             env=environment,
             start_new_session=True,
-        )  # a group of its own: vLLM starts more processes
+        )
         self.say(settings)
 
     def say(self, message: dict) -> None:

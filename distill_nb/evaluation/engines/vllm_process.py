@@ -5,8 +5,7 @@ JSON lines on standard input and output. First line in: the settings (see genera
     {"texts": [[step, ids, places], …]}     → {"logprobs": [[one for each place], …]}
     {"requests": [[number, step, prompt, seed], …]}  → {"answers": [[number, tokens, seconds, error], …]} …, {"done": true}
 While answers are made, {"alive": true} now and then. Anything that goes wrong with the engine is
-{"failed": why}, and the end.
-"""
+{"failed": why}, and the end."""
 
 from __future__ import annotations
 
@@ -20,10 +19,8 @@ import time
 from distill_nb.grading.sandbox.confine import die_with_parent
 from distill_nb.runtime import gpus
 
-EVERY, ALIVE = (
-    0.5,
-    10.0,
-)  # seconds between lines of answers, at least; between signs of life where there are none
+# seconds between lines of answers, at least; between signs of life where there are none
+EVERY, ALIVE = (0.5, 10.0)
 
 
 def start(settings: dict):

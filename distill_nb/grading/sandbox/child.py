@@ -49,9 +49,8 @@ def run(channel: int, shared: mmap.mmap, settings: dict, rules: int) -> None:
         size = struct.unpack("<I", wire.read_exactly(CHANNEL, 4))[0]
         job = marshal.loads(wire.read_exactly(CHANNEL, size))
         mode, prelude, code, entry_point, inputs, limits, iterate, cpu_seconds = job
-        nothing = os.open(
-            os.devnull, os.O_RDWR
-        )  # opened anew: flags of the zygote's would reach the next candidate
+        # opened anew: flags of the zygote's would reach the next candidate
+        nothing = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(nothing, standard)
         os.close(nothing)

@@ -28,9 +28,8 @@ DEPTH = 100  # of nesting; the deepest value of HumanEval+ and MBPP+ has under 1
 ITERATED = 1_000_000  # elements taken from an iterator
 NAME = 60  # characters kept of a type's name
 ARRAYS = frozenset("biufc")  # numpy kinds: bool, int, unsigned, float, complex
-ARRAY = re.compile(
-    rb"[<|>][biufc]\d{1,2}"
-)  # one of these and its bytes; numpy reads lists of fields, too
+# one of these and its bytes; numpy reads lists of fields, too
+ARRAY = re.compile(rb"[<|>][biufc]\d{1,2}")
 LONGEST_PART = 100_000  # bits of a Fraction's parts: to reduce it takes the square of them
 BASES = (int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset)
 

@@ -152,9 +152,8 @@ def become(uid: int) -> None:
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
     header = struct.pack("=Ii", 0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
-    _call(
-        "capset", _libc.capset, ctypes.c_char_p(header), ctypes.c_char_p(bytes(24))
-    )  # the inheritable ones too
+    # the inheritable ones too
+    _call("capset", _libc.capset, ctypes.c_char_p(header), ctypes.c_char_p(bytes(24)))
 
 
 def give_up_privileges() -> None:

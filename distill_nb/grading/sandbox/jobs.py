@@ -11,10 +11,8 @@ from dataclasses import dataclass
 
 from distill_nb.grading.sandbox import codec, rules
 
-SPECIAL = {
-    "humaneval": frozenset(("find_zero",)),
-    "mbpp": rules.AS_SETS | rules.NOT_NONE,
-}  # equality is not enough
+# equality is not enough
+SPECIAL = {"humaneval": frozenset(("find_zero",)), "mbpp": rules.AS_SETS | rules.NOT_NONE}
 
 
 @dataclass(frozen=True)
@@ -25,9 +23,8 @@ class FunctionTests:
     entry_point: str  # an expression in the candidate's namespace: "f", "Solution().f"
     inputs: tuple[bytes, ...]  # arguments of each call, by marshal: only ever read from the grader
     expected: tuple[bytes, ...]  # by the codec
-    exact: tuple[
-        bool, ...
-    ]  # whether equal bytes are equal values (NaN, arrays and the special cases are not)
+    # whether equal bytes are equal values (NaN, arrays and the special cases are not)
+    exact: tuple[bool, ...]
     rules: tuple[str, ...]  # one of rules.RULES for each call
     atols: tuple[float, ...]
     seconds: tuple[float, ...]  # of processor time for each call

@@ -18,25 +18,16 @@ from distill_nb.grading.sandbox import places, wire
 from distill_nb.grading.sandbox.compare import numpy_folder
 
 HERE = Path(__file__).resolve().parent
-INSIDE = (
-    "worker.py",
-    "child.py",
-    "codec.py",
-    "confine.py",
-    "seccomp.py",
-    "wire.py",
-)  # what a worker reads of this package
+# what a worker reads of this package
+INSIDE = ("worker.py", "child.py", "codec.py", "confine.py", "seccomp.py", "wire.py")
 MEMORY = 4 * 2**30  # bytes of address space of a candidate, as evalplus gives it
 FILE_SIZE = 16 * 2**20  # bytes of any file that a candidate writes
-TMP_SIZE = (
-    64 * 2**20
-)  # bytes of all of them, in the tmpfs of level bubblewrap; no other level has a writable place
+# bytes of all of them, in the tmpfs of level bubblewrap; no other level has a writable place
+TMP_SIZE = 64 * 2**20
 FILES, THREADS = 64, 256  # open files; threads beside what the same user runs already
 STACK_KIB = 512 * 1024  # of the main thread: deep recursion in C needs it
-FIRST_UID, UIDS = (
-    61184,
-    4336,
-)  # as root: users that own nothing, as systemd's dynamic ones, one for each worker
+# as root: users that own nothing, as systemd's dynamic ones, one for each worker
+FIRST_UID, UIDS = (61184, 4336)
 START_SECONDS = 60
 _numbers = itertools.count()
 
@@ -229,13 +220,14 @@ class Worker:
             else None
         )
         folder = self._folder.name if self._folder else "/"
+        # the same order of sets in every run
         environment = {
             "PATH": "/usr/bin:/bin",
             "HOME": settings["writable"] or folder,
             "LANG": "C.UTF-8",
             "OMP_NUM_THREADS": "1",
             "PYTHONHASHSEED": "0",
-        }  # the same order of sets in every run
+        }
         if "OPENBLAS_CORETYPE" in os.environ:  # a user who sets it needs it
             environment["OPENBLAS_CORETYPE"] = os.environ["OPENBLAS_CORETYPE"]
         with theirs, tempfile.TemporaryFile() as errors:

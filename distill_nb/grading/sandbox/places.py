@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+# the last two are conda's
 PATTERNS = (
     "lib*/python*/site-packages",
     "lib*/python*/dist-packages",
@@ -13,7 +14,7 @@ PATTERNS = (
     "src",
     "envs",
     "pkgs",
-)  # the last two are conda's
+)
 
 
 def hidden(prefixes: list[str], more: tuple[str, ...] = ()) -> list[str]:

@@ -18,9 +18,8 @@ from distill_nb.grading.sandbox.run import run
 from distill_nb.runtime.devices import cores
 
 LEVELS = ("bubblewrap", "landlock", "process")  # from the strongest to none
-SLACK = (
-    1.5  # how much more processor time code may need for its neighbours on shared caches and cores
-)
+# how much more processor time code may need for its neighbours on shared caches and cores
+SLACK = 1.5
 # What a trial job tries: what must fail, and one thing that must work.
 TRIAL = """
 import os, socket, threading

@@ -60,11 +60,8 @@ WORKER_ONLY = {
     "memfd_create": (319, 279),
     "landlock_restrict_self": (446, 446),
 }
-OWN_PROCESS = {
-    "kill": (62, 129),
-    "tgkill": (234, 131),
-    "prlimit64": (302, 261),
-}  # the first argument is a process
+# the first argument is a process
+OWN_PROCESS = {"kill": (62, 129), "tgkill": (234, 131), "prlimit64": (302, 261)}
 COMMANDS = {  # number, place of the command among the arguments, the allowed ones
     "fcntl": (
         (72, 25),

@@ -95,9 +95,8 @@ def watch(
     """Wait for the child's end, or bring it about: at the grader's word, when an input has had
     `slack` times its seconds, or when `folder` fills with files. Past its seconds it is late, and
     the grader decides what that means."""
-    clock = (
-        ((~pid) << 3) | 2 if sys.platform == "linux" else None
-    )  # the kernel's number of that process's clock
+    # the kernel's number of that process's clock
+    clock = ((~pid) << 3) | 2 if sys.platform == "linux" else None
     ended = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
     poll = select.poll()
     poll.register(control, select.POLLIN)
@@ -114,9 +113,8 @@ def watch(
             if found:
                 break
         if control.fileno() in events:
-            message = json.loads(
-                wire.receive(control)[0]
-            )  # EOFError: the grader is gone, and with us the child
+            # EOFError: the grader is gone, and with us the child
+            message = json.loads(wire.receive(control)[0])
             if message == {"stop": serial}:
                 stopped = "stopped"
                 break

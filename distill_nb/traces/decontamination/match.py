@@ -52,12 +52,8 @@ SHORT = 8  # words
 COMMON = 0.02  # of an evaluation set's problems: an n-gram in more of them counts for less
 FEW = 4  # problems of a set in which an n-gram may be, however small the set is
 OTHER = 0.1  # of a brief evaluation problem's content words may be others: `minimum` for `maximum` makes another problem
-CODE = (
-    "humaneval_plus",
-    "mbpp_plus",
-    "livecodebench",
-    "pocket_code",
-)  # their copies lack sentences with numbers
+# their copies lack sentences with numbers
+CODE = ("humaneval_plus", "mbpp_plus", "livecodebench", "pocket_code")
 BARE = 1000  # characters up to which a text without its samples is compared too; n-grams find a longer one beside samples
 SENTENCE = re.compile(r"(?<=[.?!:])\s+|(?<=[.?!]\$)\s+|\n+")
 

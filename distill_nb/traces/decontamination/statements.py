@@ -27,18 +27,17 @@ __all__ = [
     "words",
 ]
 
-VERSION = (
-    "statements-3"  # of words, ids, sketches and matches; new with every change to what they are
-)
-PERMUTATIONS = (
-    128  # of the MinHash: the estimated Jaccard similarity has a standard error of at most 0.045
-)
+# of words, ids, sketches and matches; new with every change to what they are
+VERSION = "statements-3"
+# of the MinHash: the estimated Jaccard similarity has a standard error of at most 0.045
+PERMUTATIONS = 128
 BANDS = 32  # of 4 rows: a pair with similarity 0.8 becomes a candidate with probability 1 - (1 - 0.8^4)^32 > 0.99999
 SEED = 7
 
+# of formulas
 SIGNS = frozenset(
     ["(", ")", "[", "]", "{", "}", "|", "!", "'", r"\lbrace", r"\rbrace", r"\Vert", r"\dots"]
-)  # of formulas
+)
 POSTFIX = frozenset("!'|")
 OPERATORS = frozenset(
     [

@@ -125,19 +125,16 @@ SYMBOLS = {
 }
 AS_LATEX = {k: f"{v} " if v[-1:].isalpha() else v for k, v in (GREEK | SYMBOLS).items()}
 SIGN = re.compile(f"[{''.join(AS_LATEX)}]")
-RAISED = re.compile(
-    "[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱ]+|[₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎]+|[º½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]"
-)  # NFKC would make 992 of 99²
-INVISIBLE = re.compile(
-    "[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]"
-)  # of copies
+# NFKC would make 992 of 99²
+RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱ]+|[₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎]+|[º½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")
+# of copies
+INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 DOTS = re.compile(r"\.{3,}")
 # 10,000, 10{,}000 and 10\,000; the groups must have three digits, or (1,200) would lose its comma.
 ENTITY = re.compile(r"&(?:lt|gt|le|ge|amp|quot|nbsp|times|minus|#\d{1,6}|#x[0-9a-fA-F]{1,5});")
 THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:(?:,|\{,\}|\\,|\\!,|,\\!)\d{3})+(?![\d,])")
-SINGLE = re.compile(
-    r"(\\(?:[dtc]?frac|sqrt|binom))\s*(\d)\s*(\d)?|([\^_])(\d)(?=\d)"
-)  # LaTeX takes one digit: \frac12, x^12
+# LaTeX takes one digit: \frac12, x^12
+SINGLE = re.compile(r"(\\(?:[dtc]?frac|sqrt|binom))\s*(\d)\s*(\d)?|([\^_])(\d)(?=\d)")
 PRIME = re.compile(r"\^\s*(?:\{\s*)?\\prime(?:\s*\})?")
 IMAGE = re.compile(r"!\[[^\]\n]{0,200}\]\([^)\n]{0,2000}\)")
 NUMBER = r"\d+(?:\.\d+)?|(?<![\w)])\.\d+"

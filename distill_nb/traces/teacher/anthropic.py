@@ -52,9 +52,8 @@ def body(settings, prompt: str) -> dict:
 def ask(api, settings, prompt: str) -> dict:
     """One plain request; what `read` makes of its response."""
     made = body(settings, prompt)
-    extra = (
-        {"temperature": made.pop("temperature")} if "temperature" in made else None
-    )  # no argument of the SDK any more
+    # no argument of the SDK any more
+    extra = {"temperature": made.pop("temperature")} if "temperature" in made else None
     return read(api.messages.create(**made, extra_body=extra, timeout=TIMEOUT))
 
 

@@ -2,8 +2,8 @@
 anything is sent.
 
     s = teacher.Settings(teacher_api="anthropic", teacher_model="claude-sonnet-4-5-20250929",
-    trace_from="text", max_cost=50.0)
-    problems = [{"id": "a1", "problem": "What is 2 + 3?", "answer": "5"}]
+    trace_from="text", max_cost=50.0) problems = [{"id": "a1", "problem": "What is 2 + 3?",
+    "answer": "5"}]
     print(teacher.estimate(s, problems, folder).text())     # asks nobody
     made = teacher.generate(s, problems, folder)            # resumes where it was stopped, whenever that was
     rows, rejected = list(made.rows()), made.rejected
@@ -14,8 +14,7 @@ requests. Whether a teacher's outputs may be used for training is for the user t
 teacher's licence and terms.
 
 Files: store.py says what is in the folder, send.py what becomes of failures, batches.py how batches
-are found again, verify.py what is kept, costs.py what it costs.
-"""
+are found again, verify.py what is kept, costs.py what it costs."""
 
 from __future__ import annotations
 

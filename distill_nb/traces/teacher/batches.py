@@ -32,9 +32,8 @@ from distill_nb.traces.teacher.send import (
 from distill_nb.traces.teacher.store import Store
 
 GROUP = 64  # results stored and synced together
-CLOCKS = timedelta(
-    hours=25
-)  # a batch older than its intent by more than this cannot be it, whoever's clock is wrong
+# a batch older than its intent by more than this cannot be it, whoever's clock is wrong
+CLOCKS = timedelta(hours=25)
 
 
 def chunks(settings, todo: list[Request], prompts: dict[str, str]):
@@ -126,9 +125,8 @@ def await_batches(settings, store: Store, api) -> None:
 def _settle(settings, store: Store, api, intent: Intent, strangers: set) -> None:
     """Find the batch of an intent without an id, or find out that there is none and nothing was
     paid for."""
-    age = datetime.fromisoformat(now()) - datetime.fromisoformat(
-        intent.at
-    )  # before looking: what is there then, counts
+    # before looking: what is there then, counts
+    age = datetime.fromisoformat(now()) - datetime.fromisoformat(intent.at)
     candidates = [b for b in _newer(settings, api, intent) if b.id not in strangers]
     known = {i.batch_id for i in store.intents.values()}
     for batch in candidates:

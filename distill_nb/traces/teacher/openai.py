@@ -12,12 +12,10 @@ import os
 import re
 
 KEY = "OPENAI_API_KEY"
-TIMEOUT = (
-    3600.0  # seconds for one request: a long thinking on a machine of one's own takes its time
-)
-OPEN_MODELS = re.compile(
-    r"deepseek|qwq|qwen|r1-distill|magistral|gpt-oss", re.IGNORECASE
-)  # these show all they think
+# seconds for one request: a long thinking on a machine of one's own takes its time
+TIMEOUT = 3600.0
+# these show all they think
+OPEN_MODELS = re.compile(r"deepseek|qwq|qwen|r1-distill|magistral|gpt-oss", re.IGNORECASE)
 
 
 def client(settings):

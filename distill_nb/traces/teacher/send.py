@@ -6,11 +6,8 @@ What became of a request that failed decides what may be done (`fate`):
     fatal      none can succeed (key, rights, account, no such model): stop
     unknown    the connection broke, or the server failed: it may have been taken, and then it is paid for
 A batch whose fate is unknown is looked for among the account's batches. A plain request cannot be
-looked for: it counts as
-`lost`, at the highest price, and the next round may ask again. The SDKs' own retries treat unknown
-like refused, so they
-are off.
-"""
+looked for: it counts as `lost`, at the highest price, and the next round may ask again. The SDKs'
+own retries treat unknown like refused, so they are off."""
 
 from __future__ import annotations
 
@@ -24,18 +21,12 @@ from distill_nb.traces.teacher import anthropic, openai
 from distill_nb.traces.teacher.records import Intent, Request
 from distill_nb.traces.teacher.store import Store
 
-TRIES = (
-    12  # of what is refused, or of reading; the pauses between them add up to about half an hour
-)
+# of what is refused, or of reading; the pauses between them add up to about half an hour
+TRIES = 12
 LONGEST_PAUSE = 300  # seconds
 SECRETS = (anthropic.KEY, openai.KEY, "ANTHROPIC_AUTH_TOKEN")
-UNREADABLE = (
-    TypeError,
-    AttributeError,
-    IndexError,
-    KeyError,
-    ValueError,
-)  # of a response that is not as it should be
+# of a response that is not as it should be
+UNREADABLE = (TypeError, AttributeError, IndexError, KeyError, ValueError)
 FATAL, REJECTED, REFUSED = (401, 402, 403, 404), (400, 413, 422), (429, 529)
 
 

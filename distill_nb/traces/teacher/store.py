@@ -37,9 +37,8 @@ class Store:
     intents: dict[str, Intent] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
     by_id: dict[str, list[Answer]] = field(default_factory=dict)
-    prompts: dict[str, str] = field(
-        default_factory=dict
-    )  # problem id → prompt_sha256 of what was asked
+    # problem id → prompt_sha256 of what was asked
+    prompts: dict[str, str] = field(default_factory=dict)
 
     def intend(self, mode: str, requests: list[Request], after: str = "") -> Intent:
         """Write down what is about to be sent."""

@@ -354,12 +354,8 @@ def test_runs_at_an_equal_rate_are_preferred(published):
     )
     assert len(results.best_checkpoints(both)) == 12
     result = check(1, both)
-    assert result.numbers["second"].tolist() == [
-        70,
-        29,
-        72,
-        54,
-    ]  # two points below the published ones
+    # two points below the published ones
+    assert result.numbers["second"].tolist() == [70, 29, 72, 54]
     assert (result.numbers["verdict"] == "supported").all() and result.verdict == "supported"
     assert check(6, both).sentence == check(6, published).sentence
 

@@ -91,9 +91,8 @@ def test_grim_finds_the_one_impossible_number(table):
 
 
 def test_grim_catches_a_planted_mistake(table):
-    wrong = change(
-        table, 80.7, student=QWEN, step=0, benchmark="math500"
-    )  # 500 problems give even tenths only
+    # 500 problems give even tenths only
+    wrong = change(table, 80.7, student=QWEN, step=0, benchmark="math500")
     assert grim.grim_summary(wrong)["failed"].sum() == 2
 
 

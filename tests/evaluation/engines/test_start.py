@@ -95,15 +95,8 @@ def test_out_of_memory_halves_the_batch_and_a_prompt_that_is_too_much_alone_is_a
 
     monkeypatch.setattr(LlamaForCausalLM, "generate", small)
     found = run_generate(tiny(), prompts, [0] * 5, eval_batch_size=5)
-    assert sizes == [
-        5,
-        2,
-        1,
-        1,
-        1,
-        1,
-        1,
-    ]  # the longest prompt comes first, and drives it down to one
+    # the longest prompt comes first, and drives it down to one
+    assert sizes == [5, 2, 1, 1, 1, 1, 1]
     assert "with 5 prompts at once: from here on 2" in capsys.readouterr().out
     assert (
         found[2].final
@@ -150,9 +143,8 @@ def test_auto_takes_vllm_where_it_is_installed_and_merges_on_a_cpu(monkeypatch):
         start.adapter_mode(moe)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert start.adapter_mode(tiny(engine="auto")) == start.adapter_mode(moe) == "multi"
-    assert (
-        start.adapter_mode(replace(moe, adapters="auto")) == "merged"
-    )  # six adapters would not fit beside it
+    # six adapters would not fit beside it
+    assert start.adapter_mode(replace(moe, adapters="auto")) == "merged"
     with pytest.raises(ValueError, match="adapters: multi needs the engine vllm"):
         start.adapter_mode(tiny(engine="hf", adapters="multi"))
 
@@ -416,9 +408,8 @@ def test_an_adapter_from_elsewhere_and_a_merged_export(trained, tmp_path):
 
 @needs_vllm
 def test_nothing_that_vllm_started_outlives_it(trained, monkeypatch):
-    monkeypatch.setenv(
-        "VLLM_ENABLE_V1_MULTIPROCESSING", "1"
-    )  # as on a GPU: the weights are in a process below
+    # as on a GPU: the weights are in a process below
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
     p, _ = trained
     program = (
         "import sys, time; sys.path.insert(0, sys.argv[1]); from helpers import tiny\n"

@@ -357,9 +357,8 @@ def test_an_evaluation_problem_like_another_is_not_lost():
     )
     for name, text in (("one", one), ("other", other)):
         text = [w if i % 10 != 4 else f"new{w}" for i, w in enumerate(text)]
-        found = match(
-            evaluation, " ".join(text)
-        )  # half of its 4-grams are left: MinHash alone finds it
+        # half of its 4-grams are left: MinHash alone finds it
+        found = match(evaluation, " ".join(text))
         assert (found.task_id, found.kind) == (
             name,
             "contaminated",

@@ -184,10 +184,8 @@ def test_the_version_changes_with_what_words_are():
     words = [statements.words(text) for text in texts]
     found = repr([(w, statements.numbers(w), sorted(statements.shingles(w))) for w in words])
     digest = hashlib.sha256(found.encode()).hexdigest()[:12]
-    assert (statements.VERSION, digest) == (
-        "statements-3",
-        "1759f0b05f74",
-    )  # other words? then give them a new VERSION
+    # other words? then give them a new VERSION
+    assert (statements.VERSION, digest) == ("statements-3", "1759f0b05f74")
 
 
 TEXT = (
@@ -229,12 +227,12 @@ def test_numbers_and_operators_must_stand_in_the_same_order():
     assert near(text, text.replace("+", "-"))[1] is None
     assert near(text, text.replace("48", "7", 1).replace("is 7", "is 48"))[1] is None
     assert near(text, text.replace("$x^2 + y^2 = 5$", "x² + y² = 5"))[1][0] == "0"
-    assert (
-        near(text, text.replace("rectangular", "two-sided"))[1] is None
-    )  # 2 is a number more, and
+    # 2 is a number more, and
+    assert near(text, text.replace("rectangular", "two-sided"))[1] is None
+    # the hyphen is no operator
     assert statements.numbers(
         statements.words("a two-sided field, $-3x! < |y|$, of pages 5-7")
-    ) == ["2", "-", "3", "!", "<", "|", "|", "5", "-", "7"]  # the hyphen is no operator
+    ) == ["2", "-", "3", "!", "<", "|", "|", "5", "-", "7"]
 
 
 def test_the_earliest_of_many_is_named_and_unrelated_texts_are_left_alone():

@@ -49,9 +49,8 @@ def test_a_round_of_batches_becomes_rows(tmp_path):
             len(i) <= 64 and i.replace("-", "").isalnum() for i in ids
         )
         calls = sum(server.calls.values())
-        assert (
-            made(s, tmp_path / "t") == (ALL, []) and sum(server.calls.values()) == calls
-        )  # nothing is asked again
+        # nothing is asked again
+        assert made(s, tmp_path / "t") == (ALL, []) and sum(server.calls.values()) == calls
 
 
 def test_a_batch_is_on_disk_before_it_is_waited_for(tmp_path, monkeypatch):
@@ -77,10 +76,8 @@ def test_attempts_are_paid_for_only_where_they_are_needed(tmp_path):
             ["p0", "p1", "p3", "p4", "p5"],
             [("p2", "wrong")],
         )
-        assert made(settings(server, attempts=4), tmp_path / "t") == (
-            ALL,
-            [],
-        )  # more attempts later: the folder goes on
+        # more attempts later: the folder goes on
+        assert made(settings(server, attempts=4), tmp_path / "t") == (ALL, [])
         assert server.paid == {t: 3 if t == TEXTS[2] else 1 for t in TEXTS}
     table = audit.audit(tmp_path / "t").set_index(["part", "name"])["value"]
     assert table["requests"].to_dict() == {
@@ -136,12 +133,10 @@ def test_thinking_and_text_are_both_stored_and_it_is_said_what_the_thinking_is(t
             ("p4", "refusal"),
             ("p5", "think_tag"),
         ]
+        # text alone, nothing sent
         assert made(
             settings(server, thinking_budget=1024, teacher_max_tokens=2000), tmp_path / "t"
-        ) == (
-            ["p0", "p1", "p2"],
-            [("p3", "max_tokens"), ("p4", "refusal"), ("p5", "think_tag")],
-        )  # text alone, nothing sent
+        ) == (["p0", "p1", "p2"], [("p3", "max_tokens"), ("p4", "refusal"), ("p5", "think_tag")])
         assert set(server.paid.values()) == {1}
         assert stored(tmp_path / "t")[0]["thinking_tokens"] == 30
 

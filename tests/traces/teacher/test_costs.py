@@ -33,9 +33,8 @@ def test_the_estimate_is_what_is_then_asked_for(tmp_path):
             verify=boxed,
         )
         assert (after.solved, after.next_requests, after.likely_output_tokens) == (5, 1, 50)
-        assert after.most_cost == pytest.approx(
-            ((len(TEXTS[0]) + 200) * 3 + 1000 * 15) / 1e6
-        )  # full price
+        # full price
+        assert after.most_cost == pytest.approx(((len(TEXTS[0]) + 200) * 3 + 1000 * 15) / 1e6)
         assert after.spent == pytest.approx(6 * (100 * 3 + 50 * 15) / 2e6)
         assert (
             "6 problems, 5 of them solved" in after.text()

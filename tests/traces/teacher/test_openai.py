@@ -64,7 +64,6 @@ def test_an_openai_compatible_teacher(tmp_path, monkeypatch):
         "temperature": 0.6,
     }
     uncounted = next(r for r in stored(tmp_path / "t") if r["id"] == "p7")
-    assert (
-        uncounted["usage"] == {} and uncounted["output_tokens"] == 1000
-    )  # the bound, where the server counts nothing
+    # the bound, where the server counts nothing
+    assert uncounted["usage"] == {} and uncounted["output_tokens"] == 1000
     assert stored(tmp_path / "t")[0]["mode"] == "messages"

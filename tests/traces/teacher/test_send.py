@@ -51,9 +51,8 @@ def test_plain_requests_survive_refusals_and_count_what_is_lost(tmp_path):
             "succeeded",
             "succeeded",
         ]
-        assert (
-            sum(server.paid.values()) == 6
-        )  # the answer that broke off was executed, and is counted at the highest price
+        # the answer that broke off was executed, and is counted at the highest price
+        assert sum(server.paid.values()) == 6
         table = audit.audit(tmp_path / "t").set_index(["part", "name"])["value"]
         assert (
             table["failed", "invalid_request_error"] == 1

@@ -115,10 +115,8 @@ def test_a_lost_batch_is_told_from_others_of_the_account(tmp_path, killed):
             {"id": f"q{i}", "problem": f"Say {i} elsewhere in \\boxed{{}}.", "answer": str(i)}
             for i in range(3)
         ]
-        assert made(settings(server), tmp_path / "other", elsewhere) == (
-            ["q0", "q1", "q2"],
-            [],
-        )  # same size, later
+        # same size, later
+        assert made(settings(server), tmp_path / "other", elsewhere) == (["q0", "q1", "q2"], [])
         assert made(settings(server), tmp_path / "t") == (ALL, [])
         assert (
             set(server.paid.values()) == {1} and len(server.paid) == 9 and len(server.batches) == 3
