@@ -13,7 +13,7 @@ import types
 from dataclasses import MISSING, field, fields
 
 from distill_nb.params.names import POCKET_STUDENT, TEACHER, is_set
-from distill_nb.runtime import paths
+from distill_nb.runtime import log, paths
 
 
 def _yaml_number(text: str) -> str:
@@ -255,7 +255,8 @@ def checked(values: dict, source: str, kind, contradicts) -> dict:
 
 def given(namespace: dict, known: set[str]) -> dict:
     """What a notebook's globals() hold as parameters: the `known` names, and others that are
-    nothing else."""
+    nothing else. From here on the package's messages are shown."""
+    log.show()
     values = {}
     # Run All again in one kernel finds what the notebook itself has made since: new names then
     # count only if they look like a parameter that was mistyped meanwhile.
