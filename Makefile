@@ -29,12 +29,7 @@ CHROMIUM := chromium fonts-dejavu-core
 LATEX := latexmk texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended lmodern
 
 RUNS := $(patsubst %/,%,$(or $(DISTILL_NB_RUNS),runs))
-POCKET := $(RUNS)/pocket
-DEMO_RUN := $(POCKET)/sonnet_math_llama_4k
-DEMO_PARAMS := -f papermill_params/run09.yaml -f papermill_params/pocket.yaml
-PAPERMILL := $(PY) -m papermill --no-progress-bar --log-level ERROR
-# Jupyter's kernels warn of unencrypted sockets, which here never leave the machine.
-QUIET := 2>&1 | { grep -v 'Kernel is running over TCP without encryption' >&2 || true; }
+DISTILL_NB := $(PY) -m distill_nb
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -82,28 +77,15 @@ $(VENV)/.setup-ci: $(VENV)/.setup-study
 	@touch $@
 
 demo: setup  ## distil a real 135M student on the CPU, evaluate it, write the report (minutes)
-	@mkdir -p $(DEMO_RUN) $(POCKET)/report
-	@echo "1/3 Training: $(DEMO_RUN)/train.ipynb"
-	@$(PAPERMILL) notebooks/train.ipynb $(DEMO_RUN)/train.ipynb $(DEMO_PARAMS) $(QUIET)
-	@$(PY) -m distill_nb.report.notebook_page $(DEMO_RUN)/train.ipynb >/dev/null
-	@echo "2/3 Evaluating: $(DEMO_RUN)/eval.ipynb"
-	@$(PAPERMILL) notebooks/eval.ipynb $(DEMO_RUN)/eval.ipynb $(DEMO_PARAMS) $(if $(UNSAFE),-p allow_unsafe True) $(QUIET)
-	@$(PY) -m distill_nb.report.notebook_page $(DEMO_RUN)/eval.ipynb >/dev/null
-	@echo "3/3 Analysing: $(POCKET)/report/analyze.ipynb"
-	@$(PAPERMILL) notebooks/analyze.ipynb $(POCKET)/report/analyze.ipynb -p scale pocket $(QUIET)
-	@$(PY) -m distill_nb.report.notebook_page $(POCKET)/report/analyze.ipynb >/dev/null
-	@echo
-	@echo "Report: $$($(PY) -m distill_nb.report.notebook_page --index $(POCKET))"
-	@echo
-	@$(PY) -m distill_nb.analysis.results $(POCKET)
+	@$(DISTILL_NB) run run09.yaml pocket.yaml $(if $(UNSAFE),-p allow_unsafe true)
 
 # On one machine each job gets a GPU of its own; a cluster's profile says what its jobs get.
 STUDY := $(PY) -m snakemake --config scale=$(or $(SCALE),full) $(if $(OVERWRITE),'overwrite=$(OVERWRITE)')
-WHERE = $(if $(PROFILE),--workflow-profile profiles/$(PROFILE),--resources gpu=$$($(PY) -m distill_nb.runtime.gpus))
+WHERE = $(if $(PROFILE),--workflow-profile profiles/$(PROFILE),--resources gpu=$$($(DISTILL_NB) gpus))
 
 study: setup-study  ## the ten runs, three baselines, analysis, paper; SCALE=tiny or pocket, PROFILE=slurm, OVERWRITE=run/train, DRY=1
 	@anew=""; for stage in $(OVERWRITE); do \
-	    stamp=$$($(PY) -m distill_nb.study.ingredients $(or $(SCALE),full) $$stage) || exit 1; anew="$$anew $(RUNS)/$$stamp"; done; \
+	    stamp=$$($(DISTILL_NB) stamp $(or $(SCALE),full) $$stage) || exit 1; anew="$$anew $(RUNS)/$$stamp"; done; \
 	  $(STUDY) $(WHERE) $(if $(DRY),-n) $${anew:+--forcerun$$anew}
 
 graph: setup-study  ## print the study's graph, as in README.md
@@ -111,24 +93,22 @@ graph: setup-study  ## print the study's graph, as in README.md
 	  | sed -e '1,/^flowchart/s/.*flowchart TB.*/flowchart LR/' -e '/^---/d; /^title/d; /style/d'
 
 figures: setup  ## write figures/ anew: the published study's, from distill_nb/analysis/published/
-	@$(PY) -m distill_nb.report.study_figures figures
+	@$(DISTILL_NB) figures
 
 paper: setup  ## build paper/paper.pdf from generated numbers, tables and figures (needs LaTeX); SCALE=pocket: whose runs; SELECT_ON=test
-	@$(PY) -m distill_nb.report.latex paper/generated $(or $(SCALE),pocket) $(or $(SELECT_ON),test) >/dev/null
-	@command -v latexmk >/dev/null || { echo "paper/generated is written; to build the PDF install LaTeX (Debian, Ubuntu:" \
-	  "apt-get install $(LATEX))" >&2; exit 1; }
-	@latexmk -cd -pdf -interaction=nonstopmode -halt-on-error -quiet paper/paper.tex >/dev/null 2>&1 \
-	  || { grep -A4 '^!' paper/paper.log >&2; exit 1; }
-	@echo paper/paper.pdf
+	@$(DISTILL_NB) paper --scale $(or $(SCALE),pocket) --select-on $(or $(SELECT_ON),test)
 
 test: setup  ## run the tests, in two processes; WORKERS=4: in four
 	@$(PY) -m pytest -n $(or $(WORKERS),2) --dist loadfile --no-loadscope-reorder
 
-lint: setup  ## check the style of modules and notebooks
+lint: setup  ## check style, format, types, and that rooms import only downwards
 	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(VENV)/bin/lint-imports
+	@$(PY) -m mypy
 
 verify: setup  ## run the pocket run again from its provenance, in a fresh folder, and compare; RUN=runs/…: another run
-	@$(PY) -m distill_nb.study.verify $(RUN)
+	@$(DISTILL_NB) verify $(RUN)
 
 chaos: setup-study  ## kill the tiny study twenty times and compare it with one that was not killed (bench/chaos.py)
 	@$(PY) bench/chaos.py

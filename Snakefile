@@ -5,8 +5,8 @@
 #   snakemake runs/full/llama8b_math_4k/train.html        one run alone, with the set that it needs
 #   snakemake -n                                          what would run
 #
-# distill_nb/study/ingredients.py says what each stage is made of. It is done when made/<stage>-<hash> is there (stamps.py), and the hash
-# changes with what it is made of. So of Snakemake's own triggers only the time of a file matters, and only for pages
+# distill_nb/study/ingredients.py says what each stage is made of. It is done when
+# made/<stage>-<hash> is there (stamps.py), and the hash changes with what it is made of. So of Snakemake's own triggers only the time of a file matters, and only for pages
 # (profiles/default).
 import os
 import shlex
@@ -15,8 +15,8 @@ import tempfile
 
 sys.path.insert(0, workflow.basedir)  # this checkout's package, wherever another one is installed
 
-from distill_nb import stamps, study
 from distill_nb.runtime import gpus, paths
+from distill_nb.study import graph, stamps
 
 SCALE = config.get("scale", "full")
 OVERWRITE = str(config.get("overwrite", "")).replace(",", " ").split()  # as in llama8b_math_4k/train
@@ -24,7 +24,7 @@ RUNS = os.path.normpath(os.environ.get("DISTILL_NB_RUNS") or "runs")
 if os.path.abspath(RUNS) != str(paths.runs()):  # Snakemake was started elsewhere
     RUNS = str(paths.runs())
 PYTHON = f"PYTHONPATH={shlex.quote(workflow.basedir)} {shlex.quote(sys.executable)} -m"
-STAGE = PYTHON + " distill_nb.study.stage run {wildcards.scale}"
+STAGE = PYTHON + " distill_nb stage {wildcards.scale}"
 SETTINGS = " --made {wildcards.made} --gpus {resources.gpu} --attempt {resources.tries}"
 HERE = len(gpus.visible())
 NOW = tempfile.NamedTemporaryFile(prefix="distill_nb-now-")  # gone when this process ends
@@ -51,7 +51,7 @@ def renewed(stage):
 
 def reads(stage):
     """What a stage needs, and the baselines that are made anew whose records it shares."""
-    return [*study.needs(stage), *(base for base in study.baselines(stage) if str(base) in OVERWRITE)]
+    return [*graph.needs(stage), *(base for base in graph.baselines(stage) if str(base) in OVERWRITE)]
 
 
 def waits(name):
@@ -67,7 +67,7 @@ def threads(wildcards):
 
 
 def stage_of(wildcards, name):
-    return study.Stage(wildcards.scale, getattr(wildcards, "folder", "report"), name)
+    return graph.Stage(wildcards.scale, getattr(wildcards, "folder", "report"), name)
 
 
 def page_of(wildcards):
@@ -78,7 +78,7 @@ def page_of(wildcards):
 
 
 def tries(wildcards, attempt):
-    """The how many-th attempt it is, with `retries`: what the first one has overwritten, the others go on with."""
+    """Which attempt this is, with `retries`: later ones go on with what the first has overwritten."""
     return attempt
 
 
@@ -101,9 +101,9 @@ localrules:
 
 rule all:
     input:
-        [f"{below(stage.dir())}/{stage.name}.html" for stage in study.grid(SCALE)],
+        [f"{below(stage.dir())}/{stage.name}.html" for stage in graph.grid(SCALE)],
         f"{RUNS}/{SCALE}/report/index.html",
-        done(study.Stage(SCALE, "report", "paper")),
+        done(graph.Stage(SCALE, "report", "paper")),
 
 
 rule fixtures:
@@ -141,7 +141,7 @@ rule train:
     threads: threads
     resources:
         tries=tries,
-        gpu=lambda wildcards: study.gpus_of(stage_of(wildcards, "train")) if HERE else 0,
+        gpu=lambda wildcards: graph.gpus_of(stage_of(wildcards, "train")) if HERE else 0,
     shell:
         STAGE + " {wildcards.folder}/train" + SETTINGS + " {params.overwrite}"
 
@@ -156,7 +156,7 @@ rule eval:
     threads: threads
     resources:
         tries=tries,
-        gpu=lambda wildcards: study.gpus_of(stage_of(wildcards, "eval")) if HERE else 0,
+        gpu=lambda wildcards: graph.gpus_of(stage_of(wildcards, "eval")) if HERE else 0,
     shell:
         STAGE + " {wildcards.folder}/eval" + SETTINGS + " {params.overwrite}"
 
@@ -195,20 +195,20 @@ rule page:
     params:
         notebook=lambda wildcards: f"{RUNS}/{wildcards.scale}/{wildcards.folder}/{wildcards.name}.ipynb",
     shell:
-        PYTHON + " distill_nb.report.notebook_page {params.notebook}"
+        PYTHON + " distill_nb report {params.notebook}"
 
 
 rule index:
     input:
-        lambda wildcards: [f"{below(stage.dir())}/{stage.name}.html" for stage in study.grid(wildcards.scale)],
+        lambda wildcards: [f"{below(stage.dir())}/{stage.name}.html" for stage in graph.grid(wildcards.scale)],
     output:
         RUNS + "/{scale}/report/index.html",
     params:
         folder=lambda wildcards: f"{RUNS}/{wildcards.scale}",
     shell:
-        PYTHON + " distill_nb.report.notebook_page --index {params.folder}"
+        PYTHON + " distill_nb report {params.folder}"
 
 
 onerror:
     if os.path.isdir(f"{RUNS}/{SCALE}"):
-        shell(PYTHON + f" distill_nb.study.stage report {SCALE}")
+        shell(PYTHON + f" distill_nb report-failed {SCALE}")

@@ -1,0 +1,356 @@
+"""The command line: `distill-nb`, also `python -m distill_nb`.
+
+A thin layer: a command reads parameters, executes a notebook by Papermill into its run's folder,
+and writes the page; or calls one function of a room and prints what it returns.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import wraps
+from pathlib import Path
+
+import click
+import yaml
+
+from distill_nb import params
+from distill_nb.analysis import results
+from distill_nb.analysis.published import accuracies
+from distill_nb.plan import plan as planning
+from distill_nb.report import failures, index_page, latex, notebook_page, study_figures
+from distill_nb.runtime import disk, gpus, lock, log, paths
+from distill_nb.study import doctor as machine
+from distill_nb.study import notebooks, stage, status, verify
+from distill_nb.study.graph import Stage
+from distill_nb.traces import params as trace_params
+
+SCALES = click.Choice(["full", "pocket", "tiny"])
+FILES = click.argument("files", nargs=-1, metavar="[FILE]...")
+PARAMETER = click.option(
+    "-p", "changes", nargs=2, multiple=True, metavar="KEY VALUE", help="Set one parameter, in YAML."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="distill_nb")
+def main() -> None:
+    """Distil a teacher's reasoning traces into a small model, and know what that did.
+
+    A FILE is a parameter file: a path, or a name in papermill_params/. Later files win. Without one
+    a command does the pocket run, a real 135M student on a CPU.
+    """
+    log.show()
+
+
+def command(name: str = "", **options) -> Callable:  # noqa: ANN003 - click's own
+    """A subcommand that ends with one sentence where it cannot do what it was asked."""
+
+    def decorate(function: Callable) -> click.Command:
+        @wraps(function)
+        def quiet(*arguments, **given):  # noqa: ANN002, ANN003, ANN202
+            try:
+                return function(*arguments, **given)
+            except (ValueError, RuntimeError, disk.DiskFull) as error:
+                sys.exit(str(error))
+
+        return main.command(name or function.__name__, **options)(quiet)
+
+    return decorate
+
+
+# ---- notebooks
+
+
+@command()
+@FILES
+@PARAMETER
+def run(files: tuple[str, ...], changes: tuple) -> None:
+    """Train a run, evaluate it, and analyse its scale.
+
+    A run that was interrupted goes on where it stopped, and what is finished is left alone.
+
+    \b
+    Example: distill-nb run run07.yaml
+             distill-nb run run07.yaml pocket.yaml -p seed 1
+    """
+    p = _run_params(files, changes)
+    for name in ("eval",) if params.is_baseline(p) else ("train", "eval"):
+        _execute(name, paths.run_dir(p), asdict(p))
+    _analyse(p.scale, p.select_on)
+
+
+@command()
+@FILES
+@PARAMETER
+def train(files: tuple[str, ...], changes: tuple) -> None:
+    """Train a run: notebooks/train.ipynb.
+
+    \b
+    Example: distill-nb train run07.yaml
+             distill-nb train run07.yaml pocket.yaml -p learning_rate 2.0e-4
+    """
+    p = _run_params(files, changes)
+    _execute("train", paths.run_dir(p), asdict(p))
+
+
+@command("eval")
+@FILES
+@PARAMETER
+def evaluate(files: tuple[str, ...], changes: tuple) -> None:
+    """Evaluate a run's student and checkpoints: notebooks/eval.ipynb.
+
+    \b
+    Example: distill-nb eval run07.yaml
+             distill-nb eval baseline_llama.yaml -p benchmarks "[math500]"
+    """
+    p = _run_params(files, changes)
+    _execute("eval", paths.run_dir(p), asdict(p))
+
+
+@command()
+@FILES
+@PARAMETER
+def traces(files: tuple[str, ...], changes: tuple) -> None:
+    """Make a set of traces to train on: notebooks/traces.ipynb.
+
+    \b
+    Example: distill-nb traces traces_r1_math.yaml
+             distill-nb traces traces_sonnet_math.yaml -p max_cost 50.0
+    """
+    values = _given(files, changes)
+    if values.get("scale", "pocket") != "full":
+        values = trace_params.POCKET | values
+    p = trace_params.validate(values, source=_source(files))
+    _execute("traces", paths.runs() / p.scale / "traces" / p.dataset, asdict(p))
+
+
+@command()
+@FILES
+@PARAMETER
+def analyze(files: tuple[str, ...], changes: tuple) -> None:
+    """Analyse the runs of a scale beside the published study: notebooks/analyze.ipynb.
+
+    \b
+    Example: distill-nb analyze -p scale full
+             distill-nb analyze -p select_on dev
+    """
+    p = _run_params(files, changes)
+    _analyse(p.scale, p.select_on)
+
+
+def _analyse(scale: str, select_on: str) -> None:
+    """The analysis of a scale, its index page, and the accuracies as text."""
+    folder = paths.runs() / scale
+    _execute("analyze", folder / "report", {"scale": scale, "select_on": select_on})
+    _report_scale(folder)
+
+
+def _given(files: tuple[str, ...], changes: tuple[tuple[str, str], ...]) -> dict:
+    """The values of parameter files and of -p, later ones winning."""
+    return params.read_files(*files) | {key: yaml.safe_load(value) for key, value in changes}
+
+
+def _source(files: tuple[str, ...]) -> str:
+    """What opens a sentence about a parameter."""
+    return ", ".join(files) or "-p"
+
+
+def _run_params(files: tuple[str, ...], changes: tuple) -> params.Params:
+    """The parameters of a run, checked before any kernel starts."""
+    values = _given(files, changes)
+    if values.get("scale", "pocket") != "full":
+        values = params.POCKET | values
+    return params.validate(values, source=_source(files))
+
+
+def _execute(name: str, folder: Path, values: dict) -> None:
+    """Execute a notebook into a folder and write its page; a failure ends the command with the
+    notebook's one sentence and the place of its page."""
+    out = folder / f"{name}.ipynb"
+    folder.mkdir(parents=True, exist_ok=True)
+    with lock.alone(folder, "being started", "dataset" if name == "traces" else "run_name"):
+        pass  # another process may be at it: its notebook must not be overwritten
+    click.echo(f"{name}: {paths.movable(out)}")
+    # Ctrl-C asks the notebook to end, as SIGTERM does: training saves its state first. The kernel
+    # and Papermill have a session of their own, so that the terminal's signal reaches only us.
+    before = signal.signal(signal.SIGINT, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    try:
+        ended = notebooks.execute(name, out, values, shown=True, start_new_session=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if not ended.status:
+        click.echo(f"page: {paths.movable(notebook_page.render(out))}")
+        return
+    page, no_room = notebooks.page_of_failure(out)
+    failed = failures.failure(out) if out.is_file() else None
+    said = failed["error"] if failed else "\n".join(ended.said[-1:]) or "it said nothing"
+    click.echo(f"\n{name} failed. {ended.full or no_room or said}", err=True)
+    if page:
+        click.echo(f"page: {paths.movable(page)}", err=True)
+    sys.exit(1)
+
+
+# ---- pages, figures, paper
+
+
+@command()
+@click.argument("places", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
+def report(places: tuple[Path, ...]) -> None:
+    """Write pages: of executed notebooks, or the index of a scale (a folder, such as runs/pocket).
+
+    \b
+    Example: distill-nb report runs/pocket
+             distill-nb report runs/pocket/sonnet_math_llama_4k/train.ipynb
+    """
+    for place in places or [paths.runs() / "pocket"]:
+        if place.is_dir() or not place.suffix:
+            _report_scale(paths.resolve(place))
+        else:
+            click.echo(str(notebook_page.render(place)))
+
+
+def _report_scale(folder: Path) -> None:
+    """Write the index page of a scale; print the accuracies of its runs and the page's place."""
+    page = index_page.index(folder)
+    table = results.accuracy_table(folder)
+    if not table.empty:
+        click.echo("\nAccuracy in percent with 95% intervals; step 0 is the base student.")
+        click.echo(results.wide_table(table).to_string())
+    click.echo(f"\nReport: {page}")
+
+
+@command()
+@click.argument("folder", default="figures", type=click.Path(path_type=Path))
+def figures(folder: Path) -> None:
+    """Write the published study's figures, each as PNG, PDF and CSV.
+
+    \b
+    Example: distill-nb figures figures
+    """
+    for key, figure_and_data in study_figures.study(accuracies.load_published()).items():
+        for file in study_figures.save(key, figure_and_data, folder):
+            click.echo(str(file))
+
+
+@command()
+@click.option("--scale", default="pocket", type=SCALES, help="Whose runs the paper tells about.")
+@click.option("--select-on", default="test", type=click.Choice(["test", "dev"]))
+@click.option("--into", default="paper", type=click.Path(path_type=Path), help="Its folder.")
+def paper(scale: str, select_on: str, into: Path) -> None:
+    """Write the paper's numbers, tables and figures, and paper.pdf where LaTeX is installed.
+
+    \b
+    Example: distill-nb paper --scale full
+    """
+    into = paths.resolve(into)
+    if latex.build(into, scale, select_on):
+        click.echo(paths.movable(into / "paper.pdf"))
+    else:
+        click.echo(f"{paths.movable(into / 'latex')} is written; for the PDF install LaTeX.")
+
+
+# ---- before and after a run
+
+
+@command("plan")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--device", default="this", help="this, or a name such as h100-80gb.")
+@PARAMETER
+def plan(files: tuple[str, ...], device: str, changes: tuple) -> None:
+    """Say what runs will take: memory, tokens, disk, hours, dollars. Exit status 1: one does not fit.
+
+    FILEs are runs, overlays for all of them, and sets of traces.
+
+    \b
+    Example: distill-nb plan run07.yaml --device h100-80gb
+    """
+    values = {key: yaml.safe_load(value) for key, value in changes}
+    text, fits = planning.plan_files(list(files), device, values)
+    click.echo(text)
+    sys.exit(0 if fits else 1)
+
+
+@command("status")
+@click.argument("scale", default="full", type=SCALES)
+def status_(scale: str) -> None:
+    """Say what of the study is done, what would run, and why.
+
+    \b
+    Example: distill-nb status tiny
+    """
+    for which, said in status.stages(scale):
+        click.echo(f"{which!s:<44} {said}")
+
+
+@command("verify")
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.option("--into", type=click.Path(path_type=Path), help="Keep the repetition in this folder.")
+def verify_(folder: Path | None, into: Path | None) -> None:
+    """Run a finished run again, and compare. Without a folder: the pocket run of make demo.
+
+    \b
+    Example: distill-nb verify runs/pocket/sonnet_math_llama_4k
+    """
+    run_dir = paths.resolve(folder) if folder else paths.run_dir(params.pocket())
+    with tempfile.TemporaryDirectory() as temporary:
+        found = verify.verify(run_dir, paths.resolve(into) if into else Path(temporary))
+    click.echo(verify.report(*found))
+    sys.exit(any(c.differs for c in found[0]))
+
+
+@command()
+def doctor() -> None:
+    """Say what this machine has of what a study needs, and what each lack costs.
+
+    \b
+    Example: distill-nb doctor
+    """
+    click.echo(machine.table())
+
+
+# ---- what the Snakefile and the Makefile call
+
+
+@command("stage", hidden=True)
+@click.argument("scale", type=SCALES)
+@click.argument("name")
+@click.option("--made", default="", help="The hash under which the stage was planned.")
+@click.option("--gpus", "n_gpus", default=0, help="How many GPUs it needs.")
+@click.option("--overwrite", is_flag=True, help="Start again instead of resuming.")
+@click.option("--attempt", default=1, help="A later one goes on with what the first overwrote.")
+def stage_(scale: str, name: str, made: str, n_gpus: int, overwrite: bool, attempt: int) -> None:
+    """Run one stage of the study, such as llama8b_math_4k/train."""
+    if "/" not in name:
+        raise ValueError(f"{name}: name a stage by folder and name, as in llama8b_math_4k/train.")
+    which = Stage(scale, *name.rsplit("/", 1))
+    sys.exit(stage.run(which, made, n_gpus, overwrite, attempt))
+
+
+@command("report-failed", hidden=True)
+@click.argument("scale", type=SCALES)
+def report_failed(scale: str) -> None:
+    """The analysis and the index of what there is, when a failure kept the study from them."""
+    click.echo(str(stage.write_report(scale)))
+
+
+@command("stamp", hidden=True)
+@click.argument("scale", type=SCALES)
+@click.argument("name")
+def stamp(scale: str, name: str) -> None:
+    """The file that says that a stage is done, below the runs folder."""
+    click.echo(str(status.stamp_of(scale, name).relative_to(paths.runs())))
+
+
+@command("gpus", hidden=True)
+def gpus_() -> None:
+    """How many GPUs this process may use."""
+    click.echo(str(len(gpus.visible())))
+
+
+if __name__ == "__main__":
+    main(prog_name="distill-nb")

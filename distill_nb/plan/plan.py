@@ -212,3 +212,7 @@ def _plan_files(args) -> int:
             + "."
         )
     return int(failed > 0)
+
+
+def plan_files(files, device="this", changes=None):
+    raise NotImplementedError

@@ -8,9 +8,7 @@ hubs' (tiny.py)."""
 
 from __future__ import annotations
 
-import ast
 import difflib
-import json
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -19,7 +17,7 @@ from pathlib import Path
 from distill_nb import params
 from distill_nb.params.names import is_set
 from distill_nb.runtime import paths
-from distill_nb.study import tiny
+from distill_nb.study import notebooks, tiny
 from distill_nb.traces.params import STUDY
 
 RUNS = tuple(f"run{i:02d}.yaml" for i in range(1, 11))
@@ -134,27 +132,9 @@ def values(stage: Stage) -> dict:
     """The parameters that the stage's notebook declares, as it gets them; of others it knows
     nothing."""
     merged = _read(*files(stage)) | extra(stage)
-    return {k: v for k, v in merged.items() if k in declared(stage.name) and k not in IDLE}
-
-
-@cache
-def declared(name: str) -> frozenset[str]:
-    """The keys of a notebook's parameters cell; without a notebook (the paper) those of
-    analyze.ipynb."""
-    notebook = json.loads(
-        notebook_of(name if name not in ENTRY else "analyze").read_text(encoding="utf-8")
-    )
-    cell = next(c for c in notebook["cells"] if "parameters" in c["metadata"].get("tags", []))
-    return frozenset(
-        node.target.id
-        for node in ast.parse("".join(cell["source"])).body
-        if isinstance(node, ast.AnnAssign)
-    )
-
-
-def notebook_of(name: str) -> Path:
-    """The notebook of a stage."""
-    return paths.ROOT / "notebooks" / f"{name}.ipynb"
+    # The paper has no notebook: it reads what the analysis reads.
+    known = notebooks.declared("analyze" if stage.name in ENTRY else stage.name)
+    return {k: v for k, v in merged.items() if k in known and k not in IDLE}
 
 
 @cache

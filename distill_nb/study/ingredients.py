@@ -3,9 +3,6 @@ notebook's cells, the modules that run (code_hash.py), the local files that the 
 what made the results that it reads. One hash is over all of it, and stamps.py says by it whether
 the stage is done. The times of files decide nothing: a fresh checkout or a copied runs folder
 reruns nothing, nor does an edit of the README or of a comment in a parameter file.
-
-    python -m distill_nb.study.ingredients full       # the stages that are not done as they would be made now, and what changed; those
-                                            # that are done, with results of an earlier version of the code
 """
 
 from __future__ import annotations
@@ -15,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from distill_nb.runtime import code_hash, hub, paths, provenance
-from distill_nb.study import graph
+from distill_nb.study import graph, notebooks
 from distill_nb.study.graph import ENTRY, Stage
 
 # The module that makes what later stages read; a notebook only shows it.
@@ -44,7 +41,7 @@ def ingredients(stage: Stage, page: bool = True) -> dict[str, str]:
         entries.append("distill_nb.study.stand_in")
     if page and stage.name not in ENTRY:
         entries.append(f"notebooks/{stage.name}.ipynb")
-        found[entries[-1]] = code_hash.content_hash(graph.notebook_of(stage.name))
+        found[entries[-1]] = code_hash.content_hash(notebooks.notebook_of(stage.name))
     modules = {f for entry in entries if entry for f in _modules(entry)}
     named = [
         paths.ROOT / f for pattern in DATA.get(stage.name, ()) for f in paths.ROOT.glob(pattern)

@@ -1,55 +1,27 @@
-"""Run one stage of the study (graph.py): Papermill, its parameter files, one GPU of its own. The
-Snakefile calls it.
+"""Run one stage of the study (graph.py): its notebook with its parameters, on GPUs of its own. The
+Snakefile calls it, by `distill-nb stage`.
 
-    python -m distill_nb.study.stage run tiny llama8b_math_4k/train [--made HASH] [--gpus N]
-    [--overwrite]
-    python -m distill_nb.study.stage report tiny                   # analysis and index of what there is, whatever failed
-
-A failed notebook stays where it is, up to the failing cell, with its page; the index shows the
-traceback, or what else there is to say of a failure (failures.py). What a run has on disk is never
+A notebook that fails stays where it is, up to the failing cell, with its page. The index page shows
+the traceback, or what else is known of the failure (failures.py). What a run has on disk is never
 thrown away because something changed: the notebook resumes it, leaves it alone if it is finished,
-or refuses, and says so. --overwrite is the parameter of that name."""
+or refuses, and says so. `overwrite` is the parameter of that name.
+"""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
 import shlex
 import sys
-import tempfile
-import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from distill_nb.report import failures, index_page, latex, notebook_page
-from distill_nb.runtime import disk, gpus, lock, paths, stop
-from distill_nb.study import graph, ingredients, stamps, stand_in, tiny
+from distill_nb.runtime import disk, gpus, lock, paths
+from distill_nb.study import graph, ingredients, notebooks, stamps, stand_in, tiny
 from distill_nb.study.graph import Stage
-
-SAID = 2**14  # bytes of the end of what a failed process said on stderr
-
-
-def command(stage: Stage, out: Path, overwrite: bool = False) -> list[str]:
-    """The call of Papermill, as a user would type it."""
-    found = [
-        sys.executable,
-        "-m",
-        "papermill",
-        str(graph.notebook_of(stage.name)),
-        str(out),
-        "--no-progress-bar",
-        "--log-level",
-        "ERROR",
-    ]
-    for file in graph.files(stage):
-        found += ["-f", str(paths.PARAMS_DIR / file)]
-    # Whether it is made anew is said by who starts it: were it in a parameter file, each start
-    # would begin again.
-    idle = {"overwrite": overwrite, "regrade": False}
-    extra = graph.extra(stage) | {k: v for k, v in idle.items() if k in graph.declared(stage.name)}
-    return [*found, *(word for k, v in extra.items() for word in ("-y", json.dumps({k: v})))]
 
 
 def run(
@@ -117,7 +89,7 @@ def _run(
                 ],
             )
             print(*ran[1], file=sys.stderr)
-            _show(stage.dir() / f"{stage.name}.ipynb")
+            notebooks.page_of_failure(stage.dir() / f"{stage.name}.ipynb")
         if ran[0] == 0:
             stamps.write_stamp(stage, beyond, gpus=devices, started=started, finished=time.time())
     return ran
@@ -151,111 +123,55 @@ def _refuse_too_few(stage: Stage, n_gpus: int) -> None:
 
 
 def _notebook(stage: Stage, devices: list[str], overwrite: bool) -> tuple[int, list[str]]:
+    """Execute the stage's notebook; its exit status, and the last lines that it said on stderr."""
     out = stage.dir() / f"{stage.name}.ipynb"
-    words = command(stage, out, overwrite)
-    if (
-        stage.name in ingredients.CORE
-    ):  # else the notebook would refuse, over the one of the process that is at it
-        with lock.alone(
-            stage.dir(), "being started", "dataset" if stage.name == "traces" else "run_name"
-        ):
+    if stage.name in ingredients.CORE:
+        # Another process may be at it: its notebook must not be overwritten by our refusal.
+        key = "dataset" if stage.name == "traces" else "run_name"
+        with lock.alone(stage.dir(), "being started", key):
             pass
-    print(
-        f"$ CUDA_VISIBLE_DEVICES={','.join(devices)} " + shlex.join(["papermill", *words[3:]]),
-        flush=True,
-    )
-    with _teacher(stage) as environment, _heard() as stderr:
-        status = stop.run(
-            words,
-            env=environment | gpus.environment(devices),
-            cwd=paths.ROOT,
-            stderr=stderr,
-            close_fds=False,
-        )
-        said = disk.end_of(stderr, SAID)
-    if not status:
+    print(f"$ CUDA_VISIBLE_DEVICES={','.join(devices)} {as_command(stage, overwrite)}", flush=True)
+    # Whether it is made anew is said by who starts it: were it in a parameter file, each start
+    # would begin again.
+    values = graph.values(stage) | {"overwrite": overwrite, "regrade": False}
+    with _teacher(stage) as environment:
+        environment |= gpus.environment(devices)
+        ended = notebooks.execute(stage.name, out, values, environment)
+    if not ended.status:
         return 0, []
-    full = disk.full(stage.dir())
-    if out.is_file() and not failures.readable(
-        out
-    ):  # torn by a full disk or a kill: it shows nothing
-        out.unlink()
-    page, no_room = _show(out)
-    full = full or no_room
+    page, no_room = notebooks.page_of_failure(out)
     if page:
         print(
             f"{stage} failed; see {page}. What it has made is kept; where it asks for overwrite: "
-            "true, that is "
-            f"OVERWRITE={stage} for make study, and for regrade: true the notebook is run by "
-            "itself.",
+            f"true, that is OVERWRITE={stage} for make study, and for regrade: true the notebook "
+            "is run by itself.",
             file=sys.stderr,
         )
-    if full:
-        said.append(full)
+    if full := ended.full or no_room:
         print(full, file=sys.stderr)
-    return status, said
+    return ended.status, [*ended.said, *filter(None, [full])]
 
 
-def _show(notebook: Path) -> tuple[Path | None, str]:
-    """The page of a notebook that has not come to its end, if there can be one; and what a full
-    disk has to say."""
-    if notebook.is_file():
-        try:
-            with disk.room(notebook.parent):
-                return notebook_page.render(notebook), ""
-        except ValueError:  # its page would load something
-            pass
-        except disk.DiskFull as error:
-            return None, str(error)
-    return None, ""
+def as_command(stage: Stage, overwrite: bool = False) -> str:
+    """The command that does by itself what the stage does."""
+    files = [f"papermill_params/{file}" for file in graph.files(stage)]
+    values = graph.extra(stage) | ({"overwrite": True} if overwrite else {})
+    given = [word for key, value in values.items() for word in ("-p", key, json.dumps(value))]
+    return shlex.join(["distill-nb", stage.name, *files, *given])
 
 
 @contextlib.contextmanager
-def _heard():
-    """A file to be a process's stderr: what is written there is said here too, at once. Not a pipe:
-    who writes to one whose reader was killed dies of it, and a kernel that saves its state must
-    not."""
-    ended = threading.Event()
-    with tempfile.TemporaryFile() as file:
-        thread = threading.Thread(target=_pass_on, args=(file, ended))
-        thread.start()
-        try:
-            yield file
-        finally:
-            ended.set()
-            thread.join()
-
-
-def _pass_on(file, ended: threading.Event) -> None:
-    at = 0
-    while True:
-        last = ended.is_set()
-        if data := os.pread(file.fileno(), SAID, at):
-            at += len(data)
-            with contextlib.suppress(OSError):  # nobody reads it: that is no reason to stop
-                sys.stderr.write(data.decode(errors="replace"))
-                sys.stderr.flush()
-        elif last:
-            return
-        else:
-            ended.wait(0.2)
-
-
-@contextlib.contextmanager
-def _teacher(stage: Stage):
-    """The environment for a notebook; for a tiny set of the API teacher, with the stand-in
-    serving."""
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(paths.ROOT), *filter(None, sys.path)])
-    }
+def _teacher(stage: Stage) -> Iterator[dict[str, str]]:
+    """What a notebook's environment has beside ours: for a tiny set of the API teacher, the address
+    of the stand-in, which serves meanwhile."""
     if not graph.asks_the_stand_in(stage):
-        yield environment
+        yield {}
         return
     size = graph.values(Stage("tiny", f"traces/r1_{stage.folder.split('_')[1]}", "traces"))
-    with stand_in.serving(
-        size["n_examples"] * 3 // 2, size["seed"]
-    ) as url:  # as many as trace_sets writes rows of
-        yield {"ANTHROPIC_API_KEY": "stand-in"} | environment | {"ANTHROPIC_BASE_URL": url}
+    rows = size["n_examples"] * 3 // 2  # as many as traces/build.py writes
+    with stand_in.serving(rows, size["seed"]) as url:
+        key = os.environ.get("ANTHROPIC_API_KEY", "stand-in")
+        yield {"ANTHROPIC_API_KEY": key, "ANTHROPIC_BASE_URL": url}
 
 
 def _without_notebook(stage: Stage) -> tuple[int, list[str]]:
@@ -280,43 +196,3 @@ def write_report(scale: str) -> Path:
         if _notebook(stage, [], False)[0] == 0:
             notebook_page.render(stage.dir() / "analyze.ipynb")
         return index_page.index(paths.runs() / scale)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m distill_nb.study.stage", description="One stage of the study."
-    )
-    parser.add_argument("what", choices=("run", "report"))
-    parser.add_argument("scale", choices=("full", "pocket", "tiny"))
-    parser.add_argument(
-        "stage",
-        nargs="?",
-        help="its folder below runs/<scale> and its name, as in llama8b_math_4k/train",
-    )
-    parser.add_argument("--made", default="", help="the hash under which it was planned")
-    parser.add_argument("--gpus", type=int, default=0, help="how many it needs")
-    parser.add_argument(
-        "--overwrite", action="store_true", help="start again instead of resuming what is there"
-    )
-    parser.add_argument(
-        "--attempt",
-        type=int,
-        default=1,
-        help="a later one goes on with what the first has overwritten",
-    )
-    given = parser.parse_args(arguments)
-    try:
-        if given.what == "report":
-            print(write_report(given.scale))
-            return 0
-        if not given.stage or "/" not in given.stage:
-            parser.error("name the stage, as in llama8b_math_4k/train")
-        return run(
-            Stage(given.scale, *given.stage.rsplit("/", 1)),
-            given.made,
-            given.gpus,
-            given.overwrite,
-            given.attempt,
-        )
-    except (ValueError, disk.DiskFull) as error:
-        sys.exit(str(error))

@@ -1,7 +1,7 @@
 """Run again what a provenance records, into a fresh folder, and compare: data and tokens, losses,
 adapters, outcomes.
 
-    python -m distill_nb.study.verify [runs/pocket/sonnet_math_llama_4k] [--into FOLDER]
+    distill-nb verify [runs/pocket/sonnet_math_llama_4k] [--into FOLDER]
 
 On the machine that made the run, with the same versions, losses and adapters are equal bit by bit.
 Where they are not, what is recorded of code, versions and device is compared too, and named: it may
@@ -9,11 +9,8 @@ be why."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
-import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -287,25 +284,3 @@ def report(results: list[Compared], around: list[Compared]) -> str:
             "order."
         ]
     return "\n".join(lines)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m distill_nb.study.verify",
-        description="Run a recorded run again, and compare.",
-    )
-    parser.add_argument(
-        "run", nargs="?", help="folder of the run; default: the pocket run of make demo"
-    )
-    parser.add_argument("--into", help="where the repetition is kept; default: nowhere")
-    given = parser.parse_args(arguments)
-    run_dir = paths.resolve(given.run) if given.run else paths.run_dir(params.pocket())
-    with tempfile.TemporaryDirectory() as temporary:
-        try:
-            results, around = verify(
-                run_dir, paths.resolve(given.into) if given.into else Path(temporary)
-            )
-        except ValueError as error:
-            sys.exit(str(error))
-    print(report(results, around))
-    return any(c.differs for c in results)

@@ -6,8 +6,7 @@ import pytest
 
 from distill_nb import params
 from distill_nb.runtime import paths
-from distill_nb.study import graph, ingredients
-from distill_nb.study import tiny as fixtures
+from distill_nb.study import graph, ingredients, notebooks, tiny
 from distill_nb.study.graph import Stage
 from distill_nb.traces import params as trace_params
 
@@ -19,7 +18,7 @@ def forget():
         graph._run_files,
         graph.needs,
         graph.baselines,
-        graph.declared,
+        notebooks.declared,
         ingredients.ingredients,
         ingredients._sha256,
         ingredients._hash_of_folder,
@@ -116,7 +115,7 @@ def test_what_the_graph_makes_itself_changes_nothing_by_being_there(folder):
     ]
     before = hashes(*stages)
     for name in ("math500", "aime", "mbpp_plus", "humaneval_plus", "livecodebench"):
-        fixtures.write(name, fixtures.folder())
+        tiny.write(name, tiny.folder())
     assert hashes(*stages) == before
 
 

@@ -9,15 +9,19 @@ import urllib.request
 
 import nbformat
 import pytest
+import yaml
+from click.testing import CliRunner
 from conftest import snakemake
 from nbformat.v4 import new_code_cell, new_notebook
-from test_stamps import finish
 
+from distill_nb import params
+from distill_nb.__main__ import main
 from distill_nb.report import failures, index_page
 from distill_nb.runtime import lock, paths
-from distill_nb.study import graph, ingredients, stage, stamps, stand_in
+from distill_nb.study import graph, ingredients, notebooks, stage, stamps, stand_in
 from distill_nb.study.graph import Stage
 from distill_nb.traces import pocket
+from tests.study.test_stamps import finish
 
 TRAIN, EVAL = (Stage("tiny", "llama8b_math_4k", name) for name in ("train", "eval"))
 
@@ -34,42 +38,40 @@ def instead(monkeypatch, runs_dir):
     notebook's place."""
 
     def run(code, which=TRAIN, **options):
-        monkeypatch.setattr(
-            stage,
-            "command",
-            lambda of, out, overwrite: [
-                sys.executable,
-                "-c",
-                f"import os, sys; out, folder = {str(out)!r}, {str(of.dir())!r}\n{code}",
-            ],
-        )
+        def command(name, out, values, shown=False):
+            start = f"import os, sys; out, folder = {str(out)!r}, {str(out.parent)!r}\n"
+            return [sys.executable, "-c", start + code]
+
+        monkeypatch.setattr(notebooks, "command", command)
         return stage.run(which, **options)
 
     return run
 
 
-def test_the_call_is_papermills_with_the_runs_parameter_files(runs_dir):
-    words = stage.command(
-        Stage("pocket", "llama8b_math_4k", "train"), runs_dir / "out.ipynb", overwrite=True
+def test_a_notebook_gets_the_parameters_that_it_declares_and_no_others(runs_dir):
+    def given(name, values):
+        words = notebooks.command(name, runs_dir / "out.ipynb", values)
+        place = [str(notebooks.notebook_of(name)), str(runs_dir / "out.ipynb")]
+        assert words[1:5] == ["-m", "papermill", *place]
+        return yaml.safe_load(words[words.index("-y") + 1])
+
+    values = params.read_files("run07.yaml", "pocket.yaml")
+    train, evaluate = given("train", values), given("eval", values)
+    assert set(train) == notebooks.declared("train") and set(evaluate) == notebooks.declared("eval")
+    assert train["learning_rate"] == 1e-3 and "learning_rate" not in evaluate  # and a number, too
+    assert {k: values[k] for k in train | evaluate} == train | evaluate
+    assert given("analyze", values) == {"scale": "pocket", "select_on": "test"}
+    assert "--stdout-file" not in notebooks.command("train", runs_dir / "out.ipynb", values)
+
+
+def test_a_stage_says_the_command_that_does_the_same(runs_dir):
+    said = stage.as_command(Stage("tiny", "llama8b_math_4k_seed2", "train"), overwrite=True)
+    assert said.startswith(
+        "distill-nb train papermill_params/run07.yaml papermill_params/tiny.yaml -p seed 2 "
     )
-    assert words[1:5] == [
-        "-m",
-        "papermill",
-        str(paths.ROOT / "notebooks" / "train.ipynb"),
-        str(runs_dir / "out.ipynb"),
-    ]
-    files = [words[i + 1].rpartition("/")[2] for i, word in enumerate(words) if word == "-f"]
-    assert files == ["run07.yaml", "pocket.yaml"] and words[-2:] == ["-y", '{"overwrite": true}']
-    words = stage.command(Stage("tiny", "llama8b_math_4k", "train"), runs_dir / "out.ipynb")
-    assert (
-        '{"dataset": "r1_math"}' in words
-        and '{"overwrite": false}' in words
-        and '{"regrade": false}' not in words
-    )
-    words = stage.command(Stage("tiny", "llama8b_math_4k", "eval"), runs_dir / "out.ipynb")
-    assert words.index('{"overwrite": false}') < words.index('{"regrade": false}')
-    assert "overwrite" not in " ".join(
-        stage.command(Stage("tiny", "report", "analyze"), runs_dir / "out.ipynb")
+    assert said.endswith("-p overwrite true") and "-p dataset '\"r1_math\"'" in said
+    assert stage.as_command(Stage("pocket", "llama8b_math_4k", "eval")) == (
+        "distill-nb eval papermill_params/run07.yaml papermill_params/pocket.yaml"
     )
 
 
@@ -104,31 +106,34 @@ def test_a_stage_that_changed_since_it_was_planned_is_refused(runs_dir):
     )
 
 
+def call(*words):
+    """The command line, in this process: (exit status, what it said)."""
+    ran = CliRunner().invoke(main, ["stage", *words])
+    return ran.exit_code, ran.output
+
+
 def test_the_fixtures_are_a_stage(runs_dir):
     fixtures = Stage("tiny", "fixtures", "fixtures")
-    assert (
-        stage.main(["run", "tiny", "fixtures/fixtures", "--made", ingredients.hash_of(fixtures)])
-        == 0
-    )
+    assert call("tiny", "fixtures/fixtures", "--made", ingredients.hash_of(fixtures)) == (0, "")
     assert stamps.is_done(fixtures) and len(list(fixtures.dir().glob("*.part.jsonl"))) == 5
     (fixtures.dir() / "aime.part.jsonl").unlink()
     assert not stamps.is_done(fixtures) and not stamps.has_results(fixtures)
-    for bad in (["run", "tiny"], ["run", "tiny", "train"]):
-        with pytest.raises(SystemExit):
-            stage.main(bad)
-    with pytest.raises(SystemExit, match="no file in papermill_params/ has the run_name nothing"):
-        stage.main(["run", "tiny", "nothing/train"])
+    assert call("tiny")[0] == 2
+    assert call("tiny", "train") == (
+        1,
+        "train: name a stage by folder and name, as in llama8b_math_4k/train.\n",
+    )
+    status, said = call("tiny", "nothing/train")
+    assert status == 1 and "no file in papermill_params/ has the run_name nothing" in said
     assert not (runs_dir / "tiny" / "nothing").exists()
 
 
 def test_more_gpus_than_there_are_are_refused_before_anything_starts(runs_dir, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    with pytest.raises(SystemExit, match="1 are wanted and 0 are here"):
-        stage.main(["run", "tiny", "llama8b_math_4k/train", "--gpus", "1"])
-    assert (
-        not list(runs_dir.rglob("*.ipynb"))
-        and "1 are wanted and 0 are here" in kept(TRAIN)["said"][0]
-    )
+    status, said = call("tiny", "llama8b_math_4k/train", "--gpus", "1")
+    assert status == 1 and "1 are wanted and 0 are here" in said
+    assert not list(runs_dir.rglob("*.ipynb"))
+    assert "1 are wanted and 0 are here" in kept(TRAIN)["said"][0]
 
 
 def test_fewer_gpus_than_the_parameters_ask_for_are_refused(runs_dir, tmp_path, monkeypatch):
@@ -241,10 +246,10 @@ def test_a_kernel_that_dies_is_a_failure_on_the_index_until_the_stage_is_started
             tmp_path / "dies.ipynb",
         )
 
-    made = graph.notebook_of
-    monkeypatch.setattr(stage.study, "notebook_of", lambda name: tmp_path / "dies.ipynb")
-    monkeypatch.setattr(stage.made_of, "hash_of", lambda which: "0" * 16)
-    graph.declared.cache_clear()
+    made = notebooks.notebook_of
+    monkeypatch.setattr(notebooks, "notebook_of", lambda name: tmp_path / "dies.ipynb")
+    monkeypatch.setattr(ingredients, "hash_of", lambda which: "0" * 16)
+    notebooks.declared.cache_clear()
     notebook("import os; os.kill(os.getpid(), 9)")
     which = Stage("tiny", "report", "analyze")
     try:
@@ -260,26 +265,31 @@ def test_a_kernel_that_dies_is_a_failure_on_the_index_until_the_stage_is_started
         assert stage.run(which) == 0 and kept(which) is None
         assert "Failed" not in index_page.index(runs_dir / "tiny").read_text()
     finally:
-        monkeypatch.setattr(stage.study, "notebook_of", made)
-        for function in (graph.declared, ingredients.ingredients, ingredients._hash):
+        monkeypatch.setattr(notebooks, "notebook_of", made)
+        for function in (notebooks.declared, ingredients.ingredients, ingredients._hash):
             function.cache_clear()
 
 
 FULL = """
 import os, subprocess, sys
-from distill_nb.runtime import paths; from distill_nb.study import stage
+from distill_nb.runtime import disk, paths
+from distill_nb.study import notebooks, stage
 from distill_nb.study.graph import Stage
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(paths.runs())], check=True)
 train, fixtures = Stage("tiny", "llama8b_math_4k", "train"), Stage("tiny", "fixtures", "fixtures")
-stage.command = lambda of, out, overwrite: [sys.executable, "-c", f"open({str(out)!r}, 'w').write('{{' + 'x' * 2**21)"]
-print(stage.main(["run", "tiny", str(train)]), list(train.dir().glob("*.ipynb")), flush=True)
+program = "open({!r}, 'w').write('{{' + 'x' * 2**21)"
+notebooks.command = lambda name, out, *_: [sys.executable, "-c", program.format(str(out))]
+print(stage.run(train), list(train.dir().glob("*.ipynb")), flush=True)
 print("next", file=sys.stderr, flush=True)
 with open(paths.runs() / "ballast", "wb", buffering=0) as f:
     try:
         while f.write(bytes(4096)): pass
     except OSError:
         pass
-stage.main(["run", "tiny", "fixtures/fixtures"])
+try:
+    stage.run(fixtures)
+except disk.DiskFull as full:
+    sys.exit(str(full))
 """
 
 
@@ -322,7 +332,7 @@ def test_a_full_disk_under_papermill_is_said_and_leaves_no_torn_notebook(tmp_pat
 def test_snakemake_takes_no_stamp_for_what_is_not_finished(runs_dir):
     pytest.importorskip("snakemake", reason="Snakemake is not installed: make setup-ci")
     runs_dir.mkdir()
-    assert stage.main(["run", "tiny", "fixtures/fixtures"]) == 0
+    assert stage.run(Stage("tiny", "fixtures", "fixtures")) == 0
     for which in (TRAIN, EVAL):
         finish(which, finished=which == TRAIN)
         stamps.write_stamp(which)

@@ -3,16 +3,16 @@
 import json
 
 import pytest
-import test_made_of
-from test_made_of import EVAL, TRAIN, edit, forget
 
 from distill_nb import params
 from distill_nb.evaluation import records
 from distill_nb.study import graph, ingredients, stamps
 from distill_nb.study.graph import Stage
+from tests.study import test_ingredients
+from tests.study.test_ingredients import EVAL, TRAIN, edit, forget
 
 # its fixture: parameter files of a test's own, and an empty runs folder
-folder = test_made_of.folder
+folder = test_ingredients.folder
 SET = Stage("full", "traces/r1_math", "traces")
 ANALYZE, PAPER = Stage("full", "report", "analyze"), Stage("full", "report", "paper")
 REPLICATE = [Stage("full", "llama8b_math_4k_seed1", name) for name in ("train", "eval")]

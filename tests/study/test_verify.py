@@ -7,10 +7,21 @@ from dataclasses import replace
 import pytest
 from helpers import tiny
 
+from distill_nb.__main__ import main
 from distill_nb.evaluation import evaluate
 from distill_nb.runtime import paths
 from distill_nb.study import verify
 from distill_nb.training import train
+
+
+def call(words):
+    """The command line, in this process: its exit status; a sentence that ends it is raised."""
+    try:
+        main(["verify", *words], standalone_mode=False)
+    except SystemExit as ended:
+        if isinstance(ended.code, str):
+            raise
+        return int(ended.code)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +77,7 @@ def found(made, tmp_path):
 
 
 def test_a_run_is_the_same_again(made, tmp_path, capsys, monkeypatch):
-    assert verify.main([str(made), "--into", str(tmp_path / "kept")]) == 0
+    assert call([str(made), "--into", str(tmp_path / "kept")]) == 0
     said = capsys.readouterr().out
     assert (
         "15 of 15 results are the same:" in said
@@ -80,7 +91,7 @@ def test_a_run_is_the_same_again(made, tmp_path, capsys, monkeypatch):
         made.parents[1],
     ):  # compared with what is there, it would be the same without a run
         with pytest.raises(SystemExit, match=rf"^into: {made.name} is in {folder.name} already"):
-            verify.main([str(made), "--into", str(folder)])
+            call([str(made), "--into", str(folder)])
 
 
 def test_other_parameters_change_losses_and_adapters(made, tamper, tmp_path):
@@ -152,13 +163,13 @@ def test_there_must_be_a_finished_run(made, tamper, tmp_path, capsys):
     with pytest.raises(
         SystemExit, match=r"provenance_eval\.json in \S+: there is no finished run to verify"
     ):
-        verify.main([str(made)])
+        call([str(made)])
     tamper("provenance_train.json", edited(parameters__learning_rate="fast"))
     tamper("provenance_eval.json", edited(finished=True))
     with pytest.raises(
         SystemExit, match=r"^provenance_train\.json in \S+: learning_rate is the text 'fast'"
     ):
-        verify.main([str(made)])
+        call([str(made)])
 
 
 def test_records_that_are_on_one_side_only_are_named(made, tmp_path, capsys):
@@ -173,7 +184,7 @@ def test_records_that_are_on_one_side_only_are_named(made, tmp_path, capsys):
             "outcomes of step_00002/math500": "they are on disk, and no repetition makes them",
         }
         shutil.rmtree(made / "eval")
-        assert verify.main([str(made)]) == 1
+        assert call([str(made)]) == 1
         said = capsys.readouterr().out
         assert "9 of 15 results are the same:" in said and said.count("they are not on disk") == 6
     finally:
@@ -184,4 +195,4 @@ def test_records_that_are_on_one_side_only_are_named(made, tmp_path, capsys):
 def test_an_evaluation_on_nothing_is_not_the_same(made, tamper):
     tamper("provenance_eval.json", edited(settings__tasks_sha256={}))
     with pytest.raises(SystemExit, match=r"^provenance_eval\.json in \S+ names no benchmark"):
-        verify.main([str(made)])
+        call([str(made)])

@@ -1,0 +1,158 @@
+"""What this machine has of what a study needs, and what each lack costs."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+
+from distill_nb.grading.sandbox import pool
+from distill_nb.runtime import gpus, paths
+from distill_nb.runtime.devices import GIB
+
+ROOM = 20  # GiB of free disk under which a run at full size may not fit
+COMPILERS = ("cc", "gcc", "clang")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: what was found, and what its lack costs ("" where all is well)."""
+
+    what: str
+    found: str
+    lack: str = ""
+
+
+def examine() -> Iterator[Finding]:
+    """Look at this machine, one thing after another. Nothing is downloaded or loaded onto a GPU."""
+    yield _python()
+    yield from _torch()
+    yield _driver()
+    yield _compiler()
+    yield _sandbox()
+    for place, what in ((paths.runs(), "runs"), (paths.cache(), "the cache")):
+        yield _disk(place, what)
+    yield from _packages()
+    yield from _tokens()
+
+
+def _python() -> Finding:
+    version = platform.python_version_tuple()
+    fine = (3, 11) <= (int(version[0]), int(version[1])) <= (3, 13)
+    lack = "" if fine else "the pinned packages are for Python 3.11 to 3.13"
+    return Finding("Python", platform.python_version(), lack)
+
+
+def _torch() -> Iterator[Finding]:
+    import torch
+
+    build = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built for the CPU"
+    yield Finding("torch", f"{torch.__version__}, {build}")
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        yield Finding("GPU", ", ".join(names))
+    else:
+        lack = "students of the study do not fit a CPU: only pocket and tiny runs are possible"
+        if gpus.visible() and not torch.version.cuda:
+            lack = "torch cannot use the GPU that is here: install a build for CUDA"
+        yield Finding("GPU", "none that torch can use", lack)
+
+
+def _driver() -> Finding:
+    question = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(question, capture_output=True, text=True, timeout=60).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        answer = ""
+    found = answer.strip().partition("\n")[0]
+    return Finding("CUDA driver", found or "none", "" if found else "needed on a GPU only")
+
+
+def _compiler() -> Finding:
+    compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
+    headers = (Path(sysconfig.get_path("include")) / "Python.h").is_file()
+    found = f"{compiler or 'none'}, Python's headers {'are there' if headers else 'are missing'}"
+    lack = (
+        ""
+        if compiler and headers
+        else "Triton compiles on a GPU with it: install gcc and python3-dev"
+    )
+    return Finding("C compiler", found, lack)
+
+
+def _sandbox() -> Finding:
+    """The strongest level that works here; model-written code runs in it."""
+    for level in pool.LEVELS[:-1]:
+        if not pool.problem(level):
+            return Finding("sandbox", level)
+    lack = "code benchmarks refuse to run without allow_unsafe: true; install bubblewrap"
+    return Finding("sandbox", pool.problem(pool.LEVELS[0]), lack)
+
+
+def _disk(place: Path, what: str) -> Finding:
+    there = next(p for p in (place, *place.parents) if p.exists())
+    free = shutil.disk_usage(there).free / GIB
+    lack = (
+        "" if free >= ROOM else "a run at full size may not fit; distill-nb plan says what it takes"
+    )
+    return Finding(f"disk for {what}", f"{free:,.0f} GiB free in {paths.movable(place)}", lack)
+
+
+def _packages() -> Iterator[Finding]:
+    costs = {
+        "unsloth": "training on a GPU is slower with Transformers alone",
+        "vllm": "evaluation is slower with Transformers alone",
+        "evalplus": "no HumanEval+ and no MBPP+: make setup-study",
+        "datasets": "no traces from the hub: make setup-study",
+        "snakemake": "no make study: make setup-study",
+    }
+    for name, cost in costs.items():
+        there = util.find_spec(name) is not None
+        yield Finding(name, _version(name) if there else "not installed", "" if there else cost)
+    latex = shutil.which("latexmk")
+    yield Finding(
+        "LaTeX", latex or "not installed", "" if latex else "the paper stays without a PDF"
+    )
+
+
+def _version(name: str) -> str:
+    """The version of an installed package, whichever of its builds it is."""
+    for package in (name, f"{name}-cpu"):
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return "installed"
+
+
+def _tokens() -> Iterator[Finding]:
+    import huggingface_hub
+
+    costs = {
+        "Hugging Face": "no gated student, such as Llama: hf auth login",
+        "Anthropic": "no new traces from Claude: set ANTHROPIC_API_KEY",
+        "OpenAI": "no new traces from an OpenAI-compatible API that wants a key: set OPENAI_API_KEY",
+    }
+    there = {
+        "Hugging Face": bool(huggingface_hub.get_token()),
+        "Anthropic": bool(os.environ.get("ANTHROPIC_API_KEY")),
+        "OpenAI": bool(os.environ.get("OPENAI_API_KEY")),
+    }
+    for name, found in there.items():
+        yield Finding(f"key for {name}", "set" if found else "none", "" if found else costs[name])
+
+
+def table() -> str:
+    """What `examine` found, one line each; a lack and its cost are marked."""
+    lines = []
+    for finding in examine():
+        lines.append(f"{'–' if finding.lack else '✓'} {finding.what:<20} {finding.found}")
+        if finding.lack:
+            lines.append(f"  {'':<20} {finding.lack}")
+    return "\n".join(lines)
