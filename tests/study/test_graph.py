@@ -153,16 +153,17 @@ def edit(file, old, new):
 
 
 def out_of_date(copy, runs) -> dict[str, str]:
-    """stage → what changed, as `python -m distill_nb.study.ingredients tiny` says."""
+    """stage → what changed, as `distill-nb status tiny` says, of those that are not simply done."""
     done = subprocess.run(
-        [sys.executable, "-m", "distill_nb.study.ingredients", "tiny"],
+        [sys.executable, "-m", "distill_nb", "status", "tiny"],
         cwd=copy,
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONPATH": str(copy), "DISTILL_NB_RUNS": str(runs)},
     )
     assert done.returncode == 0, done.stderr
-    return dict(line.split("\t") for line in done.stdout.splitlines())
+    said = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    return {stage: why for stage, why in said.items() if why != "done"}
 
 
 def planned(copy, runs, *words) -> set[str]:

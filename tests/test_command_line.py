@@ -1,0 +1,126 @@
+"""The command line: what a user types, and what is said when something is wrong."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+from helpers import tiny
+
+from distill_nb.__main__ import main
+from distill_nb.runtime import paths
+from distill_nb.study import doctor
+
+COMMANDS = [name for name, command in main.commands.items() if not command.hidden]
+TINY = (
+    "run09.yaml",
+    "tiny.yaml",
+    "-p",
+    "benchmark_limit",
+    "2",
+    "-p",
+    "benchmarks",
+    "[pocket_math]",
+)
+
+
+def call(*words) -> tuple[int, str]:
+    """The command line, in this process: (exit status, what it said)."""
+    ran = CliRunner().invoke(main, list(words))
+    assert ran.exception is None or isinstance(ran.exception, SystemExit), ran.output
+    return ran.exit_code, ran.output
+
+
+def started(*words, **environment) -> subprocess.CompletedProcess:
+    """The command line as a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "distill_nb", *words],
+        cwd=paths.ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example_and_does_nothing_else(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, said = call(name, "--help")
+    assert status == 0 and f"Example: distill-nb {name}" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_commands_are_those_that_the_readme_names():
+    assert COMMANDS == [
+        "run", "train", "eval", "traces", "analyze", "report", "figures", "paper", "plan", "status",
+        "verify", "doctor",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("train", "no_such.yaml"), "no_such.yaml: there is no such parameter file"),
+        (
+            ("train", "run07.yaml", "-p", "learning_rat", "1"),
+            "write learning_rate if that is meant",
+        ),
+        (("eval", "run07.yaml", "-p", "temperature", "2e-1"), "write 2.0e-1"),
+        (("run", "run07.yaml", "-p", "save_every", "7"), "does not divide max_steps"),
+        (("traces", "traces_r1_math.yaml", "-p", "pick", "longest"), "pick"),
+        (("analyze", "-p", "scale", "large"), "scale"),
+        (("report", "no_such.ipynb"), "does not exist"),
+        (("verify", "no_such_run"), "no finished run to verify"),
+    ],
+)
+def test_bad_input_is_one_sentence_before_anything_starts(words, said, runs_dir):
+    status, output = call(*words)
+    assert status == 1 and said in output and "Traceback" not in output
+    assert len(output.strip().splitlines()) == 1
+    assert not list(runs_dir.rglob("*.ipynb"))
+
+
+def test_a_run_is_trained_evaluated_and_analysed_with_its_pages(runs_dir):
+    done = started("run", *TINY)
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = paths.run_dir(tiny())
+    for name in ("train", "eval"):
+        notebook = json.loads((folder / f"{name}.ipynb").read_text())
+        given = notebook["metadata"]["papermill"]["parameters"]
+        assert given["run_name"] == folder.name and "lr_schedule" not in given or name == "train"
+        assert (folder / f"{name}.html").is_file()
+    assert (runs_dir / "tiny" / "report" / "analyze.html").is_file()
+    assert done.stdout.rstrip().endswith(str(runs_dir / "tiny" / "report" / "index.html"))
+    assert "training: 100%" in done.stdout.lower(), "the kernel's progress bar is shown"
+    assert "unknown parameter" not in done.stdout + done.stderr
+    assert "Accuracy in percent" in done.stdout and "TCP" not in done.stdout + done.stderr
+
+    # What is finished is left alone; other values are refused in one sentence, with the page.
+    again = started("train", *TINY, "-p", "learning_rate", "0.5")
+    *_, sentence, page = again.stderr.strip().splitlines()
+    assert again.returncode == 1 and "Traceback" not in again.stderr
+    assert sentence.startswith("train failed. ValueError: ") and "learning_rate" in sentence
+    assert page == f"page: {folder / 'train.html'}"
+
+
+def test_report_writes_pages_and_the_index(runs_dir):
+    tiny_runs = runs_dir / "tiny"
+    assert call("report", str(tiny_runs))[0] == 1  # there is no such folder
+    (tiny_runs / "report").mkdir(parents=True)
+    status, said = call("report", str(tiny_runs))
+    assert status == 0 and said.strip() == f"Report: {tiny_runs / 'report' / 'index.html'}"
+
+
+def test_doctor_says_what_each_lack_costs(monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-test")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setenv("PATH", "")
+    found = {finding.what: finding for finding in doctor.examine()}
+    assert found["Python"].lack == "" and found["key for Anthropic"].found == "set"
+    assert "install gcc" in found["C compiler"].lack
+    assert "OPENAI_API_KEY" in found["key for OpenAI"].lack
+    said = doctor.table()
+    assert "sk-test" not in said
+    assert all(f.what in said and f.lack in said for f in found.values())
