@@ -47,12 +47,12 @@ def main() -> None:
     log.show()
 
 
-def command(name: str = "", **options) -> Callable:  # noqa: ANN003 - click's own
+def command(name: str = "", **options) -> Callable:
     """A subcommand that ends with one sentence where it cannot do what it was asked."""
 
     def decorate(function: Callable) -> click.Command:
         @wraps(function)
-        def quiet(*arguments, **given):  # noqa: ANN002, ANN003, ANN202
+        def quiet(*arguments, **given):
             try:
                 return function(*arguments, **given)
             except (ValueError, RuntimeError, disk.DiskFull) as error:
@@ -262,9 +262,10 @@ def paper(scale: str, select_on: str, into: Path) -> None:
 @click.option("--device", default="this", help="this, or a name such as h100-80gb.")
 @PARAMETER
 def plan(files: tuple[str, ...], device: str, changes: tuple) -> None:
-    """Say what runs will take: memory, tokens, disk, hours, dollars. Exit status 1: one does not fit.
+    """Say what runs will take: memory, tokens, disk, hours, dollars.
 
-    FILEs are runs, overlays for all of them, and sets of traces.
+    FILEs are runs, overlays for all of them, and sets of traces. The exit status is 1 where a run
+    does not fit.
 
     \b
     Example: distill-nb plan run07.yaml --device h100-80gb

@@ -1,5 +1,6 @@
 """What holds for the repository as a whole."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -11,30 +12,10 @@ import pytest
 
 from distill_nb.runtime import paths
 
-LIGHT = ["distill_nb"] + [
-    f"distill_nb.{m}"
-    for m in (
-        "params",
-        "paths",
-        "provenance",
-        "traces",
-        "benchmarks",
-        "grading",
-        "results",
-        "stats",
-        "consistency",
-        "claims",
-        "comparisons",
-        "findings",
-        "selection",
-        "tables",
-        "alt",
-        "plots",
-        "figures",
-        "accessible",
-        "report",
-    )
-]
+ROOMS = sorted(face.parent.name for face in (paths.ROOT / "distill_nb").glob("*/__init__.py"))
+HEAVY = ("torch", "transformers", "peft", "vllm", "unsloth", "datasets", "pandas", "matplotlib")
+# Modules that are programs: they do their work when they are imported, or run in the sandbox.
+PROGRAMS = ("grading.sandbox.child", "grading.sandbox.worker")
 PRIVATE = "|".join(
     [
         r"/ro" r"ot/",
@@ -82,12 +63,19 @@ def test_notebooks_are_committed_clean(files):
         )
 
 
-@pytest.mark.parametrize("module", LIGHT)
-def test_reading_needs_neither_torch_nor_transformers(module):
-    code = (
-        f"import sys, {module}; print([m for m in ('torch', 'transformers', 'peft') if m in "
-        "sys.modules])"
-    )
+def modules(room: str) -> list[str]:
+    """The dotted names of a room's modules, without programs."""
+    files = sorted((paths.ROOT / "distill_nb" / room).rglob("*.py"))
+    names = [file.relative_to(paths.ROOT).with_suffix("").as_posix() for file in files]
+    dotted = [name.replace("/", ".").removesuffix(".__init__") for name in names]
+    return [name for name in dotted if not name.endswith(PROGRAMS)]
+
+
+@pytest.mark.parametrize("room", [*ROOMS, "__main__.py"])
+def test_no_room_loads_a_heavy_library(room):
+    names = modules(room) if room != "__main__.py" else ["distill_nb.__main__"]
+    assert names
+    code = f"import sys, {', '.join(names)}; print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=paths.ROOT, capture_output=True, text=True
     )
@@ -95,13 +83,64 @@ def test_reading_needs_neither_torch_nor_transformers(module):
     assert done.stdout.strip() == "[]"
 
 
-def test_ruff_finds_nothing():
+def test_only_rooms_lie_in_the_package_and_each_says_what_its_files_are(files):
+    top = paths.ROOT / "distill_nb"
+    own = {f.name for f in files if f.parent == top}
+    assert own == {"__init__.py", "__main__.py", "py.typed"}
+    for face in sorted(top.glob("*/**/__init__.py")):
+        words = (ast.get_docstring(ast.parse(face.read_text(encoding="utf-8"))) or "").split()
+        inside = {f.name for f in files if f.parent == face.parent and f.suffix == ".py"}
+        missing = inside - {"__init__.py"} - set(words)
+        assert not missing, f"{face.relative_to(top)} does not say what {sorted(missing)} are"
+        gone = {w for w in words if re.fullmatch(r"\w+\.py", w)} - inside
+        assert not gone, f"{face.relative_to(top)} names {sorted(gone)}, which are not there"
+
+
+def test_rooms_import_only_downwards():
+    program = Path(sys.executable).with_name("lint-imports")
+    if not program.is_file():
+        pytest.skip("import-linter is not installed: make setup")
+    done = subprocess.run([program], cwd=paths.ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_our_own_modules_are_imported_at_the_top(files):
+    for file in files:
+        if not file.is_relative_to(paths.ROOT / "distill_nb") or file.suffix != ".py":
+            continue
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        inner = set(ast.walk(tree)) - set(tree.body)
+        found = [n for n in inner if isinstance(n, ast.ImportFrom)]
+        found = [n for n in found if n.level or (n.module or "").startswith("distill_nb")]
+        assert not found, f"{file.name}, line {found[0].lineno}: import it at the top"
+
+
+def test_each_notebook_imports_from_two_rooms_and_report(files):
+    for file in (f for f in files if f.suffix == ".ipynb"):
+        cells = [c.source for c in nbformat.read(file, 4).cells if c.cell_type == "code"]
+        rooms = set()
+        for node in ast.walk(ast.parse("\n".join(cells))):
+            if isinstance(node, ast.ImportFrom) and node.module == "distill_nb":
+                rooms |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module.startswith("distill_nb."):
+                rooms.add(node.module.split(".")[1])
+        assert len(rooms - {"report"}) <= 2, f"{file.name} imports from {sorted(rooms)}"
+
+
+def test_files_are_short(files):
+    for file in files:
+        if file.is_relative_to(paths.ROOT / "distill_nb") and file.suffix == ".py":
+            lines = len(file.read_text(encoding="utf-8").splitlines())
+            assert lines <= 320, (
+                f"{file.relative_to(paths.ROOT)} has {lines} lines: one subject a file"
+            )
+
+
+@pytest.mark.parametrize("words", [("check", "--no-cache"), ("format", "--check", "--no-cache")])
+def test_ruff_finds_nothing(words):
     pytest.importorskip("ruff", reason="ruff is not installed: make setup")
     done = subprocess.run(
-        [sys.executable, "-m", "ruff", "check", "--no-cache", "."],
-        cwd=paths.ROOT,
-        capture_output=True,
-        text=True,
+        [sys.executable, "-m", "ruff", *words, "."], cwd=paths.ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -156,17 +195,8 @@ def test_the_readmes_tree_is_what_is_on_the_disk(files):
     names = [f.relative_to(paths.ROOT).as_posix() for f in files]
     covered = {path.split("/")[0] for path in listed}
     unlisted = {name.split("/")[0] for name in names} - covered - {".gitignore"}
-    unlisted |= (
-        {n for n in names if re.fullmatch(r"(distill_nb|bench)/\w+\.py", n)}
-        - listed
-        - {"distill_nb/__init__.py"}
-    )
-    unlisted |= {
-        n
-        for n in names
-        if re.fullmatch(r"distill_nb/(benchmarks|grading)/\w+\.py", n)
-        and not n.endswith("__init__.py")
-    } - listed
+    rooms = {f"distill_nb/{name}" for name in ROOMS}
+    unlisted |= rooms - {path.rstrip("/") for path in listed}
     assert not unlisted, f"on the disk, but not in README.md's tree: {sorted(unlisted)}"
 
 

@@ -1,0 +1,13 @@
+"""A study: a graph of stages, each of which is a notebook with its parameters.
+
+graph.py        the stages, their parameters, and which reads which
+ingredients.py  what a stage is made of, and one hash over it
+stamps.py       whether a stage is done: finished, and as it would be made now
+status.py       what is done, what would run, and why
+notebooks.py    how a notebook is executed
+stage.py        run one stage, on GPUs of its own
+verify.py       run a recorded run again, and compare
+doctor.py       what this machine has of what a study needs
+tiny.py         the tiny study's benchmark files, in the shapes of the hubs'
+stand_in.py     the tiny study's API teacher
+"""

@@ -22,7 +22,7 @@ COMPILERS = ("cc", "gcc", "clang")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: what was found, and what its lack costs ("" where all is well)."""
+    """One thing that was looked at; what its lack costs, "" where nothing is lacking."""
 
     what: str
     found: str
@@ -137,7 +137,7 @@ def _tokens() -> Iterator[Finding]:
     costs = {
         "Hugging Face": "no gated student, such as Llama: hf auth login",
         "Anthropic": "no new traces from Claude: set ANTHROPIC_API_KEY",
-        "OpenAI": "no new traces from an OpenAI-compatible API that wants a key: set OPENAI_API_KEY",
+        "OpenAI": "no new traces from OpenAI-compatible APIs that want a key: set OPENAI_API_KEY",
     }
     there = {
         "Hugging Face": bool(huggingface_hub.get_token()),

@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from distill_nb import params
 from distill_nb.params.names import is_set
@@ -61,7 +62,7 @@ def with_needs(stage: Stage) -> set[Stage]:
 @cache
 def _run_files() -> dict[str, str]:
     """Folder → parameter file, of the study's runs and those beyond it."""
-    found = {}
+    found: dict[str, str] = {}
     for file in [
         *RUNS,
         *BASELINES,
@@ -114,7 +115,7 @@ def extra(stage: Stage) -> dict:
     benchmarks, from tiny.py, and the run's own set of traces, where there is one, in place of the
     overlay's."""
     given = _read(*files(stage))
-    made = {"scale": stage.scale} if stage.name in ("analyze", "paper") else {}
+    made: dict[str, Any] = {"scale": stage.scale} if stage.name in ("analyze", "paper") else {}
     if replicate := re.search(r"_seed(\d+)$", stage.folder):
         made["seed"] = int(replicate[1])
     if stage.scale != "tiny" or not given:
@@ -198,7 +199,7 @@ def everything(scale: str) -> list[Stage]:
     """All stages of a scale, each after those that it needs."""
     ordered: dict[Stage, None] = {}
 
-    def add(stage):
+    def add(stage: Stage) -> None:
         for need in needs(stage):
             add(need)
         ordered[stage] = None

@@ -1,8 +1,10 @@
 """What a stage of the study is made of: its parameters (those that its notebook declares), the
 notebook's cells, the modules that run (code_hash.py), the local files that the parameters name, and
-what made the results that it reads. One hash is over all of it, and stamps.py says by it whether
-the stage is done. The times of files decide nothing: a fresh checkout or a copied runs folder
-reruns nothing, nor does an edit of the README or of a comment in a parameter file.
+what made the results that it reads.
+
+One hash is over all of it, and stamps.py says by it whether the stage is done. The times of files
+decide nothing: a fresh checkout or a copied runs folder reruns nothing, nor does an edit of the
+README or of a comment in a parameter file.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from distill_nb.runtime import code_hash, hub, paths, provenance
 from distill_nb.study import graph, notebooks
@@ -21,6 +24,7 @@ CORE = {
     "train": "distill_nb.training.train",
     "eval": "distill_nb.evaluation.evaluate",
 }
+# Files that are no modules. Pages are made with templates, too, but no page is a reason to rerun.
 DATA = {
     "analyze": ("distill_nb/analysis/published/*.csv",),
     "paper": ("distill_nb/analysis/published/*.csv", "paper/paper.tex", "figures/*.pdf"),
@@ -30,51 +34,38 @@ DATA = {
 @cache
 def ingredients(stage: Stage, page: bool = True) -> dict[str, str]:
     """What the stage is made of: name → value or sha256. With `page` false only what makes the
-    results that later stages read, so that an edit of a notebook or a figure does not rerun
-    those."""
-    found = {
-        f"parameter {k}": json.dumps(_named(k, v), sort_keys=True)
-        for k, v in graph.values(stage).items()
-    }
-    entries = [CORE.get(stage.name) or ENTRY.get(stage.name)]
+    results that later stages read: an edit of a notebook or a figure does not rerun those."""
+    values = graph.values(stage)
+    found = {f"parameter {k}": json.dumps(_named(k, v), sort_keys=True) for k, v in values.items()}
+    entries = [e for e in (CORE.get(stage.name) or ENTRY.get(stage.name),) if e]
     if graph.asks_the_stand_in(stage):
         entries.append("distill_nb.study.stand_in")
     if page and stage.name not in ENTRY:
         entries.append(f"notebooks/{stage.name}.ipynb")
         found[entries[-1]] = code_hash.content_hash(notebooks.notebook_of(stage.name))
-    modules = {f for entry in entries if entry for f in _modules(entry)}
-    named = [
-        paths.ROOT / f for pattern in DATA.get(stage.name, ()) for f in paths.ROOT.glob(pattern)
-    ]
-    found |= {paths.movable(file): _sha256(file) for file in sorted({*modules, *named})}
-    found |= {
-        f"content of local file {i}, {file.name}": _sha256(file)
-        for i, file in enumerate(_local_files(stage))
-    }
-    named = {
-        key: paths.resolve(v)
-        for key, v in graph.values(stage).items()
-        if key in ("student", "adapter")
-    }
-    found |= {
-        f"content of the {key}'s folder": _hash_of_folder(folder)
-        for key, folder in named.items()
-        if folder.is_dir()
-    }
+    files = {file for entry in entries for file in _modules(entry)}
+    files |= {file for pattern in DATA.get(stage.name, ()) for file in paths.ROOT.glob(pattern)}
+    found |= {paths.movable(file): _sha256(file) for file in sorted(files)}
+    for i, file in enumerate(_local_files(stage)):
+        found[f"content of local file {i}, {file.name}"] = _sha256(file)
+    for key in ("student", "adapter"):
+        folder = paths.resolve(values.get(key, "none"))
+        if folder.is_dir():
+            found[f"content of the {key}'s folder"] = _hash_of_folder(folder)
     return found | {f"result of {need}": _hash(need, page=False) for need in graph.needs(stage)}
 
 
-def _named(key: str, value):
+def _named(key: str, value: Any) -> Any:
     """A parameter for hashing: of local files only the name, for their content counts and not their
-    place. Whether they are there must not matter, for the graph makes some of them itself."""
+    place. Whether they are there must not matter: the graph makes some of them itself."""
     if isinstance(value, dict):
         return {k: Path(v).name for k, v in value.items()}
     return Path(value).name if key in ("dataset", "source") and "/" in value else value
 
 
 def _local_files(stage: Stage) -> list[Path]:
-    """Files that the parameters name, where they are there; not tiny.py's, which the graph makes
-    itself."""
+    """The files that the parameters name and that are there, without those of tiny.py, which the
+    graph makes itself."""
     given, found = graph.values(stage), []
     if stage.scale == "tiny":
         given = {k: v for k, v in given.items() if k != "benchmark_files"}
@@ -103,11 +94,9 @@ def _hash_of_folder(folder: Path) -> str:
 def modules(stage: Stage) -> dict[str, str]:
     """File → 16 hex digits of the modules that make the stage's results now, as `code` in their
     provenance has them."""
-    return (
-        {paths.movable(f): _sha256(f)[:16] for f in _modules(CORE[stage.name])}
-        if stage.name in CORE
-        else {}
-    )
+    if stage.name not in CORE:
+        return {}
+    return {paths.movable(file): _sha256(file)[:16] for file in _modules(CORE[stage.name])}
 
 
 @cache
@@ -122,6 +111,6 @@ def hash_of(stage: Stage) -> str:
 
 
 def hash_of_results(stage: Stage) -> str:
-    """16 hex digits over all that makes the results of the stage that later stages read, and not
+    """16 hex digits over all that makes the results of the stage that later stages read, without
     its page."""
     return _hash(stage, page=False)

@@ -37,12 +37,12 @@ def declared(name: str) -> frozenset[str]:
     cells = json.loads(notebook_of(name).read_text(encoding="utf-8"))["cells"]
     cell = next(c for c in cells if "parameters" in c["metadata"].get("tags", []))
     nodes = ast.parse("".join(cell["source"])).body
-    return frozenset(node.target.id for node in nodes if isinstance(node, ast.AnnAssign))
+    return frozenset(ast.unparse(node.target) for node in nodes if isinstance(node, ast.AnnAssign))
 
 
 def command(name: str, out: Path, values: dict, shown: bool = False) -> list[str]:
-    """The call of Papermill. Of `values` the notebook gets those that it declares, so that Papermill
-    does not warn of the others; the caller has refused keys that mean nothing."""
+    """The call of Papermill. Of `values` the notebook gets those that it declares, so Papermill has
+    none to warn of; the caller has refused keys that mean nothing."""
     given = {key: value for key, value in values.items() if key in declared(name)}
     text = yaml.safe_dump(given, default_flow_style=True, sort_keys=False, width=float("inf"))
     words = [sys.executable, "-m", "papermill", str(notebook_of(name)), str(out)]
@@ -111,7 +111,7 @@ def _python_path() -> str:
 
 @contextlib.contextmanager
 def _heard(pass_on: bool) -> Iterator[IO[bytes]]:
-    """A file to be a process's stderr; what is written there is passed on to ours at once, if asked.
+    """A file to be a process's stderr; if asked, what is written there goes to ours at once.
 
     Not a pipe: a process that writes to a pipe whose reader was killed dies, and a kernel that
     saves its state must not."""

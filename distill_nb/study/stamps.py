@@ -1,19 +1,21 @@
-"""Stamps: what says that a stage of the study is done. It is, when its stamp
+"""Stamps: what says that a stage of the study is done. A stage is done when its stamp
 
     runs/<scale>/<folder>/made/<stage>-<hash>
 
-is there, with the hash over all that it is made of now (ingredients.py), and its results too,
-finished (`unfinished`). A stamp without them is none, and the Snakefile removes it.
+is there, with the hash over all that it is made of now (ingredients.py), and its results are there
+and finished (`unfinished`). A stamp without results means nothing, and the Snakefile removes it.
 
-The analysis reads every evaluation of its scale. Those of replicates and of other runs beyond the
-study it does not need, so they are no part of its hash, which is the plan's: its stamp names those
-that there were, and holds while they are the same."""
+The analysis reads every evaluation of its scale. It does not need those of replicates and of other
+runs beyond the study, so these are no part of its hash. Its stamp names those that it read, and
+holds while they are the same.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from distill_nb.runtime import paths, provenance
 from distill_nb.students.adapters import adapter_files
@@ -31,6 +33,7 @@ RECORD = {
 }
 STAMP = re.compile(rf"({'|'.join(['fixtures', *RECORD])})-[0-9a-f]{{16}}")
 BEYOND = ", beyond the study"
+MOST = 8  # modules that are named in one line
 
 
 def stamp(stage: Stage) -> Path:
@@ -41,7 +44,7 @@ def stamp(stage: Stage) -> Path:
 def stamps(stage: Stage) -> dict[Path, dict]:
     """The stage's stamps on disk: of what it was made of, whenever that was."""
     found = {}
-    for file in sorted((stage.dir() / "made").glob(f"{stage.name}-*")):
+    for file in _files(stage):
         try:
             found[file] = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError):  # damaged: it proves nothing
@@ -49,25 +52,31 @@ def stamps(stage: Stage) -> dict[Path, dict]:
     return found
 
 
-def write_stamp(stage: Stage, beyond: dict[str, str] | None = None, **extra) -> None:
-    """Say that the stage is done, in place of what was said before. beyond: `beyond_study` when it
-    began; `extra` is kept in the stamp, as JSON, and so is the code that made the results, by their
-    provenance: it may be an earlier one than now."""
+def write_stamp(stage: Stage, beyond: dict[str, str] | None = None, **extra: Any) -> None:
+    """Say that the stage is done, in place of what was said before.
+
+    beyond: `beyond_study` when it began. `extra` is kept in the stamp, as JSON. So is the code that
+    made the results, by their provenance: it may be earlier than today's."""
     new, record = stamp(stage), _record(stage)
+    said = extra | {
+        "made_of": _made_of(stage, beyond_study(stage) if beyond is None else beyond),
+        "result": hash_of_results(stage),
+    }
     code = [made["code"] for made in (record, *record.get("sessions", [])) if made.get("code")]
-    provenance.write(
-        new,
-        extra
-        | {
-            "made_of": ingredients(stage)
-            | ingredients(stage, False)
-            | (beyond_study(stage) if beyond is None else beyond),
-            "result": hash_of_results(stage),
-            **({"code": code[0], "earlier_code": code[1:]} if code else {}),
-        },
-    )
-    for old in set((stage.dir() / "made").glob(f"{stage.name}-*")) - {new}:
+    if code:
+        said |= {"code": code[0], "earlier_code": code[1:]}
+    provenance.write(new, said)
+    for old in set(_files(stage)) - {new}:
         old.unlink(missing_ok=True)
+
+
+def _made_of(stage: Stage, beyond: dict[str, str]) -> dict[str, str]:
+    return ingredients(stage) | ingredients(stage, False) | beyond
+
+
+def _files(stage: Stage) -> list[Path]:
+    """The stamp files of a stage, readable or not."""
+    return sorted((stage.dir() / "made").glob(f"{stage.name}-*"))
 
 
 def _record(stage: Stage) -> dict:
@@ -89,72 +98,54 @@ def unfinished(stage: Stage) -> str:
         return f"there is no {', '.join(missing)}"
     record = _record(stage)  # of a set it is written at its end
     if stage.name in CORE and not record.get("finished", stage.name == "traces" and bool(record)):
-        why = [
-            f"step {p['step']}: {p['why']}"
-            for p in record.get("adapter_proof", [])
-            if not p["passed"]
-        ]
+        proofs = record.get("adapter_proof", [])
+        why = [f"step {p['step']}: {p['why']}" for p in proofs if not p["passed"]]
         if failed := record.get("failed_requests"):
             why.append(f"{failed} requests failed, and are asked again at the next start")
-        return f"{files[0].name} does not say that it is finished" + (
-            f" ({'; '.join(why)})" if why else ""
-        )
-    return _lost(stage, record)
+        said = f"{files[0].name} does not say that it is finished"
+        return f"{said} ({'; '.join(why)})" if why else said
+    lost = _lost(stage, record)
+    if not lost:
+        return ""
+    more = f", and {len(lost) - 1} more" if len(lost) > 1 else ""
+    return f"{lost[0]} is not there as it was finished{more}"
 
 
-def _lost(stage: Stage, record: dict) -> str:
-    """Which results are not there any more as they were finished, in words: of records by their
-    size, for there may be gigabytes of them. "" where all are."""
+def _lost(stage: Stage, record: dict) -> list[str]:
+    """The results that are not there any more as they were finished, in words. Records count by
+    their size: there may be gigabytes of them."""
     if stage.name == "traces":
-        lost = [] if (stage.dir() / "train.parquet").is_file() else ["train.parquet"]
-    elif stage.name == "train":
+        return [] if (stage.dir() / "train.parquet").is_file() else ["train.parquet"]
+    if stage.name == "train":
         there = adapter_files(stage.dir())
-        lost = [
-            f"the adapter of step {step}"
-            for step in record.get("adapters_sha256", {})
-            if int(step) not in there
-        ]
-    else:
-        sizes = (
-            {name: stage.dir() / "eval" / name for name in record.get("files", {})}
-            if stage.name == "eval"
-            else {}
-        )
-        lost = [
-            name
-            for name, file in sizes.items()
-            if not file.is_file() or file.stat().st_size != record["files"][name]
-        ]
-    return (
-        f"{lost[0]} is not there as it was finished"
-        + (f", and {len(lost) - 1} more" * (len(lost) > 1))
-        if lost
-        else ""
-    )
+        steps = record.get("adapters_sha256", {})
+        return [f"the adapter of step {step}" for step in steps if int(step) not in there]
+    lost = []
+    for name, size in record.get("files", {}).items() if stage.name == "eval" else ():
+        file = stage.dir() / "eval" / name
+        if not file.is_file() or file.stat().st_size != size:
+            lost.append(name)
+    return lost
 
 
 def beyond_study(stage: Stage) -> dict[str, str]:
-    """Of the analysis and the paper: the finished evaluations of their scale that the study does
+    """For the analysis and the paper: the finished evaluations of their scale that the study does
     not make itself (replicates, runs of papermill_params/extra/ or made without the graph), each
-    with the sha256 of its provenance. Else nothing."""
+    with the sha256 of its provenance. For other stages nothing."""
     if stage.name not in ("analyze", "paper"):
         return {}
     own = {need.folder for need in graph.needs(Stage(stage.scale, "report", "analyze"))}
-    others = [
-        Stage(stage.scale, file.parent.name, "eval")
-        for file in sorted((paths.runs() / stage.scale).glob(f"*/{RECORD['eval']}"))
-        if file.parent.name not in own
-    ]
-    return {
-        f"result of {other}{BEYOND}": provenance.sha256_of_file(other.dir() / RECORD["eval"])
-        for other in others
-        if not unfinished(other)
-    }
+    found = {}
+    for file in sorted((paths.runs() / stage.scale).glob(f"*/{RECORD['eval']}")):
+        other = Stage(stage.scale, file.parent.name, "eval")
+        if other.folder not in own and not unfinished(other):
+            found[f"result of {other}{BEYOND}"] = provenance.sha256_of_file(file)
+    return found
 
 
 def _holds(stage: Stage, found: dict) -> bool:
-    """Whether a stamp's word that its stage is done can be taken: it is finished, and has read what
-    there is now."""
+    """Whether a stamp is right that its stage is done: the results are finished, and were made from
+    what there is now."""
     beyond = {k: v for k, v in found.get("made_of", {}).items() if k.endswith(BEYOND)}
     return not unfinished(stage) and beyond == beyond_study(stage)
 
@@ -174,26 +165,27 @@ def has_results(stage: Stage) -> bool:
 
 
 def on_disk(scale: str) -> set[Stage]:
-    """The stages of a scale that have a stamp, those of replicates and of runs that have no
-    parameter file any more too."""
-    top = paths.runs() / scale
-    found = {
-        (file.parents[1].relative_to(top).as_posix(), STAMP.fullmatch(file.name))
-        for pattern in ("*/made/*", "*/*/made/*")
-        for file in top.glob(pattern)
-    }
-    return {Stage(scale, folder, match[1]) for folder, match in found if match}
+    """The stages of a scale that have a stamp. Among them are those of replicates, and of runs
+    whose parameter file is gone."""
+    top, found = paths.runs() / scale, set()
+    for file in (*top.glob("*/made/*"), *top.glob("*/*/made/*")):
+        if match := STAMP.fullmatch(file.name):
+            found.add(Stage(scale, file.parents[1].relative_to(top).as_posix(), match[1]))
+    return found
 
 
 def remove_false_stamps(scale: str) -> None:
     """Remove the stamps of a scale that do not hold: Snakemake only looks whether they are there.
-    One that is written just now, by a study that runs, is looked at twice."""
+    A study that runs may just be writing one: it is looked at twice."""
     for stage in on_disk(scale):
-        for file in sorted((stage.dir() / "made").glob(f"{stage.name}-*")):
-            if not any(
-                file in (found := stamps(stage)) and _holds(stage, found[file]) for _ in range(2)
-            ):
+        for file in _files(stage):
+            if not (_file_holds(stage, file) or _file_holds(stage, file)):
                 file.unlink(missing_ok=True)
+
+
+def _file_holds(stage: Stage, file: Path) -> bool:
+    found = stamps(stage)
+    return file in found and _holds(stage, found[file])
 
 
 def remove_stamps_from(stage: Stage) -> None:
@@ -204,7 +196,7 @@ def remove_stamps_from(stage: Stage) -> None:
     while more := {other for other in left - found if reads[other] & found}:
         found |= more
     for other in found:
-        for file in (other.dir() / "made").glob(f"{other.name}-*"):
+        for file in _files(other):
             file.unlink(missing_ok=True)
 
 
@@ -225,8 +217,8 @@ def _reads(stage: Stage) -> set[Stage]:
 
 
 def changes(stage: Stage) -> list[str]:
-    """What is other than when the stage was last done, by name; none where it never was."""
-    now = ingredients(stage) | ingredients(stage, False) | beyond_study(stage)
+    """The names of what has changed since the stage was last done; none where it never was."""
+    now = _made_of(stage, beyond_study(stage))
     for found in stamps(stage).values():
         before = found.get("made_of", {})
         return sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
@@ -235,22 +227,13 @@ def changes(stage: Stage) -> list[str]:
 
 def earlier_code(stage: Stage) -> list[str]:
     """The modules of which an earlier version made the results of a stage that is done, by its
-    stamp: it was run again when they changed, and what was finished was kept."""
-    found = stamps(stage).get(stamp(stage), {})
-    now = modules(stage)
-    made = [
-        {k: v for k, v in code.items() if k.endswith(".py")}
-        for code in (found.get("code"), *found.get("earlier_code", []))
-        if code
-    ]
-    return sorted(
-        {
-            Path(name).name
-            for code in made
-            for name in code.keys() | now.keys()
-            if code.get(name) != now.get(name)
-        }
-    )
+    stamp. The stage was run again when they changed, and what was finished was kept."""
+    found, now, names = stamps(stage).get(stamp(stage), {}), modules(stage), set()
+    for code in (found.get("code") or {}, *found.get("earlier_code", [])):
+        made = {name: sha256 for name, sha256 in code.items() if name.endswith(".py")}
+        if code:
+            names |= {name for name in made.keys() | now.keys() if made.get(name) != now.get(name)}
+    return sorted({Path(name).name for name in names})
 
 
 def state(stage: Stage) -> str:
@@ -260,8 +243,11 @@ def state(stage: Stage) -> str:
         lack = unfinished(stage) if stamps(stage) else ""
         return ", ".join(changes(stage)) or (f"not done: {lack}" if lack else "not done")
     if earlier := earlier_code(stage):
+        named = ", ".join(earlier[:MOST])
+        if len(earlier) > MOST:
+            named += f" and {len(earlier) - MOST} more modules"
         return (
-            f"done; its results are of an earlier version of {', '.join(earlier)}; "
-            f"OVERWRITE={stage} makes them anew"
+            f"done; its results are of an earlier version of {named}; OVERWRITE={stage} makes them "
+            "anew"
         )
     return ""

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import threading
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from distill_nb.benchmarks import BOXED
@@ -28,7 +29,7 @@ def answer(prompt: str, n: int, seed: int = 0) -> str:
 
 
 @contextlib.contextmanager
-def serving(n: int, seed: int = 0):
+def serving(n: int, seed: int = 0) -> Iterator[str]:
     """Serve while the context lasts; yields the base URL. n, seed: of the generated problems, as in
     pocket.py."""
     handler = type("Handler", (_Handler,), {"n": n, "seed": seed})

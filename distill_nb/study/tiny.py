@@ -63,7 +63,7 @@ def evalplus_rows(prefix: str) -> list[dict]:
     return [TWICE | {"task_id": f"{prefix}/{i}"} for i in (3, 4)]
 
 
-def cases(pairs, kind: str) -> str:
+def cases(pairs: list[tuple[str, str]], kind: str) -> str:
     """Test cases as LiveCodeBench has them. pairs: [(input, output)]; kind: stdin | functional."""
     return json.dumps([{"input": i, "output": o, "testtype": kind} for i, o in pairs])
 

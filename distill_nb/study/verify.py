@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from distill_nb import params
 from distill_nb.evaluation import evaluate
@@ -139,7 +140,7 @@ def _parameters(record: dict, file: Path) -> params.Params:
     )
 
 
-def _other(before, now) -> str:
+def _other(before: Any, now: Any) -> str:
     if before == now:
         return ""
     return (
@@ -149,7 +150,7 @@ def _other(before, now) -> str:
     )
 
 
-def _short(value) -> str:
+def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 60 else f"{text[:12]}…"
 
@@ -179,7 +180,7 @@ def _adapter(run_dir: Path, fresh: Path, p: params.Params, step: int, recorded: 
     """One checkpoint's weights, bit by bit."""
     what, folder = f"adapter of step {step}", Path("checkpoints") / paths.step_name(step)
     before, now = (next((root / folder).glob("adapter_model.*"), None) for root in (run_dir, fresh))
-    if before is None:
+    if before is None or now is None:
         return Compared(what, "it is not on disk")
     a, b = provenance.sha256_of_file(before), provenance.sha256_of_file(now)
     if recorded.get(str(step), a) != a:
