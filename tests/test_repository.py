@@ -13,7 +13,7 @@ import pytest
 from distill_nb.runtime import paths
 
 ROOMS = sorted(face.parent.name for face in (paths.ROOT / "distill_nb").glob("*/__init__.py"))
-HEAVY = ("torch", "transformers", "peft", "vllm", "unsloth", "datasets", "pandas", "matplotlib")
+HEAVY = ("torch", "transformers", "peft", "vllm", "unsloth", "datasets", "evalplus")
 # Modules that are programs: they do their work when they are imported, or run in the sandbox.
 PROGRAMS = ("grading.sandbox.child", "grading.sandbox.worker")
 PRIVATE = "|".join(
@@ -225,7 +225,7 @@ def test_constraints_pin_what_pyproject_pins():
         (paths.ROOT / "pyproject.toml")
         .read_text()
         .split("dependencies = [")[1]
-        .split("[tool.setuptools]")[0],
+        .split("[project.scripts]")[0],
     )
     assert {name: pins.get(name) for name, version in wanted if version} == {
         n: v for n, v in wanted if v
