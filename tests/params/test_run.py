@@ -13,9 +13,10 @@ import pytest
 
 from distill_nb import params
 from distill_nb.evaluation import baseline
-from distill_nb.params import POCKET, Params, run
+from distill_nb.params import Params, run
 from distill_nb.runtime import paths
 
+POCKET = dict(params.pocket_values())
 BASE, INSTRUCT = "Qwen/Qwen3-30B-A3B-Base", "Qwen/Qwen3-30B-A3B-Instruct-2507"
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
 STUDY = [  # the study's table of runs: teacher, data, student, LR, name prefix
@@ -55,7 +56,8 @@ def error(**changes):
                                  "(YAML"),
     (dict(learning_rate="2e5"), "write 2.0e+5 (YAML"),
     (dict(learning_rate="1.5E-5"), "write 1.5e-5 (YAML"),
-    (dict(max_steps="30"), "max_steps is the text '30' and not a number: write 30 (without quotes)."),
+    (dict(max_steps="30"), "max_steps is the text '30' and not a number: write 30 (without "
+                           "quotes)."),
     (dict(max_steps="many"), "max_steps is the text 'many': write a number."),
     (dict(seed=True), "seed is True, a truth value: write a number."),
     (dict(temperature=False), "temperature is False, a truth value: write a number."),
