@@ -1,14 +1,14 @@
 """What a run is: one flat set of parameters, read strictly, and what the names in it may be.
 
-names.py   the names that parameters may take: benchmarks, teachers, chat templates, the student
-           from PyPI
-checks.py  checks of one value and of values that contradict each other; what a notebook or a file
-           gives
-run.py     the parameters of a run
+names.py    the names that parameters may take: benchmarks, teachers, chat templates, the student
+            from PyPI
+reading.py  what parameters a notebook's namespace or parameter files give
+checks.py   checks of one value, and of values that contradict each other
+run.py      the parameters of a run
 """
 
-from distill_nb.params.checks import read_files
 from distill_nb.params.names import BENCHMARKS, CHAT_TEMPLATES, POCKET_STUDENT, TEACHER
+from distill_nb.params.reading import read_files
 from distill_nb.params.run import (
     GENERATION_KEYS,
     Params,

@@ -6,17 +6,22 @@ from __future__ import annotations
 
 import difflib
 import math
+import operator
 import re
-import types
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, field, fields
-from pathlib import Path
 from typing import Any
 
 from distill_nb.params.names import POCKET_STUDENT, TEACHER, is_set
-from distill_nb.runtime import log, paths
+from distill_nb.runtime import paths
 
 Problems = Iterator[tuple[str, str]]  # (key, rest of the sentence)
+LIMITS = {
+    "low": ("at least", operator.ge),
+    "high": ("at most", operator.le),
+    "above": ("more than", operator.gt),
+    "below": ("less than", operator.lt),
+}
 
 
 def _yaml_number(text: str) -> str:
@@ -91,13 +96,8 @@ def check_range(limits: Mapping[str, Any], value: Any) -> None:
             if member not in limits["choices"]:
                 what = "" if member == value else f", where {member!r} is unknown"
                 raise TypeError(f"is {value!r}{what}: choose from {', '.join(limits['choices'])}")
-    for limit, words, holds in (
-        ("low", "at least", lambda bound: value >= bound),
-        ("high", "at most", lambda bound: value <= bound),
-        ("above", "more than", lambda bound: value > bound),
-        ("below", "less than", lambda bound: value < bound),
-    ):
-        if limits[limit] is not None and not holds(limits[limit]):
+    for limit, (words, holds) in LIMITS.items():
+        if limits[limit] is not None and not holds(value, limits[limit]):
             raise TypeError(f"is {value!r}: write a number that is {words} {limits[limit]}")
 
 
@@ -145,10 +145,8 @@ def contradictions(v: dict[str, Any]) -> Problems:
     elif v["batch_size"] % (v["micro_batch_size"] * v["train_processes"]):
         yield (
             "train_processes",
-            (
-                f", and with micro_batch_size {v['micro_batch_size']} they do not share batch_size "
-                f"{v['batch_size']} evenly: choose numbers whose product divides it"
-            ),
+            f", and with micro_batch_size {v['micro_batch_size']} they do not share batch_size "
+            f"{v['batch_size']} evenly: choose numbers whose product divides it",
         )
     if v["max_steps"] % v["save_every"]:
         yield "save_every", f", which does not divide max_steps {v['max_steps']}: choose a divisor"
@@ -189,10 +187,8 @@ def _dataset_contradictions(v: dict[str, Any]) -> Problems:
         if not dataset.endswith((".jsonl", ".parquet")):
             yield (
                 "dataset",
-                (
-                    ", which is unknown: write <teacher>_<domain>, as in r1_math, for a set of "
-                    "traces.ipynb, pocket, none, or a .jsonl or .parquet file"
-                ),
+                ", which is unknown: write <teacher>_<domain>, as in r1_math, for a set of "
+                "traces.ipynb, pocket, none, or a .jsonl or .parquet file",
             )
         elif not paths.resolve(dataset).is_file():
             yield (
@@ -235,9 +231,6 @@ def key(
     return field(default=default, metadata={"help": help_text, **limits})
 
 
-_IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
-
-
 def checked(
     values: Mapping[str, Any],
     source: str,
@@ -265,45 +258,3 @@ def checked(
     for name, problem in contradicts(clean):
         raise ValueError(f"{source}: {name} is {clean[name]!r}{problem}.")
     return clean
-
-
-def given(namespace: dict[str, Any], known: Collection[str]) -> dict[str, Any]:
-    """The parameters in a notebook's globals(): the `known` names, and all that can be nothing but
-    a mistake for one. From here on the package's messages are shown."""
-    log.show()
-    values = {}
-    # Run All again in one kernel also finds what the notebook has made since: a new name then
-    # counts only if it looks like a mistyped parameter.
-    first = namespace.setdefault("_names_when_first_read", frozenset(namespace))
-    for name, value in list(namespace.items()):
-        imported = isinstance(value, types.ModuleType) or callable(value)
-        later = name not in first and not difflib.get_close_matches(name, known, n=1, cutoff=0.85)
-        if name in known or not (imported or later or name.startswith("_") or name in _IPYTHON):
-            values[name] = value
-    return values
-
-
-def read_files(*files: str | Path) -> dict[str, Any]:
-    """The merged mapping of YAML parameter files; the last file that has a key decides, as when
-    Papermill gets several -f.
-
-    A bare name is looked for in papermill_params/. Raises ValueError for a file that is not one
-    flat mapping."""
-    import yaml
-
-    merged: dict[str, Any] = {}
-    for file in map(str, files):
-        path = paths.resolve(file) if "/" in file else paths.PARAMS_DIR / file
-        if not path.is_file():
-            raise ValueError(
-                f"{file}: there is no such parameter file: choose one from papermill_params/."
-            )
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            where = " ".join(str(error).split())
-            raise ValueError(f"{file}: this is not YAML ({where}): correct it.") from None
-        if not isinstance(values, dict):
-            raise ValueError(f"{file}: this is not a mapping: write one `key: value` a line.")
-        merged.update(values)
-    return merged

@@ -21,8 +21,9 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from distill_nb.params.checks import checked, contradictions, given, key, read_files
+from distill_nb.params.checks import checked, contradictions, key
 from distill_nb.params.names import BENCHMARKS, CHAT_TEMPLATES, POCKET_STUDENT
+from distill_nb.params.reading import given, read_files
 from distill_nb.runtime import paths
 
 

@@ -113,8 +113,8 @@ def broken(folder: Path) -> str:
 
 
 class Scratch:
-    """A folder below `parent` until `cleanup` or the end of this process. Folders of the same prefix
-    that killed processes left there are removed first: each may hold a whole model's weights."""
+    """A folder below `parent` until `cleanup` or the end of this process. Folders of the same
+    prefix that killed processes left are removed first: one may hold a whole model's weights."""
 
     def __init__(self, parent: Path, prefix: str):
         parent.mkdir(parents=True, exist_ok=True)

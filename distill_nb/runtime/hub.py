@@ -12,9 +12,8 @@ from pathlib import Path
 from distill_nb.runtime import provenance
 
 PAUSES = (1, 4, None)  # seconds before the next try; None: there is none
-READ_WHOLE = (
-    2**30
-)  # bytes; of a larger file in a student's folder the size and both ends are hashed
+# Bytes; of a larger file in a student's folder only the size and both ends are hashed.
+READ_WHOLE = 2**30
 
 
 def why(error: Exception, name: str = "", revision: str = "") -> str:
@@ -33,23 +32,18 @@ def why(error: Exception, name: str = "", revision: str = "") -> str:
     ):
         return why(error.__cause__, name, revision)
     if isinstance(error, (errors.LocalEntryNotFoundError, httpx.TransportError)):
-        return (
-            "could not be reached, and nothing of it is in the hub's cache: try again with a "
-            "connection"
-        )
+        cached = "nothing of it is in the hub's cache"
+        return f"could not be reached, and {cached}: try again with a connection"
     if isinstance(error, errors.EntryNotFoundError):
         return f"has no {name}" + (f" at {revision}" if revision else "")
     if isinstance(error, errors.RepositoryNotFoundError):
         return "is not there, or is private"
     if status in (401, 403):
-        return (
-            f"does not open to your token (HTTP {status}): log in with `hf auth login`, with one "
-            "that may read it"
-        )
+        remedy = "log in with `hf auth login`, with one that may read it"
+        return f"does not open to your token (HTTP {status}): {remedy}"
     if status >= 500:
-        return (
-            f"cannot be had, for the hub has an error of its own (HTTP {status}): try again later"
-        )
+        fault = f"the hub has an error of its own (HTTP {status})"
+        return f"cannot be had, for {fault}: try again later"
     first = next(iter(str(error).strip().splitlines()), "")
     return f"could not be downloaded ({type(error).__name__}: {first[:150]}): try again"
 

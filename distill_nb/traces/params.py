@@ -13,7 +13,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from distill_nb.params import BENCHMARKS, checks, read_files
+from distill_nb.params import BENCHMARKS, checks, reading
 from distill_nb.params.checks import file_contradictions, key
 from distill_nb.params.names import is_set
 from distill_nb.runtime import paths
@@ -74,7 +74,7 @@ class TraceParams(TeacherKeys):
 def pocket_values() -> MappingProxyType[str, Any]:
     """A laptop's set, the defaults of traces.ipynb: traces_r1_math.yaml with traces_pocket.yaml
     over it. Raises ValueError where there is no papermill_params/."""
-    return MappingProxyType(read_files("traces_r1_math.yaml", "traces_pocket.yaml"))
+    return MappingProxyType(reading.read_files("traces_r1_math.yaml", "traces_pocket.yaml"))
 
 
 def validate(values: dict, source: str = "parameters") -> TraceParams:
@@ -95,7 +95,7 @@ def validate(values: dict, source: str = "parameters") -> TraceParams:
 def from_notebook(namespace: dict) -> TraceParams:
     """The TraceParams of a notebook, from its globals() right after the injected cell; as
     params.from_notebook."""
-    values = checks.given(namespace, {f.name for f in fields(TraceParams)})
+    values = reading.given(namespace, {f.name for f in fields(TraceParams)})
     if values.get("scale") in ("pocket", "tiny"):
         values = pocket_values() | values
     return validate(values, source="notebook")

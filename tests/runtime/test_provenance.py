@@ -119,8 +119,8 @@ def test_hashes(tmp_path):
 
 
 def _git(folder, *words):
-    subprocess.run(["git", "-C", folder, "-c", "user.name=t", "-c", "user.email=t@t", *words], check=True,
-                   capture_output=True)  # fmt: skip
+    command = ["git", "-C", folder, "-c", "user.name=t", "-c", "user.email=t@t", *words]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def test_git_state(tmp_path, monkeypatch):
