@@ -16,7 +16,6 @@ import re
 from pathlib import Path
 
 from distill_nb.runtime import paths, provenance
-from distill_nb.runtime.files import write_json
 from distill_nb.students.adapters import adapter_files
 from distill_nb.study import graph, tiny
 from distill_nb.study.graph import Stage
@@ -56,7 +55,7 @@ def write_stamp(stage: Stage, beyond: dict[str, str] | None = None, **extra) -> 
     provenance: it may be an earlier one than now."""
     new, record = stamp(stage), _record(stage)
     code = [made["code"] for made in (record, *record.get("sessions", [])) if made.get("code")]
-    write_json(
+    provenance.write(
         new,
         extra
         | {

@@ -11,7 +11,7 @@ import pytest
 from helpers import adapter_hashes, tiny
 
 from distill_nb.evaluation import evaluate
-from distill_nb.runtime import disk, jsonl, lock, log, paths
+from distill_nb.runtime import disk, jsonl, lock, paths
 from distill_nb.students import student
 from distill_nb.training import train
 
@@ -173,7 +173,6 @@ def trained(runs_dir):
     ],
 )
 def test_what_is_damaged_is_said_and_made_again(what, says, resumed, trained, capsys):
-    log.show()
     p, adapters = trained
     folder = paths.run_dir(p)
     if what == "state damaged":

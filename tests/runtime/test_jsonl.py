@@ -1,5 +1,5 @@
 from distill_nb.evaluation import records
-from distill_nb.runtime import jsonl, log
+from distill_nb.runtime import jsonl
 
 
 def test_a_reader_leaves_a_writers_file_alone(tmp_path, caplog):
@@ -14,7 +14,6 @@ def test_a_reader_leaves_a_writers_file_alone(tmp_path, caplog):
 
 
 def test_failed_requests_are_taken_out_to_be_tried_again(tmp_path, capsys):
-    log.show()
     file = tmp_path / "x.jsonl"
     assert records.unfinished(file) == []
     rows = [
