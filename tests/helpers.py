@@ -2,6 +2,7 @@
 running."""
 
 import contextlib
+import hashlib
 import signal
 import subprocess
 import sys
@@ -24,6 +25,21 @@ def tiny(**changes):
 
     files = [paths.PARAMS_DIR / "run09.yaml", paths.PARAMS_DIR / "tiny.yaml"]
     return params.validate(params.read_files(*files) | changes)
+
+
+def adapter_hashes(p):
+    """sha256 of the adapter's weights at every checkpoint of a run."""
+    from distill_nb.runtime import paths
+
+    return adapter_hashes_of(paths.run_dir(p))
+
+
+def adapter_hashes_of(folder):
+    """As adapter_hashes, of a run's folder."""
+    return {
+        f.parent.name: hashlib.sha256(f.read_bytes()).hexdigest()
+        for f in sorted(folder.glob("checkpoints/step_*/adapter_model.safetensors"))
+    }
 
 
 @contextlib.contextmanager

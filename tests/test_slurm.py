@@ -11,8 +11,7 @@ import pytest
 import slurm
 import yaml
 from conftest import snakemake
-from helpers import tiny
-from test_train import adapter_hashes
+from helpers import adapter_hashes, tiny
 
 from distill_nb.runtime import jsonl, paths, provenance
 from distill_nb.training import train

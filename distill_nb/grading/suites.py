@@ -7,7 +7,6 @@ kept in the cache folder, under a hash of the problem."""
 from __future__ import annotations
 
 import marshal
-import os
 import platform
 import re
 from dataclasses import astuple
@@ -22,7 +21,7 @@ from distill_nb.grading.sandbox import (
     program_tests,
     wire,
 )
-from distill_nb.runtime import paths, provenance
+from distill_nb.runtime import files, paths, provenance
 
 # Time for one call, as evalplus's defaults have it: at least a second, and four times what the
 # canonical solution took.
@@ -90,10 +89,7 @@ def _cached(benchmark: str, problem: dict) -> FunctionTests:
     except (OSError, ValueError, EOFError, TypeError):
         pass
     tests = _evalplus_tests(benchmark, problem)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_suffix(f".{os.getpid()}.partial")
-    beside.write_bytes(marshal.dumps(astuple(tests)))
-    os.replace(beside, file)
+    files.write_bytes(file, marshal.dumps(astuple(tests)))
     return tests
 
 

@@ -1,22 +1,23 @@
 """What a run is: one flat set of parameters, read strictly, and what the names in it may be.
 
-names.py   the names that parameters may take: benchmarks, teachers, chat templates, the student
-           from PyPI
-checks.py  one value, values that contradict each other, what a notebook or a file hands over
-run.py     the parameters of a run
+names.py    the names that parameters may take: benchmarks, teachers, chat templates, the student
+            from PyPI
+reading.py  what parameters a notebook's namespace or parameter files give
+checks.py   checks of one value, and of values that contradict each other
+run.py      the parameters of a run
 """
 
-from distill_nb.params.checks import read_files
 from distill_nb.params.names import BENCHMARKS, CHAT_TEMPLATES, POCKET_STUDENT, TEACHER
+from distill_nb.params.reading import read_files
 from distill_nb.params.run import (
     GENERATION_KEYS,
-    POCKET,
     Params,
     from_notebook,
     hash_of,
     help_text,
     is_baseline,
     pocket,
+    pocket_values,
     steps,
     traces_of,
     validate,
@@ -26,7 +27,6 @@ __all__ = [
     "BENCHMARKS",
     "CHAT_TEMPLATES",
     "GENERATION_KEYS",
-    "POCKET",
     "POCKET_STUDENT",
     "TEACHER",
     "Params",
@@ -35,6 +35,7 @@ __all__ = [
     "help_text",
     "is_baseline",
     "pocket",
+    "pocket_values",
     "read_files",
     "steps",
     "traces_of",

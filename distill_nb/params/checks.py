@@ -1,19 +1,27 @@
-"""The checks behind `params.validate`: type and range of one value, then values that contradict
-each other.
-
-Each check says the rest of a sentence that `validate` begins with the file's and the key's name.
+"""The checks behind `params.validate`: type and range of each value, then values that contradict
+each other. Each check gives the rest of a sentence that begins with the file's and the key's name.
 """
 
 from __future__ import annotations
 
 import difflib
 import math
+import operator
 import re
-import types
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, field, fields
+from typing import Any
 
 from distill_nb.params.names import POCKET_STUDENT, TEACHER, is_set
-from distill_nb.runtime import log, paths
+from distill_nb.runtime import paths
+
+Problems = Iterator[tuple[str, str]]  # (key, rest of the sentence)
+LIMITS = {
+    "low": ("at least", operator.ge),
+    "high": ("at most", operator.le),
+    "above": ("more than", operator.gt),
+    "below": ("less than", operator.lt),
+}
 
 
 def _yaml_number(text: str) -> str:
@@ -26,7 +34,7 @@ def _yaml_number(text: str) -> str:
     return f"{whole}.{decimals or '0'}e{sign or '+'}{exponent}"
 
 
-def _number(value, kind: str):
+def _number(value: Any, kind: str) -> int | float:
     if isinstance(value, bool):
         raise TypeError(f"is {value!r}, a truth value: write a number")
     if isinstance(value, str):
@@ -34,11 +42,8 @@ def _number(value, kind: str):
             float(value)
         except ValueError:
             raise TypeError(f"is the text {value!r}: write a number") from None
-        why = (
-            "YAML needs the point and a signed exponent"
-            if "e" in value.lower()
-            else "without quotes"
-        )
+        scientific = "e" in value.lower()
+        why = "YAML needs the point and a signed exponent" if scientific else "without quotes"
         raise TypeError(
             f"is the text {value!r} and not a number: write {_yaml_number(value)} ({why})"
         )
@@ -49,16 +54,16 @@ def _number(value, kind: str):
     return float(value) if kind == "float" else value
 
 
-def check_type(kind: str, value):
-    """The value, in its own copy and as a float where `kind` is float. Raises TypeError for another
-    type."""
+def check_type(kind: str, value: Any) -> Any:
+    """A copy of the value, as a float where `kind` is float. Raises TypeError for another type.
+
+    kind: int, float, bool, str, list[str] or dict[str, str]."""
     if kind in ("int", "float"):
         return _number(value, kind)
     if kind == "bool" and not isinstance(value, bool):
         raise TypeError(
             f"is {value!r}: write true or false in a file, and -p NAME True with papermill, which "
-            "takes "
-            "true for text"
+            "takes true for text"
         )
     if kind == "str" and (not isinstance(value, str) or not value.strip()):
         remedy = "the word none" if value is None else "a text that is not empty"
@@ -83,7 +88,7 @@ def check_type(kind: str, value):
     return value
 
 
-def check_range(limits: dict, value):
+def check_range(limits: Mapping[str, Any], value: Any) -> None:
     """Raises TypeError for a value (or a member of a list, or a key of a mapping) outside its
     limits."""
     if limits["choices"]:
@@ -91,18 +96,13 @@ def check_range(limits: dict, value):
             if member not in limits["choices"]:
                 what = "" if member == value else f", where {member!r} is unknown"
                 raise TypeError(f"is {value!r}{what}: choose from {', '.join(limits['choices'])}")
-    for limit, words, holds in (
-        ("low", "at least", lambda bound: value >= bound),
-        ("high", "at most", lambda bound: value <= bound),
-        ("above", "more than", lambda bound: value > bound),
-        ("below", "less than", lambda bound: value < bound),
-    ):
-        if limits[limit] is not None and not holds(limits[limit]):
+    for limit, (words, holds) in LIMITS.items():
+        if limits[limit] is not None and not holds(value, limits[limit]):
             raise TypeError(f"is {value!r}: write a number that is {words} {limits[limit]}")
 
 
-def contradictions(v: dict):
-    """Yield (key, rest of the sentence) for values that are well formed but cannot stand."""
+def contradictions(v: dict[str, Any]) -> Problems:
+    """The parameters of a run that are well formed but cannot stand together."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", v["run_name"], re.ASCII):
         yield (
             "run_name",
@@ -145,10 +145,8 @@ def contradictions(v: dict):
     elif v["batch_size"] % (v["micro_batch_size"] * v["train_processes"]):
         yield (
             "train_processes",
-            (
-                f", and with micro_batch_size {v['micro_batch_size']} they do not share batch_size "
-                f"{v['batch_size']} evenly: choose numbers whose product divides it"
-            ),
+            f", and with micro_batch_size {v['micro_batch_size']} they do not share batch_size "
+            f"{v['batch_size']} evenly: choose numbers whose product divides it",
         )
     if v["max_steps"] % v["save_every"]:
         yield "save_every", f", which does not divide max_steps {v['max_steps']}: choose a divisor"
@@ -168,7 +166,7 @@ def contradictions(v: dict):
         )
 
 
-def file_contradictions(v: dict):
+def file_contradictions(v: dict[str, Any]) -> Problems:
     """Of benchmark_files: those that are not there, or are parts where the scale is full."""
     for benchmark, file in v["benchmark_files"].items():
         if not paths.resolve(file).is_file():
@@ -183,17 +181,14 @@ def file_contradictions(v: dict):
             )
 
 
-def _dataset_contradictions(v: dict):
+def _dataset_contradictions(v: dict[str, Any]) -> Problems:
     dataset = v["dataset"]
     if dataset not in ("pocket", "none") and not is_set(dataset):
         if not dataset.endswith((".jsonl", ".parquet")):
             yield (
                 "dataset",
-                (
-                    ", which is unknown: write <teacher>_<domain>, as in r1_math, for a set of "
-                    "traces.ipynb, "
-                    "pocket, none, or a .jsonl or .parquet file"
-                ),
+                ", which is unknown: write <teacher>_<domain>, as in r1_math, for a set of "
+                "traces.ipynb, pocket, none, or a .jsonl or .parquet file",
             )
         elif not paths.resolve(dataset).is_file():
             yield (
@@ -220,16 +215,28 @@ def _dataset_contradictions(v: dict):
         yield "n_examples", " but there is a dataset: write at least 1, or set dataset to none"
 
 
-def key(help_text, *, default=MISSING, choices=None, low=None, high=None, above=None, below=None):
-    """A field's help and limits: low and high are allowed values, above and below are not."""
+def key(
+    help_text: str,
+    *,
+    default: Any = MISSING,
+    choices: tuple[str, ...] | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """A dataclass field with help and limits: low and high are allowed values, above and below are
+    not."""
     limits = dict(choices=choices, low=low, high=high, above=above, below=below)
     return field(default=default, metadata={"help": help_text, **limits})
 
 
-_IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
-
-
-def checked(values: dict, source: str, kind, contradicts) -> dict:
+def checked(
+    values: Mapping[str, Any],
+    source: str,
+    kind: type,
+    contradicts: Callable[[dict[str, Any]], Problems],
+) -> dict[str, Any]:
     """A complete mapping, checked against the fields of the dataclass `kind` and by `contradicts`,
     as `validate` does."""
     known = {f.name: f for f in fields(kind)}
@@ -244,52 +251,10 @@ def checked(values: dict, source: str, kind, contradicts) -> dict:
     clean = {}
     for name, f in known.items():
         try:
-            clean[name] = check_type(f.type, values[name])
+            clean[name] = check_type(str(f.type), values[name])
             check_range(f.metadata, clean[name])
         except TypeError as error:
             raise ValueError(f"{source}: {name} {error}.") from None
     for name, problem in contradicts(clean):
         raise ValueError(f"{source}: {name} is {clean[name]!r}{problem}.")
     return clean
-
-
-def given(namespace: dict, known: set[str]) -> dict:
-    """What a notebook's globals() hold as parameters: the `known` names, and others that are
-    nothing else. From here on the package's messages are shown."""
-    log.show()
-    values = {}
-    # Run All again in one kernel finds what the notebook itself has made since: new names then
-    # count only if they look like a parameter that was mistyped meanwhile.
-    first = namespace.setdefault("_names_when_first_read", frozenset(namespace))
-    for name, value in list(namespace.items()):
-        imported = isinstance(value, types.ModuleType) or callable(value)
-        later = name not in first and not difflib.get_close_matches(name, known, n=1, cutoff=0.85)
-        if name in known or not (imported or later or name.startswith("_") or name in _IPYTHON):
-            values[name] = value
-    return values
-
-
-def read_files(*files) -> dict:
-    """The merged mapping of YAML parameter files, later files winning, as Papermill merges repeated
-    -f.
-
-    A bare name is looked for in papermill_params/. Raises ValueError for a file that is not one
-    flat mapping."""
-    import yaml
-
-    merged = {}
-    for file in map(str, files):
-        path = paths.resolve(file) if "/" in file else paths.PARAMS_DIR / file
-        if not path.is_file():
-            raise ValueError(
-                f"{file}: there is no such parameter file: choose one from papermill_params/."
-            )
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            where = " ".join(str(error).split())
-            raise ValueError(f"{file}: this is not YAML ({where}): correct it.") from None
-        if not isinstance(values, dict):
-            raise ValueError(f"{file}: this is not a mapping: write one `key: value` a line.")
-        merged.update(values)
-    return merged

@@ -15,16 +15,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable
+from dataclasses import Field, asdict, dataclass, fields
+from functools import cache
+from types import MappingProxyType
+from typing import Any
 
-from distill_nb.params.checks import checked, contradictions, given, key
+from distill_nb.params.checks import checked, contradictions, key
 from distill_nb.params.names import BENCHMARKS, CHAT_TEMPLATES, POCKET_STUDENT
+from distill_nb.params.reading import given, read_files
 from distill_nb.runtime import paths
 
 
 @dataclass(frozen=True)
 class Params:
-    """One run. There are no defaults: build it with `validate`, `from_notebook` or `pocket`."""
+    """One run. No key has a default: build it with `validate`, `from_notebook` or `pocket`."""
 
     run_name: str = key("name of the run and of its folder")
     scale: str = key("size of the experiment, its first folder", choices=("full", "pocket", "tiny"))
@@ -115,42 +120,30 @@ class Params:
     overwrite: bool = key("start again instead of resuming what is there")
     select_on: str = key(
         "what chooses a run's best checkpoint: all problems of the benchmark that chooses, as in "
-        "the "
-        "study, or a fixed half of them, scored on the other",
+        "the study, or a fixed half of them, scored on the other",
         choices=("test", "dev"),
     )
 
 
-# A laptop's run, the defaults of every notebook: papermill_params/run09.yaml + pocket.yaml (a test
-# compares).
-POCKET = dict(
-    run_name="sonnet_math_llama_4k", scale="pocket", seed=0, teacher="sonnet", domain="math",
-    student=POCKET_STUDENT, student_size="full", chat_template="auto", dtype="float32",
-    load_in_4bit=False, backend="hf",
-    dataset="pocket", n_examples=300, n_heldout=20, max_length=512, overlong="truncate",
-    lora_rank=32, lora_alpha=64, lora_dropout=0.0,
-    lora_targets=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
-    lora_experts=True, lora_expert_rank=0,
-    learning_rate=1.0e-3, lr_schedule="linear", warmup_steps=0, weight_decay=0.0, max_grad_norm=1.0,
-    batch_size=10, micro_batch_size=10, train_processes=1, max_steps=30, save_every=10,
-    benchmarks=["pocket_math", "pocket_code"], benchmark_files={}, benchmark_limit=0, adapter="none", engine="hf",
-    adapters="auto", tensor_parallel=1, data_parallel=1, gpu_memory=0.9,
-    max_new_tokens=96, temperature=0.0, top_p=1.0, n_samples=1, eval_batch_size=56, allow_unsafe=False, regrade=False,
-    overwrite=False, select_on="test",
+# What decides a base student's records, beside the problems, which are told by their content
+# (evaluate.shared_files); runs that agree on these share one baseline (baseline.baseline_dir).
+GENERATION_KEYS = (
+    "student", "student_size", "chat_template", "dtype", "engine", "max_new_tokens", "temperature",
+    "top_p", "n_samples", "seed",
 )  # fmt: skip
 
-# What decides a base student's records, beside the problems, which are told by their content
-# (evaluate.shared_files); runs that agree on these share one baseline (paths.baseline_dir).
-GENERATION_KEYS = (
-    "student", "student_size", "chat_template", "dtype", "engine", "max_new_tokens", "temperature", "top_p", "n_samples",
-    "seed",
-)  # fmt: skip
+
+@cache
+def pocket_values() -> MappingProxyType[str, Any]:
+    """A laptop's run, the defaults of every notebook: run09.yaml with pocket.yaml over it. Raises
+    ValueError where there is no papermill_params/, as beside an installed package."""
+    return MappingProxyType(read_files("run09.yaml", "pocket.yaml"))
 
 
 def validate(values: dict, source: str = "parameters") -> Params:
     """A Params from a complete mapping; `source`, such as a file's name, opens each error.
 
-    Files and folders stay texts and become movable: whoever opens one calls paths.resolve. Raises
+    Files and folders become movable texts: whoever opens one calls paths.resolve. Raises
     ValueError, one sentence, for an unknown, missing, mistyped, out-of-range or contradictory key.
     """
     clean = checked(values, source, Params, contradictions)
@@ -162,36 +155,35 @@ def validate(values: dict, source: str = "parameters") -> Params:
     return Params(**clean)
 
 
-def from_notebook(namespace: dict, reads=None) -> Params:
+def from_notebook(namespace: dict, reads: Iterable[str] | None = None) -> Params:
     """The Params of a notebook, from its globals() right after the injected cell.
 
     Private names, IPython's own, modules and callables are passed over; every other name must be a
-    parameter. A notebook declares only the keys that it uses: at pocket and tiny scale POCKET gives
-    the others; at full scale each must have been injected, or a forgotten key would quietly take a
-    laptop's value. A notebook of results says which keys it `reads`: only those must be there, and
-    only those mean anything."""
+    parameter. A notebook declares only the keys that it uses. At pocket and tiny scale the others
+    are those of `pocket_values`; at full scale each must have been injected, or a forgotten key
+    would quietly take a laptop's value. A notebook of results says which keys it `reads`: only
+    those must be there, and only those mean anything."""
     values = given(namespace, {f.name for f in fields(Params)})
     if reads is not None:
-        values = {name: value for name, value in POCKET.items() if name not in reads} | values
+        values = {k: v for k, v in pocket_values().items() if k not in reads} | values
     elif values.get("scale") in ("pocket", "tiny"):
-        values = POCKET | values
+        values = pocket_values() | values
     return validate(values, source="notebook")
 
 
-def pocket(**changes) -> Params:
+def pocket(**changes: Any) -> Params:
     """The pocket run with some keys changed."""
-    return validate({**POCKET, **changes}, source="pocket")
+    return validate(pocket_values() | changes, source="pocket")
 
 
 def is_baseline(p: Params) -> bool:
-    """Whether the run only evaluates its student as it comes, whatever max_steps an overlay
-    sets."""
+    """Whether the run only evaluates its student as it comes, even if an overlay sets max_steps."""
     return p.teacher == "none"
 
 
 def traces_of(teacher: str, dataset: str) -> str:
-    """Whose traces a run learnt from: its teacher's, or of a stand-in, where they were generated in
-    the teacher's place."""
+    """Whose traces a run learnt from: its teacher's, or a stand-in's that were generated in their
+    place."""
     return f"{teacher} stand-in" if dataset == "pocket" and teacher != "none" else teacher
 
 
@@ -200,9 +192,9 @@ def steps(p: Params) -> list[int]:
     return [0] if is_baseline(p) else list(range(0, p.max_steps + 1, p.save_every))
 
 
-def hash_of(p: Params, keys) -> str:
-    """16 hex digits of the SHA-256 of the chosen keys' canonical JSON; the order of `keys` is
-    immaterial."""
+def hash_of(p: Params, keys: Iterable[str]) -> str:
+    """16 hex digits of the SHA-256 of the chosen keys' canonical JSON, in whatever order they
+    are."""
     values = asdict(p)
     text = json.dumps({key: values[key] for key in keys}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -210,10 +202,10 @@ def hash_of(p: Params, keys) -> str:
 
 def help_text() -> str:
     """A table of all parameters: name, type, help."""
-    rows = [("name", "type", "help")] + [(f.name, f.type, _help(f)) for f in fields(Params)]
+    rows = [("name", "type", "help")] + [(f.name, str(f.type), _help(f)) for f in fields(Params)]
     return "\n".join(f"{name:<17} {kind:<15} {text}" for name, kind, text in rows)
 
 
-def _help(f):
+def _help(f: Field) -> str:
     choices = f.metadata["choices"]
     return f.metadata["help"] + (f" [{' | '.join(choices)}]" if choices else "")

@@ -176,7 +176,8 @@ def _plan_files(args) -> int:
     changes = {key: yaml.safe_load(value) for key, value in args.p}
     runs = {f: v for f, v in read.items() if "run_name" in v}
     sets = {f: v for f, v in read.items() if {"dataset", "decontaminate"} <= set(v)}
-    overlays = [v for f, v in read.items() if f not in runs and set(v) <= set(params.POCKET)]
+    known = set(params.pocket_values())
+    overlays = [v for f, v in read.items() if f not in runs and set(v) <= known]
     for file in read:
         if file not in runs and file not in sets and read[file] not in overlays:
             print(f"{file}: no run, no overlay for runs and no set of traces; left out.")

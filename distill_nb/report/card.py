@@ -14,6 +14,7 @@ from pathlib import Path
 from distill_nb import params
 from distill_nb.analysis import names, results, selection
 from distill_nb.runtime import paths
+from distill_nb.runtime.files import write_text
 from distill_nb.students import sources
 
 # Hub ids of what the students were trained on, where there is one.
@@ -59,14 +60,12 @@ def write_cards(p: params.Params) -> list[Path]:
     )
     trained = json.loads((folder / "provenance_train.json").read_text())
     evaluated = json.loads((folder / "provenance_eval.json").read_text())
-    files = []
+    written = []
     for step in sorted(s for s in set(table["step"]) if s and paths.checkpoint_dir(p, s).is_dir()):
         file = paths.checkpoint_dir(p, step) / "README.md"
-        beside = file.with_suffix(".partial")
-        beside.write_text(card(table, step, trained, evaluated, chosen), encoding="utf-8")
-        beside.replace(file)
-        files.append(file)
-    return files
+        write_text(file, card(table, step, trained, evaluated, chosen))
+        written.append(file)
+    return written
 
 
 def card(table, step: int, trained: dict, evaluated: dict, chosen: str) -> str:

@@ -15,7 +15,7 @@ import signal
 from datetime import UTC, datetime
 from pathlib import Path
 
-from distill_nb.runtime import provenance
+from distill_nb.runtime.files import write_json
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")  # IPython colours its tracebacks
 LINES = 40  # that are kept
@@ -25,7 +25,7 @@ def keep(folder: Path, stage: str, status: int, said: list[str], started: float)
     """Write down that a stage, started at a Unix time, failed; on a full disk perhaps not."""
     lines = [line.rstrip() for line in ANSI.sub("", "\n".join(said)).splitlines() if line.strip()]
     with contextlib.suppress(OSError):
-        provenance.write(
+        write_json(
             folder / f"failure_{stage}.json",
             {
                 "status": status,

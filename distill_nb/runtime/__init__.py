@@ -2,13 +2,15 @@
 made a result.
 
 paths.py       where everything is
-jsonl.py       lines and files, written so that a kill leaves them whole
-provenance.py  what made a result
-code_hash.py   which modules an entry depends on, and one hash over them
+files.py       files that are written whole or not at all
+jsonl.py       files of one JSON record a line, appended so that a kill tears the last line at most
+provenance.py  what made a result: parameters, versions, code, device, times
+code_hash.py   which modules an entry runs, and a hash of each
+log.py         messages of the package, shown as plain lines
 lock.py        one process at a time in a folder
 disk.py        disks that fill up; folders that are whole or count as absent
 stop.py        a process that is asked to end: signals, Slurm's time limit
-devices.py     cores and memory that a process may use
+devices.py     cores and memory that this process may use
 gpus.py        a GPU for each job
-hub.py         files of the hub, and in a sentence why one cannot be had
+hub.py         files of the Hugging Face hub, and in a sentence why one cannot be had
 """

@@ -1,10 +1,10 @@
-"""Which modules a module or notebook depends on, and one hash over all of them.
+"""Which code made a result: the modules that a module or notebook runs, and a hash of each.
 
-Read from the sources by ast, nothing is imported. Followed are imports wherever they stand (inside
-functions too), modules that are imported by a name made at run time (the whole of their package
-then counts), and modules that are started as processes, by a dotted name or as a file beside (`-m
+Modules are read by ast and not imported. Followed are imports wherever they stand (also inside
+functions), modules imported by a name made at run time (then all of their package counts), and
+modules started as processes, by a dotted name or as a file beside (`-m
 distill_nb.evaluation.engines.vllm_process`, `worker.py`). Data files, such as published/*.csv, are
-no code: whoever depends on them names them."""
+not code: whoever depends on them names them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,16 @@ from distill_nb.runtime import paths
 PACKAGE = "distill_nb"
 
 
-def modules_of(entry, root: Path = paths.ROOT) -> list[Path]:
+def hashes(
+    entry: str | Path, notebook: str | Path | None = None, root: Path = paths.ROOT
+) -> dict[str, str]:
+    """File → 16 hex digits of its content, for the modules that an entry runs and for the notebook
+    that calls it. Raises ValueError as `modules_of`."""
+    found = modules_of(entry, root) + ([paths.resolve(notebook)] if notebook else [])
+    return {paths.movable(file): content_hash(file)[:16] for file in found}
+
+
+def modules_of(entry: str | Path, root: Path = paths.ROOT) -> list[Path]:
     """The files of the package below `root` that an entry runs, directly or not, sorted; its own
     among them if it is one.
 
@@ -36,23 +45,14 @@ def modules_of(entry, root: Path = paths.ROOT) -> list[Path]:
     return sorted(f for f in found if f.is_relative_to(root / PACKAGE))
 
 
-def hash_of(entry, root: Path = paths.ROOT) -> str:
-    """64 hex digits over an entry and its modules, by name and content; of a notebook the cells
-    count, not their outputs."""
-    found = {f.relative_to(root).as_posix(): content_hash(f) for f in modules_of(entry, root)}
-    start = _file(entry, root)
-    if not start.is_relative_to(root / PACKAGE):
-        found["entry"] = content_hash(start)
-    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
-
-
 def content_hash(file: Path) -> str:
-    """64 hex digits of one file; of a notebook the kind, source and tags of its cells."""
+    """64 hex digits of one file; of a notebook the kind, source and tags of its cells count, not
+    their outputs."""
     data = json.dumps(_cells(file)).encode() if file.suffix == ".ipynb" else file.read_bytes()
     return hashlib.sha256(data).hexdigest()
 
 
-def _file(entry, root: Path) -> Path:
+def _file(entry: str | Path, root: Path) -> Path:
     file = _module(str(entry), root) if str(entry).split(".")[0] == PACKAGE else None
     file = file or root / entry
     if not file.is_file():
@@ -70,13 +70,11 @@ def _module(name: str, root: Path) -> Path | None:
 
 def _parents(file: Path, root: Path) -> list[Path]:
     """The __init__.py of the packages around a module: importing it runs them."""
-    if not file.is_relative_to(root / PACKAGE):
-        return []
     folders = [f for f in file.parents if f.is_relative_to(root / PACKAGE)]
     return [f / "__init__.py" for f in folders if (f / "__init__.py").is_file()]
 
 
-def _cells(notebook: Path) -> list:
+def _cells(notebook: Path) -> list[list]:
     """[kind, source, tags] of each cell."""
     return [
         [c["cell_type"], "".join(c["source"]), c.get("metadata", {}).get("tags", [])]
@@ -101,29 +99,22 @@ def _needed(file: Path, root: Path) -> list[Path]:
             f"{file.name}: this is not Python ({error.msg}, line {error.lineno}): correct it."
         ) from None
     inside = file.relative_to(root).parent.parts if file.is_relative_to(root / PACKAGE) else ()
-    found = []
+    found: list[Path | None] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found += [
-                _module(alias.name, root)
-                for alias in node.names
-                if alias.name.split(".")[0] == PACKAGE
-            ]
+            found += _imported([alias.name for alias in node.names], root)
         elif isinstance(node, ast.ImportFrom):
             base = _base(node.level, node.module, inside)
-            if base.split(".")[0] == PACKAGE:
-                found += [
-                    _module(base, root),
-                    *(_module(f"{base}.{alias.name}", root) for alias in node.names),
-                ]
-        elif (
-            isinstance(node, ast.Call)
-            and getattr(node.func, "attr", getattr(node.func, "id", "")) == "import_module"
-        ):
+            found += _imported([base, *(f"{base}.{alias.name}" for alias in node.names)], root)
+        elif isinstance(node, ast.Call) and _called(node) == "import_module":
             found += _by_name(node, file, inside, root)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found += _process(node.value, file, root)
+            found.append(_process(node.value, file, root))
     return [f for f in found if f]
+
+
+def _imported(names: list[str], root: Path) -> list[Path | None]:
+    return [_module(name, root) for name in names if name.split(".")[0] == PACKAGE]
 
 
 def _base(level: int, module: str | None, inside: tuple[str, ...]) -> str:
@@ -132,31 +123,29 @@ def _base(level: int, module: str | None, inside: tuple[str, ...]) -> str:
     return ".".join([*start, *([module] if module else [])])
 
 
+def _called(call: ast.Call) -> str:
+    return getattr(call.func, "attr", getattr(call.func, "id", ""))
+
+
 def _by_name(call: ast.Call, file: Path, inside: tuple[str, ...], root: Path) -> list[Path | None]:
     """What import_module(".name", __package__) imports: all of its package, if the name is made at
     run time."""
     name = call.args[0] if call.args else None
-    if isinstance(name, ast.Constant) and str(name.value).startswith("."):
-        return [_module(".".join(inside) + name.value, root)]
-    if (
-        isinstance(name, ast.JoinedStr)
-        and isinstance(name.values[0], ast.Constant)
-        and name.values[0].value == "."
-    ):
-        return sorted(file.parent.glob("*.py"))
+    first = name.values[0] if isinstance(name, ast.JoinedStr) else name
+    text = first.value if isinstance(first, ast.Constant) else None
+    if isinstance(name, ast.JoinedStr) and text == ".":
+        return [*sorted(file.parent.glob("*.py"))]
+    if isinstance(name, ast.Constant) and isinstance(text, str) and text.startswith("."):
+        return [_module(".".join(inside) + text, root)]
     return []
 
 
-def _process(text: str, file: Path, root: Path) -> list[Path | None]:
+def _process(text: str, file: Path, root: Path) -> Path | None:
     """The module that a text names in full: dotted, as after `python -m`, or as a file beside this
     one."""
     if text.startswith(f"{PACKAGE}.") and text.replace(".", "").replace("_", "").isalnum():
-        return [_module(text, root)]
-    beside = text.rpartition("/")[2]
-    if (
-        beside.endswith(".py")
-        and file.is_relative_to(root / PACKAGE)
-        and (file.parent / beside).is_file()
-    ):
-        return [file.parent / beside]
-    return []
+        return _module(text, root)
+    if text.endswith(".py") and file.is_relative_to(root / PACKAGE):
+        beside = file.parent / text.rpartition("/")[2]
+        return beside if beside.is_file() else None
+    return None

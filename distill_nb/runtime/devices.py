@@ -1,4 +1,5 @@
-"""Devices to plan for: their memory, and how fast they multiply matrices."""
+"""The cores and the memory that this process may use, and whether an error says that a GPU's memory
+is used up."""
 
 from __future__ import annotations
 
@@ -17,12 +18,9 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that a GPU has too little memory, in torch's words or a library's."""
     import torch
 
+    words = ("out of memory", "GPU memory available", "ALLOC_FAILED")
     return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError)
-        and any(
-            words in str(error)
-            for words in ("out of memory", "GPU memory available", "ALLOC_FAILED")
-        )
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
     )
 
 
@@ -31,17 +29,13 @@ def free_memory() -> int:
     group)."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
-        free = next(
-            int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")
-        )
+        available = next(line for line in lines if line.startswith("MemAvailable"))
+        free = int(available.split()[1]) * 1024
     except (OSError, StopIteration):
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    group = Path("/sys/fs/cgroup")
     try:
-        group = Path("/sys/fs/cgroup")
-        free = min(
-            free,
-            int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()),
-        )
+        limit = int((group / "memory.max").read_text())
+        return min(free, limit - int((group / "memory.current").read_text()))
     except (OSError, ValueError):  # no such limit
-        pass
-    return free
+        return free

@@ -8,23 +8,25 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
-from distill_nb.runtime import lock, paths, provenance
+from distill_nb.runtime import files, lock, paths, provenance
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SEAL = "complete"  # in a sealed folder: the sha256 of every other file
 
 
 class DiskFull(RuntimeError):
-    """There is no room; the message names the place. What is on disk is whole, and the work can be
-    gone on with."""
+    """There is no room; the message names the place. What is on disk is whole, and the work can go
+    on from there."""
 
 
 @contextlib.contextmanager
-def room(folder: Path):
-    """Work that writes below `folder`: whatever a full disk makes of it (an OSError, or a library's
-    own error) becomes a DiskFull of one sentence."""
+def room(folder: Path) -> Iterator[None]:
+    """For work that writes below `folder`: an error that a full disk causes (an OSError, or a
+    library's own) becomes a DiskFull of one sentence."""
     try:
         yield
     except Exception as error:
@@ -53,41 +55,37 @@ def _sentence(place: Path) -> str:
     free = shutil.disk_usage(place).free
     return (
         f"{paths.movable(place)}: the disk is full, or a quota is used up ({free / 2**20:,.1f} MiB "
-        "free): make room and "
-        "start again; what is written is whole, and the work goes on from there."
+        "free): make room and start again; what is written is whole, and the work goes on from "
+        "there."
     )
 
 
 def _named_place(error: BaseException, folder: Path) -> Path | None:
     """The folder that an error says has no room, None where it says something else."""
-    seen = error
+    seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError) and seen.errno in FULL:
-            file = (
-                Path(os.fsdecode(seen.filename))
-                if isinstance(seen.filename, (str, bytes))
-                else folder / "x"
-            )
+            named = isinstance(seen.filename, (str, bytes))
+            file = Path(os.fsdecode(seen.filename)) if named else folder / "x"
             return next((f for f in file.absolute().parents if f.is_dir()), folder)
         seen = seen.__cause__ or seen.__context__
     return None
 
 
-def end_of(file, size: int) -> list[str]:
+def end_of(file: IO, size: int) -> list[str]:
     """The last `size` bytes of an open file, which another process may be writing to, as lines."""
     length = os.fstat(file.fileno()).st_size
-    return (
-        os.pread(file.fileno(), size, max(0, length - size)).decode(errors="replace").splitlines()
-    )
+    end = os.pread(file.fileno(), size, max(0, length - size))
+    return end.decode(errors="replace").splitlines()
 
 
 def sync(folder: Path) -> list[Path]:
     """The files below a folder, once they are safe from a power failure."""
-    files = sorted(f for f in folder.rglob("*") if f.is_file())
-    for file in files:
+    found = sorted(f for f in folder.rglob("*") if f.is_file())
+    for file in found:
         with open(file, "rb") as stream:
             os.fsync(stream.fileno())
-    return files
+    return found
 
 
 def seal(folder: Path) -> None:
@@ -97,12 +95,11 @@ def seal(folder: Path) -> None:
         for f in sync(folder)
         if f.name != SEAL
     }
-    provenance.write(folder / SEAL, hashes)
+    files.write_json(folder / SEAL, hashes)
 
 
 def broken(folder: Path) -> str:
-    """What is wrong with a folder that should be sealed, in words; "" where it is as it was
-    sealed."""
+    """In words, what is wrong with a folder that should be sealed; "" where nothing is."""
     try:
         hashes = json.loads((folder / SEAL).read_text())
     except (OSError, ValueError):
@@ -116,9 +113,8 @@ def broken(folder: Path) -> str:
 
 
 class Scratch:
-    """A folder below `parent` for as long as this process lives, or until `cleanup`. What killed
-    processes left there under the same prefix is removed first: it may be the weights of a whole
-    model."""
+    """A folder below `parent` until `cleanup` or the end of this process. Folders of the same
+    prefix that killed processes left are removed first: one may hold a whole model's weights."""
 
     def __init__(self, parent: Path, prefix: str):
         parent.mkdir(parents=True, exist_ok=True)

@@ -1,78 +1,76 @@
 """Which GPUs there are, and one for each job: never two jobs on one.
 
-    with gpus.claimed(1) as devices:            # ["2"]
-        subprocess.run(words, env=os.environ | gpus.environment(devices), close_fds=False)
-    gpus.hold()                                 # in what was started: the device is taken until
-                                                this process ends
-
-`python -m distill_nb.runtime.gpus` prints how many this process may use.
+with gpus.claimed(1) as devices:            # ["2"]
+    subprocess.run(words, env=os.environ | gpus.environment(devices), close_fds=False)
+gpus.hold()                                 # in what was started: the device is taken until
+                                            this process ends
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 USES = "DISTILL_NB_GPUS_IN_USE"  # files, os.pathsep between them
+log = logging.getLogger(__name__)
 _held: dict[str, int] = {}  # file: descriptor, open as long as this process lives
 
 
 def visible() -> list[str]:
-    """The devices that this process may use: those of CUDA_VISIBLE_DEVICES where it is set (by a
-    user or by Slurm), else all that nvidia-smi lists; none on a machine without."""
+    """The devices that this process may use: those of CUDA_VISIBLE_DEVICES where a user or Slurm
+    has set it, else all that nvidia-smi lists; none on a machine without GPUs."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
         devices = [d.strip() for d in given.split(",")]
         return [d for d in devices if d and d not in ("-1", "NoDevFiles")]
-    return [
-        str(i)
-        for i, _ in enumerate(
-            line for line in _nvidia_smi().splitlines() if line.startswith("GPU ")
-        )
-    ]
+    lines = [line for line in _nvidia_smi().splitlines() if line.startswith("GPU ")]
+    return [str(i) for i in range(len(lines))]
 
 
 @contextlib.contextmanager
-def claimed(n: int, poll: float = 0.5):
-    """Hold n devices against all other claims on this machine, waiting for them; yields their names
+def claimed(n: int, poll: float = 0.5) -> Iterator[list[str]]:
+    """Wait for n devices and hold them against all other claims on this machine; yields their names
     in CUDA's terms.
 
-    The locks are the system's, so a process that dies lets go. Who claims a device starts what uses
-    it with `environment`, and with close_fds=False: the process that it starts then has the claim
-    too, and keeps it if only the claimer is killed. A device on which a process still has a `hold`
-    is not free, whoever of those that started it is gone. Within a Slurm job the claim is among
-    that job's own devices, for Slurm keeps jobs apart. Raises ValueError where there are fewer than
-    n, and where a lock's file cannot be opened."""
+    The locks are the system's, so a process that dies lets go. Start what uses the devices with
+    `environment` and with close_fds=False: the started process then has the claim too, and keeps it
+    if only the claimer is killed. A device is not free while any process has a `hold` on it, even
+    if the processes that started that one are gone. Within a Slurm job the claim is among that
+    job's own devices, for Slurm keeps jobs apart. poll: seconds between two tries. Raises
+    ValueError where there are fewer than n devices, or a lock's file cannot be opened."""
     devices = visible()
     if n > len(devices):
         raise ValueError(
             f"gpus: {n} are wanted and {len(devices)} are here; run it where there are more, or "
-            "lower "
-            "train_processes, or tensor_parallel and data_parallel."
+            "lower train_processes, or tensor_parallel and data_parallel."
         )
     said = False
     while True:
         with contextlib.ExitStack() as held:
-            names = []
+            names: list[str] = []
             for device in devices:
                 if len(names) < n and (lock := _free(device)) is not None:
-                    held.callback(os.close, lock)  # not unlocked: whom it was handed to keeps it
+                    # closed and not unlocked: the process that was started keeps it
+                    held.callback(os.close, lock)
                     names.append(device)
             if len(names) == n:
                 yield names
                 return
         if not said:
-            print(
-                f"gpus: waiting until {n} of {', '.join(devices)} can be had; `fuser -v "
-                f"{_file('*', '*')}` names the "
-                "processes that use them.",
-                flush=True,
+            log.info(
+                "gpus: waiting until %d of %s can be had; `fuser -v %s` names the processes that "
+                "use them.",
+                n,
+                ", ".join(devices),
+                _file("*", "*"),
             )
             said = True
         time.sleep(poll)  # with none held: two jobs that want two each must not hold one each
@@ -89,21 +87,19 @@ def environment(devices: list[str]) -> dict[str, str]:
 
 
 def hold() -> None:
-    """From now until this process has ended, no other claim gets the devices that its `environment`
-    names.
+    """Keep the devices that this process's `environment` names from all other claims until it ends.
 
-    For every process that computes on a GPU: a notebook's kernel goes on when the stage or
+    Every process that computes on a GPU calls it: a notebook's kernel goes on when the stage or
     Papermill is killed, to save its state (stop.listening), and vLLM's and the training's processes
-    end a moment after their kernel. Does nothing outside of a stage, and where it is called
-    again."""
+    end a moment after their kernel. Does nothing outside of a stage, or when called again."""
     for file in filter(None, os.environ.get(USES, "").split(os.pathsep)):
-        if file not in _held:
-            _held[file] = _locked(Path(file), shared=True)
+        if file not in _held and (lock := _locked(Path(file), shared=True)) is not None:
+            _held[file] = lock
 
 
 def _free(device: str) -> int | None:
-    """The descriptor of a device's lock, which another process can be handed; None while any
-    process claims or uses it."""
+    """The descriptor of a device's lock, which a child process can inherit; None while any process
+    claims or uses the device."""
     lock = _locked(_file(device, "lock"))
     if lock is None:
         return None
@@ -117,8 +113,8 @@ def _free(device: str) -> int | None:
 
 
 def _locked(file: Path, shared: bool = False) -> int | None:
-    """A locked file's descriptor: shared, once nobody has it alone, which is for a moment only;
-    else alone, or None where another has it."""
+    """The descriptor of a file, once it is locked. A shared lock is waited for: another process has
+    the file alone only for a moment. An exclusive one is not: None where another has the file."""
     import fcntl
 
     while True:
@@ -131,14 +127,17 @@ def _locked(file: Path, shared: bool = False) -> int | None:
         except BlockingIOError:
             os.close(descriptor)
             return None
-        os.close(descriptor)  # a cleaner of old files took it away before it was locked
+        os.close(descriptor)  # a cleaner of old files removed it before it was locked
 
 
 def _open(file: Path) -> int:
-    """A lock's file, open; whoever needs it first makes it, for all users of the machine."""
+    """A lock's file, open; the first process that needs it makes it, for all users of the
+    machine."""
     try:
         while True:
-            try:  # without O_CREAT, with which Linux refuses other users' files in /tmp (fs.protected_regular)
+            # Without O_CREAT: with it, Linux refuses other users' files in /tmp
+            # (fs.protected_regular).
+            try:
                 return os.open(file, os.O_RDWR | os.O_NOFOLLOW)
             except PermissionError:
                 return os.open(file, os.O_RDONLY | os.O_NOFOLLOW)  # that is enough but for NFS
@@ -152,15 +151,13 @@ def _open(file: Path) -> int:
     except OSError as error:
         raise ValueError(
             f"gpus: the lock {file} cannot be opened ({error.strerror}); have its owner delete it "
-            "while no job "
-            "uses a GPU of this machine."
+            "while no job uses a GPU of this machine."
         ) from error
 
 
 def _file(device: str, what: str) -> Path:
-    """A lock's place: the same for all users and jobs of the machine, whatever their TMPDIR is and
-    whether they know a GPU by its number or by its UUID (unless $DISTILL_NB_GPU_LOCKS names another
-    folder)."""
+    """A lock's place: the same for all users and jobs of the machine, whatever their TMPDIR is, and
+    for a GPU's number and its UUID. $DISTILL_NB_GPU_LOCKS names another folder."""
     owner = os.environ.get("SLURM_JOB_ID", "machine")
     if device.isdigit() and int(device) < len(_uuids()):
         device = _uuids()[int(device)]
@@ -178,9 +175,8 @@ def _uuids() -> tuple[str, ...]:
 
 
 def _nvidia_smi() -> str:
+    command = ["nvidia-smi", "-L"]
     try:
-        return subprocess.run(
-            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60
-        ).stdout
+        return subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
     except (OSError, subprocess.TimeoutExpired):
         return ""

@@ -1,8 +1,8 @@
-"""The Hugging Face hub: what is had from it, and in one sentence why it is not.
+"""Files of the Hugging Face hub, and in one sentence why one cannot be had.
 
-`check_student` comes before anything that costs time: a hub that is down, a gated model without a
-token or a revision that is gone stops a run in seconds. What is in the hub's cache needs no
-connection."""
+`reach` comes before anything that costs time (sources.check_student): a hub that is down, a gated
+model without a token or a revision that is gone stops a run in seconds. What is in the hub's cache
+needs no connection."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from pathlib import Path
 
 from distill_nb.runtime import provenance
 
-PAUSES = (1, 4, None)  # seconds, after a try that failed
-READ_WHOLE = 2**30  # bytes; of larger files in a student's folder the size and both ends are hashed
+PAUSES = (1, 4, None)  # seconds before the next try; None: there is none
+# Bytes; of a larger file in a student's folder only the size and both ends are hashed.
+READ_WHOLE = 2**30
 
 
 def why(error: Exception, name: str = "", revision: str = "") -> str:
-    """What a failed call of huggingface_hub means, as the end of a sentence that begins with the
-    repository."""
+    """What the error of a call of huggingface_hub means, as the end of a sentence that begins with
+    the repository's name."""
     import httpx
     from huggingface_hub import errors
 
@@ -31,29 +32,24 @@ def why(error: Exception, name: str = "", revision: str = "") -> str:
     ):
         return why(error.__cause__, name, revision)
     if isinstance(error, (errors.LocalEntryNotFoundError, httpx.TransportError)):
-        return (
-            "could not be reached, and nothing of it is in the hub's cache: try again with a "
-            "connection"
-        )
+        cached = "nothing of it is in the hub's cache"
+        return f"could not be reached, and {cached}: try again with a connection"
     if isinstance(error, errors.EntryNotFoundError):
         return f"has no {name}" + (f" at {revision}" if revision else "")
     if isinstance(error, errors.RepositoryNotFoundError):
         return "is not there, or is private"
     if status in (401, 403):
-        return (
-            f"does not open to your token (HTTP {status}): log in with `hf auth login`, with one "
-            "that may read it"
-        )
+        remedy = "log in with `hf auth login`, with one that may read it"
+        return f"does not open to your token (HTTP {status}): {remedy}"
     if status >= 500:
-        return (
-            f"cannot be had, for the hub has an error of its own (HTTP {status}): try again later"
-        )
+        fault = f"the hub has an error of its own (HTTP {status})"
+        return f"cannot be had, for {fault}: try again later"
     first = next(iter(str(error).strip().splitlines()), "")
     return f"could not be downloaded ({type(error).__name__}: {first[:150]}): try again"
 
 
 def file(hub_id: str, name: str, revision: str | None = None, kind: str = "dataset") -> Path:
-    """One file, from the hub's cache where it is there. Raises what huggingface_hub raises; see
+    """One file, from the hub's cache or else the hub. Raises what huggingface_hub raises; see
     `why`."""
     import huggingface_hub
 
@@ -62,21 +58,19 @@ def file(hub_id: str, name: str, revision: str | None = None, kind: str = "datas
 
 
 def reach(hub_id: str, name: str, revision: str | None, kind: str) -> None:
-    """Raises where a file is neither in the hub's cache nor to be had from the hub; nothing is
-    downloaded."""
+    """Raises what huggingface_hub raises where a file is neither in the hub's cache nor on the hub;
+    nothing is downloaded."""
     import httpx
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError
 
-    if isinstance(
-        huggingface_hub.try_to_load_from_cache(hub_id, name, revision=revision, repo_type=kind), str
-    ):
+    where = {"revision": revision, "repo_type": kind}
+    if isinstance(huggingface_hub.try_to_load_from_cache(hub_id, name, **where), str):
         return
+    url = huggingface_hub.hf_hub_url(hub_id, name, **where)
     for pause in PAUSES:
         try:
-            huggingface_hub.get_hf_file_metadata(
-                huggingface_hub.hf_hub_url(hub_id, name, revision=revision, repo_type=kind)
-            )
+            huggingface_hub.get_hf_file_metadata(url)
             return
         except (httpx.TransportError, HfHubHTTPError) as error:
             if pause is None or getattr(getattr(error, "response", None), "status_code", 500) < 500:
@@ -85,9 +79,9 @@ def reach(hub_id: str, name: str, revision: str | None, kind: str) -> None:
 
 
 def hash_of_folder(folder: Path) -> str:
-    """64 hex digits over the files of a folder of a student or of an adapter, not over those of
-    folders in it."""
-    found = {}
+    """64 hex digits over the files of a student's or an adapter's folder; folders in it do not
+    count."""
+    found: dict[str, str | list] = {}
     for path in sorted(f for f in folder.iterdir() if f.is_file()):
         size = path.stat().st_size
         if size <= READ_WHOLE:
@@ -101,9 +95,8 @@ def hash_of_folder(folder: Path) -> str:
 
 
 def download(hub_id: str, revision: str, name: str, opening: str, remedy: str) -> Path:
-    """One file of a data set of the hub, from the hub's cache where it has been downloaded before.
-
-    Raises ValueError, one sentence from `opening` to `remedy`, where it cannot be had."""
+    """As `file`, of a data set. Raises ValueError, one sentence from `opening` to `remedy`, where
+    the file cannot be had."""
     try:
         return file(hub_id, name, revision)
     except Exception as error:  # the many ways in which a download fails

@@ -1,57 +1,22 @@
-"""Evaluation records on disk: one JSON line a problem and sample, appended and synced batch by
-batch."""
+"""Files of one JSON record a line, such as an evaluation's records: lines are appended and synced,
+so that a kill tears the last one at most."""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from distill_nb.runtime import files
 
-def read(file: Path, repair: bool = False) -> list[dict]:
-    """The records of one file. A torn last line, from a kill while writing or a writer at work, is
-    passed over; the writer of the file may `repair` it: cut that line off on disk, and say so."""
-    if not file.exists():
-        return []
-    raw = file.read_bytes()
-    whole = raw[: raw.rfind(b"\n") + 1]
-    if repair and len(whole) < len(raw):
-        print(f"{file.parent.name}/{file.name}: dropped a torn last line.")
-        with open(file, "r+b") as f:
-            f.truncate(len(whole))
-    return [json.loads(line) for line in whole.splitlines()]
-
-
-def append(file: Path, records: list[dict]) -> None:
-    """Append lines and sync them to disk before returning; where the disk has no room for all of
-    them, none is added."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    lines = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records).encode()
-    with open(file, "ab", buffering=0) as f:
-        size = f.tell()
-        try:
-            while lines:
-                lines = lines[f.write(lines) :]
-            os.fsync(f.fileno())
-        except OSError:
-            f.truncate(size)
-            raise
-
-
-def write(file: Path, records: list[dict]) -> None:
-    """A whole file of records, written beside and renamed."""
-    beside = file.with_suffix(f".{os.getpid()}.partial")
-    beside.unlink(missing_ok=True)
-    try:
-        append(beside, records)
-        os.replace(beside, file)
-    finally:
-        beside.unlink(missing_ok=True)
+log = logging.getLogger(__name__)
 
 
 def lines(file: Path) -> Iterator[tuple[int, dict]]:
-    """(offset in bytes, record) of each whole line, one at a time."""
+    """(offset in bytes, record) of each line, one at a time; none where there is no file. A torn
+    last line, from a kill while writing or a writer at work, is passed over."""
     if file.exists():
         with open(file, "rb") as f:
             offset = 0
@@ -62,21 +27,48 @@ def lines(file: Path) -> Iterator[tuple[int, dict]]:
                 offset += len(raw)
 
 
+def read(file: Path, repair: bool = False) -> list[dict]:
+    """The records of `lines`. repair: cut a torn last line off on disk, as only the file's writer
+    may."""
+    if repair:
+        cut_torn_line(file)
+    return [record for _, record in lines(file)]
+
+
+def append(file: Path, records: list[dict]) -> None:
+    """Append lines and sync them to disk before returning; where the disk has no room for all of
+    them, none is added."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    data = _encoded(records)
+    with open(file, "ab", buffering=0) as f:
+        size = f.tell()
+        try:
+            while data:
+                data = data[f.write(data) :]
+            os.fsync(f.fileno())
+        except OSError:
+            f.truncate(size)
+            raise
+
+
+def write(file: Path, records: list[dict]) -> None:
+    """The whole of a file."""
+    files.write_bytes(file, _encoded(records))
+
+
 def cut_torn_line(file: Path) -> None:
-    """Cut off what a killed writer left after the last whole line."""
+    """Cut off what a killed writer left after the last whole line, and say so."""
     if not file.exists():
         return
     with open(file, "r+b") as f:
-        end = f.seek(0, os.SEEK_END)
-        place = end
-        while place > 0:
-            start = max(0, place - 2**16)
-            f.seek(start)
-            found = f.read(place - start).rfind(b"\n")
-            if found >= 0:
-                place = start + found + 1
-                break
-            place = start
-        if place < end:
-            print(f"{file.parent.name}/{file.name}: dropped a torn last line.")
-            f.truncate(place)
+        end = 0
+        for line in f:
+            if line.endswith(b"\n"):
+                end += len(line)
+        if end < f.tell():
+            log.info("%s/%s: dropped a torn last line.", file.parent.name, file.name)
+            f.truncate(end)
+
+
+def _encoded(records: list[dict]) -> bytes:
+    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode()

@@ -1,31 +1,36 @@
 """One process at a time in a folder, among the processes of all machines that share it.
 
-The lock is the kernel's own (flock on <folder>/.lock), so that it ends with the process that holds
-it, however that ends; Linux carries it over NFS, and most cluster file systems have it. The file
-only says who holds it."""
+The lock is the kernel's (flock on <folder>/.lock), so it ends with the process that holds it,
+however that ends. Linux carries it over NFS, and most cluster file systems have it. The file's
+content only says who holds it."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import json
+import logging
 import os
 import platform
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 FILE = ".lock"
 WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def locked(folder: Path, wait: bool = True, doing: str = "in use"):
+def locked(
+    folder: Path, wait: bool = True, doing: str = "in use"
+) -> Iterator[Callable[[], None] | None]:
     """Alone with the folder. Yields a function that lets go early, or None where wait is false and
-    another is at it.
+    another process has the lock.
 
-    doing: what `holder` tells others; "" only looks whether anybody is there. A file system without
-    locks is said to be one, and then nobody is kept out, and who only looks is told that somebody
-    is there."""
+    doing: what `holder` tells others; "" is for a caller who only asks whether anybody is there. On
+    a file system without locks nobody is kept out, and a message says so; a caller who only asks
+    gets None there, for nobody can know."""
     import fcntl
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -38,35 +43,34 @@ def locked(folder: Path, wait: bool = True, doing: str = "in use"):
         except OSError as error:
             if error.errno not in WITHOUT_LOCKS:
                 raise
-            if not wait and not doing:  # who only looks whether anybody is there cannot know
+            if not wait and not doing:
                 yield None
                 return
-            print(
-                f"{folder.name}: this file system has no locks ({error.strerror}): start nothing "
-                "else on this folder now."
+            log.warning(
+                "%s: this file system has no locks (%s): start nothing else on this folder now.",
+                folder.name,
+                error.strerror,
             )
 
-        def unlock():
+        held = True
+
+        def unlock() -> None:
             nonlocal held
-            if held:  # once: after that, what the file says is another's
+            if held:  # only once: after that, the file says who another holder is
                 held = False
                 with contextlib.suppress(OSError):
                     lock.truncate(0)
                     fcntl.flock(lock, fcntl.LOCK_UN)
 
-        held = True
+        about = {
+            "host": platform.node(),
+            "pid": os.getpid(),
+            "doing": doing,
+            "since": datetime.now(UTC).isoformat(sep=" ", timespec="seconds"),
+        }
         with contextlib.suppress(OSError):  # a full disk keeps nobody from locking
             lock.truncate(0)
-            lock.write(
-                json.dumps(
-                    {
-                        "host": platform.node(),
-                        "pid": os.getpid(),
-                        "doing": doing,
-                        "since": datetime.now(UTC).isoformat(sep=" ", timespec="seconds"),
-                    }
-                )
-            )
+            lock.write(json.dumps(about))
             lock.flush()
         try:
             yield unlock
@@ -80,14 +84,14 @@ def holder(folder: Path) -> str:
     try:
         found = json.loads((folder / FILE).read_text())
         return "{doing} by process {pid} on {host} since {since}".format(**found)
-    except (OSError, ValueError, KeyError, TypeError):  # it has just let go, or has not written yet
+    except (OSError, ValueError, KeyError, TypeError):  # it has just let go, or not yet written
         return "in use by another process"
 
 
 @contextlib.contextmanager
-def alone(folder: Path, doing: str, key: str = "run_name"):
-    """As `locked`, for work that two processes must not do: raises ValueError where another is at
-    the folder.
+def alone(folder: Path, doing: str, key: str = "run_name") -> Iterator[None]:
+    """As `locked`, for work that two processes must not do at once: raises ValueError where another
+    has the lock.
 
     doing: such as `being trained`; key: the parameter that chooses the folder."""
     with locked(folder, wait=False, doing=doing) as unlock:

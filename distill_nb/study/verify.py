@@ -134,9 +134,7 @@ def _parameters(record: dict, file: Path) -> params.Params:
     """The recorded parameters; those that came later have the value that they have in the pocket
     run."""
     return params.validate(
-        {k: v for k, v in params.POCKET.items() if k not in record["parameters"]}
-        | record["parameters"],
-        f"{file.name} in {file.parent.name}",
+        params.pocket_values() | record["parameters"], f"{file.name} in {file.parent.name}"
     )
 
 

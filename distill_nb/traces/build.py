@@ -20,6 +20,7 @@ from pathlib import Path
 from distill_nb.grading.graders import grade_math_all
 from distill_nb.params.names import is_set
 from distill_nb.runtime import disk, lock, paths, provenance, stop
+from distill_nb.runtime.files import write_json
 from distill_nb.traces import choose, from_teacher, hub, params, pocket, prompts, scan
 from distill_nb.traces.decontamination import match
 from distill_nb.traces.files import GROUP, REJECTED, Writer, columns_of, folder_of
@@ -104,7 +105,7 @@ def build(p, notebook: Path | None = None) -> dict:
             funnel, source = _from_hub(p, folder, evaluation)
         else:
             funnel, source = from_teacher.build(p, folder, evaluation)
-        provenance.write(folder / "funnel.json", funnel)
+        write_json(folder / "funnel.json", funnel)
         record = provenance.finish(record) | {
             "source": source | {"state": state},
             "funnel": funnel,

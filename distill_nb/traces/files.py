@@ -3,12 +3,13 @@ again for a report."""
 
 from __future__ import annotations
 
-import os
+import contextlib
 from pathlib import Path
 
 import numpy as np
 
 from distill_nb.runtime import paths
+from distill_nb.runtime.files import replacing
 
 # the evaluation problem that it is, with other numbers
 SCHEMA = [
@@ -74,20 +75,11 @@ def columns_of(file: Path, columns: list[str]):
 
 
 class Writer:
-    """Writes a Parquet file of SCHEMA row group by row group, beside, and renames it when all is
-    written."""
+    """Writes a Parquet file of SCHEMA row group by row group; it is there when all is written."""
 
     def __init__(self, file: Path, schema: list = SCHEMA):
-        import pyarrow as pa
-        from pyarrow import parquet
-
-        self.file, self.beside, self.rows = file, file.with_suffix(f".{os.getpid()}.partial"), []
-        self.columns = schema
-        self.writer = parquet.ParquetWriter(
-            self.beside,
-            pa.schema([(name, getattr(pa, kind)()) for name, kind in schema]),
-            compression="zstd",
-        )
+        self.file, self.columns, self.rows = file, schema, []
+        self.opened = contextlib.ExitStack()
 
     def add(self, row: dict) -> None:
         self.rows.append(row)
@@ -100,17 +92,20 @@ class Writer:
             self.rows = []
 
     def __enter__(self):
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in self.columns])
+        beside = self.opened.enter_context(replacing(self.file))
+        self.writer = self.opened.enter_context(
+            parquet.ParquetWriter(beside, schema, compression="zstd")
+        )
+        # last, so that an error of it keeps the file from being replaced
+        self.opened.push(lambda kind, *_: None if kind else self.flush())
         return self
 
-    def __exit__(self, kind, *_):
-        try:
-            if kind is None:
-                self.flush()
-            self.writer.close()
-            if kind is None:
-                os.replace(self.beside, self.file)
-        finally:
-            self.beside.unlink(missing_ok=True)
+    def __exit__(self, *error):
+        return self.opened.__exit__(*error)
 
 
 class Stored:

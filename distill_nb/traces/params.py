@@ -9,13 +9,16 @@ p = trace_params.from_notebook(globals())
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cache
+from types import MappingProxyType
+from typing import Any
 
-from distill_nb.params import BENCHMARKS, checks
+from distill_nb.params import BENCHMARKS, checks, reading
 from distill_nb.params.checks import file_contradictions, key
 from distill_nb.params.names import is_set
 from distill_nb.runtime import paths
 from distill_nb.traces.teacher import settings
-from distill_nb.traces.teacher.settings import DEFAULTS, TeacherKeys
+from distill_nb.traces.teacher.settings import TeacherKeys
 
 CONFIGS = {"r1_math": ("default", "extended", "all"), "r1_code": ("split_0", "split_1", "all")}
 STUDY = BENCHMARKS[:5]  # what a full set must be clean of
@@ -67,14 +70,11 @@ class TraceParams(TeacherKeys):
     overwrite: bool = key("start again instead of resuming; paid answers of a teacher stay")
 
 
-# A laptop's set, the defaults of traces.ipynb: generated rows of OpenR1-Math-220k's shape, some of
-# them bad.
-POCKET = dict(
-    dataset="r1_math", scale="pocket", seed=0, n_examples=320, spare=0, source="pocket", config="default", statements={},
-    verify="flag", pick="first", per_problem=1, near_duplicate=0.8, decontaminate=["pocket_math", "pocket_code"],
-    benchmark_files={}, same_template="keep", students=["smollm2-135m-instruct"], max_length=512, processes=0,
-    overwrite=False, **DEFAULTS,
-)  # fmt: skip
+@cache
+def pocket_values() -> MappingProxyType[str, Any]:
+    """A laptop's set, the defaults of traces.ipynb: traces_r1_math.yaml with traces_pocket.yaml
+    over it. Raises ValueError where there is no papermill_params/."""
+    return MappingProxyType(reading.read_files("traces_r1_math.yaml", "traces_pocket.yaml"))
 
 
 def validate(values: dict, source: str = "parameters") -> TraceParams:
@@ -95,15 +95,15 @@ def validate(values: dict, source: str = "parameters") -> TraceParams:
 def from_notebook(namespace: dict) -> TraceParams:
     """The TraceParams of a notebook, from its globals() right after the injected cell; as
     params.from_notebook."""
-    values = checks.given(namespace, {f.name for f in fields(TraceParams)})
+    values = reading.given(namespace, {f.name for f in fields(TraceParams)})
     if values.get("scale") in ("pocket", "tiny"):
-        values = POCKET | values
+        values = pocket_values() | values
     return validate(values, source="notebook")
 
 
 def pocket(**changes) -> TraceParams:
     """The pocket set with some keys changed."""
-    return validate({**POCKET, **changes}, source="pocket")
+    return validate(pocket_values() | changes, source="pocket")
 
 
 def teacher_and_domain(dataset: str) -> tuple[str, str]:

@@ -25,6 +25,7 @@ from pathlib import Path
 from distill_nb import grading
 from distill_nb.grading import code
 from distill_nb.runtime import devices, paths, provenance
+from distill_nb.runtime.files import replacing
 from distill_nb.traces import choose, hub
 from distill_nb.traces import files as trace_files
 from distill_nb.traces.decontamination import match as decontaminate
@@ -273,12 +274,8 @@ def scan_group(
         described, choose.bands_of([out["sketch"] for out in described]), strict=True
     ):
         out["bands"] = bands
-    beside = place.with_suffix(f".{os.getpid()}.partial")
-    try:
+    with replacing(place) as beside:
         parquet.write_table(trace_files.table_of(found, SCHEMA), beside, compression="zstd")
-        os.replace(beside, place)
-    finally:
-        beside.unlink(missing_ok=True)
     return group.rows
 
 

@@ -9,7 +9,8 @@ import random
 import numpy as np
 
 from distill_nb import params
-from distill_nb.runtime import paths, provenance
+from distill_nb.runtime import paths
+from distill_nb.runtime.files import write_json
 from distill_nb.students import chat, sources, student
 from distill_nb.traces import ledger
 from distill_nb.traces.files import Stored, folder_of, read
@@ -98,7 +99,7 @@ def ledgers(p) -> dict[str, dict]:
         books[sources.public_name(who)] = ledger.measure(
             tokenizer, ledger.tokens_of(tokenizer, template, rows), rows, p.max_length
         )
-    provenance.write(folder_of(p.dataset, p.scale) / "ledger.json", books)
+    write_json(folder_of(p.dataset, p.scale) / "ledger.json", books)
     return books
 
 

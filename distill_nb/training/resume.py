@@ -7,7 +7,7 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from distill_nb.params import POCKET, Params
+from distill_nb.params import Params, pocket_values
 from distill_nb.runtime import disk, jsonl, provenance
 from distill_nb.students.adapters import adapter_files
 
@@ -103,7 +103,8 @@ def refuse_other_run(run_dir: Path, p: Params, data) -> dict:
     if not before:
         return {}
     now = json.loads(json.dumps(asdict(p)))
-    was = POCKET | before["parameters"]  # keys that came later did what they do in the pocket run
+    # keys that came later did what they do in the pocket run
+    was = pocket_values() | before["parameters"]
     differing = [k for k in TRAINING_KEYS if was.get(k) != now[k]]
     if before.get("data_sha256") != data.sha256:
         differing.append("dataset (its content)")

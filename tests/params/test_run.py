@@ -13,9 +13,10 @@ import pytest
 
 from distill_nb import params
 from distill_nb.evaluation import baseline
-from distill_nb.params import POCKET, Params, run
+from distill_nb.params import Params, run
 from distill_nb.runtime import paths
 
+POCKET = dict(params.pocket_values())
 BASE, INSTRUCT = "Qwen/Qwen3-30B-A3B-Base", "Qwen/Qwen3-30B-A3B-Instruct-2507"
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
 STUDY = [  # the study's table of runs: teacher, data, student, LR, name prefix
@@ -55,7 +56,8 @@ def error(**changes):
                                  "(YAML"),
     (dict(learning_rate="2e5"), "write 2.0e+5 (YAML"),
     (dict(learning_rate="1.5E-5"), "write 1.5e-5 (YAML"),
-    (dict(max_steps="30"), "max_steps is the text '30' and not a number: write 30 (without quotes)."),
+    (dict(max_steps="30"), "max_steps is the text '30' and not a number: write 30 (without "
+                           "quotes)."),
     (dict(max_steps="many"), "max_steps is the text 'many': write a number."),
     (dict(seed=True), "seed is True, a truth value: write a number."),
     (dict(temperature=False), "temperature is False, a truth value: write a number."),
@@ -75,7 +77,8 @@ def error(**changes):
     (dict(benchmark_files=["x"]), "benchmark_files is ['x']: write {} or names and files"),
     (dict(benchmark_files={"math500": 3}), "benchmark_files is {'math500': 3}: write {} or"),
     (dict(scale="big"), "scale is 'big': choose from full, pocket, tiny."),
-    (dict(benchmarks=["math500", "math50"]), "where 'math50' is unknown: choose from math500, aime,"),
+    (dict(benchmarks=["math500", "math50"]), "where 'math50' is unknown: choose from math500, "
+                                             "aime,"),
     (dict(benchmark_files={"gsm8k": "x"}), "where 'gsm8k' is unknown: choose from math500"),
     (dict(seed=-1), "seed is -1: write a number that is at least 0."),
     (dict(learning_rate=0), "learning_rate is 0.0: write a number that is more than 0."),
@@ -84,7 +87,8 @@ def error(**changes):
     (dict(batch_size=10, micro_batch_size=3), "3, which does not divide batch_size 10: choose"),
     (dict(max_steps=30, save_every=20), "20, which does not divide max_steps 30: choose"),
     (dict(warmup_steps=31), "warmup_steps is 31, more than max_steps 30: write a smaller number."),
-    (dict(n_samples=4), "n_samples is 4 but temperature is 0 and greedy samples are equal: write 1,"),
+    (dict(n_samples=4), "n_samples is 4 but temperature is 0 and greedy samples are equal: write "
+                        "1,"),
     (dict(run_name="../x"), "run_name is '../x', which cannot name a folder: use letters, digits"),
     (dict(run_name="_base"), "run_name is '_base', which cannot name a folder"),
     (dict(run_name="x_seed1"), "run_name is 'x_seed1', which is the name of a replicate's folder"),
@@ -104,7 +108,8 @@ def error(**changes):
                           "sonnet only; name a file."),
     (dict(dataset="r1_math"), "'r1_math' but teacher and domain are sonnet and math: make them "
                               "agree."),
-    (dict(dataset="none"), "dataset is 'none' but max_steps is 30: name a dataset, or set max_steps"),
+    (dict(dataset="none"), "dataset is 'none' but max_steps is 30: name a dataset, or set "
+                           "max_steps"),
     (dict(n_examples=0), "n_examples is 0 but there is a dataset: write at least 1"),
     (dict(benchmark_files={"math500": "no/such.jsonl"}), "the file of math500 does not exist: "
                                                          "correct or"),

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from distill_nb.runtime import paths
-from distill_nb.runtime.code_hash import hash_of, modules_of
+from distill_nb.runtime.code_hash import content_hash, hashes, modules_of
 
 
 def names(entry, root=paths.ROOT):
@@ -80,22 +80,24 @@ def test_a_change_counts_for_what_depends_on_it_and_for_nothing_else(small, chan
     entries = {n: f"distill_nb.{n}" for n in ("a", "d", "alone", "sub.b", "sub.g")} | {
         "n": "n.ipynb"
     }
-    before = {n: hash_of(e, small) for n, e in entries.items()}
+    before = {n: hashes(e, root=small) for n, e in entries.items()}
     file = small / "distill_nb" / changed
     file.write_text(file.read_text() + "# changed\n")
-    assert {n for n, e in entries.items() if hash_of(e, small) != before[n]} == by
+    assert {n for n, e in entries.items() if hashes(e, root=small) != before[n]} == by
 
 
 def test_a_notebooks_outputs_do_not_count_and_its_cells_do(small):
-    file, before = small / "n.ipynb", hash_of("n.ipynb", small)
+    file = small / "n.ipynb"
+    before = hashes("n.ipynb", file, small)
+    assert before[str(file)] == content_hash(file)[:16]
     nb = json.loads(file.read_text())
     nb["cells"][1]["outputs"] = [{"text": "42"}]
     nb["metadata"] = {"widgets": 1}
     file.write_text(json.dumps(nb, indent=3))
-    assert hash_of("n.ipynb", small) == before
+    assert hashes("n.ipynb", file, small) == before
     nb["cells"][1]["source"].append("\nprint(1)")
     file.write_text(json.dumps(nb))
-    assert hash_of("n.ipynb", small) != before
+    assert hashes("n.ipynb", file, small) != before
 
 
 def test_the_projects_own_modules():
@@ -111,26 +113,26 @@ def test_the_projects_own_modules():
     found = {str(f) for f in modules_of("distill_nb.evaluation.evaluate")}
     assert found >= set(loaded.stdout.split()) and len(loaded.stdout.split()) > 10
     assert names("distill_nb.evaluation.evaluate") >= {
-        "vllm_process.py",
+        "evaluation/engines/vllm_process.py",
         "grading/math_worker.py",
         "grading/sandbox/worker.py",
         "grading/sandbox/child.py",
         "benchmarks/livecodebench.py",
     }
     assert not names("distill_nb.evaluation.evaluate") & {
-        "train.py",
-        "results.py",
-        "findings.py",
-        "notebook_page.py",
-        "ask.py",
+        "training/train.py",
+        "analysis/results.py",
+        "analysis/published/findings.py",
+        "report/notebook_page.py",
+        "traces/teacher/ask.py",
     }
     assert not names("distill_nb.training.train") & {
-        "evaluate.py",
-        "collect.py",
-        "results.py",
-        "tables.py",
-        "run_figures.py",
-        "study_figures.py",
+        "evaluation/evaluate.py",
+        "evaluation/collect.py",
+        "analysis/results.py",
+        "report/tables.py",
+        "report/run_figures.py",
+        "report/study_figures.py",
     }
     assert names("notebooks/train.ipynb") > names("distill_nb.training.train")
 
@@ -138,7 +140,7 @@ def test_the_projects_own_modules():
 @pytest.mark.parametrize("entry", ["distill_nb.no_such", "notebooks/no_such.ipynb"])
 def test_what_is_not_there_is_named(entry):
     with pytest.raises(ValueError, match="no_such"):
-        hash_of(entry)
+        hashes(entry)
 
 
 def test_a_module_that_is_no_python_is_named(small):

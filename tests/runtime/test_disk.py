@@ -8,8 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from helpers import tiny
-from test_train import adapter_hashes
+from helpers import adapter_hashes, tiny
 
 from distill_nb.evaluation import evaluate
 from distill_nb.runtime import disk, jsonl, lock, paths
@@ -23,7 +22,10 @@ import hashlib, json, shutil, subprocess, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from helpers import tiny
-from distill_nb.runtime import disk, paths, jsonl as records; from distill_nb.evaluation import evaluate; from distill_nb.training import train; from distill_nb.traces import params as trace_params, build as trace_sets
+from distill_nb.evaluation import evaluate
+from distill_nb.runtime import disk, jsonl, paths
+from distill_nb.traces import build, params as trace_params
+from distill_nb.training import train
 runs, said = paths.runs(), {}
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(runs)], check=True)
 
@@ -51,13 +53,14 @@ p = tiny(benchmarks=["pocket_math"])
 go_on("train", lambda: train.train(p))
 go_on("eval", lambda: evaluate.evaluate(p))
 sets = trace_params.pocket(scale="tiny", n_examples=40, processes=1, decontaminate=["pocket_math"])
-traces = go_on("traces", lambda: trace_sets.build(sets))
+traces = go_on("traces", lambda: build.build(sets))
 adapters = {f.parent.name: hashlib.sha256(f.read_bytes()).hexdigest()
             for f in sorted(paths.run_dir(p).glob("checkpoints/step_*/adapter_model.safetensors"))}
-found = {f"{f.parent.name}/{f.name}": [r | {"seconds": 0} for r in records.read(f)]
+found = {f"{f.parent.name}/{f.name}": [r | {"seconds": 0} for r in jsonl.read(f)]
          for f in sorted(paths.run_dir(p).rglob("*.jsonl")) if f.name != "metrics.jsonl"}
 left = sorted(f.name for f in runs.rglob("*") if ".partial" in f.name or f.name.startswith(".room"))
-print("RESULT " + json.dumps([said, adapters, found, left, traces, train.load_metrics(p)["loss"].tolist()]))
+losses = train.load_metrics(p)["loss"].tolist()
+print("RESULT " + json.dumps([said, adapters, found, left, traces, losses]))
 """
 
 

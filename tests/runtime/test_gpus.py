@@ -19,7 +19,8 @@ from distill_nb.training import resume
 
 HOLD = """
 import json, sys, time
-from distill_nb.runtime import gpus
+from distill_nb.runtime import gpus, log
+log.show()
 with gpus.claimed({n}, poll=0.02) as devices:
     start = time.time()
     print("held", flush=True)
@@ -141,8 +142,8 @@ CHAIN = """
 import os, subprocess, sys
 from distill_nb.runtime import gpus, stop
 with gpus.claimed(1) as devices:
-    sys.exit(stop.run([sys.executable, "-c", sys.argv[1], sys.argv[2]], env=os.environ | gpus.environment(devices),
-                      close_fds=False))
+    words = [sys.executable, "-c", sys.argv[1], sys.argv[2]]
+    sys.exit(stop.run(words, env=os.environ | gpus.environment(devices), close_fds=False))
 """
 PAPERMILL = (
     "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]], "

@@ -121,7 +121,10 @@ BEGIN = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from helpers import tiny
-from distill_nb.evaluation import evaluate; from distill_nb.training import train; from distill_nb.students import student; from distill_nb.runtime import hub, paths
+from distill_nb.evaluation import evaluate
+from distill_nb.runtime import hub, paths
+from distill_nb.students import adapters, sources
+from distill_nb.training import train
 def of(name, **changes):
     return tiny(student=name, student_size="full", chat_template="llama3", **changes)
 def said(work):
@@ -143,12 +146,17 @@ names = {list(SAYS)!r}
 found = {{n: said(lambda: train.prepare(of(n))) for n in names}}
 base = dict(teacher="none", domain="none", dataset="none", max_steps=0)
 evaluated = said(lambda: evaluate.evaluate(of("org/gated", **base)))
-weights = said(lambda: hub.check_student(of("org/no-weights")))
-data = {{n: said(lambda: hub.download(n, "{REVISION}", "a.jsonl", "benchmarks: math500", "set benchmark_files"))
+weights = said(lambda: sources.check_student(of("org/no-weights")))
+def download(name):
+    said_of = "benchmarks: math500", "set benchmark_files"
+    return hub.download(name, "{REVISION}", "a.jsonl", *said_of)
+data = {{n: said(lambda: download(n))
         for n in [*(n for n in names if n != "org/hangs"), "org/no-revision"]}}
-listed = said(lambda: hub.listed("org/hangs", "{REVISION}", "dataset: r1_math", "set source to a folder"))
-adapters = [said(lambda: student.adapter_folder(n)) for n in ("org/gated", "org/hangs@{REVISION}")]
-print(json.dumps([found, evaluated, weights, data, listed, adapters, paths.runs().exists()]))
+said_of = "dataset: r1_math", "set source to a folder"
+listed = said(lambda: hub.listed("org/hangs", "{REVISION}", *said_of))
+of_adapters = [said(lambda: adapters.adapter_folder(n))
+               for n in ("org/gated", "org/hangs@{REVISION}")]
+print(json.dumps([found, evaluated, weights, data, listed, of_adapters, paths.runs().exists()]))
 """
     )
     found, evaluated, weights, data, listed, adapters, made = ask(program, endpoint, tmp_path)
@@ -185,9 +193,9 @@ print(json.dumps([record["student_version"], evaluate.evaluate(p)["settings"]["s
 """
     )
     assert ask(program, endpoint, tmp_path) == [COMMIT, COMMIT]
-    program = BEGIN + 'print(json.dumps(hub.check_student(of("org/model"))))'
+    program = BEGIN + 'print(json.dumps(sources.check_student(of("org/model"))))'
     assert ask(program, "http://127.0.0.1:9", tmp_path) == COMMIT  # nobody listens there
-    program = BEGIN + 'print(json.dumps(said(lambda: hub.check_student(of("org/other")))))'
+    program = BEGIN + 'print(json.dumps(said(lambda: sources.check_student(of("org/other")))))'
     assert SAYS["org/hangs"] in ask(program, "http://127.0.0.1:9", tmp_path)
 
 

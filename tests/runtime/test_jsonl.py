@@ -2,11 +2,15 @@ from distill_nb.evaluation import records
 from distill_nb.runtime import jsonl
 
 
-def test_a_reader_leaves_a_writers_file_alone(tmp_path):
+def test_a_reader_leaves_a_writers_file_alone(tmp_path, caplog):
+    caplog.set_level("INFO", "distill_nb")
     file = tmp_path / "x.jsonl"
     file.write_text('{"a": 1}\n{"a"')
     assert jsonl.read(file) == [{"a": 1}] and len(file.read_text()) == 13
+    assert not caplog.text
     assert jsonl.read(file, repair=True) == [{"a": 1}] and len(file.read_text()) == 9
+    assert caplog.messages == [f"{tmp_path.name}/x.jsonl: dropped a torn last line."]
+    assert jsonl.read(tmp_path / "none.jsonl", repair=True) == []
 
 
 def test_failed_requests_are_taken_out_to_be_tried_again(tmp_path, capsys):

@@ -13,7 +13,7 @@ from helpers import tiny
 
 from distill_nb.evaluation import baseline, evaluate
 from distill_nb.runtime import lock, paths
-from distill_nb.traces import build, params
+from distill_nb.traces import build, files, params
 from distill_nb.training import train
 
 HOLD = (
@@ -95,7 +95,7 @@ def test_training_evaluating_and_traces_refuse_a_folder_that_is_in_use(runs_dir)
     assert evaluate.evaluate(p)["finished"]
     traces = params.pocket(scale="tiny", n_examples=4)
     with (
-        lock.locked(build.folder_of("r1_math", "tiny")),
+        lock.locked(files.folder_of("r1_math", "tiny")),
         pytest.raises(ValueError, match=r"^dataset: r1_math is in use"),
     ):
         build.build(traces)
@@ -132,7 +132,7 @@ def test_the_base_students_records_are_waited_for(runs_dir):
     assert second.communicate(timeout=300)[0].endswith("True\n")
 
 
-def test_where_there_are_no_locks_it_is_said(tmp_path, monkeypatch, capsys):
+def test_where_there_are_no_locks_it_is_said(tmp_path, monkeypatch, caplog):
     import errno
     import fcntl
 
@@ -143,6 +143,5 @@ def test_where_there_are_no_locks_it_is_said(tmp_path, monkeypatch, capsys):
     with lock.alone(tmp_path / "run", "being trained"):
         pass
     assert (
-        "run: this file system has no locks (No locks available): start nothing else"
-        in capsys.readouterr().out
+        "run: this file system has no locks (No locks available): start nothing else" in caplog.text
     )

@@ -64,7 +64,8 @@ def test_runs_share_a_baseline_only_if_they_would_generate_the_same():
         assert baseline.baseline_dir(params.pocket(**same)) == base, same
     for other in (dict(temperature=0.6), dict(max_new_tokens=97), dict(seed=1),
                   dict(dtype="bfloat16"), dict(student_size="tiny"), dict(chat_template="qwen3"),
-                  dict(student="HuggingFaceTB/SmolLM2-135M-Instruct"), dict(engine="auto")):  # fmt: skip
+                  dict(student="HuggingFaceTB/SmolLM2-135M-Instruct"),
+                  dict(engine="auto")):  # fmt: skip
         assert baseline.baseline_dir(params.pocket(**other)) != base, other
 
 

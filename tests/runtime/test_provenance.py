@@ -13,6 +13,7 @@ import pytest
 
 from distill_nb import params
 from distill_nb.runtime import paths, provenance
+from distill_nb.runtime.code_hash import modules_of
 
 
 def test_a_record_has_parameters_versions_and_code(tmp_path):
@@ -32,13 +33,28 @@ def test_a_record_has_parameters_versions_and_code(tmp_path):
     assert record == json.loads(json.dumps(record))
 
 
-def test_the_code_hash_follows_the_notebook(tmp_path):
+def test_a_records_code_is_its_entrys_modules_and_the_notebook(tmp_path):
     notebook = tmp_path / "eval.ipynb"
-    notebook.write_text("one")
-    first = provenance.code_sha256(notebook)
-    assert first == provenance.code_sha256(notebook) and len(first) == 64
-    notebook.write_text("two")
-    assert provenance.code_sha256(notebook) != first != provenance.code_sha256()
+
+    def code(text):
+        notebook.write_text(json.dumps({"cells": [{"cell_type": "code", "source": [text]}]}))
+        return provenance.collect(params.pocket(), notebook, "distill_nb.params.run")["code"]
+
+    first = code("one")
+    assert first == code("one") and "code_sha256" not in provenance.collect(params.pocket())
+    assert set(first) == {
+        str(notebook),
+        *(f.relative_to(paths.ROOT).as_posix() for f in modules_of("distill_nb.params.run")),
+    }
+    file = "distill_nb/params/run.py"
+    assert first[file] == provenance.sha256_of_file(paths.ROOT / file)[:16]
+    second = code("two")
+    assert {name for name in first if first[name] != second[name]} == {str(notebook)}
+
+
+def test_the_one_hash_of_earlier_records_is_kept_with_their_session():
+    before = {"started_at": "then", "code_sha256": "ab"}
+    assert provenance.follow({"started_at": "now"}, before)["sessions"] == [before]
 
 
 def test_a_record_names_no_machine_user_or_home():
@@ -103,8 +119,8 @@ def test_hashes(tmp_path):
 
 
 def _git(folder, *words):
-    subprocess.run(["git", "-C", folder, "-c", "user.name=t", "-c", "user.email=t@t", *words], check=True,
-                   capture_output=True)  # fmt: skip
+    command = ["git", "-C", folder, "-c", "user.name=t", "-c", "user.email=t@t", *words]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def test_git_state(tmp_path, monkeypatch):

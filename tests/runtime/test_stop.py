@@ -10,8 +10,7 @@ import time
 
 import psutil
 import pytest
-from helpers import tiny
-from test_train import adapter_hashes
+from helpers import adapter_hashes, tiny
 
 from distill_nb.evaluation import resume
 from distill_nb.runtime import paths, stop

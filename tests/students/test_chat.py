@@ -15,16 +15,16 @@ def pocket_tokenizer():
     return student.load_tokenizer(params.pocket())
 
 
-@pytest.fixture(params=[*STUDENTS, params.POCKET["student"]])
+@pytest.fixture(params=[*STUDENTS, params.POCKET_STUDENT])
 def loaded(request):
-    if request.param == params.POCKET["student"]:
+    if request.param == params.POCKET_STUDENT:
         return pocket_tokenizer(), chat.template_for(request.param)
     p = tiny(student=request.param)
     return student.load_tokenizer(p), chat.template_for(p.student)
 
 
 def test_the_pocket_students_prompt_is_that_of_its_own_chat_template():
-    tokenizer, template = pocket_tokenizer(), chat.template_for(params.POCKET["student"])
+    tokenizer, template = pocket_tokenizer(), chat.template_for(params.POCKET_STUDENT)
     user = {"role": "user", "content": "What is 17 + 25?"}
     for messages in (
         [user],

@@ -212,6 +212,6 @@ def test_a_tiny_set_of_any_api_teacher_asks_the_stand_in_and_nobody_else(folder)
         Stage("full", "traces/qwq_math", "traces")
     )
     asked = trace_params.validate(
-        trace_params.POCKET | graph.values(tiny) | {"benchmark_files": {}}
+        trace_params.pocket_values() | graph.values(tiny) | {"benchmark_files": {}}
     )
     assert (asked.teacher_api, asked.teacher_url, asked.source) == ("anthropic", "none", "r1_math")

@@ -6,8 +6,9 @@ import pytest
 from distill_nb import params
 from distill_nb.runtime import paths
 from distill_nb.traces import params as trace_params
-from distill_nb.traces.params import POCKET, TraceParams
+from distill_nb.traces.params import TraceParams
 
+POCKET = dict(trace_params.pocket_values())
 SETS = ["traces_r1_math", "traces_r1_code", "traces_sonnet_math", "traces_sonnet_code"]
 
 

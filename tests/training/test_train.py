@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers import tiny
+from helpers import adapter_hashes, adapter_hashes_of, tiny
 from transformers import TrainerCallback
 
 from distill_nb.runtime import jsonl, paths
@@ -20,18 +20,6 @@ from distill_nb.training import resume, train
 from distill_nb.training import step as train_step
 
 LLAMA, QWEN = "meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen3-30B-A3B-Base"
-
-
-def adapter_hashes(p):
-    """sha256 of the adapter's weights at every checkpoint of a run."""
-    return adapter_hashes_of(paths.run_dir(p))
-
-
-def adapter_hashes_of(folder):
-    return {
-        f.parent.name: hashlib.sha256(f.read_bytes()).hexdigest()
-        for f in sorted(folder.glob("checkpoints/step_*/adapter_model.safetensors"))
-    }
 
 
 def gradients(p, tmp_path):

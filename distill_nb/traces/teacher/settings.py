@@ -58,9 +58,6 @@ class TeacherKeys:
     )
 
 
-DEFAULTS = {f.name: f.default for f in fields(TeacherKeys)}
-
-
 @dataclass(frozen=True, kw_only=True)
 class Settings(TeacherKeys):
     """How an API teacher is asked: TeacherKeys with an API, in which a url or system prompt of none

@@ -21,7 +21,8 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from distill_nb.runtime import jsonl, provenance
+from distill_nb.runtime import jsonl
+from distill_nb.runtime.files import write_json
 from distill_nb.runtime.jsonl import cut_torn_line, lines
 from distill_nb.traces.decontamination import statements
 from distill_nb.traces.teacher.records import KEPT, NOT_RETRIED, Answer, Intent, Request, State, now
@@ -240,7 +241,7 @@ def open_store(
                 "another folder."
             )
     if repair:
-        provenance.write(
+        write_json(
             file, {"settings": fixed, "price": price, "grader": grader, "ids": statements.VERSION}
         )
         for name in ("batches.jsonl", "responses.jsonl", "verdicts.jsonl"):
