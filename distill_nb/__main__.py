@@ -80,7 +80,7 @@ def run(files: tuple[str, ...], changes: tuple) -> None:
     """
     p = _run_params(files, changes)
     for name in ("eval",) if params.is_baseline(p) else ("train", "eval"):
-        _execute(name, paths.run_dir(p), asdict(p))
+        _execute(name, paths.run_dir(p), asdict(p), files)
     _analyse(p.scale, p.select_on)
 
 
@@ -95,7 +95,7 @@ def train(files: tuple[str, ...], changes: tuple) -> None:
              distill-nb train run07.yaml pocket.yaml -p learning_rate 2.0e-4
     """
     p = _run_params(files, changes)
-    _execute("train", paths.run_dir(p), asdict(p))
+    _execute("train", paths.run_dir(p), asdict(p), files)
 
 
 @command("eval")
@@ -109,7 +109,7 @@ def evaluate(files: tuple[str, ...], changes: tuple) -> None:
              distill-nb eval baseline_llama.yaml -p benchmarks "[math500]"
     """
     p = _run_params(files, changes)
-    _execute("eval", paths.run_dir(p), asdict(p))
+    _execute("eval", paths.run_dir(p), asdict(p), files)
 
 
 @command()
@@ -123,8 +123,8 @@ def traces(files: tuple[str, ...], changes: tuple) -> None:
              distill-nb traces traces_sonnet_math.yaml -p max_cost 50.0
     """
     values = _given(files, changes)
-    if values.get("scale", "pocket") != "full":
-        values = trace_params.POCKET | values
+    if values.get("scale") != "full":
+        values = trace_params.pocket_values() | values
     p = trace_params.validate(values, source=_source(files))
     _execute("traces", paths.runs() / p.scale / "traces" / p.dataset, asdict(p))
 
@@ -152,7 +152,12 @@ def _analyse(scale: str, select_on: str) -> None:
 
 def _given(files: tuple[str, ...], changes: tuple[tuple[str, str], ...]) -> dict:
     """The values of parameter files and of -p, later ones winning."""
-    return params.read_files(*files) | {key: yaml.safe_load(value) for key, value in changes}
+    return params.read_files(*_found(files)) | {k: yaml.safe_load(v) for k, v in changes}
+
+
+def _found(files: tuple[str, ...]) -> list[str]:
+    """Parameter files: from the folder in which the command was given, else from papermill_params/."""
+    return [str(Path(file).resolve()) if Path(file).is_file() else file for file in files]
 
 
 def _source(files: tuple[str, ...]) -> str:
@@ -163,18 +168,19 @@ def _source(files: tuple[str, ...]) -> str:
 def _run_params(files: tuple[str, ...], changes: tuple) -> params.Params:
     """The parameters of a run, checked before any kernel starts."""
     values = _given(files, changes)
-    if values.get("scale", "pocket") != "full":
-        values = params.POCKET | values
-    return params.validate(values, source=_source(files))
+    if not values.get("scale"):
+        values = params.pocket_values() | values
+    return params.validate(params.complete(values), source=_source(files))
 
 
-def _execute(name: str, folder: Path, values: dict) -> None:
+def _execute(name: str, folder: Path, values: dict, files: tuple[str, ...] = ()) -> None:
     """Execute a notebook into a folder and write its page; a failure ends the command with the
     notebook's one sentence and the place of its page."""
     out = folder / f"{name}.ipynb"
     folder.mkdir(parents=True, exist_ok=True)
     with lock.alone(folder, "being started", "dataset" if name == "traces" else "run_name"):
         pass  # another process may be at it: its notebook must not be overwritten
+    values = values | {"parameter_files": [paths.movable(file) for file in _found(files)]}
     click.echo(f"{name}: {paths.movable(out)}")
     # Ctrl-C asks the notebook to end, as SIGTERM does: training saves its state first. The kernel
     # and Papermill have a session of their own, so that the terminal's signal reaches only us.

@@ -7,11 +7,12 @@ checks.py   checks of one value, and of values that contradict each other
 run.py      the parameters of a run
 """
 
-from distill_nb.params.names import BENCHMARKS, CHAT_TEMPLATES, POCKET_STUDENT, TEACHER
+from distill_nb.params.names import BENCHMARKS, CHAT_TEMPLATES, POCKET_STUDENT, STUDY, TEACHER
 from distill_nb.params.reading import read_files
 from distill_nb.params.run import (
     GENERATION_KEYS,
     Params,
+    complete,
     from_notebook,
     hash_of,
     help_text,
@@ -28,8 +29,10 @@ __all__ = [
     "CHAT_TEMPLATES",
     "GENERATION_KEYS",
     "POCKET_STUDENT",
+    "STUDY",
     "TEACHER",
     "Params",
+    "complete",
     "from_notebook",
     "hash_of",
     "help_text",

@@ -159,16 +159,21 @@ def from_notebook(namespace: dict, reads: Iterable[str] | None = None) -> Params
     """The Params of a notebook, from its globals() right after the injected cell.
 
     Private names, IPython's own, modules and callables are passed over; every other name must be a
-    parameter. A notebook declares only the keys that it uses. At pocket and tiny scale the others
-    are those of `pocket_values`; at full scale each must have been injected, or a forgotten key
-    would quietly take a laptop's value. A notebook of results says which keys it `reads`: only
-    those must be there, and only those mean anything."""
-    values = given(namespace, {f.name for f in fields(Params)})
+    parameter. A notebook declares only the keys that it uses. The others are those of the
+    `parameter_files`, where it names some, and at pocket and tiny scale of `pocket_values`. At full
+    scale each must be there, or a forgotten key would quietly take a laptop's value. A notebook of
+    results says which keys it `reads`: only those must be there, and only those mean anything."""
+    values = given(namespace, {"parameter_files", *(f.name for f in fields(Params))})
+    files = values.pop("parameter_files", [])
     if reads is not None:
         values = {k: v for k, v in pocket_values().items() if k not in reads} | values
-    elif values.get("scale") in ("pocket", "tiny"):
-        values = pocket_values() | values
-    return validate(values, source="notebook")
+    return validate(complete(read_files(*files) | values), source="notebook")
+
+
+def complete(values: dict) -> dict:
+    """Values of which pocket and tiny scale may lack some, with those of `pocket_values`."""
+    small = values.get("scale") in ("pocket", "tiny")
+    return pocket_values() | values if small else values
 
 
 def pocket(**changes: Any) -> Params:

@@ -7,6 +7,7 @@ jsonl.py       files of one JSON record a line, appended so that a kill tears th
 provenance.py  what made a result: parameters, versions, code, device, times
 code_hash.py   which modules an entry runs, and a hash of each
 log.py         messages of the package, shown as plain lines
+progress.py    progress bars, in Jupyter and in terminals
 lock.py        one process at a time in a folder
 disk.py        disks that fill up; folders that are whole or count as absent
 stop.py        a process that is asked to end: signals, Slurm's time limit

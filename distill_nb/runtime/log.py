@@ -10,20 +10,19 @@ import logging
 import sys
 
 
-class _Stdout(logging.StreamHandler):
-    """Writes to what standard output is at the moment: a notebook and pytest replace it."""
+class _PlainLines(logging.Handler):
+    """Errors go to standard error, all else to standard output: to what these are at the moment,
+    for a notebook and pytest replace them."""
 
-    def __init__(self) -> None:
-        logging.Handler.__init__(self)
-
-    @property
-    def stream(self):
-        return sys.stdout
+    def emit(self, record: logging.LogRecord) -> None:
+        stream = sys.stderr if record.levelno >= logging.ERROR else sys.stdout
+        stream.write(self.format(record) + "\n")
+        stream.flush()
 
 
 def show(level: int = logging.INFO) -> None:
-    """Show the package's messages from `level` on, one plain line each, on standard output."""
+    """Show the package's messages from `level` on, one plain line each."""
     logger = logging.getLogger("distill_nb")
     logger.setLevel(level)
-    if not any(isinstance(handler, _Stdout) for handler in logger.handlers):
-        logger.addHandler(_Stdout())
+    if not any(isinstance(handler, _PlainLines) for handler in logger.handlers):
+        logger.addHandler(_PlainLines())

@@ -1,4 +1,4 @@
-"""Progress bars: widgets in Jupyter, text in a terminal and in notebooks that a command executes."""
+"""Progress bars: widgets in Jupyter, text in terminals and in notebooks that a command executes."""
 
 from __future__ import annotations
 

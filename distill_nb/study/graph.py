@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from distill_nb import params
+from distill_nb.params import STUDY
 from distill_nb.params.names import is_set
 from distill_nb.runtime import paths
 from distill_nb.study import notebooks, tiny
-from distill_nb.traces.params import STUDY
 
 RUNS = tuple(f"run{i:02d}.yaml" for i in range(1, 11))
 BASELINES = ("baseline_qwen_base.yaml", "baseline_qwen_instruct.yaml", "baseline_llama.yaml")

@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shlex
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from distill_nb.params import STUDY
 from distill_nb.report import failures, index_page, latex, notebook_page
 from distill_nb.runtime import disk, gpus, lock, paths
 from distill_nb.study import graph, ingredients, notebooks, stamps, stand_in, tiny
 from distill_nb.study.graph import Stage
+
+log = logging.getLogger(__name__)
 
 
 def run(
@@ -59,11 +62,9 @@ def _run(
         )
     _refuse_too_few(stage, n_gpus)
     if changed := stamps.changes(stage):
-        print(
+        log.info(
             f"{stage} runs again, for these have changed: {', '.join(changed)}. What is finished "
-            "is kept unless its "
-            f"parameters or data differ; OVERWRITE={stage} makes it anew.",
-            flush=True,
+            f"is kept unless its parameters or data differ; OVERWRITE={stage} makes it anew."
         )
     overwrite = overwrite and _to_overwrite(stage, attempt)
     if overwrite:  # before anything is lost: a kill must not leave stamps of what was made from it
@@ -88,7 +89,7 @@ def _run(
                     "next start goes on there."
                 ],
             )
-            print(*ran[1], file=sys.stderr)
+            log.error(*ran[1])
             notebooks.page_of_failure(stage.dir() / f"{stage.name}.ipynb")
         if ran[0] == 0:
             stamps.write_stamp(stage, beyond, gpus=devices, started=started, finished=time.time())
@@ -130,10 +131,15 @@ def _notebook(stage: Stage, devices: list[str], overwrite: bool) -> tuple[int, l
         key = "dataset" if stage.name == "traces" else "run_name"
         with lock.alone(stage.dir(), "being started", key):
             pass
-    print(f"$ CUDA_VISIBLE_DEVICES={','.join(devices)} {as_command(stage, overwrite)}", flush=True)
+    log.info(f"$ CUDA_VISIBLE_DEVICES={','.join(devices)} {as_command(stage, overwrite)}")
     # Whether it is made anew is said by who starts it: were it in a parameter file, each start
     # would begin again.
-    values = graph.values(stage) | {"overwrite": overwrite, "regrade": False}
+    files = [f"papermill_params/{file}" for file in graph.files(stage)]
+    values = graph.values(stage) | {
+        "overwrite": overwrite,
+        "regrade": False,
+        "parameter_files": files,
+    }
     with _teacher(stage) as environment:
         environment |= gpus.environment(devices)
         ended = notebooks.execute(stage.name, out, values, environment)
@@ -141,14 +147,13 @@ def _notebook(stage: Stage, devices: list[str], overwrite: bool) -> tuple[int, l
         return 0, []
     page, no_room = notebooks.page_of_failure(out)
     if page:
-        print(
+        log.error(
             f"{stage} failed; see {page}. What it has made is kept; where it asks for overwrite: "
             f"true, that is OVERWRITE={stage} for make study, and for regrade: true the notebook "
-            "is run by itself.",
-            file=sys.stderr,
+            "is run by itself."
         )
     if full := ended.full or no_room:
-        print(full, file=sys.stderr)
+        log.error(full)
     return ended.status, [*ended.said, *filter(None, [full])]
 
 
@@ -176,11 +181,11 @@ def _teacher(stage: Stage) -> Iterator[dict[str, str]]:
 
 def _without_notebook(stage: Stage) -> tuple[int, list[str]]:
     if stage.name == "fixtures":
-        for name in tiny.STUDY:
+        for name in STUDY:
             tiny.write(name, stage.dir())
         return 0, []
     if not latex.build(stage.dir(), stage.scale):
-        print(
+        log.info(
             f"{stage.dir() / 'latex'} is written; there is no paper.pdf, for LaTeX is not "
             "installed."
         )

@@ -17,6 +17,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from distill_nb.params import STUDY
 from distill_nb.runtime import paths, provenance
 from distill_nb.students.adapters import adapter_files
 from distill_nb.study import graph, tiny
@@ -91,7 +92,7 @@ def _record(stage: Stage) -> dict:
 def unfinished(stage: Stage) -> str:
     """What the results of a stage lack, in words; "" where they are there and finished, whatever
     made them."""
-    files = [tiny.file_of(name, stage.dir()) for name in tiny.STUDY]
+    files = [tiny.file_of(name, stage.dir()) for name in STUDY]
     if stage.name != "fixtures":
         files = [stage.dir() / RECORD[stage.name]]
     if missing := [file.name for file in files if not file.is_file()]:

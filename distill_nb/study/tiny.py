@@ -15,10 +15,8 @@ import pickle
 import zlib
 from pathlib import Path
 
-from distill_nb.params import BENCHMARKS
 from distill_nb.runtime import paths
 
-STUDY = BENCHMARKS[:5]  # those of the study, without the pocket run's
 TWICE = {
     "prompt": 'def twice(n: int) -> int:\n    """2n"""\n',
     "entry_point": "twice",
