@@ -156,7 +156,7 @@ def _given(files: tuple[str, ...], changes: tuple[tuple[str, str], ...]) -> dict
 
 
 def _found(files: tuple[str, ...]) -> list[str]:
-    """Parameter files: from the folder in which the command was given, else from papermill_params/."""
+    """Parameter files: from the folder of the command, else from papermill_params/."""
     return [str(Path(file).resolve()) if Path(file).is_file() else file for file in files]
 
 
