@@ -8,8 +8,19 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from test_hub_traces import CODE, CODE_1, GOOD, MATH, PROGRAM, code, math
-from trace_rows import ASKED, rows_of, settings, write_source
+from trace_rows import (
+    ASKED,
+    CODE,
+    CODE_1,
+    GOOD,
+    MATH,
+    PROGRAM,
+    code,
+    math,
+    rows_of,
+    settings,
+    write_source,
+)
 
 from distill_nb import benchmarks
 from distill_nb.runtime import provenance

@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers import killed_with_all_below
-from test_hub_traces import MATH, math
-from trace_rows import settings, write_source
+from trace_rows import MATH, math, settings, write_source
 
 from distill_nb.runtime import paths
 from distill_nb.traces import build, files, scan

@@ -4,9 +4,9 @@ import random
 import re
 
 import pytest
-from test_benchmarks import part_of
 
 from distill_nb import benchmarks
+from distill_nb.study import tiny
 from distill_nb.traces.decontamination import match as decontaminate
 from distill_nb.traces.decontamination import statements
 from distill_nb.traces.decontamination.examples import described, without_samples
@@ -176,8 +176,7 @@ def test_real_problems_of_training_sets_are_left_alone(data_dir):
 def test_every_evaluation_set_gives_its_statements_without_our_instructions(name, tmp_path):
     if name.endswith("plus"):
         pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
-    file, *_ = part_of(name, tmp_path)
-    rows = decontaminate.problems(name, file)
+    rows = decontaminate.problems(name, str(tiny.write(name, tmp_path)))
     assert len(rows) >= 2 and {b for b, *_ in rows} == {name}
     for _, _, text in rows:
         assert (
