@@ -122,7 +122,7 @@ def test_the_projects_own_modules():
         "results.py",
         "findings.py",
         "notebook_page.py",
-        "ask.py",
+        "generation.py",
     }
     assert not names("distill_nb.training.train") & {
         "evaluate.py",
