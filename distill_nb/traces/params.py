@@ -1,7 +1,7 @@
 """What a set of training traces is: one flat set of parameters, read as strictly as a run's.
 
-from distill_nb.traces import params as trace_params
-p = trace_params.from_notebook(globals())
+from distill_nb.traces import params
+p = params.from_notebook(globals())
 """
 # ruff: noqa: RUF009  (key returns dataclasses.field; nothing mutable is shared)
 

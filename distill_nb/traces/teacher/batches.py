@@ -24,6 +24,7 @@ from distill_nb.traces.teacher.records import Intent, Request, now
 from distill_nb.traces.teacher.send import (
     TRIES,
     UNREADABLE,
+    error_text,
     errors_of,
     failed,
     fate,
@@ -32,7 +33,6 @@ from distill_nb.traces.teacher.send import (
     stop_for,
     tidy,
     unreadable,
-    words,
 )
 from distill_nb.traces.teacher.settings import Settings
 from distill_nb.traces.teacher.store import Store
@@ -93,11 +93,11 @@ def _create(
             if kind == "unknown":
                 log.info(
                     f"A batch of {len(bodies)} requests was sent, and the answer did not come "
-                    f"({words(error)}): looking for it among the account's batches."
+                    f"({error_text(error)}): looking for it among the account's batches."
                 )
                 return
             if kind != "refused" or n + 1 == TRIES:
-                store.refused(intent, words(error))
+                store.refused(intent, error_text(error))
                 raise stop_for(settings, error) from None
             time.sleep(pause(settings, n, error))
         else:

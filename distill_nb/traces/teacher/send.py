@@ -88,7 +88,7 @@ def fate(error: Exception) -> str:
     return "unknown"
 
 
-def words(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """The error as "type: message", the type being the API's own where it gave one."""
     body = getattr(error, "body", None)
     inner = body.get("error", body) if isinstance(body, dict) else {}
@@ -114,13 +114,13 @@ def stop_for(settings: Settings, error: Exception) -> Exception:
     """The exception that ends the work, for an error that is fatal or that lasted."""
     if fate(error) in ("fatal", "rejected"):
         return ValueError(
-            f"teacher_api {settings.teacher_api}: the API refused ({words(error)}); correct the "
-            f"key in {api_of(settings).KEY}, teacher_model or teacher_url, and start again: what "
-            "is there stays."
+            f"teacher_api {settings.teacher_api}: the API refused ({error_text(error)}); correct "
+            f"the key in {api_of(settings).KEY}, teacher_model or teacher_url, and start again: "
+            "what is there stays."
         )
     return Unavailable(
-        f"teacher_api {settings.teacher_api}: {TRIES} tries failed ({words(error)}); start again "
-        "later, nothing that was paid for is lost."
+        f"teacher_api {settings.teacher_api}: {TRIES} tries failed ({error_text(error)}); start "
+        "again later, nothing that was paid for is lost."
     )
 
 
@@ -164,9 +164,9 @@ def _ask(
         except errors_of(settings) as error:
             kind = fate(error)
             if kind == "rejected":
-                return failed("errored", words(error))
+                return failed("errored", error_text(error))
             if kind == "unknown":
-                return failed("lost", words(error), most)
+                return failed("lost", error_text(error), most)
             if kind == "fatal" or n + 1 == TRIES:
                 return stop_for(settings, error)
             if stop.wait(pause(settings, n, error)):

@@ -26,6 +26,11 @@ from distill_nb.runtime.jsonl import cut_torn_line, lines
 from distill_nb.traces.decontamination import statements
 from distill_nb.traces.teacher.records import KEPT, NOT_RETRIED, Answer, Intent, Request, State, now
 
+# The fields of an Answer that its response has.
+STORED = (
+    "custom_id", "id", "attempt", "status", "error", "mode", "input_tokens", "output_tokens",
+)  # fmt: skip
+
 
 @dataclass
 class Store:
@@ -106,14 +111,9 @@ class Store:
         graded again at the next start."""
         for answer, outcome in zip(answers, outcomes, strict=True):
             answer.outcome = outcome
+        names = ("custom_id", "id", "attempt", "outcome")
         kept = [
-            {
-                "custom_id": a.custom_id,
-                "id": a.id,
-                "attempt": a.attempt,
-                "outcome": a.outcome,
-                "grader": self.grader,
-            }
+            {name: getattr(a, name) for name in names} | {"grader": self.grader}
             for a in answers
             if a.outcome != "grader_error"
         ]
@@ -173,17 +173,8 @@ class Store:
             self.prompts[request.id] = request.prompt_sha256
 
     def _index(self, offset: int, record: dict) -> None:
-        answer = Answer(
-            record["custom_id"],
-            record["id"],
-            record["attempt"],
-            record["status"],
-            record["error"],
-            offset,
-            record["mode"],
-            record["input_tokens"],
-            record["output_tokens"],
-        )
+        known = {name: record[name] for name in STORED}
+        answer = Answer(offset=offset, **known)
         self.answers[answer.custom_id] = answer
         self.by_id.setdefault(answer.id, []).append(answer)
 
@@ -213,8 +204,7 @@ def open_store(
     repair: cut off torn last lines and write settings.json, as the holder of the lock does, where a
     reader leaves all as it is.
 
-    Raises ValueError where what is there was made with other
-    settings."""
+    Raises ValueError where what is there was made with other settings."""
     file = folder / "settings.json"
     if file.exists():
         before = json.loads(file.read_text(encoding="utf-8"))
