@@ -131,7 +131,7 @@ def peer(folder: str, dataset: str, processes: int, out: str) -> dict:
     """The same steps with datasets: one filter or map after another, as its guide has it."""
     import datasets
 
-    from distill_nb.traces import choose
+    from distill_nb.traces import selection
     from distill_nb.traces.decontamination import statements
 
     datasets.disable_progress_bars()
@@ -157,7 +157,7 @@ def peer(folder: str, dataset: str, processes: int, out: str) -> dict:
     chosen = [
         i
         for problem, (i, numbers, sketch) in sorted(
-            good.items(), key=lambda item: choose.rank(0, item[0])
+            good.items(), key=lambda item: selection.rank(0, item[0])
         )
         if near.first_like(problem, sketch, numbers) is None
     ][:WANTED]
@@ -175,12 +175,16 @@ def _peer_judge(row: dict, dataset: str) -> dict:
     """Which trace of a row is taken, or why none."""
     from distill_nb.grading import extract
     from distill_nb.grading.extract import blocks, visible_text
-    from distill_nb.traces import hub
+    from distill_nb.traces import hub_rows
 
-    reason, trace, problem = "", "", hub.plain(row["problem" if dataset == "r1_math" else "input"])
+    reason, trace, problem = (
+        "",
+        "",
+        hub_rows.plain(row["problem" if dataset == "r1_math" else "input"]),
+    )
     if dataset == "r1_math":
         good = [
-            hub.plain(g)
+            hub_rows.plain(g)
             for g, a, b in zip(
                 row["generations"],
                 row["is_reasoning_complete"],
@@ -192,7 +196,7 @@ def _peer_judge(row: dict, dataset: str) -> dict:
         good = [g for g in good if extract.closes_its_thinking(g) and visible_text(g).strip()]
         reason, trace = ("", good[0]) if good else ("not_verified", "")
     else:
-        trace = hub.plain(row["output"])
+        trace = hub_rows.plain(row["output"])
         found = blocks(visible_text(trace))
         reason = (
             "no_code" if not found else "" if extract.compiles(found[-1]) else "does_not_compile"
@@ -207,16 +211,15 @@ def _peer_describe(row: dict) -> dict:
     """What the statement is: its id, numbers, sketch, and whether an evaluation set has it."""
     global _known
     from distill_nb.runtime import provenance
-    from distill_nb.traces.decontamination import match as decontaminate
-    from distill_nb.traces.decontamination import statements
+    from distill_nb.traces.decontamination import match, statements
 
     if _known is None:
-        _known = decontaminate.Evaluation(evaluation())
+        _known = match.EvaluationProblems(evaluation())
     words = statements.words(row["problem"])
     sketch = statements.sketch(words)
-    match = _known.match(words, sketch)
+    found = _known.match(words, sketch)
     return {
-        "reason": "contaminated" if match and match.kind == "contaminated" else "",
+        "reason": "contaminated" if found and found.kind == "contaminated" else "",
         "sketch": sketch,
         "problem_id": statements.id_of(words),
         "numbers": provenance.sha256_of_json(statements.numbers(words))[:16],

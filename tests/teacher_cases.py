@@ -5,8 +5,8 @@ import pytest
 from fake_teacher import FakeTeacher
 
 from distill_nb.runtime import jsonl
-from distill_nb.traces.teacher import ask
-from distill_nb.traces.teacher.ask import Settings
+from distill_nb.traces.teacher import generation
+from distill_nb.traces.teacher.settings import Settings
 
 # Sonnet 4.5 is
 MARKS = [
@@ -48,7 +48,7 @@ def settings(server, **changes):
 
 
 def made(s, folder, problems=PROBLEMS, **more):
-    g = ask.generate(s, problems, folder, verify=boxed, **more)
+    g = generation.generate(s, problems, folder, verify=boxed, **more)
     return [r["id"] for r in g.rows()], g.rejected
 
 

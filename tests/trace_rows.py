@@ -3,10 +3,81 @@ kind."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from test_hub_traces import MATH, math
 
 from distill_nb import benchmarks
 from distill_nb.traces import params
+
+MATH = pa.schema(
+    [
+        *(
+            (n, pa.string())
+            for n in (
+                "problem",
+                "solution",
+                "answer",
+                "problem_type",
+                "question_type",
+                "source",
+                "uuid",
+            )
+        ),
+        ("is_reasoning_complete", pa.list_(pa.bool_())),
+        ("generations", pa.list_(pa.string())),
+        ("correctness_math_verify", pa.list_(pa.bool_())),
+        ("correctness_llama", pa.list_(pa.bool_())),
+        ("finish_reasons", pa.list_(pa.string())),
+        ("correctness_count", pa.int64()),
+        ("messages", pa.list_(pa.struct([("content", pa.string()), ("role", pa.string())]))),
+    ]
+)
+CODE = pa.schema(
+    [
+        (n, pa.string())
+        for n in (
+            "id",
+            "input",
+            "output",
+            "source",
+            "license",
+            "dataset",
+            "split",
+            "difficulty",
+            "solution",
+        )
+    ]
+)
+CODE_1 = CODE.append(pa.field("index", pa.string()))
+GOOD = "<think>\nLet me see.\n</think>\nIt is \\boxed{4}."
+PROGRAM = "<think>\nA loop.\n</think>\n```python\nprint(input())\n```\n"
+
+
+def math(
+    problem="What is 2+2?",
+    generations=(GOOD,),
+    complete=(True,),
+    correct=(True,),
+    answer="4",
+    uuid="u",
+    **other,
+):
+    """A row in the hub's schema."""
+    return (
+        dict.fromkeys(MATH.names)
+        | {
+            "problem": problem,
+            "answer": answer,
+            "uuid": uuid,
+            "generations": generations,
+            "is_reasoning_complete": complete,
+            "correctness_math_verify": correct,
+        }
+        | other
+    )
+
+
+def code(problem="Print the line.", output=PROGRAM, **other):
+    return dict.fromkeys(CODE.names) | {"id": "c", "input": problem, "output": output} | other
+
 
 ASKED = benchmarks.load("pocket_math")[0]
 

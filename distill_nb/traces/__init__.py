@@ -1,12 +1,16 @@
 """Traces: a teacher's rows → a set to train on, verified, deduplicated, decontaminated and counted.
 
 params.py         what a set is; strict reading of its parameters
-build.py          make a set: from the hub, a local file or an API teacher
-hub.py            DeepSeek-R1's traces on the hub: schemas, and which row is good
-scan.py           read them in several processes, resumable, in little memory
+build.py          make a set, or leave a finished one alone
+from_hub.py       a set from the hub or local files: rows judged, selected, fetched, written
+hub.py            DeepSeek-R1's traces on the hub: which files
+hub_rows.py       their columns, and which row is good
+scan.py           all rows judged in several processes, resumable, in little memory
+row_group.py      what a worker process does with one row group
+workers.py        the worker processes
+selection.py      which of the good rows make the set
 from_teacher.py   a set from an API teacher: problems judged, asked, verified, written
 teacher/          the API teacher
-choose.py         which of the good rows make the set
 decontamination/  problems of the evaluation sets among those of training
 funnel.py         what became of a source's rows
 files.py          a set's files

@@ -4,26 +4,26 @@ again for a report."""
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from distill_nb.runtime import paths
 from distill_nb.runtime.files import replacing
 
-# the evaluation problem that it is, with other numbers
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Schema = list[tuple[str, str]]  # [(name, int32 | int64 | string | binary)]
+# template_of: the evaluation problem that it is, with other numbers
 SCHEMA = [
-    ("id", "string"),
-    ("order", "int64"),
-    ("problem", "string"),
-    ("prompt", "string"),
-    ("trace", "string"),
-    ("answer", "string"),
-    ("teacher", "string"),
-    ("domain", "string"),
-    ("source_id", "string"),
-    ("template_of", "string"),
-]
+    ("id", "string"), ("order", "int64"), ("problem", "string"), ("prompt", "string"),
+    ("trace", "string"), ("answer", "string"), ("teacher", "string"), ("domain", "string"),
+    ("source_id", "string"), ("template_of", "string"),
+]  # fmt: skip
 REJECTED = [("id", "string"), ("problem_id", "string"), ("reason", "string"), ("detail", "string")]
 GROUP = 1000  # rows in one row group
 BATCH = 200  # rows in memory at once, of those that are read one after another
@@ -34,12 +34,11 @@ def folder_of(dataset: str, scale: str) -> Path:
     return paths.runs() / scale / "traces" / dataset
 
 
-def table_of(rows: list[dict], schema: list[tuple[str, str]]):
-    """Rows as a pyarrow Table, from [(name, int32 | int64 | string | binary)]; texts and bytes may
-    be None.
+def table_of(rows: list[dict], schema: Schema) -> pa.Table:
+    """Rows as a table; texts and bytes may be None.
 
-    Built from buffers: pyarrow's own conversions import pandas first, half a second in each of
-    `scan`'s processes."""
+    Built from buffers: pyarrow's own conversions import pandas first, half a second in each worker
+    process."""
     import pyarrow as pa
 
     arrays = []
@@ -57,17 +56,15 @@ def table_of(rows: list[dict], schema: list[tuple[str, str]]):
                 )
             valid = None
             if None in values:
-                valid = pa.py_buffer(
-                    np.packbits([v is not None for v in values], bitorder="little")
-                )
+                present = [v is not None for v in values]
+                valid = pa.py_buffer(np.packbits(present, bitorder="little"))
             buffers = [valid, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(b"".join(data))]
         arrays.append(pa.Array.from_buffers(type_, len(values), buffers))
     return pa.table(arrays, names=[name for name, _ in schema])
 
 
-def columns_of(file: Path, columns: list[str]):
-    """Columns of a whole Parquet file as a pyarrow Table. (parquet.read_table imports pandas
-    first.)"""
+def read_columns(file: Path, columns: list[str]) -> pa.Table:
+    """Columns of a whole Parquet file. (parquet.read_table imports pandas first.)"""
     from pyarrow import parquet
 
     with parquet.ParquetFile(file) as opened:
@@ -75,80 +72,83 @@ def columns_of(file: Path, columns: list[str]):
 
 
 class Writer:
-    """Writes a Parquet file of SCHEMA row group by row group; it is there when all is written."""
+    """Writes a Parquet file row group by row group; it is there when all is written."""
 
-    def __init__(self, file: Path, schema: list = SCHEMA):
-        self.file, self.columns, self.rows = file, schema, []
+    def __init__(self, file: Path, schema: Schema = SCHEMA):
+        self.file, self.columns = file, schema
+        self.rows: list[dict] = []
         self.opened = contextlib.ExitStack()
 
     def add(self, row: dict) -> None:
+        """Add a row, with a value for each column."""
         self.rows.append(row)
         if len(self.rows) == GROUP:
-            self.flush()
+            self._flush()
 
-    def flush(self) -> None:
+    def _flush(self) -> None:
         if self.rows:
-            self.writer.write_table(table_of(self.rows, self.columns))
+            self.writer.write_table(table_of(self.rows, self.schema))
             self.rows = []
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         import pyarrow as pa
         from pyarrow import parquet
 
-        schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in self.columns])
+        self.schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in self.columns])
         beside = self.opened.enter_context(replacing(self.file))
         self.writer = self.opened.enter_context(
-            parquet.ParquetWriter(beside, schema, compression="zstd")
+            parquet.ParquetWriter(beside, self.schema, compression="zstd")
         )
         # last, so that an error of it keeps the file from being replaced
-        self.opened.push(lambda kind, *_: None if kind else self.flush())
+        self.opened.push(lambda kind, *_: None if kind else self._flush())
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: Any) -> bool | None:
         return self.opened.__exit__(*error)
 
 
-class Stored:
-    """The first n traces of a set (None: all) as mappings, in the order of the file, to be gone
-    through again and again with a few in memory. columns: names of columns, or {name of one's own:
-    column}.
+def write_rejected(folder: Path, rows: Iterable[dict]) -> dict[str, int]:
+    """Write rejected.parquet, of rows of REJECTED; returns reason → how many."""
+    counts: Counter[str] = Counter()
+    with Writer(folder / "rejected.parquet", REJECTED) as writer:
+        for row in rows:
+            counts[row["reason"]] += 1
+            writer.add(row)
+    return counts
+
+
+class StoredTraces:
+    """The first n traces of a set (None: all) as mappings, in the order of the file. They can be
+    gone through again and again, with a few in memory. columns: names of columns, or {name of one's
+    own: column}. `places`, in the file, may be set to read others.
 
     Raises ValueError, with the remedy, where the set is not there."""
 
-    def __init__(self, dataset: str, scale: str, columns, n: int | None = None):
-        self.file, self.columns = (
-            folder_of(dataset, scale) / "train.parquet",
-            dict(zip(columns, columns, strict=True)),
-        )
-        if isinstance(columns, dict):
-            self.columns = columns
+    def __init__(
+        self, dataset: str, scale: str, columns: list[str] | dict[str, str], n: int | None = None
+    ):
+        self.file = folder_of(dataset, scale) / "train.parquet"
+        self.columns = columns if isinstance(columns, dict) else {c: c for c in columns}
         if not self.file.is_file():
             overlay = "" if scale == "full" else f" -f papermill_params/traces_{scale}.yaml"
             raise ValueError(
                 f"dataset: there is no {dataset} of scale {scale} yet; make it: papermill "
-                "notebooks/traces.ipynb "
-                f"traces.ipynb -f papermill_params/traces_{dataset}.yaml{overlay}."
+                f"notebooks/traces.ipynb traces.ipynb -f papermill_params/traces_{dataset}.yaml"
+                f"{overlay}."
             )
-        order = columns_of(self.file, ["order"]).column("order").to_numpy()
-        self.take(np.argsort(order, kind="stable")[:n])
-
-    def take(self, places: np.ndarray) -> None:
-        """Be those at `places` in the file alone."""
-        self.places = places
+        order = read_columns(self.file, ["order"]).column("order").to_numpy()
+        self.places = np.argsort(order, kind="stable")[:n]
 
     def __len__(self) -> int:
         return len(self.places)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[dict]:
         from pyarrow import parquet
 
         with parquet.ParquetFile(self.file, pre_buffer=False) as file:
-            wanted, at, names = (
-                np.zeros(file.metadata.num_rows, bool),
-                0,
-                list(self.columns.values()),
-            )
+            wanted = np.zeros(file.metadata.num_rows, bool)
             wanted[self.places] = True
+            at, names = 0, list(self.columns.values())
             for group in range(file.num_row_groups):
                 end = at + file.metadata.row_group(group).num_rows
                 if not wanted[at:end].any():
@@ -158,16 +158,13 @@ class Stored:
                     BATCH, row_groups=[group], columns=names, use_threads=False
                 ):
                     for i in np.flatnonzero(wanted[at : at + batch.num_rows]):
-                        yield {
-                            name: batch.column(column)[i].as_py()
-                            for name, column in self.columns.items()
-                        }
+                        yield {k: batch.column(c)[i].as_py() for k, c in self.columns.items()}
                     at += batch.num_rows
 
 
 def read(dataset: str, scale: str, columns: list[str]) -> list[dict]:
     """The rows of a set in the order in which they are taken. Raises ValueError, with the remedy,
     where it is not there."""
-    stored = Stored(dataset, scale, columns)
+    stored = StoredTraces(dataset, scale, columns)
     rows = list(stored)
     return [rows[place] for place in stored.places]

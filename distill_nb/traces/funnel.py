@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 REASONS = {  # in the order in which they are tested; the first that holds is the one recorded
     "no_problem": "no statement",
     "no_statement": "statement not in the row, and no file of statements given",
@@ -25,19 +30,18 @@ REASONS = {  # in the order in which they are tested; the first that holds is th
 
 
 def funnel_of(rows: int, reasons: dict[str, int], kept: int) -> dict:
-    """{"rows", "rejected": {reason: rows}, "kept"}, which add up; RuntimeError where they do
-    not."""
+    """{"rows", "rejected": {reason: rows}, "kept"}; RuntimeError where they do not add up."""
     ordered = {reason: reasons[reason] for reason in REASONS if reasons.get(reason)}
     if sum(ordered.values()) + kept != rows:
         raise RuntimeError(
-            f"{rows} rows, {kept} kept, {sum(ordered.values())} rejected: the count does not add "
-            "up."
+            f"{rows} rows, {kept} kept, {sum(ordered.values())} rejected: the count does not "
+            "add up."
         )
     return {"rows": rows, "rejected": ordered, "kept": kept}
 
 
-def explained(counts: dict):
-    """A funnel as a pandas DataFrame: reason, what it means, rows."""
+def explained(counts: dict) -> pd.DataFrame:
+    """A funnel as a table: reason, what it means, rows."""
     import pandas as pd
 
     rows = [

@@ -1,9 +1,9 @@
 """The length ledger: traces as tokens, and what the length limit does to them.
 
-A trace of more than max_length tokens is cut or left out. Cut, it has lost its end token, and often
-its closing </think>, its boxed answer or its code: a student of such traces learns to think without
-end. The published study cut at 4,096 tokens, which is short for DeepSeek-R1, and could not say how
-many traces that hit."""
+A trace of more than max_length tokens is cut or left out. A cut trace has lost its end token, and
+often its closing </think>, its boxed answer or its code: a student of such traces learns to think
+without end. The published study cut at 4,096 tokens, which is short for DeepSeek-R1, and could not
+say how many traces that hit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import hashlib
 import itertools
 import os
 import shutil
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -20,9 +22,20 @@ from distill_nb.runtime import paths, provenance
 from distill_nb.students import chat
 from distill_nb.students.chat import IGNORE, Template, messages_of
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from transformers import PreTrainedTokenizerBase
+
 CHUNK = 64  # traces tokenised together; a token takes some 200 bytes meanwhile
 CACHED_FROM = 1000  # traces; fewer are tokenised again each time
 QUANTILES = (5, 25, 50, 75, 95)
+
+
+class Traces(Protocol):
+    """Anything that has a length and can be gone through twice, as a list or files.StoredTraces."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[dict]: ...
 
 
 @dataclass
@@ -45,14 +58,12 @@ class Tokens:
         return np.diff(self.ends, prepend=0)
 
 
-def tokens_of(tokenizer, template: Template, traces: list[dict]) -> Tokens:
+def tokens_of(tokenizer: PreTrainedTokenizerBase, template: Template, traces: Traces) -> Tokens:
     """Tokenise traces on all cores; CACHED_FROM or more are kept below paths.cache(), by the hash
-    of their content, of the tokenizer and of the template.
-
-    traces: anything that has a length and can be gone through twice, as a list or
-    trace_files.Stored; many are never all in memory, nor are their tokens."""
+    of their content, of the tokenizer and of the template. Then neither the traces nor their tokens
+    are ever all in memory."""
     if len(traces) < CACHED_FROM:
-        pieces = []
+        pieces: list[np.ndarray] = []
         ends, prompts = _tokenise(tokenizer, template, traces, pieces.append)
         return Tokens(np.concatenate([np.zeros(0, np.int32), *pieces]), ends, prompts)
     folder = paths.cache() / "tokens" / _hash(tokenizer, template, traces)
@@ -76,7 +87,7 @@ def tokens_of(tokenizer, template: Template, traces: list[dict]) -> Tokens:
     )
 
 
-def _hash(tokenizer, template: Template, traces) -> str:
+def _hash(tokenizer: PreTrainedTokenizerBase, template: Template, traces: Traces) -> str:
     found = hashlib.sha256(
         provenance.sha256_of_json([template.hash, _identity(tokenizer)]).encode()
     )
@@ -85,14 +96,19 @@ def _hash(tokenizer, template: Template, traces) -> str:
     return found.hexdigest()[:32]
 
 
-def _identity(tokenizer) -> str:
+def _identity(tokenizer: PreTrainedTokenizerBase) -> str:
     fast = getattr(tokenizer, "backend_tokenizer", None)
     return provenance.sha256_of_json(
         fast.to_str() if fast is not None else sorted(tokenizer.get_vocab().items())
     )
 
 
-def _tokenise(tokenizer, template: Template, traces, keep) -> tuple[np.ndarray, np.ndarray]:
+def _tokenise(
+    tokenizer: PreTrainedTokenizerBase,
+    template: Template,
+    traces: Traces,
+    keep: Callable[[np.ndarray], object],
+) -> tuple[np.ndarray, np.ndarray]:
     """(ends, prompts) as in Tokens; each trace's ids go to keep()."""
     from tqdm.auto import tqdm
 
@@ -126,27 +142,26 @@ def example(ids: np.ndarray, n_prompt: int, max_length: int) -> dict | None:
 
 
 def encode_traces(
-    tokenizer,
+    tokenizer: PreTrainedTokenizerBase,
     template: Template,
     traces: list[dict],
     max_length: int,
     overlong: str,
-    spare: list[dict] = (),
+    spare: Sequence[dict] = (),
 ) -> tuple[list[dict], dict]:
-    """(examples, ledger): traces over max_length tokens cut, or dropped and replaced by as many
+    """(examples, ledger): traces over max_length tokens are cut, or dropped and replaced by as many
     from `spare` that fit.
 
-    A prompt that fills max_length alone leaves nothing to learn and is always dropped. The ledger
-    is that of `measure` over the traces as they came, with examples, refilled (from spare), missing
-    (not to be replaced), tokens and tokens_trained_on of the examples."""
+    A trace whose prompt fills max_length alone leaves nothing to learn and is always dropped. The
+    ledger is that of `measure` over the traces as they came, with examples, refilled (from spare),
+    missing (not to be replaced), tokens and tokens_trained_on of the examples."""
     tokens = tokens_of(tokenizer, template, traces)
     examples = _examples(tokens, max_length, overlong)
-    book, place, refilled = measure(tokenizer, tokens, traces, max_length), 0, 0
-    while overlong == "drop" and len(examples) < len(traces) and place < len(spare):
-        more = spare[place : place + max(CHUNK, 2 * (len(traces) - len(examples)))]
-        fitting = _examples(tokens_of(tokenizer, template, more), max_length, overlong)[
-            : len(traces) - len(examples)
-        ]
+    book = measure(tokenizer, tokens, traces, max_length)
+    place, refilled = 0, 0
+    while overlong == "drop" and (gaps := len(traces) - len(examples)) and place < len(spare):
+        more = spare[place : place + max(CHUNK, 2 * gaps)]
+        fitting = _examples(tokens_of(tokenizer, template, more), max_length, overlong)[:gaps]
         examples, refilled, place = examples + fitting, refilled + len(fitting), place + len(more)
     book |= {
         "overlong": overlong,
@@ -168,12 +183,15 @@ def _examples(tokens: Tokens, max_length: int, overlong: str) -> list[dict]:
     return [e for e in made if e]
 
 
-def measure(tokenizer, tokens: Tokens, traces, max_length: int) -> dict:
-    """What cutting at max_length does to traces (as in `tokens_of`): how many there are, are over
-    it, and thereby lose their end token, </think>, boxed answer (outside the thinking) or code
-    block; how many had these; quantiles of their lengths in tokens; what of the tokens of the
-    traces (prompts apart) would be trained on, cut or with the long ones dropped."""
-    had, lost = (dict.fromkeys(("think", "answer", "code"), 0) for _ in range(2))
+def measure(
+    tokenizer: PreTrainedTokenizerBase, tokens: Tokens, traces: Traces, max_length: int
+) -> dict:
+    """What cutting at max_length does to traces: how many there are and how many are over it; how
+    many thereby lose their end token, </think>, boxed answer (outside the thinking) or code block,
+    and how many had these; quantiles of their lengths in tokens; how many tokens of the traces
+    (prompts apart) would be trained on, cut or with the long ones dropped."""
+    had = dict.fromkeys(("think", "answer", "code"), 0)
+    lost = dict(had)
     lengths, trained = tokens.lengths, tokens.lengths - tokens.prompts
     for i, trace in enumerate(traces):
         whole = _shows(messages_of(trace)[-1]["content"])
@@ -225,19 +243,14 @@ SHOWN = [  # key, label, what its share is of
 ]
 
 
-def table(books: dict[str, dict]):
-    """Ledgers side by side as a pandas DataFrame of texts: one column each, shares in percent in
-    brackets."""
+def table(books: dict[str, dict]) -> pd.DataFrame:
+    """Ledgers side by side as a table of texts: one column each, shares in percent in brackets."""
     import pandas as pd
 
-    def cell(book, key, of):
-        share = (
-            f" ({100 * book[key] / book[of]:.1f}%)"
-            if of and book[of]
-            else " (none has one)"
-            if of
-            else ""
-        )
+    def cell(book: dict, key: str, of: str | None) -> str:
+        share = ""
+        if of:
+            share = f" ({100 * book[key] / book[of]:.1f}%)" if book[of] else " (none has one)"
         return f"{book[key]:,}{share}"
 
     rows = [
@@ -250,8 +263,8 @@ def table(books: dict[str, dict]):
 
 
 def _shows(text: str) -> dict[str, bool]:
-    """What a trace has: a thinking that is closed, a boxed answer and a complete code block outside
-    it."""
+    """Whether a trace has a closed thinking, and outside it a boxed answer and a complete code
+    block."""
     visible = visible_text(text)
     return {
         "think": "</think>" in text,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 
 from distill_nb.params.names import is_set
 from distill_nb.runtime import paths
@@ -12,34 +13,17 @@ from distill_nb.traces import files, pocket
 from distill_nb.traces.decontamination import statements
 
 
-def _check_row(row: dict, where: str) -> dict:
+def _trace_of(row: dict, where: str) -> dict:
     """A row of a local file as a trace; ValueError names the row, the key and the remedy."""
     messages = row.get("messages")
     if messages is not None:
-        good = (
-            isinstance(messages, list)
-            and len(messages) > 1
-            and all(
-                isinstance(m, dict)
-                and isinstance(m.get("content"), str)
-                and isinstance(m.get("role"), str)
-                for m in messages
-            )
-        )
-        if (
-            not good
-            or messages[-1]["role"] != "assistant"
-            or messages[0]["role"] not in ("user", "system")
-        ):
+        if not _is_dialogue(messages):
             raise ValueError(
                 f"{where}: messages must be a list of role and content that ends with the "
-                "assistant's; "
-                "correct or remove the row."
+                "assistant's; correct or remove the row."
             )
-        return {
-            "id": str(row.get("id") or statements.problem_id(messages[-2]["content"])),
-            "messages": messages,
-        }
+        asked = messages[-2]["content"]
+        return {"id": str(row.get("id") or statements.problem_id(asked)), "messages": messages}
     for key in ("problem", "trace"):
         if not isinstance(row.get(key), str) or not row[key].strip():
             raise ValueError(
@@ -54,7 +38,20 @@ def _check_row(row: dict, where: str) -> dict:
     }
 
 
-def read_rows(file: str, check, key: str = "dataset") -> list[dict]:
+def _is_dialogue(messages: object) -> bool:
+    """Whether it is a list of messages that begins with the user's, or the system's, and ends with
+    the assistant's."""
+    if not isinstance(messages, list) or len(messages) < 2:
+        return False
+    for message in messages:
+        if not isinstance(message, dict):
+            return False
+        if not isinstance(message.get("content"), str) or not isinstance(message.get("role"), str):
+            return False
+    return messages[-1]["role"] == "assistant" and messages[0]["role"] in ("user", "system")
+
+
+def read_rows(file: str, check: Callable[[dict, str], dict], key: str = "dataset") -> list[dict]:
     """The rows of a .jsonl or .parquet file, each as check(row, where) gives it. Raises ValueError,
     naming file and row."""
     path = paths.resolve(file)
@@ -82,22 +79,20 @@ def read_rows(file: str, check, key: str = "dataset") -> list[dict]:
         ) from None
     rows = []
     for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
-                raise ValueError(
-                    f"{file}: line {number} is not JSON; correct or remove it."
-                ) from None
-            if not isinstance(row, dict):
-                raise ValueError(
-                    f"{file}: line {number} is no mapping; write one JSON object a line."
-                )
-            rows.append(check(row, f"{file}: line {number}"))
+        if not line.strip():
+            continue
+        where = f"{file}: line {number}"
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            raise ValueError(f"{where} is not JSON; correct or remove it.") from None
+        if not isinstance(row, dict):
+            raise ValueError(f"{where} is no mapping; write one JSON object a line.")
+        rows.append(check(row, where))
     return rows
 
 
-def load_traces(
+def traces(
     dataset: str, teacher: str, domain: str, n: int, seed: int, scale: str = "full"
 ) -> list[dict]:
     """The first n traces of a seeded order: [{"id", "problem", "trace", "answer"} or {"id",
@@ -106,23 +101,21 @@ def load_traces(
     dataset: `pocket` (generated), a set that traces.ipynb made at this scale (r1_math …), or a
     .jsonl or .parquet file of problem + trace or messages. Raises ValueError for a bad row, for
     fewer than n traces, and for a set that is not there."""
-    return load_with_spare(dataset, teacher, domain, n, seed, scale)[0]
+    return traces_and_spare(dataset, teacher, domain, n, seed, scale)[0]
 
 
-def load_with_spare(
+def traces_and_spare(
     dataset: str, teacher: str, domain: str, n: int, seed: int, scale: str = "full"
 ) -> tuple[list[dict], list[dict]]:
-    """(the n traces of `load_traces`; the others of the set or file, in the order in which they are
-    to fill gaps). Pocket traces have no others."""
+    """(the n `traces`; the others of the set or file, in the order in which they are to fill gaps).
+    Pocket traces have no others."""
     if dataset == "pocket":
         return pocket.pocket_traces(teacher, domain, n, seed), []
-    rows = _read_set(dataset, scale) if is_set(dataset) else read_rows(dataset, _check_row)
+    rows = _read_set(dataset, scale) if is_set(dataset) else read_rows(dataset, _trace_of)
     if len(rows) < n:
-        remedy = (
-            "make it with more (n_examples of its parameter file), or lower n_examples"
-            if is_set(dataset)
-            else ("lower n_examples")
-        )
+        remedy = "lower n_examples"
+        if is_set(dataset):
+            remedy = "make it with more (n_examples of its parameter file), or lower n_examples"
         raise ValueError(
             f"{dataset}: it has {len(rows)} traces, and n_examples + n_heldout is {n}; {remedy}."
         )
@@ -134,7 +127,7 @@ def load_with_spare(
     return rows[:n], rows[n:]
 
 
-def load_split(
+def split(
     dataset: str,
     teacher: str,
     domain: str,
@@ -143,15 +136,15 @@ def load_split(
     seed: int,
     scale: str = "full",
 ) -> tuple[list[dict], list[dict], list[dict]]:
-    """(traces to train on, held-out ones, others to fill gaps with), of which no held-out problem
-    is in the other two.
+    """(traces to train on, held-out ones, others to fill gaps with). No held-out problem is in the
+    other two.
 
     A problem may have several traces. The held-out ones are the last n_heldout of
-    `load_with_spare`'s, less those of problems that are trained on; the others leave out the
+    `traces_and_spare`, less those of problems that are trained on. The others leave out the
     problems that are held out."""
-    rows, spare = load_with_spare(dataset, teacher, domain, n_examples + n_heldout, seed, scale)
-    # whose ids are their problems'
-    train, known = (rows[:n_examples], is_set(dataset) or dataset == "pocket")
+    rows, spare = traces_and_spare(dataset, teacher, domain, n_examples + n_heldout, seed, scale)
+    known = is_set(dataset) or dataset == "pocket"  # their ids are their problems'
+    train = rows[:n_examples]
     trained = {key for row in train for key in _keys(row, known)}
     heldout = [row for row in rows[n_examples:] if trained.isdisjoint(_keys(row, known))]
     held = {key for row in heldout for key in _keys(row, known)}
@@ -159,8 +152,8 @@ def load_split(
 
 
 def _keys(row: dict, known: bool) -> set[str]:
-    """What a row's problem is known by: its id, and in a local file, whose ids may be the rows'
-    own, its words too."""
+    """What a row's problem is known by: its id. In a local file its words too, for its ids may be
+    the rows' own."""
     if known:
         return {row["id"]}
     asked = row["problem"] if "problem" in row else row["messages"][-2]["content"]

@@ -1,13 +1,13 @@
-"""What a set of training traces is: one flat set of parameters, read as strictly as a run's
-(run.py).
+"""What a set of training traces is: one flat set of parameters, read as strictly as a run's.
 
-from distill_nb.traces import params as trace_params
-p = trace_params.from_notebook(globals())
+from distill_nb.traces import params
+p = params.from_notebook(globals())
 """
 # ruff: noqa: RUF009  (key returns dataclasses.field; nothing mutable is shared)
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cache
 from types import MappingProxyType
@@ -101,7 +101,7 @@ def from_notebook(namespace: dict) -> TraceParams:
     return validate(values, source="notebook")
 
 
-def pocket(**changes) -> TraceParams:
+def pocket(**changes: object) -> TraceParams:
     """The pocket set with some keys changed."""
     return validate(pocket_values() | changes, source="pocket")
 
@@ -112,22 +112,16 @@ def teacher_and_domain(dataset: str) -> tuple[str, str]:
     return teacher, domain
 
 
-def contradictions(v: dict):
+def contradictions(v: dict) -> Iterator[tuple[str, str]]:
     """Yield (key, rest of the sentence) for values that are well formed but cannot stand."""
     if not is_set(v["dataset"]):
-        yield (
-            "dataset",
-            ", which names no set: write <teacher>_math or <teacher>_code, in small letters, "
-            "digits and -",
-        )
+        form = "<teacher>_math or <teacher>_code, in small letters, digits and -"
+        yield "dataset", f", which names no set: write {form}"
         return
     api, domain = v["dataset"] not in CONFIGS, teacher_and_domain(v["dataset"])[1]
     if api != (v["teacher_api"] != "none"):
-        yield (
-            "teacher_api",
-            f" but dataset is {v['dataset']!r}: "
-            + ("name the API" if api else "set it to none, for its traces come from the hub"),
-        )
+        remedy = "name the API" if api else "set it to none, for its traces come from the hub"
+        yield "teacher_api", f" but dataset is {v['dataset']!r}: {remedy}"
     if v["teacher_api"] != "none" and v["teacher_model"] == "none":
         yield "teacher_model", f" but teacher_api is {v['teacher_api']!r}: name the model"
     if v["teacher_api"] == "openai" and v["teacher_mode"] == "batch":
@@ -138,40 +132,35 @@ def contradictions(v: dict):
     allowed = CONFIGS.get(v["dataset"], ("none",))
     if v["config"] not in allowed:
         yield "config", f" but dataset is {v['dataset']!r}: choose from {', '.join(allowed)}"
-    yield from _source_contradictions(v, api, domain)
+    if wrong := _wrong_with_source(v, api, domain):
+        yield "source", wrong
     for name, file in v["statements"].items():
         if name.rpartition("/")[0] not in ("taco", "apps"):
-            yield (
-                "statements",
-                f", where {name!r} is unknown: write taco/ or apps/ and the split, as in taco/train",
-            )
+            form = "taco/ or apps/ and the split, as in taco/train"
+            yield "statements", f", where {name!r} is unknown: write {form}"
         elif not paths.resolve(file).is_file():
             yield "statements", f" but the file of {name} does not exist: correct or remove it"
     yield from file_contradictions(v)
     if v["scale"] == "full" and (missing := [b for b in STUDY if b not in v["decontaminate"]]):
-        yield (
-            "decontaminate",
-            f", without {missing[0]}: a full set is kept clean of all of {', '.join(STUDY)}",
-        )
+        wanted = f"a full set is kept clean of all of {', '.join(STUDY)}"
+        yield "decontaminate", f", without {missing[0]}: {wanted}"
     if v["verify"] == "regrade" and v["dataset"] == "r1_code":
         yield "verify", ", but r1_code has no tests to grade by: set it to flag"
 
 
-def _source_contradictions(v: dict, api: bool, domain: str):
+def _wrong_with_source(v: dict, api: bool, domain: str) -> str:
+    """Why the source cannot stand, "" where it can."""
     source = v["source"]
     if source in ("hub", "pocket"):
         if api:
-            yield (
-                "source",
-                f" but {v['dataset']!r} asks an API teacher: say whose problems, as in r1_{domain}",
+            return (
+                f" but {v['dataset']!r} asks an API teacher: say whose problems, as in r1_{domain}"
             )
-        elif source == "pocket" and v["scale"] == "full":
-            yield "source", " but scale is 'full': set it to hub, or to a file"
+        if source == "pocket" and v["scale"] == "full":
+            return " but scale is 'full': set it to hub, or to a file"
     elif api and is_set(source):
         if teacher_and_domain(source)[1] != domain or source == v["dataset"]:
-            yield "source", f" but dataset is {v['dataset']!r}: choose r1_{domain}, or a file"
+            return f" but dataset is {v['dataset']!r}: choose r1_{domain}, or a file"
     elif not paths.resolve(source).exists():
-        yield (
-            "source",
-            ", which does not exist: give a path from the repository's root, or absolute",
-        )
+        return ", which does not exist: give a path from the repository's root, or absolute"
+    return ""

@@ -1,8 +1,8 @@
 """Generated traces for the pocket run: templates written here, not the output of any teacher.
 
 Two styles stand for the two teachers: `r1` thinks at length inside <think> and checks itself,
-`sonnet` works the answer out step by step. Both styles tell of the same problems. `write_hub_file`
-puts them into the shape of the hub's data sets, with bad rows among them, so that traces.ipynb has
+`sonnet` works the answer out step by step. Both solve the same problems. `write_hub_file` puts the
+traces into the shape of the hub's data sets, with bad rows among them, so that traces.ipynb has
 something to read where there is no hub."""
 
 from __future__ import annotations
@@ -39,57 +39,17 @@ CODE_KINDS = [
     ("is_above_{k}(n)", "True if n is greater than {k} and False otherwise", "n > {k}"),
     ("is_below_{k}(n)", "True if n is less than {k} and False otherwise", "n < {k}"),
     ("is_multiple_of_{k}(n)", "True if n is divisible by {k} and False otherwise", "n % {k} == 0"),
-    (
-        "above_{k}(numbers)",
-        "a list of the numbers greater than {k}",
-        "[n for n in numbers if n > {k}]",
-    ),
-    (
-        "below_{k}(numbers)",
-        "a list of the numbers less than {k}",
-        "[n for n in numbers if n < {k}]",
-    ),
-    (
-        "multiples_of_{k}(numbers)",
-        "a list of the numbers divisible by {k}",
-        "[n for n in numbers if n % {k} == 0]",
-    ),
-    (
-        "all_plus_{k}(numbers)",
-        "a list with {k} added to every number",
-        "[n + {k} for n in numbers]",
-    ),
-    (
-        "all_times_{k}(numbers)",
-        "a list with every number multiplied by {k}",
-        "[n * {k} for n in numbers]",
-    ),
-    (
-        "count_above_{k}(numbers)",
-        "how many numbers are greater than {k}",
-        "sum(n > {k} for n in numbers)",
-    ),
-    (
-        "count_below_{k}(numbers)",
-        "how many numbers are less than {k}",
-        "sum(n < {k} for n in numbers)",
-    ),
-    (
-        "sum_above_{k}(numbers)",
-        "the sum of the numbers greater than {k}",
-        "sum(n for n in numbers if n > {k})",
-    ),
+    ("above_{k}(numbers)", "a list of the numbers greater than {k}", "[n for n in numbers if n > {k}]"),  # noqa: E501
+    ("below_{k}(numbers)", "a list of the numbers less than {k}", "[n for n in numbers if n < {k}]"),  # noqa: E501
+    ("multiples_of_{k}(numbers)", "a list of the numbers divisible by {k}", "[n for n in numbers if n % {k} == 0]"),  # noqa: E501
+    ("all_plus_{k}(numbers)", "a list with {k} added to every number", "[n + {k} for n in numbers]"),  # noqa: E501
+    ("all_times_{k}(numbers)", "a list with every number multiplied by {k}", "[n * {k} for n in numbers]"),  # noqa: E501
+    ("count_above_{k}(numbers)", "how many numbers are greater than {k}", "sum(n > {k} for n in numbers)"),  # noqa: E501
+    ("count_below_{k}(numbers)", "how many numbers are less than {k}", "sum(n < {k} for n in numbers)"),  # noqa: E501
+    ("sum_above_{k}(numbers)", "the sum of the numbers greater than {k}", "sum(n for n in numbers if n > {k})"),  # noqa: E501
     ("sum_plus_{k}(numbers)", "the sum of the numbers, plus {k}", "sum(numbers) + {k}"),
-    (
-        "any_above_{k}(numbers)",
-        "True if any number is greater than {k}",
-        "any(n > {k} for n in numbers)",
-    ),
-    (
-        "all_below_{k}(numbers)",
-        "True if every number is less than {k}",
-        "all(n < {k} for n in numbers)",
-    ),
+    ("any_above_{k}(numbers)", "True if any number is greater than {k}", "any(n > {k} for n in numbers)"),  # noqa: E501
+    ("all_below_{k}(numbers)", "True if every number is less than {k}", "all(n < {k} for n in numbers)"),  # noqa: E501
     ("first_{k}(items)", "the first {k} items of a list", "items[:{k}]"),
     ("without_first_{k}(items)", "a list without its first {k} items", "items[{k}:]"),
     ("last_{k}(items)", "the last {k} items of a list", "items[-{k}:]"),
@@ -97,34 +57,18 @@ CODE_KINDS = [
     ("every_{k}(items)", "the items of a list whose index is a multiple of {k}", "items[::{k}]"),
     ("append_{k}(items)", "the list with {k} at its end", "items + [{k}]"),
     ("how_often_{k}(items)", "how often {k} is in the list", "items.count({k})"),
-    (
-        "has_{k}_items(items)",
-        "True if the list has {k} items and False otherwise",
-        "len(items) == {k}",
-    ),
+    ("has_{k}_items(items)", "True if the list has {k} items and False otherwise", "len(items) == {k}"),  # noqa: E501
     ("repeat_{k}(s)", "the string s repeated {k} times", "s * {k}"),
     ("start_{k}(s)", "the first {k} characters of the string s", "s[:{k}]"),
     ("end_{k}(s)", "the last {k} characters of the string s", "s[-{k}:]"),
     ("skip_{k}(s)", "the string s without its first {k} characters", "s[{k}:]"),
-    (
-        "is_longer_than_{k}(s)",
-        "True if s is longer than {k} characters and False otherwise",
-        "len(s) > {k}",
-    ),
-    (
-        "longer_than_{k}(words)",
-        "a list of the words longer than {k} letters",
-        "[w for w in words if len(w) > {k}]",
-    ),
-    (
-        "shorter_than_{k}(words)",
-        "a list of the words shorter than {k} letters",
-        "[w for w in words if len(w) < {k}]",
-    ),
-]
+    ("is_longer_than_{k}(s)", "True if s is longer than {k} characters and False otherwise", "len(s) > {k}"),  # noqa: E501
+    ("longer_than_{k}(words)", "a list of the words longer than {k} letters", "[w for w in words if len(w) > {k}]"),  # noqa: E501
+    ("shorter_than_{k}(words)", "a list of the words shorter than {k} letters", "[w for w in words if len(w) < {k}]"),  # noqa: E501
+]  # fmt: skip
 
 
-def _math_trace(steps, answer, style: str) -> str:
+def _math_trace(steps: list[tuple[int, str, int, int]], answer: int, style: str) -> str:
     sign = {"*": "×", "+": "+", "-": "-"}
     lines = [f"{a} {sign[op]} {b} = {r}" for a, op, b, r in steps]
     if style == "sonnet":
@@ -144,45 +88,47 @@ def _code_trace(function: str, body: str, style: str) -> str:
         return block
     return (
         f"<think>\nThe function takes {function.split('(')[1][:-1]}. I can return {body} directly. "
-        "Wait, is a loop "
-        f"needed? No, one expression is enough.\n</think>\n{block}"
+        f"Wait, is a loop needed? No, one expression is enough.\n</think>\n{block}"
     )
 
 
 def pocket_traces(teacher: str, domain: str, n: int, seed: int) -> list[dict]:
-    """n generated traces. Problems depend on domain and seed only, so both teachers tell of the
-    same ones."""
+    """n generated traces. Problems depend on domain and seed only, so both teachers solve the same
+    ones."""
     if teacher not in ("r1", "sonnet") or domain not in ("math", "code"):
         raise ValueError(
             f"dataset: pocket has no traces of teacher {teacher} in domain {domain}; choose r1 or "
-            "sonnet, "
-            "and math or code."
+            "sonnet, and math or code."
         )
-    rng, rows, seen = random.Random(f"pocket {domain} {seed}"), [], set()
-    if domain == "code":
-        asked = {f.split("(")[0] for f, _, _ in CODE}
-        tasks = [
-            tuple(part.format(k=k) for part in kind) for kind in CODE_KINDS for k in range(2, 23)
-        ]
-        tasks = [t for t in tasks if t[0].split("(")[0] not in asked]
-        if n > len(tasks):
-            raise ValueError(
-                f"n_examples: dataset pocket has {len(tasks)} code traces, and n_examples + "
-                "n_heldout is "
-                f"{n}; lower n_examples."
-            )
-        for function, returns, body in rng.sample(tasks, n):
-            problem = code_prompt(function, returns)
-            rows.append(
-                {
-                    "id": problem_hash(problem),
-                    "problem": problem,
-                    "answer": "",
-                    "trace": _code_trace(function, body, teacher),
-                }
-            )
-        return rows
+    rng = random.Random(f"pocket {domain} {seed}")
+    return _math_traces(teacher, n, rng) if domain == "math" else _code_traces(teacher, n, rng)
+
+
+def _code_traces(teacher: str, n: int, rng: random.Random) -> list[dict]:
+    asked = {f.split("(")[0] for f, _, _ in CODE}
+    tasks = []
+    for kind in CODE_KINDS:
+        for k in range(2, 23):
+            function, returns, body = (part.format(k=k) for part in kind)
+            if function.split("(")[0] not in asked:
+                tasks.append((function, returns, body))
+    if n > len(tasks):
+        raise ValueError(
+            f"n_examples: dataset pocket has {len(tasks)} code traces, and n_examples + n_heldout "
+            f"is {n}; lower n_examples."
+        )
+    rows = []
+    for function, returns, body in rng.sample(tasks, n):
+        problem = code_prompt(function, returns)
+        trace = _code_trace(function, body, teacher)
+        rows.append({"id": problem_hash(problem), "problem": problem, "answer": "", "trace": trace})
+    return rows
+
+
+def _math_traces(teacher: str, n: int, rng: random.Random) -> list[dict]:
     templates = [t for t in MATH_TEMPLATES if t != HELD_OUT_TEMPLATE]
+    rows: list[dict] = []
+    seen: set[str] = set()
     while len(rows) < n:
         problem, steps, answer = math_problem(rng.choice(templates), rng)
         if is_benchmark(problem) or problem in seen:
@@ -207,9 +153,8 @@ def write_hub_file(file: Path, dataset: str, n: int, seed: int) -> Path:
 
     domain = dataset.split("_")[1]
     rows = pocket_traces("r1", domain, n, seed)
-    made = [
-        _math_row(i, row) if domain == "math" else _code_row(i, row) for i, row in enumerate(rows)
-    ]
+    make = _math_row if domain == "math" else _code_row
+    made = [make(i, row) for i, row in enumerate(rows)]
     for i, row in enumerate(rows[: n // 3]):
         bad = [
             {"trace": row["trace"].split("</think>")[0]},
@@ -218,11 +163,7 @@ def write_hub_file(file: Path, dataset: str, n: int, seed: int) -> Path:
             {"problem": ""},
             {"trace": row["trace"].replace("return", "return (").replace("boxed{", "boxed{1")},
         ][i % 5]
-        made.append(
-            _math_row(i + n, row | bad, i % 5 == 4)
-            if domain == "math"
-            else _code_row(i + n, row | bad)
-        )
+        made.append(make(i + n, row | bad, i % 5 == 4))
     random.Random(seed).shuffle(made)
     file.parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(made).to_parquet(file, row_group_size=100)
@@ -249,7 +190,7 @@ def _math_row(i: int, row: dict, wrong: bool = False) -> dict:
     }
 
 
-def _code_row(i: int, row: dict) -> dict:
+def _code_row(i: int, row: dict, wrong: bool = False) -> dict:
     return {
         "id": f"pocket-{i}",
         "input": row["problem"].strip(),

@@ -11,15 +11,15 @@ from distill_nb.benchmarks.livecodebench import PROMPT, WITH_STARTER, WITHOUT_ST
 
 FUNCTION = (
     "Write a Python function `{name}` that takes the inputs as its arguments and returns the "
-    "answer. Answer with the "
-    "whole solution in one Python code block."
+    "answer. Answer with the whole solution in one Python code block."
 )
 # how the lines of starter code may begin
 OPENS = re.compile(r"(?:class|def|async def|from|import)\s|@\w")
 # As problems of GeeksforGeeks in TACO ask ("complete the function count() which"), and the
 # generated ones; "define the function f(x)" is mathematics.
 ASKS = re.compile(
-    r"\b(?:write|implement|complete)\s+(?:an?|the)\s+(?:\w+\s+)?(?:function|method)\s+[`*]*(\w+)[`*]*\s*\(",
+    r"\b(?:write|implement|complete)\s+(?:an?|the)\s+(?:\w+\s+)?(?:function|method)\s+"
+    r"[`*]*(\w+)[`*]*\s*\(",
     re.IGNORECASE,
 )
 HEADER = re.compile(r"([ \t]*)(?:async )?def ")
@@ -27,23 +27,21 @@ LONGEST = 80  # lines of starter code that are looked for
 
 
 def prompt_of(problem: str, domain: str, starter: str = "", function: str = "") -> str:
-    """math: the problem and where to put its answer. code: as in LiveCodeBench, a program that
-    reads standard input, or starter code to complete where the problem has some, as `starter` or at
-    the end of its text; where there is only the name of a `function`, or the text asks for one, a
-    function of that name."""
+    """What the student is asked.
+
+    math: the problem and where to put its answer. code, as in LiveCodeBench: starter code to
+    complete where the problem has some, as `starter` or at the end of its text; else a function,
+    where its name is given or the text asks for one; else a program that reads standard input."""
     if domain == "math":
         return f"{problem}\n\n{BOXED}"
     if not starter:
         problem, starter = split_starter(problem)
     if not function and (asked := ASKS.search(problem)):
         function = asked.group(1)
-    how = (
-        WITH_STARTER.format(starter=starter)
-        if starter
-        else FUNCTION.format(name=function)
-        if function
-        else WITHOUT_STARTER
-    )
+    if starter:
+        how = WITH_STARTER.format(starter=starter)
+    else:
+        how = FUNCTION.format(name=function) if function else WITHOUT_STARTER
     return PROMPT.format(problem=problem, how=how)
 
 
@@ -73,13 +71,13 @@ def _is_starter(code: str) -> bool:
             nodes = ast.walk(ast.parse(text))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
-        return any(
-            isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))
-            and all(
-                isinstance(s, ast.Pass)
-                or (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))
-                for s in n.body
-            )
-            for n in nodes
-        )
+        functions = [n for n in nodes if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
+        return any(all(map(_says_nothing, function.body)) for function in functions)
     return False
+
+
+def _says_nothing(statement: ast.stmt) -> bool:
+    """Whether it is `pass`, a docstring or `...`."""
+    if isinstance(statement, ast.Expr):
+        return isinstance(statement.value, ast.Constant)
+    return isinstance(statement, ast.Pass)

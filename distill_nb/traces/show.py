@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import random
+from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,16 +15,20 @@ from distill_nb.runtime import paths
 from distill_nb.runtime.files import write_json
 from distill_nb.students import chat, sources, student
 from distill_nb.traces import ledger
-from distill_nb.traces.files import Stored, folder_of, read
+from distill_nb.traces.files import StoredTraces, folder_of, read
+from distill_nb.traces.params import TraceParams
 from distill_nb.traces.teacher import audit as teacher_audit
 
-TEXT = "white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere"  # a notebook's own style breaks within words
+if TYPE_CHECKING:
+    import pandas as pd
+
+# A notebook's own style breaks lines within words.
+TEXT = "white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere"
 
 
-def contamination(dataset: str, scale: str):
-    """How many rows matched each evaluation set, as a pandas DataFrame: what became of them,
-    evaluation set, rows, how many of its problems they matched, and one match in words. Without
-    rows where nothing matched."""
+def contamination(dataset: str, scale: str) -> pd.DataFrame:
+    """How many rows matched each evaluation set: what became of them, evaluation set, rows, how
+    many of its problems they matched, and one match in words. Empty where nothing matched."""
     import pandas as pd
 
     folder = folder_of(dataset, scale)
@@ -30,12 +36,9 @@ def contamination(dataset: str, scale: str):
     rejected = pd.read_parquet(
         folder / "rejected.parquet", columns=["reason", "detail"], filters=matched
     )
-    kept = pd.read_parquet(folder / "train.parquet", columns=["template_of"]).rename(
-        columns={"template_of": "detail"}
-    )
-    found = pd.concat(
-        [rejected, kept[kept["detail"] != ""].assign(reason="same template, in the set")]
-    )
+    kept = pd.read_parquet(folder / "train.parquet", columns=["template_of"])
+    kept = kept[kept["template_of"] != ""].rename(columns={"template_of": "detail"})
+    found = pd.concat([rejected, kept.assign(reason="same template, in the set")])
     if found.empty:
         return pd.DataFrame()
     found[["evaluation set", "task"]] = found["detail"].str.extract(r"^(\S+) (.+) \([\d.]+\)$")
@@ -46,15 +49,15 @@ def contamination(dataset: str, scale: str):
     )
 
 
-def audit(dataset: str, scale: str):
+def audit(dataset: str, scale: str) -> pd.DataFrame | None:
     """The audit table of the API teacher's answers; None for a set from the hub."""
     folder = folder_of(dataset, scale) / "teacher"
     return teacher_audit.audit(folder) if folder.is_dir() else None
 
 
-def overlap(scale: str):
-    """How many problems the sets of a scale share, as a square pandas DataFrame; the diagonal is
-    each set's own."""
+def overlap(scale: str) -> pd.DataFrame:
+    """How many problems the sets of a scale share, as a square table; the diagonal is each set's
+    own."""
     import pandas as pd
 
     names = sorted(f.parent.name for f in (paths.runs() / scale / "traces").glob("*/train.parquet"))
@@ -64,19 +67,15 @@ def overlap(scale: str):
 
 def examples(dataset: str, scale: str, n: int = 10, seed: int = 0) -> str:
     """n traces drawn at random, as HTML to unfold and read."""
-    from html import escape
-
-    stored = Stored(dataset, scale, ["prompt", "trace", "answer", "source_id"])
+    stored = StoredTraces(dataset, scale, ["prompt", "trace", "answer", "source_id"])
     drawn = random.Random(seed).sample(stored.places.tolist(), min(n, len(stored)))
-    stored.take(np.array(drawn, np.int64))
-    shown = [
-        row
-        for _, row in sorted(zip(np.argsort(drawn), stored, strict=True), key=lambda pair: pair[0])
-    ]
+    stored.places = np.array(drawn, np.int64)
+    in_file = dict(zip(sorted(drawn), stored, strict=True))
+    shown = [in_file[place] for place in drawn]
     return "\n".join(
         f"<details{' open' if i == 0 else ''}><summary>{escape(row['source_id'])}: "
-        f"{escape(' '.join(row['prompt'].split())[:100])} … ({len(row['trace']):,} "
-        "characters)</summary>"
+        f"{escape(' '.join(row['prompt'].split())[:100])} … "
+        f"({len(row['trace']):,} characters)</summary>"
         f"<h3>The student is asked</h3><pre style='{TEXT}'>{escape(row['prompt'])}</pre>"
         f"<h3>and trained on</h3><pre style='{TEXT}'>{escape(row['trace'])}</pre>"
         + (f"<p>Known answer: {escape(row['answer'])}</p>" if row["answer"] else "")
@@ -85,20 +84,16 @@ def examples(dataset: str, scale: str, n: int = 10, seed: int = 0) -> str:
     )
 
 
-def ledgers(p) -> dict[str, dict]:
+def ledgers(p: TraceParams) -> dict[str, dict]:
     """The length ledger of the set for each of p.students, written to ledger.json too."""
-    rows, books = (
-        Stored(p.dataset, p.scale, {"problem": "prompt", "trace": "trace"}, p.n_examples),
-        {},
-    )
+    columns = {"problem": "prompt", "trace": "trace"}
+    rows, books = StoredTraces(p.dataset, p.scale, columns, p.n_examples), {}
+    size = "tiny" if p.scale == "tiny" else "full"
     for name in p.students:
-        who = params.pocket(
-            student=name, scale=p.scale, student_size="tiny" if p.scale == "tiny" else "full"
-        )
+        who = params.pocket(student=name, scale=p.scale, student_size=size)
         tokenizer, template = student.load_tokenizer(who), chat.template_for(name)
-        books[sources.public_name(who)] = ledger.measure(
-            tokenizer, ledger.tokens_of(tokenizer, template, rows), rows, p.max_length
-        )
+        tokens = ledger.tokens_of(tokenizer, template, rows)
+        books[sources.public_name(who)] = ledger.measure(tokenizer, tokens, rows, p.max_length)
     write_json(folder_of(p.dataset, p.scale) / "ledger.json", books)
     return books
 

@@ -90,7 +90,7 @@ def prepare(p: Params) -> Data:
     version = sources.check_student(p)
     tokenizer = student.load_tokenizer(p)
     template = chat.template_for(p.student, p.chat_template)
-    taken, held, spare = load.load_split(
+    taken, held, spare = load.split(
         p.dataset, p.teacher, p.domain, p.n_examples, p.n_heldout, p.seed, p.scale
     )
     spare, rows = spare if p.overlong == "drop" else [], taken + held

@@ -124,7 +124,7 @@ def test_the_projects_own_modules():
         "analysis/results.py",
         "analysis/published/findings.py",
         "report/notebook_page.py",
-        "traces/teacher/ask.py",
+        "traces/teacher/generation.py",
     }
     assert not names("distill_nb.training.train") & {
         "evaluation/evaluate.py",

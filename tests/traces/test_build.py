@@ -1,6 +1,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import tracemalloc
 
@@ -8,12 +9,23 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from test_hub_traces import CODE, CODE_1, GOOD, MATH, PROGRAM, code, math
-from trace_rows import ASKED, rows_of, settings, write_source
+from trace_rows import (
+    ASKED,
+    CODE,
+    CODE_1,
+    GOOD,
+    MATH,
+    PROGRAM,
+    code,
+    math,
+    rows_of,
+    settings,
+    write_source,
+)
 
 from distill_nb import benchmarks
 from distill_nb.runtime import provenance
-from distill_nb.traces import build, choose, files, funnel, load, params, show
+from distill_nb.traces import build, files, funnel, load, params, selection, show
 from distill_nb.traces.decontamination import statements
 
 
@@ -72,7 +84,7 @@ def test_the_order_depends_on_seed_and_problem_alone(source, tmp_path, runs_dir)
     again = [r["id"] for r in _build(settings(shuffled, overwrite=True))]
     near = {statements.problem_id(m["problem"]) for m in (rows_of()[0][4], rows_of()[1][5])}
     assert [i for i in first if i not in near] == [i for i in again if i not in near]
-    assert sorted(first, key=lambda i: choose.rank(0, i)) == first
+    assert sorted(first, key=lambda i: selection.rank(0, i)) == first
     assert [r["id"] for r in _build(settings(source, overwrite=True, seed=1))] != first
 
 
@@ -83,15 +95,16 @@ def _build(p):
 
 def test_the_set_is_what_a_run_trains_on(source, runs_dir):
     build.build(settings(source, spare=5))
-    rows, spare = load.load_with_spare("r1_math", "r1", "math", 40, 3, "pocket")
+    rows, spare = load.traces_and_spare("r1_math", "r1", "math", 40, 3, "pocket")
     assert (len(rows), len(spare)) == (40, 5) and rows[0]["problem"].endswith(benchmarks.BOXED)
     ordered = [r["id"] for r in files.read("r1_math", "pocket", ["id"])]
     assert {r["id"] for r in rows} == set(ordered[:40]) and [r["id"] for r in spare] == ordered[40:]
     with pytest.raises(ValueError, match=r"it has 45 traces.*n_examples"):
-        load.load_traces("r1_math", "r1", "math", 46, 0, "pocket")
+        load.traces("r1_math", "r1", "math", 46, 0, "pocket")
 
 
-def test_a_finished_set_is_left_alone_and_another_is_refused(source, runs_dir, capsys):
+def test_a_finished_set_is_left_alone_and_another_is_refused(source, runs_dir, caplog):
+    caplog.set_level("INFO", "distill_nb")
     build.build(settings(source))
     file = files.folder_of("r1_math", "pocket") / "train.parquet"
     stamp = file.stat().st_mtime_ns
@@ -99,7 +112,7 @@ def test_a_finished_set_is_left_alone_and_another_is_refused(source, runs_dir, c
         build.build(settings(source, max_length=99))["kept"] == 40
         and file.stat().st_mtime_ns == stamp
     )
-    assert "r1_math is there (40 traces)" in capsys.readouterr().out
+    assert "r1_math is there (40 traces)" in caplog.text
     with pytest.raises(ValueError, match="other values of per_problem; set overwrite"):
         build.build(settings(source, per_problem=2))
     assert (
@@ -110,10 +123,10 @@ def test_a_finished_set_is_left_alone_and_another_is_refused(source, runs_dir, c
 def test_a_set_that_is_made_again_is_not_finished_until_it_is(source, runs_dir, monkeypatch):
     build.build(settings(source))
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(build, "write_rejected", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(files, "write_rejected", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         build.build(settings(source, seed=5, overwrite=True))
     before = _build(settings(source))
-    assert before == sorted(before, key=lambda r: choose.rank(0, r["id"]))
+    assert before == sorted(before, key=lambda r: selection.rank(0, r["id"]))
 
 
 def test_traces_can_be_graded_again(source, runs_dir):
@@ -189,34 +202,30 @@ def test_problems_with_starter_code_ask_for_the_function(tmp_path, runs_dir):
     assert "standard input" in prompts["c2"] and len(prompts) == 3
 
 
-def test_provenance_has_every_module_that_decides_and_a_change_is_said(
-    source, runs_dir, monkeypatch, capsys
-):
+def test_provenance_has_every_module_that_decides_and_a_change_is_said(source, runs_dir, caplog):
+    caplog.set_level("INFO", "distill_nb")
     build.build(settings(source))
-    file = files.folder_of("r1_math", "pocket") / "provenance.json"
-    modules = json.loads(file.read_text())["modules"]
-    assert {
-        "scan.py",
-        "hub.py",
-        "statements.py",
-        "match.py",
-        "choose.py",
-        "build.py",
-        "prompts.py",
-        "grading/__init__.py",
-        "grading/code.py",
-    } <= set(modules) and "grading/math.py" not in modules
-    assert modules["statements.py"] == provenance.sha256_of_file(statements.__file__)
-    assert "grading/math.py" in build.modules_of(settings(source, verify="regrade"))
-    capsys.readouterr()
+    folder = files.folder_of("r1_math", "pocket")
+    file, stamp = folder / "provenance.json", (folder / "train.parquet").stat().st_mtime_ns
+    record = json.loads(file.read_text())
+    names = ("build", "scan", "hub", "selection", "prompts", "decontamination/match")
+    deciding = {f"distill_nb/traces/{name}.py" for name in names}
+    assert deciding | {"distill_nb/grading/extract.py"} <= set(record["code"])
+    statements_file = "distill_nb/traces/decontamination/statements.py"
+    assert record["code"][statements_file] == provenance.sha256_of_file(statements.__file__)[:16]
+    assert "modules" not in record
     build.build(settings(source))
-    assert "other versions" not in capsys.readouterr().out
-    real = provenance.sha256_of_file
-    monkeypatch.setattr(
-        provenance, "sha256_of_file", lambda f: "other" if f.name == "statements.py" else real(f)
-    )
+    assert "other versions" not in caplog.text
+    changed = record | {"code": record["code"] | {statements_file: "other"}}
+    file.write_text(json.dumps(changed))
     build.build(settings(source))
-    assert "r1_math was made by other versions of statements.py." in capsys.readouterr().out
+    assert f"r1_math was made by other versions of {statements_file}." in caplog.text
+    # a record of before, by names that files no longer have
+    old = {k: v for k, v in record.items() if k != "code"} | {"modules": {"match.py": "0" * 64}}
+    file.write_text(json.dumps(old))
+    assert build.build(settings(source))["kept"] == 40
+    assert re.search(r"r1_math was made by other versions of .* and \d+ other files\.", caplog.text)
+    assert (folder / "train.parquet").stat().st_mtime_ns == stamp
 
 
 def test_a_local_source_that_has_changed_is_noticed(source, runs_dir):
@@ -290,6 +299,11 @@ def test_a_set_is_read_a_few_rows_at_a_time(runs_dir, monkeypatch):
             )
     show.examples("r1_math", "pocket", 1)  # imports
     order = [r["trace"][:5] for r in files.read("r1_math", "pocket", ["trace"])]
+
+    def walk():
+        stored = files.StoredTraces("r1_math", "pocket", ["trace"], 1100)
+        return [r["trace"][:5] for r in stored]
+
     peaks = {}
     for name, step in (
         ("all", lambda: files.read("r1_math", "pocket", ["trace"])),
@@ -297,7 +311,9 @@ def test_a_set_is_read_a_few_rows_at_a_time(runs_dir, monkeypatch):
         ("examples", lambda: show.examples("r1_math", "pocket", 3, seed=1)),
         (
             "a walk",
-            lambda: [r["trace"][:5] for r in files.Stored("r1_math", "pocket", ["trace"], 1100)],
+            lambda: [
+                r["trace"][:5] for r in files.StoredTraces("r1_math", "pocket", ["trace"], 1100)
+            ],
         ),
     ):
         tracemalloc.start()

@@ -128,8 +128,9 @@ def test_what_was_made_is_kept_where_more_would_cost_too_much_and_goes_on_with_m
 
 
 def test_nothing_is_sent_without_a_limit_of_cost_and_the_estimate_says_what_it_would_be(
-    source, runs_dir, capsys
+    source, runs_dir, caplog
 ):
+    caplog.set_level("INFO", "distill_nb")
     with FakeTeacher(solved) as server:
         p = settings(server, source, max_cost=0.0)
         estimate = from_teacher.cost(p, build.evaluation_sets(p))
@@ -137,7 +138,7 @@ def test_nothing_is_sent_without_a_limit_of_cost_and_the_estimate_says_what_it_w
         with pytest.raises(ValueError, match="max_cost: 0 only estimates, and nothing was sent"):
             build.build(p)
         assert not server.paid and not server.calls
-    assert estimate.text() in capsys.readouterr().out
+    assert estimate.text() in caplog.text
 
 
 def test_evaluation_problems_and_repeated_ones_are_never_asked(tmp_path, runs_dir):

@@ -4,87 +4,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from trace_rows import CODE, CODE_1, GOOD, MATH, PROGRAM, code, math
 
 from distill_nb.runtime import hub
 from distill_nb.traces import hub as hub_traces
-from distill_nb.traces import scan
-
-MATH = pa.schema(
-    [
-        *(
-            (n, pa.string())
-            for n in (
-                "problem",
-                "solution",
-                "answer",
-                "problem_type",
-                "question_type",
-                "source",
-                "uuid",
-            )
-        ),
-        ("is_reasoning_complete", pa.list_(pa.bool_())),
-        ("generations", pa.list_(pa.string())),
-        ("correctness_math_verify", pa.list_(pa.bool_())),
-        ("correctness_llama", pa.list_(pa.bool_())),
-        ("finish_reasons", pa.list_(pa.string())),
-        ("correctness_count", pa.int64()),
-        ("messages", pa.list_(pa.struct([("content", pa.string()), ("role", pa.string())]))),
-    ]
-)
-CODE = pa.schema(
-    [
-        (n, pa.string())
-        for n in (
-            "id",
-            "input",
-            "output",
-            "source",
-            "license",
-            "dataset",
-            "split",
-            "difficulty",
-            "solution",
-        )
-    ]
-)
-CODE_1 = CODE.append(pa.field("index", pa.string()))
-GOOD = "<think>\nLet me see.\n</think>\nIt is \\boxed{4}."
-PROGRAM = "<think>\nA loop.\n</think>\n```python\nprint(input())\n```\n"
-
-
-def math(
-    problem="What is 2+2?",
-    generations=(GOOD,),
-    complete=(True,),
-    correct=(True,),
-    answer="4",
-    uuid="u",
-    **other,
-):
-    """A row in the hub's schema."""
-    return (
-        dict.fromkeys(MATH.names)
-        | {
-            "problem": problem,
-            "answer": answer,
-            "uuid": uuid,
-            "generations": generations,
-            "is_reasoning_complete": complete,
-            "correctness_math_verify": correct,
-        }
-        | other
-    )
-
-
-def code(problem="Print the line.", output=PROGRAM, **other):
-    return dict.fromkeys(CODE.names) | {"id": "c", "input": problem, "output": output} | other
+from distill_nb.traces import hub_rows, scan
 
 
 def judged(row_list, dataset="r1_math", pick="first", statements=None, schema=None):
     schema = schema or (MATH if dataset == "r1_math" else CODE)
     batch = pa.RecordBatch.from_pylist(row_list, schema=schema)
-    return list(hub_traces.rows(batch, dataset, pick, statements or {}))
+    return list(hub_rows.rows(batch, dataset, pick, statements or {}))
 
 
 @pytest.mark.parametrize(
@@ -219,21 +149,21 @@ def test_chosen_rows_are_read_as_they_were_judged(dataset, schema):
     else:
         made = [code(f"p{i}\r\n", PROGRAM + f" {i} ", id=f"c{i}") for i in range(6)]
     batch = pa.RecordBatch.from_pylist(made, schema=schema)
-    rows = list(hub_traces.rows(batch, dataset, "first", {}))
+    rows = list(hub_rows.rows(batch, dataset, "first", {}))
     assert all(r.trace and not r.reason for r in rows)
     for wanted in (
         {1: rows[1].choice, 2: rows[2].choice, 5: rows[5].choice},
         {i: r.choice for i, r in enumerate(rows)},
         {},
     ):
-        assert list(hub_traces.taken(batch, wanted, dataset, {})) == [(i, rows[i]) for i in wanted]
+        assert list(hub_rows.taken(batch, wanted, dataset, {})) == [(i, rows[i]) for i in wanted]
 
 
 def test_a_file_of_another_shape_is_named(tmp_path):
     pq.write_table(pa.table({"problem": ["x"]}), tmp_path / "a.parquet")
     (tmp_path / "b.parquet").write_text("none")
     pq.write_table(
-        pa.table({n: ["x"] for n in hub_traces.COLUMNS["r1_math"]}), tmp_path / "c.parquet"
+        pa.table({n: ["x"] for n in hub_rows.COLUMNS["r1_math"]}), tmp_path / "c.parquet"
     )
     for name, words in (
         ("a", "a.parquet has no column 'uuid'"),
@@ -241,7 +171,7 @@ def test_a_file_of_another_shape_is_named(tmp_path):
         ("c", "'is_reasoning_complete' of type string"),
     ):
         with pytest.raises(ValueError, match=words) as error:
-            scan.groups([tmp_path / f"{name}.parquet"], "r1_math")
+            scan.row_groups([tmp_path / f"{name}.parquet"], "r1_math")
         assert "open-r1/OpenR1-Math-220k" in str(error.value)
 
 
@@ -269,7 +199,7 @@ def test_a_column_of_another_type_is_named(dataset, column, tmp_path):
 )
 def test_a_text_may_be_stored_in_several_ways(kind):
     schema = pa.schema([f.with_type(kind) if f.name == "answer" else f for f in MATH])
-    assert hub_traces.columns(schema, "a.parquet", "r1_math") == hub_traces.COLUMNS["r1_math"]
+    assert hub_traces.columns(schema, "a.parquet", "r1_math") == hub_rows.COLUMNS["r1_math"]
 
 
 def test_a_damaged_row_group_is_named(tmp_path):
@@ -283,7 +213,7 @@ def test_a_damaged_row_group_is_named(tmp_path):
     with pytest.raises(
         ValueError, match=r"row group 0 of a.parquet cannot be read \(.+\); fetch the file again"
     ):
-        list(hub_traces.batches(file, 0, ["problem"]))
+        list(hub_rows.batches(file, 0, ["problem"]))
 
 
 class Hub:

@@ -115,11 +115,11 @@ def test_local_files_of_problem_and_trace_or_messages(suffix, tmp_path):
             file.write_text("\n".join(json.dumps(r, ensure_ascii=False) for r in content) + "\n")
         else:
             pd.DataFrame(content).to_parquet(file)
-        loaded = load.load_traces(str(file), "r1", "math", 5, 0)
+        loaded = load.traces(str(file), "r1", "math", 5, 0)
         assert len({r["id"] for r in loaded}) == 5
-        assert loaded == load.load_traces(str(file), "r1", "math", 5, 0)
+        assert loaded == load.traces(str(file), "r1", "math", 5, 0)
         with pytest.raises(ValueError, match="has 5 traces"):
-            load.load_traces(str(file), "r1", "math", 6, 0)
+            load.traces(str(file), "r1", "math", 6, 0)
 
 
 @pytest.mark.parametrize("ids", ["problems", "rows", "none"])
@@ -140,7 +140,7 @@ def test_no_held_out_problem_is_trained_on_nor_in_reserve(ids, tmp_path):
     for seed in range(5):
         train, held, spare = (
             ({number[r["trace"]] for r in part}, len(part))
-            for part in load.load_split(str(file), "r1", "math", 20, 30, seed)
+            for part in load.split(str(file), "r1", "math", 20, 30, seed)
         )
         assert train[1] == 20 and 0 < held[1] < 30 and 0 < spare[1] < 70
         assert train[0].isdisjoint(held[0]) and spare[0].isdisjoint(held[0])
@@ -160,7 +160,7 @@ def test_no_held_out_problem_is_trained_on_nor_in_reserve(ids, tmp_path):
             for i in range(9)
         )
     )
-    train, held, spare = load.load_split(str(tmp_path / "chat.jsonl"), "r1", "math", 1, 1, 2)
+    train, held, spare = load.split(str(tmp_path / "chat.jsonl"), "r1", "math", 1, 1, 2)
     assert [
         len(
             {r["messages"][0]["content"] for r in part}
@@ -187,7 +187,7 @@ def test_a_bad_row_is_named(line, words, tmp_path):
     file = tmp_path / "bad.jsonl"
     file.write_text('{"problem": "x", "trace": "y"}\n' + line + "\n")
     with pytest.raises(ValueError, match=words) as error:
-        load.load_traces(str(file), "r1", "math", 1, 0)
+        load.traces(str(file), "r1", "math", 1, 0)
     assert "bad.jsonl: line 2" in str(error.value)
 
 
@@ -196,10 +196,10 @@ def test_a_file_in_another_encoding_or_format_is_named(tmp_path):
     (tmp_path / "b.parquet").write_text("no parquet")
     for name, words in (("a.jsonl", "is not UTF-8"), ("b.parquet", "not a Parquet file")):
         with pytest.raises(ValueError, match=words) as error:
-            load.load_traces(str(tmp_path / name), "r1", "math", 1, 0)
+            load.traces(str(tmp_path / name), "r1", "math", 1, 0)
         assert name in str(error.value)
 
 
 def test_a_set_that_is_not_there_says_how_to_make_it(runs_dir):
     with pytest.raises(ValueError, match="traces_r1_math\\.yaml -f papermill_params/traces_tiny"):
-        load.load_traces("r1_math", "r1", "math", 1, 0, "tiny")
+        load.traces("r1_math", "r1", "math", 1, 0, "tiny")

@@ -9,12 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers import killed_with_all_below
-from test_hub_traces import MATH, math
-from trace_rows import settings, write_source
+from trace_rows import MATH, math, settings, write_source
 
 from distill_nb.runtime import paths
-from distill_nb.traces import build, files, scan
-from distill_nb.traces.decontamination import match
+from distill_nb.traces import build, files, row_group, workers
 
 
 @pytest.fixture
@@ -64,8 +62,8 @@ def test_other_files_or_evaluation_sets_are_scanned_anew(source, runs_dir):
 
 
 def test_workers_are_not_forked_from_this_process(source):
-    with scan.pool(1, []) as workers:
-        assert workers._mp_context.get_start_method() in ("forkserver", "spawn")
+    with workers.pool(1, []) as pool:
+        assert pool._mp_context.get_start_method() in ("forkserver", "spawn")
 
 
 class Dying(ProcessPoolExecutor):
@@ -84,7 +82,7 @@ def test_a_worker_that_is_killed_is_one_sentence_and_what_is_judged_stays(
     source, runs_dir, monkeypatch
 ):
     with monkeypatch.context() as patch:
-        patch.setattr(scan, "ProcessPoolExecutor", Dying)
+        patch.setattr(workers, "ProcessPoolExecutor", Dying)
         with pytest.raises(
             RuntimeError,
             match=r"^processes: a worker was killed.* fewer processes than 1, and .*judged\.$",
@@ -115,10 +113,10 @@ class Slow:
 
 
 def test_only_a_few_groups_are_under_way_at_once():
-    workers = Slow()
+    pool = Slow()
     assert (
-        list(scan.results(workers, 3, ((len, "") for _ in range(100)))) == [7] * 100
-        and workers.most == 6
+        list(workers.results(pool, 3, ((len, "") for _ in range(100)))) == [7] * 100
+        and pool.most == 6
     )
 
 
@@ -126,10 +124,10 @@ def test_workers_end_with_the_process_that_started_them():
     script = f"""
         import sys, time
         sys.path.insert(0, {str(paths.ROOT)!r})
-        from distill_nb.traces import scan
+        from distill_nb.traces import workers
         if __name__ == "__main__":
-            with scan.pool(2, []) as workers:
-                list(workers.map(len, ["a", "b"]))
+            with workers.pool(2, []) as pool:
+                list(pool.map(len, ["a", "b"]))
                 print("ready", flush=True)
                 time.sleep(60)
         """
@@ -138,9 +136,17 @@ def test_workers_end_with_the_process_that_started_them():
 
 
 def test_parts_are_of_one_code_and_left_overs_of_killed_processes_go(source, runs_dir, monkeypatch):
-    assert {"rensa", "python", "scan", "hub_traces", "trace_choice", "grading", "code"} | {
-        f.stem for f in match.files()
-    } == set(scan.CODE)
+    read = {name.removeprefix("distill_nb/") for name in row_group.CODE}
+    assert {"rensa", "python", "grading/extract.py"} <= read
+    assert {f"traces/{name}.py" for name in ("hub_rows", "row_group", "files")} <= read
+    assert {
+        f"traces/decontamination/{name}.py"
+        for name in ("examples", "masked", "match", "short_problems", "statements", "words")
+    } <= read
+    # what does not decide on a row leaves the parts as they are
+    assert (
+        not {"traces/build.py", "traces/selection.py", "traces/scan.py", "grading/math.py"} & read
+    )
     folder = files.folder_of("r1_math", "pocket")
     build.build(settings(source))
     (parts,) = (folder / "parts").iterdir()
@@ -154,7 +160,7 @@ def test_parts_are_of_one_code_and_left_overs_of_killed_processes_go(source, run
     build.build(settings(source, overwrite=True))
     assert not any(file.exists() for file in left) and list((folder / "parts").iterdir()) == [parts]
     # the workers, started before or after, have the real one
-    monkeypatch.setitem(scan.CODE, "rensa", "0.0.1")
+    monkeypatch.setitem(row_group.CODE, "rensa", "0.0.1")
     with pytest.raises(
         RuntimeError, match=r"processes: files of distill_nb have changed.*restart the kernel"
     ):

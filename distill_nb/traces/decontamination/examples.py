@@ -1,24 +1,23 @@
-"""A programming problem without its samples, which copies of it often lack or replace: the words
-that say what is asked.
+"""A programming problem without the examples in its statement, which copies often lack or replace:
+the words that say what is asked.
 
 Left out are the sections under Example(s), Sample Input/Output, Note, Constraints, Explanation and
-the like, each a heading on a line of its own (to the end; after Note or Constraints, to the next
-heading Input, Output or Task), and lines that show a call and its value: doctests, asserts, `f(1)
-== 2`, `f(1) => 2`, `f(1) ➞ 2`."""
+the like. Each is a heading on a line of its own, and goes to the end; after Note or Constraints, to
+the next heading Input, Output or Task. Left out are also lines that show a call and its value:
+doctests, asserts, `f(1) == 2`, `f(1) => 2`, `f(1) ➞ 2`."""
 
 from __future__ import annotations
 
 import re
 
+# A text without any of these has no examples; it is cheaper to look for than the others.
 HINT = re.compile(
     r">>>|^[ \t#*_\[=-]*(?:samples?\b|(?:for )?examp?b?les?\b|input/output|(?:input|output) "
-    r"(?:sample|example)|"
-    r"notes?\b|constrain|explanation|restriction|public|test "
-    r"cases?\b|e\.g|limits?\b|scoring|variables|assert\b)"
-    r"|\)[ \t]*(?:=|-+>|➞|→|returns?\b|should\b|\#)",
+    r"(?:sample|example)|notes?\b|constrain|explanation|restriction|public|test cases?\b|e\.g"
+    r"|limits?\b|scoring|variables|assert\b)|\)[ \t]*(?:=|-+>|➞|→|returns?\b|should\b|\#)",
     re.IGNORECASE | re.MULTILINE,
 )
-SAMPLES = re.compile(
+EXAMPLES = re.compile(
     r"(?:(?:for )?examp?b?les?|(?:public |sample )?(?:test )?(?:cases?|samples?)|samples? "
     r"(?:inputs?|outputs?|cases?|tests?)|input/output\]? ?samples?|"
     r"(?:input|output) (?:samples?|examples?)|explanations?|e\.g\.?)"
@@ -29,13 +28,13 @@ LIMITS = re.compile(
     r"notes?|constrain(?:t|ts)?|restrictions?|scoring|limits?|variables", re.IGNORECASE
 )
 ASKED = re.compile(
-    r"(?:input|output|task|problem|interaction)(?: (?:format|specification|description|statement))?",
+    r"(?:input|output|task|problem|interaction)"
+    r"(?: (?:format|specification|description|statement))?",
     re.IGNORECASE,
 )
 INLINE = re.compile(
-    r"(?:examples?|samples?(?: (?:inputs?|outputs?))?) ?\d+ ?:|sample (?:input|output) "
-    r"?:|constraints?:|"
-    r"restrictions?:",
+    r"(?:examples?|samples?(?: (?:inputs?|outputs?))?) ?\d+ ?:|sample (?:input|output) ?:"
+    r"|constraints?:|restrictions?:",
     re.IGNORECASE,
 )
 CALL = re.compile(
@@ -44,40 +43,46 @@ CALL = re.compile(
     re.IGNORECASE,
 )
 DECORATION = "#*-_=~ \t:[]"
-STUB = re.compile(r'"""(.*?)"""|\'\'\'(.*?)\'\'\'', re.DOTALL)
+DOCSTRING = re.compile(r'"""(.*?)"""|\'\'\'(.*?)\'\'\'', re.DOTALL)
 
 
 def described(prompt: str) -> str:
-    """What a prompt of HumanEval+ or MBPP+ says in words: its docstring without samples."""
-    text = (STUB.findall(prompt) or [(prompt, "")])[-1]
-    return without_samples(max(text, key=len))
+    """What a prompt of HumanEval+ or MBPP+ says in words: its docstring without examples."""
+    return without_examples(_docstring(prompt))
 
 
-def without_samples(text: str) -> str:
-    """The text without its samples; itself where it shows none, or nothing but them. A function's
+def _docstring(code: str) -> str:
+    """The last docstring of a function's stub; the text itself where it has none."""
+    return max((DOCSTRING.findall(code) or [(code, "")])[-1], key=len)
+
+
+def without_examples(text: str) -> str:
+    """The text without its examples; itself where it shows none, or nothing but them. A function's
     stub gives its docstring."""
     if "def " in text and ('"""' in text or "'''" in text):
-        text = max((STUB.findall(text) or [(text, "")])[-1], key=len)
+        text = _docstring(text)
     if not HINT.search(text):
         return text
-    kept, skipping, value = [], "", False
+    kept = []
+    section = ""  # the one that is left out: limits, examples, or none
+    after_call = False  # whether the line before was a doctest's call: its value follows
     for line in text.split("\n"):
         bare = line.strip()
         heading = bare.strip(DECORATION) if len(bare) <= 60 else ""
         if heading and LIMITS.fullmatch(heading):
-            skipping = skipping or "limits"
-        elif heading and (SAMPLES.fullmatch(heading) or INLINE.match(heading)):
-            skipping = "samples"
-        elif heading and skipping == "limits" and ASKED.fullmatch(heading):
-            skipping = ""
-        if skipping:
+            section = section or "limits"
+        elif heading and (EXAMPLES.fullmatch(heading) or INLINE.match(heading)):
+            section = "examples"
+        elif heading and section == "limits" and ASKED.fullmatch(heading):
+            section = ""
+        if section:
             continue
         if bare.startswith(">>>"):
-            value = True
-        elif value and bare:  # what a doctest returns
-            value = False
+            after_call = True
+        elif after_call and bare:
+            after_call = False
         elif not _shows_a_call(bare):
-            value = False
+            after_call = False
             kept.append(line)
     left = "\n".join(kept)
     return left if left.strip() else text
@@ -85,6 +90,6 @@ def without_samples(text: str) -> str:
 
 def _shows_a_call(line: str) -> bool:
     line = line.lstrip("*- \t")
-    return line.startswith("assert ") or (
-        "$" not in line and "\\" not in line and bool(CALL.match(line))
-    )
+    if line.startswith("assert "):
+        return True
+    return "$" not in line and "\\" not in line and bool(CALL.match(line))

@@ -1,5 +1,5 @@
-"""Words with what a copy of a problem may change masked: variables, and numbers; and whether
-numbers were changed.
+"""Words with everything masked that a copy of a problem may change: variables and numbers. And
+whether numbers were changed.
 
 A variable is a single letter or a Greek one. Brackets and the like (statements.SIGNS) are left out,
 for copies lose them."""
@@ -7,68 +7,44 @@ for copies lose them."""
 from __future__ import annotations
 
 from collections import Counter
+from functools import lru_cache
 
 from distill_nb.traces.decontamination.statements import SIGNS
-from distill_nb.traces.decontamination.words import GREEK
+from distill_nb.traces.decontamination.symbols import GREEK
+from distill_nb.traces.decontamination.words import KNOWN
 
 NGRAM = 4
-NUMBERS = 0.8  # of an evaluation problem's numbers must be there; a 1 is not counted, which copies write as `a`
+# Share of an evaluation problem's numbers that must be there. A 1 is not counted, which copies
+# write as `a`.
+NUMBERS = 0.8
 VARIABLES = frozenset(GREEK.values()) - {r"\pi"} | {r"\ell"}
-FUNCTIONS = frozenset(
-    rf"\{name}"
-    for name in (
-        "sin",
-        "cos",
-        "tan",
-        "cot",
-        "sec",
-        "csc",
-        "arcsin",
-        "arccos",
-        "arctan",
-        "log",
-        "ln",
-        "exp",
-        "gcd",
-        "lcm",
-        "min",
-        "max",
-    )
-)
+FUNCTIONS = frozenset([
+    r"\sin", r"\cos", r"\tan", r"\cot", r"\sec", r"\csc", r"\arcsin", r"\arccos", r"\arctan",
+    r"\log", r"\ln", r"\exp", r"\gcd", r"\lcm", r"\min", r"\max",
+])  # fmt: skip
 
 
-class Masks(dict):
-    """word → `v` for a variable, `#` for a number, "" for what is left out, `sin` for `\\sin`, else
-    itself. Words come again and again, so each is judged once."""
-
-    def __missing__(self, word: str) -> str:
-        masked = (
-            ""
-            if word in SIGNS
-            else "v"
-            if (len(word) == 1 and word.isalpha()) or word in VARIABLES
-            else "#"
-            if word[0].isdigit()
-            else word[1:]
-            if word in FUNCTIONS
-            else word
-        )
-        if len(self) < 2**20:  # memory stays flat, whatever the texts hold
-            self[word] = masked
-        return masked
-
-
-MASKS = Masks()
+@lru_cache(KNOWN)
+def _mask(word: str) -> str:
+    r"""`v` for a variable, `#` for a number, "" for what is left out, `sin` for `\sin`, else the
+    word."""
+    if word in SIGNS:
+        return ""
+    if (len(word) == 1 and word.isalpha()) or word in VARIABLES:
+        return "v"
+    if word[0].isdigit():
+        return "#"
+    return word[1:] if word in FUNCTIONS else word
 
 
 def masked_words(words: list[str]) -> list[str]:
     """Words with variables as `v` and numbers as `#`."""
-    return [mask for w in words if (mask := MASKS[w])]
+    return [mask for w in words if (mask := _mask(w))]
 
 
 def with_numbers(words: list[str]) -> list[str]:
     """Words with variables as `v`; as long as `masked_words`."""
-    return [w if mask == "#" else mask for w in words if (mask := MASKS[w])]
+    return [w if mask == "#" else mask for w in words if (mask := _mask(w))]
 
 
 def ngrams(words: list[str]) -> list[tuple[str, ...]]:
@@ -81,31 +57,35 @@ def values(words: list[str]) -> list[str]:
     return [w for w in words if w[0].isdigit()]
 
 
-def counts(words: list[str]) -> Counter:
+def _counts(words: list[str]) -> Counter[str]:
     """How often each number is among words, 1 left out."""
-    return Counter(w for w in words if w[0].isdigit() and w != "1")
+    return Counter(w for w in values(words) if w != "1")
 
 
 class Numbers:
-    """The numbers of a training problem, and the words in which they stand."""
+    """The numbers of a training problem, and the words around them."""
 
     def __init__(self, words: list[str]):
-        self.counts = counts(words)
-        self.masked, self.exact = set(ngrams(masked_words(words))), set(ngrams(with_numbers(words)))
+        self.counts = _counts(words)
+        self.masked = set(ngrams(masked_words(words)))
+        self.exact = set(ngrams(with_numbers(words)))
 
     def agree_with(self, asked: list[str], missing: bool) -> bool:
-        """Whether none of an evaluation problem's numbers stands changed in the same words here: of
-        the n-grams around it at least two are here, but none with this number. Unless they may be
-        `missing`, NUMBERS of them must be here too."""
-        wanted = counts(asked)
+        """Whether the numbers here are those of an evaluation problem, whose words are `asked`.
+
+        None of its numbers may stand changed in the same words here: of the n-grams around it, at
+        least two are here, but none with this number. Unless numbers may be `missing`, a share of
+        NUMBERS of them must be here too."""
+        wanted = _counts(asked)
         if not missing and (wanted & self.counts).total() < NUMBERS * wanted.total():
             return False
         mask = masked_words(asked)
         windows = list(zip(ngrams(mask), ngrams(with_numbers(asked)), strict=True))
         for place, word in enumerate(mask):
-            if word == "#":
-                around = windows[max(0, place - NGRAM + 1) : place + 1]
-                known = [exact for m, exact in around if m in self.masked]
-                if len(known) >= min(2, len(around)) and known and self.exact.isdisjoint(known):
-                    return False
+            if word != "#":
+                continue
+            around = windows[max(0, place - NGRAM + 1) : place + 1]
+            known = [exact for masked, exact in around if masked in self.masked]
+            if known and len(known) >= min(2, len(around)) and self.exact.isdisjoint(known):
+                return False
         return True

@@ -1,67 +1,50 @@
 r"""What a problem says, whatever its layout: a stable id, and near-duplicates.
 
-Two statements that differ only in case, white space, LaTeX spacing, delimiters ($x$, \(x\)), in
-\dfrac for \frac, in commas within numbers, in numbers as words or in Unicode for LaTeX have the
-same words (words.py) and so the same id. Near-duplicates are found by MinHash (Broder 1997) over
-pairs of neighbouring words, with the library rensa; they must also have the same numbers and
-operators in the same order, for a word problem with other numbers is another problem, and x^2 + y^2
-is another expression than x^2 - y^2. Brackets count for ids alone: copies of a problem lose them
-with the delimiters of its formulas."""
+Statements have the same words (words.py), and so the same id, if they differ only in case, white
+space, LaTeX spacing, delimiters ($x$, \(x\)), \dfrac for \frac, commas within numbers, numbers as
+words, or Unicode for LaTeX.
+
+Near-duplicates are found by MinHash (Broder 1997) over pairs of neighbouring words, with the
+library rensa. They must also have the same numbers and operators in the same order: a word problem
+with other numbers is another problem, and x^2 + y^2 is another expression than x^2 - y^2. Brackets
+count for ids alone: copies of a problem lose them with the delimiters of its formulas."""
 
 from __future__ import annotations
 
 import hashlib
 from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from distill_nb.traces.decontamination.words import words
 
-__all__ = [
-    "SIGNS",
-    "VERSION",
-    "NearDuplicates",
-    "id_of",
-    "numbers",
-    "problem_id",
-    "shingles",
-    "sketch",
-    "words",
-]
+if TYPE_CHECKING:
+    from rensa import RMinHash
 
-# of words, ids, sketches and matches; new with every change to what they are
+__all__ = [
+    "SIGNS", "VERSION", "NearDuplicates", "bands_of", "id_of", "numbers", "problem_id", "shingles",
+    "sketch", "words",
+]  # fmt: skip
+
+# Of words, ids, sketches and matches; new with every change to what they are.
 VERSION = "statements-3"
-# of the MinHash: the estimated Jaccard similarity has a standard error of at most 0.045
+# Of the MinHash: the estimated Jaccard similarity has a standard error of at most 0.045.
 PERMUTATIONS = 128
-BANDS = 32  # of 4 rows: a pair with similarity 0.8 becomes a candidate with probability 1 - (1 - 0.8^4)^32 > 0.99999
+# Of 4 values each: a pair with similarity 0.8 becomes a candidate with a probability of
+# 1 - (1 - 0.8^4)^32 > 0.99999.
+BANDS = 32
 SEED = 7
 
-# of formulas
-SIGNS = frozenset(
-    ["(", ")", "[", "]", "{", "}", "|", "!", "'", r"\lbrace", r"\rbrace", r"\Vert", r"\dots"]
-)
+# Signs of formulas that copies lose.
+SIGNS = frozenset([
+    "(", ")", "[", "]", "{", "}", "|", "!", "'", r"\lbrace", r"\rbrace", r"\Vert", r"\dots",
+])  # fmt: skip
 POSTFIX = frozenset("!'|")
-OPERATORS = frozenset(
-    [
-        "+",
-        "-",
-        "*",
-        "/",
-        "^",
-        "=",
-        "<",
-        ">",
-        "%",
-        r"\frac",
-        r"\sqrt",
-        r"\binom",
-        r"\le",
-        r"\ge",
-        r"\ne",
-        r"\pm",
-        r"\div",
-        r"\cup",
-        r"\cap",
-    ]
-)
+OPERATORS = frozenset([
+    "+", "-", "*", "/", "^", "=", "<", ">", "%", r"\frac", r"\sqrt", r"\binom",
+    r"\le", r"\ge", r"\ne", r"\pm", r"\div", r"\cup", r"\cap",
+])  # fmt: skip
 
 
 def problem_id(text: str) -> str:
@@ -79,7 +62,7 @@ def numbers(found: list[str]) -> list[str]:
     `two-digit` is none."""
     return [
         w
-        for w, after in zip(found, [*found[1:], ""], strict=True)
+        for w, after in zip(found, [*found[1:], ""], strict=False)
         if w[0].isdigit()
         or w in POSTFIX
         or (w in OPERATORS and not (len(after) > 1 and after.isalpha()))
@@ -103,25 +86,44 @@ def sketch(found: list[str]) -> bytes:
     return minhash.__getstate__()
 
 
+def _minhash(state: bytes) -> RMinHash:
+    """The MinHash of a `sketch`."""
+    from rensa import RMinHash
+
+    minhash = RMinHash(PERMUTATIONS, SEED)
+    minhash.__setstate__(state)
+    return minhash
+
+
+def bands_of(sketches: list[bytes]) -> list[bytes]:
+    """For each statement's sketch, one number of 32 bits per band: equal where the bands are."""
+    digests = [_minhash(state).digest() for state in sketches]
+    rows = PERMUTATIONS // BANDS
+    values = np.array(digests, np.uint64).reshape(len(sketches), BANDS, rows)
+    factors = np.array([2654435761 + 2 * 40503 * k for k in range(rows)], np.uint64)
+    hashes = ((values * factors).sum(axis=2) >> np.uint64(16)).astype(np.uint32)
+    return [row.tobytes() for row in hashes]
+
+
 class NearDuplicates:
     """Statements seen so far. `first_like` gives the earliest that a new one nearly repeats, and
-    otherwise adds it; `add` and `all_like` are the two halves of it, without a condition."""
+    adds the new one where there is none. `add` and `all_like` do one half of it each, without a
+    condition."""
 
     def __init__(self, threshold: float):
         """threshold: the estimated Jaccard similarity of shingles from which two statements are
         near-duplicates."""
         from rensa import RMinHashLSH
 
-        self.threshold, self.index, self.seen = (
-            threshold,
-            RMinHashLSH(threshold, PERMUTATIONS, BANDS),
-            [],
-        )
+        self.threshold = threshold
+        self.index = RMinHashLSH(threshold, PERMUTATIONS, BANDS)
+        self.seen: list[tuple[str, str, RMinHash]] = []  # name, values, MinHash
 
     def first_like(self, name: str, state: bytes, values: str) -> tuple[str, float] | None:
-        """(name, similarity) of the earliest near-duplicate with the same numbers, or None. values:
-        what must be equal, of `numbers`."""
-        minhash = self._minhash(state)
+        """(name, similarity) of the earliest near-duplicate with the same values, or None.
+
+        state: a `sketch`; values: the `numbers`, or a hash of them."""
+        minhash = _minhash(state)
         for i in sorted(self.index.query(minhash)):
             other, same, known = self.seen[i]
             if same == values and (similarity := minhash.jaccard(known)) >= self.threshold:
@@ -129,28 +131,21 @@ class NearDuplicates:
         self._add(name, minhash, values)
         return None
 
-    def add(self, name: str, state: bytes, values: str = "") -> None:
+    def add(self, name: str, state: bytes) -> None:
         """Add a statement, whatever it is like."""
-        self._add(name, self._minhash(state), values)
+        self._add(name, _minhash(state), "")
 
     def all_like(self, state: bytes) -> list[tuple[str, float]]:
         """[(name, similarity)] of every near-duplicate seen, in the order in which they came; adds
         nothing."""
-        minhash = self._minhash(state)
-        found = [
-            (self.seen[i][0], minhash.jaccard(self.seen[i][2]))
-            for i in sorted(self.index.query(minhash))
-        ]
-        return [(name, similarity) for name, similarity in found if similarity >= self.threshold]
+        minhash = _minhash(state)
+        found = []
+        for i in sorted(self.index.query(minhash)):
+            name, _, known = self.seen[i]
+            if (similarity := minhash.jaccard(known)) >= self.threshold:
+                found.append((name, similarity))
+        return found
 
-    def _add(self, name: str, minhash, values: str) -> None:
+    def _add(self, name: str, minhash: RMinHash, values: str) -> None:
         self.index.insert(len(self.seen), minhash)
         self.seen.append((name, values, minhash))
-
-    @staticmethod
-    def _minhash(state: bytes):
-        from rensa import RMinHash
-
-        minhash = RMinHash(PERMUTATIONS, SEED)
-        minhash.__setstate__(state)
-        return minhash

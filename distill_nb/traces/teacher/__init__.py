@@ -1,14 +1,15 @@
 """The API teacher: asked with an estimate first, nothing paid for twice, every response verified.
 
-settings.py   how it is asked
-ask.py        estimate, then generate
-send.py       requests, and what becomes of those that fail
-batches.py    Message Batches: sent, found again after a crash, read
-anthropic.py  Claude's APIs
-openai.py     OpenAI-compatible APIs, such as vLLM's
-store.py      what is stored of it, so that nothing is paid for twice
-records.py    its requests and answers, as lines and in memory
-verify.py     which responses are worth training on
-costs.py      what it costs: papermill_params/prices.yaml
-audit.py      what came of it, in one table
+settings.py    how it is asked
+generation.py  estimate, then generate
+work.py        the problems and their answers: what is to be sent, and what it costs at most
+send.py        requests, and what becomes of those that fail
+batches.py     Message Batches: sent, found again after a crash, read
+anthropic.py   Claude's APIs
+openai.py      OpenAI-compatible APIs, such as vLLM's
+store.py       what is on disk of it, so that nothing is paid for twice
+records.py     its requests and answers, as lines and in memory
+verify.py      which responses are worth training on
+costs.py       what it costs: papermill_params/prices.yaml
+audit.py       what came of it, in one table
 """

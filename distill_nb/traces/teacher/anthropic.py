@@ -10,17 +10,24 @@ from __future__ import annotations
 
 import os
 import re
+from typing import TYPE_CHECKING
+
+from distill_nb.traces.teacher.settings import Settings
+
+if TYPE_CHECKING:
+    from anthropic import Anthropic
+    from anthropic.types import Message
+    from anthropic.types.messages import MessageBatchIndividualResponse
 
 KEY = "ANTHROPIC_API_KEY"
 BEFORE = {"anthropic-version": "2023-06-01"}  # https://platform.claude.com/docs/en/api/versioning
 TIMEOUT = 600.0  # seconds for one request, the SDK's own
-LONGEST = 21_333  # tokens: above, the SDK expects over TIMEOUT (3600 s for 128,000 tokens) and wants streaming
-REQUESTS, BYTES = 100_000, 256_000_000  # the API's limits for one batch
+BATCH_BYTES = 256_000_000  # the API's limit for one batch
 
 
-def client(settings):
+def client(settings: Settings) -> Anthropic:
     """The SDK's client, with the key from the environment. Its own retries are off: repeating a
-    request whose answer was lost would pay for it twice, so teacher_send decides."""
+    request whose answer was lost would pay for it twice, so send.py decides."""
     import anthropic
 
     headers = BEFORE if settings.teacher_temperature != 1.0 else None
@@ -33,9 +40,9 @@ def client(settings):
     )
 
 
-def body(settings, prompt: str) -> dict:
+def body(settings: Settings, prompt: str) -> dict:
     """The parameters of one request, the same for both APIs."""
-    made = {
+    made: dict = {
         "model": settings.teacher_model,
         "max_tokens": settings.teacher_max_tokens,
         "messages": [{"role": "user", "content": prompt}],
@@ -49,34 +56,32 @@ def body(settings, prompt: str) -> dict:
     return made
 
 
-def ask(api, settings, prompt: str) -> dict:
+def ask(api: Anthropic, settings: Settings, prompt: str) -> dict:
     """One plain request; what `read` makes of its response."""
     made = body(settings, prompt)
-    # no argument of the SDK any more
-    extra = {"temperature": made.pop("temperature")} if "temperature" in made else None
+    extra = None
+    if "temperature" in made:  # no argument of the SDK any more
+        extra = {"temperature": made.pop("temperature")}
     return read(api.messages.create(**made, extra_body=extra, timeout=TIMEOUT))
 
 
 def thinking_kind(model: str, thinking: str) -> str:
-    """full, summarised or none: Claude Sonnet 3.7 returns its thinking in full, all Claude 4 models
-    and later ones a summary by another model (…/extended-thinking#summarized-thinking). unknown for
-    a name that is no Claude's."""
+    """full, summarised or none; unknown for a name that is no Claude's.
+
+    Claude Sonnet 3.7 returns its thinking in full, Claude 4 models and later ones a summary by
+    another model (…/extended-thinking#summarized-thinking)."""
     if not thinking.strip():
         return "none"
     if "claude-3-7-" in model:
         return "full"
-    return (
-        "summarised"
-        if re.search(r"claude-(?:[a-z]+-)?(?:[4-9]|\d\d)(?:-|$|@)", model)
-        else "unknown"
-    )
+    summarised = re.search(r"claude-(?:[a-z]+-)?(?:[4-9]|\d\d)(?:-|$|@)", model)
+    return "summarised" if summarised else "unknown"
 
 
-def read(message) -> dict:
+def read(message: Message) -> dict:
     """What is stored of a Message. thinking_tokens is None where the API does not say."""
-    thinking = "\n\n".join(
-        b.thinking for b in message.content if b.type == "thinking" and b.thinking
-    )
+    thoughts = [b.thinking for b in message.content if b.type == "thinking"]
+    thinking = "\n\n".join(thought for thought in thoughts if thought)
     usage = message.usage
     cached = (usage.cache_creation_input_tokens or 0) + (usage.cache_read_input_tokens or 0)
     details = usage.output_tokens_details
@@ -98,7 +103,7 @@ def read(message) -> dict:
     }
 
 
-def read_result(item) -> dict:
+def read_result(item: MessageBatchIndividualResponse) -> dict:
     """What is stored of one line of a batch's results: `read` of what succeeded, else how it
     failed. Only what succeeded is charged for."""
     result = item.result

@@ -10,8 +10,13 @@ from pathlib import Path
 import pandas as pd
 
 from distill_nb.runtime.jsonl import lines
-from distill_nb.traces.teacher import costs as teacher_costs
+from distill_nb.traces.teacher import costs
 from distill_nb.traces.teacher.records import KEPT
+
+PARTS = (
+    "requests", "problems", "kept", "rejected", "failed", "stop reason", "model", "thinking",
+    "cost", "tokens", "characters",
+)  # fmt: skip
 
 
 def audit(folder: Path) -> pd.DataFrame:
@@ -20,14 +25,14 @@ def audit(folder: Path) -> pd.DataFrame:
     requests by status and by attempt; problems asked and kept; kept by attempt and outcome;
     rejected answers by reason, failed requests by error; stop reason; model as requested → as
     returned; thinking kind; cost in dollars by mode and for each kept trace (nan where there are
-    none); tokens (thinking as the API counts them, over `thinking tokens known` of the answers);
+    none); tokens (of thinking as the API counts them, in `thinking tokens known` of the answers);
     characters of thinking and of visible text, total over the answers. Raises ValueError for a
     folder that is no teacher's."""
     folder = Path(folder)
     file = folder / "settings.json"
     if not file.exists():
         raise ValueError(
-            f"{folder.name}: it has no settings.json; name a folder that teacher.generate has "
+            f"{folder.name}: it has no settings.json; name a folder that generation.generate has "
             "written."
         )
     made_by = json.loads(file.read_text(encoding="utf-8"))
@@ -36,22 +41,7 @@ def audit(folder: Path) -> pd.DataFrame:
         for _, v in lines(folder / "verdicts.jsonl")
         if v["grader"] == made_by["grader"]
     }
-    parts = {
-        name: Counter()
-        for name in (
-            "requests",
-            "problems",
-            "kept",
-            "rejected",
-            "failed",
-            "stop reason",
-            "model",
-            "thinking",
-            "cost",
-            "tokens",
-            "characters",
-        )
-    }
+    parts: dict[str, dict] = {name: Counter() for name in PARTS}
     asked, kept, paid = set(), set(), {"batch": [0, 0], "messages": [0, 0]}
     for _, r in lines(folder / "responses.jsonl"):
         asked.add(r["id"])
@@ -78,17 +68,14 @@ def audit(folder: Path) -> pd.DataFrame:
         parts["tokens"]["thinking tokens known"] += r["thinking_tokens"] is not None
     parts["problems"] = {"asked": len(asked), "kept": len(kept)}
     counted = {
-        "input": sum(p[0] for p in paid.values()),
-        "output": sum(p[1] for p in paid.values()),
+        "input": sum(tokens[0] for tokens in paid.values()),
+        "output": sum(tokens[1] for tokens in paid.values()),
     }
     parts["tokens"] = counted | dict(parts["tokens"])
-    costs = {
-        mode: teacher_costs.cost(made_by["price"], mode, *counts)
-        for mode, counts in paid.items()
-        if any(counts)
-    }
-    total = sum(costs.values())
-    parts["cost"] = costs | {
+    price = made_by["price"]
+    cost = {mode: costs.cost(price, mode, *tokens) for mode, tokens in paid.items() if any(tokens)}
+    total = sum(cost.values())
+    parts["cost"] = cost | {
         "total": total,
         "for each kept trace": total / len(kept) if kept else float("nan"),
     }

@@ -1,24 +1,30 @@
 """Message Batches: created once, found again after a crash, their results stored as they stream in.
 
 A batch is written down as an intent before it is sent, and under its id before anything waits for
-it. Between the two, a kill or a broken connection leaves an intent without an id. Then the
-account's batches newer than the intent are looked through: one of the same size, whose results
-carry the intent's token in their custom_ids, is it. Results exist only once a batch has ended, so
-one that is still in progress is waited for rather than paid for again."""
+it. Between the two, a kill or a broken connection leaves an intent without an id. Then its batch is
+looked for among the account's batches that are newer: it has the same size, and its results carry
+the intent's token in their custom_ids. Results exist only once a batch has ended, so a batch that
+is still in progress is waited for rather than paid for again."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import json
+import logging
 import time
+from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
 
 from distill_nb.traces.teacher import anthropic
 from distill_nb.traces.teacher.records import Intent, Request, now
 from distill_nb.traces.teacher.send import (
     TRIES,
     UNREADABLE,
+    error_text,
     errors_of,
     failed,
     fate,
@@ -27,21 +33,30 @@ from distill_nb.traces.teacher.send import (
     stop_for,
     tidy,
     unreadable,
-    words,
 )
+from distill_nb.traces.teacher.settings import Settings
 from distill_nb.traces.teacher.store import Store
 
+if TYPE_CHECKING:
+    from anthropic import Anthropic
+    from anthropic.types.messages import MessageBatch
+
+log = logging.getLogger(__name__)
+
 GROUP = 64  # results stored and synced together
-# a batch older than its intent by more than this cannot be it, whoever's clock is wrong
+# A batch that is older than its intent by more than this is another, whichever clock is wrong.
 CLOCKS = timedelta(hours=25)
 
 
-def chunks(settings, todo: list[Request], prompts: dict[str, str]):
+def chunks(
+    settings: Settings, todo: list[Request], prompts: dict[str, str]
+) -> Iterator[list[Request]]:
     """The requests in parts of at most batch_size and of less than the API's size for one batch."""
-    part, size = [], 0
+    part: list[Request] = []
+    size = 0
     for request in todo:
         own = len(json.dumps(anthropic.body(settings, prompts[request.id]))) + 200
-        if part and (len(part) == settings.batch_size or size + own > anthropic.BYTES // 2):
+        if part and (len(part) == settings.batch_size or size + own > anthropic.BATCH_BYTES // 2):
             yield part
             part, size = [], 0
         part.append(request)
@@ -50,7 +65,9 @@ def chunks(settings, todo: list[Request], prompts: dict[str, str]):
         yield part
 
 
-def send_batches(settings, store: Store, api, todo: list[Request], prompts: dict[str, str]) -> None:
+def send_batches(
+    settings: Settings, store: Store, api: Anthropic, todo: list[Request], prompts: dict[str, str]
+) -> None:
     """Create the batches of a round. One whose fate is unknown stays an open intent, for
     `await_batches` to settle."""
     for part in chunks(settings, todo, prompts):
@@ -65,67 +82,64 @@ def send_batches(settings, store: Store, api, todo: list[Request], prompts: dict
         _create(settings, store, api, intent, bodies)
 
 
-def _create(settings, store: Store, api, intent: Intent, bodies: list[dict]) -> None:
+def _create(
+    settings: Settings, store: Store, api: Anthropic, intent: Intent, bodies: list[dict]
+) -> None:
     for n in range(TRIES):
         try:
             batch = api.messages.batches.create(requests=bodies)
         except errors_of(settings) as error:
             kind = fate(error)
             if kind == "unknown":
-                print(
+                log.info(
                     f"A batch of {len(bodies)} requests was sent, and the answer did not come "
-                    f"({words(error)}): looking "
-                    "for it among the account's batches."
+                    f"({error_text(error)}): looking for it among the account's batches."
                 )
                 return
             if kind != "refused" or n + 1 == TRIES:
-                store.refused(intent, words(error))
+                store.refused(intent, error_text(error))
                 raise stop_for(settings, error) from None
             time.sleep(pause(settings, n, error))
         else:
             store.accepted(intent, batch.id)
-            print(f"Batch {batch.id}: {len(bodies)} requests sent.")
+            log.info(f"Batch {batch.id}: {len(bodies)} requests sent.")
             return
 
 
-def await_batches(settings, store: Store, api) -> None:
-    """Until every batch has ended and its results are stored; open intents without an id are
+def await_batches(settings: Settings, store: Store, api: Anthropic) -> None:
+    """Wait until every batch has ended and its results are stored; open intents without an id are
     settled on the way."""
-    strangers: dict[str, set] = {}
+    strangers: dict[str, set[str]] = {}
     while store.open_intents("batch"):
         for intent in store.open_intents("batch"):
             if not intent.batch_id:
                 _settle(settings, store, api, intent, strangers.setdefault(intent.token, set()))
             if intent.batch_id:
-                batch = reading(
-                    settings, lambda i=intent: api.messages.batches.retrieve(i.batch_id)
-                )
+                retrieve = partial(api.messages.batches.retrieve, intent.batch_id)
+                batch = reading(settings, retrieve)
                 if batch.processing_status == "ended" and batch.results_url:
                     _fetch(settings, store, api, intent)
                 elif batch.processing_status == "ended":  # the API keeps results for 29 days
                     most = (0, settings.teacher_max_tokens)
-                    store.keep(
-                        [
-                            tidy(
-                                settings,
-                                {
-                                    "custom_id": i,
-                                    **failed("lost", "the API has no results any more", most),
-                                },
-                            )
-                            for i in intent.custom_ids()
-                            if i not in store.answers
-                        ]
-                    )
+                    lost = failed("lost", "the API has no results any more", most)
+                    _keep_without_result(settings, store, intent, lost)
                     store.done(intent)
         if store.open_intents("batch"):
             time.sleep(settings.poll_seconds)
 
 
-def _settle(settings, store: Store, api, intent: Intent, strangers: set) -> None:
+def _keep_without_result(settings: Settings, store: Store, intent: Intent, response: dict) -> None:
+    """Store the response of every request of an intent that has no result."""
+    missing = [i for i in intent.custom_ids() if i not in store.answers]
+    store.keep([tidy(settings, {"custom_id": i, **response}) for i in missing])
+
+
+def _settle(
+    settings: Settings, store: Store, api: Anthropic, intent: Intent, strangers: set[str]
+) -> None:
     """Find the batch of an intent without an id, or find out that there is none and nothing was
     paid for."""
-    # before looking: what is there then, counts
+    # taken before looking, for only what was there then is sure to be found
     age = datetime.fromisoformat(now()) - datetime.fromisoformat(intent.at)
     candidates = [b for b in _newer(settings, api, intent) if b.id not in strangers]
     known = {i.batch_id for i in store.intents.values()}
@@ -134,7 +148,7 @@ def _settle(settings, store: Store, api, intent: Intent, strangers: set) -> None
             strangers.add(batch.id)
         elif batch.processing_status == "ended":
             if _is_it(settings, api, intent, batch):
-                print(f"Batch {batch.id}: found again, {len(intent.requests)} requests.")
+                log.info(f"Batch {batch.id}: found again, {len(intent.requests)} requests.")
                 store.accepted(intent, batch.id)
                 return
             strangers.add(batch.id)
@@ -146,25 +160,22 @@ def _settle(settings, store: Store, api, intent: Intent, strangers: set) -> None
         store.refused(intent, "no such batch in the account")
 
 
-def _newer(settings, api, intent: Intent) -> list:
+def _newer(settings: Settings, api: Anthropic, intent: Intent) -> list[MessageBatch]:
     oldest = datetime.fromisoformat(intent.at) - CLOCKS
-    return reading(
-        settings,
-        lambda: list(
-            itertools.takewhile(
-                lambda b: b.id != intent.after and b.created_at > oldest,
-                api.messages.batches.list(limit=100),
-            )
-        ),
-    )
+
+    def is_newer(batch: MessageBatch) -> bool:
+        return batch.id != intent.after and batch.created_at > oldest
+
+    newest_first = api.messages.batches.list
+    return reading(settings, lambda: list(itertools.takewhile(is_newer, newest_first(limit=100))))
 
 
-def _size(batch) -> int:
+def _size(batch: MessageBatch) -> int:
     counts = batch.request_counts
     return counts.processing + counts.succeeded + counts.errored + counts.canceled + counts.expired
 
 
-def _is_it(settings, api, intent: Intent, batch) -> bool:
+def _is_it(settings: Settings, api: Anthropic, intent: Intent, batch: MessageBatch) -> bool:
     if not batch.results_url:  # archived: nothing could be had from it anyway
         return False
 
@@ -175,16 +186,16 @@ def _is_it(settings, api, intent: Intent, batch) -> bool:
     return reading(settings, first).startswith(f"{intent.token}-")
 
 
-def _fetch(settings, store: Store, api, intent: Intent) -> None:
+def _fetch(settings: Settings, store: Store, api: Anthropic, intent: Intent) -> None:
     """Store the results that are not stored yet, until all are. A stream that breaks is read again.
     What two whole streams do not hold is `missing`."""
-    wanted, clean_reads, broken = set(intent.custom_ids()), 0, 0
+    clean_reads, broken = 0, 0
     while missing := [i for i in intent.custom_ids() if i not in store.answers]:
         if clean_reads == 2:
-            store.keep([tidy(settings, {"custom_id": i, **failed("missing", "")}) for i in missing])
+            _keep_without_result(settings, store, intent, failed("missing", ""))
             break
         try:
-            _stream(settings, store, api, intent, wanted)
+            _stream(settings, store, api, intent)
             clean_reads += 1
         except errors_of(settings) as error:
             if fate(error) in ("fatal", "rejected") or broken + 1 == TRIES:
@@ -193,16 +204,13 @@ def _fetch(settings, store: Store, api, intent: Intent) -> None:
             broken = 0 if progress else broken + 1
             time.sleep(pause(settings, broken, error))
     store.done(intent)
-    own = [store.answers[i] for i in intent.custom_ids()]
-    counts = {s: sum(a.status == s for a in own) for s in dict.fromkeys(a.status for a in own)}
-    print(
-        f"Batch {intent.batch_id}: "
-        + ", ".join(f"{n} {status}" for status, n in counts.items())
-        + "."
-    )
+    counts = Counter(store.answers[i].status for i in intent.custom_ids())
+    said = ", ".join(f"{n} {status}" for status, n in counts.items())
+    log.info(f"Batch {intent.batch_id}: {said}.")
 
 
-def _stream(settings, store: Store, api, intent: Intent, wanted: set[str]) -> None:
+def _stream(settings: Settings, store: Store, api: Anthropic, intent: Intent) -> None:
+    wanted = set(intent.custom_ids())
     group: dict[str, dict] = {}
     try:
         with contextlib.closing(api.messages.batches.results(intent.batch_id)) as stream:
@@ -212,10 +220,8 @@ def _stream(settings, store: Store, api, intent: Intent, wanted: set[str]) -> No
                 try:
                     found = anthropic.read_result(item)
                 except UNREADABLE as error:
-                    found = {
-                        "custom_id": item.custom_id,
-                        **unreadable(error, (0, settings.teacher_max_tokens)),
-                    }
+                    lost = unreadable(error, (0, settings.teacher_max_tokens))
+                    found = {"custom_id": item.custom_id, **lost}
                 group[item.custom_id] = tidy(settings, found)
                 if len(group) == GROUP:
                     store.keep(list(group.values()))

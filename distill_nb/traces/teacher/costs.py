@@ -21,18 +21,15 @@ def price_of(model: str, prices: dict | None = None) -> dict:
 
     prices: model → such a mapping, instead of papermill_params/prices.yaml. Raises ValueError for a
     model without one."""
-    where = "prices" if prices is not None else "papermill_params/prices.yaml"
-    known = (
-        prices
-        if prices is not None
-        else params.read_files(paths.PARAMS_DIR / "prices.yaml")["prices"]
-    )
-    price = known.get(model)
+    where = "prices"
+    if prices is None:
+        where = "papermill_params/prices.yaml"
+        prices = params.read_files(paths.PARAMS_DIR / "prices.yaml")["prices"]
+    price = prices.get(model)
     if price is None:
         raise ValueError(
             f"{where}: teacher_model {model} has no price there, so max_cost could not be kept; "
-            "add its line "
-            "(0 for a model that you serve yourself)."
+            "add its line (0 for a model that you serve yourself)."
         )
     price = {"batch": 1.0} | price
     for key in ("input", "output", "batch"):
@@ -72,7 +69,7 @@ def dollars(amount: float) -> str:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a call of `teacher.generate` would send and cost. Dollars; tokens of all requests
+    """What a call of `generation.generate` would send and cost. Dollars; tokens of all requests
     together.
 
     "next" is what is sent first: one attempt at each problem that has none, or a repetition of what
@@ -98,27 +95,20 @@ class Estimate:
 
     def text(self) -> str:
         """The estimate in words, for a notebook."""
-        likely = (
-            ""
-            if self.likely_cost is None
-            else (
+        likely, fits = "", ""
+        if self.likely_cost is not None:
+            likely = (
                 f" By the answers so far, about {self.likely_output_tokens:,} output tokens and "
                 f"{dollars(self.likely_cost)}."
             )
-        )
-        fits = (
-            ""
-            if self.next_affordable == self.next_requests
-            else f", enough for {self.next_affordable:,} of the next"
-        )
+        if self.next_affordable != self.next_requests:
+            fits = f", enough for {self.next_affordable:,} of the next"
+        price = "batch price" if self.mode == "batch" else "full price"
         return (
             f"{self.problems:,} problems, {self.solved:,} of them solved; {dollars(self.spent)} "
-            "spent. Next: "
-            f"{self.next_requests:,} requests "
-            f"({'batch price' if self.mode == 'batch' else 'full price'}), about "
+            f"spent. Next: {self.next_requests:,} requests ({price}), about "
             f"{self.likely_input_tokens:,} input tokens, at most {self.most_output_tokens:,} "
-            "output tokens, at most "
-            f"{dollars(self.most_cost)}.{likely} If every attempt failed: {self.all_requests:,} "
-            "requests, at most "
-            f"{dollars(self.most_cost_of_all)}. max_cost is {dollars(self.max_cost)}{fits}."
+            f"output tokens, at most {dollars(self.most_cost)}.{likely} If every attempt failed: "
+            f"{self.all_requests:,} requests, at most {dollars(self.most_cost_of_all)}. max_cost "
+            f"is {dollars(self.max_cost)}{fits}."
         )

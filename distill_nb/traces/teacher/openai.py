@@ -10,17 +10,24 @@ from __future__ import annotations
 
 import os
 import re
+from typing import TYPE_CHECKING
+
+from distill_nb.traces.teacher.settings import Settings
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+    from openai.types.chat import ChatCompletion
 
 KEY = "OPENAI_API_KEY"
 # seconds for one request: a long thinking on a machine of one's own takes its time
 TIMEOUT = 3600.0
-# these show all they think
+# Models that show all they think.
 OPEN_MODELS = re.compile(r"deepseek|qwq|qwen|r1-distill|magistral|gpt-oss", re.IGNORECASE)
 
 
-def client(settings):
+def client(settings: Settings) -> OpenAI:
     """The SDK's client. A server of one's own needs no key, but the SDK wants one. No retries, as
-    in teacher_anthropic."""
+    in anthropic.py."""
     import openai
 
     return openai.OpenAI(
@@ -31,22 +38,22 @@ def client(settings):
     )
 
 
-def body(settings, prompt: str) -> dict:
+def body(settings: Settings, prompt: str) -> dict:
     """The parameters of one request. OpenAI's own models want max_completion_tokens; other servers
     know max_tokens."""
-    system = (
-        [{"role": "system", "content": settings.teacher_system}] if settings.teacher_system else []
-    )
+    messages = [{"role": "user", "content": prompt}]
+    if settings.teacher_system:
+        messages.insert(0, {"role": "system", "content": settings.teacher_system})
     limit = "max_tokens" if settings.teacher_url else "max_completion_tokens"
     return {
         "model": settings.teacher_model,
-        "messages": [*system, {"role": "user", "content": prompt}],
+        "messages": messages,
         limit: settings.teacher_max_tokens,
         "temperature": settings.teacher_temperature,
     }
 
 
-def ask(api, settings, prompt: str) -> dict:
+def ask(api: OpenAI, settings: Settings, prompt: str) -> dict:
     """One request; what `read` makes of its response."""
     return read(api.chat.completions.create(**body(settings, prompt)))
 
@@ -64,25 +71,17 @@ def split(content: str) -> tuple[str, str]:
     return thinking.strip("\n"), text.lstrip("\n")
 
 
-def read(completion) -> dict:
+def read(completion: ChatCompletion) -> dict:
     """What is stored of a chat completion; the tokens are None where the server does not count
     them."""
     choice = completion.choices[0]
     message = choice.message
     own = [getattr(message, name, None) for name in ("reasoning", "reasoning_content")]
-    thinking, text = (
-        next((t for t in own if isinstance(t, str) and t.strip()), ""),
-        message.content or "",
-    )
+    thinking = next((t for t in own if isinstance(t, str) and t.strip()), "")
+    text = message.content or ""
     if not thinking:
         thinking, text = split(text)
-    kind = (
-        "none"
-        if not thinking.strip()
-        else "full"
-        if OPEN_MODELS.search(completion.model or "")
-        else "unknown"
-    )
+    kind = "full" if OPEN_MODELS.search(completion.model or "") else "unknown"
     usage = completion.usage
     details = usage and usage.completion_tokens_details
     return {
@@ -92,7 +91,7 @@ def read(completion) -> dict:
         "stop_reason": "refusal" if message.refusal else choice.finish_reason or "",
         "thinking": thinking,
         "text": text,
-        "thinking_kind": kind,
+        "thinking_kind": kind if thinking.strip() else "none",
         "redacted_blocks": 0,
         "input_tokens": usage.prompt_tokens if usage else None,
         "output_tokens": usage.completion_tokens if usage else None,

@@ -8,15 +8,11 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 KEPT = ("correct", "unverified")  # outcomes of a trace that may be trained on
-# Errors that the same request would only meet again: https://platform.claude.com/docs/en/api/errors
+# Errors that the same request would meet again: https://platform.claude.com/docs/en/api/errors
 NOT_RETRIED = (
-    "invalid_request_error",
-    "request_too_large",
-    "not_found_error",
-    "permission_error",
-    "authentication_error",
-    "billing_error",
-)
+    "invalid_request_error", "request_too_large", "not_found_error", "permission_error",
+    "authentication_error", "billing_error",
+)  # fmt: skip
 
 
 class Request(NamedTuple):

@@ -1,10 +1,12 @@
 """Sending requests to an API teacher so that nothing is lost, and nothing is paid for twice.
 
 What became of a request that failed decides what may be done (`fate`):
-    refused    the API did not take it (429, 529, no connection made): send it again after a while
-    rejected   it is wrong (400 and the like) and would be again: stored with the reason, never repeated
-    fatal      none can succeed (key, rights, account, no such model): stop
-    unknown    the connection broke, or the server failed: it may have been taken, and then it is paid for
+
+refused   The API did not take it (429, 529, no connection made): send it again after a while.
+rejected  It is wrong (400 and the like) and would be again: stored with the reason, never repeated.
+fatal     None can succeed (key, rights, account, no such model): stop.
+unknown   The connection broke, or the server failed: it may have been taken, and is paid for then.
+
 A batch whose fate is unknown is looked for among the account's batches. A plain request cannot be
 looked for: it counts as `lost`, at the highest price, and the next round may ask again. The SDKs'
 own retries treat unknown like refused, so they are off."""
@@ -15,17 +17,26 @@ import json
 import os
 import threading
 import time
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from types import ModuleType
+from typing import TYPE_CHECKING, TypeVar
 
 from distill_nb.traces.teacher import anthropic, openai
 from distill_nb.traces.teacher.records import Intent, Request
+from distill_nb.traces.teacher.settings import Settings
 from distill_nb.traces.teacher.store import Store
 
-# of what is refused, or of reading; the pauses between them add up to about half an hour
+if TYPE_CHECKING:
+    from anthropic import Anthropic
+    from openai import OpenAI
+Found = TypeVar("Found")
+
+# Of what is refused, or of reading. The pauses between them add up to about half an hour.
 TRIES = 12
 LONGEST_PAUSE = 300  # seconds
 SECRETS = (anthropic.KEY, openai.KEY, "ANTHROPIC_AUTH_TOKEN")
-# of a response that is not as it should be
+# Raised by a response that is not as the API's documents have it.
 UNREADABLE = (TypeError, AttributeError, IndexError, KeyError, ValueError)
 FATAL, REJECTED, REFUSED = (401, 402, 403, 404), (400, 413, 422), (429, 529)
 
@@ -35,12 +46,12 @@ class Unavailable(RuntimeError):
     start goes on."""
 
 
-def api_of(settings):
+def api_of(settings: Settings) -> ModuleType:
     """The module of an API: client, ask, body."""
     return {"anthropic": anthropic, "openai": openai}[settings.teacher_api]
 
 
-def errors_of(settings) -> tuple[type[Exception], ...]:
+def errors_of(settings: Settings) -> tuple[type[Exception], ...]:
     """What the SDK and the library below it raise when a request fails, also in the middle of a
     stream."""
     import httpx2
@@ -53,8 +64,8 @@ def errors_of(settings) -> tuple[type[Exception], ...]:
 
 
 def scrubbed(text: str) -> str:
-    """A text, 500 characters of it, without the keys that servers sometimes quote and without what
-    no file can hold."""
+    """The first 500 characters of a text, without the keys that servers sometimes quote and without
+    what no file can hold."""
     for name in SECRETS:
         if os.environ.get(name):
             text = text.replace(os.environ[name], f"<{name}>")
@@ -77,21 +88,18 @@ def fate(error: Exception) -> str:
     return "unknown"
 
 
-def words(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """The error as "type: message", the type being the API's own where it gave one."""
     body = getattr(error, "body", None)
     inner = body.get("error", body) if isinstance(body, dict) else {}
     inner = inner if isinstance(inner, dict) else {}
     default = {400: "invalid_request_error", 413: "request_too_large", 422: "invalid_request_error"}
-    kind = (
-        default.get(getattr(error, "status_code", None))
-        or inner.get("type")
-        or type(error).__name__
-    )
+    status = getattr(error, "status_code", 0)
+    kind = default.get(status) or inner.get("type") or type(error).__name__
     return scrubbed(f"{kind}: {inner.get('message') or error}")
 
 
-def pause(settings, n: int, error: Exception | None = None) -> float:
+def pause(settings: Settings, n: int, error: Exception | None = None) -> float:
     """Seconds before try n + 1: what the API asks for, else doubling from 2 s (less where
     poll_seconds is)."""
     response = getattr(error, "response", None)
@@ -102,32 +110,32 @@ def pause(settings, n: int, error: Exception | None = None) -> float:
     return min(LONGEST_PAUSE, max(asked, min(settings.poll_seconds, 2.0) * 2**n))
 
 
-def stop_for(settings, error: Exception) -> Exception:
+def stop_for(settings: Settings, error: Exception) -> Exception:
     """The exception that ends the work, for an error that is fatal or that lasted."""
     if fate(error) in ("fatal", "rejected"):
         return ValueError(
-            f"teacher_api {settings.teacher_api}: the API refused ({words(error)}); correct the "
-            "key in "
-            f"{api_of(settings).KEY}, teacher_model or teacher_url, and start again: what is there "
-            "stays."
+            f"teacher_api {settings.teacher_api}: the API refused ({error_text(error)}); correct "
+            f"the key in {api_of(settings).KEY}, teacher_model or teacher_url, and start again: "
+            "what is there stays."
         )
     return Unavailable(
-        f"teacher_api {settings.teacher_api}: {TRIES} tries failed ({words(error)}); start again "
-        "later, "
-        "nothing that was paid for is lost."
+        f"teacher_api {settings.teacher_api}: {TRIES} tries failed ({error_text(error)}); start "
+        "again later, nothing that was paid for is lost."
     )
 
 
-def reading(settings, work):
+def reading(settings: Settings, work: Callable[[], Found]) -> Found:
     """What work() returns: something that only reads, and may be repeated. Raises ValueError or
     Unavailable."""
-    for n in range(TRIES):
+    n = 0
+    while True:
         try:
             return work()
         except errors_of(settings) as error:
             if fate(error) in ("fatal", "rejected") or n + 1 == TRIES:
                 raise stop_for(settings, error) from None
             time.sleep(pause(settings, n, error))
+        n += 1
 
 
 def failed(status: str, error: str, tokens: tuple[int, int] = (0, 0)) -> dict:
@@ -141,23 +149,29 @@ def unreadable(error: Exception, most: tuple[int, int]) -> dict:
 
 
 def _ask(
-    settings, api, prompt: str, most: tuple[int, int], stop: threading.Event
+    settings: Settings,
+    api: Anthropic | OpenAI,
+    prompt: str,
+    most: tuple[int, int],
+    stop: threading.Event,
 ) -> dict | Exception:
     """One plain request, sent again while it is refused. Returns the response to store, or what
     ends the work if nothing was taken."""
-    for n in range(TRIES):
+    n = 0
+    while True:
         try:
             response = api_of(settings).ask(api, settings, prompt)
         except errors_of(settings) as error:
             kind = fate(error)
             if kind == "rejected":
-                return failed("errored", words(error))
+                return failed("errored", error_text(error))
             if kind == "unknown":
-                return failed("lost", words(error), most)
+                return failed("lost", error_text(error), most)
             if kind == "fatal" or n + 1 == TRIES:
                 return stop_for(settings, error)
             if stop.wait(pause(settings, n, error)):
                 return stop_for(settings, error)
+            n += 1
         except UNREADABLE as error:
             return unreadable(error, most)
         else:
@@ -167,7 +181,7 @@ def _ask(
             return response
 
 
-def tidy(settings, response: dict) -> dict:
+def tidy(settings: Settings, response: dict) -> dict:
     """A response as it is stored: what every line has, in texts that a file can hold."""
     blank = {
         "requested_model": settings.teacher_model,
@@ -191,19 +205,20 @@ def tidy(settings, response: dict) -> dict:
 
 
 def send_messages(
-    settings,
+    settings: Settings,
     store: Store,
-    api,
+    api: Anthropic | OpenAI,
     todo: list[Request],
     prompts: dict[str, str],
     most: dict[str, tuple],
 ) -> None:
     """Send plain requests, `concurrency` at a time, and store each response as it comes. Whatever
     ends this early, the requests that are under way are waited for: they are paid for."""
-    waiting: dict = {}
-    stop, ended = threading.Event(), None
+    waiting: dict[Future, Intent] = {}
+    stop = threading.Event()
+    ended: Exception | None = None
 
-    def keep(future) -> Exception | None:
+    def keep(future: Future) -> Exception | None:
         intent = waiting.pop(future)
         made = future.result()
         if isinstance(made, Exception):
@@ -219,11 +234,8 @@ def send_messages(
             while ended is None:
                 while len(waiting) < settings.concurrency and (request := next(queue, None)):
                     intent = store.intend("messages", [request])
-                    waiting[
-                        pool.submit(
-                            _ask, settings, api, prompts[request.id], most[request.id], stop
-                        )
-                    ] = intent
+                    prompt, tokens = prompts[request.id], most[request.id]
+                    waiting[pool.submit(_ask, settings, api, prompt, tokens, stop)] = intent
                 if not waiting:
                     return
                 for future in wait(waiting, return_when=FIRST_COMPLETED).done:
@@ -235,11 +247,10 @@ def send_messages(
     raise ended
 
 
-def settle_messages(settings, store: Store, most: dict[str, tuple]) -> None:
-    """Plain requests that were under way when the process was killed: they may have been paid for,
-    and are lost."""
-    open_intents: list[Intent] = store.open_intents("messages")
-    for intent in open_intents:
+def settle_messages(settings: Settings, store: Store, most: dict[str, tuple]) -> None:
+    """Store as lost the plain requests that were under way when the process was killed: they may
+    have been paid for."""
+    for intent in store.open_intents("messages"):
         tokens = most.get(intent.requests[0].id, (0, settings.teacher_max_tokens))
         lost = failed("lost", "killed while it was under way", tokens)
         store.keep([tidy(settings, {"custom_id": intent.custom_ids()[0], **lost})])

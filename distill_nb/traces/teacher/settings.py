@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from urllib.parse import urlsplit
 
 from distill_nb.params.checks import check_range, check_type, key
-from distill_nb.traces.teacher import anthropic
 
+BATCH_REQUESTS = 100_000  # the Message Batches API's limit for one batch
+# Tokens of a plain request to Anthropic: above, the SDK expects it to last longer than its timeout
+# of 600 s (3600 s for 128,000 tokens), and wants streaming.
+LONGEST = 21_333
 # What decides the answers: responses made with other values do not belong in the same folder.
 FIXED = (
-    "teacher_api",
-    "teacher_model",
-    "teacher_url",
-    "teacher_system",
-    "teacher_max_tokens",
-    "teacher_temperature",
-    "thinking_budget",
-)
+    "teacher_api", "teacher_model", "teacher_url", "teacher_system", "teacher_max_tokens",
+    "teacher_temperature", "thinking_budget",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherKeys:
-    """The teacher's keys of a set of traces (trace_params.TraceParams), with the pocket set's
-    values as defaults."""
+    """The teacher's keys of a set of traces (params.TraceParams), with the pocket set's values as
+    defaults."""
 
     teacher_api: str = key(
         "none = traces come from the hub", default="none", choices=("none", "anthropic", "openai")
@@ -47,7 +46,7 @@ class TeacherKeys:
         choices=("thinking_and_text", "text", "thinking"),
     )
     attempts: int = key("of each problem at most; the first correct one is kept", default=1, low=1)
-    batch_size: int = key("requests in one batch", default=1000, low=1, high=anthropic.REQUESTS)
+    batch_size: int = key("requests in one batch", default=1000, low=1, high=BATCH_REQUESTS)
     max_requeues: int = key("how often a failed request is sent again", default=3, low=0)
     max_cost: float = key("dollars that may be spent in all; 0 = only estimate", default=0.0, low=0)
     poll_seconds: float = key(
@@ -67,11 +66,11 @@ class Settings(TeacherKeys):
         for f in fields(self):
             value = getattr(self, f.name)
             try:
-                if f.name in ("teacher_url", "teacher_system"):
-                    value = "" if value in ("", "none") else check_type(f.type, value)
-                object.__setattr__(
-                    self, f.name, value if value == "" else check_type(f.type, value)
-                )
+                optional = f.name in ("teacher_url", "teacher_system")
+                if optional and value in ("", "none"):
+                    object.__setattr__(self, f.name, "")
+                    continue
+                object.__setattr__(self, f.name, check_type(f.type, value))
                 check_range(f.metadata, getattr(self, f.name))
             except TypeError as error:
                 raise ValueError(f"teacher settings: {f.name} {error}.") from None
@@ -79,7 +78,7 @@ class Settings(TeacherKeys):
             raise ValueError(f"teacher settings: {name} is {getattr(self, name)!r}{problem}.")
 
 
-def _contradictions(s: Settings):
+def _contradictions(s: Settings) -> Iterator[tuple[str, str]]:
     """Yield (key, rest of the sentence)."""
     for name in ("teacher_api", "teacher_model"):
         if getattr(s, name) == "none":
@@ -90,13 +89,10 @@ def _contradictions(s: Settings):
             "teacher_url",
             ", which is no URL: write one such as http://localhost:8000/v1, or leave it empty",
         )
-    if (
-        url.username or url.password or url.query
-    ):  # not shown: it may be a secret, and the URL is stored
+    if url.username or url.password or url.query:  # not shown: it may be a secret
         raise ValueError(
             "teacher settings: teacher_url holds a user, a password or a query; give the key in "
-            "the environment "
-            "and the URL without it."
+            "the environment and the URL without it."
         )
     if s.teacher_api == "openai":
         if s.teacher_mode == "batch":
@@ -131,16 +127,14 @@ def _contradictions(s: Settings):
             )
     elif s.trace_from != "text":
         yield "trace_from", " but thinking_budget is 0: write text, or a budget of at least 1024"
-    if s.teacher_mode == "messages" and s.teacher_max_tokens > anthropic.LONGEST:
+    if s.teacher_mode == "messages" and s.teacher_max_tokens > LONGEST:
         yield (
             "teacher_max_tokens",
-            (
-                f", which a plain request may not finish in time: write at most "
-                f"{anthropic.LONGEST}, or set teacher_mode to batch"
-            ),
+            f", which a plain request may not finish in time: write at most {LONGEST}, or set "
+            "teacher_mode to batch",
         )
 
 
-def settings(p) -> Settings:
+def settings(p: TeacherKeys) -> Settings:
     """The teacher's part of TraceParams. Raises ValueError for values that cannot stand."""
     return Settings(**{f.name: getattr(p, f.name) for f in fields(Settings)})

@@ -10,8 +10,8 @@ for again.
     verdicts.jsonl   what each response was found to be worth, and by which grader
     .lock            one process at a time
 
-All but settings.json is only ever appended to and synced (records.append). In memory is only an
-index: 25,000 responses of 20 kB stay on disk. A custom_id is <the intent's token>-<place in the
+All but settings.json is only ever appended to and synced (jsonl.append). Only an index is in
+memory: 25,000 responses of 20 kB stay on disk. A custom_id is <the intent's token>-<place in the
 intent>, so each result tells whose it is."""
 
 from __future__ import annotations
@@ -26,6 +26,11 @@ from distill_nb.runtime.files import write_json
 from distill_nb.runtime.jsonl import cut_torn_line, lines
 from distill_nb.traces.decontamination import statements
 from distill_nb.traces.teacher.records import KEPT, NOT_RETRIED, Answer, Intent, Request, State, now
+
+# The fields of an Answer that its response has.
+STORED = (
+    "custom_id", "id", "attempt", "status", "error", "mode", "input_tokens", "output_tokens",
+)  # fmt: skip
 
 
 @dataclass
@@ -78,8 +83,8 @@ class Store:
         return [i for i in self.intents.values() if i.open and i.mode == mode]
 
     def keep(self, responses: list[dict]) -> None:
-        """Store responses, each with custom_id, status, error and what the teacher modules read
-        from it."""
+        """Store responses, each with custom_id, status, error and what an API's module reads from
+        it."""
         file = self.folder / "responses.jsonl"
         offset = file.stat().st_size if file.exists() else 0
         made = []
@@ -103,18 +108,13 @@ class Store:
             offset += len(json.dumps(record, ensure_ascii=False).encode()) + 1
 
     def judge(self, answers: list[Answer], outcomes: list[str]) -> None:
-        """Store what responses are worth. A grader's own failure is not: it is tried again at the
-        next start."""
+        """Store what responses are worth. A grader's own failure is not stored: such a response is
+        graded again at the next start."""
         for answer, outcome in zip(answers, outcomes, strict=True):
             answer.outcome = outcome
+        names = ("custom_id", "id", "attempt", "outcome")
         kept = [
-            {
-                "custom_id": a.custom_id,
-                "id": a.id,
-                "attempt": a.attempt,
-                "outcome": a.outcome,
-                "grader": self.grader,
-            }
+            {name: getattr(a, name) for name in names} | {"grader": self.grader}
             for a in answers
             if a.outcome != "grader_error"
         ]
@@ -151,9 +151,9 @@ class Store:
             if final or len(tries) > max_requeues:
                 last = final[0] if final else tries[-1]
                 return State(None, 0, len(tries), last.error or last.status)
-            return State(
-                None, attempt, len(tries), tries[-1].error or tries[-1].status if tries else reason
-            )
+            if tries:
+                reason = tries[-1].error or tries[-1].status
+            return State(None, attempt, len(tries), reason)
         return State(None, 0, 0, reason)
 
     def tokens(self) -> dict[str, list[int]]:
@@ -174,32 +174,17 @@ class Store:
             self.prompts[request.id] = request.prompt_sha256
 
     def _index(self, offset: int, record: dict) -> None:
-        answer = Answer(
-            record["custom_id"],
-            record["id"],
-            record["attempt"],
-            record["status"],
-            record["error"],
-            offset,
-            record["mode"],
-            record["input_tokens"],
-            record["output_tokens"],
-        )
+        known = {name: record[name] for name in STORED}
+        answer = Answer(offset=offset, **known)
         self.answers[answer.custom_id] = answer
         self.by_id.setdefault(answer.id, []).append(answer)
 
     def _read(self) -> None:
         for _, event in lines(self.folder / "batches.jsonl"):
             if event["event"] == "intent":
-                self._know(
-                    Intent(
-                        event["token"],
-                        event["mode"],
-                        event["after"],
-                        event["at"],
-                        [Request(*r) for r in event["requests"]],
-                    )
-                )
+                requests = [Request(*r) for r in event["requests"]]
+                at = (event["token"], event["mode"], event["after"], event["at"])
+                self._know(Intent(*at, requests))
             elif event["event"] == "batch":
                 self.intents[event["token"]].batch_id = event["batch_id"]
             else:
@@ -216,12 +201,11 @@ class Store:
 def open_store(
     folder: Path, fixed: dict, grader: str, price: dict | None, repair: bool = True
 ) -> Store:
-    """The store of a folder, which need not exist yet; `fixed` are the settings that decide the
-    answers.
+    """The store of a folder, which need not exist yet. fixed: the settings that decide the answers;
+    repair: cut off torn last lines and write settings.json, as the holder of the lock does, where a
+    reader leaves all as it is.
 
-    repair: cut off torn last lines and write settings.json, as the holder of the lock does; a
-    reader leaves all as it is. Raises ValueError where what is there was made with other
-    settings."""
+    Raises ValueError where what is there was made with other settings."""
     file = folder / "settings.json"
     if file.exists():
         before = json.loads(file.read_text(encoding="utf-8"))
@@ -235,10 +219,8 @@ def open_store(
         if ids != statements.VERSION:  # else all would be asked and paid for again
             raise ValueError(
                 f"{folder.name}/settings.json: the responses there are of problems with ids of "
-                f"{ids}, and this "
-                f"version gives ids of {statements.VERSION}; go on with the version that asked "
-                "them, or choose "
-                "another folder."
+                f"{ids}, and this version gives ids of {statements.VERSION}; go on with the "
+                "version that asked them, or choose another folder."
             )
     if repair:
         write_json(

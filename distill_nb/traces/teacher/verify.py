@@ -23,9 +23,11 @@ def trace_of(response: dict, trace_from: str) -> str:
 
 
 def unfit(response: dict, trace_from: str) -> str:
-    """Why a response cannot be a trace whatever its answer, or "": max_tokens (cut off), another
-    stop reason such as refusal or pause_turn, no_thinking, redacted_thinking (parts of it are
-    hidden), think_tag (a tag within the text would end the thinking at the wrong place), empty."""
+    """Why a response cannot be a trace whatever its answer, "" where it can.
+
+    max_tokens (cut off), another stop reason such as refusal or pause_turn, no_thinking,
+    redacted_thinking (parts of it are hidden), think_tag (a tag within the text would end the
+    thinking at the wrong place), empty."""
     reason = response["stop_reason"]
     if reason in CUT:
         return "max_tokens"
@@ -48,7 +50,7 @@ def kind_of(problem: dict) -> str:
     return "math" if problem.get("answer") and not problem.get("tests") else "code"
 
 
-def tests_of(problem: dict):
+def tests_of(problem: dict) -> tuple[sandbox.FunctionTests | sandbox.ProgramTests, str] | None:
     """The tests of a code problem for the sandbox, as (tests, prelude); None where there are none.
 
     `tests` is a text of asserts that call one function, or a mapping (or its JSON) of inputs and
@@ -65,15 +67,15 @@ def tests_of(problem: dict):
         if not name:
             if not all(isinstance(text, str) for text in [*inputs, *outputs]):
                 raise ValueError("inputs and outputs of a program must be texts")
-            return sandbox.program_tests(
-                inputs, outputs, seconds=official.SECONDS
-            ), official.PRELUDE
+            program = sandbox.program_tests(inputs, outputs, seconds=official.SECONDS)
+            return program, official.PRELUDE
         if not str(name).isidentifier():
             raise ValueError(f"fn_name {name!r} is no name")
         entry_point = f"Solution().{name} if 'Solution' in globals() else {name}"
-        return sandbox.function_tests(
+        function = sandbox.function_tests(
             entry_point, inputs, outputs, rule="livecodebench", seconds=official.SECONDS
-        ), official.PRELUDE
+        )
+        return function, official.PRELUDE
     except (ValueError, TypeError, KeyError, AttributeError, SyntaxError) as error:
         raise ValueError(
             f"problem {problem['id']}: its tests cannot be run ({type(error).__name__}: "
@@ -94,7 +96,7 @@ def prepare(problems: list[dict], allow_unsafe: bool) -> None:
 
     Raises ValueError for tests that cannot be run, RuntimeError where there are tests and no
     sandbox works here."""
-    if any([tests_of(p) is not None for p in problems]):
+    if any([tests_of(p) is not None for p in problems]):  # reads them all
         code.level(allow_unsafe)
 
 
@@ -102,18 +104,20 @@ def default_outcomes(problems: list[dict], texts: list[str], allow_unsafe: bool)
     """The outcome of each visible text, in order, on all cores: math by grade_math against the
     answer; code by its tests in the sandbox; code without tests is `unverified` where its last
     complete block compiles, else does_not_compile."""
-    outcomes = dict.fromkeys(range(len(problems)), "")
-    math = [i for i in outcomes if kind_of(problems[i]) == "math"]
+    outcomes = [""] * len(problems)
+    math = [i for i, problem in enumerate(problems) if kind_of(problem) == "math"]
     if math:
-        made = graders.grade_math_all(
-            [texts[i] for i in math], [str(problems[i]["answer"]) for i in math]
-        )
-        outcomes |= {i: grade.outcome for i, grade in zip(math, made, strict=True)}
+        answers = [str(problems[i]["answer"]) for i in math]
+        grades = graders.grade_math_all([texts[i] for i in math], answers)
+        for i, grade in zip(math, grades, strict=True):
+            outcomes[i] = grade.outcome
     jobs = {}
-    for i in sorted(set(outcomes) - set(math)):
+    for i, problem in enumerate(problems):
+        if outcomes[i]:
+            continue
         complete = extract.blocks(extract.visible_text(texts[i]))
         last = complete[-1] if complete and complete[-1].strip() else ""
-        tests = tests_of(problems[i]) if last else None
+        tests = tests_of(problem) if last else None
         if not last:
             outcomes[i] = "no_answer"
         elif tests is None:
@@ -122,8 +126,9 @@ def default_outcomes(problems: list[dict], texts: list[str], allow_unsafe: bool)
             jobs[i] = sandbox.Job(last, *tests)
     if jobs:
         results = code.pool(allow_unsafe).run(list(jobs.values()))
-        outcomes |= {i: result.outcome for i, result in zip(jobs, results, strict=True)}
-    return [outcomes[i] for i in range(len(problems))]
+        for i, result in zip(jobs, results, strict=True):
+            outcomes[i] = result.outcome
+    return outcomes
 
 
 CODE_BLOCK = "Answer with the whole solution in one Python code block."

@@ -4,12 +4,12 @@ import random
 import re
 
 import pytest
-from test_benchmarks import part_of
 
 from distill_nb import benchmarks
-from distill_nb.traces.decontamination import match as decontaminate
-from distill_nb.traces.decontamination import statements
-from distill_nb.traces.decontamination.examples import described, without_samples
+from distill_nb.study import tiny
+from distill_nb.traces.decontamination import evaluation_sets, statements
+from distill_nb.traces.decontamination.examples import described, without_examples
+from distill_nb.traces.decontamination.match import SIMILAR, EvaluationProblems
 
 PROBLEMS = {
     "p1": "Let $x$ and $y$ be positive real numbers such that $x + 2y = 12$. Find the greatest "
@@ -27,7 +27,7 @@ PROBLEMS = {
 
 @pytest.fixture(scope="module")
 def evaluation():
-    return decontaminate.Evaluation([("math500", i, text) for i, text in PROBLEMS.items()])
+    return EvaluationProblems([("math500", i, text) for i, text in PROBLEMS.items()])
 
 
 def match(evaluation, text):
@@ -139,20 +139,20 @@ def test_none_of_500_unrelated_problems_is_removed(evaluation):
 
 
 def test_of_the_real_math_500_each_is_found_and_none_is_taken_for_another(data_dir):
-    rows = decontaminate.problems("math500", str(data_dir / "math500" / "math500.jsonl"))
+    rows = evaluation_sets.problems("math500", str(data_dir / "math500" / "math500.jsonl"))
     halves = [rows[::2], rows[1::2]]
     for own, others in (halves, halves[::-1]):
-        evaluation = decontaminate.Evaluation(own)
+        evaluation = EvaluationProblems(own)
         assert all(match(evaluation, text).kind == "contaminated" for _, _, text in own)
         taken = [(i, match(evaluation, text)) for _, i, text in others]
         assert [(i, str(m)) for i, m in taken if m and m.kind == "contaminated"] == []
 
 
 def test_real_problems_of_training_sets_are_left_alone(data_dir):
-    rows = decontaminate.problems("math500", str(data_dir / "math500" / "math500.jsonl"))
-    rows += decontaminate.problems("aime", str(data_dir / "aime" / "aimo-validation-aime.jsonl"))
-    evaluation = decontaminate.Evaluation(rows)
-    mbpp = decontaminate.problems("mbpp_plus", str(data_dir / "evalplus" / "MbppPlus.jsonl.gz"))
+    rows = evaluation_sets.problems("math500", str(data_dir / "math500" / "math500.jsonl"))
+    rows += evaluation_sets.problems("aime", str(data_dir / "aime" / "aimo-validation-aime.jsonl"))
+    evaluation = EvaluationProblems(rows)
+    mbpp = evaluation_sets.problems("mbpp_plus", str(data_dir / "evalplus" / "MbppPlus.jsonl.gz"))
     mixed = [
         json.loads(line)
         for line in (data_dir / "traces" / "r1_mixed" / "pcmb_traces_filtered.jsonl")
@@ -176,8 +176,7 @@ def test_real_problems_of_training_sets_are_left_alone(data_dir):
 def test_every_evaluation_set_gives_its_statements_without_our_instructions(name, tmp_path):
     if name.endswith("plus"):
         pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
-    file, *_ = part_of(name, tmp_path)
-    rows = decontaminate.problems(name, file)
+    rows = evaluation_sets.problems(name, str(tiny.write(name, tmp_path)))
     assert len(rows) >= 2 and {b for b, *_ in rows} == {name}
     for _, _, text in rows:
         assert (
@@ -190,19 +189,7 @@ def test_every_evaluation_set_gives_its_statements_without_our_instructions(name
 
 def test_a_missing_evaluation_set_is_refused(tmp_path):
     with pytest.raises(ValueError, match="there is no file"):
-        decontaminate.problems("math500", str(tmp_path / "none.jsonl"))
-
-
-def test_the_modules_that_decide_are_named():
-    names = {file.stem for file in decontaminate.files() if file.exists()}
-    ours = {
-        module
-        for file in decontaminate.files()
-        for module in re.findall(
-            r"^from \.(\w+) import", file.read_text(encoding="utf-8"), re.MULTILINE
-        )
-    } - {"benchmarks"}
-    assert names == ours | {"decontaminate", "brief"} and "latex_words" in ours
+        evaluation_sets.problems("math500", str(tmp_path / "none.jsonl"))
 
 
 def test_code_is_known_by_its_words():
@@ -212,7 +199,7 @@ def test_code_is_known_by_its_words():
     assert (
         described('"""\nWrite a function.\nassert f(1) == 2\n"""\n').strip() == "Write a function."
     )
-    assert without_samples(prompt + "    return max(a)\n").strip() == words
+    assert without_examples(prompt + "    return max(a)\n").strip() == words
 
 
 CONTEST = (
@@ -263,12 +250,12 @@ CONTEST = (
         ("", None),
     ],
 )
-def test_samples_are_left_out_and_nothing_else(text, left):
-    assert without_samples(text).split() == (text if left is None else left).split()
+def test_examples_are_left_out_and_nothing_else(text, left):
+    assert without_examples(text).split() == (text if left is None else left).split()
 
 
-def test_programming_problems_are_found_without_their_samples_or_with_others():
-    evaluation = decontaminate.Evaluation(
+def test_programming_problems_are_found_without_their_examples_or_with_others():
+    evaluation = EvaluationProblems(
         [
             (
                 "livecodebench",
@@ -333,7 +320,7 @@ def test_siblings_of_a_set_with_a_frame_of_its_own_are_told_apart():
         kind: f"Write a function to find the {kind} item in a given list of items."
         for kind in kinds
     }
-    evaluation = decontaminate.Evaluation(
+    evaluation = EvaluationProblems(
         [("mbpp_plus", kind, text) for kind, text in texts.items() if kind != "oldest"]
     )
     assert (
@@ -352,17 +339,14 @@ def test_an_evaluation_problem_like_another_is_not_lost():
     words = [f"w{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in rng.sample(range(600), 40)]
     one = [*words[:20], "17", *words[20:], "31"]
     other = [*words[:20], "18", *words[20:], "32"]
-    evaluation = decontaminate.Evaluation(
+    evaluation = EvaluationProblems(
         [("math500", "one", " ".join(one)), ("math500", "other", " ".join(other))]
     )
     for name, text in (("one", one), ("other", other)):
         text = [w if i % 10 != 4 else f"new{w}" for i, w in enumerate(text)]
         # half of its 4-grams are left: MinHash alone finds it
         found = match(evaluation, " ".join(text))
-        assert (found.task_id, found.kind) == (
-            name,
-            "contaminated",
-        ) and found.share >= decontaminate.SIMILAR
+        assert (found.task_id, found.kind) == (name, "contaminated") and found.share >= SIMILAR
 
 
 def test_a_drawing_may_be_missing():
@@ -370,7 +354,7 @@ def test_a_drawing_may_be_missing():
         "In the figure a circle meets the square ABCD in the point P. What is the angle APB in "
         "degrees?"
     )
-    evaluation = decontaminate.Evaluation(
+    evaluation = EvaluationProblems(
         [("math500", "p", text + "[asy]draw((0,0)--(12,5)); label(7);[/asy]")]
     )
     for copy in (
@@ -389,7 +373,7 @@ def test_one_changed_number_of_many_is_another_problem_and_a_missing_one_is_not(
         "Friday, and each hat cost 40 coins. How many coins did the shop take on the best day of "
         "the week?"
     )
-    evaluation = decontaminate.Evaluation([("math500", "hats", text)])
+    evaluation = EvaluationProblems([("math500", "hats", text)])
     for number in ("12", "15", "18", "22", "31", "40"):
         assert match(evaluation, text.replace(number, "57")).kind == "same_template"
     assert (
@@ -490,7 +474,7 @@ def test_a_real_evaluation_problem_is_found_whatever_is_done_to_it(name, data_di
     if name.endswith("plus"):
         pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
     rows = rows_of(name, data_dir)
-    evaluation, asked = decontaminate.Evaluation(rows), {task_id: text for _, task_id, text in rows}
+    evaluation, asked = EvaluationProblems(rows), {task_id: text for _, task_id, text in rows}
     if name.endswith("plus"):
         lines = gzip.decompress((data_dir / FILES[name]).read_bytes()).decode().splitlines()
         asked = {
@@ -519,7 +503,7 @@ FILES = {
 
 
 def rows_of(name, data_dir):
-    return decontaminate.problems(name, str(data_dir / FILES[name]))
+    return evaluation_sets.problems(name, str(data_dir / FILES[name]))
 
 
 def docstring(prompt):
@@ -537,7 +521,7 @@ def test_real_problems_of_one_set_are_not_taken_for_each_other(name, data_dir):
         pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
     rows, taken = rows_of(name, data_dir), []
     for part in range(2):
-        evaluation = decontaminate.Evaluation(rows[part::2])
+        evaluation = EvaluationProblems(rows[part::2])
         found = [(i, match(evaluation, text)) for _, i, text in rows[1 - part :: 2]]
         taken += [(i, m.task_id) for i, m in found if m and m.kind == "contaminated"]
     # the same task twice in MBPP+, or a few words more; in HumanEval+ < > for ( ), Fib4 for FibFib
@@ -546,7 +530,7 @@ def test_real_problems_of_one_set_are_not_taken_for_each_other(name, data_dir):
 
 def test_one_number_changed_of_a_real_problem_is_another_problem(data_dir):
     rows = [r for name in ("math500", "aime") for r in rows_of(name, data_dir)]
-    evaluation, changed = decontaminate.Evaluation(rows), 0
+    evaluation, changed = EvaluationProblems(rows), 0
     for _, _, text in rows:
         text = re.sub(r"(?s)\[asy\].*?\[/asy\]", "", text)
         numbers = list(re.finditer(r"(?<![\d.])\d\d+(?![\d.])", text))

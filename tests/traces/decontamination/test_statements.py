@@ -149,7 +149,7 @@ def test_letters_of_formulas_are_words_of_their_own(text, found):
     ],
 )
 def test_no_text_takes_long(text):
-    known = match.Evaluation(
+    known = match.EvaluationProblems(
         [("math500", "p", "Find it now, then add 2."), ("math500", "q", "find it " * 20)]
     )
     start = time.process_time()
@@ -157,7 +157,7 @@ def test_no_text_takes_long(text):
     for function in (
         statements.words,
         examples.described,
-        examples.without_samples,
+        examples.without_examples,
         visible_text,
         blocks,
     ):
@@ -170,6 +170,12 @@ def test_no_text_takes_long(text):
 def test_ids_are_stable():
     assert statements.problem_id("What is $1+1$?") == "ed390ae6bdcc3959"
     assert statements.words("") == [] and len(statements.problem_id("")) == 16
+
+
+def test_a_statement_without_words_breaks_nothing():
+    words = statements.words("?!")
+    assert words == statements.numbers(words) == [] and statements.shingles(words) == [""]
+    assert match.EvaluationProblems([("math500", "p", "?!")]).match(words, None, "?!")
 
 
 def test_the_version_changes_with_what_words_are():
@@ -278,7 +284,7 @@ def test_all_that_are_alike_are_given_and_none_is_left_out_of_the_index():
         ),
     ],
 )
-def test_what_a_brief_statement_is_about(one, other):
+def test_what_a_short_statement_is_about(one, other):
     assert (
         short_problems.key_of(statements.words(one))
         == short_problems.key_of(statements.words(other))

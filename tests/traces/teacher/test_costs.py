@@ -4,7 +4,7 @@ import pytest
 from fake_teacher import FakeTeacher
 from teacher_cases import ALL, MARKS, MESSAGE, PROBLEMS, TEXTS, boxed, made, right, settings
 
-from distill_nb.traces.teacher import ask, costs
+from distill_nb.traces.teacher import costs, generation
 
 pytestmark = MARKS
 
@@ -12,7 +12,7 @@ pytestmark = MARKS
 def test_the_estimate_is_what_is_then_asked_for(tmp_path):
     with FakeTeacher(lambda p, n: right(p, n) if p != TEXTS[0] else "wrong") as server:
         s = settings(server, attempts=2)
-        before = ask.estimate(s, PROBLEMS, tmp_path / "t")
+        before = generation.estimate(s, PROBLEMS, tmp_path / "t")
         assert not (tmp_path / "t").exists() and sum(server.calls.values()) == 0
         most_in = sum(len(t) + 200 for t in TEXTS)
         assert (before.next_requests, before.all_requests, before.most_output_tokens) == (
@@ -26,7 +26,7 @@ def test_the_estimate_is_what_is_then_asked_for(tmp_path):
         )
         assert before.most_cost_of_all == pytest.approx(2 * before.most_cost) and before.spent == 0
         made(settings(server), tmp_path / "t")
-        after = ask.estimate(
+        after = generation.estimate(
             settings(server, attempts=2, teacher_mode="messages"),
             PROBLEMS,
             tmp_path / "t",
@@ -42,7 +42,7 @@ def test_the_estimate_is_what_is_then_asked_for(tmp_path):
         )
 
 
-def test_max_cost_stops_before_anything_is_sent_and_between_rounds(tmp_path, capsys):
+def test_max_cost_stops_before_anything_is_sent_and_between_rounds(tmp_path):
     with FakeTeacher(lambda p, n: "wrong") as server:
         for max_cost in (0.0, 0.007):
             with pytest.raises(
@@ -63,22 +63,20 @@ def full(self, body, found):
 
 @pytest.mark.parametrize("mode", ["batch", "messages"])
 def test_the_part_that_max_cost_allows_is_sent_in_the_problems_order(
-    tmp_path, capsys, monkeypatch, mode
+    tmp_path, caplog, monkeypatch, mode
 ):
+    caplog.set_level("INFO", "distill_nb")
     monkeypatch.setattr(FakeTeacher, "message", full)
     one = ((len(TEXTS[0]) + 200) * 3 + 1000 * 15) / (2e6 if mode == "batch" else 1e6)
     with FakeTeacher(right) as server:
         s = settings(server, max_cost=4.5 * one, teacher_mode=mode)
-        assert ask.estimate(s, PROBLEMS, tmp_path / "t").next_affordable == 4
-        assert "enough for 4 of the next" in ask.estimate(s, PROBLEMS, tmp_path / "t").text()
+        assert generation.estimate(s, PROBLEMS, tmp_path / "t").next_affordable == 4
+        assert "enough for 4 of the next" in generation.estimate(s, PROBLEMS, tmp_path / "t").text()
         assert made(s, tmp_path / "t") == (ALL[:4], [(i, "max_cost") for i in ALL[4:]])
         assert server.paid == dict.fromkeys(TEXTS[:4], 1)
-        said = capsys.readouterr().out
-        assert (
-            "4 of them are sent now, and 2 wait for what these leave" in said
-            and "Stopped with 2 requests left" in said
-        )
-        assert ask.estimate(s, PROBLEMS, tmp_path / "t").spent == pytest.approx(4 * one)
+        assert "4 of them are sent now, and 2 wait for what these leave" in caplog.text
+        assert "Stopped with 2 requests left" in caplog.text
+        assert generation.estimate(s, PROBLEMS, tmp_path / "t").spent == pytest.approx(4 * one)
         assert made(settings(server, max_cost=6.01 * one, teacher_mode=mode), tmp_path / "t") == (
             ALL,
             [],
@@ -102,7 +100,7 @@ def test_what_short_answers_leave_is_spent_and_first_attempts_come_first(tmp_pat
         assert sent == [(t, 1) for t in TEXTS] + [(t, 2) for t in TEXTS[:3]]
         most, spent = (
             ((len(TEXTS[0]) + 200) * 3 + 1000 * 15) / 1e6,
-            ask.estimate(s, PROBLEMS, tmp_path / "t").spent,
+            generation.estimate(s, PROBLEMS, tmp_path / "t").spent,
         )
         assert spent == pytest.approx(9 * 0.00105) and spent + most > 0.025 > spent - 0.00105 + most
 

@@ -4,7 +4,7 @@ import pytest
 from fake_teacher import FakeTeacher
 from teacher_cases import MARKS, boxed, made, settings, stored
 
-from distill_nb.traces.teacher import ask
+from distill_nb.traces.teacher import generation
 
 pytestmark = MARKS
 
@@ -37,7 +37,7 @@ def test_an_openai_compatible_teacher(tmp_path, monkeypatch):
             trace_from="thinking_and_text",
             teacher_temperature=0.6,
         )
-        g = ask.generate(s, problems, tmp_path / "t", verify=boxed)
+        g = generation.generate(s, problems, tmp_path / "t", verify=boxed)
         with pytest.raises(
             ValueError, match=r"max_cost is \$0\.00"
         ):  # 0 sends nothing, even where it costs nothing

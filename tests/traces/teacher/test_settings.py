@@ -3,7 +3,7 @@
 import pytest
 from teacher_cases import ASKED
 
-from distill_nb.traces.teacher.ask import Settings
+from distill_nb.traces.teacher.settings import Settings
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from fake_teacher import FakeTeacher
 from teacher_cases import ALL, MARKS, PROBLEMS, TEXTS, boxed, made, right, settings, stored
 
 from distill_nb.runtime import jsonl, paths
-from distill_nb.traces.teacher import ask, store
+from distill_nb.traces.teacher import generation, store
 
 pytestmark = MARKS
 
@@ -35,7 +35,8 @@ PARENT = """
     from pathlib import Path
     sys.path.insert(0, "tests")
     import anthropic, teacher_cases
-    from distill_nb.runtime import jsonl as records; from distill_nb.traces.teacher import batches as teacher_batches, store as teacher_store
+    from distill_nb.runtime import jsonl as records
+    from distill_nb.traces.teacher import batches as teacher_batches, store as teacher_store
 
     def die():
         os.kill(os.getpid(), signal.SIGKILL)
@@ -98,11 +99,11 @@ def killed():
 def test_killed_at_any_moment_it_goes_on_without_paying_twice(tmp_path, kill, killed):
     with FakeTeacher(right, polls=2, shuffle=True) as server:
         killed(kill, server, tmp_path / "t")
-        g = ask.generate(settings(server), PROBLEMS, tmp_path / "t", verify=boxed)
+        g = generation.generate(settings(server), PROBLEMS, tmp_path / "t", verify=boxed)
         assert server.paid == dict.fromkeys(TEXTS, 1) and g.rejected == []
         assert sorted(r["id"] for r in stored(tmp_path / "t")) == ALL
         with FakeTeacher(right) as other:
-            reference = ask.generate(
+            reference = generation.generate(
                 settings(other), PROBLEMS, tmp_path / "reference", verify=boxed
             )
         assert list(g.rows()) == list(reference.rows())

@@ -8,8 +8,8 @@ from fake_teacher import FakeTeacher
 from teacher_cases import ALL, ASKED, MARKS, PROBLEMS, TEXTS, boxed, made, right, settings, stored
 
 from distill_nb.runtime import jsonl, lock
-from distill_nb.traces.teacher import ask, audit, batches
-from distill_nb.traces.teacher.ask import Settings
+from distill_nb.traces.teacher import audit, batches, generation
+from distill_nb.traces.teacher.settings import Settings
 
 pytestmark = MARKS
 
@@ -17,7 +17,7 @@ pytestmark = MARKS
 def test_a_round_of_batches_becomes_rows(tmp_path):
     with FakeTeacher(right, shuffle=True, twice=True) as server:
         s = settings(server, teacher_system="Be brief.")
-        g = ask.generate(s, PROBLEMS, tmp_path / "t", verify=boxed)
+        g = generation.generate(s, PROBLEMS, tmp_path / "t", verify=boxed)
         rows = list(g.rows())
         assert (len(g), g.rejected) == (6, []) and [r["id"] for r in rows] == ALL
         assert set(server.paid.values()) == {1} and len(server.batches) == 2
@@ -116,7 +116,7 @@ def test_thinking_and_text_are_both_stored_and_it_is_said_what_the_thinking_is(t
         s = settings(
             server, thinking_budget=1024, teacher_max_tokens=2000, trace_from="thinking_and_text"
         )
-        g = ask.generate(s, PROBLEMS, tmp_path / "t", verify=boxed)
+        g = generation.generate(s, PROBLEMS, tmp_path / "t", verify=boxed)
         assert server.bodies[0]["requests"][0]["params"]["thinking"] == {
             "type": "enabled",
             "budget_tokens": 1024,
@@ -188,7 +188,7 @@ def test_the_default_verification_is_the_graders(tmp_path):
         {"id": f"p{i}", "problem": f"Problem {i}", **case[0]} for i, case in enumerate(cases)
     ]
     with FakeTeacher(lambda prompt, n: cases[int(prompt.split()[1])][1]) as server:
-        g = ask.generate(settings(server), problems, tmp_path / "t", allow_unsafe=True)
+        g = generation.generate(settings(server), problems, tmp_path / "t", allow_unsafe=True)
     found = {r["id"]: r["outcome"] for r in g.rows()} | dict(g.rejected)
     assert found == {f"p{i}": case[2] for i, case in enumerate(cases)}
     assert (
@@ -201,7 +201,7 @@ def test_a_model_other_than_the_one_asked_for_is_recorded(tmp_path):
     with FakeTeacher(
         lambda p, n: {"text": right(p, n), "model": "claude-sonnet-4-5-other"}
     ) as server:
-        g = ask.generate(settings(server), PROBLEMS[:1], tmp_path / "t", verify=boxed)
+        g = generation.generate(settings(server), PROBLEMS[:1], tmp_path / "t", verify=boxed)
     assert next(g.rows())["model"] == "claude-sonnet-4-5-other"
     table = audit.audit(tmp_path / "t").set_index(["part", "name"])["value"]
     assert table["model"].to_dict() == {"claude-sonnet-4-5-20250929 → claude-sonnet-4-5-other": 1}
@@ -218,9 +218,9 @@ def test_what_is_refused_before_anything_is_sent(tmp_path, monkeypatch):
             with pytest.raises(ValueError, match=says):
                 made(s, t, problems)
         with pytest.raises(ValueError, match="problem a: its tests cannot be run"):
-            ask.generate(s, [{"id": "a", "problem": "f", "tests": "print(1)"}], t)
+            generation.generate(s, [{"id": "a", "problem": "f", "tests": "print(1)"}], t)
         with pytest.raises(ValueError, match="verify: it returned True for problem p0"):
-            ask.generate(s, PROBLEMS[:1], tmp_path / "v", verify=lambda problem, trace: True)
+            generation.generate(s, PROBLEMS[:1], tmp_path / "v", verify=lambda problem, trace: True)
         server.calls.clear()
         with (
             lock.locked(t, doing="held"),
@@ -249,7 +249,7 @@ def test_the_key_goes_nowhere_but_into_requests(tmp_path, capfd, monkeypatch, ca
             server.faults = {where: [529, 400]}
             s = settings(server, teacher_mode=mode, concurrency=1)
             try:
-                g = ask.generate(s, PROBLEMS, tmp_path / mode, verify=boxed)
+                g = generation.generate(s, PROBLEMS, tmp_path / mode, verify=boxed)
                 said += [repr(g), repr(g.rejected), repr(list(g.rows()))]
             except ValueError:
                 said.append(traceback.format_exc())

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from distill_nb.traces import choose, files, params, scan
+from distill_nb.traces import files, params, row_group, selection
 from distill_nb.traces.decontamination import statements
 
 
@@ -21,7 +21,7 @@ def _row(i, text, problem=None, row=None, **other):
         "choice": 0,
         "characters": 100,
         "sketch": sketch,
-        "bands": choose.bands_of([sketch])[0],
+        "bands": statements.bands_of([sketch])[0],
     } | other
 
 
@@ -31,7 +31,7 @@ def _parts(folder, rows, size=50):
     made = []
     for start in range(0, len(rows), size):
         made.append(folder / f"{start:05d}.parquet")
-        parquet.write_table(files.table_of(rows[start : start + size], scan.SCHEMA), made[-1])
+        parquet.write_table(files.table_of(rows[start : start + size], row_group.SCHEMA), made[-1])
     return made
 
 
@@ -49,10 +49,10 @@ def test_only_statements_that_share_a_band_are_compared_and_nothing_is_missed(th
     ]
     rows = [_row(i, " ".join(text)) for i, text in enumerate(texts)]
     p = params.pocket(near_duplicate=threshold)
-    chosen, verdicts = choose.choose(p, _parts(tmp_path, rows))
+    chosen, verdicts = selection.select(p, _parts(tmp_path, rows))
     known, expected = statements.NearDuplicates(threshold), {}
     by_id = {r["problem_id"]: r for r in rows}
-    for problem in sorted(by_id, key=lambda i: choose.rank(0, i)):
+    for problem in sorted(by_id, key=lambda i: selection.rank(0, i)):
         expected[problem] = known.first_like(
             problem, by_id[problem]["sketch"], by_id[problem]["numbers"]
         )
@@ -72,10 +72,10 @@ def test_the_first_traces_of_a_problem_are_taken_or_the_shortest(tmp_path):
         ("first", {0: [0, 3], 1: [1, 7], 2: [2, 5]}),
         ("shortest", {0: [9, 6], 1: [10, 7], 2: [11, 8]}),
     ):
-        chosen, verdicts = choose.choose(params.pocket(pick=pick, per_problem=2), parts)
-        order = sorted(range(3), key=lambda k: choose.rank(0, rows[k]["problem_id"]))
+        chosen, verdicts = selection.select(params.pocket(pick=pick, per_problem=2), parts)
+        order = sorted(range(3), key=lambda k: selection.rank(0, rows[k]["problem_id"]))
         assert chosen["at"].tolist() == [i for k in order for i in wanted[k]]
-        assert [choose.REASONS[r] for r in verdicts.reasons] == [
+        assert [selection.REASONS[r] for r in verdicts.reasons] == [
             "" if i == 4 or i in wanted[i % 3] else "same_problem" for i in range(12)
         ]
         assert [(c["file"], c["row"]) for c in chosen] == [
@@ -84,8 +84,8 @@ def test_the_first_traces_of_a_problem_are_taken_or_the_shortest(tmp_path):
 
 
 def test_a_source_without_a_good_row(tmp_path):
-    chosen, verdicts = choose.choose(
+    chosen, verdicts = selection.select(
         params.pocket(), _parts(tmp_path, [_row(0, "a", reason="no_code")])
     )
     assert len(chosen) == 0 and verdicts.reasons.tolist() == [0]
-    assert len(choose.choose(params.pocket(), [])[0]) == 0
+    assert len(selection.select(params.pocket(), [])[0]) == 0

@@ -1,0 +1,35 @@
+"""The statements of the evaluation sets' problems, which no training set may hold."""
+
+from __future__ import annotations
+
+import json
+
+from distill_nb import benchmarks
+from distill_nb.benchmarks import BOXED, evalplus_data, livecodebench, sources
+from distill_nb.traces.decontamination.examples import described
+
+
+def problems(name: str, file: str | None = None) -> list[tuple[str, str, str]]:
+    """[(benchmark, task id, statement)] of a whole evaluation set, whatever part of it is
+    evaluated: all of HumanEval+, all of LiveCodeBench's release. Raises ValueError where the set is
+    missing: it is never skipped."""
+    if name in ("humaneval_plus", "mbpp_plus"):
+        rows = evalplus_data.problems(name, file)
+        found = {i: described(row["prompt"]) for i, row in rows.items()}
+    elif name == "livecodebench":
+        found = _livecodebench(file)
+    else:
+        found = {t.task_id: t.prompt.removesuffix(BOXED) for t in benchmarks.load(name, file)}
+    return [(name, i, text) for i, text in found.items()]
+
+
+def _livecodebench(file: str | None) -> dict[str, str]:
+    files, _ = sources.locate(
+        "livecodebench", file, livecodebench.HUB_ID, livecodebench.REVISION, livecodebench.FILES
+    )
+    found: dict[str, str] = {}
+    for path in files:
+        with open(path, "rb") as lines:
+            rows = (json.loads(line) for line in lines if line.strip())
+            found |= {row["question_id"]: row["question_content"] for row in rows}
+    return found
