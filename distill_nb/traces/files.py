@@ -87,17 +87,17 @@ class Writer:
 
     def _flush(self) -> None:
         if self.rows:
-            self.writer.write_table(table_of(self.rows, self.schema))
+            self.writer.write_table(table_of(self.rows, self.columns))
             self.rows = []
 
     def __enter__(self) -> Self:
         import pyarrow as pa
         from pyarrow import parquet
 
-        self.schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in self.columns])
+        schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in self.columns])
         beside = self.opened.enter_context(replacing(self.file))
         self.writer = self.opened.enter_context(
-            parquet.ParquetWriter(beside, self.schema, compression="zstd")
+            parquet.ParquetWriter(beside, schema, compression="zstd")
         )
         # last, so that an error of it keeps the file from being replaced
         self.opened.push(lambda kind, *_: None if kind else self._flush())

@@ -13,7 +13,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from distill_nb.params import BENCHMARKS, checks, reading
+from distill_nb.params import BENCHMARKS, STUDY, checks, reading
 from distill_nb.params.checks import file_contradictions, key
 from distill_nb.params.names import is_set
 from distill_nb.runtime import paths
@@ -21,7 +21,6 @@ from distill_nb.traces.teacher import settings
 from distill_nb.traces.teacher.settings import TeacherKeys
 
 CONFIGS = {"r1_math": ("default", "extended", "all"), "r1_code": ("split_0", "split_1", "all")}
-STUDY = BENCHMARKS[:5]  # what a full set must be clean of
 
 
 @dataclass(frozen=True, kw_only=True)

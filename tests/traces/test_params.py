@@ -4,6 +4,7 @@ import nbformat
 import pytest
 
 from distill_nb import params
+from distill_nb.params import STUDY
 from distill_nb.runtime import paths
 from distill_nb.traces import params as trace_params
 from distill_nb.traces.params import TraceParams
@@ -27,7 +28,7 @@ def test_the_four_sets_of_the_study_are_complete_and_valid(name):
         25_200,
         4096,
     )
-    assert set(p.decontaminate) == set(trace_params.STUDY) and p.seed == 0
+    assert set(p.decontaminate) == set(STUDY) and p.seed == 0
     run = params.read_files(
         {
             "r1_math": "run01.yaml",
