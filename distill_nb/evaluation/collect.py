@@ -65,10 +65,7 @@ def missing(p: Params, step: int, tasks: dict[str, list], files: dict[str, Path]
 
 def _record(p: Params, job: Job, answer: Answer, grade: grading.Grade, engine: str) -> dict:
     return {
-        "run_name": p.run_name,
-        "student": p.student,
-        "teacher": p.teacher,
-        "domain": p.domain,
+        **{key: getattr(p, key) for key in ("run_name", "student", "teacher", "domain")},
         "step": job.step,
         "benchmark": job.benchmark,
         "task_id": job.task.task_id,
@@ -97,18 +94,14 @@ def _write(p: Params, jobs: list[Job], answers: list[Answer], engine: str) -> li
         p.allow_unsafe,
     )
     grades = {a.number: grade for a, grade in zip(good, found, strict=True)}
-    made: list[dict] = []
     by_file: dict[Path, list[dict]] = {}
     for a in answers:
-        grade = grades.get(a.number) or grading.Grade(
-            "sampling_error", "", a.error, "sampling_error", "sampling_error"
-        )
-        job = jobs[a.number]
-        made.append(_record(p, job, a, grade, engine))
-        by_file.setdefault(job.file, []).append(made[-1])
-    for file, lines in by_file.items():
-        jsonl.append(file, lines)
-    return made
+        failed = grading.Grade("sampling_error", "", a.error, "sampling_error", "sampling_error")
+        job, grade = jobs[a.number], grades.get(a.number, failed)
+        by_file.setdefault(job.file, []).append(_record(p, job, a, grade, engine))
+    for file, made in by_file.items():
+        jsonl.append(file, made)
+    return [record for made in by_file.values() for record in made]
 
 
 def _answers(engine: Engine, requests: list[Request]) -> Iterator[list[Answer]]:

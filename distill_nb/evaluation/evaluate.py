@@ -16,19 +16,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from distill_nb import benchmarks, grading
-from distill_nb.evaluation import baseline, records, regrade
+from distill_nb.evaluation import baseline, records, regrade, resume
 from distill_nb.evaluation.collect import Job, collect, missing
 from distill_nb.evaluation.engines import start
 from distill_nb.evaluation.proofs import Proof
-from distill_nb.evaluation.resume import (
-    PARTS,
-    adapters_of,
-    checkpoint_steps,
-    earlier_provenance,
-    refuse_other_checkpoints,
-    refuse_other_records,
-    settings_of,
-)
 from distill_nb.grading import code
 from distill_nb.params import Params, is_baseline
 from distill_nb.runtime import disk, lock, paths, provenance, stop
@@ -64,19 +55,19 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
     to end; disk.DiskFull."""
     # before benchmarks are downloaded: one has gigabytes
     version = "" if p.regrade else sources.check_student(p)
-    tasks, steps = load_tasks(p), checkpoint_steps(p)
+    tasks, steps = load_tasks(p), resume.checkpoint_steps(p)
     run_dir, file = paths.run_dir(p), paths.run_dir(p) / "provenance_eval.json"
-    before = {} if p.overwrite else earlier_provenance(file)
-    settings = settings_of(p, tasks, steps, before, version)
+    before = {} if p.overwrite else resume.earlier_provenance(file)
+    settings = resume.settings_of(p, tasks, steps, before, version)
     if before.get("settings"):
         # an earlier version's did not say
         before["settings"].setdefault("student_version", settings["student_version"])
     shared = baseline.shared_files(p, settings)
     if not p.overwrite:
         stored = [paths.records_file(p, step, name) for step in steps for name in tasks]
-        refuse_other_records(p, settings, before, [*shared.values(), *stored])
+        resume.refuse_other_records(p, settings, before, [*shared.values(), *stored])
     if not p.regrade:
-        refuse_other_checkpoints(p, settings["adapters_sha256"])
+        resume.refuse_other_checkpoints(p, settings["adapters_sha256"])
     has_code = any(task.kind == "code" for task_list in tasks.values() for task in task_list)
     # refused here, before any answer is generated
     sandbox_level = code.level(p.allow_unsafe) if has_code else ""
@@ -90,7 +81,7 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
     ):
         if p.overwrite:
             _remove_records(p, shared)
-        for part in PARTS:
+        for part in resume.PARTS:
             settings[part] = before.get("settings", {}).get(part, {}) | settings[part]
         record = provenance.collect(
             p,
@@ -108,8 +99,15 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
             n: benchmarks.describe(n, p.benchmark_files.get(n), p.benchmark_limit, SUBSET_SEED)
             for n in tasks
         }
-        if p.regrade:
-            return _regrade(p, tasks, steps, shared, before, record)
+        if p.regrade:  # without the model: what is missing stays missing
+            record["regraded"] = regrade.regrade(p, tasks, shared, steps)
+            record["finished"] = before.get("finished", False)
+            record |= {k: before[k] for k in ("failed_requests", "base") if k in before}
+            baseline.copy_into(p, shared)
+            record |= {"adapter_proof": _proofs(p, steps), "files": records.sizes(run_dir)}
+            record = provenance.finish(record)
+            provenance.write(file, record)
+            return record
         return _evaluate(p, tasks, steps, shared, before, record)
 
 
@@ -122,25 +120,6 @@ def _remove_records(p: Params, shared: dict[str, Path]) -> None:
         for file in shared.values():
             file.unlink(missing_ok=True)
             baseline.note_file(file).unlink(missing_ok=True)
-
-
-def _regrade(
-    p: Params,
-    tasks: dict[str, list[benchmarks.Task]],
-    steps: list[int],
-    shared: dict[str, Path],
-    before: dict,
-    record: dict,
-) -> dict:
-    """Grade again, without the model: what is missing stays missing."""
-    record["regraded"] = regrade.regrade(p, tasks, shared, steps)
-    record["finished"] = before.get("finished", False)
-    record |= {k: before[k] for k in ("failed_requests", "base") if k in before}
-    baseline.copy_into(p, shared)
-    record |= {"adapter_proof": _proofs(p, steps), "files": records.sizes(paths.run_dir(p))}
-    record = provenance.finish(record)
-    provenance.write(paths.run_dir(p) / "provenance_eval.json", record)
-    return record
 
 
 def _evaluate(
@@ -167,13 +146,12 @@ def _evaluate(
             provenance.write(file, same)
         return {k: v for k, v in same.items() if k != "regraded"}
     proofs = _proofs(p, steps)
-    absent, failed = records.state(
-        {
-            paths.records_file(p, step, name): len(task_list) * p.n_samples
-            for step in (0, *steps)
-            for name, task_list in tasks.items()
-        }
-    )
+    expected = {
+        paths.records_file(p, step, name): len(task_list) * p.n_samples
+        for step in (0, *steps)
+        for name, task_list in tasks.items()
+    }
+    absent, failed = records.state(expected)
     again = [r for r in failed if not r.get("failed_for_good")]
     if failed:
         remedy = "They would fail here again."
@@ -248,7 +226,7 @@ def _collect(
     jobs = [*base, *own]
     if not jobs:
         return []
-    adapters = adapters_of(p, sorted({job.step for job in own}))
+    adapters = resume.adapters_of(p, sorted({job.step for job in own}))
     # what the trainer left; of an adapter from elsewhere, what Transformers and PEFT make of the
     # first prompt
     references = {

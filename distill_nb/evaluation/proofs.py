@@ -145,7 +145,13 @@ def proved(
     texts = sorted({tuple(references[step]["tokens"]) for step in steps})
     bases: dict[tuple, list[list[float]]] = {}
     for served in engine.serve(steps):
-        yield served, _proofs(p, engine, served, texts, references, bases)
+        proofs = _proofs(p, engine, served, texts, references, bases)
+        while not all(made.passed for made in proofs) and engine.again():
+            proofs = _proofs(p, engine, served, texts, references, bases)
+        for made in proofs:
+            if not made.passed:
+                log.info(f"Step {made.step} is not scored: {made.why}.")
+        yield served, proofs
 
 
 def _proofs(
@@ -179,9 +185,4 @@ def _proofs(
             for process, base in zip(found, bases[tuple(tokens)], strict=True)
         ]
         proofs.append(next((made for made in judged if not made.passed), judged[0]))
-    if not all(made.passed for made in proofs) and engine.again():
-        return _proofs(p, engine, served, texts, references, bases)
-    for made in proofs:
-        if not made.passed:
-            log.info(f"Step {made.step} is not scored: {made.why}.")
     return proofs

@@ -11,15 +11,8 @@ from distill_nb.runtime.jsonl import read, write
 
 log = logging.getLogger(__name__)
 
-OUTCOMES = (
-    "correct",
-    "wrong",
-    "no_answer",
-    "truncated",
-    "timeout",
-    "sampling_error",
-    "grader_error",
-)
+ERRORS = ("sampling_error", "grader_error")  # of ours, not of the student
+OUTCOMES = ("correct", "wrong", "no_answer", "truncated", "timeout", *ERRORS)
 
 
 def unfinished(file: Path) -> list[dict]:

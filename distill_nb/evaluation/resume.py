@@ -10,13 +10,7 @@ from distill_nb import grading
 from distill_nb.evaluation.engines import start
 from distill_nb.params import GENERATION_KEYS, Params, is_baseline
 from distill_nb.runtime import jsonl, paths, provenance
-from distill_nb.students import chat, sources
-from distill_nb.students.adapters import (
-    adapter_files,
-    adapter_folder,
-    refuse_lost_adapters,
-    sha256_of_adapter,
-)
+from distill_nb.students import adapters, chat, sources
 
 # Settings that are kept piece by piece, so that a run can be evaluated in several calls: some
 # benchmarks now and others later, these with one sample a problem and AIME with 16.
@@ -47,7 +41,7 @@ def checkpoint_steps(p: Params) -> list[int]:
     if p.adapter != "none":
         return [p.max_steps]
     run_dir = paths.run_dir(p)
-    steps = set(adapter_files(run_dir))
+    steps = set(adapters.adapter_files(run_dir))
     if p.regrade:
         steps |= {int(f.parent.name.split("_")[1]) for f in run_dir.glob("eval/step_*/*.jsonl")}
     steps -= {0}
@@ -63,7 +57,7 @@ def checkpoint_steps(p: Params) -> list[int]:
 def adapters_of(p: Params, steps: list[int]) -> dict[int, Path]:
     """step → the folder of its adapter."""
     return {
-        s: adapter_folder(p.adapter) if p.adapter != "none" else paths.checkpoint_dir(p, s)
+        s: adapters.adapter_folder(p.adapter) if p.adapter != "none" else paths.checkpoint_dir(p, s)
         for s in steps
     }
 
@@ -93,9 +87,9 @@ def refuse_other_records(p: Params, settings: dict, before: dict, files: list[Pa
         )
 
 
-def refuse_other_checkpoints(p: Params, adapters: dict[str, str]) -> None:
-    """Raises ValueError if the run was trained from another student, or its adapters (step →
-    sha256) are not those that its training wrote."""
+def refuse_other_checkpoints(p: Params, sha256s: dict[str, str]) -> None:
+    """Raises ValueError if the run was trained from another student, or its adapters (`sha256s`:
+    by step) are not those that its training wrote."""
     file = paths.run_dir(p) / "provenance_train.json"
     if p.adapter != "none" or is_baseline(p) or not file.exists():
         return
@@ -107,7 +101,7 @@ def refuse_other_checkpoints(p: Params, adapters: dict[str, str]) -> None:
             f"run_name: {paths.run_dir(p).name} was trained with other values of "
             f"{', '.join(differing)}; use its own parameter file, or choose another run_name."
         )
-    refuse_lost_adapters(paths.run_dir(p), trained, adapters)
+    adapters.refuse_lost_adapters(paths.run_dir(p), trained, sha256s)
 
 
 def settings_of(
@@ -127,7 +121,8 @@ def settings_of(
             "engine_version": start.engine_version(p),
             "adapters": start.adapter_mode(p),
             "adapters_sha256": {
-                str(s): sha256_of_adapter(folder) for s, folder in adapters_of(p, steps).items()
+                str(s): adapters.sha256_of_adapter(folder)
+                for s, folder in adapters_of(p, steps).items()
             },
         }
     return {

@@ -11,7 +11,6 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from distill_nb.runtime import disk, jsonl, paths, stop
 from distill_nb.students import proof, sources
 from distill_nb.training import parallel
 from distill_nb.training.data import Data
+from distill_nb.training.parallel import Stopping
 from distill_nb.training.step import heldout_loss
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _refuse_divergence(p: Params, step: int, name: str, loss: float | None) -> N
 
 
 def make_callback(
-    p: Params, data: Data, run_dir: Path, start: int, stopping: Callable[[], str]
+    p: Params, data: Data, run_dir: Path, start: int, stopping: Stopping
 ) -> TrainerCallback:
     """The callback of this process. All stop where stopping() says why to any of them: after a
     step, or, of a single process, between two micro-batches, whose step is then repeated. The first

@@ -26,6 +26,7 @@ from distill_nb.params import Params
 from distill_nb.runtime import paths, stop
 
 WORKERS, LOG = "workers", "train_workers.log"  # in the run's folder
+Stopping = Callable[[], str]  # what asks a process to end, "" if nothing does
 FAILED, STOP = "failed.json", "stop"  # in the folder of the workers
 
 
@@ -73,9 +74,7 @@ def check_devices(p: Params) -> None:
         )
 
 
-def launch(
-    p: Params, job: dict[str, Any], run_dir: Path, stopping: Callable[[], str] = lambda: ""
-) -> None:
+def launch(p: Params, job: dict[str, Any], run_dir: Path, stopping: Stopping = lambda: "") -> None:
     """Run train.fit(**job) in p.train_processes processes, with a progress bar in this one.
 
     The processes die with this one. Where stopping() asks this one to end, they end after their
@@ -119,7 +118,7 @@ def launch(
 
 
 def _watch(
-    process: subprocess.Popen, p: Params, start: int, run_dir: Path, stopping: Callable[[], str]
+    process: subprocess.Popen, p: Params, start: int, run_dir: Path, stopping: Stopping
 ) -> None:
     """Move a progress bar until the process ends. What asks this process to end is handed on to the
     workers in the file `stop` of their folder."""

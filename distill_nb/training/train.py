@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from distill_nb.students import adapters, chat, student
 from distill_nb.training import parallel, resume
 from distill_nb.training.callbacks import make_callback
 from distill_nb.training.data import Data, prepare
+from distill_nb.training.parallel import Stopping
 from distill_nb.training.step import make_trainer, patch
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def train(p: Params, data: Data | None = None, notebook: str | Path | None = Non
 
 
 def _train(
-    p: Params, data: Data, notebook: str | Path | None, backend: str, stopping: Callable[[], str]
+    p: Params, data: Data, notebook: str | Path | None, backend: str, stopping: Stopping
 ) -> dict:
     """`train`, in a folder that is locked."""
     run_dir = paths.run_dir(p)
@@ -115,7 +116,7 @@ def fit(
     run_dir: Path,
     start: int,
     state: Path | None,
-    stopping: Callable[[], str],
+    stopping: Stopping,
 ) -> None:
     """Train from a state to the last step: in this process, or as one of several (parallel.py).
     Raises stop.Stopped where stopping() asks it to end before."""
@@ -152,7 +153,7 @@ def _enough_memory(p: Params) -> Iterator[None]:
 
 
 def _until_stopped(
-    trainer: Trainer, state: Path | None, callback: TrainerCallback, stopping: Callable[[], str]
+    trainer: Trainer, state: Path | None, callback: TrainerCallback, stopping: Stopping
 ) -> None:
     """Train to the end. Raises stop.Stopped where stopping() ends it before, with the state of the
     last whole step on disk."""

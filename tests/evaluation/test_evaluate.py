@@ -14,7 +14,7 @@ from distill_nb import benchmarks
 from distill_nb.analysis import results
 from distill_nb.evaluation import baseline, evaluate, resume
 from distill_nb.evaluation.engines import hf, types
-from distill_nb.evaluation.records import OUTCOMES
+from distill_nb.evaluation.records import OUTCOMES, count
 from distill_nb.report import card
 from distill_nb.runtime import lock, paths
 from distill_nb.runtime.jsonl import read
@@ -59,6 +59,7 @@ def test_every_checkpoint_and_the_base_have_one_record_a_problem(runs_dir):
             assert len({r["task_id"] for r in records}) == len(records) == p.benchmark_limit
             assert set(records[0]) >= FIELDS and {r["step"] for r in records} == {step}
             assert {r["outcome"] for r in records} <= set(OUTCOMES)
+    assert count(p) == 3 * len(p.benchmarks) * p.benchmark_limit
     table = results.accuracy_table(paths.runs() / p.scale)
     assert sorted(set(table["step"])) == [0, 2, 4] and (table["n"] == p.benchmark_limit).all()
 

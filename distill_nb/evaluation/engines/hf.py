@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 
 
 class HfEngine:
-    """The fallback, and the reference: always one checkpoint at a time, in this process."""
+    """The fallback, and the reference: always one checkpoint at a time, in this process. Methods
+    are as in types.Engine."""
 
     name, version = "hf", metadata.version("transformers")
 
@@ -40,7 +41,6 @@ class HfEngine:
         self.model = None
 
     def serve(self, steps: list[int]) -> Iterator[list[int]]:
-        """Load the base, then one of the checkpoints after another; yields which can be asked."""
         for step in [0, *steps]:
             self.model = None  # its memory is needed
             self.model = student.load_for_generation(self.p, self.adapters.get(step))
@@ -48,11 +48,9 @@ class HfEngine:
             yield [step]
 
     def again(self) -> bool:
-        """False: there is no other way to load a checkpoint."""
-        return False
+        return False  # there is no other way to load a checkpoint
 
     def logprobs(self, texts: list[tuple[int, list[int]]]) -> list[list[list[float]]]:
-        """As types.Engine says; the step must be the one that is loaded."""
         assert {step for step, _ in texts} <= {self.step}
         return [[proof.token_logprobs(self.model, ids, self.p.dtype) for _, ids in texts]]
 
@@ -67,16 +65,8 @@ class HfEngine:
         while waiting:
             batch, found, begin = waiting[: self.batch_size], None, time.perf_counter()
             try:
-                found = generate(
-                    self.model,
-                    self.tokenizer,
-                    [r.prompt for r in batch],
-                    [r.seed for r in batch],
-                    stop_ids=self.stop_ids,
-                    max_new_tokens=p.max_new_tokens,
-                    temperature=p.temperature,
-                    top_p=p.top_p,
-                )
+                prompts, seeds = [r.prompt for r in batch], [r.seed for r in batch]
+                found = generate(self.model, self.tokenizer, prompts, seeds, self.stop_ids, p)
             except torch.OutOfMemoryError:  # no `as error`: it would hold the memory
                 torch.cuda.empty_cache()
             if found is None and len(batch) > 1:
@@ -105,15 +95,12 @@ def generate(
     tokenizer: PreTrainedTokenizerBase,
     prompts: list[list[int]],
     seeds: list[int],
-    *,
     stop_ids: list[int],
-    max_new_tokens: int,
-    temperature: float,
-    top_p: float,
+    p: Params,
 ) -> list[tuple[str, list[int], str]]:
     """(text, tokens, finish_reason) of each prompt of one batch.
 
-    prompts: token ids, one list a prompt. seeds: one a prompt, used where temperature > 0 (0 is
+    prompts: token ids, one list a prompt. seeds: one a prompt, used where p.temperature > 0 (0 is
     greedy). Raises torch.OutOfMemoryError where a GPU has too little for them."""
     import torch
     from transformers import LogitsProcessorList, TopPLogitsWarper
@@ -123,16 +110,16 @@ def generate(
     rows = [[pad] * n + prompt for n, prompt in zip(padding, prompts, strict=True)]
     mask = [[0] * n + [1] * (longest - n) for n in padding]
     processors = LogitsProcessorList()
-    if temperature > 0:
-        processors.append(lambda _, scores: scores / temperature)
-        if top_p < 1:
-            processors.append(TopPLogitsWarper(top_p))
+    if p.temperature > 0:
+        processors.append(lambda _, scores: scores / p.temperature)
+        if p.top_p < 1:
+            processors.append(TopPLogitsWarper(p.top_p))
         processors.append(_GumbelNoise(seeds))
     with torch.inference_mode():
         out = model.generate(
             input_ids=torch.tensor(rows, device=model.device),
             attention_mask=torch.tensor(mask, device=model.device),
-            max_new_tokens=max_new_tokens,
+            max_new_tokens=p.max_new_tokens,
             do_sample=False,
             temperature=None,
             top_p=None,

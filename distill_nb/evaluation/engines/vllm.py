@@ -16,13 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from distill_nb.evaluation.engines.types import (
-    Answer,
-    EngineFailed,
-    Request,
-    completion,
-    vllm_version,
-)
+from distill_nb.evaluation.engines import types
+from distill_nb.evaluation.engines.types import Answer, EngineFailed, Request
 from distill_nb.evaluation.engines.vllm_client import Process
 from distill_nb.params import Params
 from distill_nb.runtime import disk, paths
@@ -57,7 +52,7 @@ class _Share:
 
 
 class VllmEngine:
-    """See start.py and types.Engine.
+    """Methods are as in types.Engine.
 
     Mode merged: the weights of one checkpoint after another take the base's place, in the running
     engine or in a new one. A new one is taken for a mixture of experts, of whose weights vLLM 0.32
@@ -65,7 +60,7 @@ class VllmEngine:
     Mode multi: all adapters are loaded, with one slot more than there are: where every slot is
     taken, vLLM on the CPU gives the base's requests the last adapter."""
 
-    name, version = "vllm", vllm_version()
+    name, version = "vllm", types.vllm_version()
 
     def __init__(self, p: Params, adapters: dict[int, Path], mode: str, max_model_len: int):
         self.p, self.adapters, self.mode = p, adapters, mode
@@ -177,7 +172,6 @@ class VllmEngine:
         return self._merged.name if self._merged else sources.source(self.p)
 
     def serve(self, steps: list[int]) -> Iterator[list[int]]:
-        """As types.Engine says."""
         if self.mode == "multi":
             yield [0, *steps]
             return
@@ -202,7 +196,6 @@ class VllmEngine:
             old.cleanup()
 
     def again(self) -> bool:
-        """As types.Engine says."""
         if self.mode == "multi" or self._anew:
             return False
         self._anew = True
@@ -210,7 +203,6 @@ class VllmEngine:
         return True
 
     def logprobs(self, texts: list[tuple[int, list[int]]]) -> list[list[list[float]]]:
-        """As types.Engine says."""
         asked = [[step, ids, proof.places(ids, self.p.dtype)] for step, ids in texts]
         for process in self._processes:
             process.send({"texts": asked})
@@ -289,4 +281,5 @@ class VllmEngine:
         self._processes[i].receive()
 
     def _answer(self, number: int, tokens: list[int], seconds: float, error: str) -> Answer:
-        return Answer(number, *completion(tokens, self.tokenizer, self.stop_ids), seconds, error)
+        made = types.completion(tokens, self.tokenizer, self.stop_ids)
+        return Answer(number, *made, seconds, error)

@@ -95,13 +95,9 @@ def answer(llm: LLM, settings: dict, requests: list, send: Callable[[dict], None
         sampling = SamplingParams(
             seed=seed, detokenize=False, ignore_eos=True, **settings["sampling"]
         )
+        tokens, adapter = TokensPrompt(prompt_token_ids=prompt), lora(settings, step)
         try:
-            engine.add_request(
-                str(number),
-                TokensPrompt(prompt_token_ids=prompt),
-                sampling,
-                lora_request=lora(settings, step),
-            )
+            engine.add_request(str(number), tokens, sampling, lora_request=adapter)
         except Exception as error:  # of this request alone: its prompt is too long, for example
             finished.append([number, [], 0.0, f"{type(error).__name__}: {error}"[:500]])
     sent = time.perf_counter()
