@@ -68,7 +68,7 @@ def make_callback(
     from tqdm.auto import tqdm
     from transformers import TrainerCallback
 
-    tokens_at = [0]  # trained on after each step
+    tokens_at = [0]  # tokens of prompts and traces up to each step
     for step in range(p.max_steps):
         batch = data.train[step * p.batch_size : (step + 1) * p.batch_size]
         tokens_at.append(tokens_at[-1] + sum(len(e["input_ids"]) for e in batch))
