@@ -1,7 +1,9 @@
 """A study that is killed again and again comes to the results of one that was not.
 
-    python bench/chaos.py [--kills 20] [--seed 0]            # the graph of the whole tiny study, by Snakemake
-    python bench/chaos.py --runs run01 run09                 # some runs, notebook after notebook, without Snakemake
+    # the graph of the whole tiny study, by Snakemake
+    python bench/chaos.py [--kills 20] [--seed 0]
+    # some runs, notebook after notebook, without Snakemake
+    python bench/chaos.py --runs run01 run09
 
 Runs a tiny study twice in folders of its own: once unbroken, once with SIGKILLs at seeded random
 moments of training, evaluation and analysis: of a notebook's kernel, of Papermill, of the command

@@ -1,16 +1,20 @@
 """What only a GPU can show, with no network and no weights: models come from configs with random
 weights.
 
-    python bench/gpu_check.py                                # all sections, on a GPU
-    python bench/gpu_check.py --only parity "steps dense hf" --folder /tmp/models    # some; an earlier run's others stay
-    python bench/gpu_check.py --size tiny                    # the same code at tiny size; runs on a CPU, used by the tests
+    # all sections, on a GPU
+    python bench/gpu_check.py
+    # some; an earlier run's others stay
+    python bench/gpu_check.py --only parity "steps dense hf" --folder /tmp/models
+    # the same code at tiny size; runs on a CPU, used by the tests
+    python bench/gpu_check.py --size tiny
 
 Sections, each of processes of their own, because Unsloth patches Transformers for good, and ended
 after 10 minutes:
 
-  parity        20 steps of the tiny Llama and the tiny mixture of experts, in float32 and bfloat16, on the same batches: our
-                step with Unsloth (whose fused kernels need bfloat16), our step with Transformers + PEFT (hf), and plain
-                Transformers + PEFT with padding. Losses of each step; adapters at the end
+  parity        20 steps of the tiny Llama and the tiny mixture of experts, in float32 and
+                bfloat16, on the same batches: our step with Unsloth (whose fused kernels need
+                bfloat16), our step with Transformers + PEFT (hf), and plain Transformers + PEFT
+                with padding. Losses of each step; adapters at the end
   4bit          10 steps of the tiny students with load_in_4bit, by Unsloth and by hf: their loss
                 must fall
   processes     tiny runs in two processes (train_processes), with a GPU each, against the same in
@@ -22,15 +26,19 @@ after 10 minutes:
                 fastest micro-batch (that of the run's file is among those tried), hf and plain also
                 without recomputation where that fits. Ten examples are measured and scaled to a
                 batch of 50
-  steps moe …   the same for the layers of Qwen3-30B-A3B, 12 of its 48, so that disk and memory suffice
-  plan          what distill_nb.plan.plan expects of those steps, against what was measured: within 20%, or with unsloth no more,
-                as that moves a part of it to the host's memory
-  sweep dense   bench/sweep.py: adapters of two checkpoints side by side in one vLLM engine, with the proof that each
-                adapter is applied
-  sweep moe, sweep moe served one checkpoint of the mixture of experts, merged, and as adapters on
-                experts in vLLM, with the same proof
-  sweep dense peer the time of that for one checkpoint, and of a fresh engine for each checkpoint
-                and benchmark
+  steps moe …   the same for the layers of Qwen3-30B-A3B, 12 of its 48, so that disk and memory
+                suffice
+  plan          what distill_nb.plan.plan expects of those steps, against what was measured: within
+                20%, or with unsloth no more, as that moves a part of it to the host's memory
+  evaluate dense
+                bench/evaluate.py: adapters of two checkpoints side by side in one vLLM engine, with
+                the proof that each adapter is applied
+  evaluate moe, evaluate moe served
+                one checkpoint of the mixture of experts, merged, and as adapters on experts in
+                vLLM, with the same proof
+  evaluate dense peer
+                the time of that for one checkpoint, and of a fresh engine for each checkpoint and
+                benchmark
 
 Prints a table and writes bench/results/gpu_check_<device>_<size>.json after each section. A back
 end that is not installed, or a section that fails, is recorded as such, with its reason, what it
@@ -65,11 +73,11 @@ SECTIONS = (
     "4bit",
     "processes",
     *(f"steps dense {way}" for way in WAYS),
-    "sweep dense",
-    "sweep dense peer",
+    "evaluate dense",
+    "evaluate dense peer",
     *(f"steps moe {way}" for way in WAYS),
-    "sweep moe",
-    "sweep moe served",
+    "evaluate moe",
+    "evaluate moe served",
     "plan",
 )
 LIMIT = 600  # seconds for a section
@@ -89,8 +97,8 @@ def write_model(kind: str, folder: Path, tokenizer_from: str) -> None:
     AutoTokenizer.from_pretrained(tokenizer_from).save_pretrained(folder)
 
 
-def sweep(size: str, kind: str, part: str, folder: Path) -> list[dict]:
-    """bench/sweep.py on a random student of one kind; part: peer (fresh engines), served
+def evaluate(size: str, kind: str, part: str, folder: Path) -> list[dict]:
+    """bench/evaluate.py on a random student of one kind; part: peer (fresh engines), served
     (adapters on experts side by side), or nothing."""
     from distill_nb.students import sources
 
@@ -121,11 +129,11 @@ def sweep(size: str, kind: str, part: str, folder: Path) -> list[dict]:
             "--benchmarks",
             "1" if part == "peer" else "2",
         ]
-    out = folder / f"sweep_{kind}_{part}"
+    out = folder / f"evaluate_{kind}_{part}"
     shutil.rmtree(out, ignore_errors=True)  # of an earlier call
     command = [
         sys.executable,
-        str(ROOT / "bench" / "collect.py"),
+        str(ROOT / "bench" / "evaluate.py"),
         "--student",
         model,
         "--chat-template",
@@ -135,14 +143,14 @@ def sweep(size: str, kind: str, part: str, folder: Path) -> list[dict]:
         str(out),
     ]
     done = subprocess.run(command, capture_output=True, text=True)
-    found = list(out.glob("sweep_*.json"))
+    found = list(out.glob("evaluate_*.json"))
     if not found:
         print(done.stderr, file=sys.stderr)
         raise RuntimeError((done.stderr.strip().splitlines() or ["?"])[-1])
     result = json.loads(found[0].read_text())
     keep = ("medians", "faster_peer", "ratios", "answers", "tokens", "proofs")
     unproven = [made for made in result["proofs"] if not made["passed"]]
-    row = {"section": "sweep", "kind": kind, "way": part}
+    row = {"section": "evaluate", "kind": kind, "way": part}
     row |= {k: v for k, v in result.items() if k in keep or k.startswith("answers_as")}
     return [
         row
@@ -221,7 +229,9 @@ def one(size: str, folder: Path, section: str, kind: str, way: str) -> Iterable[
     if section == "plan":
         return gpu_steps.plan_rows(size, folder, json.loads((folder / "steps.json").read_text()))
     return (
-        make_models(size, folder, kind) if section == "models" else sweep(size, kind, way, folder)
+        make_models(size, folder, kind)
+        if section == "models"
+        else evaluate(size, kind, way, folder)
     )
 
 
@@ -233,7 +243,7 @@ def section_rows(section: str, size: str, folder: Path, before: list[dict]) -> l
     def made(*job: str) -> list[dict]:
         return process(size, folder, LIMIT - (time.monotonic() - begin), *job)
 
-    needs = {"sweep": "vllm"}.get(name) or ("unsloth" if way == "unsloth" else "")
+    needs = {"evaluate": "vllm"}.get(name) or ("unsloth" if way == "unsloth" else "")
     if needs and importlib.util.find_spec(needs) is None:
         return [blank | {"skipped": f"{needs} is not installed"}]
     if name == "4bit" and (not gpu_count() or importlib.util.find_spec("bitsandbytes") is None):

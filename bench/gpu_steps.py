@@ -383,7 +383,8 @@ def timed(network, p, way: str, pad_id: int, examples: list[dict], micro: int) -
     import training
 
     from distill_nb.runtime import devices
-    from distill_nb.training import step, train
+    from distill_nb.training import step
+    from distill_nb.training.data import training_order
 
     p = replace(p, micro_batch_size=micro)
     clock = training.stopwatch()
@@ -396,7 +397,7 @@ def timed(network, p, way: str, pad_id: int, examples: list[dict], micro: int) -
                     network, p, examples * p.max_steps, Path(folder), pad_id, False, [clock]
                 )
             else:
-                order = train.training_order(
+                order = training_order(
                     [len(e["input_ids"]) for e in examples], p.batch_size, 1, p.seed, micro
                 )
                 data = [examples[i] for i in order] * p.max_steps
@@ -423,7 +424,7 @@ def plan_rows(size: str, folder: Path, measured: list[dict]) -> list[dict]:
 
     from distill_nb.plan import devices as plan_devices
     from distill_nb.plan import plan
-    from distill_nb.training import train
+    from distill_nb.training.data import Data, training_order
 
     device, rows, on_gpu = None, [], torch.cuda.is_available()
     for row in measured:
@@ -440,9 +441,9 @@ def plan_rows(size: str, folder: Path, measured: list[dict]) -> list[dict]:
             micro_batch_size=row["micro_batch_size"],
         )
         device = device or plan_devices.this(p.dtype)
-        order = train.training_order(row["lengths"], p.batch_size, 1, p.seed, p.micro_batch_size)
+        order = training_order(row["lengths"], p.batch_size, 1, p.seed, p.micro_batch_size)
         unlabelled = (row["tokens"] - row["labelled"]) // len(order)
-        data = train.Data(
+        data = Data(
             [
                 {
                     "input_ids": np.zeros(n, np.int32),

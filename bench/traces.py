@@ -30,8 +30,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FILE_ROWS = 5000
 WANTED = 2000
-PROSE = """we need the value of then let us consider first case where is so that must be equal to sum number wait check again
-    since both sides give therefore now suppose integer prime divides total area angle list loop index string"""
+PROSE = """we need the value of then let us consider first case where is so that must be
+    equal to sum number wait check again since both sides give therefore now suppose
+    integer prime divides total area angle list loop index string"""
 WORDS = PROSE.split()
 
 

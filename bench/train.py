@@ -8,7 +8,8 @@ examples, whose lengths are spread as those of R1's traces, scaled from 4,096 to
 tokens. The ways:
 
   ours            step.py: micro-batches without padding, in one process with all threads
-  ours shared     the same in as many processes of one thread that share each batch (train_processes)
+  ours shared     the same in as many processes of one thread that share each batch
+                  (train_processes)
   plain           Trainer; micro-batches padded to their longest, each batch of examples as ours, in
                   random order
   plain grouped   the same with Trainer's group_by_length, hence with batches of its own
@@ -69,7 +70,8 @@ def one(args, way: str, micro: int) -> dict:
     so."""
     from distill_nb.plan import devices as plan_devices
     from distill_nb.students import chat, student
-    from distill_nb.training import step, train
+    from distill_nb.training import step
+    from distill_nb.training.data import training_order
 
     p = run(args, way, micro)
     tokenizer = student.load_tokenizer(p)
@@ -78,7 +80,7 @@ def one(args, way: str, micro: int) -> dict:
     count = p.batch_size * p.max_steps * (4 if way == "plain grouped" else 1)
     template = chat.template_for(p.student, p.chat_template)
     rows = training.examples(tokenizer, template, training.r1_lengths(count, p.max_length))
-    order = train.training_order(
+    order = training_order(
         [len(r["input_ids"]) for r in rows], p.batch_size, len(rows) // p.batch_size, p.seed, micro
     )
     if way.startswith(

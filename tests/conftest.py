@@ -23,8 +23,8 @@ LONGEST = (
     "test_pocket",
     "test_browser",
     "test_plan",
-    "test_train_parallel",
-    "test_generate",
+    "test_parallel",
+    "test_start",
     "test_notebooks",
     "test_bench_train",
 )

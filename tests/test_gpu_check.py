@@ -66,8 +66,8 @@ def test_steps_and_what_the_plan_expects_of_them(result, kind):
 @pytest.mark.parametrize(
     "kind, ways", [("dense", ["hf", "merged", "multi"]), ("moe", ["hf", "merged"])]
 )
-def test_sweep_and_adapter_proof(result, kind, ways):
-    (row,) = rows(result, "sweep", kind=kind, way="")
+def test_evaluation_and_adapter_proof(result, kind, ways):
+    (row,) = rows(result, "evaluate", kind=kind, way="")
     assert list(row["medians"]) == ways and row["answers"] == 8
     assert row["answers_as_hf"] == dict.fromkeys(ways, 8)  # float32: the same tokens
     assert len(row["proofs"]) == len(ways) and all(made["passed"] for made in row["proofs"])

@@ -1,0 +1,12 @@
+"""Evaluation: the base student and every checkpoint of a run answer benchmarks, one record a
+problem and sample.
+
+evaluate.py  evaluate a run: make what is missing, or grade it again
+collect.py   answers of one engine, graded and written as they come
+proofs.py    whether an engine applies the adapters that it serves
+baseline.py  the base student's records, which runs share
+records.py   those records on disk
+regrade.py   stored completions graded again, without the model
+resume.py    checkpoints and records on disk, and whether they belong to this run
+engines/     token ids in, completions out: Transformers or vLLM
+"""

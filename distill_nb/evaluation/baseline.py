@@ -1,8 +1,5 @@
 """The base student's records: made once for all runs that would make the same ones, and copied into
-each of them.
-
-A shared file's name carries a hash of template, engine and tasks, so that a change of any of them
-makes it anew."""
+each of them."""
 
 from __future__ import annotations
 
@@ -16,14 +13,18 @@ from distill_nb.params import Params
 from distill_nb.runtime import jsonl, paths, provenance
 
 
+def baseline_dir(p: Params) -> Path:
+    """The folder of the base student's records, shared by all runs that would generate the same
+    ones."""
+    slug = re.sub(r"[^a-z0-9.]+", "-", Path(p.student).name.lower()).strip("-.") or "student"
+    return paths.runs() / p.scale / "_base" / f"{slug}-{params.hash_of(p, params.GENERATION_KEYS)}"
+
+
 def shared_files(p: Params, settings: dict) -> dict[str, Path]:
     """benchmark → the shared file of the base student's records. Its name carries a hash of
     template, engine and tasks, so that a change of any of them makes the records anew."""
-    own = [
-        settings[k]
-        for k in ("template", "engine", "engine_version", "student_version")
-        if settings.get(k)
-    ]
+    keys = ("template", "engine", "engine_version", "student_version")
+    own = [settings[k] for k in keys if settings.get(k)]
     return {
         name: baseline_dir(p) / f"{name}-{provenance.sha256_of_json([*own, h])[:8]}.jsonl"
         for name, h in settings["tasks_sha256"].items()
@@ -31,16 +32,12 @@ def shared_files(p: Params, settings: dict) -> dict[str, Path]:
 
 
 def copy_into(p: Params, shared: dict[str, Path]) -> None:
+    """Copy the shared records into the run, under its own labels."""
+    labels = {"run_name": p.run_name, "teacher": p.teacher, "domain": p.domain}
     for name, file in shared.items():
-        if not file.exists():  # a run's folder that was copied here without it keeps what it has
-            continue
-        jsonl.write(
-            paths.records_file(p, 0, name),
-            [
-                r | {"run_name": p.run_name, "teacher": p.teacher, "domain": p.domain}
-                for r in records.once(jsonl.read(file))
-            ],
-        )
+        if file.exists():  # a run's folder that was copied here without it keeps what it has
+            own = [record | labels for record in records.once(jsonl.read(file))]
+            jsonl.write(paths.records_file(p, 0, name), own)
 
 
 def note_file(file: Path) -> Path:
@@ -48,18 +45,16 @@ def note_file(file: Path) -> Path:
     return file.with_suffix(".made.json")
 
 
-def note_session(jobs: list[Job], record: dict) -> None:
-    """Write down what is going to make the base student's missing records."""
-    for file in {job.file for job in jobs} if record else ():
-        sessions = provenance.read(note_file(file), "delete it").get("sessions", [])
-        provenance.write(
-            note_file(file),
-            {"sessions": [*sessions, {k: record[k] for k in ("started_at", "code", "packages")}]},
-        )
+def sessions(file: Path) -> list[dict]:
+    """What made the records of a shared file."""
+    return provenance.read(note_file(file), "delete it").get("sessions", [])
 
 
-def baseline_dir(p) -> Path:
-    """The folder of the base student's records, shared by all runs that would generate the same
-    ones."""
-    slug = re.sub(r"[^a-z0-9.]+", "-", Path(p.student).name.lower()).strip("-.") or "student"
-    return paths.runs() / p.scale / "_base" / f"{slug}-{params.hash_of(p, params.GENERATION_KEYS)}"
+def note_session(jobs: list[Job], record: dict | None) -> None:
+    """Write down what is going to make the base student's missing records. record: its
+    provenance."""
+    if not record:
+        return
+    session = {k: record[k] for k in ("started_at", "code", "packages")}
+    for file in {job.file for job in jobs}:
+        provenance.write(note_file(file), {"sessions": [*sessions(file), session]})

@@ -1,22 +1,24 @@
-"""Collect the missing records of the base and all checkpoints, made by one engine, graded and
+"""Collect the missing records of the base and all checkpoints: answers of one engine, graded and
 written as they come.
 
-A checkpoint's answers count only once the engine has proved that it applies the adapter (proof.py).
-"""
+A checkpoint's answers count only once the engine has proved that it applies the adapter
+(proofs.py)."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from distill_nb import benchmarks, grading
 from distill_nb.evaluation import records
-from distill_nb.evaluation.engines.types import Answer, EngineFailed, Request
+from distill_nb.evaluation.engines.types import Answer, Engine, EngineFailed, Request
 from distill_nb.evaluation.proofs import Proof, proved
 from distill_nb.grading import graders
 from distill_nb.params import Params
-from distill_nb.runtime import jsonl, provenance
+from distill_nb.runtime import jsonl, progress, provenance
 from distill_nb.students import chat, student
 
 RETRIES = 2  # of a request that failed
@@ -47,35 +49,23 @@ def missing(p: Params, step: int, tasks: dict[str, list], files: dict[str, Path]
     file of records."""
     jobs, tokenizer, template = [], None, chat.template_for(p.student, p.chat_template)
     for name, task_list in tasks.items():
-        done = {(r["task_id"], r["sample"]) for r in records.unfinished(files[name])}
+        file = files[name]
+        done = {(r["task_id"], r["sample"]) for r in records.unfinished(file)}
         for task in task_list:
             samples = [k for k in range(p.n_samples) if (task.task_id, k) not in done]
             if samples:
                 tokenizer = tokenizer or student.load_tokenizer(p)
-                prompt = chat.prompt_ids(
-                    tokenizer, template, [{"role": "user", "content": task.prompt}]
-                )
-                jobs += [
-                    Job(
-                        step,
-                        name,
-                        task,
-                        k,
-                        prompt,
-                        sample_seed(p.seed, task.task_id, k),
-                        files[name],
-                    )
-                    for k in samples
-                ]
+                messages = [{"role": "user", "content": task.prompt}]
+                prompt = chat.prompt_ids(tokenizer, template, messages)
+            for k in samples:
+                seed = sample_seed(p.seed, task.task_id, k)
+                jobs.append(Job(step, name, task, k, prompt, seed, file))
     return jobs
 
 
 def _record(p: Params, job: Job, answer: Answer, grade: grading.Grade, engine: str) -> dict:
     return {
-        "run_name": p.run_name,
-        "student": p.student,
-        "teacher": p.teacher,
-        "domain": p.domain,
+        **{key: getattr(p, key) for key in ("run_name", "student", "teacher", "domain")},
         "step": job.step,
         "benchmark": job.benchmark,
         "task_id": job.task.task_id,
@@ -93,37 +83,29 @@ def _record(p: Params, job: Job, answer: Answer, grade: grading.Grade, engine: s
     }
 
 
-def _write(p: Params, jobs: list[Job], answers: list[Answer], engine: str) -> list[tuple[int, str]]:
-    """Grade answers, append their records to the files that they belong to; returns the step and
-    outcome of each."""
+def _write(p: Params, jobs: list[Job], answers: list[Answer], engine: str) -> list[dict]:
+    """Grade answers and append their records to the files that they belong to. Returns the
+    records."""
     good = [a for a in answers if not a.error]
-    grades = dict(
-        zip(
-            (a.number for a in good),
-            graders.grade_all(
-                [jobs[a.number].task for a in good],
-                [a.text for a in good],
-                [a.finish_reason for a in good],
-                p.allow_unsafe,
-            ),
-            strict=True,
-        )
+    found = graders.grade_all(
+        [jobs[a.number].task for a in good],
+        [a.text for a in good],
+        [a.finish_reason for a in good],
+        p.allow_unsafe,
     )
+    grades = {a.number: grade for a, grade in zip(good, found, strict=True)}
     by_file: dict[Path, list[dict]] = {}
     for a in answers:
-        grade = grades.get(a.number) or grading.Grade(
-            "sampling_error", "", a.error, "sampling_error", "sampling_error"
-        )
-        by_file.setdefault(jobs[a.number].file, []).append(
-            _record(p, jobs[a.number], a, grade, engine)
-        )
+        failed = grading.Grade("sampling_error", "", a.error, "sampling_error", "sampling_error")
+        job, grade = jobs[a.number], grades.get(a.number, failed)
+        by_file.setdefault(job.file, []).append(_record(p, job, a, grade, engine))
     for file, made in by_file.items():
         jsonl.append(file, made)
-    return [(record["step"], record["outcome"]) for made in by_file.values() for record in made]
+    return [record for made in by_file.values() for record in made]
 
 
-def _answers(engine, requests: list[Request]):
-    """What an engine answers, in lists; requests that fail are asked again, RETRIES times unless an
+def _answers(engine: Engine, requests: list[Request]) -> Iterator[list[Answer]]:
+    """What an engine answers, in lists. Requests that fail are asked again, RETRIES times unless an
     error is final, and then come as errors."""
     numbered = {r.number: r for r in requests}
     for attempt in range(RETRIES + 1):
@@ -138,7 +120,7 @@ def _answers(engine, requests: list[Request]):
         numbered = {a.number: numbered[a.number] for a in failed}
 
 
-def _gathered(batches):
+def _gathered(batches: Iterable[list]) -> Iterator[list]:
     """The same answers in fewer lists, none kept waiting for long."""
     waiting, since, failure = [], time.monotonic(), None
     try:
@@ -157,26 +139,24 @@ def _gathered(batches):
 
 def collect(
     p: Params,
-    engine,
+    engine: Engine,
     jobs: list[Job],
     references: dict[int, dict],
-    base_done=lambda: None,
-    keep=lambda made: None,
+    base_done: Callable[[], None] = lambda: None,
+    keep: Callable[[Proof], None] = lambda made: None,
 ) -> list[Proof]:
     """Make the records of all jobs, checkpoint by checkpoint or all at once, as the engine serves
-    them.
+    them. Returns the proofs.
 
     references: step → what its checkpoint's trainer makes of a text (proof.read). A checkpoint that
     fails its proof is reported and not scored. base_done: called once, when the last record of step
-    0 is made; keep: with each proof, before any answer that rests on it. Returns the proofs."""
-    from tqdm.auto import tqdm
-
-    steps, engine_version = sorted({job.step for job in jobs}), f"{engine.name} {engine.version}"
-    left, right, proofs = dict.fromkeys(steps, 0), dict.fromkeys(steps, 0), []
-    for job in jobs:
-        left[job.step] += 1
-    total = dict(left)
-    with tqdm(total=len(jobs), desc="answers", unit="answer", mininterval=5) as bar:
+    0 is made; keep: called with each proof, before any answer that rests on it."""
+    total = Counter(job.step for job in jobs)
+    steps, engine_version = sorted(total), f"{engine.name} {engine.version}"
+    answered: Counter[int] = Counter()
+    correct: Counter[int] = Counter()
+    proofs = []
+    with progress.bar(total=len(jobs), desc="answers", unit="answer", mininterval=5) as bar:
         for served, found in proved(p, engine, [step for step in steps if step], references):
             for made in found:
                 keep(made)
@@ -188,18 +168,13 @@ def collect(
                 if job.step in served and job.step in scored
             ]
             for answers in _gathered(_answers(engine, requests)) if requests else ():
-                for step, outcome in _write(p, jobs, answers, engine_version):
-                    left[step] -= 1
-                    right[step] += outcome == "correct"
-                    if step == 0 and not left[0]:
+                for record in _write(p, jobs, answers, engine_version):
+                    step = record["step"]
+                    answered[step] += 1
+                    correct[step] += record["outcome"] == "correct"
+                    if step == 0 and answered[0] == total[0]:
                         base_done()
                 bar.update(len(answers))
-                bar.set_postfix_str(
-                    "correct "
-                    + ", ".join(
-                        f"{s}: {100 * right[s] / (total[s] - left[s]):.0f}%"
-                        for s in steps
-                        if total[s] > left[s]
-                    )
-                )
+                shares = [f"{s}: {100 * correct[s] / answered[s]:.0f}%" for s in sorted(answered)]
+                bar.set_postfix_str("correct " + ", ".join(shares))
     return proofs

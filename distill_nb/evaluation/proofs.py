@@ -6,13 +6,21 @@ A checkpoint that is not proved is not scored. `students/proof.py` says why, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from distill_nb.evaluation.engines.types import Engine
 from distill_nb.params import Params
 from distill_nb.students.proof import looked_at
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
 
 # Mean absolute difference, in nats a token, that rounding may make between two engines.
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.1}
@@ -22,9 +30,9 @@ TOLERANCE = {"float32": 1e-3, "bfloat16": 0.1}
 class Proof:
     """Mean absolute differences in nats a token: `error` of the engine from the trainer,
     `base_error` of its base from the trainer's base, `effect` of the adapter in the trainer,
-    `moved` the same in the engine. `share` ± `share_se`: of the trainer's shift, token by token,
-    what is found in the engine (least squares); 1 where the adapter is applied, 0 where it is not,
-    whatever rounding does to single tokens."""
+    `moved` the same in the engine. `share` ± `share_se`: how much of the trainer's shift, token by
+    token, is found in the engine (least squares): 1 where the adapter is applied, 0 where it is
+    not, whatever rounding does to single tokens."""
 
     step: int
     passed: bool
@@ -38,7 +46,7 @@ class Proof:
     tokens: int
 
 
-def _distance(a, b) -> float:
+def _distance(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> float:
     return float(np.abs(np.subtract(a, b)).mean())
 
 
@@ -53,24 +61,22 @@ def judge(
     """Whether an engine applies the adapter of `step`, from both sides' log-probabilities at
     places(tokens, dtype).
 
-    others: step → what the trainer left in other checkpoints, on the same tokens. An engine that
-    mixes adapters up stands nearer to one of these, or to the trainer's base. An adapter whose
-    shift is lost in the rounding of the two engines is not proved: `why` says that it is
-    inconclusive."""
+    others: step → what the trainer left in other checkpoints, on the same tokens: an engine that
+    mixes adapters up is nearer to one of these, or to the trainer's base. An adapter whose shift is
+    lost in the rounding of the two engines is not proved: `why` says that it is inconclusive."""
 
-    def sparse(values):  # the trainer leaves all places
+    def sparse(values: list[float]) -> np.ndarray:  # the trainer leaves all places
         return np.array(looked_at(values, dtype))
 
     adapter, base, limit = sparse(trainer["adapter"]), sparse(trainer["base"]), TOLERANCE[dtype]
     expected, found = adapter - base, np.subtract(engine, engine_base)
     error, base_error = _distance(engine, adapter), _distance(engine_base, base)
     square = float(expected @ expected)
-    share = float(expected @ found) / square if square else 0.0
-    se = (
-        float(np.sqrt(np.sum((found - share * expected) ** 2) / max(1, len(found) - 1) / square))
-        if square
-        else 0.0
-    )
+    share = se = 0.0
+    if square:
+        share = float(expected @ found) / square
+        residual = np.sum((found - share * expected) ** 2)
+        se = float(np.sqrt(residual / max(1, len(found) - 1) / square))
     nearest = min(
         (_distance(engine, sparse(other["adapter"])), s)
         for s, other in {**others, step: trainer}.items()
@@ -100,13 +106,22 @@ def judge(
         why = f"the engine is nearer to the adapter of step {nearest[1]}"
     else:
         why = ""
-    numbers = (error, base_error, _distance(adapter, base), float(np.abs(found).mean()), share, se)
-    return Proof(step, not why, why, *(round(x, 7) for x in numbers), len(found))
+    return Proof(
+        step,
+        passed=not why,
+        why=why,
+        error=round(error, 7),
+        base_error=round(base_error, 7),
+        effect=round(_distance(adapter, base), 7),
+        moved=round(float(np.abs(found).mean()), 7),
+        share=round(share, 7),
+        share_se=round(se, 7),
+        tokens=len(found),
+    )
 
 
-def table(record: dict):
-    """The proofs of an evaluation's provenance, as a DataFrame by step; says which checkpoints are
-    not scored."""
+def table(record: dict) -> pd.DataFrame | None:
+    """The proofs of an evaluation's provenance, by step; says which checkpoints are not scored."""
     import pandas as pd
 
     proofs = record.get("adapter_proof", [])
@@ -114,7 +129,7 @@ def table(record: dict):
         return None
     for proof in proofs:
         if not proof["passed"]:
-            print(f"Step {proof['step']} is not scored: {proof['why']}.")
+            log.info(f"Step {proof['step']} is not scored: {proof['why']}.")
     shown = pd.DataFrame(proofs)[
         ["step", "passed", "error", "effect", "moved", "share", "tokens"]
     ].set_index("step")
@@ -122,26 +137,33 @@ def table(record: dict):
 
 
 def proved(
-    p: Params, engine, steps: list[int], references: dict[int, dict]
+    p: Params, engine: Engine, steps: list[int], references: dict[int, dict]
 ) -> Iterator[tuple[list[int], list[Proof]]]:
     """(steps that can be asked now, the proofs of those that have an adapter), one after another:
     the base student first, then the checkpoints of `steps`, as the engine serves them. references:
     as for `collect`."""
-    texts, bases = sorted({tuple(references[step]["tokens"]) for step in steps}), {}
+    texts = sorted({tuple(references[step]["tokens"]) for step in steps})
+    bases: dict[tuple, list[list[float]]] = {}
     for served in engine.serve(steps):
-        yield served, _proofs(p, engine, served, texts, references, bases)
+        proofs = _proofs(p, engine, served, texts, references, bases)
+        while not all(made.passed for made in proofs) and engine.again():
+            proofs = _proofs(p, engine, served, texts, references, bases)
+        for made in proofs:
+            if not made.passed:
+                log.info(f"Step {made.step} is not scored: {made.why}.")
+        yield served, proofs
 
 
 def _proofs(
     p: Params,
-    engine,
+    engine: Engine,
     served: list[int],
     texts: list[tuple],
     references: dict[int, dict],
-    bases: dict,
+    bases: dict[tuple, list[list[float]]],
 ) -> list[Proof]:
-    """The proofs of the steps that are served now; where an engine has several processes, of the
-    first that fails it.
+    """The proofs of the steps that are served now. Where an engine has several processes, it is
+    that of the first process that fails it.
 
     bases: text → the base's log-probabilities in each process, filled as soon as the base is
     served."""
@@ -162,10 +184,5 @@ def _proofs(
             judge(step, references[step], process[k], base, references, p.dtype)
             for process, base in zip(found, bases[tuple(tokens)], strict=True)
         ]
-        proofs.append(next((j for j in judged if not j.passed), judged[0]))
-    if not all(found.passed for found in proofs) and engine.again():
-        return _proofs(p, engine, served, texts, references, bases)
-    for made in proofs:
-        if not made.passed:
-            print(f"Step {made.step} is not scored: {made.why}.")
+        proofs.append(next((made for made in judged if not made.passed), judged[0]))
     return proofs

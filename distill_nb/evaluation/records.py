@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
+from distill_nb.params import Params
+from distill_nb.runtime import paths
 from distill_nb.runtime.jsonl import read, write
 
-OUTCOMES = (
-    "correct",
-    "wrong",
-    "no_answer",
-    "truncated",
-    "timeout",
-    "sampling_error",
-    "grader_error",
-)
+log = logging.getLogger(__name__)
+
+ERRORS = ("sampling_error", "grader_error")  # of ours, not of the student
+OUTCOMES = ("correct", "wrong", "no_answer", "truncated", "timeout", *ERRORS)
 
 
 def unfinished(file: Path) -> list[dict]:
-    """The records of a file that its writer is to go on with: repaired, each answer once, and
-    without those of failed requests (sampling_error), which are taken out of the file and tried
-    again."""
+    """The records of a file that its writer goes on with: repaired, each answer once, and without
+    those of failed requests (sampling_error), which are removed from the file and asked again."""
     found = read(file, repair=True)
     single = once(found)
     kept = [r for r in single if r["outcome"] != "sampling_error"]
     if len(kept) < len(single):
-        print(
+        log.info(
             f"{file.parent.name}/{file.name}: {len(single) - len(kept)} requests had failed and "
             "are tried again."
         )
@@ -35,8 +32,8 @@ def unfinished(file: Path) -> list[dict]:
 
 
 def once(found: list[dict]) -> list[dict]:
-    """The records without those of answers that came before: two processes made them where the file
-    system has no locks."""
+    """The first record of each answer. Two processes may have made one each, where the file system
+    has no locks."""
     first: dict[tuple, dict] = {}
     for record in found:
         first.setdefault((record["task_id"], record.get("sample")), record)
@@ -44,8 +41,8 @@ def once(found: list[dict]) -> list[dict]:
 
 
 def state(files: dict[Path, int]) -> tuple[int, list[dict]]:
-    """(answers that are not there, records of failed requests), of files of which each should have
-    so many answers."""
+    """(number of answers that are missing, records of failed requests). files: file → the number of
+    answers that it should have."""
     absent, failed = 0, []
     for file, count in files.items():
         found = read(file)
@@ -54,11 +51,17 @@ def state(files: dict[Path, int]) -> tuple[int, list[dict]]:
     return absent, failed
 
 
+def count(p: Params) -> int:
+    """The number of records that a run has, those of the base student among them."""
+    return sum(len(read(file)) for file in _files(paths.run_dir(p)))
+
+
 def sizes(run_dir: Path) -> dict[str, int]:
     """Bytes of a run's files of records, by their place below eval/: so a study sees without
     reading that none was lost."""
     folder = run_dir / "eval"
-    return {
-        f.relative_to(folder).as_posix(): f.stat().st_size
-        for f in sorted(folder.glob("step_*/*.jsonl"))
-    }
+    return {f.relative_to(folder).as_posix(): f.stat().st_size for f in _files(run_dir)}
+
+
+def _files(run_dir: Path) -> list[Path]:
+    return sorted(run_dir.glob("eval/step_*/*.jsonl"))

@@ -1,16 +1,23 @@
-"""Grading stored completions again, without the model: when the grader has changed, or to see what
-it changes."""
+"""Stored completions graded again, without the model: when the grader has changed, or to see what
+that changes."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from distill_nb import grading
 from distill_nb.evaluation import baseline
 from distill_nb.grading import graders
 from distill_nb.params import Params
 from distill_nb.runtime import jsonl, lock, paths
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
 
 COMPARED = ("outcome", "answer", "lenient_outcome", "second_outcome")
 
@@ -28,22 +35,29 @@ def regrade(
     changes = []
     for name in tasks:
         with lock.locked(baseline.baseline_dir(p)):
-            own_file = paths.records_file(p, 0, name)
-            # the run may have been copied without it
-            file = shared[name] if shared[name].exists() else own_file
-            before, after = _graded(p, tasks[name], file)
-            own = {_key(r): r for r in jsonl.read(own_file)}
+            own = paths.records_file(p, 0, name)
             # What this run showed until now counts: another run may have graded the shared records
-            # again before.
-            changes += _report(p, 0, name, [own.get(_key(r), r) for r in before], after)
-            if after:
-                jsonl.write(file, after)
+            # again before. The run may have been copied here without them.
+            file = shared[name] if shared[name].exists() else own
+            changes += _regrade(p, tasks[name], 0, name, file, own)
         for step in steps:
             file = paths.records_file(p, step, name)
-            before, after = _graded(p, tasks[name], file)
-            changes += _report(p, step, name, before, after)
-            if after:
-                jsonl.write(file, after)
+            changes += _regrade(p, tasks[name], step, name, file)
+    return changes
+
+
+def _regrade(
+    p: Params, tasks: list, step: int, name: str, file: Path, shown: Path | None = None
+) -> list[dict]:
+    """Grade the records of a file again; returns what differs from them, or from those of the file
+    `shown`."""
+    before, after = _graded(p, tasks, file)
+    own = {_key(r): r for r in jsonl.read(shown)} if shown else {}
+    changes = _changes(step, name, [own.get(_key(r), r) for r in before], after)
+    if changes:
+        jsonl.append(paths.run_dir(p) / "eval" / "regraded.jsonl", changes)
+    if after:
+        jsonl.write(file, after)
     return changes
 
 
@@ -68,7 +82,7 @@ def _graded(p: Params, tasks: list, file: Path) -> tuple[list[dict], list[dict]]
     after = [r | {"grader": grading.GRADER_VERSION} for r in before]
     for i, grade in zip(chosen, grades, strict=True):
         if grade.outcome == "grader_error" and before[i]["outcome"] != "grader_error":
-            print(
+            log.info(
                 f"{before[i]['task_id']}: the grader failed now ({grade.detail}); its verdict of "
                 "before stays."
             )
@@ -78,8 +92,8 @@ def _graded(p: Params, tasks: list, file: Path) -> tuple[list[dict], list[dict]]
     return before, after
 
 
-def _report(p: Params, step: int, name: str, before: list[dict], after: list[dict]) -> list[dict]:
-    """What differs, written down and returned."""
+def _changes(step: int, name: str, before: list[dict], after: list[dict]) -> list[dict]:
+    """What differs, one dict a record."""
     changes = []
     for old, new in zip(before, after, strict=True):
         differing = [k for k in COMPARED if old[k] != new[k]]
@@ -96,19 +110,16 @@ def _report(p: Params, step: int, name: str, before: list[dict], after: list[dic
                     **{k: new[k] for k in COMPARED},
                 }
             )
-    if changes:
-        jsonl.append(paths.run_dir(p) / "eval" / "regraded.jsonl", changes)
     return changes
 
 
-def changes_table(record: dict):
-    """What `regrade` changed in an evaluation, as a DataFrame; None where nothing was graded
-    again."""
+def changes_table(record: dict) -> pd.DataFrame | None:
+    """What `regrade` changed, by the provenance; None where nothing was graded again."""
     import pandas as pd
 
     if "regraded" not in record:
         return None
     changes = record["regraded"]
     outcomes = sum("outcome" in change["changed"].split(", ") for change in changes)
-    print(f"Graded again: {len(changes)} records changed, {outcomes} of them in their outcome.")
+    log.info(f"Graded again: {len(changes)} records changed, {outcomes} of them in their outcome.")
     return pd.DataFrame(changes)

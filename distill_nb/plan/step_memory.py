@@ -93,7 +93,7 @@ def _peaks(
             )[0][0]
             made = hidden.sum()
             if loss_too:
-                made = train_step._loss_function()(
+                made = train_step.loss_function()(
                     hidden[places], base.get_output_embeddings(), labels
                 )
             made.backward()

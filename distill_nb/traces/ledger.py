@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from distill_nb.grading.extract import blocks, last_boxed, visible_text
-from distill_nb.runtime import paths, provenance
+from distill_nb.runtime import paths, progress, provenance
 from distill_nb.students import chat
 from distill_nb.students.chat import IGNORE, Template, messages_of
 
@@ -110,10 +110,8 @@ def _tokenise(
     keep: Callable[[np.ndarray], object],
 ) -> tuple[np.ndarray, np.ndarray]:
     """(ends, prompts) as in Tokens; each trace's ids go to keep()."""
-    from tqdm.auto import tqdm
-
     lengths, prompts, left = [], [], iter(traces)
-    bar = tqdm(
+    bar = progress.bar(
         total=len(traces),
         desc="tokenising",
         unit="trace",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distill_nb.runtime import paths, provenance
+from distill_nb.runtime import paths, progress, provenance
 from distill_nb.traces import hub, row_group
 from distill_nb.traces.hub_rows import Row
 from distill_nb.traces.params import TraceParams
@@ -68,8 +68,6 @@ def judge(
     """Judge every row; returns the parts, one per row group, in order. Parts of an earlier scan
     with the same files, settings and code are used as they are. evaluation: as in `workers.pool`,
     where the workers come from."""
-    from tqdm.auto import tqdm
-
     identity = [
         p.dataset,
         p.pick,
@@ -85,7 +83,7 @@ def judge(
     parts = [place / f"{g.file:05d}_{g.number:05d}.parquet" for g in groups]
     missing = [(g, part) for g, part in zip(groups, parts, strict=True) if not part.exists()]
     total = sum(g.rows for g in groups)
-    bar = tqdm(
+    bar = progress.bar(
         total=total,
         initial=total - sum(g.rows for g, _ in missing),
         desc="reading traces",

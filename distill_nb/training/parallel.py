@@ -1,11 +1,11 @@
 """Several processes of one machine that share each batch (data parallel), started from a notebook:
 one on each GPU, or on the CPU's cores.
 
-A notebook cannot be started by torchrun, so its process hands the run to workers (worker.py), which
-torchrun starts, and shows how far they are. Process i of n takes every n-th micro-batch of a step;
-the gradients are averaged once a step, and the loss stays the mean over the tokens of the whole
-batch. The first process writes metrics and checkpoints. Run with two processes on a CPU, on GPUs
-not yet (bench/gpu_check.py, "processes")."""
+torchrun cannot start a notebook, so the notebook's process hands the run to workers (worker.py),
+which torchrun starts, and shows their progress. Process i of n takes every n-th micro-batch of a
+step. The gradients are averaged once a step, and the loss stays the mean over the tokens of the
+whole batch. The first process writes metrics and checkpoints. This was run with two processes on a
+CPU, and not on GPUs yet (bench/gpu_check.py, "processes")."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from distill_nb.params import Params
-from distill_nb.runtime import paths, stop
+from distill_nb.runtime import paths, progress, stop
 
-FAILED, LOG, STOP = "failed.json", "train_workers.log", "stop"
+WORKERS, LOG = "workers", "train_workers.log"  # in the run's folder
+Stopping = Callable[[], str]  # what asks a process to end, "" if nothing does
+FAILED, STOP = "failed.json", "stop"  # in the folder of the workers
 
 
 def is_worker() -> bool:
@@ -37,24 +41,23 @@ def is_first() -> bool:
 
 
 def wait_for_all() -> None:
-    """Go on when every process is here; at once where there is only one."""
+    """Wait until every process has called this; return at once where there is only one."""
     import torch.distributed as dist
 
     if dist.is_available() and dist.is_initialized():
         dist.barrier()
 
 
-def any_of_all(here: str) -> bool:
-    """Whether anything asks any process to end: all of them call this at the same step, and all get
-    the same answer."""
+def any_process(here: str) -> bool:
+    """Whether `here` is not empty in any process. All of them call this at the same step, and all
+    get the same answer."""
     if not is_worker():
         return bool(here)
     import torch
     import torch.distributed as dist
 
-    asked = torch.tensor(
-        [float(bool(here))], device="cuda" if dist.get_backend() == "nccl" else "cpu"
-    )
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    asked = torch.tensor([float(bool(here))], device=device)
     dist.all_reduce(asked)
     return bool(asked.item())
 
@@ -67,69 +70,47 @@ def check_devices(p: Params) -> None:
     if torch.cuda.is_available() and torch.cuda.device_count() < p.train_processes:
         raise ValueError(
             f"train_processes: {p.train_processes} processes need as many GPUs, and this machine "
-            "has "
-            f"{torch.cuda.device_count()}; set train_processes to that or less."
+            f"has {torch.cuda.device_count()}; set train_processes to that or less."
         )
 
 
-def launch(p: Params, job: dict, run_dir: Path, stopping=lambda: "") -> None:
-    """Run train.fit(**job) in p.train_processes processes, to their end, with a progress bar in
-    this one.
+def launch(p: Params, job: dict[str, Any], run_dir: Path, stopping: Stopping = lambda: "") -> None:
+    """Run train.fit(**job) in p.train_processes processes, with a progress bar in this one.
 
-    If this process dies, they die; what asks it to end, by stopping(), they are told, and they end
-    after the step they are at. Raises ValueError or stop.Stopped where one of them did, else
-    RuntimeError with what it said; all that they said is in train_workers.log in the run's
-    folder."""
-    folder = run_dir / "workers"
+    The processes die with this one. Where stopping() asks this one to end, they end after their
+    current step. Raises ValueError or stop.Stopped where one of them did, else RuntimeError with
+    its message. All their output is in train_workers.log in the run's folder."""
+    folder = run_dir / WORKERS
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    torchrun = [sys.executable, "-m", "torch.distributed.run"]
+    torchrun += ["--standalone", "--local-addr=127.0.0.1", f"--nproc-per-node={p.train_processes}"]
+    worker = ["-m", "distill_nb.training.worker", str(folder)]
+    # One thread each, unless set otherwise: threads of several processes that wait for each other
+    # on the same cores are slow. A signal to all processes, as a cluster sends it, must not make
+    # torchrun kill those that are saving their state.
+    environment = {"OMP_NUM_THREADS": "1"} | paths.child_environment()
+    environment["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGINT"
     try:
         (folder / "job.pickle").write_bytes(pickle.dumps(job))
-        command = [
-            *stop.DEAF,
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
-            "--local-addr=127.0.0.1",
-            f"--nproc-per-node={p.train_processes}",
-            "-m",
-            "distill_nb.training.worker",
-            str(folder),
-        ]
-        # Threads of several processes that wait for each other on the same cores are slow: one
-        # each, unless set otherwise. A signal to all processes, as a cluster sends it, must not
-        # make torchrun kill those that are saving their state.
-        environment = (
-            {"OMP_NUM_THREADS": "1"}
-            | paths.child_environment()
-            | {"TORCHELASTIC_SIGNALS_TO_HANDLE": "SIGINT"}
-        )
-        with open(run_dir / LOG, "w") as log:
-            # The pipe to their standard input is open as long as this process lives: that is how
-            # they know that it does.
-            process = subprocess.Popen(
-                command,
+        # The pipe to their standard input is open as long as this process lives: that is how they
+        # know that it does. A session of their own, so that all of them can be killed together.
+        with (
+            open(run_dir / LOG, "w") as log_file,
+            subprocess.Popen(
+                [*stop.DEAF, *torchrun, *worker],
                 stdin=subprocess.PIPE,
-                stdout=log,
+                stdout=log_file,
                 stderr=subprocess.STDOUT,
                 env=environment,
                 start_new_session=True,
-            )
+            ) as process,
+        ):
             try:
-                _watch(
-                    process,
-                    p.max_steps,
-                    job["start"],
-                    run_dir / "metrics.jsonl",
-                    folder / STOP,
-                    stopping,
-                )
+                _watch(process, p, job["start"], run_dir, stopping)
             finally:
-                process.stdin.close()
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
         if process.returncode:
             raise _failure(folder / FAILED, run_dir / LOG, process.returncode)
     finally:
@@ -137,13 +118,14 @@ def launch(p: Params, job: dict, run_dir: Path, stopping=lambda: "") -> None:
 
 
 def _watch(
-    process: subprocess.Popen, steps: int, start: int, metrics: Path, told: Path, stopping
+    process: subprocess.Popen, p: Params, start: int, run_dir: Path, stopping: Stopping
 ) -> None:
-    """Move a progress bar until the process ends; hand on to the workers, in the file `told`, what
-    asks this one to end."""
-    from tqdm.auto import tqdm
-
-    with tqdm(total=steps, initial=start, desc="training", unit="step", mininterval=5) as bar:
+    """Move a progress bar until the process ends. What asks this process to end is handed on to the
+    workers in the file `stop` of their folder."""
+    metrics, told = run_dir / "metrics.jsonl", run_dir / WORKERS / STOP
+    with progress.bar(
+        total=p.max_steps, initial=start, desc="training", unit="step", mininterval=5
+    ) as bar:
         ended = False
         while not ended:
             ended = process.poll() is not None
@@ -158,20 +140,20 @@ def _watch(
                 time.sleep(0.2)
 
 
-def _failure(file: Path, log: Path, status: int) -> Exception:
+def _failure(file: Path, log_file: Path, status: int) -> Exception:
     """What a failed worker left, as an exception."""
-    more = f"{log.parent.name}/{log.name} has more"
+    more = f"{log_file.parent.name}/{log_file.name} has more"
     if file.exists():
-        said = json.loads(file.read_text())
-        if said["type"] == "ValueError":
-            return ValueError(said["message"])
-        if said["type"] == "Stopped":
-            return stop.Stopped(said["message"])
+        failed = json.loads(file.read_text())
+        if failed["type"] == "ValueError":
+            return ValueError(failed["message"])
+        if failed["type"] == "Stopped":
+            return stop.Stopped(failed["message"])
         return RuntimeError(
-            f"a training process failed: {said['type']}: {said['message']} ({more})"
+            f"a training process failed: {failed['type']}: {failed['message']} ({more})"
         )
-    said = log.read_text(errors="replace").strip().splitlines()
+    output = log_file.read_text(errors="replace").strip().splitlines()
     return RuntimeError(
         f"the training processes ended with exit status {status} ({more}): "
-        f"{said[-1] if said else 'no word'}"
+        f"{output[-1] if output else 'no word'}"
     )

@@ -3,49 +3,30 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from distill_nb.params import Params, pocket_values
 from distill_nb.runtime import disk, jsonl, provenance
 from distill_nb.students.adapters import adapter_files
+from distill_nb.training.data import Data
+
+log = logging.getLogger(__name__)
 
 # A run is the same run if these are equal. How a batch is divided (micro_batch_size,
 # train_processes) changes its rounding and not what is learnt, so that a run may go on with less
-# memory or more GPUs; `overwrite` and the evaluation's keys change nothing.
+# memory or more GPUs. `overwrite` and the evaluation's keys change nothing.
 TRAINING_KEYS = (
-    "run_name",
-    "scale",
-    "seed",
-    "teacher",
-    "domain",
-    "student",
-    "student_size",
-    "chat_template",
-    "dtype",
-    "load_in_4bit",
-    "backend",
-    "dataset",
-    "n_examples",
-    "n_heldout",
-    "max_length",
-    "overlong",
-    "lora_rank",
-    "lora_alpha",
-    "lora_dropout",
-    "lora_targets",
-    "lora_experts",
-    "lora_expert_rank",
-    "learning_rate",
-    "lr_schedule",
-    "warmup_steps",
-    "weight_decay",
-    "max_grad_norm",
-    "batch_size",
-    "max_steps",
-    "save_every",
-)
+    "run_name", "scale", "seed", "teacher", "domain",
+    "student", "student_size", "chat_template", "dtype", "load_in_4bit", "backend",
+    "dataset", "n_examples", "n_heldout", "max_length", "overlong",
+    "lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "lora_experts", "lora_expert_rank",
+    "learning_rate", "lr_schedule", "warmup_steps", "weight_decay", "max_grad_norm",
+    "batch_size", "max_steps", "save_every",
+)  # fmt: skip
 
 
 def saved_steps(p: Params) -> range:
@@ -53,52 +34,54 @@ def saved_steps(p: Params) -> range:
     return range(p.save_every, p.max_steps + 1, p.save_every)
 
 
-def last_state(run_dir: Path, saved=range(0)) -> tuple[int, Path | None]:
-    """The newest whole state folder and its step, (0, None) if there is none. Removes half-written
-    and damaged ones, and those that come after a missing adapter of the steps `saved`, and says so;
-    also those that come after a missing line of metrics.jsonl, if there is one before that. Raises
-    ValueError if there is none."""
-    found, logged = [], {line["step"] for line in _metrics(run_dir / "metrics.jsonl")}
+def last_state(run_dir: Path, saved: Sequence[int] = ()) -> tuple[int, Path | None]:
+    """The step and folder of the newest state to resume from, (0, None) if there is none.
+
+    Removes states that are half-written or damaged, that come after a missing adapter of the steps
+    `saved`, or after a missing line of metrics.jsonl, and says so. Raises ValueError if all come
+    after a missing line."""
+    adapters = adapter_files(run_dir)
+    whole: dict[int, Path] = {}
     for folder in (run_dir / "state").glob("checkpoint-*"):
-        step, wrong = int(folder.name.split("-")[1]), disk.broken(folder)
-        lost = [s for s in saved if s <= step and s not in adapter_files(run_dir)]
-        if wrong or lost:
-            print(
-                f"{run_dir.name}/state/{folder.name} is not used, and removed: "
-                + (wrong or f"the adapter of step {lost[0]} is missing and must be made again")
-                + "."
-            )
-            shutil.rmtree(folder)
+        step = int(folder.name.split("-")[1])
+        wrong = disk.broken(folder)
+        lost = [s for s in saved if s <= step and s not in adapters]
+        if lost and not wrong:
+            wrong = f"the adapter of step {lost[0]} is missing and must be made again"
+        if wrong:
+            _remove_state(folder, wrong)
         else:
-            found.append((step, folder))
-    unlogged = {step: min(set(range(1, step + 1)) - logged, default=0) for step, _ in found}
-    if found and all(unlogged.values()):  # nothing is removed: the file may be elsewhere
+            whole[step] = folder
+    logged = {line["step"] for line in _metrics(run_dir / "metrics.jsonl")}
+    unlogged = {step: min(set(range(1, step + 1)) - logged, default=0) for step in whole}
+    if whole and all(unlogged.values()):  # nothing is removed: the file may be elsewhere
         raise ValueError(
             f"metrics.jsonl in {run_dir.name} has no line of step {unlogged[min(unlogged)]}, and "
-            "every state of "
-            "the run comes after that; put the file back, or set overwrite: true to train it again."
+            "every state of the run comes after that; put the file back, or set overwrite: true to "
+            "train it again."
         )
-    for step, folder in found:
-        if unlogged[step]:
-            print(
-                f"{run_dir.name}/state/{folder.name} is not used, and removed: metrics.jsonl has "
-                "no line of step "
-                f"{unlogged[step]}, which must be made again."
-            )
-            shutil.rmtree(folder)
-    return max(((step, folder) for step, folder in found if not unlogged[step]), default=(0, None))
+    for step, missing in unlogged.items():
+        if missing:
+            why = f"metrics.jsonl has no line of step {missing}, which must be made again"
+            _remove_state(whole.pop(step), why)
+    return max(whole.items(), default=(0, None))
 
 
-def refuse_other_run(run_dir: Path, p: Params, data) -> dict:
-    """What an earlier start of this run left, {} if nothing. data: a train.Data. Raises ValueError
-    if it was another run."""
+def _remove_state(folder: Path, why: str) -> None:
+    run_dir = folder.parents[1]
+    log.info(f"{run_dir.name}/state/{folder.name} is not used, and removed: {why}.")
+    shutil.rmtree(folder)
+
+
+def refuse_other_run(run_dir: Path, p: Params, data: Data) -> dict:
+    """The provenance that an earlier start of this run left, {} if there was none. Raises
+    ValueError if it was another run."""
     file = run_dir / "provenance_train.json"
     before = provenance.read(file, "set overwrite: true to train it again")
     if not before and (any(run_dir.glob("state/*")) or any(run_dir.glob("checkpoints/*"))):
         raise ValueError(
             f"{run_dir.name}: it has checkpoints but no {file.name}, so nothing says of which "
-            "parameters; put "
-            "that back, or set overwrite: true to train it again."
+            "parameters; put that back, or set overwrite: true to train it again."
         )
     if not before:
         return {}
@@ -120,17 +103,12 @@ def refuse_other_run(run_dir: Path, p: Params, data) -> dict:
 
 
 def start_again(run_dir: Path) -> None:
-    """Remove what an earlier training and its evaluation left. The provenance goes first and the
-    checkpoints last, so that a run of which this is cut off neither counts as finished nor is gone
-    on with: `refuse_other_run` asks for overwrite."""
-    for name in (
-        "provenance_train.json",
-        "eval",
-        "provenance_eval.json",
-        "metrics.jsonl",
-        "state",
-        "checkpoints",
-    ):
+    """Remove what an earlier training and its evaluation left.
+
+    The provenance goes first and the checkpoints last. If this is cut off, the run does not count
+    as finished and is not resumed: `refuse_other_run` asks for overwrite."""
+    files = ("provenance_train.json", "eval", "provenance_eval.json", "metrics.jsonl")
+    for name in (*files, "state", "checkpoints"):
         if (run_dir / name).is_dir() and not (run_dir / name).is_symlink():
             shutil.rmtree(run_dir / name)
         else:
@@ -138,18 +116,19 @@ def start_again(run_dir: Path) -> None:
 
 
 def keep_metrics_up_to(file: Path, step: int) -> None:
-    """Drop the lines after `step` (and a torn last line): the resumed run writes them again."""
+    """Drop the lines after `step` and torn ones: the resumed run writes them again."""
     if file.exists():
-        jsonl.write(file, [line for line in _metrics(file, say=True) if line["step"] <= step])
+        lines = _metrics(file, report=True)
+        jsonl.write(file, [line for line in lines if line["step"] <= step])
 
 
-def _metrics(file: Path, say: bool = False) -> list[dict]:
+def _metrics(file: Path, report: bool = False) -> list[dict]:
     """The lines of metrics.jsonl without those that a power failure tore."""
     found = []
     for text in file.read_bytes().splitlines() if file.exists() else ():
         try:
             found.append(json.loads(text))
         except ValueError:  # half a line, or bytes that are no text
-            if say:
-                print(f"{file.parent.name}/{file.name}: dropped a torn line.")
+            if report:
+                log.info(f"{file.parent.name}/{file.name}: dropped a torn line.")
     return found

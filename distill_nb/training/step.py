@@ -1,27 +1,33 @@
-"""One optimiser step, without work that is not needed: micro-batches have no padding, attention
-stays inside each example, and logits exist only where there is something to learn, a chunk at a
-time.
+"""One optimiser step without needless work: micro-batches have no padding, attention stays inside
+each example, and logits are computed only where there is something to learn, a chunk at a time.
 
 `collate` lays the examples of a micro-batch end to end in one row, with their `packed_seq_lengths`.
-Unsloth's Llama reads them and does the rest itself; its mixture of experts runs by Transformers'
-code, for which Unsloth has an attention that reads them, and `patch` switches that on; to a model
-of Transformers alone `patch` teaches them. Loss and gradients are those of padded batches, but for
-rounding (tests/test_train_step.py), and bench/train.py measures what is gained on a CPU. Nothing of
-this has run on a GPU yet; bench/gpu_check.py compares and measures it there."""
+Unsloth's Llama reads these and does the rest itself. Unsloth runs a mixture of experts by
+Transformers' code, with an attention of its own that reads them, which `patch` switches on. To a
+model of Transformers alone `patch` teaches them. Loss and gradients are those of padded batches but
+for rounding (tests/training/test_step.py). bench/train.py measures the gain on a CPU. None of this
+has run on a GPU yet; bench/gpu_check.py compares and measures it there."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from distill_nb.params import Params
 from distill_nb.students.chat import IGNORE
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftModel
+    from transformers import Trainer, TrainerCallback
 
 ATTENTION = "distill_nb_packed"
 LOGITS = 2**24  # logits that exist at once (vocabulary x tokens): 64 MiB in float32
 
 
-def collate(examples: list[dict]) -> dict:
+def collate(examples: list[dict]) -> dict[str, torch.Tensor]:
     """Examples end to end, T tokens in all: input_ids, position_ids and labels int64 [1, T],
     packed_seq_lengths int32 [B].
 
@@ -43,24 +49,14 @@ def collate(examples: list[dict]) -> dict:
     }
 
 
-def patch(model, backend: str = "hf") -> None:
-    """Make a PEFT model take what `collate` makes. One of Transformers alone (`hf`) returns the
-    loss alone then; other batches go through it as they did. Where its layers have sliding windows,
-    attention uses a mask of Transformers' making (slower, as right)."""
-    import torch
-
+def patch(model: PeftModel, backend: str = "hf") -> None:
+    """Make a PEFT model take what `collate` makes. One of Transformers alone (`hf`) then returns
+    only the loss; other batches go through it as before. Where its layers have sliding windows,
+    attention uses a mask that Transformers makes (slower, with the same result)."""
     if backend == "unsloth":
-        if torch.cuda.is_available():  # its kernels are for GPUs
-            # As its own trainers do when they pack. Else a mixture of experts masks all of the row
-            # but the example.
-            from unsloth.utils import hf_packed_attention
-
-            hf_packed_attention.enable_hf_packed_attention()
-            if not hasattr(
-                hf_packed_attention, "BLOCK_VARLEN_KWARG"
-            ):  # up to 2026.10.7 its compiled layers use the mask
-                os.environ.setdefault("UNSLOTH_BLOCK_COMPILE", "0")  # read at each forward pass
+        _patch_unsloth()
         return
+    import torch
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
     from transformers.modeling_outputs import CausalLMOutputWithPast
@@ -74,94 +70,89 @@ def patch(model, backend: str = "hf") -> None:
         AttentionInterface.register(ATTENTION, _attention)
         AttentionMaskInterface.register(ATTENTION, sdpa_mask)
         base.set_attn_implementation(ATTENTION)
-    plain, losses = base.forward, _loss_function()
+    plain, loss_of = base.forward, loss_function()
 
-    def forward(
-        packed_seq_lengths=None,
-        labels=None,
-        num_items_in_batch=None,
-        position_ids=None,
-        input_ids=None,
-        **kwargs,
-    ):
+    def forward(packed_seq_lengths: torch.Tensor | None = None, **batch) -> CausalLMOutputWithPast:
         if packed_seq_lengths is None:
-            return plain(
-                input_ids=input_ids,
-                labels=labels,
-                num_items_in_batch=num_items_in_batch,
-                position_ids=position_ids,
-                **kwargs,
-            )
+            return plain(**batch)
+        following = batch.pop("labels")[0, 1:]
+        count = batch.pop("num_items_in_batch", None)
         if own_attention:
             # A mask of four dimensions is handed on as it is. This one is empty: attention that
             # would use it must fail.
-            kwargs |= {
-                "attention_mask": torch.empty(1, 1, 0, 0, device=input_ids.device),
-                "packed_lengths": packed_seq_lengths.tolist(),
-            }
-        hidden = base.get_decoder()(
-            input_ids=input_ids, position_ids=position_ids, use_cache=False, **kwargs
-        )[0][0]
-        following = labels[0, 1:]
+            batch["attention_mask"] = torch.empty(1, 1, 0, 0, device=following.device)
+            batch["packed_lengths"] = packed_seq_lengths.tolist()
+        hidden = base.get_decoder()(use_cache=False, **batch)[0][0]
         places = (following != IGNORE).nonzero()[:, 0]
-        items = len(places) if num_items_in_batch is None else num_items_in_batch
-        return CausalLMOutputWithPast(
-            loss=losses(hidden[places], base.get_output_embeddings(), following[places]) / items
-        )
+        loss = loss_of(hidden[places], base.get_output_embeddings(), following[places])
+        return CausalLMOutputWithPast(loss=loss / (len(places) if count is None else count))
 
     base.forward = forward
 
 
+def _patch_unsloth() -> None:
+    import torch
+
+    if torch.cuda.is_available():  # its kernels are for GPUs
+        # As its own trainers do when they pack. Else a mixture of experts masks all of the row but
+        # the example.
+        from unsloth.utils import hf_packed_attention
+
+        hf_packed_attention.enable_hf_packed_attention()
+        # up to 2026.10.7 its compiled layers use the mask
+        if not hasattr(hf_packed_attention, "BLOCK_VARLEN_KWARG"):
+            os.environ.setdefault("UNSLOTH_BLOCK_COMPILE", "0")  # read at each forward pass
+
+
 def _attention(
-    module,
-    query,
-    key,
-    value,
-    attention_mask,
-    scaling=None,
-    dropout=0.0,
-    packed_lengths=None,
-    **kwargs,
-):
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    packed_lengths: list[int] | None = None,
+    **options,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Causal attention inside each example of a packed row: query [1, heads, T, d] to [1, T, heads,
-    d]. As the kernels get no mask, they do only the lower half of each example's square. Without
-    packed_lengths it is Transformers' own."""
+    d]. As the kernels get no mask, they compute only the lower half of each example's square.
+    Without packed_lengths it is Transformers' own. options: scaling and dropout, among others."""
     import torch
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     if packed_lengths is None:
-        return sdpa_attention_forward(
-            module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **kwargs
-        )
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
     examples = zip(*(x.split(packed_lengths, dim=2) for x in (query, key, value)), strict=True)
-    grouped = query.shape[1] != key.shape[1]
     made = [
         torch.nn.functional.scaled_dot_product_attention(
-            q, k, v, dropout_p=dropout, is_causal=True, scale=scaling, enable_gqa=grouped
+            *example,
+            dropout_p=options.get("dropout", 0.0),
+            is_causal=True,
+            scale=options.get("scaling"),
+            enable_gqa=query.shape[1] != key.shape[1],
         )
-        for q, k, v in examples
+        for example in examples
     ]
     return torch.cat(made, dim=2).transpose(1, 2), None
 
 
-def _loss_function():
-    """losses(hidden [N, H], head, labels [N]): the sum of cross-entropies in nats, float32.
+def loss_function() -> Callable[[torch.Tensor, torch.nn.Module, torch.Tensor], torch.Tensor]:
+    """A function of (hidden [N, H], head, labels [N]): the sum of cross-entropies in nats, float32.
 
-    A frozen head needs no gradient of its own, so that of `hidden` is made together with the loss,
-    chunk by chunk, and the logits are gone before the next ones are made (as in Liger Kernel's
+    A frozen head needs no gradient. So the gradient of `hidden` is computed together with the loss,
+    chunk by chunk, and the logits of one chunk are freed before the next (as in Liger Kernel's
     fused linear cross-entropy, arXiv 2410.10989)."""
     import torch
 
     class Fused(torch.autograd.Function):
         @staticmethod
-        def forward(ctx, hidden, weight, labels):
+        def forward(
+            ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor
+        ) -> torch.Tensor:
             gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
             total, rows = torch.zeros((), device=hidden.device), max(1, LOGITS // len(weight))
             for i in range(0, len(hidden), rows):
-                logits, target = (
-                    (hidden[i : i + rows] @ weight.T).float(),
-                    labels[i : i + rows, None],
-                )
+                logits = (hidden[i : i + rows] @ weight.T).float()
+                target = labels[i : i + rows, None]
                 normaliser = logits.logsumexp(-1, keepdim=True)
                 total += (normaliser - logits.gather(1, target)).sum()
                 if gradient is not None:
@@ -172,21 +163,20 @@ def _loss_function():
             return total
 
         @staticmethod
-        def backward(ctx, upstream):
+        def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
             return ctx.saved_tensors[0] * upstream, None, None
 
-    def losses(hidden, head, labels):
-        if (
-            type(head) is not torch.nn.Linear or head.bias is not None or head.weight.requires_grad
-        ):  # adapted or quantised
+    def loss_of(hidden: torch.Tensor, head: torch.nn.Module, labels: torch.Tensor) -> torch.Tensor:
+        plain = type(head) is torch.nn.Linear and head.bias is None
+        if not plain or head.weight.requires_grad:  # adapted or quantised
             return torch.nn.functional.cross_entropy(head(hidden).float(), labels, reduction="sum")
         with torch.autocast(hidden.device.type, enabled=False):
             return Fused.apply(hidden.to(head.weight.dtype), head.weight, labels)
 
-    return losses
+    return loss_of
 
 
-def heldout_loss(model, examples: list[dict], micro_batch_size: int) -> float | None:
+def heldout_loss(model: PeftModel, examples: list[dict], micro_batch_size: int) -> float | None:
     """Mean cross-entropy in nats over all trained tokens of the examples; None without examples."""
     import torch
 
@@ -205,7 +195,13 @@ def heldout_loss(model, examples: list[dict], micro_batch_size: int) -> float | 
     return total / tokens
 
 
-def make_trainer(model, p: Params, examples: list[dict], state_dir: Path, callbacks=()):
+def make_trainer(
+    model: PeftModel,
+    p: Params,
+    examples: list[dict],
+    state_dir: Path,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> Trainer:
     """The Trainer that both back ends use, over the examples in the order of training. It logs
     every step, saves every `save_every` and shows no bar of its own. In several processes
     (parallel.py) each takes every n-th micro-batch."""
@@ -213,7 +209,6 @@ def make_trainer(model, p: Params, examples: list[dict], state_dir: Path, callba
     from transformers import PrinterCallback, Trainer, TrainingArguments
 
     on_gpu = torch.cuda.is_available()
-    # all adapters are used; reentrant checkpoints need it
     args = TrainingArguments(
         output_dir=str(state_dir),
         max_steps=p.max_steps,
@@ -239,6 +234,7 @@ def make_trainer(model, p: Params, examples: list[dict], state_dir: Path, callba
         dataloader_pin_memory=on_gpu,
         optim="adamw_torch",
         logging_nan_inf_filter=False,
+        # all adapters are used; reentrant checkpoints need this
         ddp_find_unused_parameters=False,
     )
     # else Trainer splits each micro-batch of a single process among all GPUs

@@ -1,10 +1,11 @@
-"""One of several processes that train a run together: torchrun starts it for train_parallel.launch.
+"""One of several processes that train a run together. torchrun starts it for parallel.launch.
 
 python -m torch.distributed.run … -m distill_nb.training.worker FOLDER
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -12,7 +13,7 @@ import sys
 import threading
 from pathlib import Path
 
-from distill_nb.runtime import gpus, stop
+from distill_nb.runtime import gpus, log, stop
 from distill_nb.students import student
 from distill_nb.training import train
 from distill_nb.training.parallel import FAILED, STOP
@@ -31,8 +32,9 @@ def _told(file: Path) -> str:
 
 
 def main(folder: Path) -> None:
-    """Train. An exception is left in FOLDER/failed.json, by the process that has the first one."""
+    """Train. The first process that fails leaves its exception in FOLDER/failed.json."""
     gpus.hold()
+    log.show()
     threading.Thread(target=_end_with_the_notebook, daemon=True).start()
     try:
         job = pickle.loads((folder / "job.pickle").read_bytes())
@@ -41,7 +43,7 @@ def main(folder: Path) -> None:
 
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        else:  # Trainer loads a saved optimiser to "cpu:0", which torch.load does not know by itself
+        else:  # Trainer loads a saved optimiser to "cpu:0", which torch.load does not know
             torch.serialization.register_package(
                 5, lambda _: None, lambda storage, place: storage if "cpu" in place else None
             )
@@ -50,11 +52,9 @@ def main(folder: Path) -> None:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
     except Exception as error:
-        try:
-            with open(folder / FAILED, "x") as file:
-                json.dump({"type": type(error).__name__, "message": str(error)}, file)
-        except OSError:
-            pass
+        # "x" fails where another process has left its own
+        with contextlib.suppress(OSError), open(folder / FAILED, "x") as file:
+            json.dump({"type": type(error).__name__, "message": str(error)}, file)
         raise
 
 

@@ -142,11 +142,12 @@ def test_a_proof_is_kept_before_any_answer_that_rests_on_it(jobs, tmp_path):
 
 
 @pytest.mark.parametrize("groups", [None, [[0, 2]]])
-def test_a_checkpoint_without_its_proof_is_reported_and_not_scored(jobs, tmp_path, groups, capsys):
+def test_a_checkpoint_without_its_proof_is_reported_and_not_scored(jobs, tmp_path, groups, caplog):
+    caplog.set_level("INFO", "distill_nb")
     (proof,) = collect.collect(
         tiny(), Engine(says={2: BASE["base"]}, groups=groups), jobs, {2: BASE}
     )
-    assert not proof.passed and "Step 2 is not scored: the engine is" in capsys.readouterr().out
+    assert not proof.passed and "Step 2 is not scored: the engine is" in caplog.text
     assert len(outcomes(tmp_path, 0)) == 3 and outcomes(tmp_path, 2) == {}
 
 

@@ -14,7 +14,7 @@ from distill_nb import benchmarks
 from distill_nb.analysis import results
 from distill_nb.evaluation import baseline, evaluate, resume
 from distill_nb.evaluation.engines import hf, types
-from distill_nb.evaluation.records import OUTCOMES
+from distill_nb.evaluation.records import OUTCOMES, count
 from distill_nb.report import card
 from distill_nb.runtime import lock, paths
 from distill_nb.runtime.jsonl import read
@@ -59,11 +59,13 @@ def test_every_checkpoint_and_the_base_have_one_record_a_problem(runs_dir):
             assert len({r["task_id"] for r in records}) == len(records) == p.benchmark_limit
             assert set(records[0]) >= FIELDS and {r["step"] for r in records} == {step}
             assert {r["outcome"] for r in records} <= set(OUTCOMES)
+    assert count(p) == 3 * len(p.benchmarks) * p.benchmark_limit
     table = results.accuracy_table(paths.runs() / p.scale)
     assert sorted(set(table["step"])) == [0, 2, 4] and (table["n"] == p.benchmark_limit).all()
 
 
-def test_evaluation_goes_on_at_the_first_missing_record(runs_dir, capsys):
+def test_evaluation_goes_on_at_the_first_missing_record(runs_dir, caplog):
+    caplog.set_level("INFO", "distill_nb")
     p = tiny()
     train.train(p)
     evaluate.evaluate(p)
@@ -72,7 +74,7 @@ def test_evaluation_goes_on_at_the_first_missing_record(runs_dir, capsys):
     kept, rest = whole.splitlines(keepends=True)[0], whole.splitlines(keepends=True)[1]
     file.write_text(kept + rest[:20])  # a kill while the second record was written
     evaluate.evaluate(p)
-    assert "2: 2," in capsys.readouterr().out
+    assert "2: 2," in caplog.text
 
     def timeless(text):
         return sorted(json.dumps(json.loads(x) | {"seconds": 0}) for x in text.splitlines())
@@ -115,12 +117,13 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_twice(engine, runs_dir
         assert not status.exists() or status.read_text().split()[2] == "Z", "a child lived on"
 
 
-def test_a_base_student_is_evaluated_once_and_its_records_are_shared(runs_dir, capsys):
+def test_a_base_student_is_evaluated_once_and_its_records_are_shared(runs_dir, caplog):
+    caplog.set_level("INFO", "distill_nb")
     first, second = tiny(), tiny(run_name="another", learning_rate=0.01)
     for p in (first, second):
         train.train(p)
         evaluate.evaluate(p)
-    assert "reusing the records" in capsys.readouterr().out
+    assert "reusing the records" in caplog.text
     assert [r["completion"] for r in lines(first, 0)] == [r["completion"] for r in lines(second, 0)]
     assert {r["run_name"] for r in lines(second, 0)} == {"another"}
 
@@ -257,15 +260,16 @@ def short_of_memory(monkeypatch):
 
 @pytest.mark.parametrize("final", [True, False])
 def test_failed_requests_are_said_and_asked_again_and_only_those_that_would_fail_again_are_finished(
-    final, runs_dir, short_of_memory, capsys
+    final, runs_dir, short_of_memory, caplog
 ):
+    caplog.set_level("INFO", "distill_nb")
     p = tiny(benchmark_limit=2, benchmarks=["pocket_math"])
     train.train(p)
     enough = short_of_memory(p, final)
     record = evaluate.evaluate(p)
     assert record["finished"] == final and record["failed_requests"] == 3
     assert all(made["passed"] for made in record["adapter_proof"])
-    said = capsys.readouterr().out
+    said = caplog.text
     assert (
         "3 requests failed and count as sampling_error, the first because: out of memory with"
         in said
@@ -386,7 +390,7 @@ def test_another_adapter_engine_or_mode_never_mixes_with_what_is_there(runs_dir,
     p = tiny(benchmark_limit=2, benchmarks=["pocket_math"])
     train.train(p)
     evaluate.evaluate(p)
-    monkeypatch.setattr(evaluate.generate, "engine_version", lambda _: "hf 0")
+    monkeypatch.setattr(evaluate.start, "engine_version", lambda _: "hf 0")
     with pytest.raises(ValueError, match=r"other values of engine_version; set overwrite"):
         evaluate.evaluate(p)
     monkeypatch.undo()
@@ -455,7 +459,7 @@ def test_a_code_benchmark_counts_by_its_content_and_not_by_its_place(tmp_path):
     def tasks_hash(folder):
         file = folder / "humaneval_plus.part.jsonl"
         tasks = benchmarks.load("humaneval_plus", str(file))
-        return resume._settings(
+        return resume.settings_of(
             tiny(benchmarks=["humaneval_plus"], benchmark_files={"humaneval_plus": str(file)}),
             {"humaneval_plus": tasks},
             [],

@@ -34,7 +34,8 @@ def another(monkeypatch, grade):
     monkeypatch.setattr(student, "load_tokenizer", lambda *_: pytest.fail("a tokenizer was loaded"))
 
 
-def test_every_change_is_listed_and_written_before_it_is_made(evaluated, monkeypatch, capsys):
+def test_every_change_is_listed_and_written_before_it_is_made(evaluated, monkeypatch, caplog):
+    caplog.set_level("INFO", "distill_nb")
     another(monkeypatch, grading.Grade("correct", "7", "", "correct", "correct"))
     written = jsonl.write
 
@@ -57,10 +58,7 @@ def test_every_change_is_listed_and_written_before_it_is_made(evaluated, monkeyp
     )
     assert jsonl.read(paths.run_dir(evaluated) / "eval" / "regraded.jsonl") == record["regraded"]
     table = regrade.changes_table(record)
-    assert (
-        len(table) == 6
-        and "6 records changed, 6 of them in their outcome" in capsys.readouterr().out
-    )
+    assert len(table) == 6 and "6 records changed, 6 of them in their outcome" in caplog.text
     assert regrade.changes_table({}) is None
 
 
@@ -78,14 +76,13 @@ def test_a_change_of_another_reading_counts_too(evaluated, monkeypatch):
     ] == "correct"
 
 
-def test_a_grader_that_fails_now_takes_no_verdict_away(evaluated, monkeypatch, capsys):
+def test_a_grader_that_fails_now_takes_no_verdict_away(evaluated, monkeypatch, caplog):
+    caplog.set_level("INFO", "distill_nb")
     file = paths.records_file(evaluated, 4, "pocket_math")
     before = file.read_text()
     another(monkeypatch, grading.Grade("grader_error", "", "it died"))
     evaluate.evaluate(tiny(benchmark_limit=2, benchmarks=["pocket_math"], regrade=True))
-    assert (
-        file.read_text() == before and "the grader failed now (it died)" in capsys.readouterr().out
-    )
+    assert file.read_text() == before and "the grader failed now (it died)" in caplog.text
     with pytest.raises(
         ValueError, match=r"another version.*regrade: true"
     ):  # so that it is tried again

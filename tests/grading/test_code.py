@@ -80,7 +80,8 @@ def test_without_a_sandbox_nothing_is_generated(runs_dir, monkeypatch):
     code.pool.cache_clear()
 
 
-def test_regrading_needs_no_model_and_shows_what_changed(runs_dir, monkeypatch, capsys):
+def test_regrading_needs_no_model_and_shows_what_changed(runs_dir, monkeypatch, caplog):
+    caplog.set_level("INFO", "distill_nb")
     p = tiny(benchmark_limit=2)
     train.train(p)
     evaluate.evaluate(p)
@@ -114,7 +115,7 @@ def test_regrading_needs_no_model_and_shows_what_changed(runs_dir, monkeypatch, 
         and two == failed | {"grader": one["grader"]}
     )
     assert (
-        len(regrade.changes_table(record)) == 1 and "1 records changed" in capsys.readouterr().out
+        len(regrade.changes_table(record)) == 1 and "1 records changed" in caplog.text
     )
 
 

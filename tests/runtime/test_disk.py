@@ -172,7 +172,8 @@ def trained(runs_dir):
         ("nothing", "", 4),
     ],
 )
-def test_what_is_damaged_is_said_and_made_again(what, says, resumed, trained, capsys):
+def test_what_is_damaged_is_said_and_made_again(what, says, resumed, trained, caplog):
+    caplog.set_level("INFO", "distill_nb")
     p, adapters = trained
     folder = paths.run_dir(p)
     if what == "state damaged":
@@ -186,7 +187,7 @@ def test_what_is_damaged_is_said_and_made_again(what, says, resumed, trained, ca
         with open(folder / "metrics.jsonl", "a") as f:
             f.write('{"step": 5, "lo')
     record = train.train(p)
-    assert says in capsys.readouterr().out and record["resumed_at"] == resumed
+    assert says in caplog.text and record["resumed_at"] == resumed
     assert adapter_hashes(p) == adapters and train.load_metrics(p)["step"].tolist() == [1, 2, 3, 4]
 
 

@@ -13,7 +13,8 @@ def test_a_reader_leaves_a_writers_file_alone(tmp_path, caplog):
     assert jsonl.read(tmp_path / "none.jsonl", repair=True) == []
 
 
-def test_failed_requests_are_taken_out_to_be_tried_again(tmp_path, capsys):
+def test_failed_requests_are_taken_out_to_be_tried_again(tmp_path, caplog):
+    caplog.set_level("INFO", "distill_nb")
     file = tmp_path / "x.jsonl"
     assert records.unfinished(file) == []
     rows = [
@@ -22,7 +23,7 @@ def test_failed_requests_are_taken_out_to_be_tried_again(tmp_path, capsys):
     ]
     jsonl.append(file, rows)
     assert records.unfinished(file) == jsonl.read(file) == [rows[0], *rows[2:]]
-    assert "1 requests had failed and are tried again" in capsys.readouterr().out
+    assert "1 requests had failed and are tried again" in caplog.text
     before = file.stat().st_mtime_ns
     assert records.unfinished(file) == [rows[0], *rows[2:]] and file.stat().st_mtime_ns == before
 

@@ -13,7 +13,7 @@ from helpers import needs_vllm, tiny
 from safetensors.torch import load_file
 from test_train import gradients
 
-from distill_nb.evaluation.engines import types
+from distill_nb.evaluation.engines import vllm
 from distill_nb.evaluation.engines.vllm import VllmEngine
 from distill_nb.runtime import paths
 from distill_nb.students import experts, sources, student
@@ -170,7 +170,7 @@ def test_an_adapter_written_by_expert_has_the_same_deltas(trained, tmp_path):
             scale = config["alpha_pattern"][rf".*\.experts\.\d+\.{part}"] / rank
             torch.testing.assert_close(scale * b @ a, expected, rtol=1e-4, atol=1e-6)
     assert (tmp_path / "out" / "proof.json").read_text() == (adapter / "proof.json").read_text()
-    assert types.adapter_rank(tmp_path / "out") == 8  # what vLLM must have room for
+    assert vllm.adapter_rank(tmp_path / "out") == 8  # what vLLM must have room for
 
 
 @pytest.mark.parametrize("targets", [["down_proj"], ["gate_proj", "up_proj"]])

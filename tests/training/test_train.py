@@ -18,6 +18,7 @@ from distill_nb.students import chat, sources, student
 from distill_nb.traces import load
 from distill_nb.training import resume, train
 from distill_nb.training import step as train_step
+from distill_nb.training.data import training_order
 
 LLAMA, QWEN = "meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen3-30B-A3B-Base"
 
@@ -75,10 +76,10 @@ def test_the_loss_is_the_mean_over_the_trained_tokens_of_the_whole_batch(tmp_pat
 
 def test_training_order_covers_each_epoch_once_and_keeps_batches_whatever_the_micro_batch():
     lengths = [5, 3, 9, 1, 7, 2]
-    order = train.training_order(lengths, batch_size=3, max_steps=4, seed=0, micro_batch_size=3)
+    order = training_order(lengths, batch_size=3, max_steps=4, seed=0, micro_batch_size=3)
     assert sorted(order[:6]) == sorted(order[6:]) == list(range(6))
-    assert order != train.training_order(lengths, 3, 4, seed=1, micro_batch_size=3)
-    singly = train.training_order(lengths, 3, 4, seed=0, micro_batch_size=1)
+    assert order != training_order(lengths, 3, 4, seed=1, micro_batch_size=3)
+    singly = training_order(lengths, 3, 4, seed=0, micro_batch_size=1)
     assert [set(singly[i : i + 3]) for i in range(0, 12, 3)] == [
         set(order[i : i + 3]) for i in range(0, 12, 3)
     ]
@@ -86,7 +87,7 @@ def test_training_order_covers_each_epoch_once_and_keeps_batches_whatever_the_mi
 
 def test_micro_batches_of_a_batch_have_about_as_many_tokens():
     lengths = [int(4096 * (i / 200) ** 2) + 1 for i in range(200)]
-    order = train.training_order(lengths, batch_size=50, max_steps=4, seed=0, micro_batch_size=5)
+    order = training_order(lengths, batch_size=50, max_steps=4, seed=0, micro_batch_size=5)
     for step in range(4):
         tokens = [
             sum(lengths[i] for i in order[j : j + 5]) for j in range(50 * step, 50 * step + 50, 5)
@@ -108,12 +109,13 @@ def test_a_run_leaves_checkpoints_metrics_and_provenance(name, runs_dir):
     assert (config["r"], config["lora_alpha"]) == (p.lora_rank, p.lora_alpha)
 
 
-def test_a_finished_run_is_left_alone_and_a_different_one_refused(runs_dir, capsys):
+def test_a_finished_run_is_left_alone_and_a_different_one_refused(runs_dir, caplog):
+    caplog.set_level("INFO", "distill_nb")
     p = tiny()
     train.train(p)
     before = adapter_hashes(p)
     train.train(p)
-    assert "nothing to train" in capsys.readouterr().out
+    assert "nothing to train" in caplog.text
     with pytest.raises(ValueError, match=r"learning_rate.*overwrite"):
         train.train(tiny(learning_rate=0.5))
     assert adapter_hashes(p) == before
@@ -125,7 +127,7 @@ KILLED = """
     import os, signal, sys
     sys.path.insert(0, {tests!r})
     from helpers import tiny
-    from distill_nb.training import train, callbacks as train_records
+    from distill_nb.training import callbacks, train
     die = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
     count = 0
     def nth(function, n):
@@ -138,9 +140,9 @@ KILLED = """
     train.train(tiny())
 """
 MOMENTS = {
-    "before the first checkpoint": "train_records.heldout_loss = nth(train_records.heldout_loss, 1)",
-    "between two checkpoints": "train_records.heldout_loss = nth(train_records.heldout_loss, 2)",
-    "while a checkpoint is written": "train_records.proof.write = nth(train_records.proof.write, 2)",
+    "before the first checkpoint": "callbacks.heldout_loss = nth(callbacks.heldout_loss, 1)",
+    "between two checkpoints": "callbacks.heldout_loss = nth(callbacks.heldout_loss, 2)",
+    "while a checkpoint is written": "callbacks.proof.write = nth(callbacks.proof.write, 2)",
 }
 
 
@@ -165,6 +167,19 @@ def test_a_killed_run_ends_with_the_same_bits_as_an_unbroken_one(
         and resumed["loss"].tolist() == metrics["loss"].tolist()
     )
     assert record["resumed_at"] == {"before the first checkpoint": 0}.get(moment, 2)
+
+
+def test_the_notebook_shows_an_example_and_the_checkpoints_on_disk(finished, runs_dir):
+    p = tiny()
+    data = train.prepare(p)
+    before, after = train.example_text(p, data)
+    example, tokenizer = data.train[0], student.load_tokenizer(p)
+    learnt = [int(label) for label in example["labels"] if label != chat.IGNORE]
+    assert after == tokenizer.decode(learnt) and after and before.endswith("\n\n")
+    assert before + after == tokenizer.decode(example["input_ids"])
+    assert train.checkpoint_steps(p) == []
+    shutil.copytree(finished, paths.run_dir(p))
+    assert train.checkpoint_steps(p) == [2, 4]
 
 
 def test_heldout_traces_are_of_other_problems(runs_dir, tmp_path):
@@ -277,7 +292,8 @@ def test_lines_of_metrics_are_on_disk_before_the_state_that_follows_them(runs_di
 
 
 @pytest.mark.parametrize("left", ["nothing", "half a line", "zeros"])
-def test_a_state_after_a_lost_line_of_metrics_is_not_gone_on_from(left, finished, runs_dir, capsys):
+def test_a_state_after_a_lost_line_of_metrics_is_not_gone_on_from(left, finished, runs_dir, caplog):
+    caplog.set_level("INFO", "distill_nb")
     p = tiny()
     folder = paths.run_dir(p)
     shutil.copytree(finished, folder)
@@ -298,7 +314,7 @@ def test_a_state_after_a_lost_line_of_metrics_is_not_gone_on_from(left, finished
         + {"nothing": b"", "half a line": lines[2][:-9], "zeros": bytes(40) + b"\xff"}[left]
     )
     record = train.train(p)
-    said = capsys.readouterr().out
+    said = caplog.text
     assert (
         "state/checkpoint-4 is not used, and removed: metrics.jsonl has no line of step 3, which "
         "must be made again" in said

@@ -1,0 +1,14 @@
+"""Engines: token ids in, completions out; one interface, two engines.
+
+    with start.start(p, adapters, requests) as engine:  # adapters: step → folder; 0 is the base
+        for steps in engine.serve([100, 200]):  # checkpoints that can be asked now; the base first
+            for answers in engine.answers(requests):  # of those steps only; lists, as they finish
+                ...
+
+start.py         which engine a run gets, and how it serves adapters
+types.py         the interface: requests, answers, and what an engine does
+hf.py            Transformers: one merged checkpoint after another
+vllm.py          vLLM: the base and all checkpoints of a run from one engine
+vllm_client.py   starts vLLM's process, exchanges messages with it, ends it
+vllm_process.py  the process in which vLLM runs
+"""

@@ -1,59 +1,63 @@
-"""Transformers as an engine: adapters merged into the weights, prompts sorted by length,
+"""Transformers as an engine: adapters merged into the weights; prompts sorted by length and
 left-padded, in batches."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from distill_nb.evaluation.engines.types import Answer, Request, completion
 from distill_nb.params import Params
 from distill_nb.students import chat, proof, student
 
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+log = logging.getLogger(__name__)
+
 
 class HfEngine:
-    """The fallback, and the reference: always one checkpoint at a time, in this process."""
+    """The fallback, and the reference: always one checkpoint at a time, in this process. Methods
+    are as in types.Engine."""
 
     name, version = "hf", metadata.version("transformers")
 
     def __init__(self, p: Params, adapters: dict[int, Path]):
-        self.p, self.adapters, self.model, self.step = p, adapters, None, None
+        self.p, self.adapters, self.step = p, adapters, -1  # the step that is loaded; -1: none
+        self.model: PreTrainedModel | None = None
         self.batch_size = p.eval_batch_size  # until memory runs out
         self.tokenizer = student.load_tokenizer(p)
         self.stop_ids = chat.stop_ids(self.tokenizer, chat.template_for(p.student, p.chat_template))
 
-    def __enter__(self):
+    def __enter__(self) -> HfEngine:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_) -> None:
         self.model = None
 
     def serve(self, steps: list[int]) -> Iterator[list[int]]:
-        """Load the base, then one of the checkpoints after another; yields which can be asked."""
         for step in [0, *steps]:
             self.model = None  # its memory is needed
-            self.model, self.step = (
-                student.load_for_generation(self.p, self.adapters.get(step)),
-                step,
-            )
+            self.model = student.load_for_generation(self.p, self.adapters.get(step))
+            self.step = step
             yield [step]
 
     def again(self) -> bool:
-        """There is no other way to load a checkpoint than the one taken."""
-        return False
+        return False  # there is no other way to load a checkpoint
 
     def logprobs(self, texts: list[tuple[int, list[int]]]) -> list[list[list[float]]]:
-        """Of every (step, token ids), the step being the one that is loaded, the log-probabilities
-        at `proof.places`; from every process, of which there is one."""
         assert {step for step, _ in texts} <= {self.step}
         return [[proof.token_logprobs(self.model, ids, self.p.dtype) for _, ids in texts]]
 
     def answers(self, requests: list[Request]) -> Iterator[list[Answer]]:
         """The answers of one batch after another, longest prompts first. Where a GPU's memory runs
-        out, batches have half as many prompts from then on; a prompt that is too much by itself is
-        an answer with an error."""
+        out, batches have half as many prompts from then on. A prompt that does not fit alone is an
+        answer with an error."""
         import torch
 
         assert {r.step for r in requests} <= {self.step}
@@ -61,21 +65,13 @@ class HfEngine:
         while waiting:
             batch, found, begin = waiting[: self.batch_size], None, time.perf_counter()
             try:
-                found = generate(
-                    self.model,
-                    self.tokenizer,
-                    [r.prompt for r in batch],
-                    [r.seed for r in batch],
-                    stop_ids=self.stop_ids,
-                    max_new_tokens=p.max_new_tokens,
-                    temperature=p.temperature,
-                    top_p=p.top_p,
-                )
+                prompts, seeds = [r.prompt for r in batch], [r.seed for r in batch]
+                found = generate(self.model, self.tokenizer, prompts, seeds, self.stop_ids, p)
             except torch.OutOfMemoryError:  # no `as error`: it would hold the memory
                 torch.cuda.empty_cache()
             if found is None and len(batch) > 1:
                 self.batch_size = len(batch) // 2
-                print(
+                log.info(
                     f"Out of memory with {len(batch)} prompts at once: from here on "
                     f"{self.batch_size} (eval_batch_size)."
                 )
@@ -84,8 +80,8 @@ class HfEngine:
             if found is None:
                 error = (
                     f"out of memory with this prompt alone ({len(batch[0].prompt)} tokens, and up "
-                    f"to {p.max_new_tokens} "
-                    "new ones); set max_new_tokens lower, or take a device with more memory"
+                    f"to {p.max_new_tokens} new ones); set max_new_tokens lower, or take a device "
+                    "with more memory"
                 )
                 yield [Answer(batch[0].number, "", [], "length", seconds, error, final=True)]
             else:
@@ -95,42 +91,35 @@ class HfEngine:
 
 
 def generate(
-    model,
-    tokenizer,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
     prompts: list[list[int]],
     seeds: list[int],
-    *,
     stop_ids: list[int],
-    max_new_tokens: int,
-    temperature: float,
-    top_p: float,
+    p: Params,
 ) -> list[tuple[str, list[int], str]]:
     """(text, tokens, finish_reason) of each prompt of one batch.
 
-    prompts: token ids, one list a prompt. seeds: one a prompt, used where temperature > 0 (0 is
+    prompts: token ids, one list a prompt. seeds: one a prompt, used where p.temperature > 0 (0 is
     greedy). Raises torch.OutOfMemoryError where a GPU has too little for them."""
     import torch
     from transformers import LogitsProcessorList, TopPLogitsWarper
 
     longest, pad = max(map(len, prompts)), tokenizer.pad_token_id
-    ids = torch.tensor(
-        [[pad] * (longest - len(prompt)) + prompt for prompt in prompts], device=model.device
-    )
-    mask = torch.tensor(
-        [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts],
-        device=model.device,
-    )
+    padding = [longest - len(prompt) for prompt in prompts]
+    rows = [[pad] * n + prompt for n, prompt in zip(padding, prompts, strict=True)]
+    mask = [[0] * n + [1] * (longest - n) for n in padding]
     processors = LogitsProcessorList()
-    if temperature > 0:
-        if top_p < 1:
-            processors.append(TopPLogitsWarper(top_p))
-        processors.insert(0, lambda _, scores: scores / temperature)
+    if p.temperature > 0:
+        processors.append(lambda _, scores: scores / p.temperature)
+        if p.top_p < 1:
+            processors.append(TopPLogitsWarper(p.top_p))
         processors.append(_GumbelNoise(seeds))
     with torch.inference_mode():
         out = model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            max_new_tokens=max_new_tokens,
+            input_ids=torch.tensor(rows, device=model.device),
+            attention_mask=torch.tensor(mask, device=model.device),
+            max_new_tokens=p.max_new_tokens,
             do_sample=False,
             temperature=None,
             top_p=None,
@@ -151,7 +140,7 @@ class _GumbelNoise:
 
         self.generators = [torch.Generator().manual_seed(s) for s in seeds]
 
-    def __call__(self, input_ids, scores):
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         import torch
 
         uniform = torch.stack([torch.rand(scores.shape[-1], generator=g) for g in self.generators])

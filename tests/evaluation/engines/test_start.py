@@ -16,7 +16,7 @@ from helpers import needs_vllm, tiny
 from safetensors.torch import load_file, save_file
 
 from distill_nb.evaluation import evaluate
-from distill_nb.evaluation.engines import hf, start, types, vllm, vllm_pipe
+from distill_nb.evaluation.engines import hf, start, types, vllm, vllm_client
 from distill_nb.evaluation.engines.types import EngineFailed, Request
 from distill_nb.evaluation.engines.vllm import VllmEngine
 from distill_nb.evaluation.proofs import proved
@@ -74,8 +74,9 @@ def test_greedy_does_not_depend_on_the_batch(runs_dir):
 
 
 def test_out_of_memory_halves_the_batch_and_a_prompt_that_is_too_much_alone_is_an_error(
-    runs_dir, capsys, monkeypatch
+    runs_dir, caplog, monkeypatch
 ):
+    caplog.set_level("INFO", "distill_nb")
     from transformers import LlamaForCausalLM
 
     prompts, sizes, generated = (
@@ -97,7 +98,7 @@ def test_out_of_memory_halves_the_batch_and_a_prompt_that_is_too_much_alone_is_a
     found = run_generate(tiny(), prompts, [0] * 5, eval_batch_size=5)
     # the longest prompt comes first, and drives it down to one
     assert sizes == [5, 2, 1, 1, 1, 1, 1]
-    assert "with 5 prompts at once: from here on 2" in capsys.readouterr().out
+    assert "with 5 prompts at once: from here on 2" in caplog.text
     assert (
         found[2].final
         and "memory with this prompt alone (5 tokens, and up to 12 new ones); set max"
@@ -230,7 +231,8 @@ def test_an_engine_that_ignores_an_adapter_or_runs_out_of_slots_is_found_out(tra
 
 
 @needs_vllm
-def test_an_engine_that_dies_or_hangs_is_started_again_and_owes_the_rest(trained, capsys):
+def test_an_engine_that_dies_or_hangs_is_started_again_and_owes_the_rest(trained, caplog):
+    caplog.set_level("INFO", "distill_nb")
     p, adapters = trained
     requests = [Request(i, 4, [i + 1, 5, 6], i) for i in range(6)]
     expected, _ = everything(replace(p, engine="hf"), {4: adapters[4]}, requests)
@@ -240,15 +242,12 @@ def test_an_engine_that_dies_or_hangs_is_started_again_and_owes_the_rest(trained
         engine._processes[0]._process.kill()
         found = {a.number: a.tokens for batch in engine.answers(requests) for a in batch}
         assert found == {n: a.tokens for n, a in expected.items()}
-        assert "starting it again for 6 requests" in capsys.readouterr().out
+        assert "starting it again for 6 requests" in caplog.text
         engine._processes[0].silence = 2
         os.kill(engine._processes[0]._process.pid, signal.SIGSTOP)  # it hangs
         found = {a.number: a.tokens for batch in engine.answers(requests) for a in batch}
         assert found == {n: a.tokens for n, a in expected.items()}
-        assert (
-            "said nothing for 2 seconds; starting it again for 6 requests"
-            in capsys.readouterr().out
-        )
+        assert "said nothing for 2 seconds; starting it again for 6 requests" in caplog.text
         too_long = Request(0, 4, [1] * 300, 0)
         (refused,) = [a for batch in engine.answers([too_long]) for a in batch]
         assert "maximum context length" in refused.error and not refused.tokens
@@ -261,29 +260,27 @@ def test_an_engine_that_dies_or_hangs_is_started_again_and_owes_the_rest(trained
 
 @needs_vllm
 def test_a_request_that_kills_the_engine_is_found_and_the_others_are_answered(
-    trained, monkeypatch, capsys
+    trained, monkeypatch, caplog
 ):
+    caplog.set_level("INFO", "distill_nb")
     p, _ = trained
     requests = [Request(i, 0, [i + 1, 5, 6], i) for i in range(3)]
     expected, _ = everything(replace(p, engine="hf"), {}, requests)
-    deadly, say = {1}, vllm_pipe.Process.say
+    deadly, send = {1}, vllm_client.Process.send
 
-    def say_and_die(process, message):
+    def send_and_die(process, message):
         if deadly & {number for number, *_ in message.get("requests", ())}:
             process._process.kill()
             process._process.wait()
-        say(process, message)
+        send(process, message)
 
-    monkeypatch.setattr(vllm_pipe.Process, "say", say_and_die)
+    monkeypatch.setattr(vllm_client.Process, "send", send_and_die)
     with start.start(p, {}, requests) as engine:
         next(engine.serve([]))
         found = {a.number: a for batch in engine.answers(requests) for a in batch}
         assert found[1].final and "the engine died with this request alone: vLLM" in found[1].error
         assert {n: found[n].tokens for n in (0, 2)} == {n: expected[n].tokens for n in (0, 2)}
-        said = [
-            line.rpartition("starting it again for ")[2]
-            for line in capsys.readouterr().out.splitlines()
-        ]
+        said = [line.rpartition("starting it again for ")[2] for line in caplog.messages]
         assert said == ["3 requests.", "1 requests.", "1 requests.", "1 requests."]
         monkeypatch.setattr(vllm, "LONE_DEATHS", 1)
         with pytest.raises(
@@ -302,7 +299,7 @@ def test_an_engine_that_cannot_start_says_why(trained, monkeypatch):
 
 
 def test_what_an_engine_failed_of_is_found_in_what_it_said_before(tmp_path):
-    process = vllm_pipe.Process.__new__(vllm_pipe.Process)
+    process = vllm_client.Process.__new__(vllm_client.Process)
     failed = "RuntimeError: Engine core initialization failed. See root cause above."
     with open(tmp_path / "said", "w+b") as process._errors:
         assert process._cause(failed) == ""

@@ -1,18 +1,20 @@
 """One engine for the base and all checkpoints against a fresh process and engine for each
 checkpoint and benchmark.
 
-    python bench/sweep.py [--checkpoints 5] [--prompts 50] [--new-tokens 64]      # the pocket student
-    python bench/sweep.py --student FOLDER --chat-template llama3 --dtype bfloat16  # another, as gpu_check.py does
+    # the pocket student
+    python bench/evaluate.py [--checkpoints 5] [--prompts 50] [--new-tokens 64]
+    # another student, as gpu_check.py does
+    python bench/evaluate.py --student FOLDER --chat-template llama3 --dtype bfloat16
 
 The peer is what evaluation scripts usually do: for every checkpoint and benchmark a new process
 that starts vLLM and generates; `fresh served` hands vLLM the adapter, `fresh merged` merges it
-first (with PEFT, saved and loaded). Ours, in start.py: `merged`, `multi` (vLLM) and `hf`
+first (with PEFT, saved and loaded). Ours, in engines/start.py: `merged`, `multi` (vLLM) and `hf`
 (Transformers), each with the adapter proof, for all prompts of all checkpoints, in a process of its
 own too. Adapters are random, as large as trained ones; prompts are the pocket run's, math and code;
 decoding is greedy.
 
 Every way runs once in a round, in turn; seconds are shown for start (processes, engines, loading,
-merging, proof) and generation apart. Writes bench/results/sweep_<device>_<student>.json: rounds,
+merging, proof) and generation apart. Writes bench/results/evaluate_<device>_<student>.json: rounds,
 medians, ratios of our `auto` and of every way to the faster peer, whether all ways gave the same
 tokens, and the proofs. Exit status 1 where a proof fails."""
 
@@ -35,7 +37,7 @@ OURS, PEERS = ("merged", "multi", "hf"), ("fresh merged", "fresh served")
 
 
 def run(args) -> object:
-    """The parameters of the sweep."""
+    """The parameters of the evaluation."""
     from distill_nb import params
 
     changes = dict(
@@ -108,7 +110,7 @@ def requests(p, count: int, steps: list[int], benchmarks) -> list:
 
 
 def ours(p, way: str, count: int, benchmarks: int) -> dict:
-    """The whole sweep by our own engine, in this process; seconds of generation, answers and
+    """The whole evaluation by our own engine, in this process; seconds of generation, answers and
     proofs."""
     from distill_nb.evaluation.engines import start
     from distill_nb.evaluation.proofs import proved
@@ -168,7 +170,7 @@ def timed(way: str, p, benchmarks: int) -> dict:
 
 
 def fresh(p, way: str, benchmarks: int) -> dict:
-    """The whole sweep by the peer: a process for each checkpoint and benchmark."""
+    """The whole evaluation by the peer: a process for each checkpoint and benchmark."""
     from distill_nb.evaluation.engines.vllm import CPU_ENVIRONMENT, QUIET
     from distill_nb.students.student import device
 
@@ -318,10 +320,10 @@ def main() -> int:
             [
                 sys.executable,
                 "-c",
-                "import sys; sys.path.insert(0, sys.argv.pop(1)); import sweep\n"
+                "import sys; sys.path.insert(0, sys.argv.pop(1)); import evaluate\n"
                 "from distill_nb import params; p = "
                 "params.validate(__import__('json').loads(sys.argv[1]))\n"
-                "sweep.make_adapters(p)",
+                "evaluate.make_adapters(p)",
                 str(Path(__file__).parent),
                 json.dumps(vars(p)),
             ],
@@ -375,7 +377,7 @@ def compare(p, args) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     name = result["device"]["name"] if result["device"]["kind"] == "cuda" else "cpu"
     name = re.sub("[^a-z0-9]+", "-", f"{name} {result['student']} {p.dtype}".lower())
-    (args.out / f"sweep_{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (args.out / f"evaluate_{name}.json").write_text(json.dumps(result, indent=1) + "\n")
     print(
         json.dumps(
             {k: v for k, v in result.items() if k not in ("packages", "proofs", "rounds")}, indent=1

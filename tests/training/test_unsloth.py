@@ -29,7 +29,9 @@ TRAIN = """
     import json, sys
     sys.path.insert(0, {tests!r})
     from helpers import tiny
-    from distill_nb.runtime import paths; from distill_nb.students import student; from distill_nb.training import train, step as train_step
+    from distill_nb.runtime import paths
+    from distill_nb.students import student
+    from distill_nb.training import step as train_step, train
     backend, students = sys.argv[1], json.loads(sys.argv[2])
     for kind, name in students.items():
         p = tiny(student=name, backend=backend, run_name=f"{{kind}}_{{backend}}")
@@ -42,8 +44,11 @@ TRAIN = """
         attach = student.attach_lora
         def attached(*args):
             model = attach(*args)
-            start = {{n: [list(w.shape), str(w.dtype), w.double().sum().item(), w.double().norm().item()]
-                     for n, w in model.named_parameters() if w.requires_grad}}
+            start = {{}}
+            for n, w in model.named_parameters():
+                if w.requires_grad:
+                    of_all = [w.double().sum().item(), w.double().norm().item()]
+                    start[n] = [list(w.shape), str(w.dtype), *of_all]
             (paths.run_dir(p) / "start.json").write_text(json.dumps(start))
             return model
         student.attach_lora = attached
@@ -135,11 +140,12 @@ PACKED = """
     import json, os, sys
     sys.path.insert(0, {tests!r})
     from helpers import tiny
-    from distill_nb.students import student; from distill_nb.training import step as train_step
+    from distill_nb.students import student
+    from distill_nb.training import step as train_step
     student.choose_backend(tiny(backend="unsloth"))
     import unsloth.models  # on a GPU it imports them itself
     import torch
-    from test_train_step import adapted, examples, padded
+    from training.test_step import adapted, examples, padded
     model, rows = adapted({student!r}), examples()
     found = [model(**padded(rows)).loss.item()]
     def patched():
