@@ -1,0 +1,22 @@
+"""Analysis: records of our runs and the published study's numbers → tables, tests, sentences.
+
+From records, one a problem and sample:
+results.py             load them; accuracy of a run, step and benchmark; spread between seeds
+slices.py              parts of benchmarks, and pass@k
+flips.py               answers that changed sides between the base student and a checkpoint
+paired.py              changes from the base student, problem by problem
+diagnosis.py           what a change is: format or skill, gain or noise; what another grader says
+teacher_comparison.py  teacher against teacher on the same problems
+selection.py           the best checkpoint, by the study's rule or by a half of the problems
+selection_bias.py      what choosing the best checkpoint on the test set is worth
+
+From percentages, published or ours:
+tidy.py                our runs in the columns of the published numbers; best checkpoints
+baseline_changes.py    changes from the base student, and the forgetting matrix
+published/             the published study: its numbers, its claims, its findings
+
+For both:
+comparability.py       whether the results in one table were made alike, by their provenance
+stats.py               intervals, tests, power
+names.py               names of columns, students, teachers and benchmarks
+"""

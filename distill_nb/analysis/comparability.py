@@ -1,153 +1,164 @@
-"""What the results that one table shows do not share: code, data, settings, versions. From their
-provenance alone.
+"""Whether the results in one table were made alike: by the same code, data, settings and versions,
+as far as their provenance says.
 
-A table may mix them, for a comment in a module that changed changes nothing; but it says so.
-"""
+A table may mix results that were not, for a comment that changed in a module changes no number; but
+it says so."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
-from distill_nb.runtime import provenance
+from distill_nb.runtime import paths, provenance
 
+DONE = {"train": "trained", "eval": "evaluated"}
 SETTINGS = ("engine", "engine_version", "dtype", "max_new_tokens", "temperature", "top_p", "seed")
+# What a data set's rows follow from.
+DATA = ("dataset", "teacher", "domain", "n_examples", "n_heldout", "seed", "overlong")
+
+Records = dict[str, dict]  # run folder → provenance
 
 
-def sentences(scale_dir: Path) -> list[str]:
+def summary(scale_dir: Path) -> str:
+    """`differences` as one text, which says so where there are none; empty where there are no
+    runs."""
+    if not any(Path(scale_dir).glob("*/provenance_*.json")):
+        return ""
+    if found := differences(scale_dir):
+        return "\n".join(["Not all of these results were made alike:", *(f"- {s}" for s in found)])
+    return (
+        "As far as is recorded, all of these results were made by the same code, versions and "
+        "settings of evaluation, on the same data of each name."
+    )
+
+
+def differences(scale_dir: Path) -> list[str]:
     """One sentence for everything that results of runs/<scale> differ in and that could make their
-    numbers differ; none where nothing does. A run whose provenance is damaged is named too."""
-    records, found = {"train": {}, "eval": {}}, []
+    numbers differ; none where nothing does. A run that earlier code made is named too, and so is
+    one whose provenance is damaged."""
+    records: dict[str, Records] = {stage: {} for stage in DONE}
+    found = []
     for stage, of_stage in records.items():
         for file in sorted(Path(scale_dir).glob(f"*/provenance_{stage}.json")):
             try:
                 of_stage[file.parent.name] = provenance.read(file, "make it again")
             except ValueError as error:
                 found.append(str(error))
-    for stage, of_stage in records.items():
-        done = {"train": "trained", "eval": "evaluated"}[stage]
-        found += _code(of_stage, done)
-        found += _split(
-            of_stage,
-            lambda r: (r.get("packages") or {}) | {"Python": r.get("python")},
-            f"{done} with other versions of",
-            _names,
-        )
-        found += _several(of_stage, done)
-        found += _students(of_stage, done)
-    found += _bases(records["eval"])
+    for stage, done in DONE.items():
+        found += _code(records[stage], done)
+        found += _split(records[stage], _versions, f"{done} with other versions of")
+        found += _sessions(records[stage], done)
+        for alike in _grouped(records[stage], lambda r: r["parameters"].get("student")).values():
+            found += _split(alike, _student, f"{done} with another")
+    evaluated = records["eval"]
+    found += _bases(evaluated)
     found += _data(records["train"])
-    found += _benchmarks(records["eval"])
-    found += _split(
-        records["eval"],
-        lambda r: {k: r.get("settings", {}).get(k) for k in SETTINGS},
-        "evaluated with other values of",
-        _names,
-    )
-    found += _split(
-        records["eval"],
-        lambda r: {"the grader": r.get("grader")},
-        "graded by another version of",
-        _names,
-    )
-    return found
+    found += _benchmarks(evaluated)
+    found += _split(evaluated, _settings, "evaluated with other values of")
+    grader = "graded by another version of"
+    return found + _split(evaluated, lambda r: {"the grader": r.get("grader")}, grader)
 
 
-def sentence(scale_dir: Path) -> str:
-    """`sentences` as one text, which says so where there is nothing to say; empty where there are
-    no runs."""
-    if not any(Path(scale_dir).glob("*/provenance_*.json")):
-        return ""
-    found = sentences(scale_dir)
-    return (
-        "\n".join(["Not all of these results were made alike:", *(f"- {s}" for s in found)])
-        if found
-        else (
-            "As far as is recorded, all of these results were made by the same code, versions and "
-            "settings of evaluation, on "
-            "the same data of each name."
-        )
-    )
+def _versions(record: dict) -> dict:
+    return (record.get("packages") or {}) | {"Python": record.get("python")}
 
 
-def _names(a: dict, b: dict) -> list[str]:
+def _settings(record: dict) -> dict:
+    return {key: record.get("settings", {}).get(key) for key in SETTINGS}
+
+
+def _student(record: dict) -> dict:
+    """Its files and its chat template."""
+    settings = record.get("settings", {})
+    return {key: record.get(key) or settings.get(key) for key in ("student_version", "template")}
+
+
+def _code_of(record: dict) -> dict:
+    """File → hash of its content, or where only that is recorded the one hash over all files."""
+    return record.get("code") or {"code": record.get("code_sha256")}
+
+
+def _differing(a: dict, b: dict) -> list[str]:
     """The keys in which two mappings differ."""
     return sorted(k for k in {*a, *b} if a.get(k) != b.get(k))
 
 
-def _groups(records: dict[str, dict], value) -> list[tuple[dict, list[str]]]:
-    """[(value, folders of the runs that have it)], the one of most runs first."""
-    found = []
+def _split(records: Records, value: Callable[[dict], dict], words: str) -> list[str]:
+    """A sentence for each group of runs whose value is not that of most, with the keys in which it
+    differs."""
+    groups: list[tuple[dict, list[str]]] = []
     for folder, record in records.items():
         mine = value(record)
-        group = next((folders for other, folders in found if other == mine), None)
+        group = next((folders for other, folders in groups if other == mine), None)
         if group is None:
-            found.append((mine, [folder]))
+            groups.append((mine, [folder]))
         else:
             group.append(folder)
-    return sorted(found, key=lambda group: -len(group[1]))
-
-
-def _split(records: dict[str, dict], value, words: str, names) -> list[str]:
-    """A sentence for each group of runs that is not like most."""
-    groups = _groups(records, value)
+    groups.sort(key=lambda group: -len(group[1]))
     return [
-        f"{', '.join(folders)} {'was' if len(folders) == 1 else 'were'} {words} "
-        f"{', '.join(names(groups[0][0], other))} "
-        f"than {', '.join(groups[0][1])}."
+        f"{_were(folders)} {words} {', '.join(_differing(groups[0][0], other))} than "
+        f"{', '.join(groups[0][1])}."
         for other, folders in groups[1:]
     ]
 
 
-def _code(records: dict[str, dict], done: str) -> list[str]:
-    """Runs whose results depend on modules, or a notebook, of another content."""
-    return _split(
-        records,
-        lambda r: r.get("code") or {"code": r.get("code_sha256")},
-        f"{done} by another version of",
-        _names,
-    )
+def _were(folders: list[str]) -> str:
+    return f"{', '.join(folders)} {'was' if len(folders) == 1 else 'were'}"
 
 
-def _students(records: dict[str, dict], done: str) -> list[str]:
-    """Runs of one student whose files, or whose chat template, are not the same."""
-    found, alike = [], {}
+def _grouped(records: Records, key: Callable[[dict], object]) -> dict[object, Records]:
+    """The records by what they have in common."""
+    groups: defaultdict[object, Records] = defaultdict(dict)
     for folder, record in records.items():
-        alike.setdefault(record["parameters"].get("student"), {})[folder] = record
-    for of_student in alike.values():
-        found += _split(
-            of_student,
-            lambda r: {
-                key: r.get(key) or r.get("settings", {}).get(key)
-                for key in ("student_version", "template")
-            },
-            f"{done} with another",
-            _names,
-        )
+        groups[key(record)][folder] = record
+    return groups
+
+
+def _earlier(record: dict) -> str:
+    """How a record shows that earlier code made it: it names modules that are not there any more,
+    or it has one hash over all files. Empty where the code may be that of now."""
+    if code := record.get("code"):
+        modules = [paths.ROOT / name for name in code if name.startswith("distill_nb/")]
+        there = all(module.is_file() for module in modules)
+        return "" if there else "its modules had other names"
+    return "only one hash over all of it is recorded" if record.get("code_sha256") else ""
+
+
+def _code(records: Records, done: str) -> list[str]:
+    """Runs whose results depend on modules, or a notebook, of another content. Code of which other
+    things are recorded cannot be compared file by file, but is not the same."""
+    found = []
+    for earlier, alike in _grouped(records, _earlier).items():
+        if earlier:
+            found.append(f"{_were(list(alike))} {done} by earlier code: {earlier}.")
+        found += _split(alike, _code_of, f"{done} by another version of")
     return found
 
 
-def _circumstances(session: dict, record: dict) -> set[str]:
-    """What a session and a record differ in, of what both say: modules, versions of packages, the
-    device."""
+def _changed(sessions: list[dict], record: dict) -> set[str]:
+    """What a record and the sessions before it differ in, of what both say: modules, versions of
+    packages, the device."""
     changed = set()
-    for key in ("code", "packages"):
-        if session.get(key) and record.get(key):
-            changed |= set(_names(session[key], record[key]))
-    if session.get("device") and session["device"] != record.get("device", session["device"]):
-        changed.add("the device")
+    for session in sessions:
+        versions = ["code", "packages"]
+        codes = [made for made in (session, record) if made.get("code") or made.get("code_sha256")]
+        if len({_earlier(made) for made in codes}) > 1:  # cannot be compared file by file
+            versions.remove("code")
+            changed.add("the code")
+        for key in versions:
+            if session.get(key) and record.get(key):
+                changed.update(_differing(session[key], record[key]))
+        if session.get("device") and session["device"] != record.get("device", session["device"]):
+            changed.add("the device")
     return changed
 
 
-def _several(records: dict[str, dict], done: str) -> list[str]:
+def _sessions(records: Records, done: str) -> list[str]:
     """Runs that were made in several sessions, not all by the same code, versions and device."""
     found = []
     for folder, record in records.items():
-        changed = {
-            name
-            for session in record.get("sessions", [])
-            for name in _circumstances(session, record)
-        }
-        if changed:
+        if changed := _changed(record.get("sessions", []), record):
             found.append(
                 f"{folder} was {done} in several sessions, and between them "
                 f"{', '.join(sorted(changed))} changed."
@@ -155,19 +166,14 @@ def _several(records: dict[str, dict], done: str) -> list[str]:
     return found
 
 
-def _bases(evaluated: dict[str, dict]) -> list[str]:
+def _bases(evaluated: Records) -> list[str]:
     """Runs whose base student's answers, which runs share, were made by other code or versions of
     packages."""
     found = []
     for folder, record in evaluated.items():
-        changed = {
-            name
-            for sessions in record.get("base", {}).values()
-            for session in sessions
-            for name in _circumstances(session, record)
-        }
+        sessions = [session for made in record.get("base", {}).values() for session in made]
         # a baseline's notebook is the same one
-        changed = {name for name in changed if not name.endswith(".ipynb")}
+        changed = {s for s in _changed(sessions, record) if not s.endswith(".ipynb")}
         if changed:
             found.append(
                 f"The base student's answers in {folder} were made by another version of "
@@ -176,45 +182,24 @@ def _bases(evaluated: dict[str, dict]) -> list[str]:
     return found
 
 
-def _data(trained: dict[str, dict]) -> list[str]:
+def _data(trained: Records) -> list[str]:
     """Runs on one data set, of the same size, teacher and seed, whose rows are not the same."""
     found = []
-    alike: dict[tuple, dict] = {}
-    for folder, record in trained.items():
-        p = record["parameters"]
-        key = tuple(
-            p.get(k)
-            for k in ("dataset", "teacher", "domain", "n_examples", "n_heldout", "seed", "overlong")
-        )
-        alike.setdefault(key, {})[folder] = record
-    for key, records in alike.items():
-        found += _split(
-            records,
-            lambda r: {"rows": r.get("data_sha256")},
-            f"trained on other data called {key[0]}, by its",
-            _names,
-        )
+    sets = _grouped(trained, lambda r: tuple(r["parameters"].get(k) for k in DATA))
+    for alike in sets.values():
+        name = next(iter(alike.values()))["parameters"].get("dataset")
+        words = f"trained on other data called {name}, by its"
+        found += _split(alike, lambda r: {"rows": r.get("data_sha256")}, words)
     return found
 
 
-def _benchmarks(evaluated: dict[str, dict]) -> list[str]:
+def _benchmarks(evaluated: Records) -> list[str]:
     """Runs whose tasks of one benchmark are not the same."""
+    of_benchmark: defaultdict[str, Records] = defaultdict(dict)
+    for folder, record in evaluated.items():
+        for name, sha256 in record.get("settings", {}).get("tasks_sha256", {}).items():
+            of_benchmark[name][folder] = {name: sha256}
     found = []
-    names = {
-        name
-        for record in evaluated.values()
-        for name in record.get("settings", {}).get("tasks_sha256", {})
-    }
-    for name in sorted(names):
-        having = {
-            f: r
-            for f, r in evaluated.items()
-            if name in r.get("settings", {}).get("tasks_sha256", {})
-        }
-        found += _split(
-            having,
-            lambda r, n=name: {n: r["settings"]["tasks_sha256"][n]},
-            "evaluated on other tasks of",
-            _names,
-        )
+    for _, tasks in sorted(of_benchmark.items()):
+        found += _split(tasks, dict, "evaluated on other tasks of")
     return found

@@ -12,48 +12,18 @@ from distill_nb.analysis import paired
 from distill_nb.analysis.flips import counts, flips
 from distill_nb.analysis.names import ERRORS
 
-KINDS = (
-    "gain",
-    "gain in format or length",
-    "lost skill",
-    "lost format",
-    "lost format and skill",
-    "within noise",
-    "nothing to compare",
-)
+KEYS = ["folder", "benchmark", "step"]
 DIAGNOSIS = [
-    "folder",
-    "benchmark",
-    "step",
-    "kind",
-    "change",
-    "p_holm",
-    "lenient_change",
-    "lenient_p_holm",
-    "format_share",
-    "unanswered",
-    "gained",
-    "lost",
-    "lost_format",
-]
+    *KEYS, "kind", "change", "p_holm", "lenient_change", "lenient_p_holm", "format_share",
+    "unanswered", "gained", "lost", "lost_format",
+]  # fmt: skip
 GRADERS = [
-    "folder",
-    "benchmark",
-    "step",
-    "n",
-    "accuracy",
-    "lenient",
-    "second",
-    "only_first",
-    "only_second",
-    "change",
-    "second_change",
-    "verdict",
-    "second_verdict",
-]
+    *KEYS, "n", "accuracy", "lenient", "second", "only_first", "only_second", "change",
+    "second_change", "verdict", "second_verdict",
+]  # fmt: skip
 
 
-def diagnose(records):
+def diagnose(records: pd.DataFrame) -> pd.DataFrame:
     """Every checkpoint against its base student, by the strict reading and by the lenient one (the
     last number without a box, code outside a complete block); columns DIAGNOSIS, changes in points.
 
@@ -69,52 +39,52 @@ def diagnose(records):
     strict = paired.paired_changes(records)
     if not len(strict):
         return pd.DataFrame(columns=DIAGNOSIS)
-    # Errors of ours stay errors; everything else is read as leniently as can be.
-    lenient_outcome = records["lenient_outcome"].where(
-        ~records["outcome"].isin(ERRORS), records["outcome"]
-    )
-    lenient = paired.paired_changes(records.assign(outcome=lenient_outcome)).set_index(
-        ["folder", "benchmark", "step"]
-    )
+    lenient = paired.paired_changes(_read_as(records, "lenient_outcome")).set_index(KEYS)
     for r in strict.itertuples():
         other = lenient.loc[(r.folder, r.benchmark, r.step)]
         own = records[(records["folder"] == r.folder) & (records["benchmark"] == r.benchmark)]
         flipped = counts(flips(own, r.step)).sum()
-        share = (
-            float("nan") if not r.change < 0 else min(1.0, max(0.0, 1 - other["change"] / r.change))
-        )
-        rows.append(
-            (
-                r.folder,
-                r.benchmark,
-                r.step,
-                _kind(r, other, share),
-                r.change,
-                r.p_holm,
-                other["change"],
-                other["p_holm"],
-                share,
-                r.unanswered,
-                *(int(flipped[kind]) for kind in ("gained", "lost", "lost format")),
-            )
-        )
+        share = float("nan")
+        if r.change < 0:
+            share = min(1.0, max(0.0, 1 - other["change"] / r.change))
+        row = {
+            "folder": r.folder,
+            "benchmark": r.benchmark,
+            "step": r.step,
+            "kind": _kind(paired.verdict(r), paired.verdict(other), share, r.unanswered),
+            "change": r.change,
+            "p_holm": r.p_holm,
+            "lenient_change": other["change"],
+            "lenient_p_holm": other["p_holm"],
+            "format_share": share,
+            "unanswered": r.unanswered,
+            "gained": int(flipped["gained"]),
+            "lost": int(flipped["lost"]),
+            "lost_format": int(flipped["lost format"]),
+        }
+        rows.append(row)
     return pd.DataFrame(rows, columns=DIAGNOSIS)
 
 
-def _kind(strict, lenient, share: float) -> str:
-    if strict.p != strict.p:
-        return "nothing to compare"
-    if not strict.p_holm < 0.05:
-        return "within noise"
-    if strict.change > 0:
-        shown = lenient["change"] > 0 and lenient["p_holm"] < 0.05
-        return "gain" if shown and not strict.unanswered > 50 else "gain in format or length"
-    if not (lenient["change"] < 0 and lenient["p_holm"] < 0.05):
-        return "lost format"
-    return "lost skill" if share <= 0.25 else "lost format and skill"
+def _read_as(records: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The records with another reading as their outcome. Errors of ours stay errors."""
+    outcome = records[column].where(~records["outcome"].isin(ERRORS), records["outcome"])
+    return records.assign(outcome=outcome)
 
 
-def graders(records):
+def _kind(strict: str, lenient: str, share: float, unanswered: float) -> str:
+    """What a change is, from its verdicts by either reading (paired.verdict)."""
+    if strict == "gain":
+        real = lenient == "gain" and not unanswered > 50
+        return "gain" if real else "gain in format or length"
+    if strict == "loss":
+        if lenient != "loss":
+            return "lost format"
+        return "lost skill" if share <= 0.25 else "lost format and skill"
+    return "nothing to compare" if strict == "—" else strict
+
+
+def graders(records: pd.DataFrame) -> pd.DataFrame:
     """What the choice of the grader changes, a row a run, benchmark and step; columns GRADERS.
 
     accuracy, lenient, second (percent): by the grader that counts, by the lenient reading, and by
@@ -124,32 +94,29 @@ def graders(records):
     5% (`gain`, `loss`, `within noise`); — at step 0."""
     if not len(records):
         return pd.DataFrame(columns=GRADERS)
-    read = {
-        column: records[column].where(
-            ~records["outcome"].isin(ERRORS), records["outcome"]
-        )  # an error of ours is one
-        for column in ("outcome", "lenient_outcome", "second_outcome")
-    }
-    first, lenient, second = (outcome == "correct" for outcome in read.values())
-    marked = records.assign(
-        first=first,
-        lenient=lenient,
-        second=second,
-        only_first=first & ~second,
-        only_second=second & ~first,
-    )
-    keys = ["folder", "benchmark", "step"]
-    table = marked.groupby(keys).agg(
-        n=("first", "size"),
-        accuracy=("first", "mean"),
-        lenient=("lenient", "mean"),
-        second=("second", "mean"),
-        only_first=("only_first", "sum"),
-        only_second=("only_second", "sum"),
+    by_second = _read_as(records, "second_outcome")
+    first, second = records["outcome"] == "correct", by_second["outcome"] == "correct"
+    table = (
+        records.assign(
+            first=first,
+            lenient=_read_as(records, "lenient_outcome")["outcome"] == "correct",
+            second=second,
+            only_first=first & ~second,
+            only_second=second & ~first,
+        )
+        .groupby(KEYS)
+        .agg(
+            n=("first", "size"),
+            accuracy=("first", "mean"),
+            lenient=("lenient", "mean"),
+            second=("second", "mean"),
+            only_first=("only_first", "sum"),
+            only_second=("only_second", "sum"),
+        )
     )
     table[["accuracy", "lenient", "second"]] *= 100
-    for prefix, outcome in (("", read["outcome"]), ("second_", read["second_outcome"])):
-        changes = paired.paired_changes(records.assign(outcome=outcome)).set_index(keys)
+    for prefix, read in (("", records), ("second_", by_second)):
+        changes = paired.paired_changes(read).set_index(KEYS)
         table[f"{prefix}change"] = changes["change"]
         table[f"{prefix}verdict"] = changes.apply(paired.verdict, axis=1) if len(changes) else None
     return table.reset_index()[GRADERS].fillna({"verdict": "—", "second_verdict": "—"})

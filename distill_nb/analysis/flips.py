@@ -3,6 +3,8 @@ person can read what was gained and what was lost."""
 
 from __future__ import annotations
 
+import pandas as pd
+
 from distill_nb.analysis.names import ERRORS, UNANSWERED
 
 KINDS = {
@@ -10,9 +12,12 @@ KINDS = {
     "lost": "lost: correct only at the base",
     "lost format": "lost format: the answer is not where it should be",
 }
+KEYS = ["benchmark", "task_id", "sample"]
+SIDES = ["outcome", "lenient_outcome", "answer", "completion"]
+COLUMNS = [*KEYS, "kind", *(f"{side}_{end}" for side in SIDES for end in ("base", "step"))]
 
 
-def flips(records, step: int | None = None):
+def flips(records: pd.DataFrame, step: int | None = None) -> pd.DataFrame:
     """One row a problem and sample that is correct at exactly one of the base and a checkpoint
     (default: the last step).
 
@@ -20,34 +25,20 @@ def flips(records, step: int | None = None):
     and outcome, answer, completion of each side, _base and _step. An answer that the lenient
     reading still finds, or that was not found or was cut off, is a lost format; errors of sampling
     or grading are no flips."""
-    import pandas as pd
-
-    columns = ["benchmark", "task_id", "sample", "kind"]
-    sides = ["outcome", "lenient_outcome", "answer", "completion"]
     if not len(records) or 0 not in set(records["step"]):
-        return pd.DataFrame(
-            columns=[*columns, *(f"{c}_{s}" for c in sides for s in ("base", "step"))]
-        )
-    step = records["step"].max() if step is None else step
-    keys = ["benchmark", "task_id", "sample"]
-    both = records[records["step"] == 0].merge(
-        records[records["step"] == step], on=keys, suffixes=("_base", "_step")
-    )
+        return pd.DataFrame(columns=COLUMNS)
+    base = records[records["step"] == 0]
+    after = records[records["step"] == (records["step"].max() if step is None else step)]
+    both = base.merge(after, on=KEYS, suffixes=("_base", "_step"))
     both = both[~both["outcome_base"].isin(ERRORS) & ~both["outcome_step"].isin(ERRORS)]
     both = both[(both["outcome_base"] == "correct") != (both["outcome_step"] == "correct")]
     formal = both["outcome_step"].isin(UNANSWERED) | (both["lenient_outcome_step"] == "correct")
-    kind = (
-        pd.Series("lost", index=both.index)
-        .mask(formal, "lost format")
-        .mask(both["outcome_step"] == "correct", "gained")
-    )
-    both = both.assign(kind=kind.astype(object))
-    return both[[*columns, *(f"{c}_{s}" for c in sides for s in ("base", "step"))]].sort_values(
-        keys, ignore_index=True
-    )
+    kind = pd.Series("lost", index=both.index, dtype=object).mask(formal, "lost format")
+    kind = kind.mask(both["outcome_step"] == "correct", "gained")
+    return both.assign(kind=kind)[COLUMNS].sort_values(KEYS, ignore_index=True)
 
 
-def counts(found):
+def counts(found: pd.DataFrame) -> pd.DataFrame:
     """Flips by benchmark and kind."""
     table = found.groupby(["benchmark", "kind"]).size().unstack(fill_value=0)
     return table.reindex(columns=list(KINDS), fill_value=0)

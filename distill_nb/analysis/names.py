@@ -4,36 +4,49 @@ numbers are printed."""
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+from typing import Protocol
 
 ERRORS = ["sampling_error", "grader_error"]
 UNANSWERED = ["no_answer", "truncated"]  # there was nothing to grade: format or length
 KEYS = ["run_name", "student", "teacher", "domain", "folder", "step", "benchmark"]
 RUN = ["student", "teacher", "domain", "learning_rate"]
-COLUMNS = [
-    "student",
-    "teacher",
-    "domain",
-    "step",
-    "benchmark",
-    "accuracy",
-    "decimals",
-    "n",
-    "flagged",
-    "learning_rate",
-    "source",
-]
-# The names that the study prints, and ours. The study also ran AIME, on one baseline, and prints no
-# number of it.
-NAMES = {
+NAMES = {  # the names that the study prints, and ours
     "Qwen Base": "Qwen/Qwen3-30B-A3B-Base", "Qwen Instruct": "Qwen/Qwen3-30B-A3B-Instruct-2507",
     "Llama 8B": "meta-llama/Llama-3.1-8B-Instruct", "R1": "r1", "Sonnet": "sonnet",
     "R1 stand-in": "r1 stand-in", "Sonnet stand-in": "sonnet stand-in",  # params.traces_of
-    "MATH-500": "math500", "MBPP+": "mbpp_plus", "HumanEval+": "humaneval_plus", "HE+": "humaneval_plus",
-    "LiveCodeBench": "livecodebench", "LiveCodeBench v5": "livecodebench", "LCB": "livecodebench", "AIME": "aime",
+    "MATH-500": "math500", "MBPP+": "mbpp_plus", "HumanEval+": "humaneval_plus",
+    "HE+": "humaneval_plus", "LiveCodeBench": "livecodebench", "LiveCodeBench v5": "livecodebench",
+    "LCB": "livecodebench",
+    "AIME": "aime",  # the study ran it on one baseline and prints no number of it
 }  # fmt: skip
-
 # What chooses the best checkpoint: the first of these that the run has.
 RULE = {"math": ("math500", "pocket_math"), "code": ("mbpp_plus", "pocket_code")}
+
+
+class Cell(Protocol):
+    """A row of a tidy table, as `itertuples` gives it; step 0 is the base student."""
+
+    student: str
+    teacher: str  # "none" at step 0
+    domain: str  # trained on; "none" at step 0
+    step: int
+    benchmark: str
+    accuracy: float  # percent
+    decimals: int  # how many of accuracy are printed
+    n: int  # problems
+    flagged: bool  # sampling or grader errors are among the answers: the study's asterisk
+    learning_rate: float  # nan at step 0, and where it is unknown
+    source: str  # where the number comes from: a section of the study, or a run's folder
+
+
+COLUMNS = list(Cell.__annotations__)
+
+
+def chooses(domain: str, benchmarks: Collection[str]) -> str | None:
+    """The benchmark that chooses the best checkpoint of a run with these benchmarks (RULE); None
+    where it has none of them."""
+    return next((name for name in RULE.get(domain, ()) if name in benchmarks), None)
 
 
 def name_of(key: str) -> str:
@@ -41,9 +54,9 @@ def name_of(key: str) -> str:
     return next((name for name, k in NAMES.items() if k == key), key)
 
 
-def printed(r) -> str:
+def printed(cell: Cell) -> str:
     """A cell as the study prints it: 60%*."""
-    return f"{r.accuracy:.{r.decimals}f}%{'*' if r.flagged else ''}"
+    return f"{cell.accuracy:.{cell.decimals}f}%{'*' if cell.flagged else ''}"
 
 
 def printed_rate(rate: float) -> str:

@@ -1,16 +1,18 @@
-"""Intervals and tests for accuracies. Everything here is a fraction; whoever prints multiplies by
-100.
+"""Intervals and tests for accuracies, as fractions; callers multiply by 100 to print percent.
 
-Unpaired functions take counts, which may be fractional: of a published accuracy only accuracy × n
-is known. Two scores on the same problems are positively correlated, so for them the unpaired
-interval is too wide rather than too narrow, and `paired`, which needs the records, is the better
-one. Arrays broadcast in `difference` and `paired`."""
+Unpaired functions take counts. They may be fractional, because of a published accuracy only
+accuracy × n is known. Two scores on the same problems are positively correlated, so the unpaired
+interval of their difference is too wide rather than too narrow. `paired` is better, but needs the
+records. `difference` and `paired` take arrays too; their fields are then arrays."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+Counts = float | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,9 @@ class Paired(Difference):
     """A Difference on the same n problems; only_first and only_second count the discordant
     pairs."""
 
-    only_first: int
-    only_second: int
-    n: int
+    only_first: Counts
+    only_second: Counts
+    n: Counts
 
 
 @dataclass(frozen=True)
@@ -42,22 +44,6 @@ class Clustered:
     lo: float
     hi: float
     clusters: int
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What picking the best of several checkpoints on the test set is worth; indices are rows of
-    the matrix."""
-
-    selected: int  # the best on all problems, the first of equals
-    naive: float  # its accuracy on the problems that chose it
-    corrected: float  # accuracy, on problems that did not choose it, of what the same rule picks
-    lo: float
-    hi: float
-    last: float  # accuracy of the last checkpoint, which nothing chose
-    regret: float  # corrected - last: what is lost by taking the last instead; negative = choosing loses
-    regret_lo: float
-    regret_hi: float
 
 
 def wilson(k: float, n: int, level: float = 0.95) -> tuple[float, float]:
@@ -74,10 +60,14 @@ def wilson(k: float, n: int, level: float = 0.95) -> tuple[float, float]:
     return min(max(float(lo), 0.0), k / n), max(min(float(hi), 1.0), k / n)
 
 
-def difference(k1, n1, k2, n2, level: float = 0.95) -> Difference:
-    """k1/n1 - k2/n2 of independent samples: Newcombe's (1998) method 10, from two Wilson intervals,
-    doi 10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I; p of the pooled score
-    (chi-square) test."""
+def difference(
+    k1: ArrayLike, n1: ArrayLike, k2: ArrayLike, n2: ArrayLike, level: float = 0.95
+) -> Difference:
+    """k1/n1 - k2/n2 of independent samples.
+
+    Interval: Newcombe's (1998) method 10, from two Wilson intervals, doi
+    10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I. p: pooled score (chi-square)
+    test."""
     from scipy.stats import norm
     from statsmodels.stats.proportion import confint_proportions_2indep
 
@@ -86,15 +76,20 @@ def difference(k1, n1, k2, n2, level: float = 0.95) -> Difference:
     d, pooled = k1 / n1 - k2 / n2, (k1 + k2) / (n1 + n2)
     se = np.sqrt(np.maximum(pooled * (1 - pooled), 0) * (1 / n1 + 1 / n2))
     p = 2 * norm.sf(np.divide(abs(d), se, out=np.zeros_like(d), where=se > 0))
-    return Difference(*(x.item() if x.ndim == 0 else x for x in map(np.asarray, (d, lo, hi, p))))
+    return Difference(*_scalars(d, lo, hi, p))
+
+
+def _scalars(*values: ArrayLike) -> list:
+    """Arrays without a dimension as Python numbers, others as they are."""
+    arrays = [np.asarray(value) for value in values]
+    return [array.item() if array.ndim == 0 else array for array in arrays]
 
 
 def contrast(first: Difference, second: Difference, level: float = 0.95) -> Difference:
     """first - second of two independent differences, such as the drops of two students.
 
-    Interval by recovering the variances from both intervals (Zou & Donner 2008, doi
-    10.1002/sim.3095); p from the normal distribution with the half of that interval which lies
-    towards 0. `level` is that of the inputs."""
+    Interval: variances recovered from both intervals (Zou & Donner 2008, doi 10.1002/sim.3095). p:
+    normal distribution, with the half of that interval towards 0. `level` is that of the inputs."""
     from scipy.stats import norm
 
     d = first.difference - second.difference
@@ -105,7 +100,9 @@ def contrast(first: Difference, second: Difference, level: float = 0.95) -> Diff
     return Difference(float(d), float(lo), float(hi), float(p))
 
 
-def paired(both, only_first, only_second, neither, level: float = 0.95) -> Paired:
+def paired(
+    both: Counts, only_first: Counts, only_second: Counts, neither: Counts, level: float = 0.95
+) -> Paired:
     """first - second on the same problems, from the four counts of (first correct?, second
     correct?).
 
@@ -119,9 +116,8 @@ def paired(both, only_first, only_second, neither, level: float = 0.95) -> Paire
     a, b, c, d = (np.asarray(x, float) for x in (both, only_first, only_second, neither))
     n = a + b + c + d
     p1, p2 = (a + b) / n, (a + c) / n
-    (l1, u1), (l2, u2) = (
-        proportion_confint(k, n, alpha=1 - level, method="wilson") for k in (a + b, a + c)
-    )
+    l1, u1 = proportion_confint(a + b, n, alpha=1 - level, method="wilson")
+    l2, u2 = proportion_confint(a + c, n, alpha=1 - level, method="wilson")
     numerator, margins = a * d - b * c, (a + b) * (c + d) * (a + c) * (b + d)
     numerator = np.where(numerator > 0, np.maximum(numerator - n / 2, 0), numerator)
     phi = np.divide(numerator, np.sqrt(margins), out=np.zeros_like(n), where=margins > 0)
@@ -130,15 +126,12 @@ def paired(both, only_first, only_second, neither, level: float = 0.95) -> Paire
     lo = p1 - p2 - np.sqrt(np.maximum(low**2 - 2 * phi * low * above + above**2, 0))
     hi = p1 - p2 + np.sqrt(np.maximum(high**2 - 2 * phi * high * below + below**2, 0))
     p = np.minimum(1, 2 * binom.cdf(np.minimum(b, c), b + c, 0.5))
-    return Paired(
-        *(x.item() if x.ndim == 0 else x for x in map(np.asarray, (p1 - p2, lo, hi, p))),
-        only_first,
-        only_second,
-        both + only_first + only_second + neither,
-    )
+    change, lo, hi, p = _scalars(p1 - p2, lo, hi, p)
+    total = both + only_first + only_second + neither
+    return Paired(change, lo, hi, p, only_first, only_second, total)
 
 
-def paired_records(first, second, level: float = 0.95) -> Paired:
+def paired_records(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> Paired:
     """`paired` from two equally long vectors of booleans, entry i of both being the same
     problem."""
     first, second = np.asarray(first, bool), np.asarray(second, bool)
@@ -147,12 +140,15 @@ def paired_records(first, second, level: float = 0.95) -> Paired:
             f"first has {first.size} answers and second {second.size}: pair them by problem."
         )
     return paired(
-        *(int(np.sum((first == x) & (second == y))) for x in (True, False) for y in (True, False)),
+        int(np.sum(first & second)),
+        int(np.sum(first & ~second)),
+        int(np.sum(~first & second)),
+        int(np.sum(~first & ~second)),
         level,
     )
 
 
-def pass_at_k(n, c, k: int) -> np.ndarray | float:
+def pass_at_k(n: ArrayLike, c: ArrayLike, k: int) -> np.ndarray | float:
     """Probability that one of k samples drawn from n, of which c are correct, is correct: the
     unbiased estimator 1 - C(n-c, k) / C(n, k) (Chen et al. 2021, arXiv 2107.03374). Broadcasts.
     Raises ValueError unless 1 <= k <= n, 0 <= c <= n."""
@@ -165,7 +161,7 @@ def pass_at_k(n, c, k: int) -> np.ndarray | float:
     return 1 - missing if missing.ndim else float(1 - missing)
 
 
-def holm(p_values) -> np.ndarray:
+def holm(p_values: ArrayLike) -> np.ndarray:
     """p values adjusted for all being tested at once, in the order given (Holm 1979,
     jstor.org/stable/4615733)."""
     from statsmodels.stats.multitest import multipletests
@@ -174,14 +170,14 @@ def holm(p_values) -> np.ndarray:
     return multipletests(p_values, method="holm")[1] if p_values.size else p_values
 
 
-def clustered(values, problem, level: float = 0.95) -> Clustered:
-    """Mean of answers where one problem has several. values: [answers] 0/1, or paired differences
-    in -1..1; problem: [answers] which problem each belongs to.
+def clustered(values: ArrayLike, problem: ArrayLike, level: float = 0.95) -> Clustered:
+    """Mean of answers where one problem has several.
 
-    Cluster-robust variance (Liang & Zeger 1986, doi 10.1093/biomet/73.1.13; for evaluations Miller
-    2024, doi 10.48550/arXiv.2411.00640) times G / (G - 1) for G problems, and Student's t with G -
-    1 degrees of freedom. Where all answers are equal that variance is 0, and the interval is
-    Wilson's for G problems instead."""
+    values: [answers] 0/1, or paired differences in -1..1; problem: [answers] which problem each
+    belongs to. Cluster-robust variance (Liang & Zeger 1986, doi 10.1093/biomet/73.1.13; for
+    evaluations Miller 2024, doi 10.48550/arXiv.2411.00640) times G / (G - 1) for G problems, and
+    Student's t with G - 1 degrees of freedom. Where all answers are equal that variance is 0, and
+    the interval is Wilson's for G problems. Raises ValueError for one problem."""
     from scipy.stats import t
 
     values = np.asarray(values, float)
@@ -191,93 +187,11 @@ def clustered(values, problem, level: float = 0.95) -> Clustered:
         raise ValueError("problem: all answers are to one problem: clustering needs two or more.")
     sums = np.bincount(index, values - mean)
     se = float(np.sqrt(clusters / (clusters - 1) * np.sum(sums**2)) / values.size)
-    lo, hi = (
-        mean - t.ppf(0.5 + level / 2, clusters - 1) * se,
-        mean + t.ppf(0.5 + level / 2, clusters - 1) * se,
-    )
+    half = t.ppf(0.5 + level / 2, clusters - 1) * se
+    lo, hi = mean - half, mean + half
     if se == 0 and mean in (0, 1):
         lo, hi = wilson(mean * clusters, clusters, level)
     return Clustered(mean, se, float(lo), float(hi), clusters)
-
-
-def _split_scores(correct, weights, rng):
-    """Per row of weights: [checkpoints] accuracy of the pick of one random half on the other half,
-    both ways. A half without weight is drawn again: every row has two problems or more with
-    weight."""
-    half = rng.permuted(np.tile(np.arange(correct.shape[1]) % 2 == 0, (len(weights), 1)), axis=1)
-    while (empty := ((weights * half).sum(1) == 0) | ((weights * ~half).sum(1) == 0)).any():
-        half[empty] = rng.permuted(half[empty], axis=1)
-    scores = [
-        (weights * side) @ correct.T / (weights * side).sum(1, keepdims=True)
-        for side in (half, ~half)
-    ]
-    rows = np.arange(len(weights))
-    return sum(scored[rows, chosen.argmax(1)] for chosen, scored in (scores, scores[::-1])) / 2
-
-
-def _bootstrap_weights(n: int, resamples: int, rng):
-    """[resamples, n] how often each of n problems is drawn; draws of one problem alone are drawn
-    again."""
-    weights = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
-    while (alone := (weights > 0).sum(1) < 2).any():
-        weights[alone] = rng.multinomial(n, np.full(n, 1 / n), size=alone.sum())
-    return weights.astype(float)
-
-
-def selection_corrected(
-    correct, seed: int = 0, repeats: int = 200, resamples: int = 400, level: float = 0.95
-) -> Selection:
-    """The accuracy of "the best checkpoint", scored on problems that did not choose it.
-
-    correct: booleans [checkpoints, problems], the last row the last checkpoint. Half the problems
-    choose (the first of equals), the other half scores, both ways, over `repeats` random halves;
-    selection bias: Cawley & Talbot 2010, jmlr.org/papers/v11/cawley10a. The choice rests on half
-    the problems, so a clear winner is picked a little less often than by all of them. Percentile
-    interval from `resamples` bootstraps of the problems (Efron 1979, doi 10.1214/aos/1176344552)
-    with ten splits nested in each; copies of a problem stay in one half. It is cautious: a nominal
-    95% covers about 99% where checkpoints are equal."""
-    correct = np.asarray(correct, float)
-    if correct.ndim != 2 or correct.shape[1] < 4:
-        raise ValueError(
-            f"correct has shape {correct.shape}: give [checkpoints, problems] with 4 problems or "
-            "more."
-        )
-    rng, n = np.random.default_rng(seed), correct.shape[1]
-    accuracy = correct.mean(1)
-    corrected = float(_split_scores(correct, np.ones((repeats, n)), rng).mean())
-    weights = _bootstrap_weights(n, resamples, rng)
-    boot = np.mean([_split_scores(correct, weights, rng) for _ in range(10)], axis=0)
-    ends = [(1 - level) / 2, (1 + level) / 2]
-    lo, hi = np.quantile(boot, ends)
-    regret_lo, regret_hi = np.quantile(boot - weights @ correct[-1] / n, ends)
-    return Selection(
-        int(accuracy.argmax()),
-        float(accuracy.max()),
-        corrected,
-        float(lo),
-        float(hi),
-        float(accuracy[-1]),
-        corrected - float(accuracy[-1]),
-        float(regret_lo),
-        float(regret_hi),
-    )
-
-
-def selection_inflation(p: float, n: int, checkpoints: int, correlation: float = 0.0) -> float:
-    """By how much the best of several checkpoints overstates their common true accuracy p on n
-    problems, expected.
-
-    Assumes equal true accuracies, normal errors, and one correlation between any two checkpoints'
-    scores (they answer the same problems; 0 is the worst case): sqrt(p (1-p) (1-correlation) / n) ×
-    E[largest of m standard normals] (David & Nagaraja 2003, Order Statistics, doi
-    10.1002/0471722162)."""
-    from scipy.integrate import quad
-    from scipy.stats import norm
-
-    largest = quad(
-        lambda x: checkpoints * x * norm.pdf(x) * norm.cdf(x) ** (checkpoints - 1), -9, 9
-    )[0]
-    return float(np.sqrt(p * (1 - p) * (1 - correlation) / n) * largest)
 
 
 def power(p1: float, n1: int, p2: float, n2: int, alpha: float = 0.05) -> float:
@@ -292,18 +206,15 @@ def detectable(
     p: float, n1: int, n2: int, alpha: float = 0.05, at_power: float = 0.8
 ) -> tuple[float, float]:
     """The smallest loss (negative) and gain from p, as fractions, that `power` finds with
-    probability at_power.
-
-    nan where even the largest possible change would be missed."""
+    probability at_power. nan where even the largest possible change would be missed."""
     from scipy.optimize import brentq
 
-    def missing(change):
+    def missing(change: float) -> float:
         return power(p + change, n1, p, n2, alpha) - at_power
 
-    ends = [-p + 1e-9, 1 - p - 1e-9]
-    return tuple(
-        float(brentq(missing, np.sign(e) * 1e-9, e))
-        if abs(e) > 1e-6 and missing(e) > 0
-        else float("nan")
-        for e in ends
-    )
+    def smallest(largest: float) -> float:
+        if abs(largest) > 1e-6 and missing(largest) > 0:
+            return float(brentq(missing, np.sign(largest) * 1e-9, largest))
+        return float("nan")
+
+    return smallest(-p + 1e-9), smallest(1 - p - 1e-9)

@@ -56,7 +56,7 @@ def write_cards(p: params.Params) -> list[Path]:
     records = records[records["folder"] == folder.name] if len(records) else records
     table, chosen = (
         results.accuracy_of(records),
-        selection.sentences(selection.selections(records), p.select_on),
+        selection.sentences(selection.both_rules(records), p.select_on),
     )
     trained = json.loads((folder / "provenance_train.json").read_text())
     evaluated = json.loads((folder / "provenance_eval.json").read_text())

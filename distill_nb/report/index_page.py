@@ -109,7 +109,7 @@ def accuracy_html(scale_dir: Path) -> str:
         "includes errors."
     )
     mixed = "".join(
-        f"<li>{escape(sentence)}</li>" for sentence in comparability.sentences(scale_dir)
+        f"<li>{escape(sentence)}</li>" for sentence in comparability.differences(scale_dir)
     )
     mixed = f"<p>Not all of these results were made alike:</p><ul>{mixed}</ul>" if mixed else ""
     return (

@@ -13,9 +13,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from distill_nb.analysis import diagnosis, names, paired, results, selection
-from distill_nb.analysis.published import accuracies, beside, claims, findings
-from distill_nb.analysis.published import grim as consistency
+from distill_nb.analysis import diagnosis, names, paired, results, selection, tidy
+from distill_nb.analysis.published import accuracies, claims, findings, grim, reproduction
 from distill_nb.report import tables
 from distill_nb.runtime import paths
 
@@ -25,14 +24,14 @@ WORDS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six")
 def published_numbers() -> dict[str, str]:
     """Macro → value, of the published study."""
     table, every = accuracies.load_published(), claims.load_claims()
-    grim, found = consistency.grim_summary(table), findings.check_all(table)
+    tested, found = grim.summary(table), findings.check_all(table)
     n = table.drop_duplicates("benchmark").set_index("benchmark")["n"]
     numbers = {
         "PublishedCells": len(table),
         "PublishedRuns": len(table[table["step"] > 0].groupby(names.RUN)),
         "FlaggedCells": int(table["flagged"].sum()),
-        "GrimCanFail": int(grim["can_fail"].sum()),
-        "GrimFailed": int(grim["failed"].sum()),
+        "GrimCanFail": int(tested["can_fail"].sum()),
+        "GrimFailed": int(tested["failed"].sum()),
         "Claims": len(every),
         "ClaimsDisagree": len(claims.inconsistencies(every, table)),
         "MathProblems": int(n["math500"]),
@@ -59,7 +58,7 @@ def our_numbers(scale: str, select_on: str = "test") -> tuple[dict[str, str], di
             "OurSelection": "",
         }, {}
     table, published = results.accuracy_table(folder), accuracies.load_published()
-    compared = beside.sentence(beside.beside(published, results.load_runs(folder)))
+    compared = reproduction.sentence(reproduction.compare(published, tidy.load_runs(folder)))
     shown = table.assign(cell=[results.score(r) for r in table.itertuples()])
     wide = shown.pivot_table(
         index=["folder", "step"], columns="benchmark", values="cell", aggfunc="first"
@@ -79,7 +78,7 @@ def our_numbers(scale: str, select_on: str = "test") -> tuple[dict[str, str], di
             "kind",
         ]
     ].round(1)
-    ours = selection.scored(results.load_runs(folder), records, select_on)
+    ours = selection.rescored(tidy.load_runs(folder), records, select_on)
     half = " on the half of the problems that did not choose them" if select_on == "dev" else ""
     captions = (
         f"Our runs of scale {scale}: percent correct with 95% Wilson intervals; step 0 is the base "
@@ -97,7 +96,7 @@ def our_numbers(scale: str, select_on: str = "test") -> tuple[dict[str, str], di
         ),
     }
     changes = paired.change_sentences(paired.paired_changes(records))
-    chosen = selection.sentences(selection.selections(records), select_on)
+    chosen = selection.sentences(selection.both_rules(records), select_on)
     return {
         "OurScale": scale,
         "OurRuns": str(records["folder"].nunique()),

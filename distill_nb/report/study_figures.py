@@ -1,4 +1,4 @@
-"""The study's figures, from a tidy table (`results.load_published` or `results.tidy`): one function
+"""The study's figures, from a tidy table (`accuracies.load_published` or `tidy.table`): one function
 a figure.
 
     python -m distill_nb.report.study_figures figures      writes name.png, name.pdf and name.csv of the published study
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from distill_nb.analysis import comparisons, results, stats
+from distill_nb.analysis import baseline_changes, stats, tidy
 from distill_nb.analysis.names import RULE, RUN, name_of, printed_rate
 from distill_nb.analysis.published import findings
 from distill_nb.report import run_figures
@@ -32,7 +32,7 @@ DOMAIN_OF = {b: domain for domain, names in RULE.items() for b in names}
 
 def with_intervals(table):
     """The tidy table with lo and hi: 95% Wilson bounds in percent, k taken as accuracy × n. Where
-    problems have several samples n is still that of problems (results.tidy), which makes them
+    problems have several samples n is still that of problems (tidy.table), which makes them
     somewhat too wide."""
     bounds = [stats.wilson(r.accuracy * r.n / 100, r.n) for r in table.itertuples()]
     return table.assign(lo=[100 * lo for lo, _ in bounds], hi=[100 * hi for _, hi in bounds])
@@ -139,7 +139,7 @@ def forgetting(table):
     brackets the 95% interval."""
     import numpy as np
 
-    data = comparisons.forgetting_matrix(table)
+    data = baseline_changes.forgetting_matrix(table)
     if data.empty:
         return nothing(), data
     best = data[data["checkpoint"] == "best"]
@@ -195,7 +195,7 @@ def gains(table):
     import pandas as pd
 
     rows = []
-    for run in results.best_checkpoints(table).itertuples():
+    for run in tidy.best_checkpoints(table).itertuples():
         own = table[
             (table["step"] > 0)
             & (table[RUN[:3]] == [run.student, run.teacher, run.domain]).all(axis=1)
@@ -259,7 +259,7 @@ def best_checkpoints(table):
     import pandas as pd
 
     cells, parts = with_intervals(table), []
-    for run in results.best_checkpoints(table).itertuples():
+    for run in tidy.best_checkpoints(table).itertuples():
         own = (
             (cells[RUN[:3]] == [run.student, run.teacher, run.domain]).all(axis=1)
             & (cells["step"] == run.step)

@@ -1,4 +1,4 @@
-"""Tables as the published study has them, from a tidy table (results.COLUMNS), and what its
+"""Tables as the published study has them, from a tidy table (names.COLUMNS), and what its
 percentages can say beyond.
 
 Cells are texts: percent at the precision of the data, an asterisk where sampling errors degraded a
@@ -15,12 +15,11 @@ from html import escape
 
 import pandas as pd
 
-from distill_nb.analysis import stats
-from distill_nb.analysis.comparisons import checkpoints as checkpoints_of
-from distill_nb.analysis.comparisons import forgetting_matrix
+from distill_nb.analysis import selection_bias, stats
+from distill_nb.analysis.baseline_changes import forgetting_matrix
 from distill_nb.analysis.names import name_of
 from distill_nb.analysis.published.findings import check_all, findings_table
-from distill_nb.analysis.results import best_checkpoints
+from distill_nb.analysis.tidy import best_checkpoints, checkpoints_of
 
 NONE = "—"
 
@@ -104,13 +103,13 @@ def inflation(table, correlations=(0.0, 0.5, 0.8)):
 
     Columns: run, benchmark, step, n, checkpoints, best, last, mean (percent), and one
     inflation_<correlation> in points for each correlation between checkpoints
-    (`stats.selection_inflation`), which only records could tell; 0 is the worst case."""
+    (`selection_bias.inflation`), which only records could tell; 0 is the worst case."""
     rows = []
     for run in best_checkpoints(table).itertuples():
         scores = checkpoints_of(table, run, run.benchmark)["accuracy"]
         size = {
             f"inflation_{c:g}": 100
-            * stats.selection_inflation(scores.mean() / 100, run.n, run.checkpoints, c)
+            * selection_bias.inflation(scores.mean() / 100, run.n, run.checkpoints, c)
             for c in correlations
         }
         rows.append(
@@ -143,8 +142,8 @@ def power(table):
 
 
 def forgetting(matrix):
-    """comparisons.forgetting_matrix for reading: a row a run, evaluated domain and checkpoint (best
-    and last), with the change in points and relative to the baseline, each with its 95% interval; *
+    """baseline_changes.forgetting_matrix for reading: a row a run, evaluated domain and checkpoint
+    (best and last), with the change in points and relative to the baseline, each with its 95% interval; *
     marks degraded scores."""
 
     def change(value, lo, hi):
@@ -221,7 +220,7 @@ def evidence(finding):
 
 
 def impossible(tested):
-    """The numbers of consistency.grim that cannot be, for reading: which k of the full benchmark
+    """The numbers of grim.check that cannot be, for reading: which k of the full benchmark
     each would be."""
     failed = tested[~tested["consistent"]]
     rows = [

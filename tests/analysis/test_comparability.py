@@ -46,11 +46,11 @@ def change(scale):
 
 
 def test_what_was_made_alike_is_said_to_be(scale, tmp_path):
-    assert comparability.sentences(scale) == []
-    assert comparability.sentence(scale).startswith(
+    assert comparability.differences(scale) == []
+    assert comparability.summary(scale).startswith(
         "As far as is recorded, all of these results were made by the same code"
     )
-    assert comparability.sentence(tmp_path) == "" and "made alike" not in index_page.accuracy_html(
+    assert comparability.summary(tmp_path) == "" and "made alike" not in index_page.accuracy_html(
         scale
     )
     record = json.loads((scale / B / "provenance_eval.json").read_text())
@@ -158,12 +158,68 @@ def test_what_was_not_made_alike_is_named(stage, values, says, scale, change):
             "distill_nb/students/chat.py than those of its "
             "checkpoints."
         }
-    found = comparability.sentences(scale)
+    found = comparability.differences(scale)
     assert set(found) == expected
-    assert comparability.sentence(scale).startswith("Not all of these results were made alike:\n- ")
+    assert comparability.summary(scale).startswith("Not all of these results were made alike:\n- ")
     assert "Not all of these results were made alike" in index_page.accuracy_html(scale)
 
 
 def test_a_damaged_record_is_named(scale, change):
     (scale / A / "provenance_train.json").write_text("{")
-    assert comparability.sentences(scale)[0].startswith(f"provenance_train.json in {A} is damaged")
+    assert comparability.differences(scale)[0].startswith(
+        f"provenance_train.json in {A} is damaged"
+    )
+
+
+# Before the modules moved into folders, their names were these.
+OLD_NAMES = {"distill_nb/train.py": "0" * 16, "distill_nb/evaluate.py": "1" * 16}
+
+
+def test_finished_runs_of_earlier_code_are_kept_and_named(scale, change, monkeypatch):
+    """A was made when modules had other names, B when one hash over all of them was recorded."""
+    monkeypatch.setenv("DISTILL_NB_RUNS", str(scale.parent))
+    for folder in (A, B):
+        for file in (scale / folder).glob("provenance_*.json"):
+            record = json.loads(file.read_text())
+            record |= {"code": OLD_NAMES} if folder == A else {"code_sha256": "2" * 64}
+            if folder == B:
+                del record["code"]
+            file.write_text(json.dumps(record))
+    said = {
+        f"{A} was {done} by earlier code: its modules had other names."
+        for done in ("trained", "evaluated")
+    } | {
+        f"{B} was {done} by earlier code: only one hash over all of it is recorded."
+        for done in ("trained", "evaluated")
+    }
+    assert said <= set(comparability.differences(scale))
+    assert not [s for s in comparability.differences(scale) if "distill_nb/" in s]
+    results_of = {
+        file: file.read_bytes()
+        for file in scale.rglob("*")
+        if file.suffix in (".safetensors", ".jsonl")
+    }
+    p = tiny(benchmark_limit=2, max_steps=1, save_every=1)
+    assert train.train(p)["code"] == OLD_NAMES
+    evaluate.evaluate(p)
+    assert {file: file.read_bytes() for file in results_of} == results_of
+    assert f"{A} was trained by earlier code" in comparability.summary(scale)
+
+
+def test_a_folder_written_by_earlier_code_is_read(tmp_path):
+    """Two runs of one earlier version are alike; a third differs from them in one module."""
+    old = {"parameters": {"student": "s"}, "packages": {"torch": "2"}, "code": OLD_NAMES}
+    new = {**old, "code": {"distill_nb/training/train.py": "0" * 16}}
+    changed = {**old, "code": OLD_NAMES | {"distill_nb/train.py": "3" * 16}}
+    for folder, record in {"a": old, "b": old, "c": changed, "d": new}.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "provenance_train.json").write_text(json.dumps(record))
+    assert comparability.differences(tmp_path) == [
+        "a, b, c were trained by earlier code: its modules had other names.",
+        "c was trained by another version of distill_nb/train.py than a, b.",
+    ]
+    resumed = {**new, "sessions": [{"code": OLD_NAMES}, {"code_sha256": "2" * 64}]}
+    (tmp_path / "d" / "provenance_train.json").write_text(json.dumps(resumed))
+    assert comparability.differences(tmp_path)[-1] == (
+        "d was trained in several sessions, and between them the code changed."
+    )

@@ -1,41 +1,11 @@
 """Simulated records whose truth is known: the analysis must tell a lost format, a lost skill, a
 gain and noise apart."""
 
-import numpy as np
 import pandas as pd
 import pytest
+from answer_records import N, simulated
 
 from distill_nb.analysis import diagnosis, paired
-
-N = 300
-
-
-def simulated(folder, base, after, boxed=1.0, seed=0, steps=(0, 10)):
-    """Records of one run: problems are solved with probability base or after, and a solved one is
-    boxed with `boxed`."""
-    rng = np.random.default_rng(seed)
-    hardness, rows = rng.random(N), []
-    for step in steps:
-        solved = hardness < (after if step else base)
-        solved ^= rng.random(N) < 0.03  # a little noise of sampling
-        box = rng.random(N) < (boxed if step else 1.0)
-        rows += [
-            dict(
-                folder=folder,
-                domain="math",
-                benchmark="math500",
-                step=step,
-                task_id=f"t{i}",
-                sample=0,
-                outcome="no_answer" if not box[i] else "correct" if solved[i] else "wrong",
-                lenient_outcome="correct" if solved[i] else "wrong",
-                answer="",
-                completion="",
-            )
-            for i in range(N)
-        ]
-    return pd.DataFrame(rows)
-
 
 CASES = {
     "lost format": (0.6, 0.6, 0.3),

@@ -1,33 +1,10 @@
-"""Tables that only records allow: paired changes, and choosing a checkpoint."""
+"""Changes problem by problem, from records."""
 
 import numpy as np
-import pandas as pd
 import pytest
+from answer_records import records
 
-from distill_nb.analysis import paired, selection, stats
-
-NAMES = {1: "correct", 0: "wrong"}
-
-
-def records(correct, samples=1, benchmark="pocket_math", folder="run"):
-    """Records of steps 0, 10, … from [steps][problems × samples]: 1, 0 or an outcome's name; None =
-    no record."""
-    return pd.DataFrame(
-        [
-            dict(
-                folder=folder,
-                domain="math",
-                benchmark=benchmark,
-                step=10 * i,
-                task_id=f"t{j // samples}",
-                sample=j % samples,
-                outcome=NAMES.get(ok, ok),
-            )
-            for i, row in enumerate(correct)
-            for j, ok in enumerate(row)
-            if ok is not None
-        ]
-    )
+from distill_nb.analysis import paired, stats
 
 
 def test_paired_changes_count_discordant_problems():
@@ -75,21 +52,6 @@ def test_paired_changes_use_problems_that_both_answered():
         paired.paired_changes(both[both["step"] > 0]).empty
         and paired.paired_changes(both.iloc[:0]).empty
     )
-
-
-def test_selection_of_a_run_is_that_of_its_matrix():
-    rng = np.random.default_rng(1)
-    correct = rng.random((4, 60)) < 0.5
-    row = selection.selection(records(correct), seed=3).iloc[0]
-    names = pd.Series([f"t{j}" for j in range(60)])
-    # step 0 is no checkpoint
-    expected = stats.selection_corrected(correct[1:][:, names.sort_values().index], seed=3)
-    assert row["step"] == 10 * (1 + expected.selected) and (row["checkpoints"], row["n"]) == (3, 60)
-    assert row[["naive", "corrected", "lo", "regret_hi"]].tolist() == pytest.approx(
-        [100 * x for x in (expected.naive, expected.corrected, expected.lo, expected.regret_hi)]
-    )
-    # a math run is chosen by its math
-    assert selection.selection(records(correct, benchmark="pocket_code")).empty
 
 
 def test_errors_are_no_wrong_answers():
@@ -148,18 +110,3 @@ def test_equal_changes_of_every_problem_are_no_absence_of_change():
     assert half["p"] == pytest.approx(2 * 0.5**20) and half["lo"] < 50 < half["hi"]
     same = paired.paired_changes(records([[0, 1] * 20, [1, 0] * 20], samples=2)).iloc[0]
     assert (same["change"], same["p"]) == (0, 1) and same["lo"] == -same["hi"] < 0
-
-
-def test_selection_leaves_out_errors_and_unfinished_checkpoints():
-    rng = np.random.default_rng(2)
-    rows = (rng.random((4, 40)) < 0.5).astype(int).tolist()
-    whole = selection.selection(records(rows)).iloc[0]
-    assert (whole["n"], whole["errors"], whole["checkpoints"]) == (40, 0, 3)
-    unfinished = selection.selection(records([*rows, [1] * 10 + [None] * 30])).iloc[0]
-    assert unfinished.equals(whole)
-    rows[2][:5] = ["grader_error"] * 5
-    left = selection.selection(records(rows)).iloc[0]
-    assert (left["n"], left["errors"]) == (35, 5)
-    assert left["naive"] == pytest.approx(
-        100 * max(np.mean([x == 1 for x in row[5:]]) for row in rows[1:])
-    )

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from distill_nb.analysis import comparisons, results, stats
+from distill_nb.analysis import baseline_changes, results, stats, tidy
 from distill_nb.analysis import names as analysis_names
 from distill_nb.analysis.published import accuracies
 
@@ -64,7 +64,7 @@ def test_several_samples_are_clustered_by_problem_and_cover(tmp_path):
     assert (row["n"], row["problems"]) == (480, 60) and row["accuracy"] == pytest.approx(
         100 * row["k"] / 480
     )
-    ours = results.load_runs(tmp_path).iloc[0]
+    ours = tidy.load_runs(tmp_path).iloc[0]
     # so that differences rest on problems
     assert ours["n"] == 60 and ours["accuracy"] == row["accuracy"]
 
@@ -101,10 +101,10 @@ def test_load_runs_has_the_columns_of_load_published(tmp_path):
     (tmp_path / "a" / "provenance_train.json").write_text(
         '{"parameters": {"learning_rate": 0.001}}'
     )
-    runs = results.load_runs(tmp_path)
+    runs = tidy.load_runs(tmp_path)
     assert list(runs) == list(accuracies.load_published()) == analysis_names.COLUMNS
     assert runs["step"].tolist() == [0, 10] and runs["learning_rate"].tolist()[1] == 1e-3
-    assert list(results.load_runs(tmp_path / "none")) == analysis_names.COLUMNS
+    assert list(tidy.load_runs(tmp_path / "none")) == analysis_names.COLUMNS
 
 
 def test_generated_traces_are_not_called_the_teachers(tmp_path):
@@ -112,11 +112,11 @@ def test_generated_traces_are_not_called_the_teachers(tmp_path):
         write(tmp_path, folder, 10, single(20, 48), student=folder)
         text = json.dumps({"parameters": {"learning_rate": 0.001, "dataset": dataset}})
         (tmp_path / folder / "provenance_train.json").write_text(text)
-    assert results.load_runs(tmp_path)["teacher"].tolist() == ["sonnet stand-in", "sonnet"]
+    assert tidy.load_runs(tmp_path)["teacher"].tolist() == ["sonnet stand-in", "sonnet"]
     assert analysis_names.name_of("sonnet stand-in") == "Sonnet stand-in"
 
 
-def test_an_unfinished_cell_is_marked_and_left_out(tmp_path, capsys):
+def test_an_unfinished_cell_is_marked_and_left_out(tmp_path, caplog):
     for step, (k, n) in {0: (10, 56), 10: (30, 56), 20: (4, 20)}.items():
         write(tmp_path, "a", step, single(k, n))
     write(tmp_path, "a", 0, single(3, 30), "pocket_code")
@@ -128,8 +128,8 @@ def test_an_unfinished_cell_is_marked_and_left_out(tmp_path, capsys):
         wide.loc[("a", 10), "pocket_math (n = 56)"] == "53.6 [41, 66]"
         and wide.loc[("a", 20)].iloc[0] == "—"
     )
-    assert results.tidy(table)["step"].tolist() == [0, 0, 10]
-    assert capsys.readouterr().out == "Left out, as they are not finished: a step 20 pocket_math.\n"
+    assert tidy.table(table)["step"].tolist() == [0, 0, 10]
+    assert caplog.messages == ["Left out, as they are not finished: a step 20 pocket_math."]
 
 
 def test_samples_are_in_the_head_of_the_table(tmp_path):
@@ -139,57 +139,51 @@ def test_samples_are_in_the_head_of_the_table(tmp_path):
     ]
 
 
-def test_no_run_is_compared_with_a_baseline_of_another_n(tmp_path, capsys):
+def test_no_run_is_compared_with_a_baseline_of_another_n(tmp_path, caplog):
     """a was evaluated on 20 problems, b on 56; a comes first by name."""
     for folder, n, base, after in (("a", 20, 2, 4), ("b", 56, 28, 50)):
         write(tmp_path, folder, 0, single(base, n), domain="code" if folder == "a" else "math")
         write(tmp_path, folder, 10, single(after, n), domain="code" if folder == "a" else "math")
-    ours = results.load_runs(tmp_path)
+    ours = tidy.load_runs(tmp_path)
     assert set(ours["source"]) == {"b"} and ours["accuracy"].tolist() == [
         50,
         pytest.approx(100 * 50 / 56),
     ]
-    said = capsys.readouterr().out
-    assert said == (
+    assert caplog.messages == [
         "pocket_math of a is left out: the base student s has other answers there than in b (n = "
         "56, 50.0%); "
-        "evaluate them with the same settings, or look at runs of one kind at a time.\n"
-    )
-    assert comparisons.forgetting_matrix(ours)["base"].unique().tolist() == [50]
+        "evaluate them with the same settings, or look at runs of one kind at a time."
+    ]
+    caplog.clear()
+    assert baseline_changes.forgetting_matrix(ours)["base"].unique().tolist() == [50]
     write(tmp_path, "a", 0, single(30, 56))  # as many problems, another score
     write(tmp_path, "a", 10, single(30, 56))
-    assert (
-        len(set(results.load_runs(tmp_path)["source"])) == 1
-        and "is left out" in capsys.readouterr().out
-    )
+    assert len(set(tidy.load_runs(tmp_path)["source"])) == 1 and "is left out" in caplog.text
 
 
-def test_runs_that_share_their_baseline_all_stay(tmp_path, capsys):
+def test_runs_that_share_their_baseline_all_stay(tmp_path, caplog):
     for folder, domain in (("a", "math"), ("b", "code")):
         write(tmp_path, folder, 0, single(20, 56), domain=domain)
         write(tmp_path, folder, 10, single(30, 56), domain=domain)
-    assert len(results.load_runs(tmp_path)) == 3 and capsys.readouterr().out == ""
+    assert len(tidy.load_runs(tmp_path)) == 3 and caplog.messages == []
 
 
-def test_replicates_leave_their_run_its_baseline(tmp_path, capsys):
+def test_replicates_leave_their_run_its_baseline(tmp_path, caplog):
     """With sampling each seed has a baseline of its own: that of the run itself stands, whatever
     the others have."""
     for i, base in enumerate((30, 20, 20)):
         for step, k in ((0, base), (10, 40)):
             file = write(tmp_path, f"a_seed{i}" if i else "a", step, single(k, 56))
             file.write_text(file.read_text().replace(f'"run_name": "a_seed{i}"', '"run_name": "a"'))
-    ours = results.load_runs(tmp_path)
+    ours = tidy.load_runs(tmp_path)
     assert set(ours["source"]) == {"a"} and ours["accuracy"][0] == pytest.approx(100 * 30 / 56)
-    assert capsys.readouterr().out == "" and len(results.accuracy_table(tmp_path)) == 6
+    assert caplog.messages == [] and len(results.accuracy_table(tmp_path)) == 6
 
 
-def test_a_run_without_a_baseline_of_its_own_needs_the_same_n(tmp_path, capsys):
+def test_a_run_without_a_baseline_of_its_own_needs_the_same_n(tmp_path, caplog):
     write(tmp_path, "a", 10, single(5, 20), domain="code")
     write(tmp_path, "b", 0, single(20, 56))
-    assert (
-        set(results.load_runs(tmp_path)["source"]) == {"b"}
-        and "pocket_math of a" in capsys.readouterr().out
-    )
+    assert set(tidy.load_runs(tmp_path)["source"]) == {"b"} and "pocket_math of a" in caplog.text
 
 
 def test_what_a_partial_file_gave_says_so(tmp_path):

@@ -4,9 +4,9 @@ says."""
 import numpy as np
 import pandas as pd
 import pytest
-from test_diagnosis import simulated
+from answer_records import simulated
 
-from distill_nb.analysis import comparisons, names, results, selection
+from distill_nb.analysis import baseline_changes, names, results, selection, tidy
 
 # Step 20 is best on the dev half, step 30 on the other and, by more, on all.
 RIGHT = {10: (0.5, 0.5), 20: (0.7, 0.4), 30: (0.6, 0.9)}
@@ -31,34 +31,34 @@ def records():
     )
 
 
-def tidy(records):
-    return results.tidy(results.accuracy_of(records), {"run": 1e-3})
+def tidied(records):
+    return tidy.table(results.accuracy_of(records), {"run": 1e-3})
 
 
 def test_a_dev_split_chooses_without_the_problems_that_score(records):
-    (row,) = selection.selections(records).itertuples()
+    (row,) = selection.both_rules(records).itertuples()
     dev = records["task_id"].map(selection.in_dev)
     assert (row.test_step, row.dev_step, row.n) == (30, 20, (~dev).sum() // 4)
     here = records[(records["step"] == row.dev_step) & ~dev]
     assert row.accuracy == pytest.approx(100 * (here["outcome"] == "correct").mean())
     assert row.lo < row.accuracy < row.hi < row.same_half and row.test_accuracy > row.accuracy
     assert row.benchmark == names.RULE["math"][0]
-    assert selection.selections(records.iloc[:0]).empty
+    assert selection.both_rules(records.iloc[:0]).empty
     # one checkpoint leaves no choice
-    assert selection.selections(records[records["step"] < 20]).empty
+    assert selection.both_rules(records[records["step"] < 20]).empty
 
 
 def test_the_rule_decides_what_best_means_in_every_table(records):
-    ours, (row,) = tidy(records), selection.selections(records).itertuples()
-    test, dev = (selection.scored(ours, records, rule) for rule in ("test", "dev"))
+    ours, (row,) = tidied(records), selection.both_rules(records).itertuples()
+    test, dev = (selection.rescored(ours, records, rule) for rule in ("test", "dev"))
     assert test is ours and "dev" not in test
     for table, step, accuracy, n in (
         (test, row.test_step, row.test_accuracy, 300),
         (dev, row.dev_step, row.accuracy, row.n),
     ):
-        (best,) = results.best_checkpoints(table).itertuples()
+        (best,) = tidy.best_checkpoints(table).itertuples()
         assert (best.step, best.n) == (step, n) and best.accuracy == pytest.approx(accuracy)
-        matrix = comparisons.forgetting_matrix(table).set_index("checkpoint")
+        matrix = baseline_changes.forgetting_matrix(table).set_index("checkpoint")
         assert matrix.loc["best", "step"] == step and matrix.loc[
             "best", "accuracy"
         ] == pytest.approx(accuracy)
@@ -72,30 +72,30 @@ def test_the_rule_decides_what_best_means_in_every_table(records):
 def test_benchmarks_that_do_not_choose_stay_whole(records):
     other = records.assign(benchmark="humaneval_plus")
     both = pd.concat([records, other], ignore_index=True)
-    table = selection.scored(tidy(both), both, "dev")
+    table = selection.rescored(tidied(both), both, "dev")
     assert set(table[table["benchmark"] == "humaneval_plus"]["n"]) == {300}
     assert table[table["benchmark"] == "humaneval_plus"]["dev"].isna().all()
 
 
 def test_errors_count_as_wrong_under_both_rules(records):
     broken = records.assign(outcome=records["outcome"].mask(records["step"] == 30, "grader_error"))
-    (row,) = selection.selections(broken).itertuples()
-    assert (row.test_step, row.dev_step) != (30, 30) and row.test_step == results.best_checkpoints(
-        tidy(broken)
+    (row,) = selection.both_rules(broken).itertuples()
+    assert (row.test_step, row.dev_step) != (30, 30) and row.test_step == tidy.best_checkpoints(
+        tidied(broken)
     )["step"][0]
 
 
-def test_a_half_without_problems_cannot_choose(records, capsys):
+def test_a_half_without_problems_cannot_choose(records, caplog):
     dev = records[records["task_id"].map(selection.in_dev)]
-    assert results.best_checkpoints(selection.scored(tidy(dev), dev, "dev")).empty
+    assert tidy.best_checkpoints(selection.rescored(tidied(dev), dev, "dev")).empty
     assert (
-        "math500 of run cannot choose: all of its" in capsys.readouterr().out
-        and selection.selections(dev).empty
+        "math500 of run cannot choose: all of its" in caplog.text
+        and selection.both_rules(dev).empty
     )
 
 
 def test_the_sentence_names_the_rule_that_counts_first(records):
-    chosen = selection.selections(records)
+    chosen = selection.both_rules(records)
     assert "on all problems is step 30" in selection.sentences(chosen, "test")
     assert "on one half of the problems is step 20" in selection.sentences(chosen, "dev")
     assert "No run has two" in selection.sentences(chosen.iloc[:0], "dev")

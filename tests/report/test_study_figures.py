@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distill_nb.analysis.published import accuracies, findings
+from distill_nb.analysis.published import accuracies, comparisons, findings
 from distill_nb.report import run_figures, study_figures
 from distill_nb.report import style as plots
 from distill_nb.runtime import paths
@@ -75,7 +75,7 @@ def test_no_teachers_colour_means_anything_else():
     assert len(teachers) == 3 + len(plots.TEACHER_COLOURS.FREE)
     for colours in (plots.OUTCOME_COLOURS, plots.VERDICT_COLOURS, plots.LOSS_COLOURS):
         assert not teachers & set(colours.values()) and len(set(colours.values())) == len(colours)
-    assert set(plots.VERDICT_COLOURS) == set(findings.comparisons.VERDICTS) - {"not testable"}
+    assert set(plots.VERDICT_COLOURS) == set(comparisons.VERDICTS) - {"not testable"}
     metrics = pd.DataFrame({"step": [1, 2], "loss": [2.0, 1.0], "heldout_loss": [np.nan, 1.5]})
     lines = run_figures.training_curve(metrics).axes[0].lines
     assert [mpl.colors.to_hex(line.get_color()).upper() for line in lines] == list(

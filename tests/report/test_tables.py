@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distill_nb.analysis import comparisons, names, stats
+from distill_nb.analysis import baseline_changes, names, stats
 from distill_nb.analysis.published import accuracies, findings, grim
 from distill_nb.report import tables
 from distill_nb.runtime import paths
@@ -193,7 +193,7 @@ def test_every_table_of_the_study_as_latex(published, tmp_path):
 
 
 def test_forgetting_shows_last_checkpoints_and_relative_changes(published):
-    table = tables.forgetting(comparisons.forgetting_matrix(published))
+    table = tables.forgetting(baseline_changes.forgetting_matrix(published))
     assert len(table) == 40
     row = table[
         (table["student"] == "Llama 8B")
@@ -231,7 +231,7 @@ def test_evidence_shows_p_and_what_could_be_detected(published):
 
 
 def test_impossible_numbers_are_named_as_the_study_names_them(published):
-    table = tables.impossible(grim.grim(published))
+    table = tables.impossible(grim.check(published))
     assert table.to_numpy().tolist() == [
         ["Qwen Base", "—", 0, "HumanEval+", "78.7", 100, "129/164"]
     ]

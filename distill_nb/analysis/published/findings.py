@@ -1,5 +1,5 @@
 """The six key findings of the published study as checks that run on any tidy table
-(results.COLUMNS): the published numbers or our own.
+(names.COLUMNS): the published numbers or our own.
 
 A finding rests on comparisons with verdicts of their own (comparisons.py). It is contradicted if a
 deciding one is; else not testable if one lacks its numbers; else confounded, within noise or
@@ -14,25 +14,22 @@ noise too; otherwise the effect decides."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
 
-from distill_nb.analysis import comparisons, stats
-from distill_nb.analysis.comparisons import (
+from distill_nb.analysis import selection_bias, stats
+from distill_nb.analysis.names import NAMES, RULE, Cell, name_of, printed, printed_rate
+from distill_nb.analysis.published import comparisons
+from distill_nb.analysis.published.comparisons import (
+    Comparison,
+    Lookup,
     against,
-    benchmark_of,
-    cell,
-    change_against,
-    checkpoints,
-    comparison_row,
-    judge,
-    one_run,
-    runs_of,
+    verdict_counts,
     weakest,
 )
-from distill_nb.analysis.names import NAMES, RULE, name_of, printed, printed_rate
-from distill_nb.analysis.results import best_checkpoints
+from distill_nb.analysis.tidy import best_checkpoints, checkpoints_of
 
 BASE, INSTRUCT, LLAMA = NAMES["Qwen Base"], NAMES["Qwen Instruct"], NAMES["Llama 8B"]
 TITLES = {  # the study's words
@@ -48,326 +45,270 @@ TITLES = {  # the study's words
 
 @dataclass(frozen=True)
 class Finding:
-    """numbers: DataFrame, one comparison a row, columns COMPARISON: first and second are accuracies
-    (percent) or, of a comparison of two changes, changes (points); difference, lo, hi in points;
-    claimed direction in `comparison`."""
-
     number: int
     title: str
     verdict: str
-    numbers: pd.DataFrame
+    numbers: pd.DataFrame  # one Comparison a row
     sentence: str
 
 
-def check_all(table) -> list[Finding]:
+def check_all(table: pd.DataFrame) -> list[Finding]:
     """The six findings on a tidy table."""
     best = best_checkpoints(table)
-    return [check(table, best) for check in CHECKS]
+    return [check(Lookup(table, best)) for check in CHECKS]
 
 
-def findings_table(findings: list[Finding]):
+def findings_table(findings: list[Finding]) -> pd.DataFrame:
     """number, title, verdict, sentence: one row a finding."""
-    rows = [(f.number, f.title, f.verdict, f.sentence) for f in findings]
-    return pd.DataFrame(rows, columns=["number", "title", "verdict", "sentence"])
+    columns = ["number", "title", "verdict", "sentence"]
+    return pd.DataFrame([[getattr(f, c) for c in columns] for f in findings], columns=columns)
 
 
-def _finding(number, rows, missing, sentence) -> Finding:
+def _finding(
+    number: int, rows: list[dict], look: Lookup, sentence: Callable[[pd.DataFrame], str]
+) -> Finding:
     """sentence: a function of the judged rows, called only if they can be judged."""
-    numbers = judge(rows)
+    numbers = comparisons.judge(rows)
     verdict = weakest(numbers[numbers["decides"].astype(bool)])
-    lacks = "; ".join(dict.fromkeys(missing))
-    if (missing and verdict != "contradicted") or verdict == "not testable":
-        return Finding(
-            number, TITLES[number], "not testable", numbers, f"Not testable: there is no {lacks}."
-        )
-    text = sentence(numbers) + (f" Missing: {lacks}." if missing else "")
+    lacks = "; ".join(dict.fromkeys(look.missing))
+    if (lacks and verdict != "contradicted") or verdict == "not testable":
+        verdict, text = "not testable", f"Not testable: there is no {lacks}."
+    else:
+        text = sentence(numbers) + (f" Missing: {lacks}." if lacks else "")
     return Finding(number, TITLES[number], verdict, numbers, text)
 
 
-def _points(r) -> str:
+def _points(r: Comparison) -> str:
     return f"{r.difference:+.1f} points [{r.lo:+.1f}, {r.hi:+.1f}]"
 
 
-def _beyond(numbers) -> str:
+def _name(comparison: str) -> str:
+    """What a comparison is of: its text before the colon."""
+    return comparison.split(":")[0]
+
+
+def _beyond(numbers: pd.DataFrame) -> str:
     return f"{(numbers['p_holm'] < 0.05).sum()} of {len(numbers)}"
 
 
-# ---- the findings
-
-
-def sonnet_beats_r1(table, best) -> Finding:
-    rows, missing, rates = [], [], {}
+def sonnet_beats_r1(look: Lookup) -> Finding:
+    rows, rates = [], []
     for domain in RULE:
-        pairs = [
-            (s, r)
-            for s in runs_of(best, BASE, "sonnet", domain)
-            for r in runs_of(best, BASE, "r1", domain)
-        ]
-        if not pairs:
-            for teacher in ("sonnet", "r1"):
-                one_run(best, BASE, teacher, domain, missing)
+        sonnets, r1s = (look.runs(BASE, teacher, domain) for teacher in ("sonnet", "r1"))
+        if not sonnets or not r1s:
+            look.run(BASE, "sonnet", domain)
+            look.run(BASE, "r1", domain)
             continue
+        pairs = [(s, r) for s in sonnets for r in r1s]
         s, r = next((p for p in pairs if p[0].learning_rate == p[1].learning_rate), pairs[0])
         alike = s.learning_rate == r.learning_rate
         if not alike:
-            rates[domain] = tuple(printed_rate(x.learning_rate) for x in (r, s))
+            r1_rate, sonnet_rate = printed_rate(r.learning_rate), printed_rate(s.learning_rate)
+            rates.append(f"{r1_rate} (R1) against {sonnet_rate} (Sonnet)")
         for evaluated in RULE:
-            b = benchmark_of(table, s, evaluated)
-            a, c = cell(table, s, s.step, b, missing), cell(table, r, r.step, b, missing)
-            rows += against(
-                f"{domain}-distilled, {name_of(b)}: Sonnet above R1", a, c, +1, confounder=not alike
-            )
+            b = look.benchmark(s, evaluated)
+            text = f"{domain}-distilled, {name_of(b)}: Sonnet above R1"
+            cells = look.cell(s, s.step, b), look.cell(r, r.step, b)
+            rows += against(text, *cells, +1, confounder=not alike)
 
-    def sentence(numbers):
+    def sentence(numbers: pd.DataFrame) -> str:
         text = (
             f"At the best checkpoints of {name_of(BASE)}, Sonnet differs from R1 by "
-            f"{numbers['difference'].min():+.1f} to "
-            f"{numbers['difference'].max():+.1f} points, {_beyond(numbers)} comparisons beyond "
-            "noise"
+            f"{numbers['difference'].min():+.1f} to {numbers['difference'].max():+.1f} points, "
+            f"{_beyond(numbers)} comparisons beyond noise"
         )
         if not rates:
             return text + ", at equal learning rates."
-        pairs = " and ".join(
-            f"{r} (R1) against {s} (Sonnet)" for r, s in dict.fromkeys(rates.values())
-        )
         return (
-            text
-            + f"; but the learning rates differ too, {pairs}, so that no difference can be put "
-            "down to the traces."
+            f"{text}; but the learning rates differ too, {' and '.join(dict.fromkeys(rates))}, so "
+            "that no difference can be put down to the traces."
         )
 
-    return _finding(1, rows, missing, sentence)
+    return _finding(1, rows, look, sentence)
 
 
-def forgetting(table, best) -> Finding:
-    rows, missing, drops, less = [], [], [], []
-    for student, teacher in best[["student", "teacher"]].drop_duplicates().itertuples(index=False):
-        cells, who = {}, f"{name_of(student)} {name_of(teacher)}"
+def forgetting(look: Lookup) -> Finding:
+    rows: list[dict] = []
+    students = look.best[["student", "teacher"]].drop_duplicates()
+    for student, teacher in students.itertuples(index=False):
+        cells: dict[str, tuple[Cell | None, Cell | None]] = {}
         for trained, other in (("math", "code"), ("code", "math")):
-            run = one_run(best, student, teacher, trained, missing)
-            b = run and benchmark_of(table, run, other)
-            cells[trained] = (
-                tuple(cell(table, run, s, b, missing) for s in (run.step, 0))
-                if run
-                else (None, None)
-            )
-        fall = against(f"{who}: code falls after math distillation", *cells["math"], -1)
-        smaller = change_against(
-            f"{who}: math falls less after code distillation", cells["code"], cells["math"], +1
-        )
-        drops, less, rows = drops + fall, less + smaller, rows + fall + smaller
-    if not rows and not missing:
-        missing.append("distilled run")
+            run, cells[trained] = look.run(student, teacher, trained), (None, None)
+            if run:
+                b = look.benchmark(run, other)
+                cells[trained] = look.cell(run, run.step, b), look.cell(run, 0, b)
+        who = f"{name_of(student)} {name_of(teacher)}"
+        rows += against(f"{who}: code falls after math distillation", *cells["math"], -1)
+        less = f"{who}: math falls less after code distillation"
+        rows += comparisons.change_against(less, cells["code"], cells["math"], +1)
+    if not rows and not look.missing:
+        look.missing.append("distilled run")
 
-    def sentence(numbers):
-        fall, smaller = (
-            numbers[numbers["comparison"].str.contains(word)]
-            for word in ("code falls", "falls less")
-        )
-        counter = numbers[numbers["verdict"] == "contradicted"]
-        counts = [comparisons.verdict_counts(part) for part in (fall, smaller)]
+    def sentence(numbers: pd.DataFrame) -> str:
+        less = numbers["comparison"].str.contains("falls less")
+        fall = numbers[~less]
         text = (
-            f"That math distillation tanks code is {counts[0]}: code changes by "
-            f"{fall['difference'].min():+.1f} to "
-            f"{fall['difference'].max():+.1f} points. That code distillation tanks math less is "
-            f"{counts[1]}"
+            f"That math distillation tanks code is {verdict_counts(fall)}: code changes by "
+            f"{fall['difference'].min():+.1f} to {fall['difference'].max():+.1f} points. That code "
+            f"distillation tanks math less is {verdict_counts(numbers[less])}"
         )
-        for r in counter.itertuples():
-            text += (
-                f"; against it {r.comparison.split(':')[0]}: {r.first:+.1f} against "
-                f"{r.second:+.1f} points"
-                if ("less" in r.comparison)
-                else f"; against it {r.comparison.split(':')[0]}: {_points(r)}"
-            )
+        for r in numbers[numbers["verdict"] == "contradicted"].itertuples():
+            both = f"{r.first:+.1f} against {r.second:+.1f} points"
+            text += f"; against it {_name(r.comparison)}: {both if less[r.Index] else _points(r)}"
         return text + "."
 
-    return _finding(2, rows, missing, sentence)
+    return _finding(2, rows, look, sentence)
 
 
-def instruct_is_robust(table, best) -> Finding:
-    rows, missing, kept = [], [], {}
-    runs = [one_run(best, s, "sonnet", "math", missing) for s in (INSTRUCT, BASE)]
-    if not missing:
-        b = benchmark_of(table, runs[0], "code")
-        base = [cell(table, r, 0, b, missing) for r in runs]
-        curves = [checkpoints(table, r, b) for r in runs]
+def instruct_is_robust(look: Lookup) -> Finding:
+    rows = []
+    instruct, base = (look.run(student, "sonnet", "math") for student in (INSTRUCT, BASE))
+    if instruct and base:
+        runs = (instruct, base)
+        b = look.benchmark(instruct, "code")
+        baselines = [look.cell(run, 0, b) for run in runs]
+        curves = [checkpoints_of(look.table, run, b) for run in runs]
         common = sorted(set(curves[0]["step"]) & set(curves[1]["step"]))
         # Answers of one run are to the same problems: their mean is as uncertain as one checkpoint,
         # at worst.
-        means = [
-            s[s["step"].isin(common)]
-            .iloc[:1]
-            .assign(accuracy=s[s["step"].isin(common)]["accuracy"].mean())
-            for s in curves
-        ]
-        kept = {
-            "best checkpoints": [cell(table, r, r.step, b, missing) for r in runs],
-            "last checkpoints": [cell(table, r, r.last_step, b, missing) for r in runs],
-            f"mean of {len(common)} checkpoints": [next(m.itertuples(), None) for m in means],
+        means = []
+        for curve in curves:
+            shared = curve[curve["step"].isin(common)]
+            mean = shared.iloc[:1].assign(accuracy=shared["accuracy"].mean())
+            means.append(next(mean.itertuples(), None))
+        deciding = {
+            "best checkpoints": [look.cell(run, run.step, b) for run in runs],
+            "last checkpoints": [look.cell(run, run.last_step, b) for run in runs],
+            f"mean of {len(common)} checkpoints": means,
         }
-        steps = {f"step {s}": [cell(table, r, s, b, missing) for r in runs] for s in common}
-        for label, cells in (kept | steps).items():
-            rows += change_against(
-                f"{label}: Instruct loses less than Base",
-                *zip(cells, base, strict=True),
-                +1,
-                decides=label in kept,
-            )
+        steps = {f"step {step}": [look.cell(run, step, b) for run in runs] for step in common}
+        for label, cells in (deciding | steps).items():
+            text = f"{label}: Instruct loses less than Base"
+            first, second = zip(cells, baselines, strict=True)
+            rows += comparisons.change_against(text, first, second, +1, decides=label in deciding)
 
-    def sentence(numbers):
+    def sentence(numbers: pd.DataFrame) -> str:
         parts = [
-            f"{r.first:+.1f} against {r.second:+.1f} points at the {r.comparison.split(':')[0]}, "
-            f"{_points(r)}, "
-            f"{r.verdict}"
+            f"{r.first:+.1f} against {r.second:+.1f} points at the {_name(r.comparison)}, "
+            f"{_points(r)}, {r.verdict}"
             for r in numbers[numbers["decides"]].itertuples()
         ]
         text = f"{name_of(b)} of Instruct and Base changes by {'; '.join(parts)}"
         worst = numbers.loc[numbers["difference"].idxmin()]
         if worst["difference"] < 0:
-            text += f"; least for the claim is {worst['comparison'].split(':')[0]}: {_points(worst)}, {worst['verdict']}"
+            least = f"{_name(worst['comparison'])}: {_points(worst)}, {worst['verdict']}"
+            text += f"; least for the claim is {least}"
         return text + "."
 
-    return _finding(3, rows, missing, sentence)
+    return _finding(3, rows, look, sentence)
 
 
-def free_lunch(table, best) -> Finding:
-    rows, missing = [], []
-    run = one_run(best, INSTRUCT, "sonnet", "code", missing)
-    for b in ("math500", "mbpp_plus", "humaneval_plus", "livecodebench") if run else ():
-        rows += against(
-            f"{name_of(b)}: not below the baseline",
-            cell(table, run, run.step, b, missing),
-            cell(table, run, 0, b, missing),
-            +1,
-        )
+def free_lunch(look: Lookup) -> Finding:
+    rows, at = [], ""
+    if run := look.run(INSTRUCT, "sonnet", "code"):
+        at = f"At step {run.step}"
+        for b in ("math500", "mbpp_plus", "humaneval_plus", "livecodebench"):
+            after, before = look.cell(run, run.step, b), look.cell(run, 0, b)
+            rows += against(f"{name_of(b)}: not below the baseline", after, before, +1)
 
-    def sentence(numbers):
-        parts = [f"{r.comparison.split(':')[0]} {_points(r)}" for r in numbers.itertuples()]
-        low = next(numbers.loc[[numbers["difference"].idxmin()]].itertuples())
-        loss = 100 * stats.detectable(low.second / 100, int(low.n), int(low.n))[0]
-        blind = (
-            ""
-            if math.isnan(loss)
-            else (
-                f"; on {low.n} problems of {low.comparison.split(':')[0]} a loss is found with "
-                f"80% power only from {-loss:.1f} points on"
+    def sentence(numbers: pd.DataFrame) -> str:
+        parts = [f"{_name(r.comparison)} {_points(r)}" for r in numbers.itertuples()]
+        text = f"{at}: {', '.join(parts)}; {_beyond(numbers)} beyond noise"
+        low = numbers.loc[numbers["difference"].idxmin()]
+        loss = 100 * stats.detectable(low["second"] / 100, int(low["n"]), int(low["n"]))[0]
+        if not math.isnan(loss):
+            text += (
+                f"; on {low['n']} problems of {_name(low['comparison'])} a loss is found with 80% "
+                f"power only from {-loss:.1f} points on"
             )
-        )
-        return f"At step {run.step}: {', '.join(parts)}; {_beyond(numbers)} beyond noise{blind}."
+        return text + "."
 
-    return _finding(4, rows, missing, sentence)
+    return _finding(4, rows, look, sentence)
 
 
-def math_breaks(table, best) -> Finding:
-    rows, missing, alive, off = [], [], [], []
-    run = one_run(best, LLAMA, "sonnet", "code", missing)
+def math_breaks(look: Lookup) -> Finding:
+    rows, alive, off, base, name = [], [], False, None, ""
+    run = look.run(LLAMA, "sonnet", "code")
     if run:
-        b = benchmark_of(table, run, "math")
-        base, cells = cell(table, run, 0, b, missing), list(checkpoints(table, run, b).itertuples())
+        b = look.benchmark(run, "math")
+        base, name = look.cell(run, 0, b), name_of(b)
+        cells = list(checkpoints_of(look.table, run, b).itertuples())
         if not cells:
-            missing.append(f"{name_of(b)} of {name_of(LLAMA)} {name_of('sonnet')} code")
+            look.missing.append(f"{name} of {name_of(LLAMA)} {name_of('sonnet')} code")
         for c in cells:
-            rows += against(f"step {c.step}: {name_of(b)} below the baseline", c, base, -1)
+            rows += against(f"step {c.step}: {name} below the baseline", c, base, -1)
         alive = [f"{printed(c)} at step {c.step}" for c in cells if c.accuracy > 0]
         # Beyond noise: the lower bound (Bonferroni over the checkpoints) is above all that is
         # printed as 0%.
-        off = [
-            c
+        level = 1 - 0.05 / max(1, len(cells))
+        off = any(
+            stats.wilson(c.accuracy * c.n / 100, c.n, level)[0] > 0.005 / 10**c.decimals
             for c in cells
-            if stats.wilson(c.accuracy * c.n / 100, c.n, 1 - 0.05 / len(cells))[0]
-            > 0.005 / 10**c.decimals
-        ]
+        )
         if cells:
-            top = max(cells, key=lambda c: c.accuracy)
-            rows.append(
-                comparison_row(
-                    f"{name_of(b)} is 0% across all checkpoints",
-                    stats.Difference(*[math.nan] * 4),
-                    top.accuracy,
-                    0.0,
-                    cells,
-                    0,
-                    math.nan,
-                    decides=bool(off),
-                )
-                | {"verdict": "contradicted" if alive else "supported"}
-            )
+            text, top = f"{name} is 0% across all checkpoints", max(c.accuracy for c in cells)
+            untested = stats.Difference(*[math.nan] * 4)
+            exact = comparisons.row(text, untested, top, 0.0, cells, 0, math.nan, decides=off)
+            rows.append(exact | {"verdict": "contradicted" if alive else "supported"})
 
-    def sentence(numbers):
-        tested, literal = numbers[numbers["p"].notna()], numbers[numbers["p"].isna()]
+    def sentence(numbers: pd.DataFrame) -> str:
+        tested, exact = numbers[numbers["p"].notna()], numbers[numbers["p"].isna()]
         shown = f"it is {', '.join(alive)}" if alive else f"{len(tested)} of {len(tested)} are"
-        weight = (
-            ""
-            if not alive
-            else ", beyond noise"
-            if off
-            else (
-                f", which {tested['n'].min()} problems cannot tell from 0%, so that the fall "
-                "decides"
+        if alive and off:
+            shown += ", beyond noise"
+        elif alive:
+            n = tested["n"].min()
+            shown += f", which {n} problems cannot tell from 0%, so that the fall decides"
+        text = f"That it breaks math is {weakest(tested)}"
+        if base:
+            text += (
+                f": {name} goes from {printed(base)} to {tested['first'].min():g}–"
+                f"{tested['first'].max():g}%, {_beyond(tested)} checkpoints beyond noise"
             )
-        )
         return (
-            f"That it breaks math is {weakest(tested)}: {name_of(b)} goes from {printed(base)} to "
-            f"{tested['first'].min():g}–{tested['first'].max():g}%, {_beyond(tested)} checkpoints "
-            "beyond noise. That it "
-            f"is 0% across all checkpoints is {weakest(literal)}: {shown}{weight}. Percentages "
-            "cannot tell lost skill "
-            "from a lost answer format."
+            f"{text}. That it is 0% across all checkpoints is {weakest(exact)}: {shown}. "
+            "Percentages cannot tell lost skill from a lost answer format."
         )
 
-    return _finding(5, rows, missing, sentence)
+    return _finding(5, rows, look, sentence)
 
 
-def llama_learns_little(table, best) -> Finding:
-    rows, missing, inflation, rates = [], [], [], {}
+def llama_learns_little(look: Lookup) -> Finding:
+    rows, inflation, rates = [], [], {}
     for teacher in ("r1", "sonnet"):
         for domain in RULE:
-            run = one_run(best, LLAMA, teacher, domain, missing)
-            if run:
-                base = cell(table, run, 0, run.benchmark, missing)
-                rates[name_of(teacher)] = printed_rate(run.learning_rate)
-                rows += against(
-                    f"{name_of(teacher)} {domain}, {name_of(run.benchmark)}: no gain",
-                    cell(table, run, run.step, run.benchmark, missing),
-                    base,
-                    -1,
-                )
-                if base:
-                    inflation.append(
-                        100
-                        * stats.selection_inflation(base.accuracy / 100, base.n, run.checkpoints)
-                    )
+            run = look.run(LLAMA, teacher, domain)
+            if not run:
+                continue
+            base, after = (look.cell(run, step, run.benchmark) for step in (0, run.step))
+            label = f"{name_of(teacher)} {domain}, {name_of(run.benchmark)}: no gain"
+            rates[name_of(teacher)] = printed_rate(run.learning_rate)
+            rows += against(label, after, base, -1)
+            if base:
+                share = selection_bias.inflation(base.accuracy / 100, base.n, run.checkpoints)
+                inflation.append(100 * share)
 
-    def sentence(numbers):
-        def listed(chosen):
-            return (
-                ", ".join(f"{r.comparison.split(':')[0]} {_points(r)}" for r in chosen.itertuples())
-                or "none"
-            )
+    def listed(chosen: pd.DataFrame) -> str:
+        parts = [f"{_name(r.comparison)} {_points(r)}" for r in chosen.itertuples()]
+        return ", ".join(parts) or "none"
 
-        claims = {"math": "small or no gains on math", "code": "marginal gains on code"}
-        own = {d: numbers[numbers["comparison"].str.contains(f" {d},")] for d in RULE}
-        parts = [f"{claims[d]}: {comparisons.verdict_counts(own[d])}" for d in RULE]
+    def sentence(numbers: pd.DataFrame) -> str:
+        of = {d: numbers[numbers["comparison"].str.contains(f" {d},")] for d in RULE}
         gains = numbers[(numbers["difference"] > 0) & (numbers["p_holm"] < 0.05)]
         text = (
-            f"{'; '.join(parts)}. Gains beyond noise at the best checkpoints: {listed(gains)}; the "
-            "others: "
-            f"{listed(numbers.drop(gains.index))}. Picking the best checkpoint overstates a gain "
-            "by up to "
-            f"{max(inflation):.1f} points"
+            f"Small or no gains on math: {verdict_counts(of['math'])}; marginal gains on code: "
+            f"{verdict_counts(of['code'])}. Gains beyond noise at the best checkpoints: "
+            f"{listed(gains)}; the others: {listed(numbers.drop(gains.index))}. Picking the best "
+            f"checkpoint overstates a gain by up to {max(inflation):.1f} points"
         )
         if len(set(rates.values())) > 1:
-            text += f", and the teachers differ in learning rate too ({', '.join(f'{t} {r}' for t, r in rates.items())})"
-        return text[0].upper() + text[1:] + "."
+            pairs = ", ".join(f"{teacher} {rate}" for teacher, rate in rates.items())
+            text += f", and the teachers differ in learning rate too ({pairs})"
+        return text + "."
 
-    return _finding(6, rows, missing, sentence)
+    return _finding(6, rows, look, sentence)
 
 
 CHECKS = (
-    sonnet_beats_r1,
-    forgetting,
-    instruct_is_robust,
-    free_lunch,
-    math_breaks,
-    llama_learns_little,
-)
+    sonnet_beats_r1, forgetting, instruct_is_robust, free_lunch, math_breaks, llama_learns_little,
+)  # fmt: skip

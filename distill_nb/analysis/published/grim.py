@@ -1,14 +1,14 @@
-"""Can the published numbers be? What a line of the data may hold, and the GRIM test of each number
-with its n.
-
-`python -m distill_nb.analysis.published.grim` prints both that and what `claims.py` finds in the
-sentences."""
+"""Can the published numbers be? The GRIM test of each number with its n: whether any whole number
+of correct answers gives the printed percentage (Brown & Heathers 2017, doi
+10.1177/1948550616673876)."""
 
 from __future__ import annotations
 
 import math
 from fractions import Fraction
 from functools import cache
+
+import pandas as pd
 
 # Problems in the full benchmarks; for LiveCodeBench v5 the release and two windows that go by the
 # same name.
@@ -22,9 +22,8 @@ SIZES = {
 
 
 def possible_k(accuracy: float, decimals: int, n: int, rounding: str = "either") -> list[int]:
-    """Every k for which k of n, in percent, is printed as `accuracy`: the GRIM test (Brown &
-    Heathers 2017, doi 10.1177/1948550616673876), exact. Empty = impossible. rounding of ties:
-    half_up, half_even, or either."""
+    """Every k for which k of n, in percent, is printed as `accuracy`; exact. Empty = impossible.
+    rounding of ties: half_up, half_even, or either."""
     printed = Fraction(f"{accuracy:.{decimals}f}")
     half = Fraction(1, 2 * 10**decimals)
     low, high = ((printed + sign * half) * n / 100 for sign in (-1, 1))
@@ -43,33 +42,28 @@ def can_fail(decimals: int, n: int) -> bool:
     return any(not possible_k(v / 10**decimals, decimals, n) for v in range(100 * 10**decimals + 1))
 
 
-def grim(table):
+def check(table: pd.DataFrame) -> pd.DataFrame:
     """The GRIM test of a tidy table with printed decimals: student to n, flagged and source as
     there, and possible (the k of n, either rounding), consistent, can_fail, implied (sizes of the
     full benchmark, k/n, that a failed number fits; often there is none)."""
-    could = {key: can_fail(*key) for key in set(zip(table["decimals"], table["n"], strict=True))}
-    rows = []
+    possible: list[list[int]] = []
+    implied: list[list[str]] = []
     for r in table.itertuples():
-        ks = possible_k(r.accuracy, r.decimals, r.n)
-        fits = (
-            []
-            if ks
-            else [
-                f"{k}/{n}"
-                for n in SIZES.get(r.benchmark, ())
-                for k in possible_k(r.accuracy, r.decimals, n)
-            ]
-        )
-        rows.append((ks, bool(ks), could[r.decimals, r.n], fits))
-    new = dict(
-        zip(("possible", "consistent", "can_fail", "implied"), zip(*rows, strict=True), strict=True)
+        possible.append(possible_k(r.accuracy, r.decimals, r.n))
+        implied.append([])
+        for n in () if possible[-1] else SIZES.get(r.benchmark, ()):
+            implied[-1] += [f"{k}/{n}" for k in possible_k(r.accuracy, r.decimals, n)]
+    return table.drop(columns="learning_rate").assign(
+        possible=possible,
+        consistent=[bool(ks) for ks in possible],
+        can_fail=[can_fail(r.decimals, r.n) for r in table.itertuples()],
+        implied=implied,
     )
-    return table.drop(columns="learning_rate").assign(**{k: list(v) for k, v in new.items()})
 
 
-def grim_summary(table):
+def summary(table: pd.DataFrame) -> pd.DataFrame:
     """One row a benchmark, n and precision: cells, how many could fail at all, and how many do."""
-    groups = grim(table).groupby(["benchmark", "n", "decimals"], sort=False)
+    groups = check(table).groupby(["benchmark", "n", "decimals"], sort=False)
     return groups.agg(
         cells=("accuracy", "size"),
         can_fail=("can_fail", "sum"),

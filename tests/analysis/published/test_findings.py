@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distill_nb.analysis import names, results
-from distill_nb.analysis.comparisons import COMPARISON, VERDICTS
+from distill_nb.analysis import names, tidy
 from distill_nb.analysis.published import accuracies, findings
+from distill_nb.analysis.published.comparisons import COMPARISON, VERDICTS, Lookup
 
 QWEN, INSTRUCT, LLAMA = findings.BASE, findings.INSTRUCT, findings.LLAMA
 
@@ -32,7 +32,7 @@ def change(table, accuracy, **cells):
 
 
 def check(number, table):
-    return findings.CHECKS[number - 1](table, results.best_checkpoints(table))
+    return findings.CHECKS[number - 1](Lookup(table, tidy.best_checkpoints(table)))
 
 
 def test_verdicts_of_the_published_study(found):
@@ -352,7 +352,7 @@ def test_runs_at_an_equal_rate_are_preferred(published):
         [published, extra.assign(learning_rate=2e-4, accuracy=extra["accuracy"] - 2)],
         ignore_index=True,
     )
-    assert len(results.best_checkpoints(both)) == 12
+    assert len(tidy.best_checkpoints(both)) == 12
     result = check(1, both)
     # two points below the published ones
     assert result.numbers["second"].tolist() == [70, 29, 72, 54]
@@ -419,6 +419,17 @@ def test_missing_numbers_are_named(published, number, drop, lacks):
         kept = kept[~((kept["student"] == LLAMA) & (kept["teacher"] == "sonnet"))]
     result = check(number, kept)
     assert result.verdict == "not testable" and lacks in result.sentence
+
+
+def test_a_contradicted_number_needs_no_baseline(published):
+    """Finding 5 says 0% at all checkpoints; 55% contradicts that, whatever the base student has."""
+    cells = dict(student=LLAMA, teacher="sonnet", domain="code", step=300, benchmark="math500")
+    changed = change(published, 55, **cells)
+    base = (changed["student"] == LLAMA) & (changed["step"] == 0)
+    result = check(5, changed[~(base & (changed["benchmark"] == "math500"))])
+    assert result.verdict == "contradicted"
+    assert result.sentence.startswith("That it breaks math is not testable. That it is 0%")
+    assert "Missing: MATH-500 of Llama 8B baseline." in result.sentence
 
 
 def pocket(math_after, code_after):

@@ -75,14 +75,14 @@ def test_what_could_fail_at_all():
 
 
 def test_grim_finds_the_one_impossible_number(table):
-    tested = grim.grim(table)
+    tested = grim.check(table)
     failed = tested[~tested["consistent"]]
     assert len(tested) == 129 and tested["can_fail"].sum() == 28
     assert failed[["student", "step", "benchmark", "accuracy"]].to_numpy().tolist() == [
         [QWEN, 0, "humaneval_plus", 78.7]
     ]
     assert failed["implied"].iloc[0] == ["129/164"]
-    summary = grim.grim_summary(table)
+    summary = grim.summary(table)
     assert (summary["cells"].sum(), summary["can_fail"].sum(), summary["failed"].sum()) == (
         129,
         28,
@@ -93,7 +93,7 @@ def test_grim_finds_the_one_impossible_number(table):
 def test_grim_catches_a_planted_mistake(table):
     # 500 problems give even tenths only
     wrong = change(table, 80.7, student=QWEN, step=0, benchmark="math500")
-    assert grim.grim_summary(wrong)["failed"].sum() == 2
+    assert grim.summary(wrong)["failed"].sum() == 2
 
 
 # ---- sentences

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from distill_nb import params
-from distill_nb.analysis import comparisons, names, results
+from distill_nb.analysis import baseline_changes, names, tidy
 from distill_nb.analysis.published import accuracies
 from distill_nb.runtime import paths
 
@@ -219,7 +219,7 @@ def own():
 
 
 def test_tidy_has_the_same_columns_and_counts_no_problem_twice(own, table):
-    out = results.tidy(own, {"a_math": 1e-3, "a_math_seed1": 1e-3, "b_math": 2e-3, "c_code": 1e-3})
+    out = tidy.table(own, {"a_math": 1e-3, "a_math_seed1": 1e-3, "b_math": 2e-3, "c_code": 1e-3})
     assert list(out) == list(table) == names.COLUMNS
     assert {c: str(t) for c, t in out.dtypes.items()} == {
         c: str(t) for c, t in table.dtypes.items()
@@ -238,19 +238,19 @@ def test_tidy_has_the_same_columns_and_counts_no_problem_twice(own, table):
 
 
 def test_tidy_without_rates_and_without_runs(own):
-    out = results.tidy(own)
+    out = tidy.table(own)
     assert out["learning_rate"].isna().all() and sorted(out["source"].unique()) == [
         "a_math",
         "c_code",
     ]
-    assert list(results.tidy(own.iloc[:0])) == names.COLUMNS
+    assert list(tidy.table(own.iloc[:0])) == names.COLUMNS
 
 
 # ---- the study's rule and the forgetting matrix
 
 
 def test_best_checkpoints_follow_the_rule(table):
-    best = results.best_checkpoints(table).set_index(["student", "teacher", "domain"])
+    best = tidy.best_checkpoints(table).set_index(["student", "teacher", "domain"])
     assert len(best) == 10
     qwen, llama = STUDENTS["Qwen Base"], STUDENTS["Llama 8B"]
     assert (
@@ -269,7 +269,7 @@ def test_best_checkpoints_follow_the_rule(table):
 def test_forgetting_matrix_of_the_published_study(table):
     from statsmodels.stats.proportion import confint_proportions_2indep
 
-    matrix = comparisons.forgetting_matrix(table)
+    matrix = baseline_changes.forgetting_matrix(table)
     assert len(matrix) == 10 * 2 * 2 and matrix.notna().all().all()
     key = ["student", "teacher", "domain", "evaluated", "checkpoint"]
     row = matrix.set_index(key).loc[(STUDENTS["Qwen Base"], "sonnet", "math", "code", "best")]
@@ -283,7 +283,7 @@ def test_forgetting_matrix_of_the_published_study(table):
     assert row["relative_lo"] < row["relative"] < row["relative_hi"] < 0
     llama = matrix.set_index(key).loc[(STUDENTS["Llama 8B"], "sonnet", "code", "math", "last")]
     assert (llama["change"], llama["relative"], llama["step"]) == (-40, -100, 500)
-    instruct = comparisons.forgetting_matrix(
+    instruct = baseline_changes.forgetting_matrix(
         table.assign(accuracy=table["accuracy"].mask(table["step"] == 400, 99))
     )
     assert set(instruct[instruct["checkpoint"] == "best"]["step"]) == {400}
@@ -291,7 +291,7 @@ def test_forgetting_matrix_of_the_published_study(table):
 
 def test_forgetting_matrix_of_our_own_runs(own):
     own.loc[(own["step"] == 0) & (own["benchmark"] == "pocket_math"), ["accuracy", "k"]] = 0
-    matrix = comparisons.forgetting_matrix(results.tidy(own))
+    matrix = baseline_changes.forgetting_matrix(tidy.table(own))
     assert set(matrix["benchmark"]) == {"pocket_math", "pocket_code"} and set(matrix["step"]) == {
         20
     }

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from distill_nb.analysis import between_teachers, stats
+from distill_nb.analysis import stats, teacher_comparison
 
 NAMES = {1: "correct", 0: "wrong"}
 
@@ -32,7 +32,7 @@ def test_the_last_finished_checkpoints_are_compared_problem_by_problem():
     r1 = run("a", "r1", [[0] * 12, [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]])
     # step 300 is unfinished
     sonnet = run("b", "sonnet", [[1] * 12, [0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1], [1, None]])
-    (row,) = between_teachers.against(pd.concat([r1, sonnet])).itertuples()
+    (row,) = teacher_comparison.compare(pd.concat([r1, sonnet])).itertuples()
     assert (row.first, row.second, row.steps, row.n) == ("r1", "sonnet", "200 / 200", 12)
     assert (row.accuracy_first, row.accuracy_second) == (
         pytest.approx(100 * 2 / 12),
@@ -60,7 +60,7 @@ def test_only_runs_of_one_student_domain_and_seed_are_compared():
         run("b", "sonnet", [[0] * 8], benchmark="mbpp_plus"),
         run("a2", "r1", [[1] * 8]),
     ]
-    table = between_teachers.against(pd.concat(parts))
+    table = teacher_comparison.compare(pd.concat(parts))
     assert table["benchmark"].tolist() == ["math500", "math500", "mbpp_plus"] and set(
         table["n"]
     ) == {8}
@@ -74,13 +74,13 @@ def test_only_runs_of_one_student_domain_and_seed_are_compared():
 def test_errors_are_left_out_and_samples_are_clustered():
     r1 = run("a", "r1", [["sampling_error", 1, 1, 0, 0, 0, 1, 0]])
     sonnet = run("b", "sonnet", [[1, 1, 0, "grader_error", 0, 1, 1, 1]])
-    (row,) = between_teachers.against(pd.concat([r1, sonnet])).itertuples()
+    (row,) = teacher_comparison.compare(pd.concat([r1, sonnet])).itertuples()
     assert (row.n, row.left_out) == (6, 2)
     many = [
         run("a", "r1", [[1, 0, 0, 0, 1, 1, 0, 0]], samples=2),
         run("b", "sonnet", [[1, 1, 1, 0, 1, 1, 0, 1]], samples=2),
     ]
-    (row,) = between_teachers.against(pd.concat(many)).itertuples()
+    (row,) = teacher_comparison.compare(pd.concat(many)).itertuples()
     assert (row.n, row.method, row.accuracy_first, row.accuracy_second) == (
         4,
         "clustered",
@@ -95,15 +95,15 @@ def test_what_else_differs_is_said():
         "a": {"learning_rate": 2e-5, "max_steps": 500},
         "b": {"learning_rate": 2e-4, "max_steps": 500},
     }
-    assert between_teachers.against(both, given)["also_differs"].tolist() == [
+    assert teacher_comparison.compare(both, given)["also_differs"].tolist() == [
         "learning rate 2e-05 / 0.0002"
     ]
-    assert between_teachers.against(both)["also_differs"].tolist() == [""]
+    assert teacher_comparison.compare(both)["also_differs"].tolist() == [""]
 
 
 def test_without_records_or_a_second_teacher_there_is_no_row():
     assert (
-        between_teachers.against(pd.DataFrame()).empty
-        and list(between_teachers.against(pd.DataFrame())) == between_teachers.COLUMNS
+        teacher_comparison.compare(pd.DataFrame()).empty
+        and list(teacher_comparison.compare(pd.DataFrame())) == teacher_comparison.COLUMNS
     )
-    assert between_teachers.against(run("a", "r1", [[1, 0]])).empty
+    assert teacher_comparison.compare(run("a", "r1", [[1, 0]])).empty

@@ -1,0 +1,86 @@
+"""Changes of checkpoints from their base student, from percentages alone: unpaired, with 95%
+intervals. `paired` has them from records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from distill_nb.analysis import stats
+from distill_nb.analysis.names import RULE, RUN, Cell, chooses
+from distill_nb.analysis.tidy import best_checkpoints, of_run
+
+COLUMNS = [
+    *RUN, "evaluated", "benchmark", "checkpoint", "step", "base", "accuracy", "change", "lo", "hi",
+    "relative", "relative_lo", "relative_hi", "n", "flagged",
+]  # fmt: skip
+
+
+def difference(a: Cell, b: Cell) -> stats.Difference:
+    """Accuracy of cell a minus that of cell b."""
+    return stats.difference(a.accuracy * a.n / 100, a.n, b.accuracy * b.n / 100, b.n)
+
+
+def changes(
+    cells: pd.DataFrame, table: pd.DataFrame
+) -> Iterator[tuple[Cell, Cell, stats.Difference]]:
+    """(cell, its baseline, difference) of every checkpoint among the cells that has a baseline in
+    the tidy table."""
+    base = {(r.student, r.benchmark): r for r in table[table["step"] == 0].itertuples()}
+    for r in cells[cells["step"] > 0].itertuples():
+        b = base.get((r.student, r.benchmark))
+        if b:
+            yield r, b, difference(r, b)
+
+
+def forgetting_matrix(table: pd.DataFrame) -> pd.DataFrame:
+    """Trained domain × evaluated domain of every run of a tidy table, at its best checkpoint
+    (`best_checkpoints`) and at its last.
+
+    Columns COLUMNS: RUN (domain = trained), evaluated (math or code), benchmark, checkpoint (best
+    or last), step, base and accuracy (percent), change, lo, hi (points), relative, relative_lo,
+    relative_hi (percent of the baseline; score interval of a ratio, Koopman 1984, doi
+    10.2307/2531405), n, flagged."""
+    rows = []
+    for run in best_checkpoints(table).itertuples():
+        own = of_run(table, run)
+        base = table[(table["step"] == 0) & (table["student"] == run.student)]
+        base = base.set_index("benchmark")
+        for evaluated in RULE:
+            name = chooses(evaluated, set(own["benchmark"]) & set(base.index))
+            for checkpoint, step in (("best", run.step), ("last", run.last_step)):
+                cell = own[(own["benchmark"] == name) & (own["step"] == step)]
+                if cell.empty:
+                    continue
+                b, c = base.loc[name], cell.iloc[0]
+                d, relative = difference(c, b), _relative(c, b)
+                row = {k: getattr(run, k) for k in RUN} | {
+                    "evaluated": evaluated,
+                    "benchmark": name,
+                    "checkpoint": checkpoint,
+                    "step": int(step),
+                    "base": b.accuracy,
+                    "accuracy": c.accuracy,
+                    "change": c.accuracy - b.accuracy,
+                    "lo": 100 * d.lo,
+                    "hi": 100 * d.hi,
+                    "n": int(c.n),
+                    "flagged": bool(c.flagged or b.flagged),
+                }
+                names = ("relative", "relative_lo", "relative_hi")
+                rows.append(row | dict(zip(names, relative, strict=True)))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _relative(a: Cell, b: Cell) -> tuple[float, float, float]:
+    """(change, lo, hi) of cell a in percent of cell b; nan where b is 0."""
+    from statsmodels.stats.proportion import confint_proportions_2indep
+
+    if not b.accuracy > 0:
+        return np.nan, np.nan, np.nan
+    counts = a.accuracy * a.n / 100, a.n, b.accuracy * b.n / 100, b.n
+    with np.errstate(divide="ignore"):
+        lo, hi = confint_proportions_2indep(*counts, compare="ratio", method="score")
+    return 100 * (a.accuracy / b.accuracy - 1), 100 * (lo - 1), 100 * (hi - 1)
