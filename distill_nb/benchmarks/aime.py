@@ -2,9 +2,8 @@
 2024, I and II.
 
 From the hub, AI-MO/aimo-validation-aime, or from a local .parquet or .jsonl of that shape: problem
-(in some copies named question), answer (an integer from 0 to 999), url (which names year, paper and
-number). Task ids are 2022-I-1 … 2024-II-15; slices.table gives the three years apart, of 30
-problems each."""
+(question in some copies), answer (an integer from 0 to 999), url (with year, paper and number).
+Task ids are 2022-I-1 … 2024-II-15; slices.table shows each year's 30 problems separately."""
 
 from __future__ import annotations
 
@@ -16,7 +15,9 @@ from distill_nb.benchmarks.task import BOXED, MATH_PROMPT_VERSION, Task
 HUB_ID = "AI-MO/aimo-validation-aime"
 REVISION = "13f9e12f613e720c2a2b2f345dd04b998a29494d"
 FILES = {
-    "data/train-00000-of-00001.parquet": "025484a99fea498e7d0c3b0ee42afcbec0176405c19c5dbf557b9f6ca6445675"
+    "data/train-00000-of-00001.parquet": (
+        "025484a99fea498e7d0c3b0ee42afcbec0176405c19c5dbf557b9f6ca6445675"
+    )
 }
 IDS = {
     f"{year}-{paper}-{number}"
@@ -28,8 +29,8 @@ KEYS = {"2024-I-12": "385"}  # the official key, where copies of the data set di
 
 
 def load(file: str | None) -> tuple[list[Task], dict]:
-    """(tasks by year, paper and number; source record). Raises ValueError where the file is missing
-    or is not as it should be (sources.py)."""
+    """(tasks by year, paper and number; source record). Raises ValueError for a file that is
+    missing or not as it should be (sources.py)."""
     (path,), source = sources.locate("aime", file, HUB_ID, REVISION, FILES)
     golds, texts, ids = {}, {}, []
     for number, row in enumerate(sources.read(path, HUB_ID, ("url",)), 1):
@@ -38,11 +39,11 @@ def load(file: str | None) -> tuple[list[Task], dict]:
         if not isinstance(text, str) or not place or not re.fullmatch(r"\d{1,3}", answer):
             raise ValueError(
                 f"{path.name}: line {number} is no AIME problem with an integer answer and the url "
-                "of its year, "
-                f"paper and number; use the file of {HUB_ID}."
+                f"of its year, paper and number; use the file of {HUB_ID}."
             )
-        ids.append("-".join(place.groups()))
-        golds[ids[-1]], texts[ids[-1]] = KEYS.get(ids[-1], str(int(answer))), text  # 033 is 33
+        task_id = "-".join(place.groups())
+        ids.append(task_id)
+        golds[task_id], texts[task_id] = KEYS.get(task_id, str(int(answer))), text  # 033 is 33
     if strange := set(ids) - IDS:
         raise ValueError(
             f"{path.name}: {min(strange)} is not of AIME 2022 to 2024; use the file of {HUB_ID}."

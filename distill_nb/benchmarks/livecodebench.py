@@ -3,16 +3,16 @@
 Jain et al. 2024, "LiveCodeBench: Holistic and Contamination Free Evaluation of Large Language
 Models for Code" (arXiv 2403.07974), https://livecodebench.github.io; data
 livecodebench/code_generation_lite on the hub. "LiveCodeBench v5" names several slices: all 880
-problems of release_v5, or those from 2024-08 to 2025-02 (279), or from 2024-10 to 2025-02 (166).
-Chosen here: the 279 of release_v5 in the window of START and END, as reports on reasoning students
-have it (DeepCoder's, for one). The tasks are a seeded TAKEN of the 279, ours: the published study
-does not say which it took.
+problems of release_v5, those from 2024-08 to 2025-02 (279), or those from 2024-10 to 2025-02 (166).
+Chosen here are the 279 of release_v5 from START to END, as in reports on reasoning models such as
+DeepCoder's. The tasks are TAKEN of the 279, drawn with our seed: the published study does not say
+which it took.
 
 release_v5 is the first five JSONL files of the hub, 4.4 GB, read line by line (datasets >= 4 does
 not run their loader script). `benchmark_files` may name test.jsonl with the other four beside it,
-or one JSONL file with the window's rows. The prompt says what the official one says (problem, then
-either starter code or the words on standard input and output), in our own words and without its
-system message, which no other benchmark here has either. Tests: livecodebench_tests.py."""
+or one JSONL file with the window's rows. The prompt has the content of the official one (problem,
+then starter code or a note on standard input and output) in our own words, without its system
+message, as no other benchmark here has one. Tests: livecodebench_tests.py."""
 
 from __future__ import annotations
 
@@ -35,18 +35,11 @@ FILES = {
     "test4.jsonl": "d711138ddaebfcf5f8ec6a4283ee677298c0f5c5d374a235af92aaf0584510da",
     "test5.jsonl": "7f77571c2a6df0c2a72a3277650309f67e01e0008e18117e624633df53f81214",
 }
-# both days included, END until midnight begins it
+# from the beginning of START to the midnight at which END begins
 TAG, START, END, COUNT = ("release_v5", "2024-08-01", "2025-02-01", 279)
 TAKEN, SEED = 100, 0  # our hundred
-KEYS = (
-    "question_content",
-    "question_id",
-    "contest_date",
-    "starter_code",
-    "public_test_cases",
-    "private_test_cases",
-    "metadata",
-)
+KEPT = ("question_id", "question_content", "starter_code")
+KEYS = (*KEPT, "contest_date", "public_test_cases", "private_test_cases", "metadata")
 
 PROMPT_VERSION = "livecodebench-1"
 PROMPT = "Solve this programming problem.\n\n{problem}\n\n{how}"
@@ -56,49 +49,44 @@ WITH_STARTER = (
 )
 WITHOUT_STARTER = (
     "Write a Python program that reads the input from standard input and writes the answer to "
-    "standard output. "
-    "Do not run it on the examples. Answer with the whole program in one Python code block."
+    "standard output. Do not run it on the examples. Answer with the whole program in one Python "
+    "code block."
 )
 
 
 def load(file: str | None) -> tuple[list[Task], dict]:
-    """(tasks by question id, source record). The tests of each task are decoded here once, to know
-    that they can be.
+    """(tasks by question id, source record). The tests of each task are decoded here once, which
+    proves that they can be.
 
     Raises ValueError, one sentence, where a file is missing or damaged, a line is not of the hub's
-    shape, or the window has other than COUNT problems in a file that is not named a part
+    shape, or the window does not have COUNT problems in a file that is not named a part
     (sources.py)."""
-    files, source = sources.locate("livecodebench", file, HUB_ID, REVISION, FILES)
-    rows = _window(tuple(_state(f) for f in files))
+    rows, source = _rows(file)
     remedy = f"use the {len(FILES)} files of {TAG} from {HUB_ID} (the window is {START} to {END})"
     source = sources.measure(source, [r["question_id"] for r in rows], COUNT, remedy=remedy)
     source["version"] = f"{TAG}, contest_date {START} to {END}"
-    by_id = {r["question_id"]: r for r in rows}
-    return [
-        _task(by_id[i], sources.prefix(source), file) for i in subset(sorted(by_id), TAKEN, SEED)
-    ], source | {"prompt_version": PROMPT_VERSION}
+    by_id, prefix = {r["question_id"]: r for r in rows}, sources.prefix(source)
+    tasks = [_task(by_id[i], prefix, file) for i in subset(sorted(by_id), TAKEN, SEED)]
+    return tasks, source | {"prompt_version": PROMPT_VERSION}
 
 
 def tests(task: Task) -> Tests:
-    """The tests of a task, read from its file again: all of them together would fill the memory."""
-    files, _ = sources.locate("livecodebench", task.file or None, HUB_ID, REVISION, FILES)
-    row = next(
-        r
-        for r in _window(tuple(_state(f) for f in files))
-        if r["question_id"] == task.task_id.removeprefix(sources.PART)
-    )
-    return _tests(row)
+    """The tests of a task, read from its file again: those of all tasks would fill the memory."""
+    question_id = task.task_id.removeprefix(sources.PART)
+    rows, _ = _rows(task.file or None)
+    return _tests(next(row for row in rows if row["question_id"] == question_id))
 
 
-def _state(path: Path) -> tuple[Path, int, int]:
-    status = path.stat()
-    return path, status.st_mtime_ns, status.st_size
+def _rows(file: str | None) -> tuple[list[dict], dict]:
+    """(the window's rows, source record)"""
+    files, source = sources.locate("livecodebench", file, HUB_ID, REVISION, FILES)
+    return _window(tuple(sources.state(f) for f in files)), source
 
 
 @lru_cache(maxsize=4)
 def _window(files: tuple[tuple[Path, int, int], ...]) -> list[dict]:
-    """The window's rows without their tests, each with the `place` (file, line number, offset)
-    where they are."""
+    """The window's rows without their tests, but with the `place` (file, line number, offset) of
+    these."""
     found, start, end = [], datetime.fromisoformat(START), datetime.fromisoformat(END)
     for path, *_ in files:
         offset = 0
@@ -107,45 +95,31 @@ def _window(files: tuple[tuple[Path, int, int], ...]) -> list[dict]:
                 if line.strip():
                     row = _row(line, f"{path.name}, line {number}")
                     if start <= row["date"] <= end:
-                        found.append(
-                            {
-                                k: row[k]
-                                for k in (
-                                    "question_id",
-                                    "question_content",
-                                    "starter_code",
-                                    "function",
-                                )
-                            }
-                            | {"place": (path, number, offset)}
-                        )
+                        kept = {key: row[key] for key in (*KEPT, "function")}
+                        found.append(kept | {"place": (path, number, offset)})
                 offset += len(line)
     return found
 
 
 def _row(line: bytes, where: str) -> dict:
     """A line as the hub has it, with its date and the name of its function ("" for a program)."""
-    row = parsed(line, dict, where, "line", f"the files of {HUB_ID}")
+    source = f"the files of {HUB_ID}"
+    row = parsed(line, dict, where, "line", source)
     for key in KEYS:
         if not isinstance(row.get(key), str):
-            raise ValueError(f"{where}: no text {key!r}; use the files of {HUB_ID}.")
+            raise ValueError(f"{where}: no text {key!r}; use {source}.")
     try:
         date = datetime.fromisoformat(row["contest_date"]).replace(tzinfo=None)
     except ValueError:
         raise ValueError(
             f"{where}: contest_date {row['contest_date']!r} is no date as in 2024-08-17T00:00:00; "
-            "use the files "
-            f"of {HUB_ID}."
+            f"use {source}."
         ) from None
-    function = (
-        parsed(row["metadata"], dict, where, "metadata", f"the files of {HUB_ID}").get("func_name")
-        or ""
-    )
+    function = parsed(row["metadata"], dict, where, "metadata", source).get("func_name") or ""
     if function and not (isinstance(function, str) and function.isidentifier()):
         raise ValueError(
             f"{where}: metadata has the func_name {str(function)[:50]!r}, which is no name; use "
-            "the files of "
-            f"{HUB_ID}."
+            f"{source}."
         )
     return row | {"date": date, "function": function}
 
@@ -155,12 +129,8 @@ def _tests(row: dict) -> Tests:
     with open(path, "rb") as lines:
         lines.seek(offset)
         whole = json.loads(lines.readline())
-    return tests_of(
-        whole["public_test_cases"],
-        whole["private_test_cases"],
-        row["function"],
-        f"{path.name}, line {number}",
-    )
+    public, private = whole["public_test_cases"], whole["private_test_cases"]
+    return tests_of(public, private, row["function"], f"{path.name}, line {number}")
 
 
 def _task(row: dict, prefix: str, file: str | None) -> Task:

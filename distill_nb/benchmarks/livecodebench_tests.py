@@ -3,8 +3,8 @@
 public_test_cases is JSON, a list of {input, output, testtype}. private_test_cases is the same, or
 base64 of zlib of a pickle of such a text. A pickle is a program, so it is never run:
 `text_of_pickle` reads the one text in it and refuses anything else. As in LiveCodeBench's own
-runner, a problem with a function is called with one JSON value a line and compared with a JSON
-value; any other is a program with standard input and output; public tests come first."""
+runner, a function is called with one JSON value a line and its result compared with a JSON value; a
+problem without a function is a program with standard input and output. Public tests come first."""
 
 from __future__ import annotations
 
@@ -14,34 +14,20 @@ import json
 import pickletools
 import zlib
 from dataclasses import dataclass
+from typing import TypeVar
 
+T = TypeVar("T")
 LARGEST = 2**30  # bytes of one problem's private tests, decompressed
 SECONDS = 6.0  # for one test, the official limit
 TEXTS = {"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"}
-# what pickling a text leaves
+# the instructions in a pickle of a text
 HARMLESS = TEXTS | {"PROTO", "FRAME", "MEMOIZE", "BINPUT", "LONG_BINPUT", "PUT", "STOP"}
 _MODULES = (
-    "string",
-    "re",
-    "datetime",
-    "collections",
-    "heapq",
-    "bisect",
-    "copy",
-    "math",
-    "random",
-    "statistics",
-    "itertools",
-    "functools",
-    "operator",
-    "io",
-    "sys",
-    "json",
-    "builtins",
-    "typing",
-)
-# What a candidate finds imported, as the official runner gives it: every name, then the modules;
-# builtins keep their own.
+    "string", "re", "datetime", "collections", "heapq", "bisect", "copy", "math", "random",
+    "statistics", "itertools", "functools", "operator", "io", "sys", "json", "builtins", "typing",
+)  # fmt: skip
+# What a candidate finds imported, as by the official runner: every name, then the modules. builtins
+# come last but one, so that they keep their own names.
 PRELUDE = "\n".join(
     [
         *(f"from {m} import *" for m in _MODULES),
@@ -53,8 +39,7 @@ PRELUDE = "\n".join(
 
 @dataclass(frozen=True)
 class Tests:
-    """inputs and expected: texts of a program; of a function the lists of arguments, and the
-    values."""
+    """inputs and expected: for a program texts; for a function lists of arguments, and values."""
 
     function: str  # "" for a program
     inputs: list
@@ -68,33 +53,25 @@ def tests_of(public: str, private: str, function: str, where: str) -> Tests:
     sentence."""
     shown = _cases(public, where, "public_test_cases")
     try:
-        hidden = (
-            _cases(private, where, "private_test_cases")
-            if private.lstrip()[:1] == "["
-            else _cases(unpacked(private), where, "private_test_cases")
-        )
+        text = private if private.lstrip()[:1] == "[" else unpacked(private)
     except _Refused as error:
         raise ValueError(f"{where}: private_test_cases {error}; use the file of the hub.") from None
-    cases = shown + hidden
+    cases = shown + _cases(text, where, "private_test_cases")
     if not cases:
         raise ValueError(f"{where}: there are no tests; use the file of the hub.")
-    digest = hashlib.sha256(
-        json.dumps([function, [[c["input"], c["output"]] for c in cases]]).encode()
-    ).hexdigest()
-    if not function:
-        return Tests(
-            "", [c["input"] for c in cases], [c["output"] for c in cases], len(shown), digest
-        )
-    inputs = [
-        [
-            parsed(text, object, where, "input of a test")
-            for text in c["input"].split("\n")
-            if text.strip()
-        ]
-        for c in cases
-    ]
-    expected = [parsed(c["output"], object, where, "output of a test") for c in cases]
+    inputs: list = [case["input"] for case in cases]
+    expected: list = [case["output"] for case in cases]
+    content = [function, [list(pair) for pair in zip(inputs, expected, strict=True)]]
+    digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    if function:
+        inputs = [_arguments(text, where) for text in inputs]
+        expected = [parsed(text, object, where, "output of a test") for text in expected]
     return Tests(function, inputs, expected, len(shown), digest)
+
+
+def _arguments(text: str, where: str) -> list:
+    lines = [line for line in text.split("\n") if line.strip()]
+    return [parsed(line, object, where, "input of a test") for line in lines]
 
 
 def unpacked(text: str) -> str:
@@ -114,12 +91,11 @@ def unpacked(text: str) -> str:
 
 
 def text_of_pickle(data: bytes) -> str:
-    """The text that a pickle of one text holds, read from its instructions without running any of
-    them.
+    """The text in a pickle of one text, read from its instructions without running any of them.
 
     Raises _Refused (a ValueError) for a pickle of anything else, such as one that would call a
     function."""
-    found = []
+    found: list[str] = []
     try:
         for instruction, value, _ in pickletools.genops(data):
             if instruction.name not in HARMLESS:
@@ -127,7 +103,7 @@ def text_of_pickle(data: bytes) -> str:
                     f"hold a pickle that is no text (its instruction {instruction.name} is refused)"
                 )
             if instruction.name in TEXTS:
-                found.append(value)
+                found.append(str(value))
     except _Refused:
         raise
     except Exception as error:  # genops raises several kinds for bytes that are no pickle
@@ -138,33 +114,29 @@ def text_of_pickle(data: bytes) -> str:
 
 
 def parsed(
-    text: str | bytes, kind: type, where: str, what: str, source: str = "the file of the hub"
-) -> object:
+    text: str | bytes, kind: type[T], where: str, what: str, source: str = "the file of the hub"
+) -> T:
     """The value of a JSON text. Raises ValueError where it is not JSON or not of the kind."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f"{where}: {what} is not JSON ({str(error)[:100]}); use {source}."
-        ) from None
+        reason = str(error)[:100]
+        raise ValueError(f"{where}: {what} is not JSON ({reason}); use {source}.") from None
     if not isinstance(value, kind):
-        raise ValueError(
-            f"{where}: {what} is a JSON {type(value).__name__}, not a {kind.__name__}; use "
-            f"{source}."
-        )
+        found = type(value).__name__
+        raise ValueError(f"{where}: {what} is a JSON {found}, not a {kind.__name__}; use {source}.")
     return value
 
 
 class _Refused(ValueError):
-    """Private tests that are not read; the rest of a sentence as its argument."""
+    """Private tests that are not read; the end of a sentence as its argument."""
 
 
 def _cases(text: str, where: str, what: str) -> list[dict]:
     cases = parsed(text, list, where, what)
     for case in cases:
-        if not isinstance(case, dict) or not all(
-            isinstance(case.get(k), str) for k in ("input", "output")
-        ):
+        texts = [case.get(k) for k in ("input", "output")] if isinstance(case, dict) else [None]
+        if not all(isinstance(text, str) for text in texts):
             raise ValueError(
                 f"{where}: {what} has a test without the texts input and output; use the file of "
                 "the hub."

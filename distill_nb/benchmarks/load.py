@@ -1,5 +1,4 @@
-"""A benchmark by its name: its tasks, all of them or a seeded subset, and the record of what was
-taken."""
+"""A benchmark by its name: all its tasks or a seeded subset, and the record of what was taken."""
 
 from __future__ import annotations
 
@@ -15,8 +14,8 @@ from distill_nb.runtime import provenance
 def load(name: str, file: str | None = None, limit: int = 0, seed: int = 0) -> list[Task]:
     """The tasks of a benchmark, in its own order; `limit` > 0 takes the `subset` drawn with `seed`.
 
-    Says so where the file is a part of the benchmark. Raises ValueError for a name that is none, or
-    where the source is missing or not as it should be."""
+    Logs where the file is a part of the benchmark. Raises ValueError for an unknown name, or a
+    source that is missing or not as it should be."""
     tasks, source = _all(name, file)
     if not source["whole"]:
         sources.say_part(source["source"], source["found"], source["size"], name)
@@ -26,18 +25,15 @@ def load(name: str, file: str | None = None, limit: int = 0, seed: int = 0) -> l
 def describe(name: str, file: str | None = None, limit: int = 0, seed: int = 0) -> dict:
     """What `load` with the same arguments takes, for the provenance, as JSON: benchmark, source
     (hub id@revision, or file), version, sha256 of each file, as_published, size (of the benchmark),
-    found, whole, taken, in words what was taken (label), ids with their sha256, and prompt_version.
-    Raises ValueError as `load` does."""
+    found, whole, taken, label (what was taken, in words), ids with their sha256, and
+    prompt_version. Raises ValueError as `load` does."""
     tasks, source = _all(name, file)
-    chosen = _limited(tasks, limit, seed)
-    ids = [t.task_id for t in chosen]
-    label = (
-        f"all {len(ids)}"
-        if len(ids) == source["size"]
-        else f"{len(ids)} of {source['size']}, a seeded subset of ours"
-    )
+    ids = [t.task_id for t in _limited(tasks, limit, seed)]
+    label = f"{len(ids)} of {source['size']}, a seeded subset of ours"
     if not source["whole"]:
         label = f"{len(ids)} of {source['size']}, from a file that is a part: not the benchmark"
+    elif len(ids) == source["size"]:
+        label = f"all {len(ids)}"
     return source | {
         "taken": len(ids),
         "label": label,
@@ -49,18 +45,14 @@ def describe(name: str, file: str | None = None, limit: int = 0, seed: int = 0) 
 
 def subset(ids: list[str], n: int, seed: int) -> list[str]:
     """n of the ids, in their order: those with the smallest sha256 of "<seed> <id>". So the choice
-    depends on nothing but seed and ids, and a smaller subset is part of a larger one."""
+    depends only on seed and ids, and a smaller subset is part of a larger one."""
     ranked = sorted(ids, key=lambda i: hashlib.sha256(f"{seed} {i}".encode()).digest())
     chosen = set(ranked[:n])
     return [i for i in ids if i in chosen]
 
 
 def _limited(tasks: list[Task], limit: int, seed: int) -> list[Task]:
-    chosen = (
-        set(subset([t.task_id for t in tasks], limit, seed))
-        if limit
-        else {t.task_id for t in tasks}
-    )
+    chosen = set(subset([t.task_id for t in tasks], limit or len(tasks), seed))
     return [t for t in tasks if t.task_id in chosen]
 
 

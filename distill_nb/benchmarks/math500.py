@@ -17,20 +17,15 @@ SIZE = 500
 
 
 def load(file: str | None) -> tuple[list[Task], dict]:
-    """(tasks, source record). Raises ValueError where the file is missing or is not as it should be
+    """(tasks, source record). Raises ValueError for a file that is missing or not as it should be
     (sources.py)."""
     (path,), source = sources.locate("math500", file, HUB_ID, REVISION, FILES)
     rows = sources.read(path, HUB_ID, ("problem", "answer", "unique_id"))
-    source = sources.measure(
-        source, [r["unique_id"] for r in rows], SIZE, remedy=f"use the file of {HUB_ID}"
-    )
+    ids = [row["unique_id"] for row in rows]
+    source = sources.measure(source, ids, SIZE, remedy=f"use the file of {HUB_ID}")
+    prefix = sources.prefix(source)
     tasks = [
-        Task(
-            sources.prefix(source) + r["unique_id"],
-            f"{r['problem']}\n\n{BOXED}",
-            "math",
-            gold=r["answer"],
-        )
-        for r in rows
+        Task(prefix + row["unique_id"], f"{row['problem']}\n\n{BOXED}", "math", gold=row["answer"])
+        for row in rows
     ]
     return tasks, source | {"version": "MATH-500", "prompt_version": MATH_PROMPT_VERSION}

@@ -1,10 +1,10 @@
-"""pocket_math and pocket_code: small generated benchmarks of this package's own, for a 135M student
-on a laptop.
+"""pocket_math and pocket_code: this package's own small generated benchmarks, for a 135M student on
+a laptop.
 
-They measure no more than whether the pipeline teaches and what it costs elsewhere. pocket_math has
-56 two-step word problems from seven templates; `tickets` is never trained on. No problem occurs in
-the training traces: a problem belongs to the benchmark or to training by a hash of its numbers
-(load.py). pocket_code has 30 one-line functions, none of which training asks for."""
+They only measure whether the pipeline teaches, and what is lost elsewhere. pocket_math has 56
+two-step word problems from seven templates; `tickets` is never trained on. pocket_code has 30
+one-line functions, none of which training asks for. No problem occurs in the training traces
+(pocket_problems.py)."""
 
 from __future__ import annotations
 
@@ -24,34 +24,26 @@ VERSION, PROMPT_VERSION = "pocket-1", "pocket-1"
 
 def pocket_code() -> list[Task]:
     """30 tasks."""
-    return [
-        Task(
-            f"pocket_code/{f.split('(')[0]}",
-            code_prompt(f, returns),
-            "code",
-            entry_point=f.split("(")[0],
-            tests="\n".join(f"assert {a}" for a in asserts.split("; ")),
-        )
-        for f, returns, asserts in CODE
-    ]
+    tasks = []
+    for function, returns, asserts in CODE:
+        name = function.partition("(")[0]
+        tests = "\n".join(f"assert {case}" for case in asserts.split("; "))
+        prompt = code_prompt(function, returns)
+        tasks.append(Task(f"pocket_code/{name}", prompt, "code", entry_point=name, tests=tests))
+    return tasks
 
 
 def pocket_math() -> list[Task]:
     """56 tasks, eight of each template."""
     tasks = []
     for template in MATH_TEMPLATES:
-        rng, seen = random.Random(f"pocket_math {template}"), set()
+        rng = random.Random(f"pocket_math {template}")
+        seen: set[str] = set()
         while len(seen) < 8:
             problem, _, answer = math_problem(template, rng)
             if is_benchmark(problem) and problem not in seen:
-                tasks.append(
-                    Task(
-                        f"pocket_math/{template}/{len(seen):02d}",
-                        f"{problem}\n\n{BOXED}",
-                        "math",
-                        str(answer),
-                    )
-                )
+                task_id = f"pocket_math/{template}/{len(seen):02d}"
+                tasks.append(Task(task_id, f"{problem}\n\n{BOXED}", "math", str(answer)))
                 seen.add(problem)
     return tasks
 

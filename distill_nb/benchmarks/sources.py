@@ -1,18 +1,20 @@
-"""Where the problems of a benchmark come from, and how much of it they are.
+"""Where the problems of a benchmark come from, and whether they are all of it.
 
 A source is a file of the hub at a pinned revision, whose sha256 must be the one written down, or a
 local file of the same shape (`benchmark_files`). A file that is not the whole benchmark is refused,
-unless its name says so, as `math500.part.jsonl` does. Then every task id begins with part/, and the
-source record says that it is not the benchmark, so that no score of it can be taken for one."""
+unless its name says so, as in `math500.part.jsonl`. Then every task id begins with part/, and the
+source record says that it is a part, so that its score cannot be taken for the benchmark's."""
 
 from __future__ import annotations
 
 import json
+import logging
 from functools import cache, lru_cache
 from pathlib import Path
 
 from distill_nb.runtime import hub, paths, provenance
 
+log = logging.getLogger(__name__)
 PART = "part/"
 
 
@@ -22,43 +24,32 @@ def locate(
     """(files, what is recorded of them): the local `file`, else those of the hub. published: file
     on the hub → its sha256.
 
-    A local file that is called as the first of several on the hub stands for all of them, beside
-    it. The record has source, sha256 (file → hex) and as_published (the same bytes as on the hub).
+    A local file with the name of the first of several on the hub stands for all of them, beside it.
+    The record has source, sha256 (file → hex) and as_published (the same bytes as on the hub).
     Raises ValueError, one sentence."""
+    names = list(published)
     if file:
         first = local(benchmark, file)
-        names = (
-            list(published)
-            if len(published) > 1 and first.name == next(iter(published))
-            else [first.name]
-        )
+        if first.name != names[0]:
+            names = [first.name]
         files, source = [first.with_name(n) for n in names], paths.movable(first)
         if missing := [f.name for f in files if not f.is_file()]:
             raise ValueError(
                 f"benchmark_files: {benchmark} is {', '.join(names)} together, and {missing[0]} is "
-                "not beside "
-                f"{file}; download it from {hub_id}."
+                f"not beside {file}; download it from {hub_id}."
             )
     else:
-        names = list(published)
+        source, opening = f"{hub_id}@{revision}", f"benchmarks: {benchmark}"
         others = f", with {names[1]} … {names[-1]} beside it" if len(names) > 1 else ""
         remedy = f"set benchmark_files to {{{benchmark}: a local copy of {names[0]}{others}}}"
-        files = [
-            hub.download(hub_id, revision, name, f"benchmarks: {benchmark}", remedy)
-            for name in names
-        ]
-        source = f"{hub_id}@{revision}"
+        files = [hub.download(hub_id, revision, name, opening, remedy) for name in names]
+        for name, path in zip(names, files, strict=True):
+            if sha256(path) != published[name]:
+                raise ValueError(
+                    f"benchmarks: {benchmark} from {source} is damaged: {name} has another sha256 "
+                    f"than {published[name]}; delete it from the hub's cache and load it again."
+                )
     found = {f.name: sha256(f) for f in files}
-    bad = (
-        []
-        if file
-        else [n for n, path in zip(published, files, strict=True) if sha256(path) != published[n]]
-    )
-    if bad:
-        raise ValueError(
-            f"benchmarks: {benchmark} from {source} is damaged: {bad[0]} has another sha256 than "
-            f"{published[bad[0]]}; delete it from the hub's cache and load it again."
-        )
     return files, {
         "benchmark": benchmark,
         "source": source,
@@ -79,8 +70,13 @@ def local(benchmark: str, file: str) -> Path:
 
 def sha256(path: Path) -> str:
     """64 hex digits; an unchanged file is read once a process."""
+    return _sha256(*state(path))
+
+
+def state(path: Path) -> tuple[Path, int, int]:
+    """(path, mtime in ns, bytes): what a cache needs to know that a file has not changed."""
     status = path.stat()
-    return _sha256(path, status.st_mtime_ns, status.st_size)
+    return path, status.st_mtime_ns, status.st_size
 
 
 @lru_cache(maxsize=64)
@@ -99,11 +95,8 @@ def read(path: Path, hub_id: str, keys: tuple[str, ...]) -> list[dict]:
 
             rows = parquet.read_table(path).to_pylist()
         else:
-            rows = [
-                json.loads(line)
-                for line in path.read_text(encoding="utf-8").split("\n")
-                if line.strip()
-            ]
+            lines = path.read_text(encoding="utf-8").split("\n")
+            rows = [json.loads(line) for line in lines if line.strip()]
     except (ValueError, OSError) as error:  # of JSON, UTF-8 or parquet
         kind = "parquet" if path.suffix == ".parquet" else "JSONL"
         raise ValueError(f"{path.name}: not {kind} ({error}); use the file of {hub_id}.") from None
@@ -119,35 +112,30 @@ def read(path: Path, hub_id: str, keys: tuple[str, ...]) -> list[dict]:
 def measure(source: dict, ids: list[str], size: int, *, same: bool = True, remedy: str) -> dict:
     """The source record with size (of the benchmark), found (in the file) and whole.
 
-    same: whether what was found belongs to the benchmark. Raises ValueError where ids repeat, where
-    there are none, or where the file is not the whole benchmark and its name does not say so."""
+    same: whether what was found belongs to the benchmark. Raises ValueError where ids repeat or
+    there are none, or the file is not the whole benchmark and its name does not say so."""
     name, benchmark = Path(source["source"]).name, source["benchmark"]
     if repeated := sorted({i for i in ids if ids.count(i) > 1}):
         raise ValueError(f"{name}: {benchmark} has {repeated[0]} more than once; {remedy}.")
     whole = same and len(ids) == size
     if not whole and (".part." not in name or not ids):
-        what = (
-            f"{len(ids)} rows are not the {size} problems of {benchmark}"
-            if len(ids) != size
-            else (f"these {size} rows are not the problems of {benchmark}")
-        )
-        raise ValueError(
-            f"{name}: {what}; {remedy}"
-            + (", or call the file *.part.* if a part is meant." if ids else ".")
-        )
+        what = f"{len(ids)} rows are not the {size} problems of {benchmark}"
+        if len(ids) == size:
+            what = f"these {size} rows are not the problems of {benchmark}"
+        part = ", or call the file *.part.* if a part is meant" if ids else ""
+        raise ValueError(f"{name}: {what}; {remedy}{part}.")
     return source | {"size": size, "found": len(ids), "whole": whole}
 
 
 @cache
 def say_part(name: str, found: int, size: int, benchmark: str) -> None:
     """Say, once a process, that a file is a part."""
-    print(
+    log.info(
         f"{name} has {found} of the {size} problems of {benchmark}: their ids begin with {PART}, "
-        "and their score is not "
-        "the benchmark's."
+        "and their score is not the benchmark's."
     )
 
 
 def prefix(source: dict) -> str:
-    """What task ids begin with: nothing, or part/."""
+    """The beginning of the task ids: nothing, or part/."""
     return "" if source["whole"] else PART

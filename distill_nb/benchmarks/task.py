@@ -1,4 +1,4 @@
-"""What one problem of a benchmark is, and the instruction that all math prompts share."""
+"""One problem of a benchmark, and the instruction that all math prompts share."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ MATH_PROMPT_VERSION = "math-1"  # of the problem, an empty line and BOXED
 
 @dataclass(frozen=True)
 class Task:
-    """One problem. `prompt` is the user's message; math has a `gold` answer, code has `tests`
-    (assert statements), or is a problem of the `benchmark` whose own tests are in `file` (default
-    source: ""); `tests` is then their sha256."""
+    """One problem. `prompt` is the user's message. Math has a `gold` answer. Code has `tests`:
+    assert statements, or the sha256 of the `benchmark`'s own tests, which are in `file` ("": the
+    default source)."""
 
     task_id: str
     prompt: str

@@ -1,11 +1,11 @@
-"""Answers → outcomes.
+"""Grading: from a completion to an outcome.
 
 Outcomes given here: correct, wrong, no_answer (nothing to grade was found), truncated (the length
-limit ended the completion before an answer), timeout (the candidate's code, or comparing its
-answer, ran too long), grader_error (the grader itself failed, which is never the student's fault).
+limit ended the completion before an answer), timeout (the candidate's code, or the comparison of
+its answer, ran too long), grader_error (the grader itself failed, never the student's fault).
 
-outcome.py      what one completion is worth
-extract.py      what of a completion is graded
+outcome.py      the grade of one completion
+extract.py      the part of a completion that is graded
 graders.py      grade one or many, of either kind
 math.py         final answers, compared by Math-Verify in the processes of math_pool.py (each runs
                 math_worker.py)

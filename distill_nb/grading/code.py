@@ -1,8 +1,8 @@
 """Code answers: the last complete fenced block outside the thinking, run in the sandbox with the
-benchmark's tests.
+benchmark's tests (suites.py).
 
-The sandbox (sandbox/) treats the code as hostile; what it returns is compared with what it should
-in this package's own processes. `suites.py` has the tests."""
+The sandbox (sandbox/) treats the code as hostile. What the code returns is compared with the
+expected values in processes of this package, never in the candidate's."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from distill_nb.runtime import paths
 def pool(allow_unsafe: bool = False) -> sandbox.Pool:
     """The sandbox's workers, one a core, started once and kept until the program ends.
 
-    Raises RuntimeError, naming the remedy, where no sandbox works here and allow_unsafe is
-    false."""
+    Raises RuntimeError with the remedy where no sandbox works here and allow_unsafe is false."""
     hidden = (str(paths.ROOT), str(paths.cache()), str(paths.runs()))
     workers = sandbox.Pool(allow_unsafe=allow_unsafe, hidden=hidden)
     workers.__enter__()
@@ -42,52 +41,39 @@ def grade_many(
     """Grade code answers, in the order given, on all cores.
 
     second_outcome is the verdict of the base tests alone (HumanEval's and MBPP's own, where the
-    outcome is that of base and plus). The lenient reading is run only where the strict one is not
-    correct and reads otherwise."""
+    outcome is that of base and plus). The lenient reading is run only where it differs from the
+    strict one and the strict one is not correct."""
     read = []
     for task, completion in zip(tasks, completions, strict=True):
         text = visible_text(completion)
         complete = blocks(text)
-        read.append(
-            (
-                complete[-1] if complete and complete[-1].strip() else "",
-                lenient_code(text, task.entry_point),
-            )
-        )
-    results = _run(
-        [(task, code) for task, (code, _) in zip(tasks, read, strict=True) if code], allow_unsafe
-    )
-    differs = [
-        bool(lenient.strip())
-        and lenient != code
-        and not (code and results[task, code].outcome == "correct")
-        for task, (code, lenient) in zip(tasks, read, strict=True)
-    ]
-    results |= _run(
-        [(task, lenient) for task, (_, lenient), d in zip(tasks, read, differs, strict=True) if d],
-        allow_unsafe,
-    )
+        code = complete[-1] if complete and complete[-1].strip() else ""
+        read.append((task, code, lenient_code(text, task.entry_point)))
+    results = _run([(task, code) for task, code, _ in read if code], allow_unsafe)
+    also_lenient = {}  # completion's number → (task, code)
+    for i, (task, code, lenient) in enumerate(read):
+        passed = code and results[task, code].outcome == "correct"
+        if lenient.strip() and lenient != code and not passed:
+            also_lenient[i] = (task, lenient)
+    results |= _run(list(also_lenient.values()), allow_unsafe)
     grades = []
-    for task, (code, lenient), finish_reason, d in zip(
-        tasks, read, finish_reasons, differs, strict=True
-    ):
+    for i, ((task, code, _), finish_reason) in enumerate(zip(read, finish_reasons, strict=True)):
         if code:
             found = results[task, code]
-            outcome, detail, second = (
-                found.outcome,
-                found.detail,
-                _base_outcome(found, suite(task)[1]),
-            )
+            outcome, detail = found.outcome, found.detail
+            second = _base_outcome(found, suite(task)[1])
         else:
             outcome = second = missing(finish_reason)
             detail = "no complete code block outside the thinking"
-        lenient_outcome = results[task, lenient].outcome if d else outcome
+        lenient_outcome = results[also_lenient[i]].outcome if i in also_lenient else outcome
         grades.append(Grade(outcome, code, detail, lenient_outcome, second, level(allow_unsafe)))
     return grades
 
 
-def _run(jobs: list[tuple[Task, str]], allow_unsafe: bool) -> dict:
-    """(task, code) → what came of it; the same code for the same task is run once."""
+def _run(
+    jobs: list[tuple[Task, str]], allow_unsafe: bool
+) -> dict[tuple[Task, str], sandbox.Result]:
+    """(task, code) → its result; the same code for the same task is run once."""
     distinct = list(dict.fromkeys(jobs))
     if not distinct:
         return {}
@@ -96,13 +82,9 @@ def _run(jobs: list[tuple[Task, str]], allow_unsafe: bool) -> dict:
 
 
 def _base_outcome(result: sandbox.Result, base: int) -> str:
-    """The verdict of the first `base` tests. Tests end at the first failure, so where that is later
-    they all passed."""
+    """The verdict of the first `base` tests. A run ends at its first failure, so if that comes
+    later, all of these passed."""
     failed = [t for t in result.tests[:base] if t != "correct"]
-    return (
-        result.outcome
-        if not result.tests or (failed and failed[0] == "not_run")
-        else failed[0]
-        if failed
-        else "correct"
-    )
+    if not result.tests or (failed and failed[0] == "not_run"):
+        return result.outcome
+    return failed[0] if failed else "correct"

@@ -1,5 +1,5 @@
-"""What of a completion is graded: without its thinking, the last box, the blocks of code; strictly
-and leniently."""
+"""The part of a completion that is graded: its text without the thinking, the last box, the blocks
+of code; read strictly and leniently."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import warnings
 def visible_text(text: str) -> str:
     """A completion without its thinking.
 
-    A <think> that is never closed hides everything after it. A </think> that was never opened
-    closes a thinking that the prompt began (as R1's template does), so everything before it is
-    hidden."""
+    A <think> that is never closed hides everything after it. A </think> that was never opened hides
+    everything before it: the prompt may have begun the thinking, as R1's template does."""
     parts, place = [], 0
-    while (start := text.find("<think>", place)) >= 0 and (
-        end := text.find("</think>", start)
-    ) >= 0:
+    while (start := text.find("<think>", place)) >= 0:
+        end = text.find("</think>", start)
+        if end < 0:
+            break
         parts.append(text[place:start])
         place = end + len("</think>")
     rest = "".join(parts) + text[place:]
@@ -30,11 +30,11 @@ CLOSING = re.compile(r"(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*$")
 def blocks(text: str) -> list[str]:
     """The contents of the complete fenced blocks of a text, in order.
 
-    As CommonMark has it (https://spec.commonmark.org/0.31.2/#fenced-code-blocks), but indented at
-    will, for blocks in lists, and a fence that nothing closes is text."""
+    As in CommonMark (https://spec.commonmark.org/0.31.2/#fenced-code-blocks), except that a fence
+    may have any indent, for blocks in lists, and that a fence that nothing closes is text."""
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     closing = [CLOSING.match(line) for line in lines]
-    # the longest closing fence of each kind from a line on
+    # the longest closing fence of each kind from each line on
     longest, closable = ({"`": 0, "~": 0}, [])
     for match in reversed(closing):
         if match:
@@ -42,15 +42,14 @@ def blocks(text: str) -> list[str]:
             longest = longest | {kind: max(longest[kind], len(match["fence"]))}
         closable.append(longest)
     closable.reverse()
-    found, opening, content = [], None, []
+    closable.append({"`": 0, "~": 0})  # after the last line
+    found, opening = [], None
+    content: list[str] = []
     for i, line in enumerate(lines):
         if opening is None:
-            opening = OPENING.match(line)
-            if opening and (
-                i + 1 == len(lines) or closable[i + 1][opening["fence"][0]] < len(opening["fence"])
-            ):
+            opening, content = OPENING.match(line), []
+            if opening and closable[i + 1][opening["fence"][0]] < len(opening["fence"]):
                 opening = None
-            content = []
         elif _closes(closing[i], opening):
             found.append("".join(content))
             opening = None
@@ -61,8 +60,8 @@ def blocks(text: str) -> list[str]:
 
 
 def _closes(closing: re.Match | None, opening: re.Match) -> bool:
-    """Whether a line closes a block: the same sign, as often, and not far to its right (that is in
-    a docstring)."""
+    """Whether a line closes a block: the same sign, at least as often, and not far to its right,
+    where it would be inside a docstring."""
     return bool(
         closing
         and closing["fence"].startswith(opening["fence"])
@@ -71,10 +70,10 @@ def _closes(closing: re.Match | None, opening: re.Match) -> bool:
 
 
 def lenient_code(text: str, entry_point: str) -> str:
-    """The code by a lenient reading: the last complete block that defines the entry point (any
-    block, where there is none), else everything from the first line of code to the next fence or
+    """The code by a lenient reading: the last complete block that defines the entry point (without
+    an entry point the last block), else everything from the first line of code to the next fence or
     the end."""
-    name = entry_point.partition("(")[0]  # Solution().method is of the class Solution
+    name = entry_point.partition("(")[0]  # the class Solution of Solution().method
     defining = [
         b
         for b in blocks(text)
@@ -83,17 +82,14 @@ def lenient_code(text: str, entry_point: str) -> str:
     if defining:
         return defining[-1]
     start = re.search(r"^(?:def|import|from|class) ", text, re.MULTILINE)
-    return (
-        re.split(r"^[ \t]*(?:```|~~~)", text[start.start() :], maxsplit=1, flags=re.MULTILINE)[0]
-        if start
-        else ""
-    )
+    if start is None:
+        return ""
+    return re.split(r"^[ \t]*(?:```|~~~)", text[start.start() :], maxsplit=1, flags=re.MULTILINE)[0]
 
 
-# characters of an answer that is still parsed; MATH-500's longest gold answer has 53
+# characters of the longest answer that is parsed; MATH-500's longest gold answer has 53
 LONGEST = 1000
 BRACES = re.compile(r"\\\\?f?box(?:ed)?\s*\{|\\.|[{}]", re.DOTALL)
-
 NUMBER = re.compile(
     r"(?:(?<![\w)\]])-)?(?:\d{1,3}(?:(?:,|\{,\})\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?(?!\d)"
 )
@@ -102,11 +98,9 @@ NUMBER = re.compile(
 def last_boxed(text: str) -> str | None:
     r"""The content of the last \boxed{…} or \fbox{…} whose braces balance (\{ and \} do not count),
     or None."""
-    # of each open brace: where its content begins, or -1 if it is no box's
-    open_at, last, content = ([], -1, None)
-    for token in BRACES.finditer(
-        text
-    ):  # one pass: a completion that loops holds thousands of open boxes
+    open_at: list[int] = []  # where each open brace's content begins, or -1 if it is no box's
+    last, content = -1, None
+    for token in BRACES.finditer(text):  # one pass: a text that loops has thousands of open boxes
         if token.group() == "}":
             start = open_at.pop() if open_at else -1
             if start > last:
@@ -117,17 +111,15 @@ def last_boxed(text: str) -> str | None:
 
 
 def lenient_answer(completion: str) -> str | None:
-    r"""The answer by a lenient reading: the boxed one (37 where it is \text{37 apples}), else the
-    last number of the visible text, else None."""
+    r"""The answer by a lenient reading: the boxed one (37 of \text{37 apples}), else the last
+    number of the visible text, else None."""
     text = visible_text(completion)
     boxed = last_boxed(text)
     if boxed is not None:
         if len(boxed) > LONGEST:
             return boxed
-        with_unit = re.fullmatch(
-            rf"\\?\$?\s*({NUMBER.pattern})\s+[A-Za-z .]+",
-            re.sub(r"\\(?:text|mathrm)\{([^{}]*)\}", r"\1", boxed),
-        )
+        plain = re.sub(r"\\(?:text|mathrm)\{([^{}]*)\}", r"\1", boxed)
+        with_unit = re.fullmatch(rf"\\?\$?\s*({NUMBER.pattern})\s+[A-Za-z .]+", plain)
         return with_unit.group(1) if with_unit else boxed
     numbers = NUMBER.findall(text)
     return numbers[-1] if numbers else None
@@ -139,10 +131,10 @@ def closes_its_thinking(trace: str) -> bool:
 
 
 def compiles(code: str) -> bool:
-    """Whether Python compiles it; nothing runs."""
+    """Whether Python compiles the code; nothing runs."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of invalid escapes and the like
+            warnings.simplefilter("ignore")  # about invalid escapes and the like
             compile(code, "<trace>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
         return False

@@ -1,5 +1,4 @@
-"""Grade completions of either kind, one or many. `math.py` and `code.py` do it; this file sorts the
-tasks between them."""
+"""Grade completions of either kind, one or many. math.py and code.py do the grading."""
 
 from __future__ import annotations
 
@@ -35,9 +34,8 @@ def grade_code(
 
     file: the benchmark's local file, where it is not the default source. Raises ValueError for an
     unknown task, RuntimeError where no sandbox works here and allow_unsafe is false."""
-    return grade_code_all(
-        benchmark, [task_id], [completion], [finish_reason], file=file, allow_unsafe=allow_unsafe
-    )[0]
+    lists = ([task_id], [completion], [finish_reason])
+    return grade_code_all(benchmark, *lists, file=file, allow_unsafe=allow_unsafe)[0]
 
 
 def grade_code_all(
@@ -50,17 +48,13 @@ def grade_code_all(
     allow_unsafe: bool = False,
 ) -> list[Grade]:
     """`grade_code` of many, in order, on all cores."""
-    tasks = {task.task_id: task for task in benchmarks.load(benchmark, file)}
-    if unknown := [i for i in task_ids if i not in tasks]:
+    by_id = {task.task_id: task for task in benchmarks.load(benchmark, file)}
+    if unknown := [i for i in task_ids if i not in by_id]:
         raise ValueError(
-            f"task_id: {benchmark} has no {unknown[0]!r}; its ids look like {next(iter(tasks))!r}."
+            f"task_id: {benchmark} has no {unknown[0]!r}; its ids look like {next(iter(by_id))!r}."
         )
-    return code.grade_many(
-        [tasks[i] for i in task_ids],
-        completions,
-        finish_reasons or ["stop"] * len(task_ids),
-        allow_unsafe,
-    )
+    tasks, reasons = [by_id[i] for i in task_ids], finish_reasons or ["stop"] * len(task_ids)
+    return code.grade_many(tasks, completions, reasons, allow_unsafe)
 
 
 def grade_all(
@@ -69,19 +63,17 @@ def grade_all(
     """Grade many of either kind, in the order given, on all cores. finish_reason: stop | length.
 
     Raises RuntimeError where there is code, no sandbox works here and allow_unsafe is false."""
-    jobs = list(enumerate(zip(tasks, completions, finish_reasons, strict=True)))
-    grades = {}
+    jobs = list(zip(tasks, completions, finish_reasons, strict=True))
+    grades: dict[int, Grade] = {}
     for kind in ("math", "code"):
-        chosen = [(i, job) for i, job in jobs if job[0].kind == kind]
-        if chosen:
-            own, texts, ends = zip(*(job for _, job in chosen), strict=True)
-            made = (
-                math.grade_many([t.gold for t in own], list(texts), list(ends))
-                if kind == "math"
-                else code.grade_many(list(own), list(texts), list(ends), allow_unsafe)
-            )
-            grades |= dict(zip((i for i, _ in chosen), made, strict=True))
-    return [grades[i] for i in range(len(jobs))]
+        places = [i for i, task in enumerate(tasks) if task.kind == kind]
+        texts, reasons = [jobs[i][1] for i in places], [jobs[i][2] for i in places]
+        if kind == "math":
+            made = math.grade_many([tasks[i].gold for i in places], texts, reasons)
+        else:
+            made = code.grade_many([tasks[i] for i in places], texts, reasons, allow_unsafe)
+        grades |= dict(zip(places, made, strict=True))
+    return [grades[i] for i in range(len(tasks))]
 
 
 def grade(task: Task, completion: str, finish_reason: str = "stop") -> Grade:

@@ -1,8 +1,8 @@
 r"""Math answers: the last \boxed{…} outside the thinking, against the gold answer.
 
 The strict verdict is Math-Verify's (https://github.com/huggingface/Math-Verify), which compares
-expressions. The second grader compares normalised text. Neither is the truth: graders alone move
-MATH-500 by points, so both are kept.
+expressions. The second grader compares normalised text. Both are kept, since the choice of grader
+alone moves MATH-500 by points.
 
 Math-Verify runs in processes of its own (math_pool.py), so that its time limits hold in any thread.
 """
@@ -19,22 +19,22 @@ GAP = r"(?:\s|\\[!,;: ]|~)+"  # LaTeX's spaces
 
 
 def normalise(answer: str) -> str:
-    """An answer's text without what does not change its meaning, for comparison as text."""
-    # A space within 10 080 goes, one between two numbers stays: 2 5 is not 25.
+    """An answer's text, for comparison as text, without what does not change its meaning."""
+    # A space within 10 080 is removed; one between two numbers stays, as 2 5 is not 25.
     text = re.sub(
         rf"(?<![\d.])\d{{1,3}}(?:{GAP}\d{{3}})+(?!\d)", lambda m: re.sub(GAP, "", m.group()), answer
     )
     text = re.sub(rf"(?<=\d){GAP}(?=\d)", "_", text)
     text = re.sub(r"\\left(?![a-z])|\\right(?![a-z])|\\[!,;: ]|\\\$|\$|\s|\{,\}", "", text)
     text = re.sub(r"\\[dt]frac", r"\\frac", text).removesuffix(".")
-    # Commas between thousands only: (1,2) and 1,2 keep theirs.
+    # Only commas between thousands are removed: (1,2) and 1,2 keep theirs.
     return re.sub(
         r"(?<![\d,.])\d{1,3}(?:,\d{3})+(?![\d,])", lambda m: m.group().replace(",", ""), text
     )
 
 
-def _outcome(gold: str, answer: str, verdicts: dict) -> tuple[str, str]:
-    """(outcome, detail) of an answer. Equal text is correct whatever Math-Verify makes of it."""
+def _outcome(gold: str, answer: str, verdicts: dict[tuple, str]) -> tuple[str, str]:
+    """(outcome, detail) of an answer. Equal text is correct whatever Math-Verify says."""
     if len(answer) > LONGEST:
         return "wrong", f"longer than {LONGEST} characters"
     if normalise(gold) == normalise(answer):
@@ -48,8 +48,7 @@ def _outcome(gold: str, answer: str, verdicts: dict) -> tuple[str, str]:
 
 
 def grade_many(golds: list[str], completions: list[str], finish_reasons: list[str]) -> list[Grade]:
-    """Grade math answers, in the order given, on all cores; see the module and `Grade` for the
-    three outcomes."""
+    """Grade math answers, in the order given, on all cores."""
     read = [
         (gold, last_boxed(visible_text(c)), lenient_answer(c))
         for gold, c in zip(golds, completions, strict=True)
@@ -66,13 +65,11 @@ def grade_many(golds: list[str], completions: list[str], finish_reasons: list[st
         nothing = missing(finish_reason)
         lenient_outcome = _outcome(gold, lenient, verdicts)[0] if lenient else nothing
         if not boxed:  # no box, or an empty one
-            grades.append(
-                Grade(nothing, "", "no \\boxed{…} outside the thinking", lenient_outcome, nothing)
-            )
+            detail = "no \\boxed{…} outside the thinking"
+            grades.append(Grade(nothing, "", detail, lenient_outcome, nothing))
             continue
         outcome, detail = _outcome(gold, boxed, verdicts)
-        second = (
-            "correct" if len(boxed) <= LONGEST and normalise(gold) == normalise(boxed) else "wrong"
-        )
+        same = len(boxed) <= LONGEST and normalise(gold) == normalise(boxed)
+        second = "correct" if same else "wrong"
         grades.append(Grade(outcome, boxed, detail, lenient_outcome, second))
     return grades

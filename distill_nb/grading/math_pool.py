@@ -1,9 +1,9 @@
 """Math-Verify in a warm pool of processes, one a core, with time limits that hold in any thread.
 
 Importing SymPy takes longer than most comparisons, so the processes stay until the program ends. A
-process that does not answer is killed and replaced. A comparison that ran out of time without
-having had the processor for most of it is tried once more with four times the time: a busy machine
-is no property of an answer."""
+process that does not answer is killed and replaced. A comparison that ran out of time while it had
+the processor for less than most of it is tried once more with four times the time: a busy machine
+must not change a verdict."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ import select
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from distill_nb.runtime import paths
 from distill_nb.runtime.devices import cores
 
 SECONDS = 5  # for each parsing and for each comparison
-_idle: queue.SimpleQueue = queue.SimpleQueue()
+_idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
 _lock = threading.Lock()
 _workers: list[_Worker] = []
 
@@ -28,12 +29,11 @@ _workers: list[_Worker] = []
 class _Worker:
     """One process, started at the first question."""
 
-    def __init__(self):
-        self.process = None
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
 
     def ask(self, gold: str, answer: str, seconds: int) -> str:
-        """The worker's verdict; `timeout` or `error: …` also where the process hung or died, which
-        it does not survive."""
+        """The process's verdict; where it hung or died `timeout` or `error: …`, and it is ended."""
         if self.process is None or self.process.poll() is not None:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "distill_nb.grading.math_worker"],
@@ -48,6 +48,7 @@ class _Worker:
         return self._exchange([gold, answer, seconds], 4 * seconds + 5)
 
     def _exchange(self, question: list, limit: float) -> str:
+        assert self.process and self.process.stdin and self.process.stdout
         try:
             self.process.stdin.write(json.dumps(question).encode() + b"\n")
             self.process.stdin.flush()
@@ -60,13 +61,10 @@ class _Worker:
             return "error: the grader's process died"
 
     def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            for pipe in (self.process.stdin, self.process.stdout):
-                with contextlib.suppress(OSError):
-                    pipe.close()
-            self.process = None
+        process, self.process = self.process, None
+        if process is not None:
+            with contextlib.suppress(OSError), process:  # OSError: what was left to write
+                process.kill()
 
 
 def _start() -> None:
@@ -85,7 +83,7 @@ def close() -> None:
 
 
 def verdict(gold: str, answer: str) -> str:
-    """`equal`, `different`, `timeout` or `error: …` for two LaTeX answers; waits for an idle
+    """`equal`, `different`, `timeout` or `error: …` for two LaTeX answers. Waits for an idle
     process."""
     _start()
     worker = _idle.get()
@@ -100,8 +98,6 @@ def verdict(gold: str, answer: str) -> str:
 
 def verdicts(pairs: list[tuple[str, str]]) -> list[str]:
     """`verdict` of every (gold, answer), in order, on all cores; equal pairs are asked once."""
-    from concurrent.futures import ThreadPoolExecutor
-
     different = list(dict.fromkeys(pairs))
     with ThreadPoolExecutor(cores()) as pool:
         found = dict(zip(different, pool.map(lambda pair: verdict(*pair), different), strict=True))

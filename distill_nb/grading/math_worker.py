@@ -2,8 +2,8 @@
 verdicts on standard output.
 
 A line in: JSON [gold, answer, seconds]. A line out: JSON, one of `equal`, `different`, `timeout`,
-`starved` (a time-out with so little processor time that the machine's load may be why) or `error:
-…`. Here Math-Verify runs in the main thread, where its SIGALRM works (its issue #55), and under a
+`starved` (a time-out with so little processor time that the machine's load may be the cause) or
+`error: …`. Math-Verify runs in the main thread, where its SIGALRM works (its issue #55), under a
 limit on memory."""
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import time
 
 from distill_nb.grading.sandbox import confine
 
-MEMORY = 3 * 2**30  # bytes of address space: SymPy on a hostile answer may want any amount
+MEMORY = 3 * 2**30  # bytes of address space: a hostile answer can make SymPy take any amount
 
 
 def verdict(gold: str, answer: str, seconds: int) -> str:
-    """Math-Verify's word on two LaTeX answers, each limited to `seconds` for its parsing and for
-    the comparison."""
+    """Math-Verify's verdict on two LaTeX answers, with `seconds` for each parsing and for the
+    comparison."""
     from math_verify import parse, verify
     from math_verify.errors import TimeoutException
 
@@ -32,33 +32,31 @@ def verdict(gold: str, answer: str, seconds: int) -> str:
             parse(f"\\boxed{{{side}}}", parsing_timeout=seconds, raise_on_error=True)
             for side in (gold, answer)
         ]
-        return (
-            "equal"
-            if all(sides) and verify(*sides, timeout_seconds=seconds, raise_on_error=True)
-            else "different"
-        )
+        if all(sides) and verify(*sides, timeout_seconds=seconds, raise_on_error=True):
+            return "equal"
+        return "different"
     except TimeoutException:  # a BaseException
         return "timeout"
-    except Exception as error:  # SymPy may fail in any way on an answer that means nothing
+    except Exception as error:  # SymPy may fail in any way on an answer without a meaning
         return f"error: {type(error).__name__}: {error}"[:200]
 
 
 def watch_over() -> None:
-    """Fork a process that kills this one when the grader is gone: when the other end of standard
-    input closes.
+    """Fork a watcher that kills this process when the grader is gone, that is when the other end of
+    standard input closes.
 
-    SymPy may be at work in C, where no signal handler, no thread and no end of a file is noticed.
-    The kernel's signal at the parent's death would not do either: it is tied to the thread that
-    started the process, and the grader's threads come and go. To this process's main thread, which
-    ends with it, the watcher itself is tied that way."""
+    SymPy may be running in C, which lets no signal handler or other thread run. The kernel's signal
+    at the parent's death would not do: it is tied to the thread that started the process, and the
+    grader's threads come and go. The watcher itself can use it: it is tied to this process's main
+    thread, which ends with the process."""
     worker = os.getpid()
     if os.fork():
         return
     try:
         confine.die_with_parent()
-        os.close(1)  # the grader waits for its end
+        os.close(1)  # else the grader would not see it end
         poll = select.poll()
-        poll.register(0, 0)  # no questions, only the end
+        poll.register(0, 0)  # only its end, no questions
         poll.poll()
         if os.getppid() == worker:
             os.kill(worker, signal.SIGKILL)
@@ -67,6 +65,7 @@ def watch_over() -> None:
 
 
 def main() -> None:
+    """Answer questions until standard input ends."""
     import logging
     import resource
 
@@ -75,7 +74,7 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     logging.disable(logging.CRITICAL)
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever a library prints must not be taken for a verdict
+    os.dup2(2, 1)  # so that nothing a library prints is taken for a verdict
     for line in sys.stdin:
         gold, answer, seconds = json.loads(line)
         start = time.process_time()

@@ -1,4 +1,4 @@
-"""What one completion is worth, and the version of the graders that said so."""
+"""The grade of one completion, and the version of the graders."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ GRADER_VERSION = f"4+math-verify-{version('math-verify')}"
 
 @dataclass(frozen=True)
 class Grade:
-    """What one completion is worth, by the strict reading and by two others."""
+    """The outcome of one completion by the strict reading, and by two other ways to grade it."""
 
     outcome: str
     answer: str  # what was graded: the boxed answer, or the code; "" if nothing was found
     detail: str = ""  # why, for a reader
-    # math: without a box, the last number; code: also code outside a complete block
+    # math: the last number where there is no box; code: also code outside a complete block
     lenient_outcome: str = ""
     # math: equal text after normalisation; code: by the benchmark's base tests alone
     second_outcome: str = ""

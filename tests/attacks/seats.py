@@ -17,7 +17,7 @@ HONEST = Job("import json, textwrap\ndef f(x): return x + len(json.loads('[1]'))
 def open_seat(level):
     """Yield a worker at a level; no job is run a second time, so that attacks that hang are met
     once."""
-    if reason := sandbox.problem(level):
+    if reason := sandbox.why_unavailable(level):
         pytest.skip(f"level {level}: {reason}")
     with contextlib.closing(pool.Seat(level)) as seat:
         # Both workers, with numpy and without, are there before a test counts processes.

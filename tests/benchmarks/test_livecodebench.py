@@ -82,10 +82,11 @@ SWAP = (
 )
 
 
-def test_a_part_is_read_in_its_window_and_labelled(part, capsys):
+def test_a_part_is_read_in_its_window_and_labelled(part, caplog):
+    caplog.set_level("INFO", "distill_nb")
     tasks = benchmarks.load("livecodebench", part)
     assert [t.task_id for t in tasks] == ["part/3600", "part/abc1_a", "part/abc3_a", "part/abc5_a"]
-    assert "4 of the 279 problems of livecodebench" in capsys.readouterr().out
+    assert "4 of the 279 problems of livecodebench" in caplog.text
     assert (
         tasks[0].entry_point == "Solution().swapPair"
         and "class Solution" in tasks[0].prompt

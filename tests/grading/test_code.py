@@ -22,9 +22,9 @@ def block(text):
 
 @pytest.fixture(autouse=True)
 def _needs_a_sandbox():
-    if all(map(sandbox.problem, sandbox.LEVELS[:2])):
+    if all(map(sandbox.why_unavailable, sandbox.LEVELS[:2])):
         pytest.skip(
-            f"no sandbox works here: {sandbox.problem('bubblewrap')}; {sandbox.problem('landlock')}"
+            f"no sandbox works here: {sandbox.why_unavailable('bubblewrap')}; {sandbox.why_unavailable('landlock')}"
         )
 
 
@@ -69,7 +69,9 @@ def test_without_a_sandbox_nothing_is_generated(runs_dir, monkeypatch):
     train.train(p)
     code.pool.cache_clear()
     monkeypatch.setattr(
-        sandbox.pool, "problem", lambda level: "it is not here" if level != "process" else ""
+        sandbox.pool,
+        "why_unavailable",
+        lambda level: "it is not here" if level != "process" else "",
     )
     monkeypatch.setattr(
         student, "load_for_generation", lambda *_: pytest.fail("a student was loaded")
@@ -114,9 +116,7 @@ def test_regrading_needs_no_model_and_shows_what_changed(runs_dir, monkeypatch, 
         and one["grader"] != "0"
         and two == failed | {"grader": one["grader"]}
     )
-    assert (
-        len(regrade.changes_table(record)) == 1 and "1 records changed" in caplog.text
-    )
+    assert len(regrade.changes_table(record)) == 1 and "1 records changed" in caplog.text
 
 
 @pytest.fixture

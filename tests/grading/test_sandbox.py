@@ -118,7 +118,7 @@ def test_the_same_candidate_gives_the_same_values_each_time(seat):
 
 def best():
     try:
-        return sandbox.level()
+        return sandbox.strongest_level()
     except RuntimeError as error:
         pytest.skip(str(error))
 
@@ -243,9 +243,11 @@ def test_killing_the_grader_leaves_nothing_running():
 
 
 def test_without_a_sandbox_code_runs_only_if_told_so(monkeypatch):
-    monkeypatch.setattr(pool, "problem", lambda level: "" if level == "process" else "not here")
+    monkeypatch.setattr(
+        pool, "why_unavailable", lambda level: "" if level == "process" else "not here"
+    )
     with pytest.raises(RuntimeError, match="Install bubblewrap"):
-        sandbox.level()
+        sandbox.strongest_level()
     with pytest.raises(RuntimeError, match="Install bubblewrap"):
         Pool()
     with pytest.raises(RuntimeError, match="allow_unsafe"):
@@ -259,12 +261,12 @@ def test_without_a_sandbox_code_runs_only_if_told_so(monkeypatch):
 
 def test_a_level_is_found_by_running_it(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "install bubblewrap" in pool.problem.__wrapped__("bubblewrap")
+    assert "install bubblewrap" in pool.why_unavailable.__wrapped__("bubblewrap")
     (tmp_path / "bwrap").write_text("#!/bin/sh\necho namespaces are forbidden >&2\nexit 1\n")
     (tmp_path / "bwrap").chmod(0o755)
-    assert "namespaces are forbidden" in pool.problem.__wrapped__("bubblewrap")
+    assert "namespaces are forbidden" in pool.why_unavailable.__wrapped__("bubblewrap")
     with pytest.raises(ValueError, match="no level docker"):
-        sandbox.problem("docker")
+        sandbox.why_unavailable("docker")
     with pytest.raises(ValueError, match="at least 1"):
         Pool(0)
 

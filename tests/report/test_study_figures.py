@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distill_nb.analysis.published import accuracies, comparisons, findings
+from distill_nb.analysis.published import accuracies, comparisons
 from distill_nb.report import run_figures, study_figures
 from distill_nb.report import style as plots
 from distill_nb.runtime import paths

@@ -10,8 +10,8 @@ import warnings
 import pytest
 import torch
 from helpers import needs_vllm, tiny
+from lora_gradients import gradients
 from safetensors.torch import load_file
-from test_train import gradients
 
 from distill_nb.evaluation.engines import vllm
 from distill_nb.evaluation.engines.vllm import VllmEngine

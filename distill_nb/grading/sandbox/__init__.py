@@ -1,4 +1,4 @@
-"""A sandbox for model-written code: hostile until proven otherwise.
+"""A sandbox for model-written code, which is taken to be hostile.
 
     with Pool() as pool:
         results = pool.run([Job(code, function_tests("f", [[1], [2]], [2, 3])), …])
@@ -7,47 +7,48 @@ How it is built, from the outside in:
 - The grader (this process) holds the expected values and never sends them. It sends code and inputs
   through a socket made for the one job, and reads frames of bytes back, in order, with exactly one
   end (run.py, wire.py).
-- The bytes are a closed codec's, no pickle (codec.py), and meet the expected values by the
-  benchmark's own rules (rules.py) in a disposable process with limits (compare.py), so that a value
-  made to explode takes nothing along.
+- The bytes are those of a closed codec, no pickle (codec.py). They are compared with the expected
+  values by the benchmark's own rules (rules.py) in a disposable process with limits (compare.py),
+  so a value made to explode takes down nothing else.
 - A worker per core (launch.py) is one long-lived process inside bubblewrap: own pid, network, ipc,
-  uts and cgroup namespaces, an empty environment, and of the file system only /usr, Python, numpy
-  and the six files that it consists of, read-only, with a small tmpfs to write in; installed
-  packages and sources among these look empty (places.py). As root it becomes a user that owns
-  nothing and keeps no capability; anybody else is in a user namespace. It dies with the thread that
+  uts and cgroup namespaces and an empty environment. Of the file system it sees only /usr, Python,
+  numpy and the six files that it consists of, read-only, with a small tmpfs to write in; installed
+  packages and sources among these look empty (places.py). Root becomes a user that owns nothing and
+  keeps no capability; any other user is in a user namespace. The worker dies with the thread that
   started it, and with the grader.
 - The worker (worker.py) has the usual modules loaded and forks once for each candidate. It keeps
   the time by the kernel's clock of the child's processor time, with a generous backstop on wall
-  time (pool.py says what a time-out is); it never sees code or values, so no candidate finds what
+  time (pool.py defines a time-out). It never sees code or values, so no candidate finds what
   another left.
 - The child (child.py) puts limits on itself (4 GiB of memory, processor time, file size, files,
   threads), then Landlock where the kernel has it, then seccomp (confine.py, seccomp.py), and only
   then runs the candidate.
 
-Levels, the strongest that a trial job runs at: `bubblewrap`; `landlock` (Landlock, seccomp and
-limits, without namespaces and without any place to write; needs Linux 6.2); else RuntimeError,
-unless `allow_unsafe` permits `process`, a plain process with limits, which is NO sandbox. Every
-result names its level. At `landlock` a candidate can still learn that a file exists, and sees the
-machine's name and load.
+Levels: the strongest at which a trial job runs is taken. `bubblewrap`; `landlock` (Landlock,
+seccomp and limits, without namespaces and without any place to write; needs Linux 6.2); else
+RuntimeError, unless `allow_unsafe` permits `process`, a plain process with limits, which is NO
+sandbox. Every result names its level. At `landlock` a candidate can still learn that a file exists,
+and sees the machine's name and load.
 
-What a candidate cannot do: pass without returning the right values (an early exit, a patched
-comparison, an overridden __eq__ or forged bytes only lose), read the expected ones, keep anything
-for the next. What is not defended: bugs of the kernel, measuring time, and using up the limits it
-is given (with forged progress it may spend the seconds of all its inputs on one of them). Not
-limited are what sleeping costs below 10 s, and reading what else lies in /usr. Untested are macOS,
-where only `process` works, and arm64, for which seccomp.py has its numbers from the kernel's tables
-alone. Asserts would show a candidate the expected values; `assert_tests` reads them as calls and
-literals instead, and refuses other forms.
+A candidate cannot pass without returning the right values: an early exit, a patched comparison, an
+overridden __eq__ or forged bytes only lose. It cannot read the expected values or keep anything for
+the next candidate. Asserts would show it the expected values, so `assert_tests` reads them as calls
+and literals and refuses other forms.
+
+Not defended: bugs of the kernel, measuring time, and using up the given limits (with forged
+progress a candidate may spend the seconds of all its inputs on one of them). Not limited: sleeping
+below 10 s, and reading what else lies in /usr. Not tested: macOS, where only `process` works, and
+arm64, for which seccomp.py has its numbers from the kernel's tables alone.
 
 Honest code loses a little: no files but in /tmp (none at `landlock`), no processes, no sockets,
 hence no asyncio and no multiprocessing, no /proc and /dev/stdin; numpy only where the code names
 it. random starts from the same seed.
 
 Bindings considered: pyseccomp 0.1.2 (2021) needs libseccomp.so at run time and finds it by running
-other programs, neither of which there is inside; landlock 1.0.0.dev5 knows files only, not the
-network and signal rules of ABI 4 and 6, and reads a stale errno. Both would have to be carried into
-the sandbox. What is needed of the two is five system calls and three hundred instructions, made
-here with ctypes. Wrappers of bubblewrap on PyPI only put its arguments together."""
+other programs; inside there is neither. landlock 1.0.0.dev5 knows only files, not the network and
+signal rules of ABI 4 and 6, and reads a stale errno. Both would have to be carried into the
+sandbox. What is needed of them is five system calls and three hundred instructions, made here with
+ctypes. Wrappers of bubblewrap on PyPI only put its arguments together."""
 
 from distill_nb.grading.sandbox.jobs import (
     FunctionTests,
@@ -58,7 +59,7 @@ from distill_nb.grading.sandbox.jobs import (
     function_tests,
     program_tests,
 )
-from distill_nb.grading.sandbox.pool import LEVELS, Pool, level, problem
+from distill_nb.grading.sandbox.pool import LEVELS, Pool, strongest_level, why_unavailable
 
 __all__ = [
     "LEVELS",
@@ -69,7 +70,7 @@ __all__ = [
     "Result",
     "assert_tests",
     "function_tests",
-    "level",
-    "problem",
     "program_tests",
+    "strongest_level",
+    "why_unavailable",
 ]

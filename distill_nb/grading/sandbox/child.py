@@ -1,7 +1,7 @@
 """The forked process that runs one candidate: it reads its job, confines itself, runs, and ends.
 
-Nothing here is out of a candidate's reach once its code runs; all that it can forge is its own
-results, which must then equal expected values that it has never seen. Read inside the sandbox:
+Once its code runs, a candidate can reach everything here. But it can forge only its own results,
+which must then equal expected values that it has never seen. This file is read inside the sandbox:
 standard library only."""
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+from typing import TextIO
 
 import codec
 import confine
@@ -26,13 +27,14 @@ import seccomp
 import wire
 
 CHANNEL, RULES, FOLDERS = 3, 10, 20  # file descriptors
-SHARED = 4096  # bytes shared with the worker: which input is at work, which was late first, the length of a text, the text
+SHARED = 4096  # bytes shared with the worker: PLACES, then a text
+# the input at work, the first input that was late (both from 1; 0: none), the text's length
 PLACES = struct.Struct("<III")
 LONGEST_NOTE = 2 * wire.LONGEST_TEXT  # bytes
 
 
 def describe(error: BaseException) -> str:
-    """One line on an exception, whatever its own __str__ does."""
+    """One line on an exception, even where its __str__ fails."""
     try:
         return f"{type(error).__name__}: {error}"[: wire.LONGEST_TEXT]
     except BaseException:
@@ -49,7 +51,7 @@ def run(channel: int, shared: mmap.mmap, settings: dict, rules: int) -> None:
         size = struct.unpack("<I", wire.read_exactly(CHANNEL, 4))[0]
         job = marshal.loads(wire.read_exactly(CHANNEL, size))
         mode, prelude, code, entry_point, inputs, limits, iterate, cpu_seconds = job
-        # opened anew: flags of the zygote's would reach the next candidate
+        # opened anew: flags set on the worker's own would reach the next candidate
         nothing = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(nothing, standard)
@@ -72,9 +74,10 @@ def run(channel: int, shared: mmap.mmap, settings: dict, rules: int) -> None:
         os.write(CHANNEL, b"C")  # from here on the channel may say anything
         random.seed(0)
         atexit._clear()
-        (run_program if mode == "program" else run_function)(
-            shared, prelude, code, entry_point, inputs, limits, iterate
-        )
+        if mode == "program":
+            run_program(shared, prelude, code, limits[0])
+        else:
+            run_function(shared, prelude, code, entry_point, inputs, limits, iterate)
     except BaseException as error:
         note(shared, describe(error))
         os._exit(1)
@@ -82,7 +85,7 @@ def run(channel: int, shared: mmap.mmap, settings: dict, rules: int) -> None:
 
 
 def note(shared: mmap.mmap, text: str) -> None:
-    """Leave a text for the zygote."""
+    """Leave a text for the worker."""
     data = text.encode("utf-8", "replace")[:LONGEST_NOTE]
     place, late, _ = PLACES.unpack_from(shared)
     shared[: PLACES.size + len(data)] = PLACES.pack(place, late, len(data)) + data
@@ -97,7 +100,7 @@ def run_function(
     limits: list,
     iterate: bool,
 ) -> None:
-    """Define the function and call it with each input in turn; a frame for each."""
+    """Define the function, call it with each input in turn and send a frame for each."""
     pack, late, clock = wire.FRAME.pack, 0, time.process_time
     namespace: dict = {}  # empty, as evalplus has it: __name__ is "builtins"
     try:
@@ -114,10 +117,10 @@ def run_function(
         started = clock()
         try:
             value = function(*args)
-            if (
-                clock() - started > limits[i] and not late
-            ):  # a fine clock; the worker's is coarse, but out of reach
-                PLACES.pack_into(shared, 0, i + 1, late := i + 1, 0)
+            # a finer clock than the worker's, which is coarse but out of the candidate's reach
+            if clock() - started > limits[i] and not late:
+                late = i + 1
+                PLACES.pack_into(shared, 0, i + 1, late, 0)
             kind, data = b"V", codec.encode(value, iterate)
         except BaseException as error:
             kind, data = b"E", describe(error).encode("utf-8", "replace")
@@ -125,36 +128,27 @@ def run_function(
 
 
 def standard_files(text: bytes) -> None:
-    """Standard input from memory, standard output to the grader: real files, below Python's own."""
-    with (
-        open(os.memfd_create("stdin"), "w+b")
-        if hasattr(os, "memfd_create")
-        else tempfile.TemporaryFile() as source
-    ):
-        source.write(text)
-        source.seek(0)
-        os.dup2(source.fileno(), 0)
+    """Standard input from memory: a real file, for readers below Python's own."""
+    in_memory = hasattr(os, "memfd_create")
+    with open(os.memfd_create("stdin"), "w+b") if in_memory else tempfile.TemporaryFile() as file:
+        file.write(text)
+        file.seek(0)
+        os.dup2(file.fileno(), 0)
     source = io.BufferedReader(io.FileIO(0, closefd=False))
-    sys.stdin = sys.__stdin__ = io.TextIOWrapper(source, encoding="utf-8", errors="surrogateescape")
+    stdin = io.TextIOWrapper(source, encoding="utf-8", errors="surrogateescape")
+    for name in ("stdin", "__stdin__"):
+        setattr(sys, name, stdin)
 
 
-def run_program(
-    shared: mmap.mmap,
-    prelude: str,
-    code: str,
-    _entry_point: str,
-    _inputs: list,
-    limits: list,
-    _iterate: bool,
-) -> None:
-    """Run the program as __main__ and end as an interpreter ends: threads, exit functions, buffers,
-    objects."""
+def run_program(shared: mmap.mmap, prelude: str, code: str, limit: float) -> None:
+    """Run the program as __main__, its output to the grader, and end as an interpreter ends:
+    threads, exit functions, buffers, objects."""
     os.dup2(CHANNEL, 1)
     os.close(CHANNEL)
     output = io.BufferedWriter(io.FileIO(1, "w", closefd=False))
-    stdout = sys.stdout = sys.__stdout__ = io.TextIOWrapper(
-        output, encoding="utf-8", errors="surrogateescape"
-    )
+    stdout = io.TextIOWrapper(output, encoding="utf-8", errors="surrogateescape")
+    for name in ("stdout", "__stdout__"):
+        setattr(sys, name, stdout)
     module = sys.modules["__main__"] = type(sys)("__main__")
     PLACES.pack_into(shared, 0, 1, 0, 0)
     clock, failure = time.process_time, None
@@ -166,16 +160,14 @@ def run_program(
         pass
     except BaseException as error:
         failure = describe(error)
-    for end in (
-        threading._shutdown,
-        atexit._run_exitfuncs,
-    ):  # the first closes executors and joins threads
-        with contextlib.suppress(BaseException):  # an interpreter's end passes over them too
+    # _shutdown closes executors and joins threads
+    for end in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]
+        with contextlib.suppress(BaseException):  # an interpreter's end ignores them too
             end()
     flush(sys.stdout, stdout)
-    PLACES.pack_into(shared, 0, 1, int(clock() > limits[0]), 0)
-    # Files that the program never closed are written when they go. The interpreter would come to
-    # this too, but it would also take down what the zygote has loaded.
+    PLACES.pack_into(shared, 0, 1, int(clock() > limit), 0)
+    # Files that the program never closed are written when their objects go. The interpreter's own
+    # end would do so too, but it would also take down what the worker has loaded.
     namespace = module.__dict__
     del sys.modules["__main__"], module
     gc.collect()
@@ -187,8 +179,8 @@ def run_program(
         os._exit(1)
 
 
-def flush(*streams: object) -> None:
-    """Write what is left in their buffers, where they are open streams at all."""
+def flush(*streams: TextIO) -> None:
+    """Write what is left in their buffers; a program may have closed or replaced them."""
     for stream in streams:
         with contextlib.suppress(BaseException):
             stream.flush()

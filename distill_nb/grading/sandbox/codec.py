@@ -1,37 +1,40 @@
-"""Values as bytes, by a closed list of types: what a candidate returned, on its way to the
-comparison.
+"""Values as bytes, by a closed list of types: how a candidate's value gets to the comparison.
 
 No pickle and no marshal: bytes made by hostile code can decode to nothing but the types below, no
-deeper than DEPTH and no larger than what was sent. A subclass keeps its name and its content, never
-its methods, so that an overridden __eq__ stays behind. What has no encoding (a generator, an open
+deeper than DEPTH and no larger than what was sent. A subclass keeps its name and its content but
+not its methods, so an overridden __eq__ has no effect. What has no encoding (a generator, an open
 file) becomes Opaque and equals nothing.
 
-    N T F                none, true, false            l t S Z d   list, tuple, set, frozenset, dict: count, items
-    i f c                int, float, complex          q D r       Fraction, Decimal, range
-    s b                  str, bytes                   n a         numpy scalar, numpy array: type, shape, bytes
-    x                    subclass: name, content      o           opaque: name
+    N T F   none, true, false           l t S Z d   list, tuple, set, frozenset, dict: count, items
+    i f c   int, float, complex         q D r       Fraction, Decimal, range
+    s b     str, bytes                  n a         numpy scalar, array: type, shape, bytes
+    x       subclass: name, content     o           opaque: name
 
-numpy is never imported here: arrays are recognised where somebody else has loaded it. Read inside
-the sandbox: standard library only."""
+Encoding never imports numpy: it knows arrays only where other code has loaded it. This file is read
+inside the sandbox: standard library only."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import struct
 import sys
 from decimal import Decimal
 from fractions import Fraction
 from itertools import islice
+from typing import Any
 
 DEPTH = 100  # of nesting; the deepest value of HumanEval+ and MBPP+ has under 10
 ITERATED = 1_000_000  # elements taken from an iterator
 NAME = 60  # characters kept of a type's name
 ARRAYS = frozenset("biufc")  # numpy kinds: bool, int, unsigned, float, complex
-# one of these and its bytes; numpy reads lists of fields, too
+# one of these and its size in bytes; numpy would also read lists of fields
 ARRAY = re.compile(rb"[<|>][biufc]\d{1,2}")
-LONGEST_PART = 100_000  # bits of a Fraction's parts: to reduce it takes the square of them
-BASES = (int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset)
+LONGEST_PART = 100_000  # bits of a Fraction's parts: the time to reduce it grows by their square
+BASES: tuple[type[Any], ...] = (
+    int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset,
+)  # fmt: skip
 
 _length, _double, _pair = struct.Struct("<I"), struct.Struct("<d"), struct.Struct("<dd")
 
@@ -44,9 +47,9 @@ class Opaque:
 
 
 def encode(value: object, iterate: bool = False) -> bytes:
-    """The bytes of a value. iterate: a value that has no encoding but can be iterated over is sent
-    as its elements (at most ITERATED). Raises ValueError if it is nested deeper than DEPTH, which a
-    cycle is too."""
+    """The bytes of a value. iterate: a value without an encoding is sent as its elements (at most
+    ITERATED) if it can be iterated over. Raises ValueError if it is nested deeper than DEPTH, as a
+    cycle is."""
     out = bytearray()
     _encode(value, out, DEPTH, iterate)
     return bytes(out)
@@ -58,7 +61,7 @@ def _sized(out: bytearray, tag: bytes, content: bytes) -> None:
     out += content
 
 
-def _encode(value: object, out: bytearray, depth: int, iterate: bool = False) -> None:
+def _encode(value: Any, out: bytearray, depth: int, iterate: bool = False) -> None:
     if depth < 0:
         raise ValueError(f"a value nested deeper than {DEPTH}")
     kind = type(value)
@@ -86,7 +89,7 @@ def _encode(value: object, out: bytearray, depth: int, iterate: bool = False) ->
         _encode_rare(value, kind, out, depth, iterate)
 
 
-def _encode_rare(value: object, kind: type, out: bytearray, depth: int, iterate: bool) -> None:
+def _encode_rare(value: Any, kind: type, out: bytearray, depth: int, iterate: bool) -> None:
     if kind is complex:
         out += b"c" + _pair.pack(value.real, value.imag)
     elif kind is bytes:
@@ -117,7 +120,7 @@ def _encode_rare(value: object, kind: type, out: bytearray, depth: int, iterate:
             _encode(content, out, depth - 1)
 
 
-def _is_numpy(value: object, kind: type) -> bool:
+def _is_numpy(value: Any, kind: type) -> bool:
     numpy = sys.modules.get("numpy")
     return (
         numpy is not None
@@ -127,9 +130,8 @@ def _is_numpy(value: object, kind: type) -> bool:
     )
 
 
-def _content(value: object, kind: type) -> object:
-    """What a subclass of a basic type holds, taken by the basic type's own methods; None for
-    anything else."""
+def _content(value: Any, kind: type) -> object:
+    """What a subclass of a basic type holds, read by the basic type's own methods; else None."""
     if kind.__name__ in ("dict_keys", "dict_items"):
         return set(value)
     for base in BASES:
@@ -152,8 +154,8 @@ def _content(value: object, kind: type) -> object:
 
 def decode(data: bytes, classes: dict | None = None) -> object:
     """The value of these bytes. Raises ValueError where they are not exactly one value's encoding.
-    Two values decoded with the same `classes` (empty at first) have the same type where their
-    subclasses have the same name."""
+    Values decoded with the same `classes` (empty at first) share a type where their subclasses have
+    the same name."""
     try:
         value, end = _decode(data, 0, DEPTH, {} if classes is None else classes)
     except (IndexError, struct.error, UnicodeError, TypeError, ArithmeticError) as error:
@@ -198,15 +200,9 @@ def _decode(data: bytes, at: int, depth: int, classes: dict) -> tuple[object, in
             items.append(item)
         if tag == 0x64:
             return dict(zip(items[::2], items[1::2], strict=True)), at
-        return (
-            items
-            if tag == 0x6C
-            else tuple(items)
-            if tag == 0x74
-            else set(items)
-            if tag == 0x53
-            else frozenset(items)
-        ), at
+        if tag == 0x6C:
+            return items, at
+        return {0x74: tuple, 0x53: set, 0x5A: frozenset}[tag](items), at
     return _decode_rare(tag, data, at, depth, classes)
 
 
@@ -217,13 +213,11 @@ def _decode_rare(tag: int, data: bytes, at: int, depth: int, classes: dict) -> t
         return complex(*_pair.unpack_from(data, at)), at + 16
     if tag in b"bDo":
         content, at = _take(data, at)
-        return (
-            content
-            if tag == 0x62
-            else Decimal(content.decode())
-            if tag == 0x44
-            else Opaque(content.decode("utf-8", "replace"))
-        ), at
+        if tag == 0x62:
+            return content, at
+        if tag == 0x44:
+            return Decimal(content.decode()), at
+        return Opaque(content.decode("utf-8", "replace")), at
     if tag in b"qr":
         parts = []
         for _ in range(2 if tag == 0x71 else 3):
@@ -242,9 +236,8 @@ def _decode_rare(tag: int, data: bytes, at: int, depth: int, classes: dict) -> t
             raise ValueError("not a value: a subclass of what has none")
         key = (name[:NAME], base)
         if key not in classes:
-            classes[key] = type(
-                name[:NAME].decode("utf-8", "replace").replace("\0", ""), (base,), {}
-            )
+            shown = name[:NAME].decode("utf-8", "replace").replace("\0", "")
+            classes[key] = type(shown, (base,), {})
         return classes[key](content), at
     raise ValueError("not a value: unknown tag")
 
@@ -261,10 +254,7 @@ def _decode_numpy(tag: int, data: bytes, at: int) -> tuple[object, int]:
         raise ValueError("not a value: too many axes")
     shape = struct.unpack_from(f"<{ndim}I", data, at)
     at += 4 * ndim
-    count = 1
-    for n in shape:
-        count *= n
-    end = at + count * dtype.itemsize
+    end = at + math.prod(shape) * dtype.itemsize
     if end > len(data):
         raise ValueError("not a value: cut off")
     array = numpy.frombuffer(data[at:end], dtype).reshape(shape)

@@ -1,9 +1,9 @@
-"""The disposable process in which values that candidates sent meet the expected ones.
+"""The disposable process that compares candidates' values with the expected ones.
 
-A comparison can be made to explode: a set whose hashes collide, a number of a million digits,
-arrays that broadcast. So it happens in a process of its own with limits on memory and processor
-time, which is thrown away when it fails. Run as a script it is that process; `Comparer` is the
-grader's end. What the process cannot compare does not pass."""
+A hostile value can make a comparison explode: a set whose hashes collide, a number of a million
+digits, arrays that broadcast. So values are compared in a process with limits on memory and
+processor time, which is thrown away when it fails. Run as a script, this file is that process;
+`Comparer` is the grader's end. What the process cannot compare does not pass."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pathlib import Path
 
 MEMORY = 2 * 2**30  # bytes of address space
 SECONDS = 5  # of processor time for one comparison
-WALL_SECONDS = 120  # after which it is the machine's fault
+WALL_SECONDS = 120  # beyond these the machine is at fault
 READY = b"r"
 
 
@@ -31,15 +31,14 @@ def numpy_folder() -> str | None:
 
 
 class ComparerFailed(RuntimeError):
-    """The process could not be started, or was lost through no fault of the values: a failure of
-    our own."""
+    """The process could not be started, or was lost through no fault of the values."""
 
 
 class Comparer:
-    """The grader's end: a process that is started when it is needed. Use it from one thread."""
+    """The grader's end. The process starts at the first question. For one thread."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def value_passes(
         self,
@@ -51,8 +50,8 @@ class Comparer:
         dataset: str,
         entry_point: str,
     ) -> tuple[bool, str]:
-        """(passes, why not in special cases) for two values as the codec's bytes. args: marshal's
-        bytes of our own input. Raises ComparerFailed."""
+        """(passes, why not where it could not be compared) for two values as the codec's bytes.
+        args: marshal's bytes of our own input. Raises ComparerFailed."""
         return self._ask(("value", rule, value, expected, args, atol, dataset, entry_point))
 
     def output_passes(self, out: bytes, expected: str) -> tuple[bool, str]:
@@ -63,39 +62,35 @@ class Comparer:
         """End the process, if there is one."""
         process, self._process = self._process, None
         if process is not None:
-            process.kill()
-            process.wait()
-            process.stdout.close()
-            with contextlib.suppress(OSError):  # what was left to write
-                process.stdin.close()
+            with contextlib.suppress(OSError), process:  # OSError: what was left to write
+                process.kill()
 
     def _ask(self, question: tuple) -> tuple[bool, str]:
-        if self._process is None:
-            self._start()
-        process, data = self._process, marshal.dumps(question, 2)
+        process, data = self._process or self._start(), marshal.dumps(question, 2)
+        assert process.stdin
         with contextlib.suppress(OSError):  # it ended while it was reading
             process.stdin.write(struct.pack("<I", len(data)))
             process.stdin.write(data)
             process.stdin.flush()
-        answer = self._read(WALL_SECONDS)
+        answer = _read_byte(process)
         if answer in (b"0", b"1"):
             return answer == b"1", ""
         status = process.poll() if answer is None else process.wait()
         self.close()
         if status is None:
             raise ComparerFailed(f"a comparison took over {WALL_SECONDS} s")
-        if status == -signal.SIGKILL:  # the kernel's, for want of memory, or somebody's
+        if status == -signal.SIGKILL:  # by the kernel, for want of memory, or from outside
             raise ComparerFailed("the process that compares was killed")
         return False, "could not be compared within the limits of memory and time"
 
-    def _start(self) -> None:
-        script = Path(__file__).resolve()
-        environment = {k: v for k, v in os.environ.items() if k == "OPENBLAS_CORETYPE"} | {
-            "OMP_NUM_THREADS": "1"
-        }
+    def _start(self) -> subprocess.Popen[bytes]:
+        script = str(Path(__file__).resolve())
+        environment = {"OMP_NUM_THREADS": "1"}
+        if "OPENBLAS_CORETYPE" in os.environ:
+            environment["OPENBLAS_CORETYPE"] = os.environ["OPENBLAS_CORETYPE"]
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-s", "-P", "-B", str(script), str(SECONDS), numpy_folder() or ""],
+            self._process = process = subprocess.Popen(
+                [sys.executable, "-s", "-P", "-B", script, str(SECONDS), numpy_folder() or ""],
                 cwd="/",
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -105,19 +100,22 @@ class Comparer:
             )
         except OSError as error:
             raise ComparerFailed(f"could not start the process that compares: {error}") from error
-        if self._read(WALL_SECONDS) != READY:
+        if _read_byte(process) != READY:
             self.close()
             raise ComparerFailed("the process that compares did not start")
+        return process
 
-    def _read(self, seconds: float) -> bytes | None:
-        """One byte, b"" at the end, None if it takes too long."""
-        output, poll = self._process.stdout.fileno(), select.poll()
-        poll.register(output, select.POLLIN)
-        return os.read(output, 1) if poll.poll(seconds * 1000) else None
+
+def _read_byte(process: subprocess.Popen[bytes]) -> bytes | None:
+    """One byte of its output, b"" at the end, None after WALL_SECONDS."""
+    assert process.stdout
+    output, poll = process.stdout.fileno(), select.poll()
+    poll.register(output, select.POLLIN)
+    return os.read(output, 1) if poll.poll(WALL_SECONDS * 1000) else None
 
 
 def serve() -> None:
-    """The process: read a question, write 1 or 0, until the grader's end closes."""
+    """The process: read a question, write 1 or 0, until the grader closes its end."""
     sys.path[:0] = [str(Path(__file__).resolve().parent), sys.argv[2]]
     import codec
     import confine
@@ -125,11 +123,9 @@ def serve() -> None:
     import rules
 
     confine.die_with_parent()
-    with (
-        contextlib.suppress(OSError),
-        open("/proc/self/oom_score_adj", "w") as first,
-    ):  # as in launch.command
-        first.write("1000")
+    # where memory runs out it goes before the grader, as in launch.command
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
     confine.set_limits(
         {"RLIMIT_AS": MEMORY, "RLIMIT_CORE": 0, "RLIMIT_FSIZE": 0, "RLIMIT_NOFILE": 16}
     )

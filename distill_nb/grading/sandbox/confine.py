@@ -1,8 +1,8 @@
-"""What a process does to itself before it runs a candidate: limits, Landlock, seccomp, no way back.
+"""How a process confines itself, for good, before it runs a candidate: limits, Landlock, seccomp.
 
-Plain calls of the kernel through ctypes. Landlock's constants are those of
-include/uapi/linux/landlock.h (https://docs.kernel.org/userspace-api/landlock.html). This file is
-read inside the sandbox: standard library only."""
+System calls through ctypes. Landlock's constants are those of include/uapi/linux/landlock.h
+(https://docs.kernel.org/userspace-api/landlock.html). This file is read inside the sandbox:
+standard library only."""
 
 from __future__ import annotations
 
@@ -10,28 +10,19 @@ import ctypes
 import os
 import struct
 import sys
+from collections.abc import Callable
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
 OLDEST_LANDLOCK = 3  # the first ABI that guards truncation (Linux 6.2)
 READ_FILE, READ_DIR, WRITE_FILE = 1 << 2, 1 << 3, 1 << 1
-FILES_OF_A_FOLDER = (
-    READ_FILE
-    | READ_DIR
-    | WRITE_FILE
-    | 1 << 4
-    | 1 << 5
-    | 1 << 7
-    | 1 << 8
-    | 1 << 12
-    | 1 << 13
-    | 1 << 14
-)
+# reading, writing, removing (4, 5), making folders, files, links (7, 8, 12), moving, truncating
+FILES_OF_A_FOLDER = sum(1 << bit for bit in (1, 2, 3, 4, 5, 7, 8, 12, 13, 14))
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _call(name: str, function, *arguments) -> int:
+def _call(name: str, function: Callable[..., int], *arguments: int | ctypes.c_char_p) -> int:
     """Call a C function; raises OSError where it returns a negative number."""
     ctypes.set_errno(0)
     result = function(*(ctypes.c_ulong(a) if isinstance(a, int) else a for a in arguments))
@@ -40,14 +31,14 @@ def _call(name: str, function, *arguments) -> int:
     return result
 
 
-def prctl(option: int, value: int, pointer=0) -> None:
-    """prctl(2) with one number and, where the option takes it, a pointer."""
-    _call(f"prctl {option}", _libc.prctl, option, value, pointer, 0, 0)
+def prctl(option: int, value: int) -> None:
+    """prctl(2) with one number."""
+    _call(f"prctl {option}", _libc.prctl, option, value, 0, 0, 0)
 
 
 def die_with_parent() -> None:
-    """Be killed when the parent (the thread that started this process) ends. Linux only; nothing
-    elsewhere."""
+    """Be killed when the parent (the thread that started this process) ends. Does nothing outside
+    Linux."""
     if sys.platform == "linux":
         parent = os.getppid()
         prctl(PR_SET_PDEATHSIG, 9)
@@ -65,45 +56,33 @@ def landlock_abi() -> int:
         return 0
 
 
-def _around(folder: str, hidden: list[str]) -> list[tuple[str, int]]:
-    """(path, rights) of what can be read of a folder: all of it, or the entries beside those
-    hidden. Rights reach all that is below, so a folder that holds a hidden one gives its names
-    alone."""
+def _readable(folder: str, hidden: list[str]) -> list[tuple[str, int]]:
+    """(path, rights) of what can be read of a folder: all of it, or its entries except hidden ones.
+    Rights reach everything below, so a folder that holds a hidden one only lists its names."""
     folder = os.path.realpath(folder)
     if folder in hidden or not os.path.exists(folder):
         return []
     if not any(h.startswith(folder.rstrip("/") + "/") for h in hidden):
         return [(folder, READ_FILE | READ_DIR)]
-    with os.scandir(folder) as entries:  # what a link leads to has rights of its own, or none
+    with os.scandir(folder) as entries:  # a link's target has rights of its own, or none
         inside = [entry.path for entry in entries if not entry.is_symlink()]
-    return [(folder, READ_DIR), *(found for path in inside for found in _around(path, hidden))]
+    return [(folder, READ_DIR), *(found for path in inside for found in _readable(path, hidden))]
 
 
 def landlock_rules(readable: list[str], writable: list[str], hidden: list[str]) -> int:
-    """A file descriptor of rules under which only these files and folders (and what is in them) can
-    be read and written, the hidden ones' files not, no TCP port and no abstract socket be used, and
-    no signal leave. Raises OSError."""
+    """A file descriptor of Landlock rules: only these files and folders, with what they hold, can
+    be read and written, except the hidden ones' files; no TCP port and no abstract socket can be
+    used, and no signal leaves. Raises OSError."""
     abi = landlock_abi()
-    everything = (
-        (1 << 13) - 1
-        | (1 << 13 if abi >= 2 else 0)
-        | (1 << 14 if abi >= 3 else 0)
-        | (1 << 15 if abi >= 5 else 0)
-    )
+    everything = (1 << 13) - 1
+    for since, right in ((2, 1 << 13), (3, 1 << 14), (5, 1 << 15)):
+        everything |= right if abi >= since else 0
     attributes = struct.pack("=QQQ", everything, 3, 3)[: 24 if abi >= 6 else 16 if abi >= 4 else 8]
-    rules = _call(
-        "landlock_create_ruleset",
-        _libc.syscall,
-        LANDLOCK_CREATE_RULESET,
-        ctypes.c_char_p(attributes),
-        len(attributes),
-        0,
-    )
-    writing = FILES_OF_A_FOLDER & everything
-    for path, rights in [
-        *(found for p in readable for found in _around(p, hidden)),
-        *((p, writing) for p in writable),
-    ]:
+    create = (LANDLOCK_CREATE_RULESET, ctypes.c_char_p(attributes), len(attributes), 0)
+    rules = _call("landlock_create_ruleset", _libc.syscall, *create)
+    allowed = [found for path in readable for found in _readable(path, hidden)]
+    allowed += [(path, FILES_OF_A_FOLDER & everything) for path in writable]
+    for path, rights in allowed:
         if not os.path.exists(path):
             continue
         if path == os.devnull:
@@ -112,24 +91,17 @@ def landlock_rules(readable: list[str], writable: list[str], hidden: list[str]) 
             rights &= READ_FILE | WRITE_FILE
         opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
         try:
-            rule = struct.pack("=Qi", rights, opened)
-            _call(
-                f"landlock_add_rule {path}",
-                _libc.syscall,
-                LANDLOCK_ADD_RULE,
-                rules,
-                1,
-                ctypes.c_char_p(rule),
-                0,
-            )
+            rule = ctypes.c_char_p(struct.pack("=Qi", rights, opened))
+            add = (LANDLOCK_ADD_RULE, rules, 1, rule, 0)
+            _call(f"landlock_add_rule {path}", _libc.syscall, *add)
         finally:
             os.close(opened)
     return rules
 
 
 def set_limits(limits: dict[str, int]) -> None:
-    """Set resource limits, soft and hard, by name (RLIMIT_AS …), never above the hard limit in
-    force."""
+    """Set resource limits, soft and hard, by name (RLIMIT_AS …), never above the present hard
+    limit."""
     import resource
 
     for name, value in limits.items():
@@ -146,19 +118,18 @@ def set_limits(limits: dict[str, int]) -> None:
 
 
 def become(uid: int) -> None:
-    """Give up root for a user id that owns nothing, and with it every capability. Raises
-    OSError."""
+    """Give up root and every capability for a user id that owns nothing. Raises OSError."""
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
     header = struct.pack("=Ii", 0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
-    # the inheritable ones too
+    # with the inheritable ones
     _call("capset", _libc.capset, ctypes.c_char_p(header), ctypes.c_char_p(bytes(24)))
 
 
 def give_up_privileges() -> None:
-    """No privileges by exec, no core dump, and no other process may look inside. Linux only;
-    nothing elsewhere."""
+    """No privileges by exec, no core dump, no look inside by other processes. Does nothing outside
+    Linux."""
     if sys.platform == "linux":
         prctl(PR_SET_NO_NEW_PRIVS, 1)
         prctl(PR_SET_DUMPABLE, 0)

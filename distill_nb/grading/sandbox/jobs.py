@@ -1,7 +1,7 @@
-"""What is run and what came of it: code, the tests it is run with, the result.
+"""A job for the sandbox and its result: code, the tests it is run with, what came of it.
 
-Tests are encoded once and used for every candidate. The expected values stay with the grader; only
-inputs travel."""
+Tests are encoded once and used for every candidate. Only inputs travel; the expected values stay
+with the grader."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from dataclasses import dataclass
 
 from distill_nb.grading.sandbox import codec, rules
 
-# equality is not enough
+# functions for which equality is not the rule
 SPECIAL = {"humaneval": frozenset(("find_zero",)), "mbpp": rules.AS_SETS | rules.NOT_NONE}
 
 
 @dataclass(frozen=True)
 class FunctionTests:
-    """Calls of one function, and what they should return. Made by `function_tests` or
-    `assert_tests`."""
+    """Calls of one function, and what they should return. Made by function_tests, assert_tests."""
 
     entry_point: str  # an expression in the candidate's namespace: "f", "Solution().f"
     inputs: tuple[bytes, ...]  # arguments of each call, by marshal: only ever read from the grader
     expected: tuple[bytes, ...]  # by the codec
-    # whether equal bytes are equal values (NaN, arrays and the special cases are not)
+    # whether equal bytes mean equal values: not so for NaN, arrays and the special cases
     exact: tuple[bool, ...]
     rules: tuple[str, ...]  # one of rules.RULES for each call
     atols: tuple[float, ...]
@@ -33,7 +32,7 @@ class FunctionTests:
 
 @dataclass(frozen=True)
 class ProgramTests:
-    """Runs of a program: what it reads, and what it should write. Made by `program_tests`."""
+    """Runs of a program: what it reads, and what it should write. Made by program_tests."""
 
     inputs: tuple[bytes, ...]
     expected: tuple[str, ...]
@@ -42,9 +41,8 @@ class ProgramTests:
 
 @dataclass(frozen=True)
 class Job:
-    """A candidate and its tests. `prelude` is code of the benchmark's own (imports) that runs
-    before the candidate's, in the same namespace. stop_early: the first test that fails ends the
-    run."""
+    """A candidate and its tests. prelude: the benchmark's own code (imports), run first in the same
+    namespace. stop_early: the first test that fails ends the run."""
 
     code: str
     tests: FunctionTests | ProgramTests
@@ -57,15 +55,16 @@ class Result:
     """What came of a job.
 
     outcome: correct (every test passed), wrong (a value, an exception, a crash, an early exit, too
-    much output), timeout (see Pool) or grader_error (our own infrastructure failed, also when tried
-    again). tests: for each test correct, wrong, timeout or not_run."""
+    much output), timeout (see Pool) or grader_error (the sandbox itself failed twice). tests: for
+    each test correct, wrong, timeout or not_run."""
 
     outcome: str
     detail: str = ""  # why, for a reader; may quote the candidate's own words
     tests: tuple[str, ...] = ()
     level: str = ""  # bubblewrap, landlock or process
     seconds: float = 0.0  # of processor time that the candidate took
-    doubtful: str = ""  # late or asleep: out of time, but perhaps through its neighbours; no result of a Pool is
+    # late or asleep: out of time, but its neighbours may be why; always "" in a Pool's results
+    doubtful: str = ""
 
 
 def function_tests(
@@ -82,14 +81,12 @@ def function_tests(
     order.
 
     atol: absolute tolerance, as evalplus uses it. dataset: humaneval or mbpp, for evalplus's
-    special cases. rule: one of rules.RULES, or one for each call. seconds: of processor time, for
-    each call or one for each. Raises ValueError where there are none, lengths differ, an input is
-    not of built-in types, or a value is nested too deep."""
+    special cases. rule: one of rules.RULES for all calls, or a list of them. seconds: of processor
+    time for each call, or a list of them. Raises ValueError without inputs, for different lengths,
+    an input that is not of built-in types, or a value nested too deep."""
     n = len(inputs)
     kinds = [rule] * n if isinstance(rule, str) else list(rule)
-    limits = (
-        [float(seconds)] * n if isinstance(seconds, (int, float)) else [float(s) for s in seconds]
-    )
+    limits = [seconds] * n if isinstance(seconds, (int, float)) else list(seconds)
     if not n == len(expected) == len(kinds) == len(limits):
         raise ValueError(
             f"{entry_point}: give as many expected values, rules and seconds as inputs ({n})."
@@ -114,7 +111,7 @@ def function_tests(
         tuple(not special and _plain(value) for value in expected),
         tuple(kinds),
         tuple(rules.tolerances(tuple(expected), atol)),
-        tuple(limits),
+        tuple(map(float, limits)),
         dataset,
     )
 
@@ -125,17 +122,15 @@ def _plain(value: object) -> bool:
         return type(value) in (list, tuple) and all(map(_plain, value))
     if isinstance(value, dict):
         return type(value) is dict and all(map(_plain, value)) and all(map(_plain, value.values()))
-    return (
-        value == value
-        if type(value) is float
-        else value is None or type(value) in (bool, int, str, bytes)
-    )
+    if type(value) is float:
+        return value == value
+    return value is None or type(value) in (bool, int, str, bytes)
 
 
 def program_tests(inputs: list[str], expected: list[str], *, seconds: float = 6.0) -> ProgramTests:
-    """Tests of a program that reads standard input; each test is a process of its own. seconds: of
-    processor time for each (6 is LiveCodeBench's limit). Raises ValueError where there are none or
-    the lengths differ."""
+    """Tests of a program that reads standard input, each in a process of its own. seconds: of
+    processor time for each (6 is LiveCodeBench's limit). Raises ValueError without inputs or for
+    different lengths."""
     if len(inputs) != len(expected):
         raise ValueError(
             f"program tests: {len(inputs)} inputs but {len(expected)} expected outputs."
@@ -151,30 +146,28 @@ def program_tests(inputs: list[str], expected: list[str], *, seconds: float = 6.
 
 def assert_tests(text: str, *, seconds: float = 1.0) -> FunctionTests:
     """The tests that a list of asserts stands for, so that their expected values stay with the
-    grader too.
+    grader too: run as code, an assert would hand its expected value to the candidate.
 
     Each must be `assert f(literals) == literal`, or `is` with True, False or None, and all call the
-    same function. Raises ValueError for any other form: run as code, an assert would hand its
-    expected value to the candidate."""
+    same function. Raises ValueError for any other form."""
     names, inputs, expected, kinds = set(), [], [], []
     for statement in ast.parse(text).body:
         try:
-            if not isinstance(statement, ast.Assert):
+            if not isinstance(statement, ast.Assert) or not isinstance(statement.test, ast.Compare):
                 raise ValueError
-            comparison = statement.test
-            (operator,), (right,) = comparison.ops, comparison.comparators
-            call, literal = (
-                (comparison.left, right)
-                if isinstance(comparison.left, ast.Call)
-                else (right, comparison.left)
-            )
+            (operator,), (right,) = statement.test.ops, statement.test.comparators
+            call, literal = statement.test.left, right
+            if not isinstance(call, ast.Call):
+                call, literal = right, statement.test.left
             value = ast.literal_eval(literal)
             identical = isinstance(operator, ast.Is) and (value is None or isinstance(value, bool))
+            if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+                raise ValueError
             if call.keywords or not (identical or isinstance(operator, ast.Eq)):
                 raise ValueError
             names.add(call.func.id)
             inputs.append([ast.literal_eval(argument) for argument in call.args])
-        except (ValueError, TypeError, AttributeError, SyntaxError) as error:
+        except (ValueError, TypeError, SyntaxError) as error:
             raise ValueError(
                 f"tests: `{ast.unparse(statement)[:100]}` is not of the form `assert f(1, 2) == 3` "
                 "or `assert f(1, 2) is True`; write it so."

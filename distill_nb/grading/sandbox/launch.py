@@ -1,5 +1,4 @@
-"""Starting a worker at a level: the command line, its settings, the process and its control
-socket."""
+"""Start a worker at a level: its command line and settings, its process and control socket."""
 
 from __future__ import annotations
 
@@ -7,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -18,28 +18,27 @@ from distill_nb.grading.sandbox import places, wire
 from distill_nb.grading.sandbox.compare import numpy_folder
 
 HERE = Path(__file__).resolve().parent
-# what a worker reads of this package
+# the files of this package that a worker reads
 INSIDE = ("worker.py", "child.py", "codec.py", "confine.py", "seccomp.py", "wire.py")
-MEMORY = 4 * 2**30  # bytes of address space of a candidate, as evalplus gives it
+MEMORY = 4 * 2**30  # bytes of a candidate's address space, as in evalplus
 FILE_SIZE = 16 * 2**20  # bytes of any file that a candidate writes
-# bytes of all of them, in the tmpfs of level bubblewrap; no other level has a writable place
+# bytes of all of them, in the tmpfs of level bubblewrap; landlock has no writable place
 TMP_SIZE = 64 * 2**20
-FILES, THREADS = 64, 256  # open files; threads beside what the same user runs already
-STACK_KIB = 512 * 1024  # of the main thread: deep recursion in C needs it
-# as root: users that own nothing, as systemd's dynamic ones, one for each worker
+FILES, THREADS = 64, 256  # open files; threads beside those that the same user runs already
+STACK_KIB = 512 * 1024  # of the main thread, for deep recursion in C
+# as root: ids of users that own nothing, systemd's range for dynamic users; one for each worker
 FIRST_UID, UIDS = (61184, 4336)
+DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
 START_SECONDS = 60
 _numbers = itertools.count()
 
 
 class WorkerFailed(RuntimeError):
-    """A worker could not be started, died or stopped answering: a failure of our own, never a
-    candidate's verdict."""
+    """A worker could not be started, died or stopped answering: never a candidate's verdict."""
 
 
 def _python() -> tuple[str, list[str]]:
-    """The interpreter without its virtual environment, and the folders outside /usr that it
-    consists of."""
+    """The interpreter outside its virtual environment, and its folders outside /usr."""
     python = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
     home = os.path.realpath(os.path.expanduser("~"))
     folders = {os.path.realpath(p) for p in (sys.base_prefix, sys.base_exec_prefix)}
@@ -52,7 +51,7 @@ def _python() -> tuple[str, list[str]]:
 
 
 def _user_threads() -> int:
-    """How many threads this user runs on this machine: RLIMIT_NPROC counts them all."""
+    """The number of this user's threads on this machine: RLIMIT_NPROC counts them all."""
     count = 0
     for status in Path("/proc").glob("[0-9]*/status"):
         with contextlib.suppress(OSError, ValueError, IndexError):
@@ -68,31 +67,14 @@ def command(level: str, with_numpy: bool, hidden: tuple[str, ...] = ()) -> tuple
     """The command line of a worker at a level, and the settings that it is then sent."""
     python, prefixes = _python()
     hide = places.hidden(prefixes, hidden)
-    numpy, root = (
-        numpy_folder() if with_numpy else None,
-        sys.platform == "linux" and os.geteuid() == 0,
-    )
+    numpy = numpy_folder() if with_numpy else None
     packages = [p for p in (f"{numpy}/numpy", f"{numpy}/numpy.libs") if numpy and os.path.isdir(p)]
-    inside, site = (
-        (str(HERE), numpy)
-        if level != "bubblewrap"
-        else ("/sandbox", "/sandbox/site" if numpy else None)
-    )
-    readable = [
-        "/usr",
-        "/lib",
-        "/lib64",
-        *prefixes,
-        *(packages if level != "bubblewrap" else ["/sandbox/site"]),
-        "/dev/null",
-        "/dev/zero",
-        "/dev/urandom",
-    ]
-    uid = (
-        FIRST_UID + (os.getpid() * 37 + next(_numbers)) % UIDS
-        if root and level != "process"
-        else None
-    )
+    inside, site, to_import = str(HERE), numpy, packages
+    if level == "bubblewrap":
+        inside, site, to_import = "/sandbox", "/sandbox/site" if numpy else None, ["/sandbox/site"]
+    root, uid = sys.platform == "linux" and os.geteuid() == 0, None
+    if root and level != "process":
+        uid = FIRST_UID + (os.getpid() * 37 + next(_numbers)) % UIDS
     limits = {
         "RLIMIT_AS": MEMORY,
         "RLIMIT_FSIZE": FILE_SIZE,
@@ -100,62 +82,47 @@ def command(level: str, with_numpy: bool, hidden: tuple[str, ...] = ()) -> tuple
         "RLIMIT_CORE": 0,
         "RLIMIT_MEMLOCK": 0,
         "RLIMIT_MSGQUEUE": 0,
-        "RLIMIT_NPROC": THREADS
-        + (_user_threads() if uid is None and sys.platform == "linux" else 0),
+        "RLIMIT_NPROC": THREADS,
     }
-    if level == "process" and sys.platform != "linux":
+    if sys.platform == "linux":
+        limits["RLIMIT_NPROC"] += _user_threads() if uid is None else 0
+    elif level == "process":
         del limits["RLIMIT_NPROC"]
     settings = {
         "level": level,
         "uid": uid,
         "site": site,
-        "readable": readable,
+        "readable": ["/usr", "/lib", "/lib64", *prefixes, *to_import, *DEVICES],
         "hidden": hide,
         "limits": limits,
         "writable": "/tmp" if level == "bubblewrap" else None,
     }
     line = [python, "-S", "-s", "-P", "-B", "-X", "utf8", f"{inside}/worker.py"]
     if level == "bubblewrap":
-        line = [*_bubblewrap(prefixes, hide, numpy, packages, root), *line]
-    # The limit on the stack is read when a program starts, hence set before it: the soft one alone,
-    # or as much as the hard one allows, since programs of contests raise it themselves. Memory is
-    # limited besides.
+        line = [*_bubblewrap(prefixes, hide, packages, root), *line]
+    # The limit on the stack is read when a program starts, so the shell sets it: the soft limit
+    # alone, at most the hard one, since programs of contests raise it themselves. The limit on
+    # memory holds besides.
     stack = f'ulimit -S -s {STACK_KIB} 2>/dev/null || ulimit -S -s "$(ulimit -H -s)"'
-    # Where the machine runs out of memory, candidates go first, and not the grader, which may hold
-    # a model.
+    # Where the machine runs out of memory, candidates go before the grader, which may hold a model.
     first = "echo 1000 2>/dev/null >/proc/self/oom_score_adj"
     return ["/bin/sh", "-c", f'{stack}; {first}; exec "$@"', "sh", *line], settings
 
 
-def _bubblewrap(
-    prefixes: list[str], hide: list[str], numpy: str | None, packages: list[str], root: bool
-) -> list[str]:
-    """bwrap with its arguments. Root keeps two capabilities for a moment, with which the worker
-    gives up the rest and becomes another user; anybody else is alone in a user namespace, where
-    there are none to keep."""
+def _bubblewrap(prefixes: list[str], hide: list[str], packages: list[str], root: bool) -> list[str]:
+    """bwrap with its arguments. As root, the worker keeps two capabilities until it has become
+    another user. Any other user is alone in a user namespace and has none to keep."""
     program = shutil.which("bwrap")
     if program is None:
         raise WorkerFailed(
             "there is no bwrap; install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap)"
         )
-    line = [
-        program,
-        "--unshare-pid",
-        "--unshare-net",
-        "--unshare-ipc",
-        "--unshare-uts",
-        "--unshare-cgroup-try",
-        "--die-with-parent",
-        "--new-session",
-        "--hostname",
-        "sandbox",
-    ]
-    line += (
-        ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
-        if root
-        else ["--unshare-user"]
+    capabilities = "--cap-drop ALL --cap-add CAP_SETUID --cap-add CAP_SETGID"
+    line = shlex.split(
+        "--unshare-pid --unshare-net --unshare-ipc --unshare-uts --unshare-cgroup-try "
+        "--die-with-parent --new-session --hostname sandbox "
+        f"{capabilities if root else '--unshare-user'} --ro-bind /usr /usr"
     )
-    line += ["--ro-bind", "/usr", "/usr"]
     for library in ("/lib", "/lib64"):
         if os.path.islink(library):
             line += ["--symlink", os.readlink(library), library]
@@ -163,10 +130,10 @@ def _bubblewrap(
             line += ["--ro-bind", library, library]
     line += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
     line += ["--perms", "0755", "--dir", "/dev"]  # bwrap would make it for its own user alone
-    for device in ("/dev/null", "/dev/zero", "/dev/urandom"):
+    for device in DEVICES:
         line += ["--dev-bind", device, device]
     made: set[Path] = set()
-    for folder in prefixes:  # where a parent is private outside, it must not be so inside
+    for folder in prefixes:  # a parent that is private outside must not be so inside
         for parent in reversed(Path(folder).parents[:-1]):
             if parent not in made:
                 line += ["--perms", "0755", "--dir", str(parent)]
@@ -179,54 +146,33 @@ def _bubblewrap(
     for name in INSIDE:
         line += ["--ro-bind", str(HERE / name), f"/sandbox/{name}"]
     for folder in packages:
-        line += ["--ro-bind", folder, f"/sandbox/site{folder[len(numpy) :]}"]
-    return [
-        *line,
-        "--perms",
-        "1777",
-        "--size",
-        str(TMP_SIZE),
-        "--tmpfs",
-        "/tmp",
-        "--remount-ro",
-        "/",
-        "--chdir",
-        "/tmp",
-        "--",
-    ]
+        line += ["--ro-bind", folder, f"/sandbox/site/{Path(folder).name}"]
+    end = f"--perms 1777 --size {TMP_SIZE} --tmpfs /tmp --remount-ro / --chdir /tmp --"
+    return [program, *line, *end.split()]
 
 
 class Worker:
-    """A running worker, with numpy or without (a fork is then half the work). It ends with `close`,
-    and with the thread that started it."""
+    """A running worker, with numpy or without, which halves the work of a fork. It ends with
+    `close`, and with the thread that started it."""
 
-    def __init__(self, level: str, with_numpy: bool, hidden: tuple[str, ...] = ()):
-        self.level, self._numpy, self._hidden, self._serial, self._dirty = (
-            level,
-            with_numpy,
-            hidden,
-            0,
-            False,
-        )
+    def __init__(self, level: str, with_numpy: bool, hidden: tuple[str, ...] = ()) -> None:
+        self.level, self._numpy, self._hidden = level, with_numpy, hidden
+        self._serial, self._dirty = 0, False
         self._start()
 
     def _start(self) -> None:
         line, settings = command(self.level, self._numpy, self._hidden)
         self._control, theirs = socket.socketpair()
-        # Only level process can write outside a tmpfs: it gets a folder of its own to start in.
-        self._folder = (
-            tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-            if self.level == "process"
-            else None
-        )
-        folder = self._folder.name if self._folder else "/"
-        # the same order of sets in every run
+        self._folder, folder = None, "/"
+        if self.level == "process":  # it alone can write outside a tmpfs: a folder to start in
+            self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+            folder = self._folder.name
         environment = {
             "PATH": "/usr/bin:/bin",
             "HOME": settings["writable"] or folder,
             "LANG": "C.UTF-8",
             "OMP_NUM_THREADS": "1",
-            "PYTHONHASHSEED": "0",
+            "PYTHONHASHSEED": "0",  # the same order of sets in every run
         }
         if "OPENBLAS_CORETYPE" in os.environ:  # a user who sets it needs it
             environment["OPENBLAS_CORETYPE"] = os.environ["OPENBLAS_CORETYPE"]
@@ -234,7 +180,7 @@ class Worker:
             try:
                 self._process = subprocess.Popen(
                     line,
-                    stdin=theirs,
+                    stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
                     stderr=errors,
                     env=environment,
@@ -247,28 +193,22 @@ class Worker:
             try:
                 wire.send(self._control, json.dumps(settings).encode())
                 self._answer(START_SECONDS)
-            except (WorkerFailed, OSError) as failure:  # TimeoutError among them
+            except (WorkerFailed, OSError) as failure:  # OSError: also a TimeoutError
                 self.close()
                 errors.seek(0)
                 said = errors.read(20_000).decode("utf-8", "replace").strip().splitlines()
                 raise WorkerFailed(f"could not start: {said[-1] if said else failure}") from failure
 
     def begin(self, seconds: list[float], load: float, total: float, slack: float) -> socket.socket:
-        """Have a child forked for a job; the socket reads and writes to that child alone. All in
-        seconds of processor time: for each input, for loading the code, in all. At `slack` times
-        that the child is killed."""
-        if self._dirty:  # the last candidate left files: an empty tmpfs comes with a new worker
+        """Have a child forked for a job. Returns a socket to that child alone. Limits in seconds of
+        processor time: for each input, for loading the code, in all. At `slack` times these the
+        child is killed."""
+        if self._dirty:  # the last candidate left files; a new worker has an empty tmpfs
             self.close()
             self._start()
         self._serial += 1
         ours, theirs = socket.socketpair()
-        job = {
-            "serial": self._serial,
-            "seconds": seconds,
-            "load": load,
-            "total": total,
-            "slack": slack,
-        }
+        job = dict(serial=self._serial, seconds=seconds, load=load, total=total, slack=slack)
         with theirs:
             try:
                 wire.send(self._control, json.dumps(job).encode(), (theirs.fileno(),))
@@ -283,8 +223,7 @@ class Worker:
             wire.send(self._control, json.dumps({"stop": self._serial}).encode())
 
     def end(self, seconds: float) -> dict | None:
-        """How the child ended (see worker.py), or None if it has not within `seconds` of wall
-        time."""
+        """How the child ended (worker.watch's report), or None after `seconds` of wall time."""
         try:
             answer = self._answer(seconds)
         except TimeoutError:
@@ -295,11 +234,11 @@ class Worker:
         return answer
 
     def kill(self) -> None:
-        """Kill the worker and all that runs in it. May be called from another thread."""
+        """Kill the worker and all that runs in it. For any thread."""
         self._process.kill()
 
     def close(self) -> None:
-        """Kill it and tidy up."""
+        """Kill it and clean up."""
         self._control.close()
         self._process.kill()
         self._process.wait()

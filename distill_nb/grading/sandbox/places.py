@@ -1,4 +1,4 @@
-"""What lies below the folders that a worker reads, and is none of a candidate's business."""
+"""The folders below those that a worker reads whose content a candidate must not see."""
 
 from __future__ import annotations
 
@@ -6,21 +6,16 @@ import os
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-# the last two are conda's
 PATTERNS = (
-    "lib*/python*/site-packages",
-    "lib*/python*/dist-packages",
-    "local/lib/python*/dist-packages",
-    "src",
-    "envs",
-    "pkgs",
-)
+    "lib*/python*/site-packages", "lib*/python*/dist-packages", "local/lib/python*/dist-packages",
+    "src", "envs", "pkgs",  # the last two are conda's
+)  # fmt: skip
 
 
 def hidden(prefixes: list[str], more: tuple[str, ...] = ()) -> list[str]:
-    """The folders below /usr and `prefixes` that are to look empty: installed packages, sources,
-    the home, what this package is installed in, and `more`. None of them holds Python's own
-    library, which would be lost with it."""
+    """The folders below /usr and `prefixes` that must look empty: installed packages, sources, the
+    home, the folder this package is installed in, and `more`. A folder that holds Python's own
+    standard library is never among them, since hiding it would hide the library."""
     tops = [Path(prefix) for prefix in ("/usr", "/usr/local", *prefixes)]
     found = {str(p) for top in tops for pattern in PATTERNS for p in top.glob(pattern)}
     found |= {os.path.expanduser("~"), str(HERE.parents[2]), *more}

@@ -1,4 +1,4 @@
-"""Workers side by side, and which level of sandbox there is."""
+"""Workers side by side, and the strongest level of sandbox that works on this machine."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from distill_nb.grading.sandbox.run import run
 from distill_nb.runtime.devices import cores
 
 LEVELS = ("bubblewrap", "landlock", "process")  # from the strongest to none
-# how much more processor time code may need for its neighbours on shared caches and cores
+# how many times its processor time code may take beside others on shared caches and cores
 SLACK = 1.5
-# What a trial job tries: what must fail, and one thing that must work.
+# A trial job: a thread must work, and everything in the list must fail.
 TRIAL = """
 import os, socket, threading
 
@@ -42,7 +42,7 @@ def trial(secret):
 
 
 @functools.cache
-def problem(level: str) -> str:
+def why_unavailable(level: str) -> str:
     """Why a level cannot be had on this machine, in a sentence, or "" if it can. Found by running a
     trial job, once a process: an installed bwrap proves nothing where namespaces are forbidden."""
     if level not in LEVELS:
@@ -65,38 +65,33 @@ def problem(level: str) -> str:
             comparer.close()
         if os.path.exists(secret + ".new"):
             return "a trial job could write outside"
-    return (
-        ""
-        if result.outcome == "correct"
-        else f"a trial job did not end as it must: {result.detail}"
-    )
+    if result.outcome != "correct":
+        return f"a trial job did not end as it must: {result.detail}"
+    return ""
 
 
-def level(allow_unsafe: bool = False) -> str:
+def strongest_level(allow_unsafe: bool = False) -> str:
     """The strongest level that works here: bubblewrap, landlock, or with allow_unsafe process,
-    which is no sandbox.
-
-    Raises RuntimeError where there is none."""
-    for name in LEVELS:
-        if (name != "process" or allow_unsafe) and not problem(name):
-            return name
-    reasons = "; ".join(
-        f"{name}: {problem(name)}" for name in (LEVELS if allow_unsafe else LEVELS[:2])
-    )
+    which is no sandbox. Raises RuntimeError where there is none."""
+    levels = LEVELS if allow_unsafe else LEVELS[:2]
+    for level in levels:
+        if not why_unavailable(level):
+            return level
+    reasons = "; ".join(f"{level}: {why_unavailable(level)}" for level in levels)
     raise RuntimeError(
         f"No sandbox for model-written code works here ({reasons}). Install bubblewrap (Debian, "
-        "Ubuntu: "
-        "apt-get install bubblewrap), or set allow_unsafe to run code as a plain process of yours."
+        "Ubuntu: apt-get install bubblewrap), or set allow_unsafe to run code as a plain process "
+        "of yours."
     )
 
 
 class Pool:
-    """Workers that run jobs, one for each core unless told otherwise; use it in a `with` statement.
+    """Workers that run jobs, one for each core unless told otherwise, in a `with` statement.
 
     level: auto (the strongest that works) or one of LEVELS. allow_unsafe permits process, which
-    confines nothing. hidden: folders that are to look empty where they lie in Python's own (others
-    cannot be reached anyway). Raises RuntimeError where the level does not work here, ValueError
-    for a level that there is not."""
+    confines nothing. hidden: folders to look empty where they lie in Python's own; others cannot be
+    reached anyway. Raises RuntimeError where the level does not work here, ValueError for an
+    unknown level."""
 
     def __init__(
         self,
@@ -104,18 +99,18 @@ class Pool:
         level: str = "auto",
         allow_unsafe: bool = False,
         hidden: tuple[str, ...] = (),
-    ):
+    ) -> None:
         if workers is not None and workers < 1:
             raise ValueError(f"sandbox: workers is {workers}; it must be at least 1.")
-        self.level = globals()["level"](allow_unsafe) if level == "auto" else level
+        self.level = strongest_level(allow_unsafe) if level == "auto" else level
         if self.level == "process" and not allow_unsafe:
             raise RuntimeError(
                 "Level process is no sandbox; set allow_unsafe to run model-written code in it."
             )
-        if reason := problem(self.level):
+        if reason := why_unavailable(self.level):
             raise RuntimeError(f"Sandbox level {self.level} does not work here: {reason}.")
         self._queue: queue.SimpleQueue = queue.SimpleQueue()
-        self._batch = threading.Lock()  # "alone" would mean little beside another batch
+        self._batch = threading.Lock()  # a job that runs alone is beside no other batch either
         self._seats = [Seat(self.level, hidden) for _ in range(workers or cores())]
         self._threads = [
             threading.Thread(target=self._serve, args=(seat,), daemon=True) for seat in self._seats
@@ -136,14 +131,12 @@ class Pool:
             thread.join()
 
     def run(self, jobs: list[Job]) -> list[Result]:
-        """The results of jobs, in their order, with verdicts that do not depend on how many run at
-        once.
+        """The results of jobs, in their order. The verdicts do not depend on how many run at once.
 
-        Side by side, code may take SLACK times its seconds. What was stopped by the backstop on
-        wall time (asleep, or without a processor) is run once more, again side by side: were it
-        alone, the others would wait for one that sleeps. What ended late is run once more, alone.
-        The last run counts. What has not ended by then is out of time: running it again would only
-        cost its seconds again."""
+        Side by side, code may take SLACK times its seconds. A job that the backstop on wall time
+        stopped (asleep, or without a processor) runs once more, again side by side: alone, a job
+        that sleeps would keep the others waiting. A job that ended late runs once more, alone. The
+        last run counts. A job that used up its slack is out of time and not run again."""
         if not self._threads[0].is_alive():
             raise RuntimeError("The sandbox's workers are not running: use `with Pool() as pool`.")
         with self._batch:
@@ -165,8 +158,7 @@ class Pool:
         return [found[i] for i, _ in jobs]
 
     def _serve(self, seat: Seat) -> None:
-        """One thread: a worker of its own, since a worker dies with the thread that started it, and
-        a comparer."""
+        """A seat's own thread, since a worker dies with the thread that started it."""
         try:
             while (item := self._queue.get()) is not None:
                 i, job, slack, done = item
@@ -176,15 +168,17 @@ class Pool:
 
 
 class Seat:
-    """A worker and a comparer that are replaced when they fail. Use it from one thread."""
+    """Two workers, with numpy and without, and a comparer. They start when needed and are replaced
+    when they fail. For one thread."""
 
-    def __init__(self, level: str, hidden: tuple[str, ...] = ()):
-        self.level, self._workers, self._comparer, self._abandoned = level, {}, Comparer(), False
-        self._hidden = hidden
+    def __init__(self, level: str, hidden: tuple[str, ...] = ()) -> None:
+        self.level, self._hidden = level, hidden
+        self._workers: dict[bool, Worker] = {}  # by with_numpy
+        self._comparer, self._abandoned = Comparer(), False
 
     def run(self, job: Job, slack: float = 1.0) -> Result:
-        """The job's result (slack as in run.py); tried twice where our own infrastructure fails,
-        and then grader_error."""
+        """The job's result (slack as in run.py). Where the sandbox itself fails the job is tried
+        twice, and is then a grader_error."""
         reason, with_numpy = "", "numpy" in job.code or "numpy" in job.prelude
         for _ in range(2):
             if self._abandoned:
@@ -194,17 +188,14 @@ class Seat:
                 if with_numpy not in self._workers:
                     self._workers[with_numpy] = Worker(self.level, with_numpy, self._hidden)
                 return run(self._workers[with_numpy], self._comparer, job, slack)
-            except (
-                Exception
-            ) as error:  # whatever it is, it is ours: what candidates do is an outcome
+            except Exception as error:  # of our own: what a candidate does is an outcome
                 reason = f"{type(error).__name__}: {error}"
                 self.close()
-        return Result(
-            "grader_error", reason[:300], ("not_run",) * len(job.tests.inputs), self.level
-        )
+        not_run = ("not_run",) * len(job.tests.inputs)
+        return Result("grader_error", reason[:300], not_run, self.level)
 
     def abandon(self) -> None:
-        """Give up the job at work and run no more. May be called from another thread."""
+        """Give up the job at work and run no more. For any thread."""
         self._abandoned = True
         for worker in list(self._workers.values()):
             worker.kill()

@@ -1,36 +1,27 @@
-"""When a value passes: the comparisons of evalplus, of asserts and of LiveCodeBench, as plain
-functions.
+"""When a value passes: the comparisons of evalplus, of asserts and of LiveCodeBench.
 
 evalplus's rules are those of its release 0.3.1 (https://github.com/evalplus/evalplus,
-evalplus/eval/__init__.py and _special_oracle.py), with two differences: HumanEval/32 (`find_zero`),
-whose passes that release forgets to count, counts them, as upstream does since its pull request
-#241; and values within a tolerance must have equal shapes. LiveCodeBench's are those of
+evalplus/eval/__init__.py and _special_oracle.py), with two differences. That release never counts a
+pass of HumanEval/32 (`find_zero`); here a pass counts, as upstream since its pull request #241. And
+values within a tolerance must have equal shapes. LiveCodeBench's rules are those of
 lcb_runner/evaluation/testing_util.py (https://github.com/LiveCodeBench/LiveCodeBench).
 
-These functions meet hostile values, so they run in the disposable process of compare.py.
-"""
+These functions meet hostile values, so they run in the disposable process of compare.py."""
 
 from __future__ import annotations
 
 import math
 from decimal import Decimal
+from typing import Any
 
 RULES = ("evalplus", "equal", "identical", "livecodebench")
 FLOAT_TOLERANCE = 1e-6  # absolute; evalplus's for floats where a problem sets none
-# MBPP problems whose answer is a list in any order, and those whose answer only has to be there or
-# not.
-AS_SETS = frozenset(
-    (
-        "similar_elements",
-        "find_char_long",
-        "common_in_nested_lists",
-        "extract_singly",
-        "larg_nnum",
-        "intersection_array",
-        "find_dissimilar",
-        "Diff",
-    )
-)
+# MBPP problems whose answer is a list in any order
+AS_SETS = frozenset((
+    "similar_elements", "find_char_long", "common_in_nested_lists", "extract_singly",
+    "larg_nnum", "intersection_array", "find_dissimilar", "Diff",
+))  # fmt: skip
+# MBPP problems of whose answer only matters whether it is None
 NOT_NONE = frozenset(("check_str", "text_match_three", "text_starta_endb"))
 
 
@@ -43,8 +34,8 @@ def passes(
     dataset: str = "",
     entry_point: str = "",
 ) -> bool:
-    """Whether a value passes by the rule's name. Any exception that comparing raises is a fail, as
-    in evalplus."""
+    """Whether a value passes by the named rule. An exception while comparing is a fail, as in
+    evalplus."""
     try:
         if rule == "evalplus":
             return evalplus(out, expected, args, atol, dataset, entry_point)
@@ -58,10 +49,10 @@ def passes(
 
 
 def evalplus(
-    out: object, expected: object, args: tuple, atol: float, dataset: str, entry_point: str
+    out: Any, expected: Any, args: tuple, atol: float, dataset: str, entry_point: str
 ) -> bool:
-    """evalplus's comparison of one value; `atol` is what `tolerances` gives for this input. May
-    raise anything."""
+    """evalplus's comparison of one value; `atol` is what `tolerances` gives for this input. Raises
+    whatever the operations on a hostile value raise."""
     if dataset == "humaneval" and entry_point == "find_zero":
         return bool(abs(sum(c * math.pow(out, i) for i, c in enumerate(args[0]))) <= atol)
     same = out == expected
@@ -81,8 +72,8 @@ def evalplus(
     if not same and atol != 0:
         import numpy
 
-        # A departure: evalplus asks for equal types and lengths and leaves the shapes to allclose,
-        # which broadcasts, so that there [[]] passes for [5.0].
+        # evalplus asks for equal types and lengths only, and allclose broadcasts: there [[]] passes
+        # for [5.0].
         if type(out) is not type(expected) or numpy.shape(out) != numpy.shape(expected):
             return False
         return bool(numpy.allclose(out, expected, rtol=1e-7, atol=atol))
@@ -90,8 +81,8 @@ def evalplus(
 
 
 def tolerances(expected: tuple, atol: float) -> list[float]:
-    """The absolute tolerance of each input in turn. evalplus sets it at the first floats that are
-    expected where the problem has none, and keeps it for the inputs after them."""
+    """The absolute tolerance of each input. Where the problem has none, evalplus sets one at the
+    first input that expects floats and keeps it from there on."""
     found = []
     for value in expected:
         if atol == 0 and is_floats(value):
@@ -100,7 +91,7 @@ def tolerances(expected: tuple, atol: float) -> list[float]:
     return found
 
 
-def is_floats(value: object) -> bool:
+def is_floats(value: Any) -> bool:
     """A float, a non-empty list or tuple of floats, or an array of 32- or 64-bit floats."""
     if isinstance(value, (list, tuple)):
         return bool(value) and all(isinstance(item, float) for item in value)
@@ -110,8 +101,8 @@ def is_floats(value: object) -> bool:
 
 
 def surface_area(edge: float, height: float) -> int:
-    """Mbpp/581 by its second reading: the area of a square pyramid whose height is perpendicular,
-    rounded."""
+    """Mbpp/581 by its second reading: the rounded area of a square pyramid with a perpendicular
+    height."""
     return round(edge**2 + 2 * edge * math.hypot(edge / 2, height))
 
 
@@ -119,19 +110,18 @@ def digit_distance(a: int, b: int) -> int:
     """Mbpp/558 by its second reading: the sum of the differences of the digits, the shorter number
     led by zeros."""
     width = max(len(str(a)), len(str(b)))
-    return sum(
-        abs(int(x) - int(y)) for x, y in zip(str(a).zfill(width), str(b).zfill(width), strict=True)
-    )
+    digits = zip(str(a).zfill(width), str(b).zfill(width), strict=True)
+    return sum(abs(int(x) - int(y)) for x, y in digits)
 
 
 def lines(text: str) -> list[str]:
-    """A program's output as LiveCodeBench reads it: stripped, then its lines, each stripped."""
+    """A program's output as LiveCodeBench reads it: stripped, as is each of its lines."""
     return [line.strip() for line in text.strip().split("\n")]
 
 
 def output_passes(out: str, expected: str) -> bool:
-    """Whether a program's output passes: as many lines, each equal as text or number by number as
-    decimals."""
+    """Whether a program's output passes: equally many lines, each equal as text or as a sequence of
+    decimal numbers."""
     out, expected = out.strip(), expected.strip()
     if out.count("\n") != expected.count("\n"):  # before millions of lines are made of it
         return False

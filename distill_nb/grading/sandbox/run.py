@@ -1,5 +1,5 @@
-"""One job in one worker: send it, read what comes back, compare, decide. Runs in the grader, beside
-the expected values."""
+"""One job in one worker: send it, read what comes back, compare, decide. Runs in the grader, which
+holds the expected values."""
 
 from __future__ import annotations
 
@@ -11,34 +11,35 @@ from collections.abc import Iterator
 
 from distill_nb.grading.sandbox import rules, wire
 from distill_nb.grading.sandbox.compare import Comparer
-from distill_nb.grading.sandbox.jobs import FunctionTests, Job, Result
+from distill_nb.grading.sandbox.jobs import FunctionTests, Job, ProgramTests, Result
 from distill_nb.grading.sandbox.launch import Worker, WorkerFailed
 
 LOAD_SECONDS = 5.0  # of processor time to define the functions
-TOTAL_SECONDS = 120.0  # of processor time for all calls of an evalplus job: evalplus gives base and plus inputs 60 each
-IDLE = 60.0  # seconds that a program may sleep in all its tests, as worker.IDLE is for one
-GRACE = 60.0  # seconds of wall time after which a worker that should have answered is given up
+# of processor time for all calls of an evalplus job: evalplus gives base and plus inputs 60 each
+TOTAL_SECONDS = 120.0
+IDLE = 60.0  # seconds that a program may sleep in all its tests; worker.IDLE is for one
+GRACE = 60.0  # seconds of wall time after which a worker that does not answer is given up
 SHORTER = 300  # characters of a detail
 TOO_MANY_FILES = "made too many files"  # worker.MOST_FILES
 OUT_OF_TIME = ("timeout", "asleep")  # by processor time, by the backstop on wall time
 
 
 class Ended(Exception):
-    """The row of frames ended or broke before its last one; the reason as its argument."""
+    """The frames ended or broke before the last one; the reason as its argument."""
 
 
 def run(worker: Worker, comparer: Comparer, job: Job, slack: float = 1.0) -> Result:
-    """What comes of a job. With a slack above 1, code may take that many times its seconds, and the
-    result is doubtful if it took more than them and less than that. Raises WorkerFailed,
-    ComparerFailed or OSError for failures of our own."""
-    return (run_function if isinstance(job.tests, FunctionTests) else run_program)(
-        worker, comparer, job, slack
-    )
+    """The result of a job. With a slack above 1, code may take that many times its seconds; if it
+    takes more than its seconds, the result is doubtful. Raises WorkerFailed, ComparerFailed or
+    OSError where the sandbox itself fails."""
+    if isinstance(job.tests, FunctionTests):
+        return run_function(worker, comparer, job, job.tests, slack)
+    return run_program(worker, comparer, job, job.tests, slack)
 
 
 def _wall(seconds: float) -> float:
-    """After how long a worker must have ended a child: its own backstop (worker.wall_limit) and a
-    grace."""
+    """Wall time by which a worker must have ended a child: its own backstop (worker.wall_limit) and
+    a grace."""
     return 4 * seconds + 2 + GRACE
 
 
@@ -62,7 +63,7 @@ def _begin(
 
 
 def _end(worker: Worker, total: float, at_once: bool) -> dict:
-    """The child's end. at_once: it has nothing more to say, so it is stopped unless it ends by
+    """The child's end. at_once: it has nothing more to send, so it is stopped if it does not end
     itself."""
     end = worker.end(0.2) if at_once else None
     if end is None:
@@ -75,8 +76,8 @@ def _end(worker: Worker, total: float, at_once: bool) -> dict:
 
 
 def frames(channel: socket.socket, count: int) -> Iterator[tuple[bytes, bytes]]:
-    """(kind, content) of exactly `count` frames in order and then the end. Raises Ended for
-    anything else."""
+    """(kind, content) of exactly `count` frames in order, then the end. Raises Ended for anything
+    else."""
     buffer, received = bytearray(), 0
 
     def fill(size: int) -> bool:
@@ -96,11 +97,8 @@ def frames(channel: socket.socket, count: int) -> Iterator[tuple[bytes, bytes]]:
             raise Ended("")
         kind, place, size = wire.FRAME.unpack_from(buffer)
         if kind not in b"VEL" or place != i or (kind == b"L" and i) or size > wire.LONGEST_FRAME:
-            raise Ended(
-                "returned a value that is too large"
-                if kind == b"V" and place == i
-                else "broke the protocol"
-            )
+            too_large = kind == b"V" and place == i
+            raise Ended("returned a value that is too large" if too_large else "broke the protocol")
         end = wire.FRAME.size + size
         if not fill(end):
             raise Ended("")
@@ -115,15 +113,17 @@ def frames(channel: socket.socket, count: int) -> Iterator[tuple[bytes, bytes]]:
 
 def _shown(content: bytes) -> str:
     """A candidate's own words, for a reader."""
-    return "".join(
-        c if c.isprintable() else " " for c in content[: 2 * SHORTER].decode("utf-8", "replace")
-    )[:SHORTER]
+    text = content[: 2 * SHORTER].decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else " " for c in text)[:SHORTER]
 
 
-def run_function(worker: Worker, comparer: Comparer, job: Job, slack: float) -> Result:
-    """Call the function with each input, compare as the values come, and stop at the first that
-    fails if so asked."""
-    tests, outcomes, detail = job.tests, [], ""
+def run_function(
+    worker: Worker, comparer: Comparer, job: Job, tests: FunctionTests, slack: float
+) -> Result:
+    """Call the function with each input, compare as the values come, and stop at the first failure
+    if the job says so."""
+    outcomes: list[str] = []
+    detail = ended = ""
     total = min(TOTAL_SECONDS if tests.dataset else float("inf"), sum(tests.seconds)) + LOAD_SECONDS
     iterate = tests.dataset == "mbpp" and tests.entry_point in rules.AS_SETS
     payload = (
@@ -136,18 +136,16 @@ def run_function(worker: Worker, comparer: Comparer, job: Job, slack: float) -> 
         iterate,
         total * slack,
     )
-    ended = ""
     with contextlib.closing(_begin(worker, list(tests.seconds), total, slack, payload)) as channel:
         try:
             for kind, content in frames(channel, len(tests.inputs)):
                 i = len(outcomes)
                 if kind == b"L":
                     raise Ended(_shown(content))
-                passed, why = (
-                    _passes(comparer, tests, i, content)
-                    if kind == b"V"
-                    else (False, _shown(content))
-                )
+                if kind == b"V":
+                    passed, why = _passes(comparer, tests, i, content)
+                else:
+                    passed, why = False, _shown(content)
                 outcomes.append("correct" if passed else "wrong")
                 if not passed:
                     detail = detail or f"input {i}: {why or 'another value than expected'}"
@@ -164,17 +162,14 @@ def run_function(worker: Worker, comparer: Comparer, job: Job, slack: float) -> 
         failed = "timeout" if end["stopped"] in OUT_OF_TIME and not ended else "wrong"
         detail = detail or _why(failed, end, ended, len(outcomes))
         outcomes.append(failed)
-    elif ended:  # all values came, and then something else
+    elif ended:  # all values came, then something else
         outcomes, detail = [*outcomes[:-1], "wrong"], detail or ended
-    if (
-        slack == 1 and 0 < end["late"] <= len(outcomes) and outcomes[end["late"] - 1] == "correct"
-    ):  # done, but too late
-        place = end["late"] - 1
+    place = end["late"] - 1  # the first input that was done too late, or -1
+    if slack == 1 and 0 <= place < len(outcomes) and outcomes[place] == "correct":
         outcomes[place:] = ["timeout"] if job.stop_early else ["timeout", *outcomes[place + 1 :]]
         detail = f"input {place}: out of time ({tests.seconds[place]} s of processor time)"
-    return _result(
-        worker, outcomes, len(tests.inputs), detail, end["seconds"], _doubtful(end, outcomes, slack)
-    )
+    doubtful = _doubtful(end, outcomes, slack)
+    return _result(worker, outcomes, len(tests.inputs), detail, end["seconds"], doubtful)
 
 
 def _passes(comparer: Comparer, tests: FunctionTests, i: int, content: bytes) -> tuple[bool, str]:
@@ -193,13 +188,10 @@ def _passes(comparer: Comparer, tests: FunctionTests, i: int, content: bytes) ->
 
 def _why(failed: str, end: dict, ended: str, place: int) -> str:
     if failed == "timeout":
-        return (
-            f"input {place}: out of time after {end['seconds']:.1f} s of processor time"
-            if end["at"]
-            else (
-                f"out of time while the code was loaded ({end['seconds']:.1f} s of processor time)"
-            )
-        )
+        took = f"{end['seconds']:.1f} s of processor time"
+        if end["at"]:
+            return f"input {place}: out of time after {took}"
+        return f"out of time while the code was loaded ({took})"
     if end["stopped"] == "files":
         return f"input {place}: {TOO_MANY_FILES}"
     said = ended or _shown(end["note"].encode())
@@ -217,34 +209,26 @@ def _result(
 
 
 def _doubtful(end: dict, outcomes: list[str], slack: float) -> str:
-    """Whether and why a run without neighbours could end otherwise: late but done, or stopped
-    without its processor time. What was wrong in time stays wrong, and what has had all of its
-    slack has no hope."""
+    """Why a run without neighbours could end otherwise: done but late, or asleep, stopped before it
+    had its processor time; "" where it could not. What was wrong stays wrong, and what used up its
+    slack stays out of time."""
     if slack == 1 or end["stopped"] == "timeout":
         return ""
-    return (
-        "asleep"
-        if end["stopped"] == "asleep"
-        else "late"
-        if end["late"] and "wrong" not in outcomes
-        else ""
-    )
+    if end["stopped"] == "asleep":
+        return "asleep"
+    return "late" if end["late"] and "wrong" not in outcomes else ""
 
 
-def run_program(worker: Worker, comparer: Comparer, job: Job, slack: float) -> Result:
-    """Run the program once for each test, in a process each time, and compare what it wrote."""
-    tests, outcomes, detail, seconds, wall, doubtful = job.tests, [], "", 0.0, 0.0, ""
+def run_program(
+    worker: Worker, comparer: Comparer, job: Job, tests: ProgramTests, slack: float
+) -> Result:
+    """Run the program once for each test, in a process of its own, and compare what it wrote."""
+    outcomes: list[str] = []
+    detail = doubtful = ""
+    seconds = wall = 0.0
     for i, limit in enumerate(tests.seconds):
-        payload = (
-            "program",
-            job.prelude,
-            job.code,
-            "",
-            (tests.inputs[i],),
-            (limit,),
-            False,
-            limit * slack,
-        )
+        start = ("program", job.prelude, job.code, "", (tests.inputs[i],))
+        payload = (*start, (limit,), False, limit * slack)
         output, too_much = bytearray(), False
         with contextlib.closing(_begin(worker, [limit], limit, slack, payload)) as channel:
             try:
@@ -257,7 +241,7 @@ def run_program(worker: Worker, comparer: Comparer, job: Job, slack: float) -> R
                 pass
         end = _end(worker, limit, at_once=too_much)
         seconds, wall = seconds + end["seconds"], wall + end["wall"]
-        if wall > IDLE + 20 * seconds and end["stopped"] == "":  # a little in each test
+        if wall > IDLE + 20 * seconds and end["stopped"] == "":  # it sleeps a little in each test
             end["stopped"] = "asleep"
         if too_much:
             outcome, why = "wrong", "wrote too much"
@@ -280,8 +264,8 @@ def run_program(worker: Worker, comparer: Comparer, job: Job, slack: float) -> R
 
 
 def _output_passes(comparer: Comparer, output: bytes, expected: str) -> tuple[bool, str]:
-    """Equal bytes pass here; to split what a program wrote into lines may take a GiB, and is left
-    to the other process."""
+    """Equal bytes pass here. Splitting an output into lines may take a GiB and is left to the other
+    process."""
     if output.strip() == expected.encode("utf-8", "surrogatepass").strip():
         return True, ""
     return comparer.output_passes(output, expected)

@@ -1,24 +1,23 @@
-"""Which system calls there are inside the sandbox: two seccomp filters, as programs for the kernel.
+"""The system calls that the sandbox allows: two seccomp filters, as programs for the kernel.
 
-The worker puts itself under the first, `of_worker`: what is not listed fails with EPERM, for it and
-for every child:
-sockets, exec, ptrace, mount, unshare, setns, bpf, io_uring, userfaultfd, process_vm_*, and whatever
-a later kernel adds.
-A list of what is allowed outlives new kernels, which a list of what is denied does not. Each child
-adds the second,
-`of_child`, which takes away what only the worker needs, and leaves these in part:
-- clone: for a thread and nothing else. fork and vfork are never listed; clone3, whose flags a
-  filter cannot read, answers ENOSYS, so that the C library falls back to clone.
+The worker puts itself under the first, `of_worker`. Any call that is not listed fails with EPERM,
+for the worker and for every child: sockets, exec, ptrace, mount, unshare, setns, bpf, io_uring,
+userfaultfd, process_vm_*, and whatever a later kernel adds. A list of allowed calls stays right
+under new kernels; a list of denied calls does not.
+
+Each child adds the second, `of_child`. It takes away what only the worker needs, and restricts:
+- clone: threads only. fork and vfork are never listed; clone3, whose flags a filter cannot read,
+  answers ENOSYS, so that the C library falls back to clone.
 - kill, tgkill, prlimit64: on the process itself.
 - fcntl, ioctl: without the commands that send signals to another process (F_SETOWN, FIOSETOWN).
-- prctl: for names of threads and of memory, so that the signal at the parent's death cannot be
-  taken back.
-Two filters, because each child has to load its own: the second is a tenth of the first.
+- prctl: for names of threads and of memory, so that the signal at the parent's death stays set.
+There are two filters because each child has to load its own, and the second is a tenth of the
+first.
 
 Numbers are from Linux's arch/x86/entry/syscalls/syscall_64.tbl and
 include/uapi/asm-generic/unistd.h; the instructions are classic BPF
-(https://docs.kernel.org/userspace-api/seccomp_filter.html). Read inside the sandbox: standard
-library only."""
+(https://docs.kernel.org/userspace-api/seccomp_filter.html). This file is read inside the sandbox:
+standard library only."""
 
 from __future__ import annotations
 
@@ -28,56 +27,47 @@ import struct
 
 MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column below, AUDIT_ARCH_*
 
+# name:x86-64:arm64, "-" where there is none
 CALLS = """
-read:0:63 write:1:64 readv:19:65 writev:20:66 pread64:17:67 pwrite64:18:68 preadv:295:69 pwritev:296:70
-lseek:8:62 close:3:57 close_range:436:436 dup:32:23 dup2:33:- dup3:292:24 pipe:22:- pipe2:293:59 open:2:-
-openat:257:56 creat:85:- stat:4:- fstat:5:80 lstat:6:- newfstatat:262:79 statx:332:291 access:21:-
-faccessat:269:48 faccessat2:439:439 readlink:89:- readlinkat:267:78 getdents:78:- getdents64:217:61
-getcwd:79:17 chdir:80:49 fchdir:81:50 mkdir:83:- mkdirat:258:34 rmdir:84:- unlink:87:- unlinkat:263:35
-rename:82:- renameat:264:38 renameat2:316:276 symlink:88:- symlinkat:266:36 ftruncate:77:46 fallocate:285:47
-fsync:74:82 fdatasync:75:83 fadvise64:221:223 umask:95:166 statfs:137:43 fstatfs:138:44
-sendfile:40:71 copy_file_range:326:285 poll:7:- ppoll:271:73 select:23:- pselect6:270:72 epoll_create:213:-
-epoll_create1:291:20 epoll_ctl:233:21 epoll_wait:232:- epoll_pwait:281:22 eventfd2:290:19 mmap:9:222
-munmap:11:215 mremap:25:216 mprotect:10:226 madvise:28:233 brk:12:214 msync:26:227 mincore:27:232
-membarrier:324:283 futex:202:98 futex_waitv:449:449 rseq:334:293 set_robust_list:273:99 set_tid_address:218:96
-gettid:186:178 getpid:39:172 getppid:110:173 getuid:102:174 geteuid:107:175 getgid:104:176 getegid:108:177
-getresuid:118:148 getresgid:120:150 getpgrp:111:- getpgid:121:155 getsid:124:156 getgroups:115:158
-uname:63:160 sysinfo:99:179 getrusage:98:165 getrlimit:97:163 setrlimit:160:164 times:100:153
-getpriority:140:141 sched_yield:24:124 sched_getaffinity:204:123 sched_getparam:143:121
-sched_getscheduler:145:120 sched_get_priority_max:146:125 sched_get_priority_min:147:126 getcpu:309:168
-getrandom:318:278 time:201:- gettimeofday:96:169 clock_gettime:228:113 clock_getres:229:114 nanosleep:35:101
-clock_nanosleep:230:115 pause:34:- alarm:37:- getitimer:36:102 setitimer:38:103 rt_sigaction:13:134
-rt_sigprocmask:14:135 rt_sigreturn:15:139 rt_sigpending:127:136 rt_sigtimedwait:128:137 rt_sigsuspend:130:133
-sigaltstack:131:132 restart_syscall:219:128 arch_prctl:158:- wait4:61:260 waitid:247:95 exit:60:93 exit_group:231:94
+read:0:63 write:1:64 readv:19:65 writev:20:66 pread64:17:67 pwrite64:18:68 preadv:295:69
+pwritev:296:70 lseek:8:62 close:3:57 close_range:436:436 dup:32:23 dup2:33:- dup3:292:24 pipe:22:-
+pipe2:293:59 open:2:- openat:257:56 creat:85:- stat:4:- fstat:5:80 lstat:6:- newfstatat:262:79
+statx:332:291 access:21:- faccessat:269:48 faccessat2:439:439 readlink:89:- readlinkat:267:78
+getdents:78:- getdents64:217:61 getcwd:79:17 chdir:80:49 fchdir:81:50 mkdir:83:- mkdirat:258:34
+rmdir:84:- unlink:87:- unlinkat:263:35 rename:82:- renameat:264:38 renameat2:316:276 symlink:88:-
+symlinkat:266:36 ftruncate:77:46 fallocate:285:47 fsync:74:82 fdatasync:75:83 fadvise64:221:223
+umask:95:166 statfs:137:43 fstatfs:138:44 sendfile:40:71 copy_file_range:326:285 poll:7:-
+ppoll:271:73 select:23:- pselect6:270:72 epoll_create:213:- epoll_create1:291:20 epoll_ctl:233:21
+epoll_wait:232:- epoll_pwait:281:22 eventfd2:290:19 mmap:9:222 munmap:11:215 mremap:25:216
+mprotect:10:226 madvise:28:233 brk:12:214 msync:26:227 mincore:27:232 membarrier:324:283
+futex:202:98 futex_waitv:449:449 rseq:334:293 set_robust_list:273:99 set_tid_address:218:96
+gettid:186:178 getpid:39:172 getppid:110:173 getuid:102:174 geteuid:107:175 getgid:104:176
+getegid:108:177 getresuid:118:148 getresgid:120:150 getpgrp:111:- getpgid:121:155 getsid:124:156
+getgroups:115:158 uname:63:160 sysinfo:99:179 getrusage:98:165 getrlimit:97:163 setrlimit:160:164
+times:100:153 getpriority:140:141 sched_yield:24:124 sched_getaffinity:204:123
+sched_getparam:143:121 sched_getscheduler:145:120 sched_get_priority_max:146:125
+sched_get_priority_min:147:126 getcpu:309:168 getrandom:318:278 time:201:- gettimeofday:96:169
+clock_gettime:228:113 clock_getres:229:114 nanosleep:35:101 clock_nanosleep:230:115 pause:34:-
+alarm:37:- getitimer:36:102 setitimer:38:103 rt_sigaction:13:134 rt_sigprocmask:14:135
+rt_sigreturn:15:139 rt_sigpending:127:136 rt_sigtimedwait:128:137 rt_sigsuspend:130:133
+sigaltstack:131:132 restart_syscall:219:128 arch_prctl:158:- wait4:61:260 waitid:247:95 exit:60:93
+exit_group:231:94
 """
 CLONE, CLONE3 = (56, 220), (435, 435)
 WORKER_ONLY = {
-    "sendmsg": (46, 211),
-    "recvmsg": (47, 212),
-    "sendto": (44, 206),
-    "recvfrom": (45, 207),
-    "pidfd_open": (434, 434),
-    "memfd_create": (319, 279),
-    "landlock_restrict_self": (446, 446),
-}
-# the first argument is a process
+    "sendmsg": (46, 211), "recvmsg": (47, 212), "sendto": (44, 206), "recvfrom": (45, 207),
+    "pidfd_open": (434, 434), "memfd_create": (319, 279), "landlock_restrict_self": (446, 446),
+}  # fmt: skip
+# their first argument is a process
 OWN_PROCESS = {"kill": (62, 129), "tgkill": (234, 131), "prlimit64": (302, 261)}
-COMMANDS = {  # number, place of the command among the arguments, the allowed ones
-    "fcntl": (
-        (72, 25),
-        1,
-        (0, 1, 2, 3, 4, 5, 6, 7, 1030, 1032),
-    ),  # F_DUPFD … F_SETLKW, F_DUPFD_CLOEXEC, F_GETPIPE_SZ
-    "ioctl": (
-        (16, 29),
-        1,
-        (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451),
-    ),  # TCGETS … FIONREAD, FIONBIO, FIO(N)CLEX
-    "prctl": (
-        (157, 167),
-        0,
-        (3, 15, 16, 0x53564D41),
-    ),  # PR_GET_DUMPABLE, PR_SET_NAME, PR_GET_NAME, PR_SET_VMA
+# (numbers, place of the command among the arguments, allowed commands)
+COMMANDS = {
+    # F_DUPFD … F_SETLKW, F_DUPFD_CLOEXEC, F_GETPIPE_SZ
+    "fcntl": ((72, 25), 1, (0, 1, 2, 3, 4, 5, 6, 7, 1030, 1032)),
+    # TCGETS … FIONREAD, FIONBIO, FIO(N)CLEX
+    "ioctl": ((16, 29), 1, (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)),
+    # PR_GET_DUMPABLE, PR_SET_NAME, PR_GET_NAME, PR_SET_VMA
+    "prctl": ((157, 167), 0, (3, 15, 16, 0x53564D41)),
 }
 THREAD = 0x00010000 | 0x00000800 | 0x00000100  # CLONE_THREAD | CLONE_SIGHAND | CLONE_VM
 NAMESPACES = 0x7E020080  # CLONE_NEW*, each of which a thread does without
@@ -85,7 +75,6 @@ NAMESPACES = 0x7E020080  # CLONE_NEW*, each of which a thread does without
 LOAD, JUMP_EQUAL, JUMP_AT_LEAST, AND, RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
 ALLOW, FAIL, KILL = 0x7FFF0000, 0x00050000, 0x80000000
 NUMBER, ARCHITECTURE, ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data; arguments are 64-bit
-
 
 Instruction = tuple[int, int, int, int]  # operation, jumps if true and if false, value
 
@@ -98,7 +87,7 @@ def _assemble(code: list[Instruction]) -> bytes:
 
 
 def _start(architecture: int) -> list[Instruction]:
-    """Load the call's number; another table of calls (int 0x80, x32) ends the process."""
+    """Load the call's number. A call by another table (int 0x80, x32) ends the process."""
     return [
         (LOAD, 0, 0, ARCHITECTURE),
         (JUMP_EQUAL, 1, 0, architecture),
@@ -114,8 +103,8 @@ def _answer(number: int, answer: int) -> list[Instruction]:
 
 
 def _allow_if(number: int, argument: int, values: tuple[int, ...]) -> list[Instruction]:
-    """Allow the call only where that argument is one of the values. Arguments are compared by their
-    lower half, since the kernel itself reads these as 32-bit numbers."""
+    """Allow the call only where that argument is one of the values. Only the lower half of an
+    argument is compared, as the kernel itself reads these as 32-bit numbers."""
     code = [(JUMP_EQUAL, 0, 2 * len(values) + 2, number), (LOAD, 0, 0, ARGUMENTS + 8 * argument)]
     for value in values:
         code += [(JUMP_EQUAL, 0, 1, value), (RETURN, 0, 0, ALLOW)]
@@ -123,8 +112,8 @@ def _allow_if(number: int, argument: int, values: tuple[int, ...]) -> list[Instr
 
 
 def of_worker() -> bytes:
-    """The worker's filter, as an array of struct sock_filter. Raises KeyError on a processor
-    without a list."""
+    """The worker's filter, as an array of struct sock_filter. Raises KeyError on a processor that
+    MACHINES does not have."""
     column, architecture = MACHINES[platform.machine()]
     listed = [entry.split(":")[1 + column] for entry in CALLS.split()]
     numbers = [int(number) for number in listed if number != "-"]
@@ -138,8 +127,7 @@ def of_worker() -> bytes:
 
 
 def of_child(pid: int) -> bytes:
-    """The filter of the process `pid` (as numbered in its own namespace), to go on top of
-    `of_worker`."""
+    """The filter that the process `pid` (its number in its own namespace) adds to `of_worker`."""
     column, architecture = MACHINES[platform.machine()]
     code = _start(architecture)
     for numbers in WORKER_ONLY.values():

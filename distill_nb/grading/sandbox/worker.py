@@ -1,10 +1,10 @@
-"""The process inside the sandbox: it stays, forks once for each candidate, and watches over it.
+"""The long-lived process inside the sandbox: it forks once for each candidate and watches over it.
 
-A zygote: Python with numpy and the usual modules loaded, so that a candidate costs a fork. It never
-sees code, inputs or values: each job comes with a socket of its own that only the forked child
-reads, so one candidate cannot find in memory what another left. The zygote only keeps time, by the
-kernel's clock of the child's processor time, and says how the child ended. Run as a script that is
-sent its settings as JSON; standard library only, besides numpy."""
+It has numpy and the usual modules loaded, so that a candidate costs a fork. It never sees code,
+inputs or values: each job comes with a socket of its own that only the forked child reads, so one
+candidate cannot find in memory what another left. The worker only keeps time, by the kernel's clock
+of the child's processor time, and reports how the child ended. Run as a script, which is sent its
+settings as JSON; standard library only, besides numpy."""
 
 from __future__ import annotations
 
@@ -28,53 +28,35 @@ import confine
 import seccomp
 import wire
 
-for _name in (
-    "child",
-    "codec",
-    "confine",
-    "wire",
-    "seccomp",
-):  # a candidate's own modules of these names come first
+# so that a candidate's own modules of these names come first
+for _name in ("child", "codec", "confine", "wire", "seccomp"):
     sys.modules.pop(_name, None)
 sys.path.pop(0)
 
 TICK = (0.002, 0.05)  # seconds between looks at a child's clock, at least and at most
 IDLE = 10.0  # seconds that a candidate may sleep in all
-MOST_FILES = 10_000  # files and folders, however small: the tmpfs limits bytes, and empty ones are the kernel's memory
+# files and folders: the tmpfs limits bytes, but even empty files take the kernel's memory
+MOST_FILES = 10_000
 COMMON = (
-    "bisect",
-    "collections",
-    "copy",
-    "ctypes",
-    "datetime",
-    "decimal",
-    "fractions",
-    "functools",
-    "heapq",
-    "itertools",
-    "math",
-    "operator",
-    "re",
-    "statistics",
-    "string",
-    "typing",
-)
+    "bisect", "collections", "copy", "ctypes", "datetime", "decimal", "fractions", "functools",
+    "heapq", "itertools", "math", "operator", "re", "statistics", "string", "typing",
+)  # fmt: skip
 
 
 def wall_limit(seconds: float) -> float:
-    """The backstop on wall time, for code that sleeps: generous, since a busy machine is not the
-    candidate's fault."""
+    """The backstop on wall time, for code that sleeps. It is generous, since a busy machine is not
+    the candidate's fault."""
     return 4 * seconds + 2
 
 
 def asleep(wall: float, cpu: float) -> bool:
-    """Whether code has hardly used a processor: a twentieth of the time beyond IDLE, which no
-    machine is too busy for."""
+    """Whether code has used a processor for less than a twentieth of the time beyond IDLE. No
+    machine is so busy that it gives code less."""
     return wall > IDLE + 20 * cpu
 
 
 def files_in(folder: str | None) -> int:
-    """How many files and folders a file system holds; 0 where there is no folder to write in."""
+    """The number of files and folders of a file system; 0 without a folder to write in."""
     if folder is None:
         return 0
     state = os.statvfs(folder)
@@ -92,10 +74,10 @@ def watch(
     total: float,
     slack: float,
 ) -> dict:
-    """Wait for the child's end, or bring it about: at the grader's word, when an input has had
-    `slack` times its seconds, or when `folder` fills with files. Past its seconds it is late, and
-    the grader decides what that means."""
-    # the kernel's number of that process's clock
+    """Wait for the child's end, and report it. The child is killed at the grader's word, when an
+    input has had `slack` times its seconds, or when `folder` fills with files. Past its seconds an
+    input is late; the grader decides what that means."""
+    # the kernel's number for that process's clock
     clock = ((~pid) << 3) | 2 if sys.platform == "linux" else None
     ended = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
     poll = select.poll()
@@ -104,8 +86,8 @@ def watch(
         poll.register(ended, select.POLLIN)
     at, cpu, from_cpu, stopped, pause = 0, 0.0, 0.0, "", TICK[0]
     started = from_wall = time.monotonic()
-    late = 0
-    status = usage = None
+    late = status = 0
+    usage = None
     while True:
         events = [fd for fd, _ in poll.poll(pause * 1000)]
         if ended < 0 or ended in events:
@@ -113,7 +95,7 @@ def watch(
             if found:
                 break
         if control.fileno() in events:
-            # EOFError: the grader is gone, and with us the child
+            # EOFError: the grader is gone; this process ends, and the child with it
             message = json.loads(wire.receive(control)[0])
             if message == {"stop": serial}:
                 stopped = "stopped"
@@ -165,7 +147,7 @@ def watch(
 
 
 def trace(folder: str | None) -> tuple:
-    """What a candidate can leave for the next: files, and times even where the files are gone."""
+    """What a candidate can leave for the next: files, and a folder's times where they are gone."""
     if folder is None:
         return ()
     names, state = os.listdir(folder), os.stat(folder)
@@ -178,7 +160,7 @@ def serve(control: socket.socket, settings: dict, rules: int) -> None:
     clean = trace(settings["writable"])
     while True:
         message, descriptors = wire.receive(control, 1)
-        if not descriptors:  # the word to stop a child that had just ended
+        if not descriptors:  # the word to stop a child that has already ended
             continue
         (channel,), job = descriptors, json.loads(message)
         shared[:] = bytes(child.SHARED)
@@ -196,8 +178,8 @@ def serve(control: socket.socket, settings: dict, rules: int) -> None:
 
 
 def load_modules(packages: str | None) -> None:
-    """Load what candidates commonly import, site's exit and quit, which -S leaves out, and numpy
-    where it is wanted."""
+    """Load what candidates commonly import; exit and quit, which -S leaves out; and numpy if
+    wanted."""
     for name in COMMON:
         importlib.import_module(name)
     site.setquit()
@@ -211,8 +193,8 @@ def load_modules(packages: str | None) -> None:
 
 
 def in_reach(opened: dict[str, int]) -> None:
-    """Reach Python's folders through open descriptors where the new user may not walk to them
-    (Python under /root)."""
+    """Reach Python's folders through open descriptors where the new user may not walk to them, as
+    for a Python under /root."""
 
     def reachable(path: str) -> str:
         for folder, descriptor in opened.items():
@@ -234,22 +216,18 @@ def main() -> None:
         os.environ.pop(name, None)
     control = socket.socket(fileno=os.dup(0))
     confine.die_with_parent()
-    settings = json.loads(wire.receive(control)[0])  # not an argument, which a candidate could read
+    settings = json.loads(wire.receive(control)[0])  # a candidate could read an argument
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1):  # errors of our own still go to the grader
         os.dup2(nothing, standard)
     load_modules(settings["site"])
-    threading.stack_size(2**23)  # not RLIMIT_STACK's, which is large for the sake of deep recursion
-    rules, opened = -1, {}
-    if (
-        settings["level"] != "process"
-        and (abi := confine.landlock_abi()) >= confine.OLDEST_LANDLOCK
-    ):
-        made = confine.landlock_rules(
-            settings["readable"],
-            [settings["writable"]] if settings["writable"] else [],
-            settings["hidden"],
-        )
+    threading.stack_size(2**23)  # not RLIMIT_STACK's, which is large, for deep recursion
+    rules = -1
+    opened: dict[str, int] = {}
+    abi = confine.landlock_abi()
+    if settings["level"] != "process" and abi >= confine.OLDEST_LANDLOCK:
+        writable = [settings["writable"]] if settings["writable"] else []
+        made = confine.landlock_rules(settings["readable"], writable, settings["hidden"])
         rules = os.dup2(made, child.RULES, inheritable=False)
         os.close(made)
     elif settings["level"] == "landlock":
@@ -263,7 +241,7 @@ def main() -> None:
             opened[folder] = os.dup2(descriptor, child.FOLDERS + len(opened), inheritable=False)
             os.close(descriptor)
         confine.become(settings["uid"])
-        confine.die_with_parent()  # a change of user takes it back
+        confine.die_with_parent()  # again, as a change of user undoes it
         in_reach(opened)
     settings["folders"] = len(opened)
     confine.give_up_privileges()
@@ -280,7 +258,7 @@ def main() -> None:
     gc.freeze()  # so that a child's collections do not copy the zygote's pages
     os.dup2(nothing, 2)
     wire.send(control, json.dumps({"ready": True, "landlock": rules >= 0}).encode())
-    with contextlib.suppress(EOFError):  # the grader closed
+    with contextlib.suppress(EOFError):  # the grader has closed its end
         serve(control, settings, rules)
     os._exit(0)
 
