@@ -28,6 +28,8 @@ DATA = {
     "analyze": ("distill_nb/analysis/published/*.csv",),
     "paper": ("distill_nb/analysis/published/*.csv", "paper/paper.tex", "figures/*.pdf"),
 }
+# of what a notebook shows, and no result
+PAGE_DATA = {"eval": ("distill_nb/report/templates/distill_nb/flips.*",)}
 
 
 @cache
@@ -46,9 +48,10 @@ def ingredients(stage: Stage, page: bool = True) -> dict[str, str]:
         entries.append(f"notebooks/{stage.name}.ipynb")
         found[entries[-1]] = code_hash.content_hash(graph.notebook_of(stage.name))
     modules = {f for entry in entries if entry for f in _modules(entry)}
-    named = [
-        paths.ROOT / f for pattern in DATA.get(stage.name, ()) for f in paths.ROOT.glob(pattern)
-    ]
+    patterns = DATA.get(stage.name, ())
+    if page:
+        patterns += PAGE_DATA.get(stage.name, ())
+    named = [paths.ROOT / f for pattern in patterns for f in paths.ROOT.glob(pattern)]
     found |= {paths.movable(file): _sha256(file) for file in sorted({*modules, *named})}
     found |= {
         f"content of local file {i}, {file.name}": _sha256(file)
