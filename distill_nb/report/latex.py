@@ -16,7 +16,7 @@ from pathlib import Path
 from distill_nb.analysis import diagnosis, names, paired, results, selection
 from distill_nb.analysis.published import accuracies, beside, claims, findings
 from distill_nb.analysis.published import grim as consistency
-from distill_nb.report import tables
+from distill_nb.report import study_tables, tables
 from distill_nb.runtime import paths
 
 WORDS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six")
@@ -93,7 +93,7 @@ def our_numbers(scale: str, select_on: str = "test") -> tuple[dict[str, str], di
             kinds.rename(columns=lambda c: c.replace("_", " ")), captions[1], "tab:kinds"
         ),
         "ours_best": tables.to_latex(
-            tables.best(ours, intervals=True), captions[2], "tab:oursbest"
+            study_tables.best(ours, intervals=True), captions[2], "tab:oursbest"
         ),
     }
     changes = paired.change_sentences(paired.paired_changes(records))
@@ -122,7 +122,7 @@ def write(folder: Path, scale: str = "pocket", select_on: str = "test") -> list[
         ),
         encoding="utf-8",
     )
-    for name, text in (tables.study(accuracies.load_published()) | our_tables).items():
+    for name, text in (study_tables.study(accuracies.load_published()) | our_tables).items():
         files.append(folder / "tables" / f"{name}.tex")
         # Small enough for the page, and where LaTeX likes.
         text = text.replace(r"\begin{table}", r"\begin{table}[htbp]").replace(

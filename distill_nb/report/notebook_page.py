@@ -192,7 +192,6 @@ def highlight_css() -> str:
     return f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}"
 
 
-
 def back_link(folder: Path) -> Path | None:
     """The index page of the scale that a notebook in this folder belongs to: a run, the report, or
     a set of traces."""
