@@ -284,6 +284,19 @@ def at_checkpoints(metrics, p: Params):
     )
 
 
+def example_text(p: Params, data: Data) -> tuple[str, str]:
+    """(prompt, trained part) of the first example, decoded."""
+    tokenizer, example = student.load_tokenizer(p), data.train[0]
+    trained = sum(label != chat.IGNORE for label in example["labels"])
+    ids = example["input_ids"]
+    return tokenizer.decode(ids[:-trained]), tokenizer.decode(ids[-trained:])
+
+
+def checkpoint_steps(p: Params) -> list[int]:
+    """Steps of the checkpoints on disk, ascending."""
+    return [step for step in resume.saved_steps(p) if paths.checkpoint_dir(p, step).is_dir()]
+
+
 def load_metrics(p: Params):
     """metrics.jsonl as a pandas DataFrame, one row a step."""
     import pandas as pd
