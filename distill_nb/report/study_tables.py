@@ -67,6 +67,14 @@ def checkpoints(table: DataFrame, student: str, teacher: str, intervals: bool = 
     return _wide(table[own], ["domain", "step"], intervals)
 
 
+def all_checkpoints(table: DataFrame) -> dict[str, DataFrame]:
+    """Title → the checkpoints of each student and teacher."""
+    return {
+        f"{name_of(student)}, {name_of(teacher)} traces": checkpoints(table, student, teacher)
+        for student, teacher in pairs(table)
+    }
+
+
 def pairs(table: DataFrame) -> list[tuple[str, str]]:
     """(student, teacher) of the runs with checkpoints, in the order of the table."""
     rows = table[table["step"] > 0][["student", "teacher"]].drop_duplicates()
@@ -191,6 +199,16 @@ def evidence(finding: Finding) -> DataFrame:
     )
 
 
+def all_evidence(found: list[Finding]) -> dict[str, DataFrame]:
+    """Title → the evidence of each finding."""
+    return {
+        f"Finding {f.number}: its comparisons, Holm's p, and what each could have detected": (
+            evidence(f)
+        )
+        for f in found
+    }
+
+
 def impossible(tested: DataFrame) -> DataFrame:
     """The numbers of grim.grim that cannot be, for reading: which k of the full benchmark each
     would be."""
@@ -213,13 +231,10 @@ def study(table: DataFrame) -> dict[str, str]:
     forgetting, findings."""
     found = check_all(table)
     made = {"baselines": to_latex(baselines(table), "Baselines, percent.", "tab:baselines")}
-    for student, teacher in pairs(table):
-        key = re.sub(r"\W+", "_", f"checkpoints {name_of(student)} {name_of(teacher)}").lower()
-        made[key] = to_latex(
-            checkpoints(table, student, teacher),
-            f"{name_of(student)}, {name_of(teacher)} traces: every checkpoint, percent.",
-            f"tab:{key}",
-        )
+    for title, shown in all_checkpoints(table).items():
+        words = title.removesuffix(" traces")
+        key = "checkpoints_" + re.sub(r"\W+", "_", words).lower()
+        made[key] = to_latex(shown, f"{title}: every checkpoint, percent.", f"tab:{key}")
     marks = "* marks scores with sampling errors."
     made["best_checkpoints"] = to_latex(
         best(table), f"Best checkpoints, percent; {marks}", "tab:best"

@@ -97,6 +97,14 @@ def show(
     return HTML(to_html(table, caption, digits))
 
 
+def show_each(parts: dict[str, DataFrame]) -> None:
+    """Show in a notebook each table of title → DataFrame, under its title."""
+    from IPython.display import display
+
+    for title, table in parts.items():
+        display(show(table, caption=title))
+
+
 def folded(parts: dict[str, DataFrame], digits: int = 1) -> HTML:
     """HTML for a notebook: each table of title → DataFrame behind a line that opens it."""
     from IPython.display import HTML

@@ -1,4 +1,5 @@
-"""The plan of a run, as train.ipynb shows it before it trains."""
+"""What train.ipynb shows before it trains: the length ledger of its traces, and the plan of the
+run."""
 
 from __future__ import annotations
 
@@ -10,13 +11,21 @@ from distill_nb.plan.devices import Device
 from distill_nb.plan.estimate import Plan, estimate
 from distill_nb.report import tables
 from distill_nb.runtime import paths, provenance
+from distill_nb.traces import ledger
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from distill_nb.training.train import Data
 
 
-def show(p: Params, data: Data | None = None, device: str | Device = "this") -> Plan | None:
-    """Show the plan of a run that is not finished; raises ValueError where it does not fit."""
+def length_ledger(p: Params, data: Data) -> DataFrame:
+    """What max_length does to the traces of a run."""
+    return ledger.table({p.student: data.ledger}).rename_axis("length ledger")
+
+
+def show_plan(p: Params, data: Data | None = None, device: str | Device = "this") -> Plan | None:
+    """Show the plan of a run that is not finished. Raises ValueError where it does not fit."""
     from IPython.display import display
 
     before = provenance.read(
@@ -26,7 +35,7 @@ def show(p: Params, data: Data | None = None, device: str | Device = "this") -> 
         print("This run is finished already: there is nothing to plan.")
         return None
     plan = estimate(p, device, data)
-    display(tables.show(planning.table(plan), ""))
+    display(tables.show(planning.table(plan)))
     print("; ".join(plan.notes) + ".")
     planning.refuse(p, plan)
     if plan.best_micro_batch_size > p.micro_batch_size:

@@ -28,8 +28,8 @@ DATA = {
     "analyze": ("distill_nb/analysis/published/*.csv",),
     "paper": ("distill_nb/analysis/published/*.csv", "paper/paper.tex", "figures/*.pdf"),
 }
-# of what a notebook shows, and no result
-PAGE_DATA = {"eval": ("distill_nb/report/templates/distill_nb/flips.*",)}
+TEMPLATES = "distill_nb/report/templates/distill_nb"
+PAGE_DATA = {"eval": (f"{TEMPLATES}/flips.*", f"{TEMPLATES}/model_card.*")}  # no result rests on it
 
 
 @cache

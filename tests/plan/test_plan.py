@@ -14,7 +14,7 @@ from distill_nb import params
 from distill_nb.plan import architectures, estimate, plan
 from distill_nb.plan import devices as plan_devices
 from distill_nb.plan.devices import Device
-from distill_nb.report import plan_table
+from distill_nb.report import train_report
 from distill_nb.runtime import devices, paths
 from distill_nb.runtime.devices import GIB
 from distill_nb.students import student
@@ -344,13 +344,13 @@ def test_files_say_which_run_does_not_fit(runs_dir):
 def test_a_finished_run_is_not_planned_and_a_new_one_is_shown(runs_dir, capsys):
     p = tiny()
     data = train.prepare(p)
-    made = plan_table.show(p, data)
+    made = train_report.show_plan(p, data)
     assert "HTML" in capsys.readouterr().out and made.fits
     shown = plan.table(made)[p.run_name]
     assert shown["tokens"] == f"{sum(len(e['input_ids']) for e in data.train):,}"
     assert shown["seconds"].endswith("TFLOP/s measured here)") and "of " in shown["memory: peak"]
     train.train(p, data)
-    assert plan_table.show(p, data) is None and "finished already" in capsys.readouterr().out
+    assert train_report.show_plan(p, data) is None and "finished already" in capsys.readouterr().out
 
 
 def test_beside_unsloth_the_plan_is_the_same(runs_dir, monkeypatch):
