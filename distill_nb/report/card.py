@@ -73,6 +73,12 @@ def write_cards(p: params.Params) -> list[Path]:
     return files
 
 
+def show_cards(p: params.Params) -> None:
+    """Write the cards, and say in a notebook where they are."""
+    for file in write_cards(p):
+        print(paths.movable(file))
+
+
 def card(table: DataFrame, step: int, trained: dict, evaluated: dict, chosen: str) -> str:
     """The card of one checkpoint, Markdown with YAML metadata. table: results.accuracy_table of one
     run; trained, evaluated: its provenance; chosen: the sentence of selection.sentences."""

@@ -28,6 +28,7 @@ from distill_nb.report.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
     from pandas import DataFrame
 
 DOMAINS = ["math", "code"]
@@ -79,7 +80,7 @@ def forgetting(table: DataFrame) -> tuple[Figure, DataFrame]:
     return describe(figure, words), data
 
 
-def _matrix(ax: Axes, cells: DataFrame, limit: float) -> object:
+def _matrix(ax: Axes, cells: DataFrame, limit: float) -> AxesImage:
     """One panel of `forgetting`: its image, which the colour bar needs."""
     import numpy as np
 

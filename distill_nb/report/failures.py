@@ -97,7 +97,7 @@ def kept(folder: Path, stage: str) -> dict | None:
 def failures(scale_dir: Path) -> dict[Path, dict]:
     """notebook → its failure, of all stages of runs/<scale>. The notebook of the paper, and of what
     was never started, does not exist."""
-    notebooks = set()
+    notebooks: set[Path] = set()
     for folder in ("*", "traces/*"):
         notebooks.update(scale_dir.glob(f"{folder}/*.ipynb"))
         for file in scale_dir.glob(f"{folder}/failure_*.json"):

@@ -37,9 +37,9 @@ def html(scale_dir: Path) -> str:
         if folder.is_dir() and not folder.name.startswith("_") and is_run(folder)
     ]
     accuracy = results.accuracy_table(scale_dir)
-    shown = None
+    shown = ""
     if len(accuracy):
-        shown = tables.show(results.wide_table(accuracy), "", "Accuracy by run and step").data
+        shown = tables.to_html(results.wide_table(accuracy), "Accuracy by run and step")
     text = markup.fill(
         "runs.html.j2",
         scale=scale_dir.name,

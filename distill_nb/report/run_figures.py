@@ -153,8 +153,16 @@ def _tokens_line(ax: Axes, rows: DataFrame, label: str) -> None:
         label=label,
     )
     base = rows[rows["step"] == 0]
-    hollow = {"mec": colour, "mfc": "white", "zorder": 5}
-    ax.plot(base["mean_tokens"], base["accuracy"], ls="", marker="o", ms=4, **hollow)
+    ax.plot(
+        base["mean_tokens"],
+        base["accuracy"],
+        ls="",
+        marker="o",
+        ms=4,
+        mec=colour,
+        mfc="white",
+        zorder=5,
+    )
 
 
 def funnel(counts: dict, name: str) -> Figure:

@@ -8,7 +8,7 @@ which is saved beside it. Nothing is computed but intervals and differences to a
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from distill_nb.analysis import results, stats
 from distill_nb.analysis.names import RUN, name_of
@@ -32,6 +32,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from pandas import DataFrame, Series
+
+
+class Interval(Protocol):
+    """A row of `with_intervals`."""
+
+    accuracy: float
+    lo: float
+    hi: float
 
 
 def with_intervals(table: DataFrame) -> DataFrame:
@@ -88,12 +96,29 @@ def _curves(ax: Axes, cells: DataFrame) -> None:
         # side by side
         steps = rows["step"].to_numpy() + (i - (len(runs) - 1) / 2) * rows["step"].max() / 120
         bars = abs(rows[["lo", "hi"]].to_numpy().T - accuracy)
-        point = {"marker": DOMAIN_MARKERS[domain], "ms": 4}
-        lines = {"color": colour, "ls": line, "lw": 1.2, "elinewidth": 0.8, "label": label}
-        ax.errorbar(steps, accuracy, bars, **point, **lines)
+        ax.errorbar(
+            steps,
+            accuracy,
+            bars,
+            color=colour,
+            ls=line,
+            marker=DOMAIN_MARKERS[domain],
+            ms=4,
+            lw=1.2,
+            elinewidth=0.8,
+            label=label,
+        )
         flagged = rows["flagged"].to_numpy(bool)
-        hollow = {"ls": "", "mec": colour, "mfc": "white", "zorder": 5}
-        ax.plot(steps[flagged], accuracy[flagged], **point, **hollow)
+        ax.plot(
+            steps[flagged],
+            accuracy[flagged],
+            ls="",
+            marker=DOMAIN_MARKERS[domain],
+            ms=4,
+            mec=colour,
+            mfc="white",
+            zorder=5,
+        )
 
 
 def _words_of_learning_curves(data: DataFrame) -> str:
@@ -162,7 +187,7 @@ def best_checkpoints(table: DataFrame) -> tuple[Figure, DataFrame]:
 
 
 def _interval(
-    ax: Axes, cell: tuple, y: float, colour: str, marker: str, fill: str | None, label: str
+    ax: Axes, cell: Interval, y: float, colour: str, marker: str, fill: str | None, label: str
 ) -> None:
     """One accuracy with its interval, lying."""
     ax.errorbar(

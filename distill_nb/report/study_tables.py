@@ -9,7 +9,7 @@ follows.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pandas as pd
 
@@ -19,11 +19,20 @@ from distill_nb.analysis.comparisons import forgetting_matrix
 from distill_nb.analysis.names import name_of
 from distill_nb.analysis.published.findings import Finding, check_all, findings_table
 from distill_nb.analysis.results import best_checkpoints
-from distill_nb.report.style import of_run
+from distill_nb.report.style import Run, of_run
 from distill_nb.report.tables import NONE, to_latex
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+
+class Cell(Protocol):
+    """A row of a tidy table, as far as it is printed."""
+
+    accuracy: float
+    decimals: int
+    flagged: bool
+    n: int
 
 
 def _wide(rows: DataFrame, index: list[str], intervals: bool) -> DataFrame:
@@ -41,7 +50,7 @@ def _wide(rows: DataFrame, index: list[str], intervals: bool) -> DataFrame:
     )
 
 
-def _cell(r: tuple, intervals: bool) -> str:
+def _cell(r: Cell, intervals: bool) -> str:
     text = f"{r.accuracy:.{r.decimals}f}{'*' if r.flagged else ''}"
     if not intervals:
         return text
@@ -97,7 +106,7 @@ def best(table: DataFrame, intervals: bool = False) -> DataFrame:
     return wide.assign(student=wide["student"].map(name_of), step=wide["step"].replace(0, NONE))
 
 
-def _config(run: tuple) -> str:
+def _config(run: Run) -> str:
     """`Sonnet math`."""
     return f"{name_of(run.teacher)} {run.domain}"
 

@@ -8,15 +8,25 @@ and greys.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from distill_nb.analysis.names import RUN, name_of, printed_rate
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy import ndarray
     from pandas import DataFrame, Series
+
+
+class Run(Protocol):
+    """A row of results.best_checkpoints, as far as it names a run."""
+
+    student: str
+    teacher: str
+    domain: str
+    learning_rate: float
 
 
 class _Colours(dict[str, str]):
@@ -104,13 +114,16 @@ def panels(count: int, most: int, height: float) -> tuple[Figure, ndarray]:
 
 def legend_below(figure: Figure, axes: ndarray) -> None:
     """One legend below all panels, each label once."""
-    entries: dict[str, object] = {}
+    entries: dict[str, Artist] = {}
     for ax in axes.flat:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     if entries:
         figure.legend(
-            entries.values(), entries.keys(), loc="outside lower center", ncols=min(len(entries), 5)
+            list(entries.values()),
+            list(entries),
+            loc="outside lower center",
+            ncols=min(len(entries), 5),
         )
 
 
@@ -143,8 +156,8 @@ def runs_of(table: DataFrame) -> Iterator[tuple[str, str, str, object, DataFrame
         yield label, first.teacher, first.domain, line, rows.sort_values("step")
 
 
-def of_run(table: DataFrame, run: tuple) -> Series:
-    """Which rows of a tidy table are of a run (a row of results.best_checkpoints)."""
+def of_run(table: DataFrame, run: Run) -> Series:
+    """Which rows of a tidy table are of a run."""
     own = (table[RUN[:3]] == [run.student, run.teacher, run.domain]).all(axis=1)
     return own & table["learning_rate"].isin([run.learning_rate])
 
@@ -196,7 +209,7 @@ def enumerated(parts: list[str], most: int = 8) -> str:
 
 def describe(figure: Figure, text: str) -> Figure:
     """The figure, with a text that says what it shows to those who do not see it (`show`)."""
-    figure.alt_text = text
+    figure.alt_text = text  # type: ignore[attr-defined]  # an attribute of ours
     return figure
 
 
@@ -208,5 +221,5 @@ def show(*made: Figure | tuple[Figure, DataFrame]) -> None:
     from IPython.display import display
 
     for figure in (m[0] if isinstance(m, tuple) else m for m in made):
-        display(figure, metadata={"image/png": {"alt": figure.alt_text}})
+        display(figure, metadata={"image/png": {"alt": getattr(figure, "alt_text", "")}})
         plt.close(figure)  # or the notebook shows it again at the end of the cell

@@ -58,7 +58,9 @@ def to_latex(table: DataFrame, caption: str, label: str, columns: str = "") -> s
 
 
 def to_html(table: DataFrame, caption: str = "", digits: int = 1) -> str:
-    """An HTML table without index or scripts, everything escaped."""
+    """An HTML table without scripts, everything escaped; a named index is its first columns."""
+    if any(name is not None for name in table.index.names):
+        table = table.reset_index().rename_axis(columns=None)
     texts = pd.DataFrame(
         {name: _cells(table[name], digits) for name in table}, columns=table.columns, dtype=object
     )
@@ -86,14 +88,12 @@ def _cells(column: Series, digits: int) -> list[str]:
 def show(
     table: DataFrame | None, nothing: str = "", caption: str = "", digits: int = 1
 ) -> HTML | None:
-    """HTML for a notebook: a table, its named index as its first columns; where it has no rows the
-    sentence `nothing`, if there is one."""
+    """HTML for a notebook: a table, or where it has no rows the sentence `nothing`, if there is
+    one."""
     from IPython.display import HTML
 
     if table is None or not len(table):
         return HTML(f"<p>{escape(nothing)}</p>") if nothing else None
-    if any(name is not None for name in table.index.names):
-        table = table.reset_index().rename_axis(columns=None)
     return HTML(to_html(table, caption, digits))
 
 
