@@ -6,10 +6,10 @@ import sys
 
 import nbformat
 import pytest
-from test_benchmarks import part_of
 
 from distill_nb.evaluation.engines import types
 from distill_nb.runtime import jsonl, paths
+from distill_nb.study import tiny as fixtures
 
 
 def papermill(notebook, out, *files, cwd=None, **parameters):
@@ -33,7 +33,7 @@ def test_all_five_benchmarks_go_through_the_notebook_with_vllm(runs_dir, tmp_pat
     if not types.installed_vllm():
         pytest.skip("vLLM is not installed: make setup-ci installs its CPU build")
     names = ["math500", "aime", "humaneval_plus", "mbpp_plus", "livecodebench"]
-    files = {name: part_of(name, tmp_path)[0] for name in names}
+    files = {name: str(fixtures.write(name, tmp_path)) for name in names}
     for notebook in ("train", "eval"):
         done = papermill(
             notebook,
