@@ -18,10 +18,10 @@ from distill_nb.report.style import (
     describe,
     enumerated,
     grid,
+    labelled_runs,
     legend_below,
     nothing,
     of_run,
-    runs_of,
     signed,
 )
 
@@ -117,7 +117,7 @@ def gains(table: DataFrame) -> tuple[Figure, DataFrame]:
     for ax, student in zip(axes[0], students, strict=True):
         ax.axhline(0, **ZERO)
         ax.axvline(0, **ZERO)
-        for label, teacher, domain, line, points in runs_of(data[data["student"] == student]):
+        for label, teacher, domain, line, points in labelled_runs(data[data["student"] == student]):
             x, x_lo, x_hi, y, y_lo, y_hi = (
                 points[f"{d}_{column}"].to_numpy()
                 for d in DOMAINS

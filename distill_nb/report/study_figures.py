@@ -21,10 +21,10 @@ from distill_nb.report.style import (
     describe,
     enumerated,
     grid,
+    labelled_runs,
     legend_below,
     nothing,
     of_run,
-    runs_of,
     signed,
 )
 
@@ -88,7 +88,7 @@ def _curves(ax: Axes, cells: DataFrame) -> None:
     if len(base):
         ax.axhline(base["accuracy"].iloc[0], color=grey, lw=1, ls=":", label="baseline")
         ax.axhspan(base["lo"].iloc[0], base["hi"].iloc[0], color=grey, alpha=0.12, lw=0)
-    runs = list(runs_of(cells))
+    runs = list(labelled_runs(cells))
     if not runs:
         ax.text(0.5, 0.5, "not reported", transform=ax.transAxes, ha="center", color=FAINT)
     for i, (label, teacher, domain, line, rows) in enumerate(runs):
@@ -161,7 +161,7 @@ def best_checkpoints(table: DataFrame) -> tuple[Figure, DataFrame]:
     names = list(dict.fromkeys(data["benchmark"]))
     runs = []
     for student in dict.fromkeys(data["student"]):
-        for label, teacher, domain, _, rows in runs_of(chosen[chosen["student"] == student]):
+        for label, teacher, domain, _, rows in labelled_runs(chosen[chosen["student"] == student]):
             runs.append((student, label, teacher, domain, rows))
     figure, axes = grid(1, len(names), 0.27 * len(runs) + 1, sharey=True)
     for ax, benchmark in zip(axes[0], names, strict=True):

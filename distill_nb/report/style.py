@@ -135,7 +135,7 @@ def nothing() -> Figure:
     return describe(figure, "An empty figure: there are no checkpoints yet.")
 
 
-def runs_of(table: DataFrame) -> Iterator[tuple[str, str, str, object, DataFrame]]:
+def labelled_runs(table: DataFrame) -> Iterator[tuple[str, str, str, object, DataFrame]]:
     """(label, teacher, domain, line style, rows) of each run in a tidy table's trained rows, in the
     order of the table. Runs that share teacher and domain are told apart by learning rate, and
     those of one student by their line too."""

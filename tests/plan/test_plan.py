@@ -38,12 +38,17 @@ MEASURE = """
     from pathlib import Path
     sys.path.insert(0, {tests!r})
     from helpers import tiny
-    from distill_nb import params; from distill_nb.students import student; from distill_nb.training import train; from distill_nb.runtime import paths
+    from distill_nb import params
+    from distill_nb.runtime import paths
+    from distill_nb.students import student
+    from distill_nb.training import train
 
     def memory(key):
-        return next(int(line.split()[1]) * 1024 for line in Path("/proc/self/status").read_text().splitlines() if key in line)
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if key in line)
 
-    def loaded(model, *args, **kwargs):  # training begins here: forget the peak of loading, and pages of the weights' file
+    def loaded(model, *args, **kwargs):
+        # training begins here: forget the peak of loading, and pages of the weights' file
         global before
         for weight in model.parameters():
             weight.data = weight.data.clone()
@@ -62,8 +67,10 @@ MEASURE = """
     def size(name):
         return sum(f.stat().st_size for f in (paths.run_dir(p) / name).rglob("*") if f.is_file())
 
-    print("FOUND", json.dumps(dict(peak=memory("VmHWM") - before, checkpoints=size("checkpoints"), states=size("state"),
-                                   tokens=int(train.load_metrics(p)["tokens"].iloc[-1]))))
+    found = dict(peak=memory("VmHWM") - before)
+    found |= dict(checkpoints=size("checkpoints"), states=size("state"))
+    found["tokens"] = int(train.load_metrics(p)["tokens"].iloc[-1])
+    print("FOUND", json.dumps(found))
 """
 
 
@@ -209,7 +216,8 @@ def test_the_studys_students_are_counted_from_their_sizes(file, parameters, adap
         assert adapters == 32 * 32 * (2 * (4096 + 4096) + 2 * (4096 + 1024) + 3 * (4096 + 14336))
         # less embeddings and norms
         assert counts["active_parameters"] == parameters - 2 * 128256 * 4096 - (2 * 32 + 1) * 4096
-    else:  # on each of 128 experts rank 32 / 8, twice that where gate_proj and up_proj are one tensor
+    else:
+        # on each of 128 experts rank 32 / 8, twice that where gate_proj and up_proj are one tensor
         inside = 128 * (8 * (2048 + 1536) + 4 * (768 + 2048))
         assert adapters == 48 * (inside + 32 * (2 * (2048 + 4096) + 2 * (2048 + 512)))
         assert counts["active_parameters"] == 48 * (

@@ -196,7 +196,7 @@ def test_runs_of_one_teacher_and_domain_have_lines_of_their_own(table):
         [one, one[one["step"] > 0].assign(learning_rate=1e-3, run="other", folder="other")]
     )
     labels, styles = zip(
-        *((label, line) for label, _, _, line, _ in plots.runs_of(both)), strict=True
+        *((label, line) for label, _, _, line, _ in plots.labelled_runs(both)), strict=True
     )
     assert len(labels) == 2 == len(set(labels)) == len({str(style) for style in styles})
     figure, _ = study_figures.learning_curves(both)
