@@ -152,16 +152,16 @@ def stopwatch():
 
 def step_flops(p, lengths: list[int], labelled: int, recomputed: bool) -> float:
     """Floating-point operations of LoRA steps over examples of these lengths, without padding:
-    plan.flops, but for the head, which need only work on labelled tokens.
+    estimate.flops, but for the head, which need only work on labelled tokens.
 
     With N weights in the matrices that a token meets, that is 2N forward and 2N backward for each
     token, as frozen weights get no gradient, and 2N again where activations are recomputed;
     adapters and attention are added."""
-    from distill_nb.plan import architectures, plan
+    from distill_nb.plan import architectures, estimate
 
     config, _ = architectures.config_of(p)
     counts = architectures.count(config, p)
-    layers = plan.flops(
+    layers = estimate.flops(
         counts | {"head_parameters": 0},
         config,
         sum(lengths),

@@ -246,18 +246,18 @@ def figures(folder: Path) -> None:
 @command()
 @click.option("--scale", default="pocket", type=SCALES, help="Whose runs the paper tells about.")
 @click.option("--select-on", default="test", type=click.Choice(["test", "dev"]))
-@click.option("--into", default="paper", type=click.Path(path_type=Path), help="Its folder.")
-def paper(scale: str, select_on: str, into: Path) -> None:
-    """Write the paper's numbers, tables and figures, and paper.pdf where LaTeX is installed.
+def paper(scale: str, select_on: str) -> None:
+    """Write the paper's numbers and tables, and paper.pdf where LaTeX is installed.
 
     \b
     Example: distill-nb paper --scale full
     """
-    into = paths.resolve(into)
-    if latex.build(into, scale, select_on):
-        click.echo(paths.movable(into / "paper.pdf"))
+    folder = paths.ROOT / "paper"
+    latex.write(folder / "generated", scale, select_on)
+    if latex.compile_pdf(folder):
+        click.echo("paper/paper.pdf")
     else:
-        click.echo(f"{paths.movable(into / 'latex')} is written; for the PDF install LaTeX.")
+        click.echo("paper/generated is written; for the PDF install LaTeX (latexmk).")
 
 
 # ---- before and after a run

@@ -17,7 +17,7 @@ from test_notebooks import papermill
 
 from distill_nb import params
 from distill_nb.evaluation import evaluate
-from distill_nb.report import index_page, notebook_page
+from distill_nb.report import accessible, index_page, markup, notebook_page
 from distill_nb.runtime import jsonl, paths
 from distill_nb.training import train
 
@@ -190,8 +190,9 @@ def test_on_a_phone_only_boxes_scroll(browser, pages, name):
     assert boxes and all(tab == 0 and role == "region" and label for tab, role, label in boxes), (
         boxes
     )
-    cut = """all => all.filter(e => e.getBoundingClientRect().right > 361 && !e.closest('.wide, .figure, .flips pre'))
-             .map(e => e.outerHTML.slice(0, 200))"""
+    cut = """all => all.filter(
+        e => e.getBoundingClientRect().right > 361 && !e.closest('.wide, .figure, .flips pre')
+      ).map(e => e.outerHTML.slice(0, 200))"""
     assert page.eval_on_selector_all("main *", cut) == []
     page.context.close()
 
@@ -202,7 +203,8 @@ CONTRAST = """() => {
     canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
     return [...canvas.getImageData(0, 0, 1, 1).data];
   };
-  const light = rgb => rgb.slice(0, 3).map(c => c / 255).map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+  const linear = c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  const light = rgb => rgb.slice(0, 3).map(c => linear(c / 255))
     .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
   const behind = e => {
     for (; e; e = e.parentElement) {
@@ -216,9 +218,11 @@ CONTRAST = """() => {
   document.querySelectorAll("body, main *").forEach(e => {
     const own = [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
     if (!own || ["SCRIPT", "STYLE", "OPTION"].includes(e.tagName)) return;
-    const [a, b] = [light(parts(getComputedStyle(e).color)), light(behind(e))].sort((x, y) => y - x);
+    const ink = light(parts(getComputedStyle(e).color));
+    const [a, b] = [ink, light(behind(e))].sort((x, y) => y - x);
     const ratio = (a + 0.05) / (b + 0.05);
-    if (ratio < 4.5) found[`${e.tagName} ${e.className}`] = `${ratio.toFixed(2)} ${e.textContent.slice(0, 40)}`;
+    const text = e.textContent.slice(0, 40);
+    if (ratio < 4.5) found[`${e.tagName} ${e.className}`] = `${ratio.toFixed(2)} ${text}`;
   });
   return found;
 }"""
@@ -255,19 +259,18 @@ def test_tables_sort_by_click_and_by_key(browser, pages, tmp_path):
     )
     rows = "".join(f"<tr>{row}</tr>" for row in cells)
     heads = "".join(f"<th>{name}</th>" for name in SAMPLE)
-    html = notebook_page.report_page.INDEX.format(
+    html = markup.fill(
+        "runs.html.j2",
         scale="s",
-        css=notebook_page.report_page.CSS,
-        script=notebook_page.report_page.SCRIPT,
-        note="",
-        sets="",
-        runs="",
-        analysis="",
-        rows="",
-        failed="",
+        runs=[],
+        stand_ins=False,
+        analysis={"name": "analyze", "href": "", "why": "not executed"},
+        failed=[],
+        sets=[],
         accuracy=f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>",
+        differences=[],
     )
-    (tmp_path / "page.html").write_text(notebook_page.accessible.page(html))
+    (tmp_path / "page.html").write_text(accessible.page(html))
     page, wrong = opened(browser, tmp_path, "page.html")
     head = page.locator("table").nth(1).locator("th").nth(1)
     head.get_by_role("button").click()
@@ -293,7 +296,8 @@ def test_tables_sort_by_click_and_by_key(browser, pages, tmp_path):
 def test_everything_is_reached_and_seen_by_tab(browser, pages, name):
     page, wrong = opened(browser, pages, name)
     wanted = page.evaluate("""() => {
-      const all = [...document.querySelectorAll("a[href], button, select, summary, input, [tabindex='0']")];
+      const stops = "a[href], button, select, summary, input, [tabindex='0']";
+      const all = [...document.querySelectorAll(stops)];
       const seen = all.filter(e => e.checkVisibility() && !e.hidden);
       seen.forEach((e, i) => { e.dataset.stop = i; });
       return seen.length;

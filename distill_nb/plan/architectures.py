@@ -1,13 +1,18 @@
-"""A student's architecture from its config alone, without its weights: what `plan` counts and
+"""A student's architecture from its config alone, without its weights: what the plan counts and
 tries."""
 
 from __future__ import annotations
 
 import copy
+from typing import TYPE_CHECKING
 
 from distill_nb.params import POCKET_STUDENT, Params
 from distill_nb.runtime import paths
 from distill_nb.students import sources, student
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PretrainedConfig
 
 _QWEN3_30B = dict(
     model_type="qwen3_moe",
@@ -57,35 +62,30 @@ KNOWN = {
 }
 
 
-def config_of(p: Params):
-    """(the student's config, where it is from). From its folder, or for the students in KNOWN
-    without asking the hub.
+def config_of(p: Params) -> tuple[PretrainedConfig, str]:
+    """(the student's config, where it is from). A student of KNOWN that is not on this machine is
+    taken from there, without asking the hub.
 
     Raises ValueError where the hub does not give the config of another student."""
     from huggingface_hub import try_to_load_from_cache
     from transformers import AutoConfig
 
-    known = (
-        p.student_size == "full" and p.student in KNOWN and not paths.resolve(p.student).is_dir()
-    )
-    if known and not isinstance(
-        try_to_load_from_cache(p.student, "config.json") if "/" in p.student else None, str
-    ):
-        sizes = dict(KNOWN[p.student])
-        return AutoConfig.for_model(
-            sizes.pop("model_type"), **sizes
-        ), "sizes as in distill_nb/plan/architectures.py"
+    if p.student_size == "full" and p.student in KNOWN and not paths.resolve(p.student).is_dir():
+        cached = try_to_load_from_cache(p.student, "config.json") if "/" in p.student else None
+        if not isinstance(cached, str):
+            sizes = dict(KNOWN[p.student])
+            config = AutoConfig.for_model(sizes.pop("model_type"), **sizes)
+            return config, "sizes as in distill_nb/plan/architectures.py"
     try:
         return AutoConfig.from_pretrained(sources.source(p)), "its config.json"
     except (OSError, ValueError) as error:
         raise ValueError(
             f"student: the hub did not give the config of {p.student} ({type(error).__name__}); "
-            "log in if it is "
-            "gated, or download it and name its folder."
+            "log in if it is gated, or download it and name its folder."
         ) from None
 
 
-def with_layers(config, layers: int):
+def with_layers(config: PretrainedConfig, layers: int) -> PretrainedConfig:
     """The same architecture with fewer layers."""
     small = copy.deepcopy(config)
     small.num_hidden_layers = layers
@@ -94,7 +94,7 @@ def with_layers(config, layers: int):
     return small
 
 
-def on_meta(config, p: Params, checkpointing: bool):
+def on_meta(config: PretrainedConfig, p: Params, checkpointing: bool) -> PeftModel:
     """The student with its adapters, in p.dtype, shapes only (torch's meta device)."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -107,11 +107,13 @@ def on_meta(config, p: Params, checkpointing: bool):
         return student.attach_lora(model, p, "hf", checkpointing).train()
 
 
-def count(config, p: Params) -> dict[str, int]:
-    """Of all layers together: parameters, bytes_of_weights (in 4 bits where p.load_in_4bit),
-    adapter_parameters, bytes_of_adapters; of what one token meets: active_parameters of the layers'
-    matrices, active_adapter_parameters, and head_parameters. By two models with few layers, as all
-    layers are alike or take turns."""
+def count(config: PretrainedConfig, p: Params) -> dict[str, int]:
+    """Sizes of the student with its adapters, from two models with few layers, as all layers are
+    alike or take turns.
+
+    parameters, bytes_of_weights (in 4 bits where p.load_in_4bit), adapter_parameters,
+    bytes_of_adapters; of the matrices that one token meets active_parameters (of the layers),
+    active_adapter_parameters and head_parameters."""
     total = config.num_hidden_layers
     least = min(total, 2)
     few, more = (
@@ -127,34 +129,25 @@ def count(config, p: Params) -> dict[str, int]:
 NF4 = 4.127 / 8
 
 
-def _count(model, config, p: Params) -> dict[str, int]:
+def _count(model: PeftModel, config: PretrainedConfig, p: Params) -> dict[str, int]:
+    """`count` of a model; the share of experts that see a token is `config`'s."""
     import torch
 
     base = model.get_base_model()
     head, embedding = base.get_output_embeddings().weight, base.get_input_embeddings().weight
-    quantised = (
-        {
-            id(m.weight)
-            for m in base.modules()
-            if type(m) is torch.nn.Linear and m.weight is not head and not m.weight.requires_grad
-        }
-        if p.load_in_4bit
-        else set()
-    )
+    linear = [m.weight for m in base.modules() if type(m) is torch.nn.Linear]
+    frozen = {id(w) for w in linear if w is not head and not w.requires_grad}
+    quantised = frozen if p.load_in_4bit else set()
     share = getattr(config, "num_experts_per_tok", 1) / (getattr(config, "num_experts", 0) or 1)
-    found = dict.fromkeys(
-        (
-            "parameters",
-            "bytes_of_weights",
-            "adapter_parameters",
-            "bytes_of_adapters",
-            "active_parameters",
-            "active_adapter_parameters",
-            "head_parameters",
-        ),
-        0,
-    )
-    found["head_parameters"] = head.numel()
+    found = {
+        "parameters": 0,
+        "bytes_of_weights": 0,
+        "adapter_parameters": 0,
+        "bytes_of_adapters": 0,
+        "active_parameters": 0,
+        "active_adapter_parameters": 0,
+        "head_parameters": head.numel(),
+    }
     for name, weight in base.named_parameters():
         size, active = weight.numel(), weight.numel() * (share if ".experts." in name else 1)
         if "lora_" in name:

@@ -11,9 +11,9 @@ from distill_nb.runtime.devices import GIB, cores, free_memory
 
 @dataclass(frozen=True)
 class Device:
-    """kind: cuda | cpu. memory: bytes that one process may use. flops: of products of matrices, a
-    second. Of that rate training reaches `dense` (least, most), and `experts` with a mixture of
-    experts: assumptions, not yet measured on a GPU."""
+    """kind: cuda | cpu. memory: bytes that one process may use. flops: operations a second in
+    products of matrices; training reaches the share `dense` of it (least, most), and `experts` with
+    a mixture of experts. Both are assumptions, not yet measured on a GPU."""
 
     name: str
     kind: str
@@ -66,29 +66,17 @@ def this(dtype: str = "bfloat16") -> Device:
     if torch.cuda.is_available():
         # others may have the rest
         memory = torch.cuda.mem_get_info(0)[0] + torch.cuda.memory_reserved(0)
-        return Device(
-            torch.cuda.get_device_name(0),
-            "cuda",
-            memory,
-            measured_flops("cuda", dtype),
-            "measured here",
-            (0.4, 0.8),
-            (0.1, 0.4),
-        )
-    return Device(
-        "this CPU",
-        "cpu",
-        free_memory(),
-        measured_flops("cpu", dtype),
-        "measured here",
-        (0.3, 1.0),
-        (0.1, 0.8),
-    )
+        name, kind, dense, experts = torch.cuda.get_device_name(0), "cuda", (0.4, 0.8), (0.1, 0.4)
+    else:
+        memory = free_memory()
+        name, kind, dense, experts = "this CPU", "cpu", (0.3, 1.0), (0.1, 0.8)
+    rate = measured_flops(kind, dtype)
+    return Device(name, kind, memory, rate, "measured here", dense, experts)
 
 
 def shared(cpu: Device, processes: int) -> Device:
     """What each of several processes has of a CPU that was measured with this process's threads:
-    train_parallel.launch gives each one thread, or OMP_NUM_THREADS of them."""
+    training.parallel.launch gives each one thread, or OMP_NUM_THREADS of them."""
     import torch
 
     threads = int(os.environ.get("OMP_NUM_THREADS", 1))

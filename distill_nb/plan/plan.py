@@ -1,31 +1,20 @@
-"""What a run will take, before it starts: memory, tokens, disk and hours, from its student's config
-alone.
-
-    python -m distill_nb.plan.plan papermill_params/run07.yaml --device h100-80gb
-    python -m distill_nb.plan.plan papermill_params/run*.yaml papermill_params/traces_{r1,sonnet}_*.yaml --device h100-80gb   # all
-    python -m distill_nb.plan.plan papermill_params/run09.yaml papermill_params/pocket.yaml                         # here
-
-Memory is tried with tensors without data (step_memory.py) and compared with real training on a CPU
-in tests/test_plan.py; for Unsloth it is that of Transformers and PEFT, which is more. Nothing of
-this was compared with a GPU yet; bench/gpu_check.py does."""
+"""The plans of runs in words: one as a table, what to change where it does not fit, and those of a
+whole study together (`distill-nb plan`)."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from distill_nb import params
 from distill_nb.params import Params
 from distill_nb.plan import devices
-from distill_nb.plan.devices import Device
-from distill_nb.plan.estimate import LIBRARIES, SHORT, Plan, estimate, flops
-from distill_nb.report import tables
-from distill_nb.runtime import paths, provenance
+from distill_nb.plan.estimate import Plan, estimate
 from distill_nb.runtime.devices import GIB
-from distill_nb.traces.teacher import costs as teacher_costs
+from distill_nb.traces.teacher import costs
 
-__all__ = ["LIBRARIES", "SHORT", "Plan", "estimate", "flops"]
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 def refuse(p: Params, plan: Plan) -> None:
@@ -62,11 +51,9 @@ def refuse(p: Params, plan: Plan) -> None:
     larger = sorted(
         (d for d in devices.KNOWN.values() if estimate(small, d).fits), key=lambda d: d.memory
     )
-    which = (
-        f"such as {larger[0].name}, with micro_batch_size 1"
-        if larger
-        else "larger than any that is listed"
-    )
+    which = "larger than any that is listed"
+    if larger:
+        which = f"such as {larger[0].name}, with micro_batch_size 1"
     raise ValueError(f"student: {needs}; take a larger device, {which}, or a smaller student.")
 
 
@@ -74,59 +61,30 @@ def _gib(size: float) -> str:
     return f"{size / GIB:,.1f} GiB" if size >= GIB / 10 else f"{size / 2**20:,.1f} MiB"
 
 
-def _range(values, form: str = ",.0f") -> str:
+def _range(values: tuple[float, float], form: str = ",.0f") -> str:
     low, high = (format(v, form) for v in values)
     return low if low == high else f"{low} to {high}"
 
 
-def table(plan: Plan):
-    """A plan as a pandas DataFrame of texts."""
+def table(plan: Plan) -> DataFrame:
+    """A plan as a table of texts, one column."""
     import pandas as pd
 
-    other = "without" if plan.checkpointing else "with"
-    rows = [(f"memory: {name}", _gib(size)) for name, size in plan.memory.items()]
-    rows += [
-        (
-            "memory: peak",
-            f"{_gib(plan.peak)} of {_gib(plan.available)} that {plan.device.name} has to use",
-        ),
-        (f"activations {other} gradient checkpointing", _gib(plan.other_activations)),
-        (
-            "micro_batch_size",
-            f"{plan.micro_batch_size}; the largest that fits: "
-            f"{plan.best_micro_batch_size or 'none'}",
-        ),
-        ("tokens", _range(plan.tokens)),
-    ]
-    rows += [(f"disk: {name}", _gib(size)) for name, size in plan.disk.items()]
-    share = f"{plan.device.flops / 1e12:,.4g} TFLOP/s {plan.device.source}"
-    short = plan.hours[1] < 0.1
-    rows += [
-        (
-            "seconds" if short else "hours",
-            f"{_range([3600 * h if short else h for h in plan.hours], ',.2g')} ({share})",
-        )
-    ]
-    return pd.DataFrame({plan.run_name: dict(rows)}).rename_axis("plan")
-
-
-def show(p: Params, data=None, device: str | Device = "this") -> Plan | None:
-    """Show the plan of a run that is not finished; raises ValueError where it does not fit."""
-    from IPython.display import display
-
-    before = provenance.read(
-        paths.run_dir(p) / "provenance_train.json", "set overwrite: true to train it again"
+    rows = {f"memory: {name}": _gib(size) for name, size in plan.memory.items()}
+    rows["memory: peak"] = (
+        f"{_gib(plan.peak)} of {_gib(plan.available)} that {plan.device.name} has to use"
     )
-    if before.get("finished") and not p.overwrite:
-        print("This run is finished already: there is nothing to plan.")
-        return None
-    plan = estimate(p, device, data)
-    display(tables.show(table(plan), ""))
-    print("; ".join(plan.notes) + ".")
-    refuse(p, plan)
-    if plan.best_micro_batch_size > p.micro_batch_size:
-        print(f"micro_batch_size {plan.best_micro_batch_size} would fit too.")
-    return plan
+    other = "without" if plan.checkpointing else "with"
+    rows[f"activations {other} gradient checkpointing"] = _gib(plan.other_activations)
+    best = plan.best_micro_batch_size or "none"
+    rows["micro_batch_size"] = f"{plan.micro_batch_size}; the largest that fits: {best}"
+    rows["tokens"] = _range(plan.tokens)
+    rows |= {f"disk: {name}": _gib(size) for name, size in plan.disk.items()}
+    unit, seconds = ("seconds", 3600) if plan.hours[1] < 0.1 else ("hours", 1)
+    least, most = plan.hours
+    rate = f"{plan.device.flops / 1e12:,.4g} TFLOP/s {plan.device.source}"
+    rows[unit] = f"{_range((seconds * least, seconds * most), ',.2g')} ({rate})"
+    return pd.DataFrame({plan.run_name: rows}).rename_axis("plan")
 
 
 def cost_of_traces(values: dict) -> tuple[str, float]:
@@ -134,9 +92,9 @@ def cost_of_traces(values: dict) -> tuple[str, float]:
     answer at its full length."""
     if values.get("teacher_model", "none") == "none" or values.get("teacher_api", "none") == "none":
         return f"{values['dataset']}: from the hub, no API cost", 0.0
-    price = teacher_costs.price_of(values["teacher_model"])
+    price = costs.price_of(values["teacher_model"])
     tokens = values["n_examples"] * values["teacher_max_tokens"]
-    dollars = teacher_costs.cost(price, values["teacher_mode"], 0, tokens)
+    dollars = costs.cost(price, values["teacher_mode"], 0, tokens)
     return (
         f"{values['dataset']}: at most ${dollars:,.0f} for the answers of one attempt at each of "
         f"{values['n_examples']:,} problems with {values['teacher_model']}; traces.ipynb says what "
@@ -144,76 +102,61 @@ def cost_of_traces(values: dict) -> tuple[str, float]:
     ), dollars
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The plans of run files, each under the overlays among the files; 1 where one does not fit."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "files", nargs="+", help="runs, overlays for all of them, and files of traces.ipynb"
-    )
-    parser.add_argument("--device", default="this", help=f"this, {', '.join(devices.KNOWN)}")
-    parser.add_argument(
-        "-p", nargs=2, action="append", default=[], metavar=("KEY", "VALUE"), help="as papermill's"
-    )
-    args = parser.parse_args(arguments)
-    try:
-        return _plan_files(args)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 1
+def plan_files(
+    files: list[str], device: str = "this", changes: dict | None = None
+) -> tuple[str, bool]:
+    """(the plans in words, whether every run fits) of parameter files: runs, overlays for all of
+    them, and sets of traces. changes: parameters of every run, over those of the files.
 
-
-def _plan_files(args) -> int:
-    import yaml
-
-    read = {
-        file: params.read_files(
-            file if "/" in file else f"./{file}" if file.startswith(".") else file
-        )
-        for file in args.files
-    }
-    changes = {key: yaml.safe_load(value) for key, value in args.p}
-    runs = {f: v for f, v in read.items() if "run_name" in v}
-    sets = {f: v for f, v in read.items() if {"dataset", "decontaminate"} <= set(v)}
-    known = set(params.pocket_values())
-    overlays = [v for f, v in read.items() if f not in runs and set(v) <= known]
-    for file in read:
-        if file not in runs and file not in sets and read[file] not in overlays:
-            print(f"{file}: no run, no overlay for runs and no set of traces; left out.")
-    plans, failed = [], 0
+    Raises ValueError for a file that is not there, and for what `estimate` does."""
+    read = {file: params.read_files(_path(file)) for file in files}
+    runs = {file: values for file, values in read.items() if "run_name" in values}
+    sets = [values for values in read.values() if {"dataset", "decontaminate"} <= set(values)]
+    overlays, lines = [], []
+    for file, values in read.items():
+        if file in runs or values in sets:
+            continue
+        if set(values) <= set(params.pocket_values()):
+            overlays.append(values)
+        else:
+            lines.append(f"{file}: no run, no overlay for runs and no set of traces; left out.")
+    plans, every_run_fits = [], True
     for file, values in runs.items():
-        for overlay in (*overlays, changes):
+        for overlay in (*overlays, changes or {}):
             values = values | overlay
         p = params.validate(values, source=file)
         if params.is_baseline(p):
-            print(f"{p.run_name}: a baseline, nothing is trained\n")
+            lines.append(f"{p.run_name}: a baseline, nothing is trained\n")
             continue
-        plan = estimate(p, args.device)
+        plan = estimate(p, device)
         plans.append(plan)
-        print(table(plan).to_string() + "\n" + "; ".join(plan.notes) + ".")
+        lines += [table(plan).to_string(), "; ".join(plan.notes) + "."]
         try:
             refuse(p, plan)
         except ValueError as error:
-            failed += 1
-            print(f"Does not fit: {error}")
-        print()
-    costs = [cost_of_traces(values) for values in sets.values()]
-    for line, _ in costs:
-        print(line)
+            every_run_fits = False
+            lines.append(f"Does not fit: {error}")
+        lines.append("")
+    traces = [cost_of_traces(values) for values in sets]
+    lines += [line for line, _ in traces]
     if len(plans) > 1:
-        hours = tuple(sum(plan.gpu_hours[i] for plan in plans) for i in (0, 1))
-        kept = sum(plan.disk["checkpoints"] + plan.disk["states"] for plan in plans)
-        merged = max(plan.disk["merged"] for plan in plans)
-        print(
-            f"{len(plans)} runs: training takes {_range(hours, ',.3g')} hours of "
-            f"{plans[0].device.name}; "
-            f"{_gib(kept)} of disk stay, and {_gib(merged)} are taken during an evaluation"
-            + (f"; API: at most ${sum(dollars for _, dollars in costs):,.0f}" if costs else "")
-            + "."
-        )
-    return int(failed > 0)
+        lines.append(_sum(plans, sum(dollars for _, dollars in traces) if traces else None))
+    return "\n".join(lines), every_run_fits
 
 
-def plan_files(files, device="this", changes=None):
-    raise NotImplementedError
+def _path(file: str) -> str:
+    """As read_files takes it: a file of one's own by a path, another by its name alone."""
+    return f"./{file}" if file.startswith(".") and "/" not in file else file
+
+
+def _sum(plans: list[Plan], dollars: float | None) -> str:
+    """All runs together, and what their teachers' answers cost where there are sets of traces."""
+    hours = sum(plan.gpu_hours[0] for plan in plans), sum(plan.gpu_hours[1] for plan in plans)
+    kept = sum(plan.disk["checkpoints"] + plan.disk["states"] for plan in plans)
+    merged = max(plan.disk["merged"] for plan in plans)
+    api = "" if dollars is None else f"; API: at most ${dollars:,.0f}"
+    return (
+        f"{len(plans)} runs: training takes {_range(hours, ',.3g')} hours of "
+        f"{plans[0].device.name}; {_gib(kept)} of disk stay, and {_gib(merged)} are taken during "
+        f"an evaluation{api}."
+    )

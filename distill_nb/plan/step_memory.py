@@ -1,68 +1,64 @@
 """The memory of one training step, tried with tensors that have shapes and no data (torch's
 FakeTensorMode).
 
-The student's own code, PEFT's and step.py's run as in training, and every storage is counted from
-its making to its end; so what is found is what training allocates, without its weights and in
-seconds."""
+The student's own code, PEFT's and that of training/step.py run as in training, and every storage is
+counted while it lives. So what is found is what training allocates, in seconds and without the
+student's weights."""
 
 from __future__ import annotations
 
 import contextlib
 import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from distill_nb.params import Params
 from distill_nb.plan import architectures
 from distill_nb.training import step as train_step
 
+if TYPE_CHECKING:
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from transformers import PretrainedConfig
+
 
 def activations(
-    config, p: Params, lengths: list[int], trained: int, *, checkpointing: bool, autocast: bool
+    config: PretrainedConfig,
+    p: Params,
+    lengths: list[int],
+    trained: int,
+    *,
+    checkpointing: bool,
+    autocast: bool,
 ) -> dict[str, int]:
     """Bytes that a micro-batch's forward and backward pass add to weights, adapters and gradients,
-    at their peak: `layers` without the loss, `loss` for what it adds to that.
+    at their peak: `layers` without the loss, and `loss` for what it adds to that.
 
-    lengths: of the micro-batch's examples, tokens; trained: of these, with a label. autocast: to
-    bfloat16, as on a GPU. All layers are alike, so two depths are tried, and the rest is a straight
-    line through them."""
+    lengths: tokens of each of the micro-batch's examples; trained: of all these, with a label.
+    autocast: to bfloat16, as on a GPU. All layers are alike, so two depths are tried, and the rest
+    is a straight line through them."""
     total = config.num_hidden_layers
-    # without it the first layer keeps more than the others
+    # without checkpointing the first layer keeps more than the others
     few, more = (1, 2) if checkpointing else (2, 3)
 
     def peaks(depth: int, with_loss: bool) -> list[int]:
-        return _peaks(
-            architectures.with_layers(config, depth),
-            p,
-            lengths,
-            trained,
-            checkpointing,
-            autocast,
-            with_loss,
-        )
+        model = architectures.on_meta(architectures.with_layers(config, depth), p, checkpointing)
+        return _peaks(model, lengths, trained, autocast, with_loss)
 
     if total <= more:
         layers, whole = peaks(total, True)
         return {"layers": layers, "loss": max(0, whole - layers)}
-    (layers, whole), (next_layers,) = peaks(few, True), peaks(more, False)
-    return {
-        "layers": layers + (next_layers - layers) * (total - few),
-        "loss": max(0, whole - layers),
-    }
+    (layers, whole), (deeper,) = peaks(few, True), peaks(more, False)
+    return {"layers": layers + (deeper - layers) * (total - few), "loss": max(0, whole - layers)}
 
 
 def _peaks(
-    config,
-    p: Params,
-    lengths: list[int],
-    trained: int,
-    checkpointing: bool,
-    autocast: bool,
-    with_loss: bool,
+    model: torch.nn.Module, lengths: list[int], trained: int, autocast: bool, with_loss: bool
 ) -> list[int]:
     """[without the loss] or [without the loss, with it]: bytes above what is there before."""
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    model = architectures.on_meta(config, p, checkpointing)
     train_step.patch(model)
     base = model.get_base_model()
     with (
@@ -101,39 +97,36 @@ def _peaks(
         step(False)  # makes the gradients of the adapters, which stay
         peaks = []
         for loss_too in (False, True)[: 1 + with_loss]:
-            with _Storages() as storages:
+            with _count_storages() as storages:
                 step(loss_too)
             peaks.append(storages.peak)
     return peaks
 
 
-def _Storages():
-    """A context in which the bytes of all storages that are made are counted; `peak` is the most at
-    once."""
+def _count_storages() -> TorchDispatchMode:
+    """A context that counts the bytes of all storages made in it; `peak` is the most at once."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_leaves
 
-    class Storages(TorchDispatchMode):
-        def __init__(self):
-            super().__init__()
-            self.alive, self.now, self.peak = {}, 0, 0
+    def storages_of(tree: object) -> list[torch.UntypedStorage]:
+        return [x.untyped_storage() for x in tree_leaves(tree) if isinstance(x, torch.Tensor)]
 
-        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-            before = {
-                id(x.untyped_storage())
-                for x in tree_leaves((args, kwargs))
-                if isinstance(x, torch.Tensor)
-            }
+    class Storages(TorchDispatchMode):
+        def __init__(self) -> None:
+            super().__init__()
+            self.alive: dict[int, weakref.ref] = {}
+            self.now = self.peak = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # noqa: ANN001 - torch's
+            before = {id(storage) for storage in storages_of((args, kwargs))}
             out = function(*args, **(kwargs or {}))
-            for x in tree_leaves(out):
-                if (
-                    isinstance(x, torch.Tensor) and id(x.untyped_storage()) not in before
-                ):  # no view, nothing in place
-                    self.made(x.untyped_storage())
+            for storage in storages_of(out):
+                if id(storage) not in before:  # no view, nothing in place
+                    self.made(storage)
             return out
 
-        def made(self, storage) -> None:
+        def made(self, storage: torch.UntypedStorage) -> None:
             key, size = id(storage), storage.nbytes()
             if key not in self.alive:
                 self.alive[key] = weakref.ref(storage, lambda _: self.gone(key, size))
@@ -148,30 +141,28 @@ def _Storages():
 
 
 @contextlib.contextmanager
-def _grouped_products():
-    """Matrix products of each expert with its own tokens, for tensors without data: how many tokens
-    each expert has, which Transformers' products ask, is not known, and decides nothing about
-    memory."""
+def _grouped_products() -> Iterator[None]:
+    """Matrix products of each expert with its own tokens, for tensors without data. Transformers'
+    own ask how many tokens each expert has: that is not known here, and memory does not depend on
+    it."""
     import torch
     from transformers.integrations import moe
 
     class Grouped(torch.autograd.Function):
         @staticmethod
-        def forward(ctx, tokens, weight):
+        def forward(ctx, tokens, weight):  # noqa: ANN001 - torch's
             ctx.save_for_backward(tokens, weight)
             return tokens.new_empty(len(tokens), weight.shape[-1])
 
         @staticmethod
-        def backward(ctx, gradient):
+        def backward(ctx, gradient):  # noqa: ANN001 - torch's
             return tuple(
                 torch.empty_like(x) if needed else None
                 for x, needed in zip(ctx.saved_tensors, ctx.needs_input_grad, strict=True)
             )
 
-    kept, moe._grouped_mm = (
-        moe._grouped_mm,
-        lambda tokens, weight, offs: Grouped.apply(tokens.to(weight.dtype), weight),
-    )
+    kept = moe._grouped_mm
+    moe._grouped_mm = lambda tokens, weight, offs: Grouped.apply(tokens.to(weight.dtype), weight)
     try:
         yield
     finally:

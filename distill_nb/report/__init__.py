@@ -1,0 +1,20 @@
+"""What notebooks and readers see: tables, figures, pages, model cards and the paper.
+
+train_report.py    what train.ipynb shows before it trains: length ledger, plan
+eval_report.py     what eval.ipynb shows of one run: scores, parts, flips
+analyze_report.py  what analyze.ipynb needs of a scale's folder
+tables.py          how a table is shown: HTML in a notebook, LaTeX in the paper
+study_tables.py    the study's tables: checkpoints, best checkpoints, forgetting, findings
+style.py           the look of all figures, and how one is described and shown
+run_figures.py     figures of a run or a set of traces: loss, outcomes, tokens, funnel
+study_figures.py   the study's figures of accuracies, and those that it commits
+change_figures.py  its figures of changes: forgetting, gains, what findings rest on
+flips_view.py      answers that flipped, side by side, with a filter
+card.py            a model card beside each checkpoint
+notebook_page.py   an executed notebook as a self-contained HTML page
+index_page.py      the index page of a scale
+accessible.py      what readers by keyboard, ear or phone need of a page
+failures.py        stages that failed, for the index page
+markup.py          fills in the templates: HTML, CSS and JavaScript in templates/distill_nb/
+latex.py           the paper: its numbers, tables, figures and PDF
+"""

@@ -1,11 +1,16 @@
-"""What a page needs for readers by keyboard, by ear, or on a phone: heads of tables that say what
-they head, wide tables and figures that scroll within a box of their own, which a key can reach and
-which has a name.
+"""What readers of a page by keyboard, by ear or on a phone need of its tables and figures: heads
+that say what they head, and a box with a name for what may be too wide, which a key can reach.
 
-The marks are W3C's: a scope for each head (WCAG technique H63), and a focusable, labelled region
-for what scrolls (https://www.w3.org/WAI/ARIA/apg/patterns/landmarks/examples/region.html)."""
+Scopes of heads are WCAG technique H63, focusable labelled regions those of
+https://www.w3.org/WAI/ARIA/apg/patterns/landmarks/examples/region.html
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bs4 import Tag
 
 SHORT = 26  # characters of a cell that stays on one line
 
@@ -34,8 +39,8 @@ def _region(label: str) -> dict[str, str]:
     return {"role": "region", "tabindex": "0", "aria-label": label}
 
 
-def _name(part) -> str:
-    """What a table or figure is about: its caption, the line that folds it, or the heading above
+def _name(part: Tag) -> str:
+    """What a table or figure is about: its caption, the line that unfolds it, or the heading above
     it."""
     fold = part.find_parent("details")
     title = (

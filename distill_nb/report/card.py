@@ -4,18 +4,23 @@ is.
     hf upload ORGANISATION/NAME runs/full/llama8b_math_4k/checkpoints/step_00500
 
 Metadata as on https://huggingface.co/docs/hub/model-cards (base model, library, tags, data sets,
-results as model-index); every number comes from the run's records and provenance."""
+results as model-index); every number comes from the run's records and provenance. The hub's own
+EvalResult is not used: it takes two benchmarks from one source for one data set."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from distill_nb import params
 from distill_nb.analysis import names, results, selection
+from distill_nb.report import markup
 from distill_nb.runtime import paths
-from distill_nb.runtime.files import write_text
 from distill_nb.students import sources
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 # Hub ids of what the students were trained on, where there is one.
 HUB_DATASETS = {"r1_math": "open-r1/OpenR1-Math-220k", "r1_code": "nvidia/OpenCodeReasoning"}
@@ -54,159 +59,118 @@ def write_cards(p: params.Params) -> list[Path]:
         return []
     records = results.load_records(folder.parent)
     records = records[records["folder"] == folder.name] if len(records) else records
-    table, chosen = (
-        results.accuracy_of(records),
-        selection.sentences(selection.both_rules(records), p.select_on),
-    )
+    table = results.accuracy_of(records)
+    chosen = selection.sentences(selection.both_rules(records), p.select_on)
     trained = json.loads((folder / "provenance_train.json").read_text())
     evaluated = json.loads((folder / "provenance_eval.json").read_text())
-    written = []
+    files = []
     for step in sorted(s for s in set(table["step"]) if s and paths.checkpoint_dir(p, s).is_dir()):
         file = paths.checkpoint_dir(p, step) / "README.md"
-        write_text(file, card(table, step, trained, evaluated, chosen))
-        written.append(file)
-    return written
+        beside = file.with_suffix(".partial")
+        beside.write_text(card(table, step, trained, evaluated, chosen), encoding="utf-8")
+        beside.replace(file)
+        files.append(file)
+    return files
 
 
-def card(table, step: int, trained: dict, evaluated: dict, chosen: str) -> str:
-    """The card of one checkpoint, Markdown with YAML metadata; table: results.accuracy_table of one
-    run; chosen: the sentence of selection.sentences."""
+def show_cards(p: params.Params) -> None:
+    """Write the cards, and say in a notebook where they are."""
+    for file in write_cards(p):
+        print(paths.movable(file))
+
+
+def card(table: DataFrame, step: int, trained: dict, evaluated: dict, chosen: str) -> str:
+    """The card of one checkpoint, Markdown with YAML metadata. table: results.accuracy_table of one
+    run; trained, evaluated: its provenance; chosen: the sentence of selection.sentences."""
     import yaml
 
-    given, now, base = (
-        trained["parameters"],
-        table[table["step"] == step],
-        table[table["step"] == 0].set_index("benchmark"),
+    given, sets = trained["parameters"], evaluated.get("benchmarks", {})
+    scores = table[table["step"] == step]
+    base = table[table["step"] == 0].set_index("benchmark")
+    metadata = _metadata(given, step, scores, sets)
+    rows = []
+    for r in scores.itertuples():
+        before = "not evaluated"
+        if r.benchmark in base.index:
+            before = results.score(base.loc[r.benchmark], 1)
+        label = sets.get(r.benchmark, {}).get("label", "")
+        rows.append([names.name_of(r.benchmark), before, results.score(r, 1), str(r.n), label])
+    settings = evaluated["settings"]
+    return markup.fill(
+        "model_card.md.j2",
+        metadata=yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True).strip(),
+        given=given,
+        step=step,
+        teacher=TEACHERS.get(given["teacher"], given["teacher"]),
+        results=_table(["benchmark", "base student", f"step {step}", "answers", "problems"], rows),
+        generation=", ".join(f"{k} {_value(settings[k])}" for k in GENERATION),
+        engine=settings["engine_version"],
+        grader=evaluated["grader"],
+        hyperparameters=_table(
+            ["parameter", "value"], [[k, _value(given[k])] for k in HYPERPARAMETERS if k in given]
+        ),
+        chosen=chosen,
+        provenance=_table(["what", "value"], _provenance(trained)),
     )
-    teacher, full = TEACHERS.get(given["teacher"], given["teacher"]), given["scale"] == "full"
-    sets = evaluated.get("benchmarks", {})
-    data = HUB_DATASETS.get(given["dataset"])
-    metadata = {
+
+
+def _metadata(given: dict, step: int, scores: DataFrame, sets: dict[str, dict]) -> dict:
+    """What the hub reads. sets: benchmark → its source, of an evaluation's provenance."""
+    metadata: dict[str, object] = {
         "base_model": sources.HUB_NAMES.get(given["student"], given["student"]),
         "library_name": "peft",
         "pipeline_tag": "text-generation",
         "tags": ["lora", "distillation", "reasoning", given["domain"], "distill_nb"],
-        **({"datasets": [data]} if data else {}),
-        "model-index": [
-            {
-                "name": f"{given['run_name']} step {step}",
-                "results": [
-                    {
-                        "task": {"type": "text-generation"},
-                        "dataset": {
-                            "name": names.name_of(r.benchmark),
-                            "type": sets.get(r.benchmark, {}).get("source", r.benchmark),
-                        },
-                        "metrics": [
-                            {
-                                "type": "accuracy",
-                                "value": round(r.accuracy, 2),
-                                "name": f"accuracy (%), n = {r.n}",
-                            }
-                        ],
-                    }
-                    for r in now.itertuples()
-                ],
-            }
-        ],
     }
-    rows = []
-    for r in now.itertuples():
-        before = base.loc[r.benchmark] if r.benchmark in base.index else None
-        rows.append(
-            [
-                names.name_of(r.benchmark),
-                "not evaluated" if before is None else results.score(before, 1),
-                results.score(r, 1),
-                str(r.n),
-                sets.get(r.benchmark, {}).get("label", ""),
-            ]
+    if given["dataset"] in HUB_DATASETS:
+        metadata["datasets"] = [HUB_DATASETS[given["dataset"]]]
+    measured = []
+    for r in scores.itertuples():
+        source = sets.get(r.benchmark, {}).get("source", r.benchmark)
+        metric = {
+            "type": "accuracy",
+            "value": round(r.accuracy, 2),
+            "name": f"accuracy (%), n = {r.n}",
+        }
+        measured.append(
+            {
+                "task": {"type": "text-generation"},
+                "dataset": {"name": names.name_of(r.benchmark), "type": source},
+                "metrics": [metric],
+            }
         )
-    head = (
-        ""
-        if full
-        else (
-            f"**Not the study's model.** This is a run at {given['scale']} scale, made to try the "
-            "method; its numbers say nothing "
-            f"of the full run.\n\n"
-        )
-    )
-    source = (
-        f"{teacher}'s reasoning traces ({given['domain']})"
-        if full
-        else f"the dataset `{given['dataset']}` in place of {teacher}'s {given['domain']} traces"
-    )
-    return f"""---
-{yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True).strip()}
----
-
-# {given["run_name"]}, step {step}
-
-{head}A LoRA adapter for `{given["student"]}`, trained by supervised fine-tuning with plain cross-entropy on {source}:
-checkpoint {step} of {given["max_steps"]} steps.
-
-## Results
-
-Percent correct with 95% intervals; an asterisk marks a score whose n includes errors of sampling or grading.
-
-{_table(["benchmark", "base student", f"step {step}", "answers", "problems"], rows)}
-
-Answers were generated with {_listed({k: evaluated["settings"][k] for k in GENERATION})} by the engine \
-`{evaluated["settings"]["engine_version"]}`, and graded by version `{evaluated["grader"]}` of the grader.
-
-## Training
-
-{_table(["parameter", "value"], [[k, _value(given[k])] for k in HYPERPARAMETERS if k in given])}
-
-## Limits
-
-- Choosing the best of several checkpoints by these scores makes them too good. {chosen}
-- An interval covers the sampling of problems, not the seeds of training: one run, one seed.
-- Whether the traces hold problems of these benchmarks decides what the scores mean; see the training data's own record.
-- Whether a teacher's outputs may be used for training is for the user to check.
-
-## Provenance
-
-{_table(["what", "value"], _provenance(trained))}
-"""
+    metadata["model-index"] = [{"name": f"{given['run_name']} step {step}", "results": measured}]
+    return metadata
 
 
-def _value(value) -> str:
-    if isinstance(value, dict):  # by benchmark: one value where all agree
-        same = set(value.values())
-        return (
-            str(*same)
-            if len(same) == 1
-            else " and ".join(f"{v} for {names.name_of(k)}" for k, v in value.items())
-        )
+def _value(value: object) -> str:
+    """A parameter in words; of one that differs by benchmark one value where all agree."""
+    if isinstance(value, dict):
+        if len(set(value.values())) == 1:
+            return str(next(iter(value.values())))
+        return " and ".join(f"{v} for {names.name_of(k)}" for k, v in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _listed(values: dict) -> str:
-    return ", ".join(f"{k} {_value(v)}" for k, v in values.items())
 
 
 def _provenance(record: dict) -> list[list[str]]:
     git = record.get("git") or {}
     commit = (git.get("commit") or "unknown") + (", with changes" if git.get("dirty") else "")
     packages = record["packages"]
+    versions = [f"{k} {packages[k]}" for k in ("torch", "transformers", "peft") if k in packages]
     return [
         ["code", commit],
         ["training data, sha256", str(record.get("data_sha256"))],
         ["backend", str(record.get("backend"))],
         ["device", f"{record['device']['count']} × {record['device']['name']}"],
         ["finished", str(record.get("finished_at"))],
-        [
-            "versions",
-            ", ".join(
-                f"{k} {packages[k]}" for k in ("torch", "transformers", "peft") if k in packages
-            ),
-        ],
+        ["versions", ", ".join(versions)],
     ]
 
 
 def _table(columns: list[str], rows: list[list[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(
-        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in lines
-    )
+    """A table in Markdown."""
+    lines = []
+    for row in (columns, ["---"] * len(columns), *rows):
+        cells = [str(cell).replace("|", "\\|") for cell in row]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)

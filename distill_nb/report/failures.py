@@ -1,9 +1,8 @@
-"""Stages of a scale that failed, for its index page: the notebook's cell, error and traceback; and
-where the notebook has none (its kernel was killed, or it was never started) what stage.py keeps of
-a failure:
+"""Stages of a scale that failed, for its index page: the notebook's cell, error and traceback.
 
-    runs/<scale>/<folder>/failure_<stage>.json       its exit status, when that was, the last lines
-                                                     that it said on stderr
+Where the notebook has none (its kernel was killed, or it was never started), what study/stage.py
+keeps of a failure: runs/<scale>/<folder>/failure_<stage>.json with its exit status, when that was,
+and the last lines on stderr.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ LINES = 40  # that are kept
 
 
 def keep(folder: Path, stage: str, status: int, said: list[str], started: float) -> None:
-    """Write down that a stage, started at a Unix time, failed; on a full disk perhaps not."""
+    """Write down that a stage, started at a Unix time, failed; a full disk is no error here."""
     lines = [line.rstrip() for line in ANSI.sub("", "\n".join(said)).splitlines() if line.strip()]
     with contextlib.suppress(OSError):
         write_json(
@@ -37,7 +36,7 @@ def keep(folder: Path, stage: str, status: int, said: list[str], started: float)
 
 
 def forget(folder: Path, stage: str) -> None:
-    """The stage starts again, or has ended well."""
+    """Remove what was kept: the stage starts again, or has ended well."""
     (folder / f"failure_{stage}.json").unlink(missing_ok=True)
 
 
@@ -55,26 +54,24 @@ def _cells(notebook: Path) -> list[dict] | None:
 
 def failure(notebook: Path) -> dict | None:
     """The first error of an executed notebook: {"where" (code cell n, from 1), "source", "error",
-    "traceback"}.
-
-    None for one that has none, that is being executed now, or that is none."""
-    for number, cell in enumerate(
-        (c for c in _cells(notebook) or [] if c.get("cell_type") == "code"), 1
-    ):
+    "traceback"}. None where it has no error, is being executed now, or is no notebook."""
+    code = [cell for cell in _cells(notebook) or [] if cell.get("cell_type") == "code"]
+    for number, cell in enumerate(code, 1):
         for output in cell.get("outputs", []):
             if output.get("output_type") == "error":
+                said = ANSI.sub("", output.get("evalue", ""))
                 return {
                     "where": f"code cell {number}",
                     "source": "".join(cell["source"]),
-                    "error": f"{output.get('ename', '?')}: {ANSI.sub('', output.get('evalue', ''))}",
+                    "error": f"{output.get('ename', '?')}: {said}",
                     "traceback": ANSI.sub("", "\n".join(output.get("traceback", []))),
                 }
     return None
 
 
 def kept(folder: Path, stage: str) -> dict | None:
-    """What was kept of a stage's failure, as `failure` has it. None where nothing was, and where
-    its notebook was executed since, or has an error of its own from then."""
+    """What was kept of a stage's failure, as `failure` has it. None where nothing was kept, and
+    where the notebook was executed since, or has an error of its own from then."""
     file, notebook = folder / f"failure_{stage}.json", folder / f"{stage}.ipynb"
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
@@ -82,12 +79,10 @@ def kept(folder: Path, stage: str) -> dict | None:
         status, said = int(found["status"]), list(found["said"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if notebook.is_file():
-        executed = notebook.stat().st_mtime
-        if executed > when.timestamp() + 1 or (
-            executed >= started.timestamp() and failure(notebook)
-        ):
-            return None
+    executed = notebook.stat().st_mtime if notebook.is_file() else 0
+    since = executed > when.timestamp() + 1
+    if since or (executed >= started.timestamp() and failure(notebook)):
+        return None
     ended = f"exit status {status}"  # Papermill's is 138 where its kernel died
     if -status in [*signal.Signals]:
         ended = f"killed by {signal.Signals(-status).name}"
@@ -100,14 +95,16 @@ def kept(folder: Path, stage: str) -> dict | None:
 
 
 def failures(scale_dir: Path) -> dict[Path, dict]:
-    """notebook → its failure, of all stages of runs/<scale>; the paper and what was never started
-    have no notebook there."""
-
-    def files(name):
-        return {file for folder in ("*", "traces/*") for file in scale_dir.glob(f"{folder}/{name}")}
-
-    notebooks = files("*.ipynb") | {
-        f.with_name(f"{f.stem.removeprefix('failure_')}.ipynb") for f in files("failure_*.json")
-    }
-    found = {file: kept(file.parent, file.stem) or failure(file) for file in sorted(notebooks)}
-    return {file: failed for file, failed in found.items() if failed}
+    """notebook → its failure, of all stages of runs/<scale>. The notebook of the paper, and of what
+    was never started, does not exist."""
+    notebooks: set[Path] = set()
+    for folder in ("*", "traces/*"):
+        notebooks.update(scale_dir.glob(f"{folder}/*.ipynb"))
+        for file in scale_dir.glob(f"{folder}/failure_*.json"):
+            notebooks.add(file.with_name(f"{file.stem.removeprefix('failure_')}.ipynb"))
+    found = {}
+    for notebook in sorted(notebooks):
+        failed = kept(notebook.parent, notebook.stem) or failure(notebook)
+        if failed:
+            found[notebook] = failed
+    return found

@@ -1,10 +1,9 @@
-"""Every number, table and figure of paper/paper.tex, as generated files that it includes.
+"""The paper: every number, table and figure of paper/paper.tex as generated files that it includes.
 
-    python -m distill_nb.report.latex paper/generated [pocket [dev]]      # `make paper` does this, and then builds the PDF
-
-numbers.tex defines one macro a number; tables/ has tables.study and those of our runs. The
-published study's numbers come from published/, ours from the records of the scale that is named;
-the last word says what chooses our best checkpoints (select_on in run.py)."""
+numbers.tex defines one macro a number; tables/ has those of study_tables.py and of our runs. The
+published study's numbers come from analysis/published/, ours from the records of a scale;
+`select_on` says what chooses our best checkpoints (params/run.py).
+"""
 
 from __future__ import annotations
 
@@ -12,12 +11,28 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from distill_nb.analysis import diagnosis, names, paired, results, selection, tidy
 from distill_nb.analysis.published import accuracies, claims, findings, grim, reproduction
-from distill_nb.report import tables
+from distill_nb.report import study_tables, tables
 from distill_nb.runtime import paths
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+# columns of diagnosis.diagnose
+KINDS = [
+    "folder",
+    "benchmark",
+    "step",
+    "change",
+    "lenient_change",
+    "gained",
+    "lost",
+    "lost_format",
+    "kind",
+]
 WORDS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six")
 
 
@@ -26,6 +41,7 @@ def published_numbers() -> dict[str, str]:
     table, every = accuracies.load_published(), claims.load_claims()
     tested, found = grim.summary(table), findings.check_all(table)
     n = table.drop_duplicates("benchmark").set_index("benchmark")["n"]
+    verdicts = [f.verdict for f in found]
     numbers = {
         "PublishedCells": len(table),
         "PublishedRuns": len(table[table["step"] > 0].groupby(names.RUN)),
@@ -36,11 +52,11 @@ def published_numbers() -> dict[str, str]:
         "ClaimsDisagree": len(claims.inconsistencies(every, table)),
         "MathProblems": int(n["math500"]),
         "MbppProblems": int(n["mbpp_plus"]),
+        "Findings": len(found),
+        "FindingsSupported": verdicts.count("supported"),
     }
-    numbers |= {f"Finding{WORDS[f.number]}": f.verdict for f in found}
-    verdicts = [f.verdict for f in found]
-    numbers |= {"FindingsSupported": verdicts.count("supported"), "Findings": len(found)}
-    return {k: str(v) for k, v in numbers.items()}
+    found_numbers = {f"Finding{WORDS[f.number]}": f.verdict for f in found}
+    return {name: str(value) for name, value in numbers.items()} | found_numbers
 
 
 def our_numbers(scale: str, select_on: str = "test") -> tuple[dict[str, str], dict[str, str]]:
@@ -49,61 +65,53 @@ def our_numbers(scale: str, select_on: str = "test") -> tuple[dict[str, str], di
     folder = paths.runs() / scale
     records = results.load_records(folder)
     if records.empty:
-        nothing = "No run of this scale had been evaluated when this was built."
         return {
             "OurScale": scale,
             "OurRuns": "0",
-            "OurSentence": nothing,
+            "OurSentence": "No run of this scale had been evaluated when this was built.",
             "OurChanges": "",
             "OurSelection": "",
         }, {}
-    table, published = results.accuracy_table(folder), accuracies.load_published()
-    compared = reproduction.sentence(reproduction.compare(published, tidy.load_runs(folder)))
-    shown = table.assign(cell=[results.score(r) for r in table.itertuples()])
-    wide = shown.pivot_table(
-        index=["folder", "step"], columns="benchmark", values="cell", aggfunc="first"
-    ).fillna("—")
-    found = diagnosis.diagnose(records)
-    last = found.groupby(["folder", "benchmark"]).tail(1)
-    kinds = last[
-        [
-            "folder",
-            "benchmark",
-            "step",
-            "change",
-            "lenient_change",
-            "gained",
-            "lost",
-            "lost_format",
-            "kind",
-        ]
-    ].round(1)
-    ours = selection.rescored(tidy.load_runs(folder), records, select_on)
-    half = " on the half of the problems that did not choose them" if select_on == "dev" else ""
-    captions = (
-        f"Our runs of scale {scale}: percent correct with 95% Wilson intervals; step 0 is the base "
-        "student.",
-        "What the last checkpoint of each of our runs changed, in points and in problems.",
-        f"The best checkpoint of each of our runs, percent{half}, with 95% Wilson intervals.",
-    )
-    made = {
-        "ours": tables.to_latex(wide.reset_index(), captions[0], "tab:ours"),
-        "ours_kinds": tables.to_latex(
-            kinds.rename(columns=lambda c: c.replace("_", " ")), captions[1], "tab:kinds"
-        ),
-        "ours_best": tables.to_latex(
-            tables.best(ours, intervals=True), captions[2], "tab:oursbest"
-        ),
-    }
+    runs, published = tidy.load_runs(folder), accuracies.load_published()
     changes = paired.change_sentences(paired.paired_changes(records))
     chosen = selection.sentences(selection.both_rules(records), select_on)
     return {
         "OurScale": scale,
         "OurRuns": str(records["folder"].nunique()),
-        "OurSentence": compared,
+        "OurSentence": reproduction.sentence(reproduction.compare(published, runs)),
         "OurChanges": " ".join(changes.splitlines()),
         "OurSelection": " ".join(chosen.splitlines()),
-    }, made
+    }, _our_tables(scale, records, selection.rescored(runs, records, select_on), select_on)
+
+
+def _our_tables(scale: str, records: DataFrame, runs: DataFrame, select_on: str) -> dict[str, str]:
+    """Table → LaTeX. runs: the tidy table by selection.scored."""
+    table = results.accuracy_of(records)
+    cells = table.assign(cell=[results.score(r) for r in table.itertuples()])
+    wide = cells.pivot_table(
+        index=["folder", "step"], columns="benchmark", values="cell", aggfunc="first"
+    )
+    last = diagnosis.diagnose(records).groupby(["folder", "benchmark"]).tail(1)
+    kinds = last[KINDS].round(1).rename(columns=lambda name: name.replace("_", " "))
+    half = " on the half of the problems that did not choose them" if select_on == "dev" else ""
+    return {
+        "ours": tables.to_latex(
+            wide.fillna(tables.NONE).reset_index(),
+            f"Our runs of scale {scale}: percent correct with 95% Wilson intervals; step 0 is the "
+            "base student.",
+            "tab:ours",
+        ),
+        "ours_kinds": tables.to_latex(
+            kinds,
+            "What the last checkpoint of each of our runs changed, in points and in problems.",
+            "tab:kinds",
+        ),
+        "ours_best": tables.to_latex(
+            study_tables.best(runs, intervals=True),
+            f"The best checkpoint of each of our runs, percent{half}, with 95% Wilson intervals.",
+            "tab:oursbest",
+        ),
+    }
 
 
 def write(folder: Path, scale: str = "pocket", select_on: str = "test") -> list[Path]:
@@ -114,49 +122,56 @@ def write(folder: Path, scale: str = "pocket", select_on: str = "test") -> list[
     for old in (folder / "tables").glob("*.tex"):
         old.unlink()
     files = [folder / "numbers.tex"]
-    files[0].write_text(
-        "".join(
-            rf"\newcommand{{\{name}}}{{{tables.latex_text(value)}}}" + "\n"
-            for name, value in sorted(numbers.items())
-        ),
-        encoding="utf-8",
-    )
-    for name, text in (tables.study(accuracies.load_published()) | our_tables).items():
+    macros = [
+        rf"\newcommand{{\{name}}}{{{tables.latex_text(value)}}}"
+        for name, value in sorted(numbers.items())
+    ]
+    files[0].write_text("\n".join([*macros, ""]), encoding="utf-8")
+    for name, text in (study_tables.study(accuracies.load_published()) | our_tables).items():
         files.append(folder / "tables" / f"{name}.tex")
-        # Small enough for the page, and where LaTeX likes.
-        text = text.replace(r"\begin{table}", r"\begin{table}[htbp]").replace(
-            r"\centering", r"\centering\footnotesize"
-        )
-        text = text.replace(
-            r"\begin{tabular}", r"\begin{adjustbox}{max width=\linewidth}\begin{tabular}"
-        )
-        text = text.replace(r"\end{tabular}", r"\end{tabular}\end{adjustbox}")
-        files[-1].write_text(re.sub(r"\n\n+", "\n", text), encoding="utf-8")
+        files[-1].write_text(_fitted(text), encoding="utf-8")
     return files
+
+
+def _fitted(table: str) -> str:
+    """A table small enough for the page, and where LaTeX likes to have it."""
+    for old, new in (
+        (r"\begin{table}", r"\begin{table}[htbp]"),
+        (r"\centering", r"\centering\footnotesize"),
+        (r"\begin{tabular}", r"\begin{adjustbox}{max width=\linewidth}\begin{tabular}"),
+        (r"\end{tabular}", r"\end{tabular}\end{adjustbox}"),
+    ):
+        table = table.replace(old, new)
+    return re.sub(r"\n\n+", "\n", table)
 
 
 def build(folder: Path, scale: str, select_on: str = "test") -> bool:
     """The paper with a scale's numbers, as <folder>/latex/paper/paper.tex, and where LaTeX is
-    installed <folder>/paper.pdf; returns whether it is. Raises RuntimeError with the log's end
-    where LaTeX fails."""
+    installed <folder>/paper.pdf; returns whether it is. Raises RuntimeError as `compile_pdf`."""
     latex = folder / "latex"
     shutil.rmtree(latex, ignore_errors=True)
     write(latex / "paper" / "generated", scale, select_on)
     shutil.copy(paths.ROOT / "paper" / "paper.tex", latex / "paper")
     shutil.copytree(paths.ROOT / "figures", latex / "figures")
+    if not compile_pdf(latex / "paper"):
+        return False
+    shutil.copy(latex / "paper" / "paper.pdf", folder / "paper.pdf")
+    return True
+
+
+def compile_pdf(folder: Path) -> bool:
+    """Make paper.pdf of paper.tex where LaTeX is installed; returns whether it is. Raises
+    RuntimeError with the log's end where LaTeX fails."""
     if shutil.which("latexmk") is None:
         return False
     done = subprocess.run(
         ["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", "-quiet", "paper.tex"],
-        cwd=latex / "paper",
+        cwd=folder,
         capture_output=True,
         text=True,
         errors="replace",
     )
     if done.returncode:
-        raise RuntimeError(
-            "latexmk failed on "
-            f"{latex / 'paper' / 'paper.tex'}:\n{(done.stdout + done.stderr)[-3000:]}"
-        )
-    shutil.copy(latex / "paper" / "paper.pdf", folder / "paper.pdf")
+        said = (done.stdout + done.stderr)[-3000:]
+        raise RuntimeError(f"latexmk failed on {folder / 'paper.tex'}:\n{said}")
     return True

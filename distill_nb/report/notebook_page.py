@@ -1,12 +1,9 @@
-"""Executed notebooks → self-contained HTML pages, and the index page of a scale.
-
-    python -m distill_nb.report.notebook_page runs/pocket/<run_name>/train.ipynb    writes train.html beside it
-    python -m distill_nb.report.notebook_page --index runs/pocket                   writes runs/pocket/report/index.html
+"""Executed notebooks → self-contained HTML pages.
 
 A page loads nothing from the network: it can be mailed, archived and opened on a phone. That
-excludes MathJax, so formulas in the notebooks are written in Unicode. Look and script are in
-template.py, what readers of a page by keyboard, ear or phone need of its tables and figures in
-accessible.py."""
+excludes MathJax, so formulas in the notebooks are written in Unicode. markup.py names the files
+that a page's look comes from, accessible.py adds what readers by keyboard, ear or phone need.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +11,12 @@ import os
 import re
 from html import unescape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from distill_nb.report import accessible, template
+from distill_nb.report import accessible, markup
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
@@ -53,13 +54,13 @@ def collapse(text: str) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def merge_streams(outputs: list) -> list:
+def merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
     """A cell's outputs with the pieces of each stream joined and collapsed.
 
     Neighbouring pieces of one stream are joined. A piece of stderr that starts with a carriage
     return continues the bar of the last piece of stderr, even where the cell printed something in
     between."""
-    merged: list = []
+    merged: list[NotebookNode] = []
     for output in outputs:
         if output.output_type == "stream":
             same = [o for o in merged if o.output_type == "stream" and o.name == output.name]
@@ -93,7 +94,7 @@ def widget_text(model_id: str, state: dict) -> str:
     return re.sub(r"\s+", " ", unescape(" ".join(words))).strip()
 
 
-def plain_outputs(notebook) -> None:
+def plain_outputs(notebook: NotebookNode) -> None:
     """Make every output one that needs no script, in place: streams merged, widgets as text,
     JavaScript dropped."""
     saved = notebook.metadata.pop("widgets", {}).get(WIDGET_STATE, {}).get("state")
@@ -118,7 +119,7 @@ def is_run(folder: Path) -> bool:
     return (folder / "provenance_train.json").is_file() or (folder / "eval").is_dir()
 
 
-def title_of(notebook, path: Path) -> str:
+def title_of(notebook: NotebookNode, path: Path) -> str:
     """The notebook's title in its metadata, else its first heading, else its file name; with the
     run's name."""
     headings = [
@@ -154,20 +155,19 @@ def render(notebook: Path, html: Path | None = None) -> Path:
     nb.metadata["title"] = title_of(nb, path)
     injected = any("injected-parameters" in c.metadata.get("tags", []) for c in nb.cells)
     exporter = HTMLExporter(
-        template_name="lab",
+        template_name=markup.NAME,
+        extra_template_basedirs=[str(markup.FOLDER)],
         embed_images=True,
         exclude_input_prompt=True,
         exclude_anchor_links=True,
         exclude_output_prompt=True,
     )
-    exporter.raw_template = template.NOTEBOOK
     back = back_link(path.parent)
     page, _ = exporter.from_notebook_node(
         nb,
         resources={
             "metadata": {"name": path.stem, "path": str(path.parent)},
-            "page_css": template.notebook_css(),
-            "script": template.SCRIPT,
+            "highlight_css": highlight_css(),
             "folded": ["hide-input", "parameters"] if injected else ["hide-input"],
             "back": Path(os.path.relpath(back, html.parent)).as_posix() if back else "",
         },
@@ -176,15 +176,20 @@ def render(notebook: Path, html: Path | None = None) -> Path:
     if fetched:
         raise ValueError(
             f"{notebook} has a cell or output that loads {fetched.group(0)[-120:]!r} from the "
-            "network: "
-            "use a local file, which is embedded."
+            "network: use a local file, which is embedded."
         )
     html.parent.mkdir(parents=True, exist_ok=True)
     html.write_text(accessible.page(page), encoding="utf-8")
     return html
 
 
-# ---- the index of a scale
+def highlight_css() -> str:
+    """The colours of highlighted code, for a light and a dark screen."""
+    from pygments.formatters import HtmlFormatter
+
+    light = HtmlFormatter(style="default").get_style_defs(".highlight")
+    dark = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
+    return f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}"
 
 
 def back_link(folder: Path) -> Path | None:

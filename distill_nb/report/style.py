@@ -1,9 +1,35 @@
-"""The look of all figures: colours, markers, sizes, how one is shown and described."""
+"""The look of all figures: colours, markers, lines, sizes; how a figure is described and shown.
+
+A teacher has one colour and a domain one marker everywhere, and no teacher's colour means anything
+else. Colours are from Okabe and Ito's palette for colour-blind readers (jfly.uni-koeln.de/color),
+and greys.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
 
-class _Colours(dict):
+from distill_nb.analysis.names import RUN, name_of, printed_rate
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy import ndarray
+    from pandas import DataFrame, Series
+
+
+class Run(Protocol):
+    """A row of results.best_checkpoints, as far as it names a run."""
+
+    student: str
+    teacher: str
+    domain: str
+    learning_rate: float
+
+
+class _Colours(dict[str, str]):
     """The colours of the study's teachers; another teacher gets the next free one, and keeps it
     while the process lives."""
 
@@ -39,7 +65,11 @@ VERDICT_COLOURS = {
     "within noise": "#999999",
 }
 LOSS_COLOURS = {"training batch": "#999999", "held-out traces": "#000000"}
+FAINT = "#777777"  # words where there is nothing to draw
 WIDTH = 6.5  # inches: the text width of a paper on letter or A4 with one-inch margins
+
+
+# ---- drawing
 
 
 def look() -> None:
@@ -62,85 +92,91 @@ def look() -> None:
     )
 
 
-def grid(rows: int, columns: int, height: float, width: float = WIDTH, **options):
+def grid(
+    rows: int, columns: int, height: float, width: float = WIDTH, **options: object
+) -> tuple[Figure, ndarray]:
     """(figure, axes [rows, columns]), `width` inches wide, each row `height` inches high."""
     import matplotlib.pyplot as plt
 
     look()
-    return plt.subplots(
-        rows,
-        columns,
-        figsize=(width, height * rows),
-        squeeze=False,
-        layout="constrained",
-        **options,
-    )
+    size = (width, height * rows)
+    return plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained", **options)
 
 
-def legend_below(figure, axes) -> None:
+def panels(count: int, most: int, height: float) -> tuple[Figure, ndarray]:
+    """`grid` of so many panels, at most `most` in a row; places that are left stay empty."""
+    columns = max(min(count, most), 1)
+    figure, axes = grid(max(-(-count // columns), 1), columns, height)
+    for ax in axes.flat[count:]:
+        ax.set_axis_off()
+    return figure, axes
+
+
+def legend_below(figure: Figure, axes: ndarray) -> None:
     """One legend below all panels, each label once."""
-    entries = {}
+    entries: dict[str, Artist] = {}
     for ax in axes.flat:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     if entries:
         figure.legend(
-            entries.values(), entries.keys(), loc="outside lower center", ncols=min(len(entries), 5)
+            list(entries.values()),
+            list(entries),
+            loc="outside lower center",
+            ncols=min(len(entries), 5),
         )
 
 
-def nothing():
+def nothing() -> Figure:
     """The figure of a table without checkpoints."""
     figure, axes = grid(1, 1, 0.5)
     axes[0, 0].set_axis_off()
-    axes[0, 0].text(0.5, 0.5, "no checkpoints yet", ha="center", color="#777777")
+    axes[0, 0].text(0.5, 0.5, "no checkpoints yet", ha="center", color=FAINT)
     return describe(figure, "An empty figure: there are no checkpoints yet.")
 
 
-def describe(figure, text: str):
-    """The figure, with a text that says what it shows to those who do not see it (`show`)."""
-    figure.alt_text = text
-    return figure
+def labelled_runs(table: DataFrame) -> Iterator[tuple[str, str, str, object, DataFrame]]:
+    """(label, teacher, domain, line style, rows) of each run in a tidy table's trained rows, in the
+    order of the table. Runs that share teacher and domain are told apart by learning rate, and
+    those of one student by their line too."""
+    trained = table[table["step"] > 0]
+    several = trained.groupby(["student", "teacher", "domain"])["learning_rate"].nunique().max() > 1
+    seen: dict[tuple, int] = {}
+    for _, rows in trained.groupby(RUN, sort=False, dropna=False):
+        first = rows.iloc[0]
+        label = f"{name_of(first.teacher)} {first.domain}"
+        if several:
+            label += f", {printed_rate(first.learning_rate)}"
+        alike = (first.student, first.teacher, first.domain)
+        before = seen.get(alike, 0)
+        seen[alike] = before + 1
+        line = DOMAIN_LINES[first.domain]
+        if before:
+            line = MORE_LINES[(before - 1) % len(MORE_LINES)]
+        yield label, first.teacher, first.domain, line, rows.sort_values("step")
 
 
-def show(*made) -> None:
-    """Show figures, each by itself or as (figure, data), in a notebook, and give their descriptions
-    along where IPython has those of images: in the output's metadata, which a report's page turns
-    into alt texts."""
-    import matplotlib.pyplot as plt
-    from IPython.display import display
-
-    for figure in (m[0] if isinstance(m, tuple) else m for m in made):
-        display(figure, metadata={"image/png": {"alt": figure.alt_text}})
-        plt.close(figure)  # or the notebook shows it again at the end of the cell
+def of_run(table: DataFrame, run: Run) -> Series:
+    """Which rows of a tidy table are of a run."""
+    own = (table[RUN[:3]] == [run.student, run.teacher, run.domain]).all(axis=1)
+    return own & table["learning_rate"].isin([run.learning_rate])
 
 
-def label_points(ax, points, texts, size: float = 7) -> None:
+def label_points(ax: Axes, points: ndarray, texts: Series | list[str], size: float = 7) -> None:
     """Write each text beside its point [x, y], at the first of some places around it that no other
     point or text takes; above the last of them where all are taken."""
     scale = ax.figure.dpi / 72
     at = ax.transData.transform(points)
     taken = [(x - 3 * scale, y - 3 * scale, x + 3 * scale, y + 3 * scale) for x, y in at]
+    near = ((4, 3), (-4, 3), (4, -3), (-4, -3), (0, 7), (0, -7))
+    far = ((10, 0), (-10, 0), (0, 14), (0, -14))
     for (x, y), point, text in zip(at, points, texts, strict=True):
         width, height = 0.65 * size * len(text) * scale, size * scale
-        for dx, dy in (
-            (4, 3),
-            (-4, 3),
-            (4, -3),
-            (-4, -3),
-            (0, 7),
-            (0, -7),
-            (10, 0),
-            (-10, 0),
-            (0, 14),
-            (0, -14),
-        ):
+        for dx, dy in (*near, *far):
             left = x + dx * scale - width * (dx < 0) - width / 2 * (dx == 0)
             low = y + dy * scale - height * (dy < 0) - height / 2 * (dy == 0)
             box = (left, low, left + width, low + height)
-            if not any(
-                box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken
-            ):
+            if not any(_overlap(box, other) for other in taken):
                 break
         taken.append(box)
         ax.annotate(
@@ -150,3 +186,40 @@ def label_points(ax, points, texts, size: float = 7) -> None:
             textcoords="offset points",
             fontsize=size,
         )
+
+
+def _overlap(a: tuple, b: tuple) -> bool:
+    """Whether two boxes (left, low, right, high) share a point."""
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+# ---- describing and showing
+
+
+def signed(value: float) -> str:
+    """A change in points, with a minus sign that is one."""
+    return f"{value:+.1f}".replace("-", "−")
+
+
+def enumerated(parts: list[str], most: int = 8) -> str:
+    """The parts in one sentence; of many only the first, and how many are left."""
+    left = len(parts) - most
+    return "; ".join(parts[:most]) + (f"; and {left} more" if left > 0 else "")
+
+
+def describe(figure: Figure, text: str) -> Figure:
+    """The figure, with a text that says what it shows to those who do not see it (`show`)."""
+    figure.alt_text = text  # type: ignore[attr-defined]  # an attribute of ours
+    return figure
+
+
+def show(*made: Figure | tuple[Figure, DataFrame]) -> None:
+    """Show figures, each by itself or as (figure, data), in a notebook, and give their descriptions
+    along where IPython has those of images: in the output's metadata, which a report's page turns
+    into alt texts."""
+    import matplotlib.pyplot as plt
+    from IPython.display import display
+
+    for figure in (m[0] if isinstance(m, tuple) else m for m in made):
+        display(figure, metadata={"image/png": {"alt": getattr(figure, "alt_text", "")}})
+        plt.close(figure)  # or the notebook shows it again at the end of the cell

@@ -89,10 +89,10 @@ def _compiler() -> Finding:
 def _sandbox() -> Finding:
     """The strongest level that works here; model-written code runs in it."""
     for level in pool.LEVELS[:-1]:
-        if not pool.problem(level):
+        if not pool.why_unavailable(level):
             return Finding("sandbox", level)
     lack = "code benchmarks refuse to run without allow_unsafe: true; install bubblewrap"
-    return Finding("sandbox", pool.problem(pool.LEVELS[0]), lack)
+    return Finding("sandbox", pool.why_unavailable(pool.LEVELS[0]), lack)
 
 
 def _disk(place: Path, what: str) -> Finding:

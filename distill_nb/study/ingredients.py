@@ -29,6 +29,8 @@ DATA = {
     "analyze": ("distill_nb/analysis/published/*.csv",),
     "paper": ("distill_nb/analysis/published/*.csv", "paper/paper.tex", "figures/*.pdf"),
 }
+TEMPLATES = "distill_nb/report/templates/distill_nb"
+PAGE_DATA = {"eval": (f"{TEMPLATES}/flips.*", f"{TEMPLATES}/model_card.*")}  # no result rests on it
 
 
 @cache
@@ -43,8 +45,11 @@ def ingredients(stage: Stage, page: bool = True) -> dict[str, str]:
     if page and stage.name not in ENTRY:
         entries.append(f"notebooks/{stage.name}.ipynb")
         found[entries[-1]] = code_hash.content_hash(notebooks.notebook_of(stage.name))
+    patterns = DATA.get(stage.name, ())
+    if page:
+        patterns += PAGE_DATA.get(stage.name, ())
     files = {file for entry in entries for file in _modules(entry)}
-    files |= {file for pattern in DATA.get(stage.name, ()) for file in paths.ROOT.glob(pattern)}
+    files |= {file for pattern in patterns for file in paths.ROOT.glob(pattern)}
     found |= {paths.movable(file): _sha256(file) for file in sorted(files)}
     for i, file in enumerate(_local_files(stage)):
         found[f"content of local file {i}, {file.name}"] = _sha256(file)

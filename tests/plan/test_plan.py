@@ -14,6 +14,7 @@ from distill_nb import params
 from distill_nb.plan import architectures, estimate, plan
 from distill_nb.plan import devices as plan_devices
 from distill_nb.plan.devices import Device
+from distill_nb.report import train_report
 from distill_nb.runtime import devices, paths
 from distill_nb.runtime.devices import GIB
 from distill_nb.students import student
@@ -37,12 +38,17 @@ MEASURE = """
     from pathlib import Path
     sys.path.insert(0, {tests!r})
     from helpers import tiny
-    from distill_nb import params; from distill_nb.students import student; from distill_nb.training import train; from distill_nb.runtime import paths
+    from distill_nb import params
+    from distill_nb.runtime import paths
+    from distill_nb.students import student
+    from distill_nb.training import train
 
     def memory(key):
-        return next(int(line.split()[1]) * 1024 for line in Path("/proc/self/status").read_text().splitlines() if key in line)
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if key in line)
 
-    def loaded(model, *args, **kwargs):  # training begins here: forget the peak of loading, and pages of the weights' file
+    def loaded(model, *args, **kwargs):
+        # training begins here: forget the peak of loading, and pages of the weights' file
         global before
         for weight in model.parameters():
             weight.data = weight.data.clone()
@@ -61,8 +67,10 @@ MEASURE = """
     def size(name):
         return sum(f.stat().st_size for f in (paths.run_dir(p) / name).rglob("*") if f.is_file())
 
-    print("FOUND", json.dumps(dict(peak=memory("VmHWM") - before, checkpoints=size("checkpoints"), states=size("state"),
-                                   tokens=int(train.load_metrics(p)["tokens"].iloc[-1]))))
+    found = dict(peak=memory("VmHWM") - before)
+    found |= dict(checkpoints=size("checkpoints"), states=size("state"))
+    found["tokens"] = int(train.load_metrics(p)["tokens"].iloc[-1])
+    print("FOUND", json.dumps(found))
 """
 
 
@@ -208,7 +216,8 @@ def test_the_studys_students_are_counted_from_their_sizes(file, parameters, adap
         assert adapters == 32 * 32 * (2 * (4096 + 4096) + 2 * (4096 + 1024) + 3 * (4096 + 14336))
         # less embeddings and norms
         assert counts["active_parameters"] == parameters - 2 * 128256 * 4096 - (2 * 32 + 1) * 4096
-    else:  # on each of 128 experts rank 32 / 8, twice that where gate_proj and up_proj are one tensor
+    else:
+        # on each of 128 experts rank 32 / 8, twice that where gate_proj and up_proj are one tensor
         inside = 128 * (8 * (2048 + 1536) + 4 * (768 + 2048))
         assert adapters == 48 * (inside + 32 * (2 * (2048 + 4096) + 2 * (2048 + 512)))
         assert counts["active_parameters"] == 48 * (
@@ -232,7 +241,7 @@ def test_operations_are_those_that_torch_counts(runs_dir):
             model(**batch).loss.backward()
         counts = architectures.count(config, p)
         # torch does not count this attention
-        expected = plan.flops(counts, config, 200, 0, checkpointing=checkpointing)
+        expected = estimate.flops(counts, config, 200, 0, checkpointing=checkpointing)
         # the first layer passes no gradient on
         assert counter.get_total_flops() == pytest.approx(expected, rel=0.12)
 
@@ -247,7 +256,7 @@ def train_batch(tokens):
 def test_the_largest_micro_batch_that_fits_is_found_and_named(runs_dir):
     p = tiny(batch_size=12, micro_batch_size=12, n_examples=12, max_length=700)
     needs = {m: plan.estimate(replace(p, micro_batch_size=m), CPU).peak for m in (1, 4)}
-    room = replace(CPU, memory=needs[4] + plan.LIBRARIES + 1000)
+    room = replace(CPU, memory=needs[4] + estimate.LIBRARIES + 1000)
     for m in (1, 12):
         made = plan.estimate(replace(p, micro_batch_size=m), room)
         assert (made.best_micro_batch_size, made.fits) == (4, m < 12)
@@ -258,12 +267,14 @@ def test_the_largest_micro_batch_that_fits_is_found_and_named(runs_dir):
     with pytest.raises(
         ValueError, match=r"^max_length: .*set micro_batch_size to 1 and max_length to 350, or take"
     ):
-        plan.refuse(p, plan.estimate(p, replace(CPU, memory=int(0.8 * needs[1]) + plan.LIBRARIES)))
+        plan.refuse(
+            p, plan.estimate(p, replace(CPU, memory=int(0.8 * needs[1]) + estimate.LIBRARIES))
+        )
     with pytest.raises(
         ValueError,
         match=r"^student: .*take a larger device, such as rtx4090-24gb, with micro_batch_size 1",
     ):
-        plan.refuse(p, plan.estimate(p, replace(CPU, memory=plan.LIBRARIES + 2**20)))
+        plan.refuse(p, plan.estimate(p, replace(CPU, memory=estimate.LIBRARIES + 2**20)))
 
 
 def test_rank_32_on_every_expert_does_not_fit_80_gb_and_the_plan_says_what_does():
@@ -295,7 +306,7 @@ def test_the_studys_micro_batches_are_the_largest_that_fit_80_gb_with_room_for_t
     assert p.micro_batch_size == size and made == {size: True, larger: False}
 
 
-def test_a_grid_is_summed_over_runs_and_traces(runs_dir, capsys):
+def test_a_grid_is_summed_over_runs_and_traces(runs_dir):
     files = [
         "run01.yaml",
         "run09.yaml",
@@ -305,8 +316,8 @@ def test_a_grid_is_summed_over_runs_and_traces(runs_dir, capsys):
         "traces_r1_math.yaml",
         "traces_tiny.yaml",
     ]
-    assert plan.main([*files, "--device", "h100-80gb", "-p", "save_every", "4"]) == 0
-    said = capsys.readouterr().out
+    said, every_run_fits = plan.plan_files(files, "h100-80gb", {"save_every": 4})
+    assert every_run_fits
     p = [
         params.validate(params.read_files(f, "tiny.yaml") | {"save_every": 4})
         for f in ("run01.yaml", "run09.yaml")
@@ -325,20 +336,29 @@ def test_a_grid_is_summed_over_runs_and_traces(runs_dir, capsys):
     )
     assert "traces_tiny.yaml: no run, no overlay for runs and no set of traces; left out." in said
     assert "a baseline, nothing is trained" in said and "r1_math: from the hub, no API cost" in said
-    assert plan.main(["run09.yaml", "tiny.yaml", "--device", "h999"]) == 1
-    assert "device: h999 is not known; choose from this, a100-40gb" in capsys.readouterr().err
+    with pytest.raises(
+        ValueError, match=r"^device: h999 is not known; choose from this, a100-40gb"
+    ):
+        plan.plan_files(["run09.yaml", "tiny.yaml"], "h999")
+
+
+def test_files_say_which_run_does_not_fit(runs_dir):
+    """Exit status 1 of `distill-nb plan`."""
+    changes = {"lora_expert_rank": 32, "max_length": 1024}
+    said, every_run_fits = plan.plan_files(["run01.yaml"], "h100-80gb", changes)
+    assert not every_run_fits and "Does not fit: lora_expert_rank: " in said
 
 
 def test_a_finished_run_is_not_planned_and_a_new_one_is_shown(runs_dir, capsys):
     p = tiny()
     data = train.prepare(p)
-    made = plan.show(p, data)
+    made = train_report.show_plan(p, data)
     assert "HTML" in capsys.readouterr().out and made.fits
     shown = plan.table(made)[p.run_name]
     assert shown["tokens"] == f"{sum(len(e['input_ids']) for e in data.train):,}"
     assert shown["seconds"].endswith("TFLOP/s measured here)") and "of " in shown["memory: peak"]
     train.train(p, data)
-    assert plan.show(p, data) is None and "finished already" in capsys.readouterr().out
+    assert train_report.show_plan(p, data) is None and "finished already" in capsys.readouterr().out
 
 
 def test_beside_unsloth_the_plan_is_the_same(runs_dir, monkeypatch):

@@ -4,8 +4,6 @@ resolve."""
 import base64
 import json
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 
 import nbformat
@@ -300,27 +298,6 @@ def test_an_index_of_tiny_runs_says_what_they_are(tmp_path):
     run_folder(tmp_path / "tiny", "a_run", dataset="pocket")
     text = index_page.index(tmp_path / "tiny").read_text(encoding="utf-8")
     assert "the students are random models" in text and "none of it is the teacher" not in text
-
-
-def test_the_command_line_prints_what_it_wrote(tmp_path):
-    def command(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "distill_nb.report.notebook_page", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-        )
-
-    notebook = small_notebook(run_folder(tmp_path, "a_run"))
-    done = command(notebook, "--index", tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [
-        str(notebook.with_suffix(".html")),
-        str(tmp_path / "report" / "index.html"),
-    ]
-    failed = command(tmp_path / "missing.ipynb")
-    assert failed.returncode == 1 and failed.stderr.startswith(
-        str(tmp_path / "missing.ipynb") + " does not exist"
-    )
 
 
 def test_the_index_leads_to_the_sets_of_traces(tmp_path):

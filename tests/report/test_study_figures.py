@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distill_nb.analysis.published import accuracies, comparisons
-from distill_nb.report import run_figures, study_figures
+from distill_nb.analysis.published import accuracies, findings
+from distill_nb.report import change_figures, run_figures, study_figures
 from distill_nb.report import style as plots
 from distill_nb.runtime import paths
 
@@ -55,7 +55,7 @@ def test_another_drawing_is_told_apart(table, tmp_path):
     """The comparison sees a point that moved by one percent, in both formats."""
     other = table.assign(accuracy=table["accuracy"].mask(table["accuracy"] == 72, 73))
     old, new = (
-        study_figures.save("gains", study_figures.gains(t), tmp_path / str(i))
+        study_figures.save("gains", change_figures.gains(t), tmp_path / str(i))
         for i, t in enumerate((table, other))
     )
     assert all(
@@ -75,7 +75,7 @@ def test_no_teachers_colour_means_anything_else():
     assert len(teachers) == 3 + len(plots.TEACHER_COLOURS.FREE)
     for colours in (plots.OUTCOME_COLOURS, plots.VERDICT_COLOURS, plots.LOSS_COLOURS):
         assert not teachers & set(colours.values()) and len(set(colours.values())) == len(colours)
-    assert set(plots.VERDICT_COLOURS) == set(comparisons.VERDICTS) - {"not testable"}
+    assert set(plots.VERDICT_COLOURS) == set(findings.comparisons.VERDICTS) - {"not testable"}
     metrics = pd.DataFrame({"step": [1, 2], "loss": [2.0, 1.0], "heldout_loss": [np.nan, 1.5]})
     lines = run_figures.training_curve(metrics).axes[0].lines
     assert [mpl.colors.to_hex(line.get_color()).upper() for line in lines] == list(
@@ -109,7 +109,7 @@ def test_every_figure_says_what_it_shows(made, table):
     )
     assert "finding 5, supported 5; finding 6, within noise 2, contradicted 2." in words["findings"]
     assert "in the other domain the changes go from −44.7 to +7.0 points" in words["forgetting"]
-    assert "empty" in study_figures.gains(table[:0])[0].alt_text
+    assert "empty" in change_figures.gains(table[:0])[0].alt_text
     metrics = pd.DataFrame({"step": [1, 2], "loss": [2.0, 1.0], "heldout_loss": [np.nan, 1.5]})
     assert (
         "from 2.00 at step 1 to 1.00 nats per token at step 2"
@@ -131,7 +131,7 @@ def test_labels_of_points_that_lie_together_do_not_cover_each_other():
 
 def test_the_same_numbers_give_the_same_bytes(table, tmp_path):
     first, second = (
-        study_figures.save("gains", study_figures.gains(table), tmp_path / str(i)) for i in (1, 2)
+        study_figures.save("gains", change_figures.gains(table), tmp_path / str(i)) for i in (1, 2)
     )
     assert [f.read_bytes() for f in first] == [f.read_bytes() for f in second]
     assert [f.read_bytes()[:4] for f in first[:2]] == [b"\x89PNG", b"%PDF"]
@@ -152,7 +152,7 @@ def test_learning_curves_hold_every_sweep_cell_and_each_teacher_its_colour(table
 
 
 def test_gains_are_differences_to_the_baseline(table):
-    _, data = study_figures.gains(table)
+    _, data = change_figures.gains(table)
     assert len(data) == 50  # ten runs, five checkpoints
     row = data[
         (data["student"].str.contains("Llama"))
@@ -196,7 +196,7 @@ def test_runs_of_one_teacher_and_domain_have_lines_of_their_own(table):
         [one, one[one["step"] > 0].assign(learning_rate=1e-3, run="other", folder="other")]
     )
     labels, styles = zip(
-        *((label, line) for label, _, _, line, _ in study_figures._runs_of(both)), strict=True
+        *((label, line) for label, _, _, line, _ in plots.labelled_runs(both)), strict=True
     )
     assert len(labels) == 2 == len(set(labels)) == len({str(style) for style in styles})
     figure, _ = study_figures.learning_curves(both)
@@ -216,8 +216,8 @@ def test_our_own_runs_draw_too(table):
     ]
     for draw in (
         study_figures.learning_curves,
-        study_figures.forgetting,
-        study_figures.gains,
+        change_figures.forgetting,
+        change_figures.gains,
         study_figures.best_checkpoints,
     ):
         figure, data = draw(ours)

@@ -9,8 +9,7 @@ import pytest
 
 from distill_nb.analysis import baseline_changes, names, stats
 from distill_nb.analysis.published import accuracies, findings, grim
-from distill_nb.report import tables
-from distill_nb.runtime import paths
+from distill_nb.report import study_tables, tables
 
 QWEN, INSTRUCT, LLAMA = (names.NAMES[n] for n in ("Qwen Base", "Qwen Instruct", "Llama 8B"))
 
@@ -21,32 +20,34 @@ def published():
 
 
 def test_baselines_as_printed(published):
-    table = tables.baselines(published)
+    table = study_tables.baselines(published)
     assert list(table) == ["student", "MATH-500", "MBPP+", "HumanEval+", "LiveCodeBench"]
     assert table.to_numpy().tolist() == [
         ["Qwen Base", "80.6", "75.7", "78.7", "12.0"],
         ["Qwen Instruct", "86.8", "77.5", "91.0", "27.0"],
         ["Llama 8B", "40", "46", "—", "—"],
     ]
-    assert tables.baselines(published, intervals=True)["MATH-500"].iloc[2] == "40 [35.8, 44.4]"
+    assert (
+        study_tables.baselines(published, intervals=True)["MATH-500"].iloc[2] == "40 [35.8, 44.4]"
+    )
 
 
 def test_checkpoints_as_printed(published):
-    assert tables.pairs(published) == [
+    assert study_tables.pairs(published) == [
         (QWEN, "r1"),
         (QWEN, "sonnet"),
         (INSTRUCT, "sonnet"),
         (LLAMA, "r1"),
         (LLAMA, "sonnet"),
     ]
-    table = tables.checkpoints(published, INSTRUCT, "sonnet")
+    table = study_tables.checkpoints(published, INSTRUCT, "sonnet")
     assert (
         list(table) == ["domain", "step", "MATH-500", "MBPP+", "HumanEval+", "LiveCodeBench"]
         and len(table) == 10
     )
     assert table.iloc[1].tolist() == ["math", 200, "88.6", "68.3", "60*", "16*"]
     assert table.iloc[8].tolist() == ["code", 400, "85.0*", "75.7*", "—", "—"]
-    assert list(tables.checkpoints(published, LLAMA, "r1")) == [
+    assert list(study_tables.checkpoints(published, LLAMA, "r1")) == [
         "domain",
         "step",
         "MATH-500",
@@ -55,14 +56,14 @@ def test_checkpoints_as_printed(published):
     with pytest.raises(
         ValueError, match=r"student 'x' and teacher 'r1' have no checkpoints .* choose from Qwen"
     ):
-        tables.checkpoints(published, "x", "r1")
+        study_tables.checkpoints(published, "x", "r1")
 
 
 def test_every_cell_is_in_a_table_of_checkpoints_or_a_baseline(published):
     shown = pd.concat(
         [
-            tables.baselines(published),
-            *(tables.checkpoints(published, *s) for s in tables.pairs(published)),
+            study_tables.baselines(published),
+            *(study_tables.checkpoints(published, *s) for s in study_tables.pairs(published)),
         ]
     )
     cells = shown[["MATH-500", "MBPP+", "HumanEval+", "LiveCodeBench"]].to_numpy().ravel()
@@ -70,7 +71,7 @@ def test_every_cell_is_in_a_table_of_checkpoints_or_a_baseline(published):
 
 
 def test_best_checkpoints_as_the_tables_have_them(published):
-    table = tables.best(published)
+    table = study_tables.best(published)
     assert len(table) == 3 + 10 and table["config"].tolist().count("Baseline") == 3
     rows = {(r[0], r[1]): list(r[2:]) for r in table.to_numpy().tolist()}
     assert rows["Qwen Base", "Sonnet math"] == [300, "88", "57", "67", "10"]
@@ -80,11 +81,11 @@ def test_best_checkpoints_as_the_tables_have_them(published):
     assert rows["Qwen Instruct", "Sonnet code"] == [500, "89.4", "80.2", "86", "24"]
     assert rows["Llama 8B", "Baseline"] == ["—", "40", "46", "—", "—"]
     changed = published.assign(accuracy=published["accuracy"].mask(published["step"] == 100, 99))
-    assert set(tables.best(changed)["step"]) == {"—", 100}
+    assert set(study_tables.best(changed)["step"]) == {"—", 100}
 
 
 def test_inflation_of_the_published_best(published):
-    table = tables.inflation(published, correlations=(0, 0.5)).set_index("run")
+    table = study_tables.inflation(published, correlations=(0, 0.5)).set_index("run")
     row = table.loc["Qwen Base, Sonnet math"]
     assert (row["step"], row["best"], row["last"], row["checkpoints"]) == (300, 88, 86, 5)
     assert row["mean"] == pytest.approx((85 + 82 + 88 + 85 + 86) / 5)
@@ -93,7 +94,7 @@ def test_inflation_of_the_published_best(published):
 
 
 def test_power_of_the_published_sizes(published):
-    table = tables.power(published).set_index(["student", "benchmark"])
+    table = study_tables.power(published).set_index(["student", "benchmark"])
     assert len(table) == 10
     row = table.loc[("Qwen Instruct", "HumanEval+")]
     assert (row["n"], row["base"]) == (100, 91) and row["loss"] == pytest.approx(-14.5, abs=0.05)
@@ -109,7 +110,11 @@ NASTY = pd.DataFrame(
 
 
 def test_latex_is_well_formed(published):
-    for table in (NASTY, tables.best(published), tables.baselines(published, intervals=True)):
+    for table in (
+        NASTY,
+        study_tables.best(published),
+        study_tables.baselines(published, intervals=True),
+    ):
         text = tables.to_latex(table, "At 95% & more_of #1", "tab:x")
         assert re.findall(r"\\(begin|end){(\w+)}", text) == [
             ("begin", "table"),
@@ -152,20 +157,9 @@ def test_html_is_well_formed_and_escaped():
     assert ElementTree.fromstring(tables.to_html(NASTY)).find("caption") is None
 
 
-def test_every_table_of_the_study_as_latex(published, tmp_path):
-    """python -m distill_nb.report.tables FOLDER: one file a table, every number of the study in it,
-    nothing of them typed in."""
-    import subprocess
-    import sys
-
-    folder = tmp_path / "generated"
-    subprocess.run(
-        [sys.executable, "-m", "distill_nb.report.tables", folder],
-        check=True,
-        cwd=paths.ROOT,
-        capture_output=True,
-    )
-    made = {f.stem: f.read_text(encoding="utf-8") for f in folder.glob("*.tex")}
+def test_every_table_of_the_study_as_latex(published):
+    """Every number of the study is in one of them, nothing of them typed in."""
+    made = study_tables.study(published)
     curves = {
         f"checkpoints_{x}"
         for x in (
@@ -179,7 +173,6 @@ def test_every_table_of_the_study_as_latex(published, tmp_path):
     assert set(made) == {"baselines", "best_checkpoints", "forgetting", "findings", *curves} | {
         f"finding_{i}" for i in range(1, 7)
     }
-    assert made == tables.study(published)
     assert "Qwen Base & 80.6 & 75.7 & 78.7 & 12.0 \\\\" in made["baselines"]
     assert "math & 200 & 88.6 & 68.3 & 60* & 16* \\\\" in made["checkpoints_qwen_instruct_sonnet"]
     assert "Qwen Base & Sonnet code & 200 & 79 & 74 & 85 & 12 \\\\" in made["best_checkpoints"]
@@ -193,7 +186,7 @@ def test_every_table_of_the_study_as_latex(published, tmp_path):
 
 
 def test_forgetting_shows_last_checkpoints_and_relative_changes(published):
-    table = tables.forgetting(baseline_changes.forgetting_matrix(published))
+    table = study_tables.forgetting(baseline_changes.forgetting_matrix(published))
     assert len(table) == 40
     row = table[
         (table["student"] == "Llama 8B")
@@ -212,7 +205,7 @@ def test_forgetting_shows_last_checkpoints_and_relative_changes(published):
 
 def test_evidence_shows_p_and_what_could_be_detected(published):
     found = findings.check_all(published)
-    table = tables.evidence(found[3]).set_index("comparison")
+    table = study_tables.evidence(found[3]).set_index("comparison")
     assert table.loc["HumanEval+: not below the baseline"].tolist() == [
         "86.0",
         "91.0",
@@ -223,7 +216,7 @@ def test_evidence_shows_p_and_what_could_be_detected(published):
         "yes",
         "within noise",
     ]
-    literal = tables.evidence(found[4]).iloc[-1]
+    literal = study_tables.evidence(found[4]).iloc[-1]
     assert literal["p (Holm)"] == "—" and (literal["decides"], literal["verdict"]) == (
         "no",
         "contradicted",
@@ -231,7 +224,7 @@ def test_evidence_shows_p_and_what_could_be_detected(published):
 
 
 def test_impossible_numbers_are_named_as_the_study_names_them(published):
-    table = tables.impossible(grim.check(published))
+    table = study_tables.impossible(grim.check(published))
     assert table.to_numpy().tolist() == [
         ["Qwen Base", "—", 0, "HumanEval+", "78.7", 100, "129/164"]
     ]

@@ -1,0 +1,18 @@
+"""What analyze.ipynb needs of the folder of a scale: its place, and a record of the analysis."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from distill_nb.params import Params
+from distill_nb.runtime import paths, provenance
+
+
+def folder_of(p: Params) -> Path:
+    """The folder with the runs of the scale."""
+    return paths.runs() / p.scale
+
+
+def write_provenance(p: Params, notebook: str) -> None:
+    """Write what made the analysis; nothing where there are no runs."""
+    provenance.write_analysis(p, folder_of(p), notebook)

@@ -1,0 +1,230 @@
+"""The study's figures of changes in points, from a tidy table or from findings: what was gained and
+forgotten against the baseline, and what the findings rest on. Each returns (figure, data), as in
+study_figures.py."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from distill_nb.analysis import baseline_changes, stats, tidy
+from distill_nb.analysis.names import RULE, RUN, name_of, printed_rate
+from distill_nb.analysis.published.findings import Finding
+from distill_nb.report.style import (
+    DOMAIN_MARKERS,
+    FAINT,
+    TEACHER_COLOURS,
+    VERDICT_COLOURS,
+    describe,
+    enumerated,
+    grid,
+    labelled_runs,
+    legend_below,
+    nothing,
+    of_run,
+    signed,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+    from pandas import DataFrame
+
+DOMAINS = ["math", "code"]
+DOMAIN_OF = {benchmark: domain for domain, names in RULE.items() for benchmark in names}
+ZERO = {"color": "#bbbbbb", "lw": 0.8, "zorder": 0}  # the line of no change
+
+
+def forgetting(table: DataFrame) -> tuple[Figure, DataFrame]:
+    """Change from baseline in points: trained domain × evaluated domain, a panel a student and
+    teacher, at the best checkpoint. Diagonal: what was trained; off it: what was forgotten. In
+    brackets the 95% interval."""
+    data = baseline_changes.forgetting_matrix(table)
+    if data.empty:
+        return nothing(), data
+    best = data[data["checkpoint"] == "best"]
+    groups = list(best.groupby(["student", "teacher", "learning_rate"], sort=False, dropna=False))
+    columns = 3
+    figure, axes = grid(-(-len(groups) // columns), columns, 2.1)
+    for ax in axes.flat[len(groups) :]:
+        ax.set_axis_off()
+    limit = max(10.0, float(best["change"].abs().max()))
+    for ax, ((student, teacher, rate), cells) in zip(axes.flat, groups, strict=False):
+        image = _matrix(ax, cells, limit)
+        at_rate = f" at {printed_rate(rate)}" if rate == rate else ""
+        ax.set(
+            xticks=[0, 1],
+            xticklabels=DOMAINS,
+            yticks=[0, 1],
+            yticklabels=DOMAINS,
+            title=f"{name_of(student)}\n{name_of(teacher)}{at_rate}",
+            xlabel="evaluated on",
+            ylabel="trained on" if ax in axes[:, 0] else "",
+        )
+        ax.spines[:].set_visible(False)
+        ax.tick_params(length=0)
+    figure.colorbar(image, ax=axes, shrink=0.7, label="change (points)")
+    trained, parts = best["domain"] == best["evaluated"], []
+    for where, rows in (
+        ("in the domain that was trained", best[trained]),
+        ("in the other domain", best[~trained]),
+    ):
+        if len(rows):
+            low, high = signed(rows["change"].min()), signed(rows["change"].max())
+            parts.append(f"{where} the changes go from {low} to {high} points")
+    words = (
+        "A matrix of changes from the base student for each student and teacher, trained domain by "
+        f"evaluated domain, at the best checkpoint: {', '.join(parts)}."
+    )
+    return describe(figure, words), data
+
+
+def _matrix(ax: Axes, cells: DataFrame, limit: float) -> AxesImage:
+    """One panel of `forgetting`: its image, which the colour bar needs."""
+    import numpy as np
+
+    matrix = cells.pivot(index="domain", columns="evaluated", values="change").reindex(
+        index=DOMAINS, columns=DOMAINS
+    )
+    image = ax.imshow(matrix, cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto")
+    for r in cells.itertuples():
+        flag = "*" if r.flagged else ""
+        ax.text(
+            DOMAINS.index(r.evaluated),
+            DOMAINS.index(r.domain),
+            f"{signed(r.change)}{flag}\n[{signed(r.lo)}, {signed(r.hi)}]",
+            ha="center",
+            va="center",
+            fontsize=6,
+            color="white" if abs(r.change) > 0.6 * limit else "black",
+        )
+    for i, j in np.argwhere(matrix.isna().to_numpy()):
+        ax.text(j, i, "—", ha="center", va="center", color=FAINT)
+    return image
+
+
+def gains(table: DataFrame) -> tuple[Figure, DataFrame]:
+    """What a checkpoint gained in math against what it gained in code, in points over its baseline:
+    one point a checkpoint, in the order of steps, the last one filled; a panel a student."""
+    import numpy as np
+
+    data = _changes_in_both(table)
+    if data.empty:
+        return nothing(), data
+    students = list(dict.fromkeys(data["student"]))
+    figure, axes = grid(1, len(students), 2.6, sharex=True, sharey=True)
+    for ax, student in zip(axes[0], students, strict=True):
+        ax.axhline(0, **ZERO)
+        ax.axvline(0, **ZERO)
+        for label, teacher, domain, line, points in labelled_runs(data[data["student"] == student]):
+            x, x_lo, x_hi, y, y_lo, y_hi = (
+                points[f"{d}_{column}"].to_numpy()
+                for d in DOMAINS
+                for column in ("change", "lo", "hi")
+            )
+            bars = abs(np.array([y_lo, y_hi]) - y), abs(np.array([x_lo, x_hi]) - x)
+            look = {"color": TEACHER_COLOURS[teacher], "marker": DOMAIN_MARKERS[domain]}
+            ax.errorbar(x, y, *bars, ls="", ecolor=look["color"], elinewidth=0.5, alpha=0.35)
+            ax.plot(x, y, **look, ls=line, lw=0.9, ms=4, mfc="white", label=label)
+            ax.plot(x[-1], y[-1], **look, ms=5, ls="")
+        ax.set(
+            title=name_of(student),
+            xlabel="change in math (points)",
+            ylabel="change in code (points)" if ax is axes[0][0] else "",
+        )
+    legend_below(figure, axes)
+    last = data.groupby(RUN, dropna=False, sort=False).tail(1)
+    words = (
+        "The change in code against the change in math, in points, a line through the checkpoints "
+        f"of each run. At the last checkpoint {(last['math_change'] > 0).sum()} of {len(last)} "
+        "runs are above their base student in math, "
+        f"{(last['code_change'] > 0).sum()} in code."
+    )
+    return describe(figure, words), data
+
+
+def _changes_in_both(table: DataFrame) -> DataFrame:
+    """One row a checkpoint that was evaluated in both domains, its base student too: RUN, step,
+    flagged, and for each domain the change, lo and hi in points."""
+    import pandas as pd
+
+    rows = []
+    for run in tidy.best_checkpoints(table).itertuples():
+        own = table[(table["step"] > 0) & of_run(table, run)]
+        base = table[(table["step"] == 0) & (table["student"] == run.student)].set_index(
+            "benchmark"
+        )
+        for step, cells in own.groupby("step"):
+            found = {
+                DOMAIN_OF[c.benchmark]: c
+                for c in cells.itertuples()
+                if c.benchmark in DOMAIN_OF and c.benchmark in base.index
+            }
+            if len(found) < 2:
+                continue
+            row = {key: getattr(run, key) for key in RUN}
+            row |= {"step": step, "flagged": any(c.flagged for c in found.values())}
+            for domain, c in found.items():
+                b = base.loc[c.benchmark]
+                d = stats.difference(
+                    c.accuracy * c.n / 100, c.n, b["accuracy"] * b["n"] / 100, b["n"]
+                )
+                row |= {
+                    f"{domain}_change": c.accuracy - b["accuracy"],
+                    f"{domain}_lo": 100 * d.lo,
+                    f"{domain}_hi": 100 * d.hi,
+                }
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def evidence(found: list[Finding]) -> tuple[Figure, DataFrame]:
+    """What findings (findings.check_all) rest on: every comparison as a difference in points with
+    its 95% interval, by its verdict; hollow where it does not decide."""
+    import pandas as pd
+
+    data = pd.concat(
+        [f.numbers.assign(finding=f.number, title=f.title) for f in found], ignore_index=True
+    )
+    data = data[data["difference"].notna()]
+    used = [f for f in found if f.number in set(data["finding"])]
+    if not used:
+        return nothing(), data
+    heights = [len(data[data["finding"] == f.number]) + 1.2 for f in used]
+    figure, axes = grid(
+        len(used), 1, 0.2 * sum(heights) / len(used), sharex=True, height_ratios=heights
+    )
+    for ax, f in zip(axes.flat, used, strict=False):
+        rows = data[data["finding"] == f.number]
+        ax.axvline(0, **ZERO)
+        for y, r in enumerate(rows.itertuples()):
+            colour = VERDICT_COLOURS[r.verdict]
+            ax.errorbar(
+                r.difference,
+                y,
+                xerr=[[r.difference - r.lo], [r.hi - r.difference]],
+                color=colour,
+                marker="D",
+                ms=4,
+                ls="",
+                elinewidth=1,
+                mfc=colour if r.decides else "white",
+                label=r.verdict,
+            )
+        ax.set(
+            yticks=range(len(rows)), yticklabels=rows["comparison"], ylim=(len(rows) - 0.4, -0.6)
+        )
+        ax.set_title(textwrap.fill(f"{f.number}. {f.title}: {f.verdict}", 80), loc="right")
+        ax.tick_params(axis="y", length=0)
+    axes.flat[-1].set_xlabel("difference (points)")
+    legend_below(figure, axes)
+    parts = []
+    for number, rows in data.groupby("finding"):
+        verdicts = [f"{verdict} {n}" for verdict, n in rows["verdict"].value_counts().items()]
+        parts.append(f"finding {number}, {', '.join(verdicts)}")
+    words = (
+        f"The {len(data)} comparisons that the findings rest on, each a difference in points with "
+        f"its 95% interval. Verdicts: {enumerated(parts)}."
+    )
+    return describe(figure, words), data

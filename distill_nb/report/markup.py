@@ -1,0 +1,37 @@
+"""The templates of pages: HTML (Jinja), CSS and JavaScript, files of templates/distill_nb/.
+
+The folder is a template of nbconvert, which makes a notebook's page from conf.json and
+index.html.j2. The index page of a scale (runs.html.j2), the view of flips (flips.html.j2) and the
+model card (model_card.md.j2) are filled in here.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+FOLDER = Path(__file__).with_name("templates")
+NAME = "distill_nb"  # of the template, a folder below FOLDER
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(FOLDER / NAME),
+        autoescape=lambda name: bool(name and name.endswith(".html.j2")),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+    )
+
+
+def fill(template: str, **values: object) -> str:
+    """The text of a template with its values, which are escaped where it is HTML."""
+    return _environment().get_template(template).render(values)
