@@ -368,8 +368,7 @@ def refuse_small_disks(folder: Path) -> None:
         if free < needed:
             sys.exit(
                 f"{place}: {free:.1f} GiB are free, and random students of real size take up to "
-                f"{needed}; name a folder "
-                f"on a larger disk by {way}."
+                f"{needed}; name a folder on a larger disk by {way}."
             )
 
 

@@ -138,8 +138,7 @@ def gains(table: DataFrame) -> tuple[Figure, DataFrame]:
     words = (
         "The change in code against the change in math, in points, a line through the checkpoints "
         f"of each run. At the last checkpoint {(last['math_change'] > 0).sum()} of {len(last)} "
-        "runs are above their base student in math, "
-        f"{(last['code_change'] > 0).sum()} in code."
+        f"runs are above their base student in math, {(last['code_change'] > 0).sum()} in code."
     )
     return describe(figure, words), data
 

@@ -111,8 +111,7 @@ def token_id(tokenizer, token: str) -> int:
     ):  # an unknown token may come back as another's id
         raise ValueError(
             f"chat_template: the student's tokenizer has no token {token!r}; choose the template "
-            "that "
-            f"fits the student."
+            "that fits the student."
         )
     return i
 

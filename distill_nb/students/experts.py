@@ -57,21 +57,18 @@ def lora_arguments(model, p) -> dict:
         if not others:
             raise ValueError(
                 f"lora_targets: {', '.join(wanted)} are in {p.student} those of its experts, and "
-                "lora_experts is "
-                "false; set it to true, or name targets in the attention."
+                "lora_experts is false; set it to true, or name targets in the attention."
             )
         return {"target_modules": others}
     if not wanted or len({"gate_proj", "up_proj"} & set(wanted)) == 1:
         raise ValueError(
             "lora_targets: the experts have gate_proj with up_proj, and down_proj; name one of the "
-            "two or both, "
-            "or set lora_experts to false."
+            "two or both, or set lora_experts to false."
         )
     if p.lora_dropout:
         raise ValueError(
             "lora_dropout: PEFT has no dropout before the experts' adapters; set it to 0, or "
-            "lora_experts to "
-            "false."
+            "lora_experts to false."
         )
     chosen = {
         name: FUSED[name.rpartition(".")[2]]

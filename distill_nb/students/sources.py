@@ -181,8 +181,7 @@ def check_student(p: Params) -> str:
     except Exception as error:  # the many ways in which the hub fails
         raise ValueError(
             f"student: the hub's model {where} {why(error, name)}, or set student to a folder with "
-            "a copy of "
-            "it."
+            "a copy of it."
         ) from None
     return commit
 

@@ -47,14 +47,12 @@ def _refuse_4bit(backend: str) -> None:
     if device() != "cuda":
         raise ValueError(
             "load_in_4bit: 4-bit weights are trained on CUDA only, and there is none here; set "
-            "load_in_4bit to "
-            "false."
+            "load_in_4bit to false."
         )
     if backend == "hf" and importlib.util.find_spec("bitsandbytes") is None:
         raise ValueError(
             "load_in_4bit: bitsandbytes is not installed here; install it with `pip install -e "
-            "'.[gpu]' -c "
-            "constraints.txt`, or set load_in_4bit to false."
+            "'.[gpu]' -c constraints.txt`, or set load_in_4bit to false."
         )
 
 

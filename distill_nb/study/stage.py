@@ -118,8 +118,7 @@ def _refuse_too_few(stage: Stage, n_gpus: int) -> None:
         raise ValueError(
             f"{stage}: {asked} is {wanted} in {graph.files(stage)[0]}, and its job has {n_gpus} "
             f"GPU{'s' * (n_gpus > 1)}; write {wanted} in the profile's config.yaml (set-resources: "
-            f"{stage.name}: "
-            f"gpu), or lower {asked.replace('×', 'or')}."
+            f"{stage.name}: gpu), or lower {asked.replace('×', 'or')}."
         )
 
 

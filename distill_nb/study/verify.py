@@ -66,8 +66,7 @@ def verify(run_dir: Path, into: Path) -> tuple[list[Compared], list[Compared]]:
     if not evaluated["settings"]["tasks_sha256"]:
         raise ValueError(
             f"provenance_eval.json in {run_dir.name} names no benchmark, so that there is no "
-            "answer to compare; "
-            "run eval.ipynb again."
+            "answer to compare; run eval.ipynb again."
         )
     p = _parameters(trained, run_dir / "provenance_train.json")
     q = _parameters(evaluated, run_dir / "provenance_eval.json")
@@ -124,8 +123,7 @@ def _finished(run_dir: Path, stage: str) -> dict:
     if not record.get("finished"):
         raise ValueError(
             f"provenance_{stage}.json in {run_dir.name}: there is no finished run to verify; run "
-            f"{stage}.ipynb "
-            "first (make demo, for the pocket run)."
+            f"{stage}.ipynb first (make demo, for the pocket run)."
         )
     return record
 
@@ -219,9 +217,8 @@ def _outcomes(before: Path, now: Path) -> Compared:
         return Compared(
             what,
             f"{len(outcomes)} of {len(a)} differ, such as {outcomes[0][0]}: "
-            f"{a[outcomes[0]]['outcome']} is "
-            f"recorded, and it is {b[outcomes[0]]['outcome']} now; {len(words)} answers have other "
-            "words",
+            f"{a[outcomes[0]]['outcome']} is recorded, and it is {b[outcomes[0]]['outcome']} now; "
+            f"{len(words)} answers have other words",
         )
     return Compared(
         what, f"all {len(a)} are equal, but {len(words)} answers have other words" if words else ""
@@ -278,8 +275,7 @@ def report(results: list[Compared], around: list[Compared]) -> str:
     elif wrong:
         lines += [
             "Code, versions, device and threads are as recorded: what is recorded or on disk may "
-            "have been changed "
-            "since, the hardware differ in what is not recorded, or a GPU's kernels add in another "
-            "order."
+            "have been changed since, the hardware differ in what is not recorded, or a GPU's "
+            "kernels add in another order."
         ]
     return "\n".join(lines)

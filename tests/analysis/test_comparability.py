@@ -154,8 +154,7 @@ def test_what_was_not_made_alike_is_named(stage, values, says, scale, change):
     ):  # then the base student's answers are another version's too
         expected |= {
             f"The base student's answers in {A} were made by another version of "
-            "distill_nb/students/chat.py than those of its "
-            "checkpoints."
+            "distill_nb/students/chat.py than those of its checkpoints."
         }
     found = comparability.differences(scale)
     assert set(found) == expected

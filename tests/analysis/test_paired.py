@@ -75,8 +75,7 @@ def test_errors_are_no_wrong_answers():
     none = paired.paired_changes(records([[1, 1], ["grader_error", 0]]))
     assert none["p_holm"].isna().all() and paired.change_sentences(none) == (
         "run, pocket_math: 1 problems to compare at step 10; 1 more left out, as sampling or "
-        "grading failed: nothing can be "
-        "said."
+        "grading failed: nothing can be said."
     )
 
 

@@ -151,8 +151,7 @@ def test_no_run_is_compared_with_a_baseline_of_another_n(tmp_path, caplog):
     ]
     assert caplog.messages == [
         "pocket_math of a is left out: the base student s has other answers there than in b (n = "
-        "56, 50.0%); "
-        "evaluate them with the same settings, or look at runs of one kind at a time."
+        "56, 50.0%); evaluate them with the same settings, or look at runs of one kind at a time."
     ]
     caplog.clear()
     assert baseline_changes.forgetting_matrix(ours)["base"].unique().tolist() == [50]

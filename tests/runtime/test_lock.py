@@ -116,8 +116,7 @@ def test_the_base_students_records_are_waited_for(runs_dir):
         "import sys; sys.path.insert(0, sys.argv[1]); from helpers import tiny; from "
         "distill_nb.evaluation import evaluate\n"
         "p = tiny(run_name='b', benchmark_limit=2, benchmarks=['pocket_math'], teacher='none', "
-        "domain='none', "
-        "dataset='none', max_steps=0)\nprint(evaluate.evaluate(p)['finished'])"
+        "domain='none', dataset='none', max_steps=0)\nprint(evaluate.evaluate(p)['finished'])"
     )
     second = subprocess.Popen(
         [sys.executable, "-c", program, str(paths.ROOT / "tests")],

@@ -146,8 +146,7 @@ def test_fewer_gpus_than_the_parameters_ask_for_are_refused(runs_dir, tmp_path, 
     full = [Stage("full", "llama8b_math_4k", name) for name in ("train", "eval")]
     says = (
         "train_processes is 4 in run07.yaml, and its job has 1 GPU; write 4 in the profile's "
-        "config.yaml (set-resources: "
-        "train: gpu), or lower train_processes."
+        "config.yaml (set-resources: train: gpu), or lower train_processes."
     )
     with pytest.raises(ValueError) as error:
         stage.run(full[0], n_gpus=1)
@@ -167,8 +166,7 @@ def test_a_stage_that_ends_without_finished_results_fails(instead, capfd):
     assert instead("pass") == 1
     says = (
         "llama8b_math_4k/train has run and is not done: there is no provenance_train.json. What it "
-        "has made is kept, and "
-        "the next start goes on there."
+        "has made is kept, and the next start goes on there."
     )
     assert (
         capfd.readouterr().err == says + "\n"

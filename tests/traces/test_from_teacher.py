@@ -12,8 +12,7 @@ THINGS = ["pears", "plums", "limes", "figs", "nuts", "kiwis", "dates", "beans"]
 PROBLEMS = [
     {
         "problem": f"In the garden of house {i}, {t} grow on {i + 2} trees, {i + 5} on each, and "
-        "birds eat one of them. "
-        "How many are left?",
+        "birds eat one of them. How many are left?",
         "answer": str((i + 2) * (i + 5) - 1),
     }
     for i, t in enumerate(THINGS)

@@ -88,8 +88,7 @@ def test_verdicts_of_the_published_study(found):
         (
             5,
             "That it is 0% across all checkpoints is contradicted: it is 1% at step 400, which 500 "
-            "problems cannot tell from 0%, "
-            "so that the fall decides.",
+            "problems cannot tell from 0%, so that the fall decides.",
         ),
         (
             6,

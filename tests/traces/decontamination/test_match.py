@@ -13,15 +13,13 @@ from distill_nb.traces.decontamination.match import SIMILAR, EvaluationProblems
 
 PROBLEMS = {
     "p1": "Let $x$ and $y$ be positive real numbers such that $x + 2y = 12$. Find the greatest "
-    "possible value of $x^2 y$ when "
-    "both numbers are integers.",
+    "possible value of $x^2 y$ when both numbers are integers.",
     "p2": r"The function $f$ satisfies $f(\alpha) = \frac{3\alpha + 5}{\alpha - 2}$ for all real "
     r"$\alpha \neq 2$. What is the "
     "sum of all values that it takes at 4 and 7?",
     "p3": r"Compute $\sin 60^\circ$.",
     "p4": "A train leaves the station at 60 miles per hour and another train leaves 2 hours later "
-    "at 90 miles per hour. After "
-    "how many hours does the second train catch up?",
+    "at 90 miles per hour. After how many hours does the second train catch up?",
 }
 
 
@@ -129,9 +127,8 @@ def test_none_of_500_unrelated_problems_is_removed(evaluation):
     for _ in range(500):
         text = (
             f"Each {rng.choice(nouns)} {rng.choice(verbs)} {rng.randint(2, 99)} "
-            f"{rng.choice(nouns)}s, and every "
-            f"{rng.choice(nouns)} {rng.choice(verbs)} $x + {rng.randint(2, 99)}y$ "
-            f"{rng.choice(nouns)}s. Find the "
+            f"{rng.choice(nouns)}s, and every {rng.choice(nouns)} {rng.choice(verbs)} $x + "
+            f"{rng.randint(2, 99)}y$ {rng.choice(nouns)}s. Find the "
             f"{rng.choice(['sum', 'product', 'greatest value', 'number'])} of all "
             f"{rng.choice(nouns)}s."
         )
@@ -369,9 +366,8 @@ def test_a_drawing_may_be_missing():
 def test_one_changed_number_of_many_is_another_problem_and_a_missing_one_is_not():
     text = (
         "A shop sold 12 hats on Monday, 15 hats on Tuesday, 18 hats on Wednesday, 22 hats on "
-        "Thursday and 31 hats on "
-        "Friday, and each hat cost 40 coins. How many coins did the shop take on the best day of "
-        "the week?"
+        "Thursday and 31 hats on Friday, and each hat cost 40 coins. How many coins did the shop "
+        "take on the best day of the week?"
     )
     evaluation = EvaluationProblems([("math500", "hats", text)])
     for number in ("12", "15", "18", "22", "31", "40"):
@@ -455,8 +451,7 @@ ALTERED = {
     ),
     "embedded": lambda t: (
         f"My 3 friends sent me this, so I ask you now: {t}\nThank you, and give 2 proofs if you "
-        "can, each "
-        "with a drawing."
+        "can, each with a drawing."
     ),
     "reworded": lambda t: re.sub(
         r"^(Write a (?:python )?function to (?:find )?|Find |What is |Compute |Return )",

@@ -196,10 +196,8 @@ def test_the_version_changes_with_what_words_are():
 
 TEXT = (
     "A farmer has 48 meters of fence and wants to enclose a rectangular field next to a straight "
-    "river, so that no "
-    "fence is needed along the river. What is the largest area in square meters that the farmer "
-    "can "
-    "enclose, if one side is 7?"
+    "river, so that no fence is needed along the river. What is the largest area in square meters "
+    "that the farmer can enclose, if one side is 7?"
 )
 
 
