@@ -10,13 +10,7 @@ from __future__ import annotations
 
 import random
 
-from distill_nb.benchmarks.pocket_problems import (
-    CODE,
-    MATH_TEMPLATES,
-    code_prompt,
-    is_benchmark,
-    math_problem,
-)
+from distill_nb.benchmarks import pocket_problems
 from distill_nb.benchmarks.task import BOXED, Task
 
 VERSION, PROMPT_VERSION = "pocket-1", "pocket-1"
@@ -25,10 +19,10 @@ VERSION, PROMPT_VERSION = "pocket-1", "pocket-1"
 def pocket_code() -> list[Task]:
     """30 tasks."""
     tasks = []
-    for function, returns, asserts in CODE:
+    for function, returns, asserts in pocket_problems.CODE:
         name = function.partition("(")[0]
         tests = "\n".join(f"assert {case}" for case in asserts.split("; "))
-        prompt = code_prompt(function, returns)
+        prompt = pocket_problems.code_prompt(function, returns)
         tasks.append(Task(f"pocket_code/{name}", prompt, "code", entry_point=name, tests=tests))
     return tasks
 
@@ -36,12 +30,12 @@ def pocket_code() -> list[Task]:
 def pocket_math() -> list[Task]:
     """56 tasks, eight of each template."""
     tasks = []
-    for template in MATH_TEMPLATES:
+    for template in pocket_problems.MATH_TEMPLATES:
         rng = random.Random(f"pocket_math {template}")
         seen: set[str] = set()
         while len(seen) < 8:
-            problem, _, answer = math_problem(template, rng)
-            if is_benchmark(problem) and problem not in seen:
+            problem, _, answer = pocket_problems.math_problem(template, rng)
+            if pocket_problems.is_benchmark(problem) and problem not in seen:
                 task_id = f"pocket_math/{template}/{len(seen):02d}"
                 tasks.append(Task(task_id, f"{problem}\n\n{BOXED}", "math", str(answer)))
                 seen.add(problem)

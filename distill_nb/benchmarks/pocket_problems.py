@@ -108,47 +108,21 @@ APPLY = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 # Word problems in two steps: x and y by the first operation, then z by the second. Only the
 # benchmark has `tickets`.
 MATH_TEMPLATES = {
-    "bought": (
-        "{n} has {x} {t}. {n} buys {y} more and then gives away {z}. How many {t} does {n} have "
-        "now?",
-        "+",
-        "-",
-    ),
-    "boxes": (
-        "{n} fills {x} boxes with {y} {t} each and keeps {z} {t} apart. How many {t} are there in "
-        "all?",
-        "*",
-        "+",
-    ),
-    "lost": (
-        "There are {x} {t} on a table. {n} takes {y} of them and puts {z} others down. How many "
-        "are there now?",
-        "-",
-        "+",
-    ),
-    "shelves": (
-        "A shop has {x} shelves with {y} {t} each. {n} sells {z} of the {t}. How many are left?",
-        "*",
-        "-",
-    ),
-    "days": (
-        "{n} finds {x} {t} on Monday, {y} on Tuesday and {z} on Wednesday. How many {t} is that in "
-        "total?",
-        "+",
-        "+",
-    ),
-    "bags": (
-        "{n} buys {x} bags with {y} {t} each and finds {z} more. How many {t} does {n} have now?",
-        "*",
-        "+",
-    ),
-    "tickets": (
-        "{n} buys {x} tickets for {y} dollars each and a drink for {z} dollars. How many dollars "
-        "does {n} pay?",
-        "*",
-        "+",
-    ),
-}
+    "bought": ("{n} has {x} {t}. {n} buys {y} more and then gives away {z}. "
+        "How many {t} does {n} have now?", "+", "-"),
+    "boxes": ("{n} fills {x} boxes with {y} {t} each and keeps {z} {t} apart. "
+        "How many {t} are there in all?", "*", "+"),
+    "lost": ("There are {x} {t} on a table. {n} takes {y} of them and puts {z} others down. "
+        "How many are there now?", "-", "+"),
+    "shelves": ("A shop has {x} shelves with {y} {t} each. {n} sells {z} of the {t}. "
+        "How many are left?", "*", "-"),
+    "days": ("{n} finds {x} {t} on Monday, {y} on Tuesday and {z} on Wednesday. "
+        "How many {t} is that in total?", "+", "+"),
+    "bags": ("{n} buys {x} bags with {y} {t} each and finds {z} more. "
+        "How many {t} does {n} have now?", "*", "+"),
+    "tickets": ("{n} buys {x} tickets for {y} dollars each and a drink for {z} dollars. "
+        "How many dollars does {n} pay?", "*", "+"),
+}  # fmt: skip
 HELD_OUT_TEMPLATE = "tickets"
 
 

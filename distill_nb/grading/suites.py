@@ -13,49 +13,42 @@ from dataclasses import astuple
 from functools import cache, lru_cache
 
 from distill_nb.benchmarks import Task, evalplus_data, livecodebench, livecodebench_tests, sources
-from distill_nb.grading.sandbox import (
-    FunctionTests,
-    ProgramTests,
-    assert_tests,
-    function_tests,
-    program_tests,
-    rules,
-    wire,
-)
+from distill_nb.grading import sandbox
+from distill_nb.grading.sandbox import FunctionTests, ProgramTests, rules, wire
 from distill_nb.runtime import files, paths, provenance
 
+# (tests, how many of them, the first, are base tests, code that runs before the candidate's)
+Suite = tuple[FunctionTests | ProgramTests, int, str]
 # Time for one call, as by evalplus's defaults: four times what the canonical solution took, but at
 # least a second.
 SECONDS, FACTOR = 1.0, 4.0
 
 
-def suite(task: Task) -> tuple[FunctionTests | ProgramTests, int, str]:
-    """(tests, how many of them, the first, are base tests, code that runs before the candidate's).
-
-    All tests of pocket_code are base tests; LiveCodeBench's are its public ones. Raises ValueError
-    where the task has no tests that can be run."""
+def suite(task: Task) -> Suite:
+    """A task's tests. All of pocket_code are base tests; LiveCodeBench's are its public ones.
+    Raises ValueError where the task has no tests that can be run."""
     return _livecodebench(task) if task.benchmark == "livecodebench" else _suite(task)
 
 
 @lru_cache(maxsize=livecodebench.TAKEN)  # one problem's may take some 100 MB
-def _livecodebench(task: Task) -> tuple[FunctionTests | ProgramTests, int, str]:
+def _livecodebench(task: Task) -> Suite:
     tests, seconds = livecodebench.tests(task), livecodebench_tests.SECONDS
     made: FunctionTests | ProgramTests
     if tests.function:
         # as in the official runner, a bare function will do, without the starter code's class
         name = f"Solution().{tests.function} if 'Solution' in globals() else {tests.function}"
-        made = function_tests(
+        made = sandbox.function_tests(
             name, tests.inputs, tests.expected, rule="livecodebench", seconds=seconds
         )
     else:
-        made = program_tests(tests.inputs, tests.expected, seconds=seconds)
+        made = sandbox.program_tests(tests.inputs, tests.expected, seconds=seconds)
     return made, tests.public, livecodebench_tests.PRELUDE
 
 
 @cache
-def _suite(task: Task) -> tuple[FunctionTests, int, str]:
+def _suite(task: Task) -> Suite:
     if task.tests and not task.benchmark:
-        tests = assert_tests(task.tests)
+        tests = sandbox.assert_tests(task.tests)
         return tests, len(tests.inputs), ""
     if task.benchmark not in evalplus_data.SIZES:
         raise ValueError(
@@ -100,7 +93,7 @@ def _evalplus_tests(benchmark: str, problem: dict) -> FunctionTests:
             continue
         expected, took = evalplus_data.run_canonical(problem, inputs, name in rules.NOT_NONE)
         seconds = [max(SECONDS, FACTOR * s) for s in took]
-        group = function_tests(
+        group = sandbox.function_tests(
             name, inputs, expected, atol=problem["atol"], dataset=dataset, seconds=seconds
         )
         columns = (group.inputs, group.expected, group.exact, group.rules, group.atols)

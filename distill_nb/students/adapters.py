@@ -1,5 +1,4 @@
-"""Adapters on disk: which ones a run's folder holds, whether any were lost, and those trained
-elsewhere."""
+"""Adapters on disk: those in a run's folder, whether any were lost, and those trained elsewhere."""
 
 from __future__ import annotations
 
@@ -31,23 +30,20 @@ def adapter_folder(adapter: str) -> Path:
 
     name, _, revision = adapter.partition("@")
     try:
-        # a hub that hangs would be waited for below
+        # first, as the download would wait for a hub that hangs
         hub.reach(name, "adapter_config.json", revision or None, "model")
-        return Path(
-            snapshot_download(
-                name, revision=revision or None, allow_patterns=["adapter_*", proof.FILE]
-            )
-        )
-    except Exception as error:  # the many ways in which a download fails
+        wanted = ["adapter_*", proof.FILE]
+        return Path(snapshot_download(name, revision=revision or None, allow_patterns=wanted))
+    except Exception as error:  # a download fails in many ways
         raise ValueError(
             f"adapter: {adapter} is no folder here, and on the hub it "
-            f"{hub.why(error, revision=revision)}, or "
-            "correct the name, or download it and name its folder."
+            f"{hub.why(error, revision=revision)}, or correct the name, or download it and name "
+            "its folder."
         ) from None
 
 
 def adapter_files(run_dir: Path) -> dict[int, Path]:
-    """Step → the weights of every adapter that a run's folder has whole, ascending."""
+    """Step → the weights, for every complete adapter in a run's folder, ascending."""
     return {
         int(f.parent.name.removeprefix("step_")): f
         for f in sorted(run_dir.glob("checkpoints/step_*/adapter_model.*"))
@@ -56,27 +52,24 @@ def adapter_files(run_dir: Path) -> dict[int, Path]:
 
 
 def adapters_on_disk(run_dir: Path) -> dict[str, str]:
-    """Step → sha256 of the weights of those adapters, as provenance_train.json has them."""
+    """Step → sha256 of the weights, for those adapters, as in provenance_train.json."""
     return {str(step): provenance.sha256_of_file(f) for step, f in adapter_files(run_dir).items()}
 
 
 def refuse_lost_adapters(run_dir: Path, trained: dict, adapters: dict[str, str]) -> None:
     """Raises ValueError if an adapter that a finished training wrote is not among `adapters` (step
-    → sha256), or is another.
-
-    trained: the training's provenance."""
+    → sha256), or differs. trained: the training's provenance."""
     recorded = trained.get("adapters_sha256", {})
-    wrong = {
-        "is not on disk": [step for step in recorded if step not in adapters],
-        "is not the one that its training wrote": [
-            step for step, sha256 in recorded.items() if adapters.get(step, sha256) != sha256
-        ],
-    }
-    if said := [
-        f"the adapter of step {', '.join(steps)} of {run_dir.name} {what}"
-        for what, steps in wrong.items()
-        if steps
-    ]:
+    lost = [step for step in recorded if step not in adapters]
+    other = [step for step, sha256 in recorded.items() if adapters.get(step, sha256) != sha256]
+    said = []
+    for steps, what in (
+        (lost, "is not on disk"),
+        (other, "is not the one that its training wrote"),
+    ):
+        if steps:
+            said.append(f"the adapter of step {', '.join(steps)} of {run_dir.name} {what}")
+    if said:
         raise ValueError(
             f"run_name: {' and '.join(said)}; put a copy back, or train it again with overwrite: "
             "true."

@@ -1,9 +1,9 @@
 """One explicit chat template per student: token ids and loss mask, the same in training and
 evaluation.
 
-Every prompt is built here as token ids and handed on as ids, so that no engine can add a second
-beginning-of-text token. Special tokens are placed by id; the text between them is encoded as plain
-text, so a trace that happens to contain "<|im_end|>" cannot end a turn.
+Every prompt is built here as token ids and passed on as ids, so that no engine can add a second
+beginning-of-text token. Special tokens are placed by id. The text between them is encoded as plain
+text, so a trace that contains "<|im_end|>" cannot end a turn.
 
 Sources of the templates: Llama 3.1 prompt format (Meta's model card, without its dated system
 header), ChatML as in Qwen3's tokenizer_config (no system message), SmolLM2's chat_template (default
@@ -13,21 +13,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 IGNORE = -100  # the label that torch's cross_entropy skips
 
 
+Parts = list[int | str]  # of a conversation: the id of a special token, or plain text
+
+
 @dataclass(frozen=True)
 class Template:
-    """How a conversation becomes tokens. All fields but `name`, `system` and the separators are
-    special tokens."""
+    """How a conversation becomes tokens. Special tokens, unless a comment says otherwise."""
 
     name: str
     bos: str  # "" where the format has none
     turn_start: str  # before the role
-    # between role and text: a special token, or "" (then `separator` alone stands there)
-    turn_middle: str
+    turn_middle: str  # between role and separator; "" where the format has none
     separator: str  # plain text between role and content
     turn_end: str  # ends every turn; trained on at the end of an assistant's turn
     after_turn: str  # plain text after turn_end
@@ -37,78 +42,65 @@ class Template:
 
     @property
     def hash(self) -> str:
-        """First 16 hex digits of the sha256 of all fields; part of what identifies a baseline's
-        records."""
+        """First 16 hex digits of the sha256 of all fields; it helps to identify a baseline."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
 
 
-TEMPLATES = {
-    "llama3": Template(
-        name="llama3",
-        bos="<|begin_of_text|>",
-        turn_start="<|start_header_id|>",
-        turn_middle="<|end_header_id|>",
-        separator="\n\n",
-        turn_end="<|eot_id|>",
-        after_turn="",
-        also_stop="<|end_of_text|>",
-        pad="<|finetune_right_pad_id|>",
-        system="",
-    ),
-    "qwen3": Template(
-        name="qwen3",
-        bos="",
-        turn_start="<|im_start|>",
-        turn_middle="",
-        separator="\n",
-        turn_end="<|im_end|>",
-        after_turn="\n",
-        also_stop="<|endoftext|>",
-        pad="<|fim_pad|>",
-        system="",
-    ),
-    "smollm2": Template(
-        name="smollm2",
-        bos="",
-        turn_start="<|im_start|>",
-        turn_middle="",
-        separator="\n",
-        turn_end="<|im_end|>",
-        after_turn="\n",
-        also_stop="<|endoftext|>",
-        pad="<empty_output>",
-        system="You are a helpful AI assistant named SmolLM, trained by Hugging Face",
-    ),
-}
+LLAMA3 = Template(
+    name="llama3",
+    bos="<|begin_of_text|>",
+    turn_start="<|start_header_id|>",
+    turn_middle="<|end_header_id|>",
+    separator="\n\n",
+    turn_end="<|eot_id|>",
+    after_turn="",
+    also_stop="<|end_of_text|>",
+    pad="<|finetune_right_pad_id|>",
+    system="",
+)
+QWEN3 = Template(
+    name="qwen3",
+    bos="",
+    turn_start="<|im_start|>",
+    turn_middle="",
+    separator="\n",
+    turn_end="<|im_end|>",
+    after_turn="\n",
+    also_stop="<|endoftext|>",
+    pad="<|fim_pad|>",
+    system="",
+)
+SMOLLM2 = replace(
+    QWEN3,
+    name="smollm2",
+    pad="<empty_output>",
+    system="You are a helpful AI assistant named SmolLM, trained by Hugging Face",
+)
+TEMPLATES = {template.name: template for template in (LLAMA3, QWEN3, SMOLLM2)}
+# a word in a student's name → its template
+WORDS = {"smollm2": SMOLLM2, "qwen3": QWEN3, "llama-3": LLAMA3, "llama3": LLAMA3}
 
 
 def template_for(student: str, chat_template: str = "auto") -> Template:
-    """The template of a student; `auto` reads it off the student's name (hub id or folder).
+    """The template of a student; `auto` finds it by the student's name (hub id or folder).
 
-    Raises ValueError where the name tells nothing."""
+    Raises ValueError where the name has none of the known words."""
     if chat_template != "auto":
         return TEMPLATES[chat_template]
-    name = student.lower()
-    for word, template in (
-        ("smollm2", "smollm2"),
-        ("qwen3", "qwen3"),
-        ("llama-3", "llama3"),
-        ("llama3", "llama3"),
-    ):
-        if word in name:
-            return TEMPLATES[template]
+    for word, template in WORDS.items():
+        if word in student.lower():
+            return template
     raise ValueError(
         f"chat_template: auto cannot tell the template of {student!r}; set chat_template to one of "
         f"{', '.join(TEMPLATES)}."
     )
 
 
-def token_id(tokenizer, token: str) -> int:
+def token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
     """The id of one special token. Raises ValueError if the tokenizer does not have it."""
     i = tokenizer.convert_tokens_to_ids(token)
-    if (
-        i is None or tokenizer.convert_ids_to_tokens(i) != token
-    ):  # an unknown token may come back as another's id
+    # an unknown token may get another token's id
+    if i is None or tokenizer.convert_ids_to_tokens(i) != token:
         raise ValueError(
             f"chat_template: the student's tokenizer has no token {token!r}; choose the template "
             "that fits the student."
@@ -116,17 +108,17 @@ def token_id(tokenizer, token: str) -> int:
     return i
 
 
-def stop_ids(tokenizer, template: Template) -> list[int]:
+def stop_ids(tokenizer: PreTrainedTokenizerBase, template: Template) -> list[int]:
     """Both tokens that end an answer."""
     return [token_id(tokenizer, template.turn_end), token_id(tokenizer, template.also_stop)]
 
 
-def set_special_tokens(tokenizer, template: Template) -> None:
-    """Give the tokenizer the template's end and pad tokens, whatever its files say (SmolLM2's GGUF
-    names `<|im_start|>` as its end)."""
+def set_special_tokens(tokenizer: PreTrainedTokenizerBase, template: Template) -> None:
+    """Give the tokenizer the template's end and pad tokens, whatever its files say: SmolLM2's GGUF
+    names `<|im_start|>` as its end token."""
     stops = stop_ids(tokenizer, template)
     tokenizer.eos_token, tokenizer.pad_token = template.turn_end, template.pad
-    # else decoding would take spaces away before punctuation
+    # else decoding would remove spaces before punctuation
     tokenizer.clean_up_tokenization_spaces = False
     if token_id(tokenizer, template.pad) in stops:
         raise ValueError(
@@ -134,33 +126,25 @@ def set_special_tokens(tokenizer, template: Template) -> None:
         )
 
 
-def _ids(tokenizer, parts: list) -> list[int]:
-    """Token ids of parts, each a token id or plain text."""
-    ids = []
-    for part in parts:
-        ids += [part] if isinstance(part, int) else _texts(tokenizer, [part])[0]
-    return ids
-
-
-def _texts(tokenizer, texts: list[str]) -> list[list[int]]:
-    """Token ids of texts, in which special tokens are plain text; a fast tokenizer uses all
+def _texts(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
+    """Token ids of texts; special tokens in them are plain text. A fast tokenizer uses all
     cores."""
     return tokenizer(
         texts, add_special_tokens=False, split_special_tokens=True, return_attention_mask=False
     )["input_ids"]
 
 
-def _header(tokenizer, t: Template, role: str, content: str) -> list:
-    """`<start>role<middle>separator content`, the content tokenised together with the separator as
-    the reference templates have it."""
+def _header(tokenizer: PreTrainedTokenizerBase, t: Template, role: str, content: str) -> Parts:
+    """`<start>role<middle>separator content`. Separator and content are one text, as the reference
+    templates tokenise them together."""
     start = [token_id(tokenizer, t.turn_start)]
     if t.turn_middle:
         return [*start, role, token_id(tokenizer, t.turn_middle), t.separator + content]
     return [*start, role + t.separator + content]
 
 
-def _prompt_parts(tokenizer, t: Template, messages: list[dict]) -> list:
-    parts = [token_id(tokenizer, t.bos)] if t.bos else []
+def _prompt_parts(tokenizer: PreTrainedTokenizerBase, t: Template, messages: list[dict]) -> Parts:
+    parts: Parts = [token_id(tokenizer, t.bos)] if t.bos else []
     if t.system and messages[0]["role"] != "system":
         messages = [{"role": "system", "content": t.system}, *messages]
     for m in messages:
@@ -169,43 +153,44 @@ def _prompt_parts(tokenizer, t: Template, messages: list[dict]) -> list:
     return parts + _header(tokenizer, t, "assistant", "")
 
 
-def prompt_ids(tokenizer, t: Template, messages: list[dict]) -> list[int]:
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, t: Template, messages: list[dict]) -> list[int]:
     """Token ids of a conversation up to where the assistant's answer begins.
 
     messages: [{"role": "system" | "user" | "assistant", "content": str}, …], the last from the
     user."""
-    return _ids(tokenizer, _prompt_parts(tokenizer, t, messages))
+    ids = []
+    for part in _prompt_parts(tokenizer, t, messages):
+        ids += [part] if isinstance(part, int) else _texts(tokenizer, [part])[0]
+    return ids
 
 
-def encode_example(tokenizer, t: Template, messages: list[dict]) -> dict:
+def encode_example(tokenizer: PreTrainedTokenizerBase, t: Template, messages: list[dict]) -> dict:
     """One training example: {"input_ids": [L], "labels": [L]}.
 
-    The loss falls on the last message (the trace) and on its end token; everything before is
+    The loss is taken on the last message (the trace) and its end token; the labels before them are
     IGNORE. The prompt's ids are exactly those of `prompt_ids`, which evaluation uses."""
     ((ids, n_prompt),) = encode_many(tokenizer, t, [messages])
     return {"input_ids": ids, "labels": [IGNORE] * n_prompt + ids[n_prompt:]}
 
 
 def encode_many(
-    tokenizer, t: Template, conversations: list[list[dict]]
+    tokenizer: PreTrainedTokenizerBase, t: Template, conversations: list[list[dict]]
 ) -> list[tuple[list[int], int]]:
-    """(token ids, how many of them are the prompt) of each conversation, all of them tokenised
-    together."""
+    """(token ids, length of the prompt) of each conversation; all are tokenised together."""
     if any(messages[-1]["role"] != "assistant" for messages in conversations):
         raise ValueError("dataset: the last message of every example must be the assistant's.")
-    parts, texts = [], []
-    for messages in conversations:
-        prompt = _prompt_parts(tokenizer, t, messages[:-1])
-        parts.append((prompt, [messages[-1]["content"].strip(), token_id(tokenizer, t.turn_end)]))
-        texts += [part for part in prompt + parts[-1][1] if isinstance(part, str)]
-    known = iter(_texts(tokenizer, texts))
+    end, texts = token_id(tokenizer, t.turn_end), []
+    prompts = [_prompt_parts(tokenizer, t, messages[:-1]) for messages in conversations]
+    for prompt, messages in zip(prompts, conversations, strict=True):
+        texts += [part for part in prompt if isinstance(part, str)]
+        texts.append(messages[-1]["content"].strip())
+    tokenised = iter(_texts(tokenizer, texts))
     encoded = []
-    for prompt, answer in parts:
-        first, second = (
-            [i for part in side for i in ([part] if isinstance(part, int) else next(known))]
-            for side in (prompt, answer)
-        )
-        encoded.append((first + second, len(first)))
+    for prompt in prompts:
+        ids: list[int] = []
+        for part in prompt:
+            ids += [part] if isinstance(part, int) else next(tokenised)
+        encoded.append(([*ids, *next(tokenised), end], len(ids)))
     return encoded
 
 

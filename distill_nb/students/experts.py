@@ -1,11 +1,11 @@
-"""Adapters on a mixture of experts: which weights get one, of which rank, and the layout that vLLM
+"""Adapters on a mixture of experts: which weights get one, their rank, and the layout that vLLM
 loads.
 
 Transformers keeps the experts of a layer as two tensors, gate_up_proj [experts, 2 * width, hidden]
-and down_proj [experts, hidden, width], and PEFT puts its adapter on such a tensor
+and down_proj [experts, hidden, width]. PEFT puts its adapter on such a tensor
 (`target_parameters`): A [experts * rank, in], B [out, rank * experts]. vLLM 0.32 refuses this
-layout for Qwen3's mixture: it wants gate_proj, up_proj and down_proj of every expert by itself, so
-`write_per_expert` writes an adapter out that way. The router never gets an adapter."""
+layout for Qwen3's mixture and wants gate_proj, up_proj and down_proj of every expert separately;
+`write_per_expert` writes an adapter that way. The router never gets an adapter."""
 
 from __future__ import annotations
 
@@ -14,17 +14,24 @@ import json
 import re
 import shutil
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-# tensor of all experts: what it is made of
+from distill_nb.params import Params
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PretrainedConfig, PreTrainedModel
+
+# tensor of all experts → the projections that it consists of
 FUSED = {"gate_up_proj": ("gate_proj", "up_proj"), "down_proj": ("down_proj",)}
 LEAVES = tuple(leaf for leaves in FUSED.values() for leaf in leaves)
 KEY = re.compile(r"(?P<experts>.*\.experts)(?P<inner>\.base_layer)?\.lora_(?P<side>[AB])\.weight")
 
 
-def tensors(model) -> list[str]:
-    """The names of the tensors that hold all experts of a layer, such as mlp.experts.down_proj; []
-    where there are none."""
+def tensors(model: PreTrainedModel) -> list[str]:
+    """The names of the tensors that hold all experts of a layer, such as mlp.experts.down_proj."""
     found = {
         re.search(rf"[^.]+\.experts\.({'|'.join(FUSED)})$", name)
         for name, _ in model.named_parameters()
@@ -32,22 +39,21 @@ def tensors(model) -> list[str]:
     return sorted({match[0] for match in found if match})
 
 
-def rank(p, config) -> int:
-    """The rank on each expert: p.lora_expert_rank, and where that is 0, p.lora_rank divided by the
-    experts that see a token, at least 1. So an adapter has the same share of the experts' weights
-    as of other layers' (Schulman et al., LoRA Without Regret, Thinking Machines 2025). config: the
-    model's."""
+def rank(p: Params, config: PretrainedConfig) -> int:
+    """The rank on each expert: p.lora_expert_rank, or where that is 0 p.lora_rank divided by the
+    number of experts that see a token, at least 1. So an adapter's share of the experts' weights is
+    the same as in other layers (Schulman et al., LoRA Without Regret, Thinking Machines 2025)."""
     return p.lora_expert_rank or max(1, p.lora_rank // config.num_experts_per_tok)
 
 
-def lora_arguments(model, p) -> dict:
-    """What a LoraConfig needs to know of a model's layers: target_modules, and for experts
-    target_parameters, rank_pattern and alpha_pattern.
+def lora_arguments(model: PreTrainedModel, p: Params) -> dict:
+    """The arguments of a LoraConfig that depend on a model's layers: target_modules, and for
+    experts target_parameters, rank_pattern and alpha_pattern.
 
-    gate_proj, up_proj and down_proj of p.lora_targets are the experts' where a model has experts,
-    and left out where p.lora_experts is false. As gate_proj and up_proj are one tensor, it gets the
-    ranks of both; like any adapter it is scaled by lora_alpha / rank, rank being one expert's
-    projection's. Raises ValueError for targets that a model with such tensors cannot have."""
+    Where a model has experts, gate_proj, up_proj and down_proj of p.lora_targets mean theirs, and
+    are left out if p.lora_experts is false. gate_proj and up_proj are one tensor, which gets the
+    ranks of both. The scale is lora_alpha / rank, with the rank of one projection of one expert.
+    Raises ValueError for targets that a model with such tensors cannot have."""
     held = tensors(model)
     if not held:
         return {"target_modules": list(p.lora_targets)}
@@ -70,11 +76,8 @@ def lora_arguments(model, p) -> dict:
             "lora_dropout: PEFT has no dropout before the experts' adapters; set it to 0, or "
             "lora_experts to false."
         )
-    chosen = {
-        name: FUSED[name.rpartition(".")[2]]
-        for name in held
-        if FUSED[name.rpartition(".")[2]][0] in wanted
-    }
+    parts_of = {name: FUSED[name.rpartition(".")[2]] for name in held}
+    chosen = {name: parts for name, parts in parts_of.items() if parts[0] in wanted}
     one = rank(p, model.config)
     return {
         "target_modules": others,
@@ -85,9 +88,9 @@ def lora_arguments(model, p) -> dict:
 
 
 @contextlib.contextmanager
-def without_false_alarm():
-    """PEFT 0.21 looks for rank patterns among modules only, does not find those of tensors, and
-    warns that it ignores them as it follows them."""
+def without_false_alarm() -> Iterator[None]:
+    """Without a wrong warning: PEFT 0.21 says that it ignores the rank patterns of tensors, as it
+    looks among modules only, but it follows them."""
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", message="The following (rank|alpha)_pattern keys did not match"
@@ -96,8 +99,7 @@ def without_false_alarm():
 
 
 def are_adapted(adapter: Path) -> bool:
-    """Whether an adapter's folder has weights for tensors of all experts, which vLLM does not
-    load."""
+    """Whether an adapter is on tensors of all experts, a layout that vLLM does not load."""
     from safetensors import safe_open
 
     weights = adapter / "adapter_model.safetensors"
@@ -108,10 +110,10 @@ def are_adapted(adapter: Path) -> bool:
 
 
 def write_per_expert(adapter: Path, folder: Path) -> None:
-    """Write an adapter of PEFT's to a folder, with gate_proj, up_proj and down_proj of each expert
-    as vLLM loads them.
+    """Write PEFT's adapter to a folder, with gate_proj, up_proj and down_proj of each expert as
+    vLLM loads them.
 
-    The delta of every weight stays what it was. gate_proj and up_proj, one tensor before, both keep
+    The delta of every weight stays the same. gate_proj and up_proj, one tensor before, both keep
     its rank and its A; each has its half of B. vLLM wants all three: a projection without an
     adapter gets one of zeros. Everything else is copied."""
     from safetensors.torch import load_file, save_file
@@ -124,14 +126,10 @@ def write_per_expert(adapter: Path, folder: Path) -> None:
         if match is None:
             made[key] = weight
             continue
-        # PEFT nests one wrapper in another: the inner one has the first tensor, the outer one the
-        # last (or the only one).
-        tensor = _tensor_of(match, found, config)
-        size = _pattern(config["rank_pattern"], match["experts"], tensor, config["r"])
-        ranks[tensor] = (
-            size,
-            _pattern(config["alpha_pattern"], match["experts"], tensor, config["lora_alpha"]),
-        )
+        tensor = _tensor_of(match, config)
+        name = f"{match['experts']}.{tensor}"
+        size = _pattern(config["rank_pattern"], name, config["r"])
+        ranks[tensor] = (size, _pattern(config["alpha_pattern"], name, config["lora_alpha"]))
         count, parts = weight.shape[match["side"] == "B"] // size, FUSED[tensor]
         if match["side"] == "A":
             each = [[a] * len(parts) for a in weight.reshape(count, size, -1)]
@@ -139,9 +137,8 @@ def write_per_expert(adapter: Path, folder: Path) -> None:
             each = [b.chunk(len(parts)) for b in weight.reshape(-1, size, count).permute(2, 0, 1)]
         for expert, halves in enumerate(each):
             for part, half in zip(parts, halves, strict=True):
-                made[f"{match['experts']}.{expert}.{part}.lora_{match['side']}.weight"] = (
-                    half.contiguous().clone()
-                )
+                new = f"{match['experts']}.{expert}.{part}.lora_{match['side']}.weight"
+                made[new] = half.contiguous().clone()
     for tensor in FUSED.keys() - ranks.keys():
         _add_zeros(made, tensor)
         ranks[tensor] = next(iter(ranks.values()))
@@ -164,12 +161,12 @@ def write_per_expert(adapter: Path, folder: Path) -> None:
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
-def _add_zeros(made: dict, tensor: str) -> None:
-    """Adapters that do nothing, for the projections of `tensor`, beside those of the other tensor
-    of the same experts."""
+def _add_zeros(made: dict[str, Tensor], tensor: str) -> None:
+    """Add adapters of zeros for the projections of `tensor`, beside those of the same experts'
+    other tensor."""
     other = FUSED["down_proj" if tensor == "gate_up_proj" else "gate_up_proj"][0]
     for key in [key for key in made if key.endswith(f".{other}.lora_A.weight")]:
-        # what is in for one is out for the other
+        # one's input width is the other's output width
         a, b = (made[key], made[key.replace("lora_A", "lora_B")])
         for part in FUSED[tensor]:
             name = key.replace(f".{other}.lora_A", f".{part}.lora_A")
@@ -177,23 +174,19 @@ def _add_zeros(made: dict, tensor: str) -> None:
             made[name.replace("lora_A", "lora_B")] = a.new_zeros(a.shape[1], len(a))
 
 
-def _tensor_of(match, found: dict, config: dict) -> str:
-    """gate_up_proj or down_proj: whose adapter a key of PEFT's is."""
+def _tensor_of(match: re.Match, config: dict) -> str:
+    """The tensor, gate_up_proj or down_proj, whose adapter a key of PEFT's is. PEFT nests wrappers:
+    the inner one has the first tensor, the outer one the last (or the only one)."""
     targets = {name.rpartition(".")[2] for name in config["target_parameters"]}
     if len(targets) == 1:
         return targets.pop()
     return "gate_up_proj" if match["inner"] else "down_proj"
 
 
-def _pattern(patterns: dict, experts: str, tensor: str, default: int) -> int:
-    """What a rank_pattern or alpha_pattern says of a tensor, by PEFT's rule: the first key that
+def _pattern(patterns: dict | None, name: str, default: int) -> int:
+    """A tensor's value in a rank_pattern or alpha_pattern, by PEFT's rule: of the first key that
     ends its name."""
-    name = f"{experts}.{tensor}"
-    return next(
-        (
-            value
-            for key, value in (patterns or {}).items()
-            if re.fullmatch(rf"(.*\.)?({key})", name)
-        ),
-        default,
-    )
+    for key, value in (patterns or {}).items():
+        if re.fullmatch(rf"(.*\.)?({key})", name):
+            return value
+    return default

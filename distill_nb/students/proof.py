@@ -2,27 +2,36 @@
 trainer's.
 
 An engine may load an adapter and do nothing with it (vLLM PR #41384), or give one request's adapter
-to another. So the trainer leaves in every checkpoint what it makes of a fixed text, with the
-adapter and without, and before a checkpoint's scores count the engine must say the same with it,
-and something else than its base does."""
+to another. So in every checkpoint the trainer writes its log-probabilities of a fixed text, with
+the adapter and without. Before a checkpoint's scores count, the engine's must equal the trainer's
+with the adapter, and differ from those of its own base."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
+from distill_nb.params import Params
 from distill_nb.students import experts, student
 from distill_nb.students.chat import IGNORE
 
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel
+
+T = TypeVar("T")
 FILE = "proof.json"
 # tokens of the fixed text, at most; how many of its last tokens are compared
 LONGEST, PLACES = (1024, 64)
-SPARSE = 4  # of these every fourth in float32, where rounding is far below any adapter's effect
+# of these every fourth in float32, where rounding is far below any adapter's effect
+SPARSE = 4
 
 
 def text_of(example: dict) -> list[int]:
-    """The fixed text: a training example's prompt and its first PLACES tokens that are trained on,
-    where an adapter does most. example: as chat.encode_example makes it."""
+    """The fixed text: a training example's prompt and the first PLACES tokens that are trained on,
+    where an adapter has the largest effect. example: as chat.encode_example makes it."""
     first = next(
         (i for i, label in enumerate(example["labels"]) if label != IGNORE), len(example["labels"])
     )
@@ -30,19 +39,21 @@ def text_of(example: dict) -> list[int]:
 
 
 def places(ids: list[int], dtype: str = "bfloat16") -> list[int]:
-    """Where a text is looked at: its last PLACES tokens (the first has nothing before it), or every
+    """The compared positions of a text: its last PLACES tokens, without the very first, or every
     SPARSE-th of them."""
     return looked_at(range(max(1, len(ids) - PLACES), len(ids)), dtype)
 
 
-def looked_at(values, dtype: str) -> list:
-    """All values in bfloat16, every SPARSE-th in float32, the last among them."""
+def looked_at(values: Sequence[T], dtype: str) -> list[T]:
+    """All values in bfloat16; in float32 every SPARSE-th, the last among them."""
     return list(values[::-1][:: 1 if dtype == "bfloat16" else SPARSE][::-1])
 
 
-def token_logprobs(model, ids: list[int], dtype: str = "bfloat16") -> list[float]:
-    """Log-probability in nats of the token at each of `places(ids, dtype)`, given those before it;
-    the model is left in the mode it was in."""
+def token_logprobs(
+    model: PreTrainedModel | PeftModel, ids: list[int], dtype: str = "bfloat16"
+) -> list[float]:
+    """Log-probability in nats of the token at each of `places(ids, dtype)`, given those before it.
+    The model keeps its mode."""
     import torch
 
     was_training = model.training
@@ -55,30 +66,30 @@ def token_logprobs(model, ids: list[int], dtype: str = "bfloat16") -> list[float
     return [round(found[place - 1], 6) for place in places(ids, dtype)]
 
 
-def write(model, ids: list[int], folder: Path) -> None:
-    """Leave in a checkpoint's folder what the PEFT model makes of a text (`text_of`), with its
-    adapter and without. Nothing of a student in 4 bits: the adapter is evaluated on the unquantised
-    one, so `reference` will say what it makes of it."""
+def write(model: PeftModel, ids: list[int], folder: Path) -> None:
+    """Write a PEFT model's log-probabilities of a text (`text_of`) into a checkpoint's folder. A
+    student in 4 bits writes none: its adapter is evaluated on the unquantised student, so
+    `reference` computes them."""
     if getattr(model, "is_loaded_in_4bit", False):
         return
     (folder / FILE).write_text(json.dumps(_both(model, ids)))
 
 
-def _both(model, ids: list[int]) -> dict:
+def _both(model: PeftModel, ids: list[int]) -> dict:
     with_adapter = token_logprobs(model, ids)
     with model.disable_adapter():
         return {"tokens": ids, "adapter": with_adapter, "base": token_logprobs(model, ids)}
 
 
 def read(folder: Path) -> dict | None:
-    """What `write` left, or None: the adapter was trained elsewhere."""
+    """What `write` wrote, or None for an adapter that was trained elsewhere."""
     file = folder / FILE
     return json.loads(file.read_text()) if file.exists() else None
 
 
-def reference(p, folder: Path, ids: list[int]) -> dict:
-    """The same for an adapter trained elsewhere, by Transformers and PEFT, unmerged, in p.dtype; on
-    the CPU, as a GPU's memory will be an engine's."""
+def reference(p: Params, folder: Path, ids: list[int]) -> dict:
+    """The same for an adapter trained elsewhere, by Transformers and PEFT, unmerged, in p.dtype. On
+    the CPU, as an engine will need a GPU's memory."""
     from peft import PeftModel
 
     base = student.load(student.unquantised(p), where="cpu")

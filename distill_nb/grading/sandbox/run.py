@@ -126,16 +126,8 @@ def run_function(
     detail = ended = ""
     total = min(TOTAL_SECONDS if tests.dataset else float("inf"), sum(tests.seconds)) + LOAD_SECONDS
     iterate = tests.dataset == "mbpp" and tests.entry_point in rules.AS_SETS
-    payload = (
-        "function",
-        job.prelude,
-        job.code,
-        tests.entry_point,
-        tests.inputs,
-        tests.seconds,
-        iterate,
-        total * slack,
-    )
+    start = ("function", job.prelude, job.code, tests.entry_point, tests.inputs)
+    payload = (*start, tests.seconds, iterate, total * slack)
     with contextlib.closing(_begin(worker, list(tests.seconds), total, slack, payload)) as channel:
         try:
             for kind, content in frames(channel, len(tests.inputs)):
@@ -175,15 +167,9 @@ def run_function(
 def _passes(comparer: Comparer, tests: FunctionTests, i: int, content: bytes) -> tuple[bool, str]:
     if tests.exact[i] and content == tests.expected[i]:
         return True, ""
-    return comparer.value_passes(
-        tests.rules[i],
-        content,
-        tests.expected[i],
-        tests.inputs[i],
-        tests.atols[i],
-        tests.dataset,
-        tests.entry_point,
-    )
+    values = (content, tests.expected[i], tests.inputs[i])
+    problem = (tests.atols[i], tests.dataset, tests.entry_point)
+    return comparer.value_passes(tests.rules[i], *values, *problem)
 
 
 def _why(failed: str, end: dict, ended: str, place: int) -> str:
