@@ -6,8 +6,6 @@ and writes the page; or calls one function of a room and prints what it returns.
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -22,12 +20,11 @@ from distill_nb import params
 from distill_nb.analysis import results
 from distill_nb.analysis.published import accuracies
 from distill_nb.plan import plan as planning
-from distill_nb.report import failures, index_page, latex, notebook_page, study_figures
-from distill_nb.runtime import disk, gpus, lock, log, paths
+from distill_nb.report import index_page, latex, notebook_page, study_figures
+from distill_nb.runtime import disk, gpus, log, paths
+from distill_nb.study import commands, stage, status, verify
 from distill_nb.study import doctor as machine
-from distill_nb.study import notebooks, stage, status, verify
 from distill_nb.study.graph import Stage
-from distill_nb.traces import params as trace_params
 
 SCALES = click.Choice(["full", "pocket", "tiny"])
 FILES = click.argument("files", nargs=-1, metavar="[FILE]...")
@@ -78,9 +75,9 @@ def run(files: tuple[str, ...], changes: tuple) -> None:
     Example: distill-nb run run07.yaml
              distill-nb run run07.yaml pocket.yaml -p seed 1
     """
-    p = _run_params(files, changes)
+    p = commands.run_params(files, changes)
     for name in ("eval",) if params.is_baseline(p) else ("train", "eval"):
-        _execute(name, paths.run_dir(p), asdict(p), files)
+        commands.execute(name, paths.run_dir(p), asdict(p), files)
     _analyse(p.scale, p.select_on)
 
 
@@ -94,8 +91,8 @@ def train(files: tuple[str, ...], changes: tuple) -> None:
     Example: distill-nb train run07.yaml
              distill-nb train run07.yaml pocket.yaml -p learning_rate 2.0e-4
     """
-    p = _run_params(files, changes)
-    _execute("train", paths.run_dir(p), asdict(p), files)
+    p = commands.run_params(files, changes)
+    commands.execute("train", paths.run_dir(p), asdict(p), files)
 
 
 @command("eval")
@@ -108,8 +105,8 @@ def evaluate(files: tuple[str, ...], changes: tuple) -> None:
     Example: distill-nb eval run07.yaml
              distill-nb eval baseline_llama.yaml -p benchmarks "[math500]"
     """
-    p = _run_params(files, changes)
-    _execute("eval", paths.run_dir(p), asdict(p), files)
+    p = commands.run_params(files, changes)
+    commands.execute("eval", paths.run_dir(p), asdict(p), files)
 
 
 @command()
@@ -122,11 +119,8 @@ def traces(files: tuple[str, ...], changes: tuple) -> None:
     Example: distill-nb traces traces_r1_math.yaml
              distill-nb traces traces_sonnet_math.yaml -p max_cost 50.0
     """
-    values = _given(files, changes)
-    if values.get("scale") != "full":
-        values = trace_params.pocket_values() | values
-    p = trace_params.validate(values, source=_source(files))
-    _execute("traces", paths.runs() / p.scale / "traces" / p.dataset, asdict(p))
+    p = commands.set_params(files, changes)
+    commands.execute("traces", paths.runs() / p.scale / "traces" / p.dataset, asdict(p))
 
 
 @command()
@@ -139,66 +133,15 @@ def analyze(files: tuple[str, ...], changes: tuple) -> None:
     Example: distill-nb analyze -p scale full
              distill-nb analyze -p select_on dev
     """
-    p = _run_params(files, changes)
+    p = commands.run_params(files, changes)
     _analyse(p.scale, p.select_on)
 
 
 def _analyse(scale: str, select_on: str) -> None:
     """The analysis of a scale, its index page, and the accuracies as text."""
     folder = paths.runs() / scale
-    _execute("analyze", folder / "report", {"scale": scale, "select_on": select_on})
+    commands.execute("analyze", folder / "report", {"scale": scale, "select_on": select_on})
     _report_scale(folder)
-
-
-def _given(files: tuple[str, ...], changes: tuple[tuple[str, str], ...]) -> dict:
-    """The values of parameter files and of -p, later ones winning."""
-    return params.read_files(*_found(files)) | {k: yaml.safe_load(v) for k, v in changes}
-
-
-def _found(files: tuple[str, ...]) -> list[str]:
-    """Parameter files: from the folder of the command, else from papermill_params/."""
-    return [str(Path(file).resolve()) if Path(file).is_file() else file for file in files]
-
-
-def _source(files: tuple[str, ...]) -> str:
-    """What opens a sentence about a parameter."""
-    return ", ".join(files) or "-p"
-
-
-def _run_params(files: tuple[str, ...], changes: tuple) -> params.Params:
-    """The parameters of a run, checked before any kernel starts."""
-    values = _given(files, changes)
-    if not values.get("scale"):
-        values = params.pocket_values() | values
-    return params.validate(params.complete(values), source=_source(files))
-
-
-def _execute(name: str, folder: Path, values: dict, files: tuple[str, ...] = ()) -> None:
-    """Execute a notebook into a folder and write its page; a failure ends the command with the
-    notebook's one sentence and the place of its page."""
-    out = folder / f"{name}.ipynb"
-    folder.mkdir(parents=True, exist_ok=True)
-    with lock.alone(folder, "being started", "dataset" if name == "traces" else "run_name"):
-        pass  # another process may be at it: its notebook must not be overwritten
-    values = values | {"parameter_files": [paths.movable(file) for file in _found(files)]}
-    click.echo(f"{name}: {paths.movable(out)}")
-    # Ctrl-C asks the notebook to end, as SIGTERM does: training saves its state first. The kernel
-    # and Papermill have a session of their own, so that the terminal's signal reaches only us.
-    before = signal.signal(signal.SIGINT, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-    try:
-        ended = notebooks.execute(name, out, values, shown=True, start_new_session=True)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if not ended.status:
-        click.echo(f"page: {paths.movable(notebook_page.render(out))}")
-        return
-    page, no_room = notebooks.page_of_failure(out)
-    failed = failures.failure(out) if out.is_file() else None
-    said = failed["error"] if failed else "\n".join(ended.said[-1:]) or "it said nothing"
-    click.echo(f"\n{name} failed. {ended.full or no_room or said}", err=True)
-    if page:
-        click.echo(f"page: {paths.movable(page)}", err=True)
-    sys.exit(1)
 
 
 # ---- pages, figures, paper

@@ -11,7 +11,8 @@ PROMPT_VERSION, which is recorded.
 task.py             one problem
 load.py             a benchmark by its name, whole or a seeded subset
 sources.py          where files come from, what counts as the whole benchmark, how a part is marked
-math500.py aime.py humaneval_plus.py mbpp_plus.py livecodebench.py pocket.py: one benchmark each
+math500.py aime.py humaneval_plus.py mbpp_plus.py livecodebench.py pocket.py
+                    one benchmark each
 evalplus_data.py    the problems of HumanEval+ and MBPP+
 livecodebench_tests.py  the public and private tests of LiveCodeBench
 pocket_problems.py  the problems of the pocket benchmarks and of the generated traces

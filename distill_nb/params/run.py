@@ -172,8 +172,7 @@ def from_notebook(namespace: dict, reads: Iterable[str] | None = None) -> Params
 
 def complete(values: dict) -> dict:
     """Values of which pocket and tiny scale may lack some, with those of `pocket_values`."""
-    small = values.get("scale") in ("pocket", "tiny")
-    return pocket_values() | values if small else values
+    return values if values.get("scale") == "full" else pocket_values() | values
 
 
 def pocket(**changes: Any) -> Params:

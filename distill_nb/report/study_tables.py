@@ -169,8 +169,8 @@ def _change(value: float, lo: float, hi: float) -> str:
 
 def forgetting(matrix: DataFrame) -> DataFrame:
     """baseline_changes.forgetting_matrix for reading: a row a run, evaluated domain and checkpoint
-    (best and last), with the change in points and relative to the baseline, each with its 95% interval; *
-    marks degraded scores."""
+    (best and last), with the change in points and relative to the baseline, each with its 95%
+    interval; * marks degraded scores."""
     return pd.DataFrame(
         {
             "student": name_of(r.student),

@@ -1,0 +1,77 @@
+"""What a command does with parameters and notebooks: read and check the one, execute the other."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import click
+import yaml
+
+from distill_nb import params
+from distill_nb.report import failures, notebook_page
+from distill_nb.runtime import lock, paths
+from distill_nb.study import notebooks
+from distill_nb.traces import params as trace_params
+
+Changes = tuple[tuple[str, str], ...]  # of -p KEY VALUE
+
+
+def run_params(files: tuple[str, ...], changes: Changes) -> params.Params:
+    """The parameters of a run, checked before any kernel starts."""
+    return params.validate(params.complete(given(files, changes)), source=_source(files))
+
+
+def set_params(files: tuple[str, ...], changes: Changes) -> trace_params.TraceParams:
+    """The parameters of a set of traces, checked likewise."""
+    values = given(files, changes)
+    if values.get("scale") != "full":
+        values = trace_params.pocket_values() | values
+    return trace_params.validate(values, source=_source(files))
+
+
+def given(files: tuple[str, ...], changes: Changes) -> dict:
+    """The values of parameter files and of -p, later ones winning."""
+    return params.read_files(*found(files)) | {k: yaml.safe_load(v) for k, v in changes}
+
+
+def found(files: tuple[str, ...]) -> list[str]:
+    """Parameter files: from the folder of the command, else from papermill_params/."""
+    return [str(Path(file).resolve()) if Path(file).is_file() else file for file in files]
+
+
+def _source(files: tuple[str, ...]) -> str:
+    """What opens a sentence about a parameter."""
+    return ", ".join(files) or "-p"
+
+
+def execute(name: str, folder: Path, values: dict, files: tuple[str, ...] = ()) -> None:
+    """Execute a notebook into a folder and write its page; a failure ends the command with the
+    notebook's one sentence and the place of its page."""
+    out = folder / f"{name}.ipynb"
+    folder.mkdir(parents=True, exist_ok=True)
+    if name != "analyze":
+        # Another process may be at it: its notebook must not be overwritten.
+        with lock.alone(folder, "being started", "dataset" if name == "traces" else "run_name"):
+            pass
+    values = values | {"parameter_files": [paths.movable(file) for file in found(files)]}
+    click.echo(f"{name}: {paths.movable(out)}")
+    # Ctrl-C asks the notebook to end, as SIGTERM does: training saves its state first. The kernel
+    # and Papermill have a session of their own, so that the terminal's signal reaches only us.
+    before = signal.signal(signal.SIGINT, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    try:
+        ended = notebooks.execute(name, out, values, shown=True, start_new_session=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if not ended.status:
+        click.echo(f"page: {paths.movable(notebook_page.render(out))}")
+        return
+    page, no_room = notebooks.page_of_failure(out)
+    failed = failures.failure(out) if out.is_file() else None
+    said = failed["error"] if failed else "\n".join(ended.said[-1:]) or "it said nothing"
+    click.echo(f"\n{name} failed. {ended.full or no_room or said}", err=True)
+    if page:
+        click.echo(f"page: {paths.movable(page)}", err=True)
+    sys.exit(1)
