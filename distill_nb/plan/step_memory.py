@@ -49,10 +49,7 @@ def activations(
         layers, whole = peaks(total, True)
         return {"layers": layers, "loss": max(0, whole - layers)}
     (layers, whole), (deeper,) = peaks(few, True), peaks(more, False)
-    return {
-        "layers": layers + (deeper - layers) * (total - few),
-        "loss": max(0, whole - layers),
-    }
+    return {"layers": layers + (deeper - layers) * (total - few), "loss": max(0, whole - layers)}
 
 
 def _peaks(
