@@ -64,6 +64,14 @@ def test_a_stage_is_made_of_the_parameters_that_its_notebook_declares(folder):
     assert hashes(TRAIN, EVAL) == before
 
 
+def test_templates_count_for_the_page_of_an_evaluation_and_not_for_its_results(folder):
+    files = {
+        f"distill_nb/report/templates/distill_nb/{f}" for f in ("flips.css", "model_card.md.j2")
+    }
+    assert files <= set(ingredients.ingredients(EVAL))
+    assert not files & set(ingredients.ingredients(EVAL, page=False))
+
+
 def test_traces_of_ones_own_count_by_their_content(folder, tmp_path):
     def with_traces(text):
         (tmp_path / "own.jsonl").write_text(text)
