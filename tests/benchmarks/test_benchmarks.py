@@ -287,8 +287,7 @@ def test_a_part_of_each_benchmark_is_labelled_and_graded(name, tmp_path, caplog)
     tasks = benchmarks.load(name, file)
     assert len(tasks) == 2 and all(t.task_id.startswith("part/") for t in tasks)
     assert (
-        f"has 2 of the {benchmarks.describe(name, file)['size']} problems of {name}"
-        in caplog.text
+        f"has 2 of the {benchmarks.describe(name, file)['size']} problems of {name}" in caplog.text
     )
     assert [grade(tasks[0], text).outcome for text in (good, bad, "")] == [
         "correct",
