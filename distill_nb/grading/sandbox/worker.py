@@ -255,7 +255,7 @@ def main() -> None:
     del settings["readable"], settings["hidden"]
     sys.argv, sys.orig_argv = ["candidate"], ["python", "candidate"]
     gc.collect()
-    gc.freeze()  # so that a child's collections do not copy the zygote's pages
+    gc.freeze()  # so that a child's collections do not copy this process's pages
     os.dup2(nothing, 2)
     wire.send(control, json.dumps({"ready": True, "landlock": rules >= 0}).encode())
     with contextlib.suppress(EOFError):  # the grader has closed its end
