@@ -7,9 +7,11 @@ its answer, ran too long), grader_error (the grader itself failed, never the stu
 outcome.py      the grade of one completion
 extract.py      the part of a completion that is graded
 graders.py      grade one or many, of either kind
-math.py         final answers, compared by Math-Verify in the processes of math_pool.py (each runs
-                math_worker.py)
-code.py         code, run against the tests of suites.py
+math.py         final answers, compared by Math-Verify
+math_pool.py    the processes in which Math-Verify runs
+math_worker.py  one of them
+code.py         code, run against a benchmark's tests
+suites.py       these tests
 sandbox/        where model-written code runs
 """
 
