@@ -16,10 +16,11 @@ KEY = "sk-fake-0123456789-never-to-be-seen"  # of an API teacher
 
 # Files whose tests take minutes, longest first: with several workers they begin, and the short ones
 # fill the gaps.
-STUDY = ("test_study", "test_slurm", "test_chaos")  # share one study (study_runs)
+STUDY = ("test_graph", "test_slurm", "test_chaos")  # share one study (study_runs)
 LONGEST = (
     *STUDY,
     "test_gpu_check",
+    "test_command_line",
     "test_pocket",
     "test_browser",
     "test_plan",
