@@ -4,8 +4,6 @@ A thin layer: a command reads parameters, executes a notebook by Papermill into 
 and writes the page; or calls one function of a room and prints what it returns.
 """
 
-from __future__ import annotations
-
 import sys
 import tempfile
 from collections.abc import Callable

@@ -1,8 +1,6 @@
 """Changes of checkpoints from their base student, from percentages alone: unpaired, with 95%
 intervals. `paired` has them from records."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -4,8 +4,6 @@ another grader would say so.
 Takes `results.load_records`.
 """
 
-from __future__ import annotations
-
 import pandas as pd
 
 from distill_nb.analysis import paired

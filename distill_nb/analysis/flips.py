@@ -1,8 +1,6 @@
 """Completions that flipped between the base student and a checkpoint, side by side, so that a
 person can read what was gained and what was lost."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from distill_nb.analysis.names import ERRORS, UNANSWERED

@@ -1,8 +1,6 @@
 """Names of columns, outcomes, students, teachers and benchmarks in the tables of results, and how
 numbers are printed."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection
 from typing import Protocol

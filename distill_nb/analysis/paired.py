@@ -3,8 +3,6 @@
 Takes `results.load_records`. A problem whose answer at either of two steps is an error (sampling or
 grader) says nothing of the student: it is left out of that comparison, and counted."""
 
-from __future__ import annotations
-
 from typing import NamedTuple, Protocol
 
 import numpy as np

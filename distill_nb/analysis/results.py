@@ -2,8 +2,6 @@
 
 `tidy.load_runs` gives them the columns of the published study's numbers."""
 
-from __future__ import annotations
-
 import json
 import logging
 from pathlib import Path

@@ -6,8 +6,6 @@ score it, which makes it look too good. `select_on: dev` splits those problems i
 in every run: one chooses, the other scores. Both are computed here from records;
 `tidy.best_checkpoints` then finds the chosen step in the table."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 

@@ -3,8 +3,6 @@ choose it.
 
 `table` resamples the records of each run; `inflation` needs only percentages."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ all 164.
 slices.table(results.load_records(paths.runs() / "full"))
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

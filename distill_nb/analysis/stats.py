@@ -5,8 +5,6 @@ accuracy × n is known. Two scores on the same problems are positively correlate
 interval of their difference is too wide rather than too narrow. `paired` is better, but needs the
 records. `difference` and `paired` take arrays too; their fields are then arrays."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

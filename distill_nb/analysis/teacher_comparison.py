@@ -5,8 +5,6 @@ Takes `results.load_records`. Each run is taken at its last finished checkpoint,
 chosen on these problems. In the study the teachers' runs also differ in their learning rates; what
 else differs is in `also_differs`."""
 
-from __future__ import annotations
-
 from itertools import combinations
 
 import pandas as pd

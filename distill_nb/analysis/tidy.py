@@ -2,8 +2,6 @@
 teacher, domain, learning rate, step and benchmark. Findings, tables and figures then do not know
 whose numbers they show."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 from typing import Protocol

@@ -5,8 +5,6 @@ From the hub, AI-MO/aimo-validation-aime, or from a local .parquet or .jsonl of 
 (question in some copies), answer (an integer from 0 to 999), url (with year, paper and number).
 Task ids are 2022-I-1 … 2024-II-15; slices.table shows each year's 30 problems separately."""
 
-from __future__ import annotations
-
 import re
 
 from distill_nb.benchmarks import sources

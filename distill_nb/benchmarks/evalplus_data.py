@@ -7,8 +7,6 @@ v0.2.0, 378 problems. A problem has base inputs (HumanEval's and MBPP's own) and
 canonical solution defines what is right for them. The releases also have editions with the same
 problems and fewer tests (Mini, NoExtreme), so a file is recognised by its content."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import gzip

@@ -6,8 +6,6 @@ evalplus or a local file. The published study says 100 problems, but not which. 
 all 164. OUR_100 is a seeded hundred, ours and not the study's: benchmark_limit: 100 draws it, and
 slices.table shows it beside the 164, from the same records."""
 
-from __future__ import annotations
-
 from distill_nb.benchmarks.evalplus_data import load_tasks
 from distill_nb.benchmarks.load import subset
 from distill_nb.benchmarks.task import Task

@@ -14,8 +14,6 @@ or one JSONL file with the window's rows. The prompt has the content of the offi
 then starter code or a note on standard input and output) in our own words, without its system
 message, as no other benchmark here has one. Tests: livecodebench_tests.py."""
 
-from __future__ import annotations
-
 import json
 from datetime import datetime
 from functools import lru_cache

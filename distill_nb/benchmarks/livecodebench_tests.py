@@ -6,8 +6,6 @@ base64 of zlib of a pickle of such a text. A pickle is a program, so it is never
 runner, a function is called with one JSON value a line and its result compared with a JSON value; a
 problem without a function is a program with standard input and output. Public tests come first."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

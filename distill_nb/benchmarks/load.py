@@ -1,7 +1,5 @@
 """A benchmark by its name: all its tasks or a seeded subset, and the record of what was taken."""
 
-from __future__ import annotations
-
 import hashlib
 from importlib import import_module
 

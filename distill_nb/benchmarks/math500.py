@@ -5,8 +5,6 @@ From the hub, HuggingFaceH4/MATH-500 (its only version of test.jsonl, the bytes 
 math_splits/test.jsonl), or from a local file of that shape: problem, answer (LaTeX), unique_id. All
 500 are the default."""
 
-from __future__ import annotations
-
 from distill_nb.benchmarks import sources
 from distill_nb.benchmarks.task import BOXED, MATH_PROMPT_VERSION, Task
 

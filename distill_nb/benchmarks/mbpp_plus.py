@@ -3,8 +3,6 @@
 Austin et al. 2021 (arXiv 2108.07732); the sanitised subset and tests by Liu et al. 2023 (arXiv
 2305.01210), v0.2.0, from evalplus or a local file. All 378 are the default."""
 
-from __future__ import annotations
-
 from distill_nb.benchmarks.evalplus_data import load_tasks
 from distill_nb.benchmarks.task import Task
 

@@ -6,8 +6,6 @@ two-step word problems from seven templates; `tickets` is never trained on. pock
 one-line functions, none of which training asks for. No problem occurs in the training traces
 (pocket_problems.py)."""
 
-from __future__ import annotations
-
 import random
 
 from distill_nb.benchmarks import pocket_problems

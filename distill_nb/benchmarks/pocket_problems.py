@@ -4,8 +4,6 @@ small functions.
 A hash of its numbers decides whether a word problem belongs to the benchmark or to training, so no
 problem is in both."""
 
-from __future__ import annotations
-
 import hashlib
 import operator
 import random

@@ -5,8 +5,6 @@ local file of the same shape (`benchmark_files`). A file that is not the whole b
 unless its name says so, as in `math500.part.jsonl`. Then every task id begins with part/, and the
 source record says that it is a part, so that its score cannot be taken for the benchmark's."""
 
-from __future__ import annotations
-
 import json
 import logging
 from functools import cache, lru_cache

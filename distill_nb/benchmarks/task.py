@@ -1,7 +1,5 @@
 """One problem of a benchmark, and the instruction that all math prompts share."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 # the instruction of every math prompt, in training too

@@ -1,8 +1,6 @@
 """The base student's records: made once for all runs that would make the same ones, and copied into
 each of them."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -4,8 +4,6 @@ written as they come.
 A checkpoint's answers count only once the engine has proved that it applies the adapter
 (proofs.py)."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator

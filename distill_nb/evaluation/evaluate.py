@@ -6,8 +6,6 @@ and generation settings, kept under runs/<scale>/_base, and copied into every ru
 A checkpoint's answers count only once the engine has proved that it applies the adapter
 (proofs.py)."""
 
-from __future__ import annotations
-
 import json
 import logging
 import shutil

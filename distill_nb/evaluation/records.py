@@ -1,7 +1,5 @@
 """The records of an evaluation: one a problem and sample, each with its outcome."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

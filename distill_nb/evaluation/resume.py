@@ -1,8 +1,6 @@
 """What an evaluation finds on disk: checkpoints and records, and whether they were made with the
 same settings."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, replace
 from pathlib import Path
 

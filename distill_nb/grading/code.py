@@ -4,8 +4,6 @@ benchmark's tests (suites.py).
 The sandbox (sandbox/) treats the code as hostile. What the code returns is compared with the
 expected values in processes of this package, never in the candidate's."""
 
-from __future__ import annotations
-
 import atexit
 from functools import cache
 

@@ -1,8 +1,6 @@
 """The part of a completion that is graded: its text without the thinking, the last box, the blocks
 of code; read strictly and leniently."""
 
-from __future__ import annotations
-
 import re
 import warnings
 

@@ -1,7 +1,5 @@
 """Grade completions of either kind, one or many. math.py and code.py do the grading."""
 
-from __future__ import annotations
-
 from distill_nb import benchmarks
 from distill_nb.benchmarks import Task
 from distill_nb.grading import code, math

@@ -7,8 +7,6 @@ alone moves MATH-500 by points.
 Math-Verify runs in processes of its own (math_pool.py), so that its time limits hold in any thread.
 """
 
-from __future__ import annotations
-
 import re
 
 from distill_nb.grading import math_pool

@@ -6,8 +6,6 @@ A line in: JSON [gold, answer, seconds]. A line out: JSON, one of `equal`, `diff
 `error: …`. Math-Verify runs in the main thread, where its SIGALRM works (its issue #55), under a
 limit on memory."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """The grade of one completion, and the version of the graders."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from importlib.metadata import version
 

@@ -4,8 +4,6 @@ inputs, LiveCodeBench's public and private tests.
 Running evalplus's canonical solutions takes minutes, so each problem's tests are kept in the cache
 folder, under a hash of the problem."""
 
-from __future__ import annotations
-
 import marshal
 import platform
 import re

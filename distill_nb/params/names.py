@@ -1,7 +1,5 @@
 """The names that parameters may take. They stand here alone, so that every room can read them."""
 
-from __future__ import annotations
-
 import re
 
 BENCHMARKS = (

@@ -1,7 +1,5 @@
 """What parameters a notebook's namespace or parameter files give, before they are checked."""
 
-from __future__ import annotations
-
 import difflib
 import types
 from collections.abc import Collection

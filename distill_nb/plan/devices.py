@@ -1,7 +1,5 @@
 """Devices to plan for: their memory and speed, as their makers state them or as measured here."""
 
-from __future__ import annotations
-
 import os
 import time
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """What analyze.ipynb needs of the folder of a scale: its place, and a record of the analysis."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from distill_nb.params import Params

@@ -5,8 +5,6 @@ keeps of a failure: runs/<scale>/<folder>/failure_<stage>.json with its exit sta
 and the last lines on stderr.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import re

@@ -1,7 +1,5 @@
 """The index page of a scale: its runs with their pages, sets of traces, failures and accuracies."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

@@ -6,8 +6,6 @@ modules started as processes, by a dotted name or as a file beside (`-m
 distill_nb.evaluation.engines.vllm_process`, `worker.py`). Data files, such as published/*.csv, are
 not code: whoever depends on them names them."""
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import json

@@ -1,8 +1,6 @@
 """The cores and the memory that this process may use, and whether an error says that a GPU's memory
 is used up."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

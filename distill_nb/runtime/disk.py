@@ -1,7 +1,5 @@
 """Files on disks that fill up, and folders that are whole or count as absent."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import json

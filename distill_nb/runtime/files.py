@@ -1,8 +1,6 @@
 """Files that are written whole or not at all: a kill, a full disk or a power failure leaves the old
 file or the new one, never a part."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -6,8 +6,6 @@ gpus.hold()                                 # in what was started: the device is
                                             this process ends
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os

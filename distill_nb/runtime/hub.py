@@ -4,8 +4,6 @@
 model without a token or a revision that is gone stops a run in seconds. What is in the hub's cache
 needs no connection."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

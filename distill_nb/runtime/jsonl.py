@@ -1,8 +1,6 @@
 """Files of one JSON record a line, such as an evaluation's records: lines are appended and synced,
 so that a kill tears the last one at most."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

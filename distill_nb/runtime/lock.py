@@ -4,8 +4,6 @@ The lock is the kernel's (flock on <folder>/.lock), so it ends with the process 
 however that ends. Linux carries it over NFS, and most cluster file systems have it. The file's
 content only says who holds it."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import json

@@ -4,8 +4,6 @@ A notebook, a command or a worker process shows it as plain lines; a program tha
 package decides for itself, as with any library.
 """
 
-from __future__ import annotations
-
 import logging
 import sys
 

@@ -10,8 +10,6 @@ writes there makes the folder.
                                                              all runs
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

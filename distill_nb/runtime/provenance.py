@@ -8,8 +8,6 @@
 Records travel with results, so they hold no host name, user name or absolute path of this
 repository or home."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

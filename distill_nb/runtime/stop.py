@@ -13,8 +13,6 @@ ends itself within two seconds (ipykernel's ParentPollerUnix). While `listening`
 not: it ends when the work is saved. `run` keeps Papermill alive too, so that the notebook with the
 message is written; a shell does the same with `trap '' TERM USR1; papermill …`."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import os

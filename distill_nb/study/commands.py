@@ -1,7 +1,5 @@
 """What a command does with parameters and notebooks: read and check the one, execute the other."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

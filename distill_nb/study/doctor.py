@@ -1,7 +1,5 @@
 """What this machine has of what a study needs, and what each lack costs."""
 
-from __future__ import annotations
-
 import os
 import platform
 import shutil

@@ -6,8 +6,6 @@ A stage is one notebook with the parameters of one run: `traces` of a set, `trai
 run, `analyze` of a scale; beside them the paper, and at tiny scale the files that stand for the
 hubs' (tiny.py)."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from dataclasses import dataclass

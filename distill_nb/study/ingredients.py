@@ -7,8 +7,6 @@ decide nothing: a fresh checkout or a copied runs folder reruns nothing, nor doe
 README or of a comment in a parameter file.
 """
 
-from __future__ import annotations
-
 import json
 from functools import cache
 from pathlib import Path

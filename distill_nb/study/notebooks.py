@@ -3,8 +3,6 @@
 The command line (`distill-nb train …`) and the stages of a study both call `execute`.
 """
 
-from __future__ import annotations
-
 import ast
 import contextlib
 import json

@@ -7,8 +7,6 @@ thrown away because something changed: the notebook resumes it, leaves it alone 
 or refuses, and says so. `overwrite` is the parameter of that name.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import logging

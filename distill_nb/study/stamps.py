@@ -10,8 +10,6 @@ runs beyond the study, so these are no part of its hash. Its stamp names those t
 holds while they are the same.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -5,8 +5,6 @@ It speaks the Messages API as far as anthropic.py asks (one request, one answer)
 generated problems of pocket.py with that module's traces in the style of the second teacher. None
 of it is a teacher's output."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """What of a study is done, what would run, and why."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from distill_nb.study import graph, stamps

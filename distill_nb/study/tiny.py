@@ -7,8 +7,6 @@ They are parts (sources.py): no score of them can be taken for a benchmark's. De
 tiny size come from traces_pocket.write_hub_file, and the API teacher's answers from stand_in.py.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import pickle

@@ -7,8 +7,6 @@ On the machine that made the run, with the same versions, losses and adapters ar
 Where they are not, what is recorded of code, versions and device is compared too, and named: it may
 be why."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Iterator

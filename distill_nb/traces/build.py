@@ -11,8 +11,6 @@ Problems are taken in an order that depends on the seed and the problem's id alo
 sha256 of both come first). So sets of two teachers that both know a problem take it at the same
 place, whatever the source's own order."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """A set of training traces from the hub's: rows judged, chosen, fetched, graded again, written."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice

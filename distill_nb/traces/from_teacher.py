@@ -5,8 +5,6 @@ The problems are another set's, in its order, so that both teachers solve the sa
 file's. They are tested before anything is asked. What is asked, paid and verified is in `teacher/`
 below the set's folder (generation.py) and outlives `overwrite`."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

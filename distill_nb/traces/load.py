@@ -1,8 +1,6 @@
 """Reasoning traces to train on: a set that traces.ipynb made, generated ones for the pocket run, or
 a local file."""
 
-from __future__ import annotations
-
 import json
 import random
 from collections.abc import Callable

@@ -5,8 +5,6 @@ Two styles stand for the two teachers: `r1` thinks at length inside <think> and 
 traces into the shape of the hub's data sets, with bad rows among them, so that traces.ipynb has
 something to read where there is no hub."""
 
-from __future__ import annotations
-
 import random
 from pathlib import Path
 

@@ -1,8 +1,6 @@
 """What a student is asked in training: the words that the benchmarks use, so that it is asked the
 same in evaluation."""
 
-from __future__ import annotations
-
 import ast
 import re
 

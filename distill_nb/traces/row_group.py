@@ -4,8 +4,6 @@ A judged group is a file of its own, a part: one line per row, without the trace
 judged by the same code are used again (scan.py), so nothing is imported here that a row's verdict
 does not depend on."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import platform

@@ -5,8 +5,6 @@ Two passes keep memory flat at any size. `judge` writes what it finds in one row
 traces, to a part of its own; a killed scan goes on with the groups that are missing. `fetch` reads
 the chosen rows' traces again, group by group. Row groups are shared out among processes."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor

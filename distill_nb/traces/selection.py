@@ -5,8 +5,6 @@ There may be hundreds of thousands of rows, so they are held in arrays. Only tho
 compared whose MinHashes share as many bands as near-duplicates must: of two that agree in four
 fifths of 128 values, at most 25 of the 32 bands hold a value in which they differ."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path

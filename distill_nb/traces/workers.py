@@ -1,7 +1,5 @@
 """The worker processes that read row groups (row_group.py), and what they return, in order."""
 
-from __future__ import annotations
-
 import contextlib
 import multiprocessing
 from collections import deque

@@ -2,8 +2,6 @@
 
 Examples come tokenised and masked from chat.py."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import random

@@ -7,8 +7,6 @@ step. The gradients are averaged once a step, and the loss stays the mean over t
 whole batch. The first process writes metrics and checkpoints. This was run with two processes on a
 CPU, and not on GPUs yet (bench/gpu_check.py, "processes")."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """What an earlier start of a run left on disk: whether it is this run, and how far it came."""
 
-from __future__ import annotations
-
 import json
 import logging
 import shutil

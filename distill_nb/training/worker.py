@@ -3,8 +3,6 @@
 python -m torch.distributed.run … -m distill_nb.training.worker FOLDER
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

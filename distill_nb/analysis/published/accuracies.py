@@ -1,7 +1,5 @@
 """The accuracies that the published study prints, read from accuracies.csv."""
 
-from __future__ import annotations
-
 import csv
 import re
 from collections.abc import Iterator

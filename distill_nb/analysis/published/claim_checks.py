@@ -3,8 +3,6 @@
 A check takes a Claim and gives (verdict, sentence made from the table). It may raise KeyError,
 IndexError or StopIteration where the table lacks a number that it needs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property

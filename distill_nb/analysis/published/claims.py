@@ -5,8 +5,6 @@ of the published study (published/claims.csv) against the numbers of its baselin
 `check_claims` gives a row a claim, `inconsistencies` those that do not simply agree. The columns of
 the claims say what is claimed of which cells, so nothing here knows an answer."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -10,8 +10,6 @@ Tests are unpaired (only percentages are known); intervals are 95% and not adjus
 number.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Protocol

@@ -11,8 +11,6 @@ number that a claim states beside its effect (finding 5: 0% across all checkpoin
 any printed number that breaks it contradicts the part, but the finding only where it is off beyond
 noise too; otherwise the effect decides."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

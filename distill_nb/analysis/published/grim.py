@@ -2,8 +2,6 @@
 of correct answers gives the printed percentage (Brown & Heathers 2017, doi
 10.1177/1948550616673876)."""
 
-from __future__ import annotations
-
 import math
 from fractions import Fraction
 from functools import cache

@@ -7,8 +7,6 @@ hf (hf.py) is Transformers, always merged. Sampling is seeded per prompt and sam
 completion does not depend on what shares its batch, up to the rounding of batched matrix products.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path

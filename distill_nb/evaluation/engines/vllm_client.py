@@ -1,8 +1,6 @@
 """The evaluation's side of vllm_process: start it, send and receive JSON lines, find out why it
 ended, end it and all below it."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """The statements of the evaluation sets' problems, which no training set may hold."""
 
-from __future__ import annotations
-
 import json
 
 from distill_nb import benchmarks

@@ -6,8 +6,6 @@ the like. Each is a heading on a line of its own, and goes to the end; after Not
 the next heading Input, Output or Task. Left out are also lines that show a call and its value:
 doctests, asserts, `f(1) == 2`, `f(1) => 2`, `f(1) ➞ 2`."""
 
-from __future__ import annotations
-
 import re
 
 # A text without any of these has no examples; it is cheaper to look for than the others.

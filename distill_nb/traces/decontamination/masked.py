@@ -4,8 +4,6 @@ whether numbers were changed.
 A variable is a single letter or a Greek one. Brackets and the like (statements.SIGNS) are left out,
 for copies lose them."""
 
-from __future__ import annotations
-
 from collections import Counter
 from functools import lru_cache
 

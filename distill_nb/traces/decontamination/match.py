@@ -30,8 +30,6 @@ Not found: a problem told in other words throughout, or in another language; one
 what is asked; one of fewer than 8 words as part of a sentence, or of fewer than 4 inside a longer
 statement; and short ones whose content words were replaced by others."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Numbers in words as digits: twenty-five as 25, two hundred and six as 206."""
 
-from __future__ import annotations
-
 TO_NINETEEN = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
     "sixteen seventeen eighteen nineteen"

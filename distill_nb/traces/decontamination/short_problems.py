@@ -6,8 +6,6 @@ number in a list` and `Given a list, return its smallest number` share no 4-gram
 {smallest, number, list}. A short statement is the same as another if their sets of content words
 are equal, and their numbers, commands and operators are the same in order."""
 
-from __future__ import annotations
-
 import re
 from functools import lru_cache
 

@@ -1,7 +1,5 @@
 """Signs that say the same: LaTeX commands for each other, and Unicode for LaTeX."""
 
-from __future__ import annotations
-
 
 def _pairs(table: str) -> dict[str, str]:
     """A text of `sign meaning sign meaning …` as a mapping."""

@@ -6,8 +6,6 @@ more than one word: 5! is not 5, nor f'(x) f(x), nor 2^{n+1} 2^n+1. Prose gives 
 case and numbers, without punctuation or brackets. The time grows linearly with the text's length,
 whatever the text holds."""
 
-from __future__ import annotations
-
 import html
 import re
 import unicodedata

@@ -1,8 +1,6 @@
 """What an API teacher's folder tells: attempts, kept, rejected and why, cost, tokens, thinking
 against visible text."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from pathlib import Path

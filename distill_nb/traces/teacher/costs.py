@@ -1,8 +1,6 @@
 """What asking an API teacher costs: prices from papermill_params/prices.yaml, bounds before, sums
 after."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from distill_nb import params

@@ -1,8 +1,6 @@
 """What is known of an API teacher's requests and answers, and the lines in which it is written down
 (store.py)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple

@@ -14,8 +14,6 @@ All but settings.json is only ever appended to and synced (jsonl.append). Only a
 memory: 25,000 responses of 20 kB stay on disk. A custom_id is <the intent's token>-<place in the
 intent>, so each result tells whose it is."""
 
-from __future__ import annotations
-
 import json
 import secrets
 from dataclasses import dataclass, field

@@ -1,8 +1,6 @@
 """Is a teacher's response worth training on? Stop reason, thinking, then the grader: as for the
 students' own answers."""
 
-from __future__ import annotations
-
 import json
 
 from distill_nb import benchmarks

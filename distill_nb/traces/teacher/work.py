@@ -1,8 +1,6 @@
 """Problems to ask an API teacher about, and the folder with its answers: what is to be sent next,
 what of it max_cost allows, which answers are right."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 from collections.abc import Callable
