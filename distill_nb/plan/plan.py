@@ -1,10 +1,10 @@
 """The plans of runs in words: one as a table, what to change where it does not fit, and those of a
 whole study together (`distill-nb plan`)."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING
+
+import pandas as pd
+from pandas import DataFrame
 
 from distill_nb import params
 from distill_nb.params import Params
@@ -12,9 +12,6 @@ from distill_nb.plan import devices
 from distill_nb.plan.estimate import Plan, estimate
 from distill_nb.runtime.devices import GIB
 from distill_nb.traces.teacher import costs
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 
 def refuse(p: Params, plan: Plan) -> None:
@@ -68,8 +65,6 @@ def _range(values: tuple[float, float], form: str = ",.0f") -> str:
 
 def table(plan: Plan) -> DataFrame:
     """A plan as a table of texts, one column."""
-    import pandas as pd
-
     rows = {f"memory: {name}": _gib(size) for name, size in plan.memory.items()}
     rows["memory: peak"] = (
         f"{_gib(plan.peak)} of {_gib(plan.available)} that {plan.device.name} has to use"

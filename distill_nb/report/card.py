@@ -7,20 +7,16 @@ Metadata as on https://huggingface.co/docs/hub/model-cards (base model, library,
 results as model-index); every number comes from the run's records and provenance. The hub's own
 EvalResult is not used: it takes two benchmarks from one source for one data set."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from pandas import DataFrame
 
 from distill_nb import params
 from distill_nb.analysis import names, results, selection
 from distill_nb.report import markup
 from distill_nb.runtime import paths
 from distill_nb.students import sources
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 # Hub ids of what the students were trained on, where there is one.
 HUB_DATASETS = {"r1_math": "open-r1/OpenR1-Math-220k", "r1_code": "nvidia/OpenCodeReasoning"}

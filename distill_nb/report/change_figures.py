@@ -7,6 +7,9 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
+import pandas as pd
+from pandas import DataFrame
+
 from distill_nb.analysis import baseline_changes, stats, tidy
 from distill_nb.analysis.names import RULE, RUN, name_of, printed_rate
 from distill_nb.analysis.published.findings import Finding
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
-    from pandas import DataFrame
 
 DOMAINS = ["math", "code"]
 DOMAIN_OF = {benchmark: domain for domain, names in RULE.items() for benchmark in names}
@@ -146,8 +148,6 @@ def gains(table: DataFrame) -> tuple[Figure, DataFrame]:
 def _changes_in_both(table: DataFrame) -> DataFrame:
     """One row a checkpoint that was evaluated in both domains, its base student too: RUN, step,
     flagged, and for each domain the change, lo and hi in points."""
-    import pandas as pd
-
     rows = []
     for run in tidy.best_checkpoints(table).itertuples():
         own = table[(table["step"] > 0) & of_run(table, run)]
@@ -181,8 +181,6 @@ def _changes_in_both(table: DataFrame) -> DataFrame:
 def evidence(found: list[Finding]) -> tuple[Figure, DataFrame]:
     """What findings (findings.check_all) rest on: every comparison as a difference in points with
     its 95% interval, by its verdict; hollow where it does not decide."""
-    import pandas as pd
-
     data = pd.concat(
         [f.numbers.assign(finding=f.number, title=f.title) for f in found], ignore_index=True
     )

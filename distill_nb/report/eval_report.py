@@ -1,16 +1,12 @@
 """What eval.ipynb shows of one run, made of its records."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+from pandas import DataFrame
 
 from distill_nb.analysis import flips, results, slices, tidy
 from distill_nb.params import Params
 from distill_nb.runtime import jsonl, paths
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 READINGS = ["bounds_lo", "bounds_hi", "flagged", "lenient", "second", "mean_tokens"]
 

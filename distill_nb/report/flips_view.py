@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pandas import DataFrame
+
 from distill_nb.analysis.flips import KINDS
 from distill_nb.report import markup
 
 if TYPE_CHECKING:
     from IPython.display import HTML
-    from pandas import DataFrame
 
     from distill_nb.benchmarks import Task
 

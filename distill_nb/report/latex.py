@@ -5,21 +5,17 @@ published study's numbers come from analysis/published/, ours from the records o
 `select_on` says what chooses our best checkpoints (params/run.py).
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from pandas import DataFrame
 
 from distill_nb.analysis import diagnosis, names, paired, results, selection, tidy
 from distill_nb.analysis.published import accuracies, claims, findings, grim, reproduction
 from distill_nb.report import study_tables, tables
 from distill_nb.runtime import paths
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 # columns of diagnosis.diagnose
 KINDS = [

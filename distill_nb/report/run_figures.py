@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pandas import DataFrame
+
 from distill_nb.analysis.names import name_of
 from distill_nb.report.style import (
     LOSS_COLOURS,
@@ -22,7 +24,6 @@ from distill_nb.report.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from pandas import DataFrame
 
 
 def training_curve(metrics: DataFrame, title: str = "") -> Figure:

@@ -10,6 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import pandas as pd
+from pandas import DataFrame, Series
+
 from distill_nb.analysis import stats, tidy
 from distill_nb.analysis.names import RUN, name_of
 from distill_nb.analysis.published import findings
@@ -31,7 +34,6 @@ from distill_nb.report.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from pandas import DataFrame, Series
 
 
 class Interval(Protocol):
@@ -148,8 +150,6 @@ def _words_of_learning_curves(data: DataFrame) -> str:
 def best_checkpoints(table: DataFrame) -> tuple[Figure, DataFrame]:
     """Each run's best checkpoint against its baseline on every benchmark: accuracies with 95%
     Wilson intervals."""
-    import pandas as pd
-
     cells, parts = with_intervals(table), []
     for run in tidy.best_checkpoints(table).itertuples():
         parts.append(cells[of_run(cells, run) & (cells["step"] == run.step)])

@@ -6,12 +6,11 @@ score, — where there is no number; with intervals=True a 95% Wilson interval o
 follows.
 """
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import pandas as pd
+from pandas import DataFrame
 
 from distill_nb.analysis import selection_bias, stats
 from distill_nb.analysis.baseline_changes import forgetting_matrix
@@ -20,9 +19,6 @@ from distill_nb.analysis.published.findings import Finding, check_all, findings_
 from distill_nb.analysis.tidy import best_checkpoints, checkpoints_of
 from distill_nb.report.style import Run, of_run
 from distill_nb.report.tables import NONE, to_latex
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 
 class Cell(Protocol):

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
+from pandas import DataFrame, Series
+
 from distill_nb.analysis.names import RUN, name_of, printed_rate
 
 if TYPE_CHECKING:
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy import ndarray
-    from pandas import DataFrame, Series
 
 
 class Run(Protocol):

@@ -7,10 +7,10 @@ from html import escape
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from pandas import DataFrame, Series
 
 if TYPE_CHECKING:
     from IPython.display import HTML
-    from pandas import DataFrame, Series
 
 NONE = "—"  # a cell without a value
 

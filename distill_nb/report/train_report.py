@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pandas import DataFrame
+
 from distill_nb.params import Params
 from distill_nb.plan import plan as planning
 from distill_nb.plan.devices import Device
@@ -14,8 +16,6 @@ from distill_nb.runtime import paths, provenance
 from distill_nb.traces import ledger
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
-
     from distill_nb.training.train import Data
 
 
