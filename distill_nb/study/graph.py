@@ -61,18 +61,12 @@ def with_needs(stage: Stage) -> set[Stage]:
 def _run_files() -> dict[str, str]:
     """Folder → parameter file, of the study's runs and those beyond it."""
     found: dict[str, str] = {}
-    for file in [
-        *RUNS,
-        *BASELINES,
-        *sorted(f"extra/{f.name}" for f in (paths.PARAMS_DIR / "extra").glob("*.yaml")),
-    ]:
-        values = _read(file)
-        name = str(values.get("run_name"))
+    beyond = sorted(f"extra/{f.name}" for f in (paths.PARAMS_DIR / "extra").glob("*.yaml"))
+    for file in (*RUNS, *BASELINES, *beyond):
+        name = str(_read(file).get("run_name"))
         if name in found:
-            raise ValueError(
-                f"{file}: run_name is {name}, and so is that of {found[name]}: give one of them "
-                "another."
-            )
+            where = f"{file}: run_name is {name}, and so is that of {found[name]}"
+            raise ValueError(f"{where}: give one of them another.")
         found[name] = file
     return found
 
@@ -89,30 +83,32 @@ def _read(*names: str) -> dict:
 def files(stage: Stage) -> list[str]:
     """The stage's parameter files below papermill_params/, the overlay last. Raises ValueError for
     a folder of no run."""
-    overlay = (
-        []
-        if stage.scale == "full"
-        else [f"{'traces_' if stage.name == 'traces' else ''}{stage.scale}.yaml"]
-    )
+    small = stage.scale != "full"
     if stage.name == "traces":
+        overlay = [f"traces_{stage.scale}.yaml"] if small else []
         return [f"traces_{stage.folder.removeprefix('traces/')}.yaml", *overlay]
     if stage.name not in ("train", "eval"):
         return []
     name = re.sub(r"_seed\d+$", "", stage.folder)
     if name not in _run_files():
         close = difflib.get_close_matches(name, _run_files(), n=1)
+        remedy = f"write {close[0]} if that is meant" if close else "add one"
         raise ValueError(
             f"runs/{stage.scale}/{stage.folder}: no file in papermill_params/ has the run_name "
-            f"{name}: " + (f"write {close[0]} if that is meant." if close else "add one.")
+            f"{name}: {remedy}."
         )
-    return [_run_files()[name], *overlay]
+    return [_run_files()[name], *([f"{stage.scale}.yaml"] if small else [])]
+
+
+def _given(stage: Stage) -> dict:
+    """The values of the stage's parameter files."""
+    return _read(*files(stage))
 
 
 def extra(stage: Stage) -> dict:
-    """Parameters that no file can know: a replicate's seed, the scale, and at tiny scale all five
-    benchmarks, from tiny.py, and the run's own set of traces, where there is one, in place of the
-    overlay's."""
-    given = _read(*files(stage))
+    """Parameters that no file can know: a replicate's seed; the scale; at tiny scale all five
+    benchmarks, from tiny.py, and the run's own set of traces, where there is one."""
+    given = _given(stage)
     made: dict[str, Any] = {"scale": stage.scale} if stage.name in ("analyze", "paper") else {}
     if replicate := re.search(r"_seed(\d+)$", stage.folder):
         made["seed"] = int(replicate[1])
@@ -120,17 +116,18 @@ def extra(stage: Stage) -> dict:
         return made
     local = {name: str(tiny.file_of(name)) for name in STUDY}
     if stage.name == "traces":
-        made |= {"decontaminate": list(STUDY), "benchmark_files": local}
-        return made | (tiny.asked(given["dataset"]) if given["teacher_api"] != "none" else {})
+        asked = tiny.asked(given["dataset"]) if given["teacher_api"] != "none" else {}
+        return made | {"decontaminate": list(STUDY), "benchmark_files": local} | asked
     made |= {"benchmarks": list(STUDY), "benchmark_files": local}
     own = f"{given['teacher']}_{given['domain']}"
-    return made | ({"dataset": own} if (paths.PARAMS_DIR / f"traces_{own}.yaml").exists() else {})
+    if (paths.PARAMS_DIR / f"traces_{own}.yaml").exists():
+        made["dataset"] = own
+    return made
 
 
 def values(stage: Stage) -> dict:
-    """The parameters that the stage's notebook declares, as it gets them; of others it knows
-    nothing."""
-    merged = _read(*files(stage)) | extra(stage)
+    """The parameters that the stage's notebook declares, as it gets them."""
+    merged = _given(stage) | extra(stage)
     # The paper has no notebook: it reads what the analysis reads.
     known = notebooks.declared("analyze" if stage.name in ENTRY else stage.name)
     return {k: v for k, v in merged.items() if k in known and k not in IDLE}
@@ -146,51 +143,43 @@ def needs(stage: Stage) -> tuple[Stage, ...]:
         return tuple(Stage(scale, _folder(file), "eval") for file in [*RUNS, *BASELINES])
     if stage.name == "paper":
         return (Stage(scale, "report", "analyze"),)
-    given = _read(*files(stage)) | extra(stage)
-    local = (
-        (Stage(scale, "fixtures", "fixtures"),) if scale == "tiny" and stage.name != "train" else ()
-    )
-    if stage.name == "traces":
-        source = given["source"]
-    elif stage.name == "train":
-        source = given["dataset"]
-    elif given["teacher"] == "none" or given["adapter"] != "none":
-        return local
-    else:
-        return (*local, Stage(scale, stage.folder, "train"))
-    return (*local, Stage(scale, f"traces/{source}", "traces")) if is_set(source) else local
+    given = _given(stage) | extra(stage)
+    needed = []
+    if scale == "tiny" and stage.name != "train":
+        needed.append(Stage(scale, "fixtures", "fixtures"))
+    if stage.name == "eval":
+        if given["teacher"] != "none" and given["adapter"] == "none":
+            needed.append(Stage(scale, stage.folder, "train"))
+    elif is_set(source := given["source" if stage.name == "traces" else "dataset"]):
+        needed.append(Stage(scale, f"traces/{source}", "traces"))
+    return tuple(needed)
 
 
 @cache
 def baselines(stage: Stage) -> tuple[Stage, ...]:
-    """The baselines' evaluations that share the base student's records with the evaluation of a
-    run. It does not need them, for whoever is first makes those records; but when they are made
-    anew, it copies them again."""
+    """The baselines' evaluations that share the base student's records with a run's evaluation. It
+    does not need them: whoever is first makes the records. When they are made anew, it copies them
+    again."""
     own = [Stage(stage.scale, _folder(file), "eval") for file in BASELINES]
     if stage.name != "eval" or stage in own:
         return ()
-    student = _read(*files(stage))["student"]
-    return tuple(base for base in own if _read(*files(base))["student"] == student)
+    student = _given(stage)["student"]
+    return tuple(base for base in own if _given(base)["student"] == student)
 
 
 def asks_the_stand_in(stage: Stage) -> bool:
     """Whether the stage makes a set from the API teacher, and stand_in.py is that teacher."""
-    return (
-        stage.scale == "tiny"
-        and stage.name == "traces"
-        and _read(*files(stage))["teacher_api"] != "none"
-    )
+    tiny_set = stage.scale == "tiny" and stage.name == "traces"
+    return tiny_set and _given(stage)["teacher_api"] != "none"
 
 
 def gpus_of(stage: Stage) -> int:
-    """How many GPUs a stage needs: one for each process of training; of an evaluation those that
+    """How many GPUs a stage needs: one for each process of training; for an evaluation those that
     share an engine, times the engines side by side."""
-    given = _read(*files(stage))
-    return (
-        given["train_processes"]
-        if stage.name == "train"
-        else given["tensor_parallel"] * given["data_parallel"]
-    )
+    given = _given(stage)
+    if stage.name == "train":
+        return given["train_processes"]
+    return given["tensor_parallel"] * given["data_parallel"]
 
 
 def everything(scale: str) -> list[Stage]:

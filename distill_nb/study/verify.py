@@ -34,16 +34,14 @@ class Compared:
 
 @contextlib.contextmanager
 def _runs_in(folder: Path) -> Iterator[None]:
-    """This process writes its runs below another folder, in which sets of traces are the ones that
-    there are."""
-    before, traces = (
-        os.environ.get("DISTILL_NB_RUNS"),
-        {f.parent.name: f for f in paths.runs().glob("*/traces")},
-    )
-    for scale, there in traces.items():
-        (folder / scale).mkdir(parents=True, exist_ok=True)
-        if not (folder / scale / "traces").exists():
-            (folder / scale / "traces").symlink_to(there)
+    """This process writes its runs below another folder; the sets of traces are those that there
+    are."""
+    before = os.environ.get("DISTILL_NB_RUNS")
+    for traces in paths.runs().glob("*/traces"):
+        linked = folder / traces.parent.name / "traces"
+        linked.parent.mkdir(parents=True, exist_ok=True)
+        if not linked.exists():
+            linked.symlink_to(traces)
     os.environ["DISTILL_NB_RUNS"] = str(folder)
     try:
         yield
@@ -80,21 +78,14 @@ def verify(run_dir: Path, into: Path) -> tuple[list[Compared], list[Compared]]:
         again = train.train(replace(p, overwrite=False))
         for changes in _calls(evaluated):
             then = evaluate.evaluate(replace(q, **changes, overwrite=False, regrade=False))
-    results = [
-        Compared(f"{key} of training", _other(trained.get(key), again.get(key))) for key in DATA
-    ]
-    results += [
-        Compared(f"tasks of {name}", _other(sha256, then["settings"]["tasks_sha256"].get(name)))
-        for name, sha256 in evaluated["settings"]["tasks_sha256"].items()
-    ]
-    results += [_losses(run_dir, fresh)]
-    results += [
-        _adapter(run_dir, fresh, p, step, trained.get("adapters_sha256", {}))
-        for step in params.steps(p)[1:]
-    ]
-    files = {
-        f.relative_to(root) for root in (run_dir, fresh) for f in root.glob("eval/step_*/*.jsonl")
-    }
+    results = [Compared(f"{k} of training", _other(trained.get(k), again.get(k))) for k in DATA]
+    tasks, tasks_now = (record["settings"]["tasks_sha256"] for record in (evaluated, then))
+    results += [Compared(f"tasks of {k}", _other(v, tasks_now.get(k))) for k, v in tasks.items()]
+    results.append(_losses(run_dir, fresh))
+    recorded = trained.get("adapters_sha256", {})
+    results += [_adapter(run_dir, fresh, step, recorded) for step in params.steps(p)[1:]]
+    files = {f.relative_to(run_dir) for f in run_dir.glob("eval/step_*/*.jsonl")}
+    files |= {f.relative_to(fresh) for f in fresh.glob("eval/step_*/*.jsonl")}
     results += [_outcomes(run_dir / file, fresh / file) for file in sorted(files)]
     return results, _around(trained, again, "training") + _around(evaluated, then, "evaluation")
 
@@ -127,8 +118,7 @@ def _finished(run_dir: Path, stage: str) -> dict:
 
 
 def _parameters(record: dict, file: Path) -> params.Params:
-    """The recorded parameters; those that came later have the value that they have in the pocket
-    run."""
+    """The recorded parameters; those that came later have their value in the pocket run."""
     return params.validate(
         params.pocket_values() | record["parameters"], f"{file.name} in {file.parent.name}"
     )
@@ -137,11 +127,9 @@ def _parameters(record: dict, file: Path) -> params.Params:
 def _other(before: Any, now: Any) -> str:
     if before == now:
         return ""
-    return (
-        "it was not recorded"
-        if before is None
-        else f"{_short(before)} is recorded, and it is {_short(now)} now"
-    )
+    if before is None:
+        return "it was not recorded"
+    return f"{_short(before)} is recorded, and it is {_short(now)} now"
 
 
 def _short(value: Any) -> str:
@@ -162,15 +150,12 @@ def _losses(run_dir: Path, fresh: Path) -> Compared:
     ]
     if not found:
         return Compared(f"losses of {len(now)} steps")
-    step, key, a, b = found[0]
-    return Compared(
-        "losses",
-        f"{len({f[0] for f in found})} of {len(now)} steps differ, the first is step {step}: {key} "
-        + _other(a, b),
-    )
+    (step, key, a, b), steps = found[0], len({step for step, *_ in found})
+    where = f"{steps} of {len(now)} steps differ, the first is step {step}: {key}"
+    return Compared("losses", f"{where} {_other(a, b)}")
 
 
-def _adapter(run_dir: Path, fresh: Path, p: params.Params, step: int, recorded: dict) -> Compared:
+def _adapter(run_dir: Path, fresh: Path, step: int, recorded: dict) -> Compared:
     """One checkpoint's weights, bit by bit."""
     what, folder = f"adapter of step {step}", Path("checkpoints") / paths.step_name(step)
     before, now = (next((root / folder).glob("adapter_model.*"), None) for root in (run_dir, fresh))
@@ -199,60 +184,49 @@ def _furthest(before: Path, now: Path) -> str:
 def _outcomes(before: Path, now: Path) -> Compared:
     """One file of records, answer by answer."""
     what = f"outcomes of {before.parent.name}/{before.stem}"
-    if not before.exists() or not now.exists():
-        return Compared(
-            what,
-            "they are not on disk"
-            if now.exists()
-            else "they are on disk, and no repetition makes them",
-        )
+    if not before.exists():
+        return Compared(what, "they are not on disk")
+    if not now.exists():
+        return Compared(what, "they are on disk, and no repetition makes them")
     a, b = ({(r["task_id"], r["sample"]): r for r in jsonl.read(file)} for file in (before, now))
     if set(a) != set(b):
         return Compared(what, f"{len(set(a) ^ set(b))} answers are there only once")
     outcomes = [k for k in a if a[k]["outcome"] != b[k]["outcome"]]
-    words = [k for k in a if a[k]["completion"] != b[k]["completion"]]
+    words = sum(a[k]["completion"] != b[k]["completion"] for k in a)
     if outcomes:
-        return Compared(
-            what,
-            f"{len(outcomes)} of {len(a)} differ, such as {outcomes[0][0]}: "
-            f"{a[outcomes[0]]['outcome']} is recorded, and it is {b[outcomes[0]]['outcome']} now; "
-            f"{len(words)} answers have other words",
+        first, (was, is_now) = outcomes[0], (found[outcomes[0]]["outcome"] for found in (a, b))
+        differs = (
+            f"{len(outcomes)} of {len(a)} differ, such as {first[0]}: {was} is recorded, and it is "
+            f"{is_now} now; {words} answers have other words"
         )
+        return Compared(what, differs)
     return Compared(
-        what, f"all {len(a)} are equal, but {len(words)} answers have other words" if words else ""
+        what, f"all {len(a)} are equal, but {words} answers have other words" * bool(words)
     )
 
 
 def _around(before: dict, now: dict, stage: str) -> list[Compared]:
     """Code, versions and device of a record and of its repetition."""
-    found = [
-        Compared(f"{key} of {stage}", _other(before.get(key), now.get(key)))
-        for key in AROUND
-        if before.get(key) or now.get(key)
-    ]
-    for key, what in (("packages", "package"), ("code", "code")):
-        a, b = before.get(key) or {}, now.get(key) or {}
-        found += [
-            Compared(
-                f"{what} {name} of {stage}",
-                _other(a.get(name), b.get(name))
-                if key == "packages"
-                else ("" if a.get(name) == b.get(name) else "it has changed"),
-            )
-            for name in sorted({*a, *b})
-        ]
-    a, b = (len(record.get("sessions", [])) + 1 for record in (before, now))
-    if a != b:
-        others = sorted(
-            {key for session in before.get("sessions", []) for key in session.get("parameters", {})}
+    found = []
+    for key in AROUND:
+        if before.get(key) or now.get(key):
+            found.append(Compared(f"{key} of {stage}", _other(before.get(key), now.get(key))))
+    a, b = (record.get("packages") or {} for record in (before, now))
+    for name in sorted({*a, *b}):
+        found.append(Compared(f"package {name} of {stage}", _other(a.get(name), b.get(name))))
+    a, b = (record.get("code") or {} for record in (before, now))
+    for name in sorted({*a, *b}):
+        changed = "" if a.get(name) == b.get(name) else "it has changed"
+        found.append(Compared(f"code {name} of {stage}", changed))
+    sessions, sessions_now = before.get("sessions", []), now.get("sessions", [])
+    if len(sessions) != len(sessions_now):
+        others = sorted({key for session in sessions for key in session.get("parameters", {})})
+        said = (
+            f"the recorded run was made in {len(sessions) + 1}, this one in {len(sessions_now) + 1}"
         )
-        found.append(
-            Compared(
-                f"sessions of {stage}",
-                f"the recorded run was made in {a}, this one in {b}"
-                + (f"; some of those had another {', '.join(others)}" if others else ""),
-            )
-        )
+        if others:
+            said += f"; some of those had another {', '.join(others)}"
+        found.append(Compared(f"sessions of {stage}", said))
     return found
 
 
@@ -260,20 +234,16 @@ def report(results: list[Compared], around: list[Compared]) -> str:
     """What `verify` found, as text."""
     wrong, other = [c for c in results if c.differs], [c for c in around if c.differs]
     lines = [f"{len(results) - len(wrong)} of {len(results)} results are the same:"]
-    lines += [
-        f"  differs  {c.what}: {c.differs}" if c.differs else f"  same     {c.what}"
-        for c in results
-    ]
+    for c in results:
+        lines.append(f"  differs  {c.what}: {c.differs}" if c.differs else f"  same     {c.what}")
     if other:
-        lines += [
-            "Recorded with the run, and other now"
-            + (", any of which may be why:" if wrong else ":")
-        ]
+        why = ", any of which may be why" if wrong else ""
+        lines.append(f"Recorded with the run, and other now{why}:")
         lines += [f"  {c.what}: {c.differs}" for c in other]
     elif wrong:
-        lines += [
+        lines.append(
             "Code, versions, device and threads are as recorded: what is recorded or on disk may "
             "have been changed since, the hardware differ in what is not recorded, or a GPU's "
             "kernels add in another order."
-        ]
+        )
     return "\n".join(lines)
