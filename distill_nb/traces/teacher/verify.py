@@ -1,5 +1,4 @@
-"""Is a teacher's response worth training on? Stop reason, thinking, then the grader: as for the
-students' own answers."""
+"""Is a teacher's response worth training on? Stop reason, thinking, then the students' grader."""
 
 import json
 
@@ -82,8 +81,7 @@ def tests_of(problem: dict) -> tuple[sandbox.FunctionTests | sandbox.ProgramTest
 
 
 def function_of(problem: dict) -> str:
-    """The name of the function that a problem's tests call; "" where it has none, or its tests run
-    a program."""
+    """The name of the function that a problem's tests call; "" where they call none."""
     made = tests_of(problem)
     name = getattr(made[0], "entry_point", "") if made else ""
     return name.rpartition(" else ")[2]
