@@ -16,7 +16,6 @@ from distill_nb.traces.files import StoredTraces, folder_of, read
 from distill_nb.traces.params import TraceParams
 from distill_nb.traces.teacher import audit as teacher_audit
 
-if TYPE_CHECKING:
 # A notebook's own style breaks lines within words.
 TEXT = "white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere"
 
