@@ -84,21 +84,14 @@ def read_rows(file: str, check: Callable[[dict, str], dict], key: str = "dataset
     return rows
 
 
-def traces(
-    dataset: str, teacher: str, domain: str, n: int, seed: int, scale: str = "full"
-) -> list[dict]:
-    """The first n traces of a seeded order: [{"id", "problem", "trace", "answer"} or {"id",
-    "messages"}].
-
-    dataset: `pocket`, a set (r1_math …), or a .jsonl or .parquet file of problem + trace or
-    messages. Raises ValueError for a bad row, for fewer than n traces, or for no such set."""
-    return traces_and_spare(dataset, teacher, domain, n, seed, scale)[0]
-
-
 def traces_and_spare(
     dataset: str, teacher: str, domain: str, n: int, seed: int, scale: str = "full"
 ) -> tuple[list[dict], list[dict]]:
-    """(the n `traces`; the others of the set or file, in the order in which they fill gaps)."""
+    """(the first n traces of a seeded order, [{"id", "problem", "trace", "answer"} or {"id",
+    "messages"}]; the others of the set or file, in the order in which they fill gaps).
+
+    dataset: `pocket`, a set (r1_math …), or a .jsonl or .parquet file of problem + trace or
+    messages. Raises ValueError for a bad row, for fewer than n traces, or for no such set."""
     if dataset == "pocket":
         return pocket.pocket_traces(teacher, domain, n, seed), []
     if is_set(dataset):  # `problem` is what the student is asked

@@ -100,7 +100,7 @@ def test_the_set_is_what_a_run_trains_on(source, runs_dir):
     ordered = [r["id"] for r in files.read("r1_math", "pocket", ["id"])]
     assert {r["id"] for r in rows} == set(ordered[:40]) and [r["id"] for r in spare] == ordered[40:]
     with pytest.raises(ValueError, match=r"it has 45 traces.*n_examples"):
-        load.traces("r1_math", "r1", "math", 46, 0, "pocket")
+        load.traces_and_spare("r1_math", "r1", "math", 46, 0, "pocket")
 
 
 def test_a_finished_set_is_left_alone_and_another_is_refused(source, runs_dir, caplog):

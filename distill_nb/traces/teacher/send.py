@@ -97,7 +97,7 @@ def error_text(error: Exception) -> str:
 
 
 def pause(settings: Settings, n: int, error: Exception | None = None) -> float:
-    """Seconds before try n + 1: what the API asks for, else min(2 s, poll_seconds), doubled."""
+    """Seconds before try n + 1: what the API asks for, else min(2 s, poll_seconds) × 2^n."""
     response = getattr(error, "response", None)
     try:
         asked = float(response.headers.get("retry-after", "")) if response is not None else 0.0

@@ -10,6 +10,7 @@ from distill_nb.grading.extract import compiles
 COMPLETE = ("end_turn", "stop_sequence", "stop")  # Anthropic's two, and the OpenAI-compatible one
 CUT = ("max_tokens", "length", "model_context_window_exceeded")
 TAGS = ("<think>", "</think>")
+CODE_BLOCK = "Answer with the whole solution in one Python code block."
 
 
 def trace_of(response: dict, trace_from: str) -> str:
@@ -125,9 +126,6 @@ def default_outcomes(problems: list[dict], texts: list[str], allow_unsafe: bool)
         for i, result in zip(jobs, results, strict=True):
             outcomes[i] = result.outcome
     return outcomes
-
-
-CODE_BLOCK = "Answer with the whole solution in one Python code block."
 
 
 def prompt_of(problem: dict) -> str:
