@@ -54,7 +54,8 @@ def _docstring(code: str) -> str:
 
 
 def without_examples(text: str) -> str:
-    """The text without its examples, or itself; of a function's stub, its docstring."""
+    """The text without its examples; itself where it shows none, or nothing but them. A function's
+    stub gives its docstring."""
     if "def " in text and ('"""' in text or "'''" in text):
         text = _docstring(text)
     if not HINT.search(text):

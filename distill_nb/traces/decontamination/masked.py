@@ -11,7 +11,8 @@ from distill_nb.traces.decontamination.symbols import GREEK
 from distill_nb.traces.decontamination.words import KNOWN
 
 NGRAM = 4
-# Share of an evaluation problem's numbers, but 1, which copies write as `a`, that must be there.
+# Share of an evaluation problem's numbers that must be there. A 1 is not counted, which copies
+# write as `a`.
 NUMBERS = 0.8
 VARIABLES = frozenset(GREEK.values()) - {r"\pi"} | {r"\ell"}
 FUNCTIONS = frozenset([

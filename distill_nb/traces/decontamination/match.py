@@ -45,7 +45,8 @@ SIMILAR = 0.6  # Jaccard similarity of pairs of words, for a near-duplicate
 FOR_NGRAMS = 8  # words that a statement must have to be compared by n-grams
 COMMON = 0.02  # of an evaluation set's problems: an n-gram in more of them counts for less
 FEW = 4  # problems of a set in which an n-gram may be, however small the set is
-# Share of a short problem's content words that may be others; `minimum` is not `maximum`.
+# Share of a short evaluation problem's content words that may be others: `minimum` for `maximum`
+# makes another problem.
 OTHER = 0.1
 # Sets of programming problems, whose copies lack sentences with numbers.
 CODE = ("humaneval_plus", "mbpp_plus", "livecodebench", "pocket_code")

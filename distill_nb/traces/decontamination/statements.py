@@ -124,7 +124,7 @@ class NearDuplicates:
         self._add(name, _minhash(state), "")
 
     def all_like(self, state: bytes) -> list[tuple[str, float]]:
-        """[(name, similarity)] of every near-duplicate, in the order in which they came."""
+        """[(name, similarity)] of every near-duplicate, in the order they came in; adds nothing."""
         minhash = _minhash(state)
         found = []
         for i in sorted(self.index.query(minhash)):
