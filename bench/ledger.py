@@ -131,23 +131,23 @@ def write_set(n: int) -> None:
     sentences = [" ".join(rng.choices(words, k=40)) for _ in range(500)]
     folder = trace_files.folder_of("r1_math", "pocket")
     folder.mkdir(parents=True, exist_ok=True)
-    with trace_files.Writer(folder / "train.parquet") as writer:
-        for order in rng.sample(range(n), n):
-            thinking = "\n\n".join(rng.choices(sentences, k=max(1, round(rng.gauss(107, 30)))))
-            writer.add(
-                {
-                    "id": f"{order:016x}",
-                    "order": order,
-                    "problem": f"p{order}",
-                    "prompt": f"What is {order}?",
-                    "trace": f"<think>\n{thinking}\n</think>\nIt is \\boxed{{{order}}}.",
-                    "answer": str(order),
-                    "teacher": "r1",
-                    "domain": "math",
-                    "source_id": f"u{order}",
-                    "template_of": "",
-                }
-            )
+
+    def row(order: int) -> dict:
+        thinking = "\n\n".join(rng.choices(sentences, k=max(1, round(rng.gauss(107, 30)))))
+        return {
+            "id": f"{order:016x}",
+            "order": order,
+            "problem": f"p{order}",
+            "prompt": f"What is {order}?",
+            "trace": f"<think>\n{thinking}\n</think>\nIt is \\boxed{{{order}}}.",
+            "answer": str(order),
+            "teacher": "r1",
+            "domain": "math",
+            "source_id": f"u{order}",
+            "template_of": "",
+        }
+
+    trace_files.write(folder / "train.parquet", map(row, rng.sample(range(n), n)))
 
 
 def anonymous() -> float:

@@ -13,6 +13,7 @@ place, whatever the source's own order."""
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import groupby
@@ -23,6 +24,7 @@ from distill_nb.runtime import code_hash, disk, lock, paths, provenance, stop
 from distill_nb.runtime.files import write_json
 from distill_nb.traces import from_hub, from_teacher, hub, scan, workers
 from distill_nb.traces.decontamination import evaluation_sets as sets
+from distill_nb.traces.decontamination.match import Statements
 from distill_nb.traces.files import folder_of
 from distill_nb.traces.params import TraceParams
 
@@ -35,9 +37,8 @@ FREE = (
 NAMED = 5  # files of other code that a message names
 
 
-def evaluation_sets(p: TraceParams) -> list[tuple[str, str, str]]:
-    """The problems that the set must be clean of. Raises ValueError where one of the sets is
-    missing."""
+def evaluation_sets(p: TraceParams) -> Statements:
+    """The problems that the set must be clean of. ValueError where one of the sets is missing."""
     found = []
     for name in p.decontaminate:
         found += sets.problems(name, p.benchmark_files.get(name))
@@ -45,12 +46,11 @@ def evaluation_sets(p: TraceParams) -> list[tuple[str, str, str]]:
 
 
 def build(p: TraceParams, notebook: Path | None = None) -> dict:
-    """Make the set, or leave a finished one alone; a killed one goes on with the rows it has not
-    judged. Returns the funnel.
+    """Make the set, or leave a finished one alone; a killed one goes on. Returns the funnel.
 
     Raises ValueError where a source or an evaluation set is missing, where `overwrite` is false and
-    the folder holds a set of other parameters or of a source that has changed, or where another
-    process is at it; RuntimeError where a worker process was killed."""
+    the folder holds a set of other parameters or of another source, or where another process is at
+    it; RuntimeError where a worker process was killed."""
     folder = folder_of(p.dataset, p.scale)
     with (
         lock.alone(folder, "being made", "dataset"),
@@ -76,13 +76,11 @@ def build(p: TraceParams, notebook: Path | None = None) -> dict:
         make = from_hub.build if p.teacher_api == "none" else from_teacher.build
         funnel, source = make(p, folder, evaluation)
         write_json(folder / "funnel.json", funnel)
+        sizes = Counter(benchmark for benchmark, _, _ in evaluation)
         record = provenance.finish(record) | {
             "source": source | {"state": state},
             "funnel": funnel,
-            "evaluation": [
-                {"benchmark": b, "problems": sum(e[0] == b for e in evaluation)}
-                for b in p.decontaminate
-            ],
+            "evaluation": [{"benchmark": b, "problems": sizes[b]} for b in p.decontaminate],
             "train_sha256": provenance.sha256_of_file(folder / "train.parquet"),
         }
         provenance.write(folder / "provenance.json", record)
@@ -90,8 +88,7 @@ def build(p: TraceParams, notebook: Path | None = None) -> dict:
 
 
 def _finished(folder: Path, p: TraceParams) -> dict | None:
-    """The funnel of a set that is there already, made with these parameters and of the source as it
-    is now."""
+    """The funnel of a set that is there, made with these parameters and of this source."""
     if p.overwrite or not (folder / "provenance.json").exists():
         return None
     record = json.loads((folder / "provenance.json").read_text())
@@ -117,8 +114,7 @@ def _finished(folder: Path, p: TraceParams) -> dict | None:
 
 
 def _other_code(record: dict) -> str:
-    """The files of code that are others than when a set was made, in words; "" where none is.
-    Records from before `code` was kept name no file of today."""
+    """The files of code that are others than when a set was made, in words; "" where none is."""
     before, now = record.get("code", {}), code_hash.hashes(__name__)
     other = [name for name, sha256 in now.items() if before.get(name) != sha256]
     if len(other) > NAMED + 1:
@@ -127,9 +123,8 @@ def _other_code(record: dict) -> str:
 
 
 def state_of_source(p: TraceParams) -> list | None:
-    """What tells the source from what it was before: the sha256 of an API teacher's problems; for
-    local copies of the hub's files, which have gigabytes, scan.state_of. None for the hub, whose
-    revision is pinned, and for a source that is gone."""
+    """What tells the source from what it was: the sha256 of an API teacher's problems, or
+    scan.state_of of local files. None for the hub, whose revision is pinned, or what is gone."""
     if p.source in ("hub", "pocket"):
         return None
     if is_set(p.source):

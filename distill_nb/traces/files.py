@@ -1,13 +1,12 @@
-"""The files of a set of training traces: where they are, written row group by row group, and read
-again for a report."""
+"""The files of a set of training traces: where they are, written, and read again."""
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -71,58 +70,42 @@ def read_columns(file: Path, columns: list[str]) -> pa.Table:
         return opened.read(columns=columns, use_threads=False)
 
 
-class Writer:
-    """Writes a Parquet file row group by row group; it is there when all is written."""
+def write(file: Path, rows: Iterable[dict], schema: Schema = SCHEMA) -> int:
+    """Write a Parquet file row group by row group; it is there when all is written. rows: with a
+    value for each column. Returns how many there were."""
+    import pyarrow as pa
+    from pyarrow import parquet
 
-    def __init__(self, file: Path, schema: Schema = SCHEMA):
-        self.file, self.columns = file, schema
-        self.rows: list[dict] = []
-        self.opened = contextlib.ExitStack()
-
-    def add(self, row: dict) -> None:
-        """Add a row, with a value for each column."""
-        self.rows.append(row)
-        if len(self.rows) == GROUP:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self.rows:
-            self.writer.write_table(table_of(self.rows, self.columns))
-            self.rows = []
-
-    def __enter__(self) -> Self:
-        import pyarrow as pa
-        from pyarrow import parquet
-
-        schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in self.columns])
-        beside = self.opened.enter_context(replacing(self.file))
-        self.writer = self.opened.enter_context(
-            parquet.ParquetWriter(beside, schema, compression="zstd")
-        )
-        # last, so that an error of it keeps the file from being replaced
-        self.opened.push(lambda kind, *_: None if kind else self._flush())
-        return self
-
-    def __exit__(self, *error: Any) -> bool | None:
-        return self.opened.__exit__(*error)
+    columns = pa.schema([(name, getattr(pa, kind)()) for name, kind in schema])
+    left, n = iter(rows), 0
+    with (
+        replacing(file) as beside,
+        parquet.ParquetWriter(beside, columns, compression="zstd") as writer,
+    ):
+        while group := list(islice(left, GROUP)):
+            writer.write_table(table_of(group, schema))
+            n += len(group)
+            group.clear()  # before the next is read
+    return n
 
 
 def write_rejected(folder: Path, rows: Iterable[dict]) -> dict[str, int]:
     """Write rejected.parquet, of rows of REJECTED; returns reason → how many."""
     counts: Counter[str] = Counter()
-    with Writer(folder / "rejected.parquet", REJECTED) as writer:
+
+    def counted() -> Iterator[dict]:
         for row in rows:
             counts[row["reason"]] += 1
-            writer.add(row)
+            yield row
+
+    write(folder / "rejected.parquet", counted(), REJECTED)
     return counts
 
 
 class StoredTraces:
-    """The first n traces of a set (None: all) as mappings, in the order of the file. They can be
-    gone through again and again, with a few in memory. columns: names of columns, or {name of one's
-    own: column}. `places`, in the file, may be set to read others.
-
-    Raises ValueError, with the remedy, where the set is not there."""
+    """The first n traces of a set (None: all) as mappings, in the order of the file, a few in
+    memory at a time. columns: names, or {name of one's own: column}. `places`, in the file, may be
+    set to read others. Raises ValueError where the set is not there."""
 
     def __init__(
         self, dataset: str, scale: str, columns: list[str] | dict[str, str], n: int | None = None
@@ -162,9 +145,8 @@ class StoredTraces:
                     at += batch.num_rows
 
 
-def read(dataset: str, scale: str, columns: list[str]) -> list[dict]:
-    """The rows of a set in the order in which they are taken. Raises ValueError, with the remedy,
-    where it is not there."""
+def read(dataset: str, scale: str, columns: list[str] | dict[str, str]) -> list[dict]:
+    """The rows of a set in the order in which they are taken; ValueError as of StoredTraces."""
     stored = StoredTraces(dataset, scale, columns)
     rows = list(stored)
     return [rows[place] for place in stored.places]

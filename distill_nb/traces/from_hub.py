@@ -10,6 +10,7 @@ import numpy as np
 from distill_nb.grading.graders import grade_math_all
 from distill_nb.runtime import provenance
 from distill_nb.traces import files, hub, pocket, prompts, scan, selection, workers
+from distill_nb.traces.decontamination.match import Statements
 from distill_nb.traces.funnel import funnel_of
 from distill_nb.traces.hub_rows import Row
 from distill_nb.traces.params import TraceParams, teacher_and_domain
@@ -17,11 +18,8 @@ from distill_nb.traces.row_group import RowGroup
 from distill_nb.traces.selection import Verdicts
 
 
-def build(
-    p: TraceParams, folder: Path, evaluation: list[tuple[str, str, str]]
-) -> tuple[dict, dict]:
-    """Write train.parquet and rejected.parquet. Returns (funnel, what is recorded of the
-    source)."""
+def build(p: TraceParams, folder: Path, evaluation: Statements) -> tuple[dict, dict]:
+    """Write train.parquet and rejected.parquet. Returns (funnel, record of the source)."""
     source = p.source
     if source == "pocket":
         n = p.n_examples * 3 // 2
@@ -31,63 +29,52 @@ def build(
     with workers.pool(p.processes, evaluation) as pool:
         parts = scan.judge(p, groups, found, evaluation, folder, pool)
         chosen, verdicts = selection.select(p, parts)
-        kept = write_train(p, folder, chosen, verdicts, groups, pool)
+        taken = _kept(p, chosen, verdicts, groups, pool)
+        kept = files.write(folder / "train.parquet", taken)
     counts = files.write_rejected(folder, _rejected(parts, verdicts))
     rows = len(verdicts.reasons)
     hashes = {f.name: provenance.sha256_of_file(f) for f in found} if p.source != "hub" else {}
-    return funnel_of(rows, counts, kept), {
-        "source": where,
-        "config": p.config,
-        "files": len(found),
-        "rows": rows,
-        "sha256": hashes,
-    }
+    record = {"source": where, "config": p.config, "files": len(found), "rows": rows}
+    return funnel_of(rows, counts, kept), record | {"sha256": hashes}
 
 
-def write_train(
+def _kept(
     p: TraceParams,
-    folder: Path,
     chosen: np.ndarray,
     verdicts: Verdicts,
     groups: list[RowGroup],
     pool: ProcessPoolExecutor,
-) -> int:
-    """Write the first n_examples + spare chosen rows that pass, with the verdicts on those that do
-    not; returns how many."""
+) -> Iterator[dict]:
+    """Yield the first n_examples + spare chosen rows that pass; note the verdicts on the others."""
     teacher, domain = teacher_and_domain(p.dataset)
     wanted, place, kept = p.n_examples + p.spare, 0, 0
-    with files.Writer(folder / "train.parquet") as writer:
-        while kept < wanted and place < len(chosen):
-            take = chosen[place : place + wanted - kept]
-            for i, row, outcome in _graded(p, scan.fetch(p, groups, take, pool)):
-                at = int(take[i]["at"])
-                if outcome != "correct":
-                    verdicts.reject(at, "regraded_wrong")
-                    verdicts.details[at] = outcome
-                    continue
-                writer.add(
-                    {
-                        "id": take[i]["problem"].decode(),
-                        "order": place + i,
-                        "problem": row.problem,
-                        "trace": row.trace,
-                        "prompt": prompts.prompt_of(row.problem, domain, row.starter),
-                        "answer": row.answer,
-                        "teacher": teacher,
-                        "domain": domain,
-                        "template_of": verdicts.templates.get(at, ""),
-                        "source_id": row.row_id or f"{take[i]['file']}:{take[i]['row']}",
-                    }
-                )
-                kept += 1
-            place += len(take)
+    while kept < wanted and place < len(chosen):
+        take = chosen[place : place + wanted - kept]
+        for i, row, outcome in _graded(p, scan.fetch(p, groups, take, pool)):
+            at = int(take[i]["at"])
+            if outcome != "correct":
+                verdicts.reject(at, "regraded_wrong")
+                verdicts.details[at] = outcome
+                continue
+            yield {
+                "id": take[i]["problem"].decode(),
+                "order": place + i,
+                "problem": row.problem,
+                "trace": row.trace,
+                "prompt": prompts.prompt_of(row.problem, domain, row.starter),
+                "answer": row.answer,
+                "teacher": teacher,
+                "domain": domain,
+                "template_of": verdicts.templates.get(at, ""),
+                "source_id": row.row_id or f"{take[i]['file']}:{take[i]['row']}",
+            }
+            kept += 1
+        place += len(take)
     verdicts.reject(chosen["at"][place:], "not_needed")
-    return kept
 
 
 def _graded(p: TraceParams, rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, Row, str]]:
-    """Yield (place, row, our grader's outcome); `correct` for all where the data set's own flag is
-    enough."""
+    """Yield (place, row, our grader's outcome, or `correct` where the set's flag is enough)."""
     if p.verify == "flag":
         yield from ((i, row, "correct") for i, row in rows)
         return
@@ -104,14 +91,8 @@ def _rejected(parts: list[Path], verdicts: Verdicts) -> Iterator[dict]:
     for part in parts:
         columns = ["file", "row", "id", "problem_id", "reason", "detail"]
         for row in files.read_columns(part, columns).to_pylist():
-            reason, detail = row["reason"], row["detail"]
             if verdict := selection.REASONS[verdicts.reasons[at]]:
-                reason, detail = verdict, verdicts.details.get(at, "")
-            if reason:
-                yield {
-                    "id": row["id"] or f"{row['file']}:{row['row']}",
-                    "problem_id": row["problem_id"],
-                    "reason": reason,
-                    "detail": detail,
-                }
+                row |= {"reason": verdict, "detail": verdicts.details.get(at, "")}
+            if row["reason"]:
+                yield row | {"id": row["id"] or f"{row['file']}:{row['row']}"}
             at += 1

@@ -25,11 +25,10 @@ FOLDERS = {
 
 
 def files(dataset: str, source: str, config: str) -> tuple[list[Path], str]:
-    """(Parquet files in order, what is recorded of them): of the hub at its pinned revision, or of
-    a file or folder.
+    """(Parquet files in order, what is recorded of them) of the hub, or of a file or folder.
 
     A folder with the hub's subfolders (FOLDERS) is read as the hub is, those of `config` alone; one
-    without any, whole. Raises ValueError, one sentence, where there are none."""
+    without any, whole. Raises ValueError where there are no files."""
     if source != "hub":
         path = paths.resolve(source)
         found = _local_files(path, source, dataset, config) if path.is_dir() else [path]
@@ -74,8 +73,7 @@ def _local_files(folder: Path, source: str, dataset: str, config: str) -> list[P
 
 
 def columns(schema: pa.Schema, name: str, dataset: str) -> list[str]:
-    """The columns to read of a file called `name`, from its schema. Raises ValueError for one that
-    is missing, or of another type."""
+    """The columns to read of a file. ValueError for one that is missing, or of another type."""
     missing = [c for c in COLUMNS[dataset] if c not in schema.names and c not in OPTIONAL]
     if missing:
         raise ValueError(
@@ -94,7 +92,7 @@ def columns(schema: pa.Schema, name: str, dataset: str) -> list[str]:
 
 
 def _is_readable(column: str, kind: pa.DataType) -> bool:
-    """Whether a column's type is one in which its texts, lists of texts or flags may be stored."""
+    """Whether its texts, lists of texts or flags may be stored in a column of this type."""
     import pyarrow as pa
 
     if column in LISTS:

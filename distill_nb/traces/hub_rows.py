@@ -50,8 +50,7 @@ class Row:
 
 
 def batches(path: Path, group: int, names: list[str]) -> Iterator[pa.RecordBatch]:
-    """The record batches of one row group, the chosen columns only. Raises ValueError where they
-    cannot be read."""
+    """The record batches of one row group. Raises ValueError where they cannot be read."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -73,8 +72,7 @@ def batches(path: Path, group: int, names: list[str]) -> Iterator[pa.RecordBatch
 def rows(
     batch: pa.RecordBatch, dataset: str, pick: str, statements: dict[str, str]
 ) -> Iterator[Row]:
-    """Yield a Row for each row of a record batch, in order. Texts are read only where they are
-    needed."""
+    """Yield a Row for each row of a record batch. Texts are read only where they are needed."""
     described = _described(batch, range(batch.num_rows), dataset, statements)
     for i, (row, complete, correct) in enumerate(described):
         trace = batch.column(TRACES[dataset])[i]
@@ -87,8 +85,7 @@ def rows(
 def taken(
     batch: pa.RecordBatch, wanted: dict[int, int], dataset: str, statements: dict[str, str]
 ) -> Iterator[tuple[int, Row]]:
-    """Yield (place, Row with its trace) of chosen rows of a record batch; wanted: place → which
-    generation."""
+    """Yield (place, Row with its trace) of a record batch; wanted: place → which generation."""
     for i, (row, *_) in zip(wanted, _described(batch, wanted, dataset, statements), strict=True):
         trace = batch.column(TRACES[dataset])[i]
         row.choice = wanted[i]
@@ -99,8 +96,7 @@ def taken(
 def _described(
     batch: pa.RecordBatch, places: Iterable[int], dataset: str, statements: dict[str, str]
 ) -> Iterator[tuple[Row, list, list]]:
-    """Yield (Row without its trace, flags FLAGS[0], flags FLAGS[1] of math's generations) of the
-    rows at `places`."""
+    """Yield (Row without its trace, both FLAGS of math's generations) of the rows at `places`."""
     places = list(places)
     columns: list[list] = []
     for name in COLUMNS[dataset]:
@@ -123,8 +119,7 @@ def _described(
 
 
 def _code_row(values: tuple[str | None, ...], statements: dict[str, str]) -> Row:
-    """A row of r1_code without its trace, from its other columns; the statement `-` is looked
-    up."""
+    """A row of r1_code from its other columns; the statement `-` is looked up."""
     row_id, problem, dataset, split, index = (value or "" for value in values)
     row = Row(row_id, problem=plain(problem))
     if row.problem == "-":
@@ -187,8 +182,7 @@ def _code(row: Row, output: pa.StringScalar) -> Row:
 
 
 def look_up(statements: dict[str, str], dataset: str, split: str, index: str) -> tuple[str, str]:
-    """(statement, starter code) of a split_1 row: columns `question` and, where there is one,
-    `starter_code` of row `index` in TACO's or APPS's split; two "" where not given."""
+    """(question, starter_code) of a row of TACO's or APPS's split; "" where not given."""
     file = statements.get(f"{dataset}/{split}")
     if not file or not index.isdigit():
         return "", ""

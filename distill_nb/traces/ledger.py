@@ -1,9 +1,8 @@
 """The length ledger: traces as tokens, and what the length limit does to them.
 
-A trace of more than max_length tokens is cut or left out. A cut trace has lost its end token, and
-often its closing </think>, its boxed answer or its code: a student of such traces learns to think
-without end. The published study cut at 4,096 tokens, which is short for DeepSeek-R1, and could not
-say how many traces that hit."""
+A cut trace has lost its end token, and often its closing </think>, its boxed answer or its code: a
+student of such traces learns to think without end. The published study cut at 4,096 tokens, which
+is short for DeepSeek-R1, and could not say how many traces that hit."""
 
 from __future__ import annotations
 
@@ -11,9 +10,9 @@ import hashlib
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from distill_nb.grading.extract import blocks, last_boxed, visible_text
 from distill_nb.runtime import paths, progress, provenance
 from distill_nb.students import chat
 from distill_nb.students.chat import IGNORE, Template, messages_of
+from distill_nb.traces.files import StoredTraces
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,13 +29,7 @@ if TYPE_CHECKING:
 CHUNK = 64  # traces tokenised together; a token takes some 200 bytes meanwhile
 CACHED_FROM = 1000  # traces; fewer are tokenised again each time
 QUANTILES = (5, 25, 50, 75, 95)
-
-
-class Traces(Protocol):
-    """Anything that has a length and can be gone through twice, as a list or files.StoredTraces."""
-
-    def __len__(self) -> int: ...
-    def __iter__(self) -> Iterator[dict]: ...
+Traces = Sequence[dict] | StoredTraces
 
 
 @dataclass
@@ -59,9 +53,8 @@ class Tokens:
 
 
 def tokens_of(tokenizer: PreTrainedTokenizerBase, template: Template, traces: Traces) -> Tokens:
-    """Tokenise traces on all cores; CACHED_FROM or more are kept below paths.cache(), by the hash
-    of their content, of the tokenizer and of the template. Then neither the traces nor their tokens
-    are ever all in memory."""
+    """Tokenise traces on all cores. CACHED_FROM or more are kept below paths.cache(), and neither
+    they nor their tokens are ever all in memory."""
     if len(traces) < CACHED_FROM:
         pieces: list[np.ndarray] = []
         ends, prompts = _tokenise(tokenizer, template, traces, pieces.append)
@@ -88,19 +81,13 @@ def tokens_of(tokenizer: PreTrainedTokenizerBase, template: Template, traces: Tr
 
 
 def _hash(tokenizer: PreTrainedTokenizerBase, template: Template, traces: Traces) -> str:
-    found = hashlib.sha256(
-        provenance.sha256_of_json([template.hash, _identity(tokenizer)]).encode()
-    )
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    content = fast.to_str() if fast is not None else sorted(tokenizer.get_vocab().items())
+    made_with = [template.hash, provenance.sha256_of_json(content)]
+    found = hashlib.sha256(provenance.sha256_of_json(made_with).encode())
     for trace in traces:
         found.update(provenance.sha256_of_json(messages_of(trace)).encode())
     return found.hexdigest()[:32]
-
-
-def _identity(tokenizer: PreTrainedTokenizerBase) -> str:
-    fast = getattr(tokenizer, "backend_tokenizer", None)
-    return provenance.sha256_of_json(
-        fast.to_str() if fast is not None else sorted(tokenizer.get_vocab().items())
-    )
 
 
 def _tokenise(
@@ -111,13 +98,8 @@ def _tokenise(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(ends, prompts) as in Tokens; each trace's ids go to keep()."""
     lengths, prompts, left = [], [], iter(traces)
-    bar = progress.bar(
-        total=len(traces),
-        desc="tokenising",
-        unit="trace",
-        disable=len(traces) < CACHED_FROM,
-        mininterval=1,
-    )
+    n, few = len(traces), len(traces) < CACHED_FROM
+    bar = progress.bar(total=n, desc="tokenising", unit="trace", disable=few, mininterval=1)
     with bar:
         while chunk := [messages_of(t) for t in itertools.islice(left, CHUNK)]:
             for ids, n_prompt in chat.encode_many(tokenizer, template, chunk):
@@ -129,8 +111,7 @@ def _tokenise(
 
 
 def example(ids: np.ndarray, n_prompt: int, max_length: int) -> dict | None:
-    """{"input_ids": int32 [L], "labels": int32 [L]} of a trace, cut to max_length; None where only
-    the prompt is left."""
+    """{"input_ids", "labels"} of a cut trace, int32 [L]; None where only the prompt is left."""
     ids = np.array(ids[:max_length])
     if len(ids) <= n_prompt:
         return None
@@ -148,11 +129,10 @@ def encode_traces(
     spare: Sequence[dict] = (),
 ) -> tuple[list[dict], dict]:
     """(examples, ledger): traces over max_length tokens are cut, or dropped and replaced by as many
-    from `spare` that fit.
+    from `spare` that fit. One whose prompt fills max_length alone is always dropped.
 
-    A trace whose prompt fills max_length alone leaves nothing to learn and is always dropped. The
-    ledger is that of `measure` over the traces as they came, with examples, refilled (from spare),
-    missing (not to be replaced), tokens and tokens_trained_on of the examples."""
+    The ledger is that of `measure` over the traces as they came, with examples, refilled (from
+    spare), missing (not to be replaced), tokens and tokens_trained_on of the examples."""
     tokens = tokens_of(tokenizer, template, traces)
     examples = _examples(tokens, max_length, overlong)
     book = measure(tokenizer, tokens, traces, max_length)
@@ -184,10 +164,10 @@ def _examples(tokens: Tokens, max_length: int, overlong: str) -> list[dict]:
 def measure(
     tokenizer: PreTrainedTokenizerBase, tokens: Tokens, traces: Traces, max_length: int
 ) -> dict:
-    """What cutting at max_length does to traces: how many there are and how many are over it; how
-    many thereby lose their end token, </think>, boxed answer (outside the thinking) or code block,
-    and how many had these; quantiles of their lengths in tokens; how many tokens of the traces
-    (prompts apart) would be trained on, cut or with the long ones dropped."""
+    """What cutting at max_length does to traces: how many are over it; how many lose their end
+    token, </think>, boxed answer (outside the thinking) or code block, and how many had these;
+    their lengths; how many tokens, prompts apart, would be trained on, cut or with the long ones
+    dropped."""
     had = dict.fromkeys(("think", "answer", "code"), 0)
     lost = dict(had)
     lengths, trained = tokens.lengths, tokens.lengths - tokens.prompts
@@ -242,7 +222,7 @@ SHOWN = [  # key, label, what its share is of
 
 
 def table(books: dict[str, dict]) -> pd.DataFrame:
-    """Ledgers side by side as a table of texts: one column each, shares in percent in brackets."""
+    """Ledgers side by side as a table of texts, one column each."""
     import pandas as pd
 
     def cell(book: dict, key: str, of: str | None) -> str:
@@ -251,18 +231,13 @@ def table(books: dict[str, dict]) -> pd.DataFrame:
             share = f" ({100 * book[key] / book[of]:.1f}%)" if book[of] else " (none has one)"
         return f"{book[key]:,}{share}"
 
-    rows = [
-        (key, label, of) for key, label, of in SHOWN if all(key in book for book in books.values())
-    ]
-    return pd.DataFrame(
-        {name: [cell(book, key, of) for key, _, of in rows] for name, book in books.items()},
-        index=pd.Index([label for _, label, _ in rows], name=""),
-    )
+    rows = [row for row in SHOWN if all(row[0] in book for book in books.values())]
+    columns = {name: [cell(book, key, of) for key, _, of in rows] for name, book in books.items()}
+    return pd.DataFrame(columns, index=pd.Index([label for _, label, _ in rows], name=""))
 
 
 def _shows(text: str) -> dict[str, bool]:
-    """Whether a trace has a closed thinking, and outside it a boxed answer and a complete code
-    block."""
+    """Whether a trace has a closed thinking, and outside it a boxed answer and code."""
     visible = visible_text(text)
     return {
         "think": "</think>" in text,

@@ -1,5 +1,4 @@
-"""Reasoning traces to train on: a set that traces.ipynb made, generated ones for the pocket run, or
-a local file."""
+"""Traces to train on: a set that traces.ipynb made, generated ones, or a local file."""
 
 import json
 import random
@@ -12,7 +11,7 @@ from distill_nb.traces.decontamination import statements
 
 
 def _trace_of(row: dict, where: str) -> dict:
-    """A row of a local file as a trace; ValueError names the row, the key and the remedy."""
+    """A row of a local file as a trace."""
     messages = row.get("messages")
     if messages is not None:
         if not _is_dialogue(messages):
@@ -28,17 +27,12 @@ def _trace_of(row: dict, where: str) -> dict:
                 f"{where}: {key} is missing or empty; give every row problem and trace, or "
                 "messages."
             )
-    return {
-        "id": str(row.get("id") or statements.problem_id(row["problem"])),
-        "problem": row["problem"],
-        "trace": row["trace"],
-        "answer": str(row.get("answer") or ""),
-    }
+    own = {"problem": row["problem"], "trace": row["trace"], "answer": str(row.get("answer") or "")}
+    return {"id": str(row.get("id") or statements.problem_id(row["problem"])), **own}
 
 
 def _is_dialogue(messages: object) -> bool:
-    """Whether it is a list of messages that begins with the user's, or the system's, and ends with
-    the assistant's."""
+    """Whether it is a list of messages, from the user's or system's to the assistant's."""
     if not isinstance(messages, list) or len(messages) < 2:
         return False
     for message in messages:
@@ -50,8 +44,8 @@ def _is_dialogue(messages: object) -> bool:
 
 
 def read_rows(file: str, check: Callable[[dict, str], dict], key: str = "dataset") -> list[dict]:
-    """The rows of a .jsonl or .parquet file, each as check(row, where) gives it. Raises ValueError,
-    naming file and row."""
+    """The rows of a .jsonl or .parquet file, each as check(row, where) gives it. ValueError names
+    file and row."""
     path = paths.resolve(file)
     if not path.is_file():
         raise ValueError(
@@ -90,26 +84,21 @@ def read_rows(file: str, check: Callable[[dict, str], dict], key: str = "dataset
     return rows
 
 
-def traces(
-    dataset: str, teacher: str, domain: str, n: int, seed: int, scale: str = "full"
-) -> list[dict]:
-    """The first n traces of a seeded order: [{"id", "problem", "trace", "answer"} or {"id",
-    "messages"}].
-
-    dataset: `pocket` (generated), a set that traces.ipynb made at this scale (r1_math …), or a
-    .jsonl or .parquet file of problem + trace or messages. Raises ValueError for a bad row, for
-    fewer than n traces, and for a set that is not there."""
-    return traces_and_spare(dataset, teacher, domain, n, seed, scale)[0]
-
-
 def traces_and_spare(
     dataset: str, teacher: str, domain: str, n: int, seed: int, scale: str = "full"
 ) -> tuple[list[dict], list[dict]]:
-    """(the n `traces`; the others of the set or file, in the order in which they are to fill gaps).
-    Pocket traces have no others."""
+    """(the first n traces of a seeded order, [{"id", "problem", "trace", "answer"} or {"id",
+    "messages"}]; the others of the set or file, in the order in which they fill gaps).
+
+    dataset: `pocket`, a set (r1_math …), or a .jsonl or .parquet file of problem + trace or
+    messages. Raises ValueError for a bad row, for fewer than n traces, or for no such set."""
     if dataset == "pocket":
         return pocket.pocket_traces(teacher, domain, n, seed), []
-    rows = _read_set(dataset, scale) if is_set(dataset) else read_rows(dataset, _trace_of)
+    if is_set(dataset):  # `problem` is what the student is asked
+        columns = {"id": "id", "problem": "prompt", "trace": "trace", "answer": "answer"}
+        rows = files.read(dataset, scale, columns)
+    else:
+        rows = read_rows(dataset, _trace_of)
     if len(rows) < n:
         remedy = "lower n_examples"
         if is_set(dataset):
@@ -134,8 +123,7 @@ def split(
     seed: int,
     scale: str = "full",
 ) -> tuple[list[dict], list[dict], list[dict]]:
-    """(traces to train on, held-out ones, others to fill gaps with). No held-out problem is in the
-    other two.
+    """(traces to train on, held-out ones, others to fill gaps with).
 
     A problem may have several traces. The held-out ones are the last n_heldout of
     `traces_and_spare`, less those of problems that are trained on. The others leave out the
@@ -150,18 +138,8 @@ def split(
 
 
 def _keys(row: dict, known: bool) -> set[str]:
-    """What a row's problem is known by: its id. In a local file its words too, for its ids may be
-    the rows' own."""
+    """What a row's problem is known by: its id; its words too where the ids are a file's own."""
     if known:
         return {row["id"]}
     asked = row["problem"] if "problem" in row else row["messages"][-2]["content"]
     return {row["id"], statements.problem_id(asked)}
-
-
-def _read_set(dataset: str, scale: str) -> list[dict]:
-    """A set's rows in the order in which they are taken; `problem` is what the student is asked."""
-    rows = files.read(dataset, scale, ["id", "prompt", "trace", "answer"])
-    return [
-        {"id": r["id"], "problem": r["prompt"], "trace": r["trace"], "answer": r["answer"]}
-        for r in rows
-    ]

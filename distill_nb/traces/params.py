@@ -1,8 +1,4 @@
-"""What a set of training traces is: one flat set of parameters, read as strictly as a run's.
-
-from distill_nb.traces import params
-p = params.from_notebook(globals())
-"""
+"""What a set of training traces is: one flat set of parameters, read as strictly as a run's."""
 # ruff: noqa: RUF009  (key returns dataclasses.field; nothing mutable is shared)
 
 from __future__ import annotations
@@ -25,8 +21,7 @@ CONFIGS = {"r1_math": ("default", "extended", "all"), "r1_code": ("split_0", "sp
 
 @dataclass(frozen=True, kw_only=True)
 class TraceParams(TeacherKeys):
-    """One set of traces, with the teacher's keys. Build it with `validate`, which wants every key
-    to be there, `from_notebook` or `pocket`."""
+    """One set of traces, with the teacher's keys. Made by `validate`, `from_notebook`, `pocket`."""
 
     dataset: str = key(
         "name of the set, <teacher>_<domain>; r1_math and r1_code come from the hub, any other "
@@ -77,7 +72,7 @@ def pocket_values() -> MappingProxyType[str, Any]:
 
 
 def validate(values: dict, source: str = "parameters") -> TraceParams:
-    """A TraceParams from a complete mapping. Raises ValueError as params.validate does."""
+    """A TraceParams from a complete mapping; ValueError as of params.validate."""
     clean = checks.checked(values, source, TraceParams, contradictions)
     clean["source"] = paths.movable(clean["source"])
     for name in ("statements", "benchmark_files"):
@@ -92,8 +87,7 @@ def validate(values: dict, source: str = "parameters") -> TraceParams:
 
 
 def from_notebook(namespace: dict) -> TraceParams:
-    """The TraceParams of a notebook, from its globals() right after the injected cell; as
-    params.from_notebook."""
+    """The TraceParams of a notebook, from its globals(); as params.from_notebook."""
     values = reading.given(namespace, {f.name for f in fields(TraceParams)})
     if values.get("scale") in ("pocket", "tiny"):
         values = pocket_values() | values
@@ -124,10 +118,8 @@ def contradictions(v: dict) -> Iterator[tuple[str, str]]:
     if v["teacher_api"] != "none" and v["teacher_model"] == "none":
         yield "teacher_model", f" but teacher_api is {v['teacher_api']!r}: name the model"
     if v["teacher_api"] == "openai" and v["teacher_mode"] == "batch":
-        yield (
-            "teacher_mode",
-            " but teacher_api is 'openai', which has none here: set it to messages",
-        )
+        remedy = "set it to messages"
+        yield "teacher_mode", f" but teacher_api is 'openai', which has none here: {remedy}"
     allowed = CONFIGS.get(v["dataset"], ("none",))
     if v["config"] not in allowed:
         yield "config", f" but dataset is {v['dataset']!r}: choose from {', '.join(allowed)}"
@@ -152,9 +144,8 @@ def _wrong_with_source(v: dict, api: bool, domain: str) -> str:
     source = v["source"]
     if source in ("hub", "pocket"):
         if api:
-            return (
-                f" but {v['dataset']!r} asks an API teacher: say whose problems, as in r1_{domain}"
-            )
+            remedy = f"say whose problems, as in r1_{domain}"
+            return f" but {v['dataset']!r} asks an API teacher: {remedy}"
         if source == "pocket" and v["scale"] == "full":
             return " but scale is 'full': set it to hub, or to a file"
     elif api and is_set(source):

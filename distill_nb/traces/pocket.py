@@ -1,23 +1,13 @@
 """Generated traces for the pocket run: templates written here, not the output of any teacher.
 
-Two styles stand for the two teachers: `r1` thinks at length inside <think> and checks itself,
-`sonnet` works the answer out step by step. Both solve the same problems. `write_hub_file` puts the
-traces into the shape of the hub's data sets, with bad rows among them, so that traces.ipynb has
-something to read where there is no hub."""
+`r1` thinks at length inside <think> and checks itself, `sonnet` works the answer out step by step.
+`write_hub_file` puts the traces into the shape of the hub's data sets, with bad rows among them, so
+that traces.ipynb has something to read where there is no hub."""
 
 import random
 from pathlib import Path
 
-from distill_nb.benchmarks import BOXED
-from distill_nb.benchmarks.pocket_problems import (
-    CODE,
-    HELD_OUT_TEMPLATE,
-    MATH_TEMPLATES,
-    code_prompt,
-    is_benchmark,
-    math_problem,
-    problem_hash,
-)
+from distill_nb.benchmarks import BOXED, pocket_problems
 
 # Training's one-line functions: (name and argument, what it returns, body) over a constant k.
 CODE_KINDS = [
@@ -91,8 +81,7 @@ def _code_trace(function: str, body: str, style: str) -> str:
 
 
 def pocket_traces(teacher: str, domain: str, n: int, seed: int) -> list[dict]:
-    """n generated traces. Problems depend on domain and seed only, so both teachers solve the same
-    ones."""
+    """n generated traces. Problems depend on domain and seed alone, not on the teacher."""
     if teacher not in ("r1", "sonnet") or domain not in ("math", "code"):
         raise ValueError(
             f"dataset: pocket has no traces of teacher {teacher} in domain {domain}; choose r1 or "
@@ -103,7 +92,7 @@ def pocket_traces(teacher: str, domain: str, n: int, seed: int) -> list[dict]:
 
 
 def _code_traces(teacher: str, n: int, rng: random.Random) -> list[dict]:
-    asked = {f.split("(")[0] for f, _, _ in CODE}
+    asked = {f.split("(")[0] for f, _, _ in pocket_problems.CODE}
     tasks = []
     for kind in CODE_KINDS:
         for k in range(2, 23):
@@ -117,36 +106,29 @@ def _code_traces(teacher: str, n: int, rng: random.Random) -> list[dict]:
         )
     rows = []
     for function, returns, body in rng.sample(tasks, n):
-        problem = code_prompt(function, returns)
-        trace = _code_trace(function, body, teacher)
-        rows.append({"id": problem_hash(problem), "problem": problem, "answer": "", "trace": trace})
+        problem = pocket_problems.code_prompt(function, returns)
+        own = {"problem": problem, "answer": "", "trace": _code_trace(function, body, teacher)}
+        rows.append({"id": pocket_problems.problem_hash(problem), **own})
     return rows
 
 
 def _math_traces(teacher: str, n: int, rng: random.Random) -> list[dict]:
-    templates = [t for t in MATH_TEMPLATES if t != HELD_OUT_TEMPLATE]
-    rows: list[dict] = []
-    seen: set[str] = set()
+    held_out = pocket_problems.HELD_OUT_TEMPLATE
+    templates = [t for t in pocket_problems.MATH_TEMPLATES if t != held_out]
+    rows: dict[str, dict] = {}
     while len(rows) < n:
-        problem, steps, answer = math_problem(rng.choice(templates), rng)
-        if is_benchmark(problem) or problem in seen:
+        problem, steps, answer = pocket_problems.math_problem(rng.choice(templates), rng)
+        if pocket_problems.is_benchmark(problem) or problem in rows:
             continue
-        seen.add(problem)
-        rows.append(
-            {
-                "id": problem_hash(problem),
-                "problem": f"{problem}\n\n{BOXED}",
-                "answer": str(answer),
-                "trace": _math_trace(steps, answer, teacher),
-            }
-        )
-    return rows
+        trace = _math_trace(steps, answer, teacher)
+        own = {"problem": f"{problem}\n\n{BOXED}", "answer": str(answer), "trace": trace}
+        rows[problem] = {"id": pocket_problems.problem_hash(problem), **own}
+    return list(rows.values())
 
 
 def write_hub_file(file: Path, dataset: str, n: int, seed: int) -> Path:
-    """A Parquet file in the shape of OpenR1-Math-220k (r1_math) or OpenCodeReasoning (r1_code), of
-    n good rows and about a third as many that are to be rejected: not verified, unclosed, empty,
-    repeated, code that does not compile."""
+    """A Parquet file in the shape of the hub's, of n good rows and a third as many that are to be
+    rejected: not verified, unclosed, empty, repeated, code that does not compile."""
     import pandas as pd
 
     domain = dataset.split("_")[1]

@@ -1,5 +1,4 @@
-"""What a student is asked in training: the words that the benchmarks use, so that it is asked the
-same in evaluation."""
+"""What a student is asked in training, in the benchmarks' words."""
 
 import ast
 import re
@@ -59,8 +58,7 @@ def split_starter(problem: str) -> tuple[str, str]:
 
 
 def _is_starter(code: str) -> bool:
-    """Whether a text is Python that defines a function without a body, or with one that says
-    nothing."""
+    """Whether a text is Python that defines a function without a body that says anything."""
     headers = [match for match in map(HEADER.match, code.split("\n")) if match]
     if not headers:
         return False

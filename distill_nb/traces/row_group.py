@@ -19,7 +19,7 @@ from distill_nb.runtime import code_hash, paths, provenance
 from distill_nb.runtime.files import replacing
 from distill_nb.traces import hub_rows
 from distill_nb.traces.decontamination import statements
-from distill_nb.traces.decontamination.match import EvaluationProblems
+from distill_nb.traces.decontamination.match import EvaluationProblems, Statements
 from distill_nb.traces.files import table_of
 from distill_nb.traces.hub_rows import Row
 
@@ -28,19 +28,17 @@ SCHEMA = [
     ("reason", "string"), ("detail", "string"), ("problem_id", "string"), ("numbers", "string"),
     ("choice", "int32"), ("characters", "int64"), ("sketch", "binary"), ("bands", "binary"),
 ]  # fmt: skip
-# What a row's verdict depends on beside the row and the parameters, as it was when this process
-# read it.
+# What a row's verdict depends on beside the row and the parameters, as this process read it.
 CODE = {
     file.relative_to(paths.ROOT).as_posix(): code_hash.content_hash(file)
     for file in code_hash.modules_of(__name__)
 } | {"python": platform.python_version(), "rensa": metadata.version("rensa")}
-_texts: list[tuple[str, str, str]] = []  # of this process: the evaluation problems
+_texts: Statements = []  # of this process: the evaluation problems
 
 
 @dataclass(frozen=True)
 class RowGroup:
-    """One row group of one file: the number of its first row in the file, and the columns to
-    read."""
+    """One row group of one file, and the columns to read; first_row: its number in the file."""
 
     file: int
     path: Path
@@ -50,9 +48,8 @@ class RowGroup:
     columns: tuple[str, ...]
 
 
-def start_worker(evaluation: list[tuple[str, str, str]]) -> None:
-    """A worker's beginning. Ctrl-C is for the parent to handle. A worker whose parent is gone ends,
-    whatever it waits for."""
+def start_worker(evaluation: Statements) -> None:
+    """Ctrl-C is for the parent to handle. A worker whose parent is gone ends."""
     global _texts
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _texts = evaluation
@@ -67,8 +64,7 @@ def _end_with_parent() -> None:
 
 @cache
 def _evaluation() -> EvaluationProblems:
-    """The evaluation problems of this process, made ready when the first statement is compared with
-    them."""
+    """The evaluation problems, made ready when the first statement is compared with them."""
     return EvaluationProblems(_texts)
 
 
@@ -81,7 +77,7 @@ def judge(
     texts: dict[str, str],
     code_of_parent: dict[str, str],
 ) -> int:
-    """Judge the rows of one group and write them to its part; returns how many there were."""
+    """Write what the rows of one group are worth to its part; returns how many there are."""
     from pyarrow import parquet
 
     if code_of_parent != CODE:
@@ -128,8 +124,7 @@ def _rows(group: RowGroup, dataset: str, pick: str, texts: dict[str, str]) -> It
 
 
 def _about(problem: str, same_template: str) -> dict[str, str | bytes]:
-    """What a part says of a statement: its id, a hash of its numbers, the reason against it and the
-    detail, its sketch."""
+    """What a part says of a statement."""
     words = statements.words(problem)
     sketch = statements.sketch(words)
     match = _evaluation().match(words, sketch, problem)

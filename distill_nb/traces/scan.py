@@ -1,9 +1,7 @@
-"""Reading the hub's traces: every row judged in several processes, then only the chosen traces
-fetched.
+"""Reading the hub's traces in several processes, in two passes that keep memory flat at any size.
 
-Two passes keep memory flat at any size. `judge` writes what it finds in one row group, without the
-traces, to a part of its own; a killed scan goes on with the groups that are missing. `fetch` reads
-the chosen rows' traces again, group by group. Row groups are shared out among processes."""
+`judge` writes what it finds in one row group, without the traces, to a part of its own; a killed
+scan goes on with the groups that are missing. `fetch` reads the chosen rows' traces again."""
 
 import os
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ import numpy as np
 
 from distill_nb.runtime import paths, progress, provenance
 from distill_nb.traces import hub, row_group
+from distill_nb.traces.decontamination.match import Statements
 from distill_nb.traces.hub_rows import Row
 from distill_nb.traces.params import TraceParams
 from distill_nb.traces.row_group import RowGroup
@@ -21,8 +20,7 @@ from distill_nb.traces.workers import results
 
 
 def row_groups(files: list[Path], dataset: str) -> list[RowGroup]:
-    """The row groups of all files, in order. Raises ValueError for a file that is no Parquet, or of
-    another shape."""
+    """The row groups of all files. ValueError for one that is no Parquet, or of another shape."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -44,8 +42,8 @@ def row_groups(files: list[Path], dataset: str) -> list[RowGroup]:
 
 
 def state_of(files: list[Path]) -> list:
-    """What tells one set of files from another without reading them whole: name, size, and a hash
-    of the end, where a Parquet file has its footer."""
+    """What tells files from others without reading them whole: name, size, and a hash of the end,
+    where a Parquet file has its footer."""
     found = []
     for path in files:
         with open(path, "rb") as file:
@@ -59,38 +57,26 @@ def judge(
     p: TraceParams,
     groups: list[RowGroup],
     files: list[Path],
-    evaluation: list[tuple[str, str, str]],
+    evaluation: Statements,
     folder: Path,
     workers: ProcessPoolExecutor,
 ) -> list[Path]:
     """Judge every row; returns the parts, one per row group, in order. Parts of an earlier scan
-    with the same files, settings and code are used as they are. evaluation: as in `workers.pool`,
-    where the workers come from."""
-    identity = [
-        p.dataset,
-        p.pick,
-        p.same_template,
-        p.statements,
-        state_of(files),
-        state_of([paths.resolve(f) for f in p.statements.values()]),
-        provenance.sha256_of_json(evaluation),
-        row_group.CODE,
-    ]
+    with the same files, settings and code are used as they are."""
+    settings = (p.dataset, p.pick, p.same_template, p.statements)
+    texts = [paths.resolve(file) for file in p.statements.values()]
+    asked = provenance.sha256_of_json(evaluation)
+    identity = [*settings, state_of(files), state_of(texts), asked, row_group.CODE]
     place = folder / "parts" / provenance.sha256_of_json(identity)[:16]
     place.mkdir(parents=True, exist_ok=True)
     parts = [place / f"{g.file:05d}_{g.number:05d}.parquet" for g in groups]
     missing = [(g, part) for g, part in zip(groups, parts, strict=True) if not part.exists()]
     total = sum(g.rows for g in groups)
+    done = total - sum(g.rows for g, _ in missing)
     bar = progress.bar(
-        total=total,
-        initial=total - sum(g.rows for g, _ in missing),
-        desc="reading traces",
-        unit="row",
-        unit_scale=True,
-        mininterval=1,
+        total=total, initial=done, desc="reading traces", unit="row", unit_scale=True, mininterval=1
     )
-    settings = (p.dataset, p.pick, p.same_template, p.statements, row_group.CODE)
-    calls = ((row_group.judge, g, part, *settings) for g, part in missing)
+    calls = ((row_group.judge, g, part, *settings, row_group.CODE) for g, part in missing)
     with bar:
         for rows in results(workers, p.processes, calls):
             bar.update(rows)
@@ -100,8 +86,7 @@ def judge(
 def fetch(
     p: TraceParams, groups: list[RowGroup], chosen: np.ndarray, workers: ProcessPoolExecutor
 ) -> Iterator[tuple[int, Row]]:
-    """Yield (place in `chosen`, Row with its trace) of chosen rows, group by group. chosen: as of
-    selection.select."""
+    """Yield (place in `chosen`, Row with its trace). chosen: as of selection.select."""
     wanted: dict[tuple[int, int], dict[int, tuple[int, int]]] = {}
     columns = chosen[["file", "group", "row", "choice"]].tolist()
     for place, (file, group, row, choice) in enumerate(columns):

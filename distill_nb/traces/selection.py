@@ -27,8 +27,7 @@ REASONS = ("", "same_problem", "near_duplicate", "regraded_wrong", "not_needed")
 
 @dataclass
 class Verdicts:
-    """What became of rows that were good by themselves. reasons: index into REASONS, of each row of
-    the source."""
+    """What became of good rows. reasons: index into REASONS, of each row of the source."""
 
     reasons: np.ndarray
     details: dict[int, str] = field(default_factory=dict)
@@ -62,21 +61,15 @@ def rank(seed: int, problem_id: str) -> bytes:
 
 
 def select(p: TraceParams, parts: list[Path]) -> tuple[np.ndarray, Verdicts]:
-    """(the good rows in the order in which they are taken, an array of GOOD; the verdicts on all
-    rows of the source)."""
+    """(the good rows as GOOD, in the order in which they are taken; verdicts on all rows)."""
     good, described, verdicts = _read(parts)
     problems, of_row = np.unique(good["problem"], return_inverse=True)
     ranks = [rank(p.seed, problem.decode()) for problem in problems.tolist()]
     order = sorted(range(len(problems)), key=ranks.__getitem__)
     place = np.empty(len(problems), np.int64)
     place[order] = np.arange(len(problems))
-    keys = (
-        good["row"],
-        good["file"],
-        *([good["characters"]] if p.pick == "shortest" else []),
-        place[of_row],
-    )
-    by = np.lexsort(keys)
+    length = [good["characters"]] if p.pick == "shortest" else []
+    by = np.lexsort((good["row"], good["file"], *length, place[of_row]))
     good, of_row = good[by], of_row[by]
     first = np.searchsorted(place[of_row], np.arange(len(problems)))  # of each problem, in order
     nth = np.arange(len(good)) - first[place[of_row]]
@@ -90,7 +83,7 @@ def select(p: TraceParams, parts: list[Path]) -> tuple[np.ndarray, Verdicts]:
 
 
 def _read(parts: list[Path]) -> tuple[np.ndarray, Problems, Verdicts]:
-    """(the good rows of all parts, their problems, verdicts in which nothing is rejected yet)."""
+    """(good rows, their problems, verdicts in which nothing is rejected yet)."""
     good, described, rows = [np.empty(0, GOOD)], Problems(), 0
     templates: dict[int, str] = {}
     for part in parts:
@@ -113,8 +106,7 @@ def _read(parts: list[Path]) -> tuple[np.ndarray, Problems, Verdicts]:
 def near_duplicates(
     threshold: float, ordered: np.ndarray, described: Problems, parts: list[Path]
 ) -> dict[str, str]:
-    """problem id → "which earlier one it nearly repeats (similarity)". ordered: all problem ids in
-    the order in which they are taken."""
+    """problem id → "which earlier one it nearly repeats (similarity)". ordered: all problem ids."""
     if threshold >= 1 or not len(ordered):
         return {}
     ids, bands = np.concatenate(described.ids), np.concatenate(described.bands)

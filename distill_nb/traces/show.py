@@ -1,14 +1,11 @@
-"""What a report shows of a set of traces: its funnel, what matched evaluation sets, examples,
-lengths."""
-
-from __future__ import annotations
+"""What a report shows of a set: its funnel, what matched evaluation sets, examples, lengths."""
 
 import json
 import random
 from html import escape
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from distill_nb import params
 from distill_nb.runtime import paths
@@ -19,23 +16,17 @@ from distill_nb.traces.files import StoredTraces, folder_of, read
 from distill_nb.traces.params import TraceParams
 from distill_nb.traces.teacher import audit as teacher_audit
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 # A notebook's own style breaks lines within words.
 TEXT = "white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere"
 
 
 def contamination(dataset: str, scale: str) -> pd.DataFrame:
-    """How many rows matched each evaluation set: what became of them, evaluation set, rows, how
-    many of its problems they matched, and one match in words. Empty where nothing matched."""
-    import pandas as pd
-
+    """Rows that matched each evaluation set: what became of them, how many, and one match in words.
+    Empty where nothing matched."""
     folder = folder_of(dataset, scale)
     matched = [("reason", "in", ["contaminated", "same_template"])]
-    rejected = pd.read_parquet(
-        folder / "rejected.parquet", columns=["reason", "detail"], filters=matched
-    )
+    columns = ["reason", "detail"]
+    rejected = pd.read_parquet(folder / "rejected.parquet", columns=columns, filters=matched)
     kept = pd.read_parquet(folder / "train.parquet", columns=["template_of"])
     kept = kept[kept["template_of"] != ""].rename(columns={"template_of": "detail"})
     found = pd.concat([rejected, kept.assign(reason="same template, in the set")])
@@ -56,10 +47,7 @@ def audit(dataset: str, scale: str) -> pd.DataFrame | None:
 
 
 def overlap(scale: str) -> pd.DataFrame:
-    """How many problems the sets of a scale share, as a square table; the diagonal is each set's
-    own."""
-    import pandas as pd
-
+    """How many problems the sets of a scale share, as a square table."""
     names = sorted(f.parent.name for f in (paths.runs() / scale / "traces").glob("*/train.parquet"))
     ids = {name: {row["id"] for row in read(name, scale, ["id"])} for name in names}
     return pd.DataFrame({a: {b: len(ids[a] & ids[b]) for b in names} for a in names})

@@ -11,6 +11,7 @@ from typing import Any
 
 from distill_nb.runtime import devices
 from distill_nb.traces import row_group
+from distill_nb.traces.decontamination.match import Statements
 
 
 def _context() -> BaseContext:
@@ -31,22 +32,13 @@ def warm_up() -> None:
         forkserver.ensure_running()
 
 
-def number_of(processes: int) -> int:
-    """How many processes: 0 = one for each core that this process may use."""
-    return processes or devices.cores()
-
-
 @contextlib.contextmanager
-def pool(processes: int, evaluation: list[tuple[str, str, str]]) -> Iterator[ProcessPoolExecutor]:
+def pool(processes: int, evaluation: Statements) -> Iterator[ProcessPoolExecutor]:
     """Worker processes. evaluation: `evaluation_sets.problems` of every evaluation set.
 
     They end by themselves when the work is done, and nobody waits for that."""
-    workers = ProcessPoolExecutor(
-        number_of(processes),
-        mp_context=_context(),
-        initializer=row_group.start_worker,
-        initargs=(evaluation,),
-    )
+    n = processes or devices.cores()
+    workers = ProcessPoolExecutor(n, _context(), row_group.start_worker, (evaluation,))
     try:
         yield workers
     finally:
@@ -58,16 +50,16 @@ def results(workers: ProcessPoolExecutor, processes: int, calls: Iterable[tuple]
     or waiting to be taken, so memory does not grow with their number. Raises RuntimeError, one
     sentence, where a worker was killed."""
     waiting: deque[Future] = deque()
+    n = processes or devices.cores()
     try:
         for call in calls:
             waiting.append(workers.submit(*call))
-            if len(waiting) >= 2 * number_of(processes):
+            if len(waiting) >= 2 * n:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     except BrokenProcessPool:
         raise RuntimeError(
             "processes: a worker was killed, most likely because memory ran out; start again with "
-            f"fewer processes than {number_of(processes)}, and the rows that are judged stay "
-            "judged."
+            f"fewer processes than {n}, and the rows that are judged stay judged."
         ) from None

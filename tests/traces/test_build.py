@@ -100,7 +100,7 @@ def test_the_set_is_what_a_run_trains_on(source, runs_dir):
     ordered = [r["id"] for r in files.read("r1_math", "pocket", ["id"])]
     assert {r["id"] for r in rows} == set(ordered[:40]) and [r["id"] for r in spare] == ordered[40:]
     with pytest.raises(ValueError, match=r"it has 45 traces.*n_examples"):
-        load.traces("r1_math", "r1", "math", 46, 0, "pocket")
+        load.traces_and_spare("r1_math", "r1", "math", 46, 0, "pocket")
 
 
 def test_a_finished_set_is_left_alone_and_another_is_refused(source, runs_dir, caplog):
@@ -279,24 +279,13 @@ def test_a_set_is_read_a_few_rows_at_a_time(runs_dir, monkeypatch):
     folder = files.folder_of("r1_math", "pocket")
     folder.mkdir(parents=True)
     monkeypatch.setattr(files, "GROUP", 100)
-    with files.Writer(folder / "train.parquet") as writer:
-        for i in range(n):
-            text = f"t{i:04d} " + "word " * (size // 5)
-            writer.add(
-                dict.fromkeys(
-                    (
-                        "problem",
-                        "prompt",
-                        "answer",
-                        "teacher",
-                        "domain",
-                        "source_id",
-                        "template_of",
-                    ),
-                    "x",
-                )
-                | {"id": f"i{i}", "order": (i * 7) % n, "trace": text}
-            )
+
+    def row(i):
+        text = f"t{i:04d} " + "word " * (size // 5)
+        own = {"id": f"i{i}", "order": (i * 7) % n, "trace": text}
+        return dict.fromkeys([name for name, _ in files.SCHEMA], "x") | own
+
+    assert files.write(folder / "train.parquet", map(row, range(n))) == n
     show.examples("r1_math", "pocket", 1)  # imports
     order = [r["trace"][:5] for r in files.read("r1_math", "pocket", ["trace"])]
 

@@ -115,11 +115,11 @@ def test_local_files_of_problem_and_trace_or_messages(suffix, tmp_path):
             file.write_text("\n".join(json.dumps(r, ensure_ascii=False) for r in content) + "\n")
         else:
             pd.DataFrame(content).to_parquet(file)
-        loaded = load.traces(str(file), "r1", "math", 5, 0)
+        loaded = load.traces_and_spare(str(file), "r1", "math", 5, 0)[0]
         assert len({r["id"] for r in loaded}) == 5
-        assert loaded == load.traces(str(file), "r1", "math", 5, 0)
+        assert loaded == load.traces_and_spare(str(file), "r1", "math", 5, 0)[0]
         with pytest.raises(ValueError, match="has 5 traces"):
-            load.traces(str(file), "r1", "math", 6, 0)
+            load.traces_and_spare(str(file), "r1", "math", 6, 0)
 
 
 @pytest.mark.parametrize("ids", ["problems", "rows", "none"])
@@ -187,7 +187,7 @@ def test_a_bad_row_is_named(line, words, tmp_path):
     file = tmp_path / "bad.jsonl"
     file.write_text('{"problem": "x", "trace": "y"}\n' + line + "\n")
     with pytest.raises(ValueError, match=words) as error:
-        load.traces(str(file), "r1", "math", 1, 0)
+        load.traces_and_spare(str(file), "r1", "math", 1, 0)
     assert "bad.jsonl: line 2" in str(error.value)
 
 
@@ -196,10 +196,10 @@ def test_a_file_in_another_encoding_or_format_is_named(tmp_path):
     (tmp_path / "b.parquet").write_text("no parquet")
     for name, words in (("a.jsonl", "is not UTF-8"), ("b.parquet", "not a Parquet file")):
         with pytest.raises(ValueError, match=words) as error:
-            load.traces(str(tmp_path / name), "r1", "math", 1, 0)
+            load.traces_and_spare(str(tmp_path / name), "r1", "math", 1, 0)
         assert name in str(error.value)
 
 
 def test_a_set_that_is_not_there_says_how_to_make_it(runs_dir):
     with pytest.raises(ValueError, match="traces_r1_math\\.yaml -f papermill_params/traces_tiny"):
-        load.traces("r1_math", "r1", "math", 1, 0, "tiny")
+        load.traces_and_spare("r1_math", "r1", "math", 1, 0, "tiny")

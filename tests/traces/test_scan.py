@@ -22,9 +22,9 @@ def source(tmp_path):
 
 def test_a_killed_scan_goes_on_where_it_was(source, runs_dir):
     script = (
-        "from distill_nb.traces import params as trace_params, build as trace_sets\n"
+        "from distill_nb.traces import build, params as trace_params\n"
         "if __name__ == '__main__':\n"
-        f"    trace_sets.build(trace_params.pocket(source={str(source)!r}, processes=1, "
+        f"    build.build(trace_params.pocket(source={str(source)!r}, processes=1, "
         "n_examples=40))\n"
     )
     file = paths.runs().parent / "build.py"

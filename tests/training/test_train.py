@@ -167,7 +167,7 @@ def test_heldout_traces_are_of_other_problems(runs_dir, tmp_path):
     )
     p = tiny(dataset=str(file), n_examples=30, n_heldout=10)
     data = train.prepare(p)
-    rows = load.traces(p.dataset, p.teacher, p.domain, 40, p.seed)
+    rows = load.traces_and_spare(p.dataset, p.teacher, p.domain, 40, p.seed)[0]
     trained = {r["id"] for r in rows[:30]}
     assert len(data.heldout) == sum(r["id"] not in trained for r in rows[30:]) < 10
 

@@ -5,12 +5,12 @@ import json
 from distill_nb import benchmarks
 from distill_nb.benchmarks import BOXED, evalplus_data, livecodebench, sources
 from distill_nb.traces.decontamination.examples import described
+from distill_nb.traces.decontamination.match import Statements
 
 
-def problems(name: str, file: str | None = None) -> list[tuple[str, str, str]]:
+def problems(name: str, file: str | None = None) -> Statements:
     """[(benchmark, task id, statement)] of a whole evaluation set, whatever part of it is
-    evaluated: all of HumanEval+, all of LiveCodeBench's release. Raises ValueError where the set is
-    missing: it is never skipped."""
+    evaluated. Raises ValueError where it is missing."""
     if name in ("humaneval_plus", "mbpp_plus"):
         rows = evalplus_data.problems(name, file)
         found = {i: described(row["prompt"]) for i, row in rows.items()}

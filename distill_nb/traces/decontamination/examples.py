@@ -1,10 +1,9 @@
-"""A programming problem without the examples in its statement, which copies often lack or replace:
-the words that say what is asked.
+"""A programming problem without the examples in its statement, which copies often lack or replace.
 
 Left out are the sections under Example(s), Sample Input/Output, Note, Constraints, Explanation and
 the like. Each is a heading on a line of its own, and goes to the end; after Note or Constraints, to
-the next heading Input, Output or Task. Left out are also lines that show a call and its value:
-doctests, asserts, `f(1) == 2`, `f(1) => 2`, `f(1) ➞ 2`."""
+the next heading Input, Output or Task. So are lines that show a call and its value: doctests,
+asserts, `f(1) == 2`, `f(1) => 2`, `f(1) ➞ 2`."""
 
 import re
 

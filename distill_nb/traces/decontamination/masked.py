@@ -1,5 +1,4 @@
-"""Words with everything masked that a copy of a problem may change: variables and numbers. And
-whether numbers were changed.
+"""Words with variables and numbers masked, and whether numbers were changed.
 
 A variable is a single letter or a Greek one. Brackets and the like (statements.SIGNS) are left out,
 for copies lose them."""
@@ -24,8 +23,7 @@ FUNCTIONS = frozenset([
 
 @lru_cache(KNOWN)
 def _mask(word: str) -> str:
-    r"""`v` for a variable, `#` for a number, "" for what is left out, `sin` for `\sin`, else the
-    word."""
+    r"""`v` for a variable, `#` for a number, "" for SIGNS, `sin` for `\sin`, else the word."""
     if word in SIGNS:
         return ""
     if (len(word) == 1 and word.isalpha()) or word in VARIABLES:

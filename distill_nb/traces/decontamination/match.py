@@ -50,16 +50,16 @@ FEW = 4  # problems of a set in which an n-gram may be, however small the set is
 OTHER = 0.1
 # Sets of programming problems, whose copies lack sentences with numbers.
 CODE = ("humaneval_plus", "mbpp_plus", "livecodebench", "pocket_code")
-# Characters up to which a text without its examples is compared too. N-grams find a longer one
-# beside examples.
+# Characters up to which a text without its examples is compared too; n-grams find a longer one.
 BARE = 1000
+Statements = list[tuple[str, str, str]]  # [(benchmark, task id, statement)]
 SENTENCE = re.compile(r"(?<=[.?!:])\s+|(?<=[.?!]\$)\s+|\n+")
 
 
 @dataclass(frozen=True)
 class Match:
-    """What a training problem matches. kind: `contaminated` or `same_template`; share: of the
-    evaluation problem's n-grams (or, for a near-duplicate, the similarity)."""
+    """kind: `contaminated` or `same_template`; share: of the evaluation problem's n-grams (of a
+    near-duplicate, the similarity)."""
 
     benchmark: str
     task_id: str
@@ -71,14 +71,11 @@ class Match:
 
 
 class EvaluationProblems:
-    """The evaluation problems, ready to be compared with. Build it once per process; `match` takes
-    a fraction of a millisecond."""
+    """The evaluation problems, ready to be compared with; `match` takes a fraction of a ms."""
 
-    def __init__(self, texts: list[tuple[str, str, str]]):
-        """texts: [(benchmark, task id, statement)], from `evaluation_sets.problems`.
-
-        A problem with a drawing has two forms, with and without it. `names`, `words`, `content` and
-        `sizes` have one entry per form; the indexes below hold the places of forms."""
+    def __init__(self, texts: Statements):
+        """A problem with a drawing has two forms, with and without it. `names`, `words`, `content`
+        and `sizes` have one entry per form; the indexes below hold the places of forms."""
         self.names: list[tuple[str, str]] = []
         self.words: list[list[str]] = []
         for benchmark, task_id, text in texts:
@@ -96,9 +93,8 @@ class EvaluationProblems:
         ]
         masks = [masked_words(words) for words in self.words]
         self.by_mask: dict[str, list[int]] = {}  # masked words, all
-        self.by_content: dict[
-            tuple, list[tuple[int, list[str]]]
-        ] = {}  # key of short ones → numbers
+        # key of short ones → [(place, numbers)]
+        self.by_content: dict[tuple, list[tuple[int, list[str]]]] = {}
         self.by_first_gram: dict[tuple, list[int]] = {}  # of those with too few words for n-grams
         self.similar = statements.NearDuplicates(SIMILAR)
         for i, (mask, key) in enumerate(zip(masks, keys, strict=True)):
@@ -131,9 +127,8 @@ class EvaluationProblems:
     def match(self, words: list[str], sketch: bytes | None = None, text: str = "") -> Match | None:
         """What a training problem matches best; contamination comes before the same template.
 
-        words: of the whole statement; sketch: their statements.sketch, where it is known; text: the
-        statement itself. Without the text, a short problem is not found beside examples or inside a
-        longer statement."""
+        words: of the whole statement; sketch: statements.sketch of them; text: the statement.
+        Without it, a short problem is not found beside examples or inside a longer statement."""
         found = self._alike(words, sketch, text)
         if text and len(bare := without_examples(text)) < min(len(text), BARE):
             found += self._alike(statements.words(bare), None, bare)
@@ -146,8 +141,7 @@ class EvaluationProblems:
     def _alike(
         self, words: list[str], sketch: bytes | None, text: str
     ) -> list[tuple[int, float, bool]]:
-        """[(evaluation problem, share, whether the numbers are the same)] of those that ask the
-        same."""
+        """[(evaluation problem, share, whether its numbers are the same)] of what asks the same."""
         mask = masked_words(words)
         grams = set(ngrams(mask))
         found = self._equal(words, mask)

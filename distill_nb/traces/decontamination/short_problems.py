@@ -1,5 +1,4 @@
-"""Short statements, known by their content words, whatever frame, order or verb they are asked
-with.
+"""Short statements, known by their content words, whatever frame, order or verb asks for them.
 
 N-grams tell little about a statement of ten words: `Write a python function to find the smallest
 number in a list` and `Given a list, return its smallest number` share no 4-gram. Both are about
@@ -54,9 +53,8 @@ ENDS = (" or not", " thanks", " thank you", " solution", " answer")
 
 
 def key_of(words: list[str]) -> tuple[tuple, list[str]] | None:
-    """((its content words, the other words in order, variables as v and numbers as #), its numbers
-    in order) of a short statement; None for a longer one, or where so little is left that it says
-    nothing."""
+    """((content words, the others in order, variables as v and numbers as #), numbers in order) of
+    a short statement; None for a longer one, or where too little is left."""
     if len(words) > FRAMED:
         return None
     words = [w for w in words if w not in SIGNS]

@@ -22,17 +22,11 @@ from distill_nb.traces.decontamination.words import words
 if TYPE_CHECKING:
     from rensa import RMinHash
 
-__all__ = [
-    "SIGNS", "VERSION", "NearDuplicates", "bands_of", "id_of", "numbers", "problem_id", "shingles",
-    "sketch", "words",
-]  # fmt: skip
-
 # Of words, ids, sketches and matches; new with every change to what they are.
 VERSION = "statements-3"
 # Of the MinHash: the estimated Jaccard similarity has a standard error of at most 0.045.
 PERMUTATIONS = 128
-# Of 4 values each: a pair with similarity 0.8 becomes a candidate with a probability of
-# 1 - (1 - 0.8^4)^32 > 0.99999.
+# Of 4 values each: a pair with similarity 0.8 is compared with p = 1 - (1 - 0.8^4)^32 > 0.99999.
 BANDS = 32
 SEED = 7
 
@@ -58,8 +52,7 @@ def id_of(found: list[str]) -> str:
 
 
 def numbers(found: list[str]) -> list[str]:
-    """The numbers among words and the operators that act on them, in order; the hyphen of
-    `two-digit` is none."""
+    """The numbers and operators among words, in order; the hyphen of `two-digit` is none."""
     return [
         w
         for w, after in zip(found, [*found[1:], ""], strict=False)
@@ -87,7 +80,6 @@ def sketch(found: list[str]) -> bytes:
 
 
 def _minhash(state: bytes) -> RMinHash:
-    """The MinHash of a `sketch`."""
     from rensa import RMinHash
 
     minhash = RMinHash(PERMUTATIONS, SEED)
@@ -106,13 +98,10 @@ def bands_of(sketches: list[bytes]) -> list[bytes]:
 
 
 class NearDuplicates:
-    """Statements seen so far. `first_like` gives the earliest that a new one nearly repeats, and
-    adds the new one where there is none. `add` and `all_like` do one half of it each, without a
-    condition."""
+    """Statements seen so far."""
 
     def __init__(self, threshold: float):
-        """threshold: the estimated Jaccard similarity of shingles from which two statements are
-        near-duplicates."""
+        """threshold: the estimated Jaccard similarity of near-duplicates' shingles."""
         from rensa import RMinHashLSH
 
         self.threshold = threshold
@@ -120,9 +109,8 @@ class NearDuplicates:
         self.seen: list[tuple[str, str, RMinHash]] = []  # name, values, MinHash
 
     def first_like(self, name: str, state: bytes, values: str) -> tuple[str, float] | None:
-        """(name, similarity) of the earliest near-duplicate with the same values, or None.
-
-        state: a `sketch`; values: the `numbers`, or a hash of them."""
+        """(name, similarity) of the earliest near-duplicate with the same values; where there is
+        none, None, and it is added. state: a `sketch`; values: `numbers`, or a hash of them."""
         minhash = _minhash(state)
         for i in sorted(self.index.query(minhash)):
             other, same, known = self.seen[i]
@@ -136,8 +124,7 @@ class NearDuplicates:
         self._add(name, _minhash(state), "")
 
     def all_like(self, state: bytes) -> list[tuple[str, float]]:
-        """[(name, similarity)] of every near-duplicate seen, in the order in which they came; adds
-        nothing."""
+        """[(name, similarity)] of every near-duplicate, in the order they came in; adds nothing."""
         minhash = _minhash(state)
         found = []
         for i in sorted(self.index.query(minhash)):

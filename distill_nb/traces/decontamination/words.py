@@ -48,9 +48,8 @@ KNOWN = 2**18  # words that are remembered: memory stays flat, whatever the text
 
 
 def words(text: str) -> list[str]:
-    """The words of a statement in order: lower-case words, numbers, LaTeX commands, operators. In
-    formulas each letter is a word, since xy, x y and x\\,y are one product, and so are brackets, !,
-    ' and |."""
+    """The words of a statement in order. In formulas each letter is one, since xy, x y and x\\,y
+    are one product."""
     if "&" in text:
         text = ENTITY.sub(lambda m: html.unescape(m.group()), text)
     if not text.isascii():
@@ -75,8 +74,7 @@ def words(text: str) -> list[str]:
 
 
 def without_figures(text: str) -> str:
-    """The text without its drawings and images, which copies of a problem often lack; the same
-    object where it has none."""
+    """The text without its drawings and images; the same object where it has none."""
     if "[asy]" not in text and "![" not in text:
         return text
     kept, place = [], 0
@@ -97,7 +95,6 @@ def _without_commas(match: re.Match) -> str:
 
 
 def _raised_as_latex(match: re.Match) -> str:
-    """Raised, lowered and fraction signs as LaTeX."""
     sign = match.group()
     if sign == "º":
         return "°"
@@ -109,8 +106,7 @@ def _raised_as_latex(match: re.Match) -> str:
 
 
 def _parts(text: str) -> Iterator[tuple[str, bool]]:
-    r"""Yield (part of the text, whether it is a formula). What opens a formula that nothing closes
-    is prose, as \$ is and a dollar sign before an amount of money."""
+    r"""Yield (part, whether it is a formula). \$, amounts and what nothing closes are prose."""
     place, closing = 0, ""
     last: dict[str, int] = {}  # closing delimiter → where it stands last in the text
     for match in DELIMITER.finditer(text):

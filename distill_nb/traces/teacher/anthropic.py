@@ -26,8 +26,7 @@ BATCH_BYTES = 256_000_000  # the API's limit for one batch
 
 
 def client(settings: Settings) -> Anthropic:
-    """The SDK's client, with the key from the environment. Its own retries are off: repeating a
-    request whose answer was lost would pay for it twice, so send.py decides."""
+    """The SDK's client, without retries: they would pay twice for a lost answer (send.py)."""
     import anthropic
 
     headers = BEFORE if settings.teacher_temperature != 1.0 else None
@@ -104,18 +103,12 @@ def read(message: Message) -> dict:
 
 
 def read_result(item: MessageBatchIndividualResponse) -> dict:
-    """What is stored of one line of a batch's results: `read` of what succeeded, else how it
-    failed. Only what succeeded is charged for."""
+    """What is stored of a line of a batch's results. Only what succeeded is charged for."""
     result = item.result
     if result.type == "succeeded":
         return {"custom_id": item.custom_id, **read(result.message)}
-    made = {
-        "custom_id": item.custom_id,
-        "status": result.type,
-        "error": "",
-        "input_tokens": 0,
-        "output_tokens": 0,
-    }
+    made = {"custom_id": item.custom_id, "status": result.type, "error": ""}
+    made |= {"input_tokens": 0, "output_tokens": 0}
     if result.type == "errored":
         made["error"] = f"{result.error.error.type}: {result.error.error.message}"
         made["request_id"] = result.error.request_id or ""

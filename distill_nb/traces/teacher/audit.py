@@ -1,5 +1,4 @@
-"""What an API teacher's folder tells: attempts, kept, rejected and why, cost, tokens, thinking
-against visible text."""
+"""What an API teacher's folder tells, in one table."""
 
 import json
 from collections import Counter
@@ -65,17 +64,12 @@ def audit(folder: Path) -> pd.DataFrame:
         parts["tokens"]["thinking"] += r["thinking_tokens"] or 0
         parts["tokens"]["thinking tokens known"] += r["thinking_tokens"] is not None
     parts["problems"] = {"asked": len(asked), "kept": len(kept)}
-    counted = {
-        "input": sum(tokens[0] for tokens in paid.values()),
-        "output": sum(tokens[1] for tokens in paid.values()),
-    }
-    parts["tokens"] = counted | dict(parts["tokens"])
+    inputs, outputs = map(sum, zip(*paid.values(), strict=True))
+    parts["tokens"] = {"input": inputs, "output": outputs} | dict(parts["tokens"])
     price = made_by["price"]
     cost = {mode: costs.cost(price, mode, *tokens) for mode, tokens in paid.items() if any(tokens)}
     total = sum(cost.values())
-    parts["cost"] = cost | {
-        "total": total,
-        "for each kept trace": total / len(kept) if kept else float("nan"),
-    }
+    each = total / len(kept) if kept else float("nan")
+    parts["cost"] = cost | {"total": total, "for each kept trace": each}
     rows = [(part, name, value) for part, counts in parts.items() for name, value in counts.items()]
     return pd.DataFrame(rows, columns=["part", "name", "value"])

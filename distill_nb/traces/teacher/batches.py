@@ -19,21 +19,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from distill_nb.traces.teacher import anthropic
+from distill_nb.traces.teacher import anthropic, send
 from distill_nb.traces.teacher.records import Intent, Request, now
-from distill_nb.traces.teacher.send import (
-    TRIES,
-    UNREADABLE,
-    error_text,
-    errors_of,
-    failed,
-    fate,
-    pause,
-    reading,
-    stop_for,
-    tidy,
-    unreadable,
-)
 from distill_nb.traces.teacher.settings import Settings
 from distill_nb.traces.teacher.store import Store
 
@@ -51,7 +38,7 @@ CLOCKS = timedelta(hours=25)
 def chunks(
     settings: Settings, todo: list[Request], prompts: dict[str, str]
 ) -> Iterator[list[Request]]:
-    """The requests in parts of at most batch_size and of less than the API's size for one batch."""
+    """The requests in parts of at most batch_size and well below the API's size for a batch."""
     part: list[Request] = []
     size = 0
     for request in todo:
@@ -68,10 +55,9 @@ def chunks(
 def send_batches(
     settings: Settings, store: Store, api: Anthropic, todo: list[Request], prompts: dict[str, str]
 ) -> None:
-    """Create the batches of a round. One whose fate is unknown stays an open intent, for
-    `await_batches` to settle."""
+    """Create the batches of a round. One whose fate is unknown stays an open intent."""
     for part in chunks(settings, todo, prompts):
-        newest = reading(
+        newest = send.reading(
             settings, lambda: next(iter(api.messages.batches.list(limit=1).data), None)
         )
         intent = store.intend("batch", part, after=newest.id if newest else "")
@@ -85,21 +71,21 @@ def send_batches(
 def _create(
     settings: Settings, store: Store, api: Anthropic, intent: Intent, bodies: list[dict]
 ) -> None:
-    for n in range(TRIES):
+    for n in range(send.TRIES):
         try:
             batch = api.messages.batches.create(requests=bodies)
-        except errors_of(settings) as error:
-            kind = fate(error)
+        except send.errors_of(settings) as error:
+            kind = send.fate(error)
             if kind == "unknown":
                 log.info(
                     f"A batch of {len(bodies)} requests was sent, and the answer did not come "
-                    f"({error_text(error)}): looking for it among the account's batches."
+                    f"({send.error_text(error)}): looking for it among the account's batches."
                 )
                 return
-            if kind != "refused" or n + 1 == TRIES:
-                store.refused(intent, error_text(error))
-                raise stop_for(settings, error) from None
-            time.sleep(pause(settings, n, error))
+            if kind != "refused" or n + 1 == send.TRIES:
+                store.refused(intent, send.error_text(error))
+                raise send.stop_for(settings, error) from None
+            time.sleep(send.pause(settings, n, error))
         else:
             store.accepted(intent, batch.id)
             log.info(f"Batch {batch.id}: {len(bodies)} requests sent.")
@@ -107,8 +93,7 @@ def _create(
 
 
 def await_batches(settings: Settings, store: Store, api: Anthropic) -> None:
-    """Wait until every batch has ended and its results are stored; open intents without an id are
-    settled on the way."""
+    """Wait until every batch has ended and its results are stored."""
     strangers: dict[str, set[str]] = {}
     while store.open_intents("batch"):
         for intent in store.open_intents("batch"):
@@ -116,12 +101,12 @@ def await_batches(settings: Settings, store: Store, api: Anthropic) -> None:
                 _settle(settings, store, api, intent, strangers.setdefault(intent.token, set()))
             if intent.batch_id:
                 retrieve = partial(api.messages.batches.retrieve, intent.batch_id)
-                batch = reading(settings, retrieve)
+                batch = send.reading(settings, retrieve)
                 if batch.processing_status == "ended" and batch.results_url:
                     _fetch(settings, store, api, intent)
                 elif batch.processing_status == "ended":  # the API keeps results for 29 days
                     most = (0, settings.teacher_max_tokens)
-                    lost = failed("lost", "the API has no results any more", most)
+                    lost = send.failed("lost", "the API has no results any more", most)
                     _keep_without_result(settings, store, intent, lost)
                     store.done(intent)
         if store.open_intents("batch"):
@@ -131,14 +116,13 @@ def await_batches(settings: Settings, store: Store, api: Anthropic) -> None:
 def _keep_without_result(settings: Settings, store: Store, intent: Intent, response: dict) -> None:
     """Store the response of every request of an intent that has no result."""
     missing = [i for i in intent.custom_ids() if i not in store.answers]
-    store.keep([tidy(settings, {"custom_id": i, **response}) for i in missing])
+    store.keep([send.tidy(settings, {"custom_id": i, **response}) for i in missing])
 
 
 def _settle(
     settings: Settings, store: Store, api: Anthropic, intent: Intent, strangers: set[str]
 ) -> None:
-    """Find the batch of an intent without an id, or find out that there is none and nothing was
-    paid for."""
+    """Find the batch of an intent without an id, or find out that there is none."""
     # taken before looking, for only what was there then is sure to be found
     age = datetime.fromisoformat(now()) - datetime.fromisoformat(intent.at)
     candidates = [b for b in _newer(settings, api, intent) if b.id not in strangers]
@@ -152,11 +136,9 @@ def _settle(
                 store.accepted(intent, batch.id)
                 return
             strangers.add(batch.id)
-    # A batch that was just taken may be a moment late in the list, so a young intent is looked for
-    # again.
-    if not any(b.id not in strangers for b in candidates) and age > timedelta(
-        seconds=2 * settings.poll_seconds
-    ):
+    # A batch that was just taken may be late in the list: a young intent is looked for again.
+    late = timedelta(seconds=2 * settings.poll_seconds)
+    if not any(b.id not in strangers for b in candidates) and age > late:
         store.refused(intent, "no such batch in the account")
 
 
@@ -166,8 +148,10 @@ def _newer(settings: Settings, api: Anthropic, intent: Intent) -> list[MessageBa
     def is_newer(batch: MessageBatch) -> bool:
         return batch.id != intent.after and batch.created_at > oldest
 
-    newest_first = api.messages.batches.list
-    return reading(settings, lambda: list(itertools.takewhile(is_newer, newest_first(limit=100))))
+    def newer() -> list[MessageBatch]:
+        return list(itertools.takewhile(is_newer, api.messages.batches.list(limit=100)))
+
+    return send.reading(settings, newer)
 
 
 def _size(batch: MessageBatch) -> int:
@@ -183,26 +167,25 @@ def _is_it(settings: Settings, api: Anthropic, intent: Intent, batch: MessageBat
         with contextlib.closing(api.messages.batches.results(batch.id)) as stream:
             return next((item.custom_id for item in stream), "")
 
-    return reading(settings, first).startswith(f"{intent.token}-")
+    return send.reading(settings, first).startswith(f"{intent.token}-")
 
 
 def _fetch(settings: Settings, store: Store, api: Anthropic, intent: Intent) -> None:
-    """Store the results that are not stored yet, until all are. A stream that breaks is read again.
-    What two whole streams do not hold is `missing`."""
+    """Store all results. A broken stream is read again; what two do not hold is `missing`."""
     clean_reads, broken = 0, 0
     while missing := [i for i in intent.custom_ids() if i not in store.answers]:
         if clean_reads == 2:
-            _keep_without_result(settings, store, intent, failed("missing", ""))
+            _keep_without_result(settings, store, intent, send.failed("missing", ""))
             break
         try:
             _stream(settings, store, api, intent)
             clean_reads += 1
-        except errors_of(settings) as error:
-            if fate(error) in ("fatal", "rejected") or broken + 1 == TRIES:
-                raise stop_for(settings, error) from None
+        except send.errors_of(settings) as error:
+            if send.fate(error) in ("fatal", "rejected") or broken + 1 == send.TRIES:
+                raise send.stop_for(settings, error) from None
             progress = any(i in store.answers for i in missing)
             broken = 0 if progress else broken + 1
-            time.sleep(pause(settings, broken, error))
+            time.sleep(send.pause(settings, broken, error))
     store.done(intent)
     counts = Counter(store.answers[i].status for i in intent.custom_ids())
     said = ", ".join(f"{n} {status}" for status, n in counts.items())
@@ -219,10 +202,10 @@ def _stream(settings: Settings, store: Store, api: Anthropic, intent: Intent) ->
                     continue  # a line twice, or of a stream that broke before
                 try:
                     found = anthropic.read_result(item)
-                except UNREADABLE as error:
-                    lost = unreadable(error, (0, settings.teacher_max_tokens))
+                except send.UNREADABLE as error:
+                    lost = send.unreadable(error, (0, settings.teacher_max_tokens))
                     found = {"custom_id": item.custom_id, **lost}
-                group[item.custom_id] = tidy(settings, found)
+                group[item.custom_id] = send.tidy(settings, found)
                 if len(group) == GROUP:
                     store.keep(list(group.values()))
                     group = {}

@@ -1,5 +1,4 @@
-"""What asking an API teacher costs: prices from papermill_params/prices.yaml, bounds before, sums
-after."""
+"""What asking an API teacher costs: prices, bounds before, sums after."""
 
 from dataclasses import dataclass
 
@@ -14,8 +13,7 @@ BYTES_PER_TOKEN = 3.0  # an expectation for English with LaTeX
 
 
 def price_of(model: str, prices: dict | None = None) -> dict:
-    """{"input", "output", "batch"}: dollars per million tokens, and the share of it that a batch
-    costs.
+    """{"input", "output", "batch"}: dollars per million tokens, and a batch's share of them.
 
     prices: model → such a mapping, instead of papermill_params/prices.yaml. Raises ValueError for a
     model without one."""

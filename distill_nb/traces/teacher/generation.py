@@ -44,8 +44,7 @@ OF_RESPONSE = (
 
 @dataclass(frozen=True)
 class Generated:
-    """What `generate` made. rejected: (problem id, reason) of every problem without a trace, in the
-    problems' order."""
+    """What `generate` made. rejected: (problem id, reason) of those without a trace, in order."""
 
     rejected: list[tuple[str, str]]
     _kept: list[tuple[dict, Answer]]
@@ -61,8 +60,8 @@ class Generated:
         return any(reason == "max_cost" for _, reason in self.rejected)
 
     def rows(self) -> Iterator[dict]:
-        """The kept traces in the problems' order, read from the folder one at a time: id, problem,
-        answer, trace, prompt (what was asked), outcome, and OF_RESPONSE."""
+        """The kept traces in the problems' order, read one at a time: id, problem, answer, trace,
+        prompt (what was asked), outcome, and OF_RESPONSE."""
         for problem, answer in self._kept:
             response = self._store.response(answer)
             yield {
@@ -83,10 +82,8 @@ def estimate(
     prices: dict | None = None,
     verify: Verify | None = None,
 ) -> costs.Estimate:
-    """What `generate` with the same arguments would send and cost. Asks nobody, needs no key, and
-    changes nothing.
-
-    Responses that are stored but not verified yet count as not solved. Raises ValueError as
+    """What `generate` with the same arguments would send and cost. Asks nobody, needs no key,
+    changes nothing. Responses that are not verified yet count as not solved. Raises ValueError as
     `generate` does."""
     price = costs.price_of(s.teacher_model, prices)
     check_problems(problems)
@@ -96,9 +93,8 @@ def estimate(
     left = {r.id: s.attempts - r.attempt + 1 for r in todo}
     likely_in = sum(costs.likely_input_tokens(s.teacher_system, work.prompts[r.id]) for r in todo)
     likely_out, likely_cost = None, None
-    if answered := [
-        a.output_tokens for a in work.store.answers.values() if a.status == "succeeded"
-    ]:
+    answers = work.store.answers.values()
+    if answered := [a.output_tokens for a in answers if a.status == "succeeded"]:
         expected = sum(answered) / len(answered) * len(todo)
         likely_out = round(expected)
         likely_cost = costs.cost(price, s.teacher_mode, likely_in, expected)

@@ -19,15 +19,13 @@ if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion
 
 KEY = "OPENAI_API_KEY"
-# seconds for one request: a long thinking on a machine of one's own takes its time
-TIMEOUT = 3600.0
+TIMEOUT = 3600.0  # seconds for one request; a machine of one's own takes its time
 # Models that show all they think.
 OPEN_MODELS = re.compile(r"deepseek|qwq|qwen|r1-distill|magistral|gpt-oss", re.IGNORECASE)
 
 
 def client(settings: Settings) -> OpenAI:
-    """The SDK's client. A server of one's own needs no key, but the SDK wants one. No retries, as
-    in anthropic.py."""
+    """The SDK's client, without retries. One's own server needs no key, the SDK does."""
     import openai
 
     return openai.OpenAI(
@@ -39,8 +37,7 @@ def client(settings: Settings) -> OpenAI:
 
 
 def body(settings: Settings, prompt: str) -> dict:
-    """The parameters of one request. OpenAI's own models want max_completion_tokens; other servers
-    know max_tokens."""
+    """The parameters of a request. OpenAI's own models want max_completion_tokens."""
     messages = [{"role": "user", "content": prompt}]
     if settings.teacher_system:
         messages.insert(0, {"role": "system", "content": settings.teacher_system})
@@ -59,8 +56,7 @@ def ask(api: OpenAI, settings: Settings, prompt: str) -> dict:
 
 
 def split(content: str) -> tuple[str, str]:
-    """(thinking, visible text) of a content that may hold both. A <think> that is never closed is
-    all thinking."""
+    """(thinking, visible text) of a content. A <think> that is never closed is all thinking."""
     start = content.lstrip()
     if start.startswith("<think>"):
         thinking, _, text = start.removeprefix("<think>").partition("</think>")
@@ -72,8 +68,7 @@ def split(content: str) -> tuple[str, str]:
 
 
 def read(completion: ChatCompletion) -> dict:
-    """What is stored of a chat completion; the tokens are None where the server does not count
-    them."""
+    """What is stored of a chat completion; tokens are None where the server counts none."""
     choice = completion.choices[0]
     message = choice.message
     own = [getattr(message, name, None) for name in ("reasoning", "reasoning_content")]
@@ -92,7 +87,6 @@ def read(completion: ChatCompletion) -> dict:
         "thinking": thinking,
         "text": text,
         "thinking_kind": kind if thinking.strip() else "none",
-        "redacted_blocks": 0,
         "input_tokens": usage.prompt_tokens if usage else None,
         "output_tokens": usage.completion_tokens if usage else None,
         "thinking_tokens": details.reasoning_tokens if details else None,

@@ -1,5 +1,4 @@
-"""What is known of an API teacher's requests and answers, and the lines in which it is written down
-(store.py)."""
+"""What is known of an API teacher's requests and answers."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,8 +13,7 @@ NOT_RETRIED = (
 
 
 class Request(NamedTuple):
-    """One question to the teacher: the problem's id, which attempt at it, and the sha256 (16
-    digits) of its prompt."""
+    """One question: the problem's id, which attempt, 16 digits of the sha256 of its prompt."""
 
     id: str
     attempt: int

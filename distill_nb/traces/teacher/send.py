@@ -42,8 +42,7 @@ FATAL, REJECTED, REFUSED = (401, 402, 403, 404), (400, 413, 422), (429, 529)
 
 
 class Unavailable(RuntimeError):
-    """The API could not be reached, or refused for too long; everything so far is stored, and a new
-    start goes on."""
+    """The API could not be reached, or refused for too long; a new start goes on."""
 
 
 def api_of(settings: Settings) -> ModuleType:
@@ -52,8 +51,7 @@ def api_of(settings: Settings) -> ModuleType:
 
 
 def errors_of(settings: Settings) -> tuple[type[Exception], ...]:
-    """What the SDK and the library below it raise when a request fails, also in the middle of a
-    stream."""
+    """What the SDK and the library below it raise when a request or a stream fails."""
     import httpx2
 
     if settings.teacher_api == "anthropic":
@@ -64,8 +62,7 @@ def errors_of(settings: Settings) -> tuple[type[Exception], ...]:
 
 
 def scrubbed(text: str) -> str:
-    """The first 500 characters of a text, without the keys that servers sometimes quote and without
-    what no file can hold."""
+    """The first 500 characters of a text, without the keys that servers sometimes quote."""
     for name in SECRETS:
         if os.environ.get(name):
             text = text.replace(os.environ[name], f"<{name}>")
@@ -100,8 +97,7 @@ def error_text(error: Exception) -> str:
 
 
 def pause(settings: Settings, n: int, error: Exception | None = None) -> float:
-    """Seconds before try n + 1: what the API asks for, else doubling from 2 s (less where
-    poll_seconds is)."""
+    """Seconds before try n + 1: what the API asks for, else min(2 s, poll_seconds) × 2^n."""
     response = getattr(error, "response", None)
     try:
         asked = float(response.headers.get("retry-after", "")) if response is not None else 0.0
@@ -125,8 +121,7 @@ def stop_for(settings: Settings, error: Exception) -> Exception:
 
 
 def reading(settings: Settings, work: Callable[[], Found]) -> Found:
-    """What work() returns: something that only reads, and may be repeated. Raises ValueError or
-    Unavailable."""
+    """What work() returns, which only reads and may be repeated; ValueError or Unavailable."""
     n = 0
     while True:
         try:
@@ -155,8 +150,7 @@ def _ask(
     most: tuple[int, int],
     stop: threading.Event,
 ) -> dict | Exception:
-    """One plain request, sent again while it is refused. Returns the response to store, or what
-    ends the work if nothing was taken."""
+    """One plain request, sent again while it is refused: the response, or what ends the work."""
     n = 0
     while True:
         try:
@@ -167,9 +161,7 @@ def _ask(
                 return failed("errored", error_text(error))
             if kind == "unknown":
                 return failed("lost", error_text(error), most)
-            if kind == "fatal" or n + 1 == TRIES:
-                return stop_for(settings, error)
-            if stop.wait(pause(settings, n, error)):
+            if kind == "fatal" or n + 1 == TRIES or stop.wait(pause(settings, n, error)):
                 return stop_for(settings, error)
             n += 1
         except UNREADABLE as error:
@@ -197,11 +189,8 @@ def tidy(settings: Settings, response: dict) -> dict:
         "request_id": "",
     }
     made = blank | response
-    return made | {
-        "thinking": clean(made["thinking"]),
-        "text": clean(made["text"]),
-        "error": scrubbed(made["error"]),
-    }
+    texts = {"thinking": clean(made["thinking"]), "text": clean(made["text"])}
+    return made | texts | {"error": scrubbed(made["error"])}
 
 
 def send_messages(
@@ -212,8 +201,8 @@ def send_messages(
     prompts: dict[str, str],
     most: dict[str, tuple],
 ) -> None:
-    """Send plain requests, `concurrency` at a time, and store each response as it comes. Whatever
-    ends this early, the requests that are under way are waited for: they are paid for."""
+    """Send plain requests, `concurrency` at a time, and store each response as it comes. Those
+    under way are always waited for: they are paid for."""
     waiting: dict[Future, Intent] = {}
     stop = threading.Event()
     ended: Exception | None = None
@@ -248,8 +237,7 @@ def send_messages(
 
 
 def settle_messages(settings: Settings, store: Store, most: dict[str, tuple]) -> None:
-    """Store as lost the plain requests that were under way when the process was killed: they may
-    have been paid for."""
+    """Store as lost the plain requests that were under way at a kill: they may have been paid."""
     for intent in store.open_intents("messages"):
         tokens = most.get(intent.requests[0].id, (0, settings.teacher_max_tokens))
         lost = failed("lost", "killed while it was under way", tokens)

@@ -21,8 +21,7 @@ FIXED = (
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherKeys:
-    """The teacher's keys of a set of traces (params.TraceParams), with the pocket set's values as
-    defaults."""
+    """The teacher's keys of a set of traces; defaults are the pocket set's."""
 
     teacher_api: str = key(
         "none = traces come from the hub", default="none", choices=("none", "anthropic", "openai")
@@ -59,21 +58,21 @@ class TeacherKeys:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(TeacherKeys):
-    """How an API teacher is asked: TeacherKeys with an API, in which a url or system prompt of none
-    is "". Raises ValueError for values that cannot stand."""
+    """TeacherKeys with an API; a url or system prompt of none is "". Raises ValueError for values
+    that cannot stand."""
 
     def __post_init__(self):
         for f in fields(self):
             value = getattr(self, f.name)
             try:
-                optional = f.name in ("teacher_url", "teacher_system")
-                if optional and value in ("", "none"):
-                    object.__setattr__(self, f.name, "")
-                    continue
-                object.__setattr__(self, f.name, check_type(f.type, value))
-                check_range(f.metadata, getattr(self, f.name))
+                if f.name in ("teacher_url", "teacher_system") and value in ("", "none"):
+                    value = ""
+                else:
+                    value = check_type(f.type, value)
+                    check_range(f.metadata, value)
             except TypeError as error:
                 raise ValueError(f"teacher settings: {f.name} {error}.") from None
+            object.__setattr__(self, f.name, value)
         for name, problem in _contradictions(self):
             raise ValueError(f"teacher settings: {name} is {getattr(self, name)!r}{problem}.")
 
@@ -85,10 +84,8 @@ def _contradictions(s: Settings) -> Iterator[tuple[str, str]]:
             yield name, ": name it"
     url = urlsplit(s.teacher_url)
     if s.teacher_url and (url.scheme not in ("http", "https") or not url.hostname):
-        yield (
-            "teacher_url",
-            ", which is no URL: write one such as http://localhost:8000/v1, or leave it empty",
-        )
+        remedy = "write one such as http://localhost:8000/v1, or leave it empty"
+        yield "teacher_url", f", which is no URL: {remedy}"
     if url.username or url.password or url.query:  # not shown: it may be a secret
         raise ValueError(
             "teacher settings: teacher_url holds a user, a password or a query; give the key in "
@@ -96,43 +93,29 @@ def _contradictions(s: Settings) -> Iterator[tuple[str, str]]:
         )
     if s.teacher_api == "openai":
         if s.teacher_mode == "batch":
-            yield (
-                "teacher_mode",
-                " but teacher_api is openai, which has only messages here: write messages",
-            )
+            why = "which has only messages here: write messages"
+            yield "teacher_mode", f" but teacher_api is openai, {why}"
         if s.thinking_budget:
-            yield (
-                "thinking_budget",
-                " but teacher_api is openai: write 0 (such a teacher thinks as its server lets it)",
-            )
+            remedy = "write 0 (such a teacher thinks as its server lets it)"
+            yield "thinking_budget", f" but teacher_api is openai: {remedy}"
         return
     if s.teacher_temperature > 1:
         yield "teacher_temperature", " but the Anthropic API takes at most 1: lower it"
     if s.thinking_budget:
         if s.thinking_budget < 1024:
-            yield (
-                "thinking_budget",
-                ", and the Anthropic API takes at least 1024: raise it, or write 0 for no thinking",
-            )
+            remedy = "raise it, or write 0 for no thinking"
+            yield "thinking_budget", f", and the Anthropic API takes at least 1024: {remedy}"
         if s.thinking_budget >= s.teacher_max_tokens:
-            yield (
-                "thinking_budget",
-                f", not less than teacher_max_tokens {s.teacher_max_tokens}, which counts it: "
-                "lower it",
-            )
+            limit = f"teacher_max_tokens {s.teacher_max_tokens}"
+            yield "thinking_budget", f", not less than {limit}, which counts it: lower it"
         if s.teacher_temperature != 1:
-            yield (
-                "teacher_temperature",
-                " but with thinking_budget the Anthropic API takes only 1: write 1",
-            )
+            why = "with thinking_budget the Anthropic API takes only 1: write 1"
+            yield "teacher_temperature", f" but {why}"
     elif s.trace_from != "text":
         yield "trace_from", " but thinking_budget is 0: write text, or a budget of at least 1024"
     if s.teacher_mode == "messages" and s.teacher_max_tokens > LONGEST:
-        yield (
-            "teacher_max_tokens",
-            f", which a plain request may not finish in time: write at most {LONGEST}, or set "
-            "teacher_mode to batch",
-        )
+        remedy = f"write at most {LONGEST}, or set teacher_mode to batch"
+        yield "teacher_max_tokens", f", which a plain request may not finish in time: {remedy}"
 
 
 def settings(p: TeacherKeys) -> Settings:

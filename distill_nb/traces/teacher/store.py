@@ -1,12 +1,9 @@
 """What is on disk of an API teacher: a folder in which nothing that was paid for is lost or paid
 for again.
 
-    settings.json    what decides the answers (model, prompt, limits), and the price; other values
-                     are refused later
-    batches.jsonl    a journal: an intent before anything is sent, then the batch's id, then that
-                     all of it is stored
-    responses.jsonl  each response as it came, failed ones too: one line with the offset at which
-                     rows are read again
+    settings.json    what decides the answers (model, prompt, limits), and the price
+    batches.jsonl    a journal: an intent before it is sent, the batch's id, that all is stored
+    responses.jsonl  each response as it came, failed ones too
     verdicts.jsonl   what each response was found to be worth, and by which grader
     .lock            one process at a time
 
@@ -18,6 +15,7 @@ import json
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from distill_nb.runtime import jsonl
 from distill_nb.runtime.files import write_json
@@ -33,8 +31,7 @@ STORED = (
 
 @dataclass
 class Store:
-    """A teacher's folder, opened for writing by the one process that holds its lock; `open_store`
-    makes it."""
+    """A teacher's folder, from `open_store`; only the process that holds its lock writes."""
 
     folder: Path
     grader: str
@@ -47,33 +44,25 @@ class Store:
     def intend(self, mode: str, requests: list[Request], after: str = "") -> Intent:
         """Write down what is about to be sent."""
         intent = Intent(secrets.token_hex(8), mode, after, now(), requests)
-        self._journal(
-            {
-                "event": "intent",
-                "token": intent.token,
-                "mode": mode,
-                "after": after,
-                "at": intent.at,
-                "requests": [list(r) for r in requests],
-            }
-        )
+        about = {"token": intent.token, "mode": mode, "after": after, "at": intent.at}
+        self._journal("intent", **about, requests=requests)
         self._know(intent)
         return intent
 
     def accepted(self, intent: Intent, batch_id: str) -> None:
         """The API took the intent as this batch."""
-        self._journal({"event": "batch", "token": intent.token, "batch_id": batch_id, "at": now()})
+        self._journal("batch", token=intent.token, batch_id=batch_id, at=now())
         intent.batch_id = batch_id
 
     def refused(self, intent: Intent, why: str) -> None:
         """The API did not take the intent: nothing of it was paid for."""
-        self._journal({"event": "refused", "token": intent.token, "why": why, "at": now()})
+        self._journal("refused", token=intent.token, why=why, at=now())
         intent.open = False
 
     def done(self, intent: Intent) -> None:
         """Every request of the intent has its response stored."""
         if intent.mode == "batch":  # of a single request the response itself says so
-            self._journal({"event": "done", "token": intent.token, "at": now()})
+            self._journal("done", token=intent.token, at=now())
         intent.open = False
 
     def open_intents(self, mode: str) -> list[Intent]:
@@ -81,33 +70,23 @@ class Store:
         return [i for i in self.intents.values() if i.open and i.mode == mode]
 
     def keep(self, responses: list[dict]) -> None:
-        """Store responses, each with custom_id, status, error and what an API's module reads from
-        it."""
+        """Store responses as of send.tidy."""
         file = self.folder / "responses.jsonl"
         offset = file.stat().st_size if file.exists() else 0
         made = []
         for response in responses:
             token, _, place = response["custom_id"].rpartition("-")
             intent = self.intents[token]
-            request = intent.requests[int(place)]
-            made.append(
-                {
-                    "custom_id": response["custom_id"],
-                    **request._asdict(),
-                    "mode": intent.mode,
-                    "batch_id": intent.batch_id,
-                    **response,
-                    "at": now(),
-                }
-            )
+            asked = intent.requests[int(place)]._asdict()
+            about = {**asked, "mode": intent.mode, "batch_id": intent.batch_id}
+            made.append({"custom_id": response["custom_id"], **about, **response, "at": now()})
         jsonl.append(file, made)
         for record in made:
             self._index(offset, record)
             offset += len(json.dumps(record, ensure_ascii=False).encode()) + 1
 
     def judge(self, answers: list[Answer], outcomes: list[str]) -> None:
-        """Store what responses are worth. A grader's own failure is not stored: such a response is
-        graded again at the next start."""
+        """Store what responses are worth, but not a grader's own failure: it is graded again."""
         for answer, outcome in zip(answers, outcomes, strict=True):
             answer.outcome = outcome
         names = ("custom_id", "id", "attempt", "outcome")
@@ -155,16 +134,15 @@ class Store:
         return State(None, 0, 0, reason)
 
     def tokens(self) -> dict[str, list[int]]:
-        """mode → [input tokens, output tokens] of everything that was paid for, or may have
-        been."""
+        """mode → [input tokens, output tokens] of all that was paid for, or may have been."""
         total = {"batch": [0, 0], "messages": [0, 0]}
         for answer in self.answers.values():
             total[answer.mode][0] += answer.input_tokens
             total[answer.mode][1] += answer.output_tokens
         return total
 
-    def _journal(self, event: dict) -> None:
-        jsonl.append(self.folder / "batches.jsonl", [event])
+    def _journal(self, event: str, **about: Any) -> None:
+        jsonl.append(self.folder / "batches.jsonl", [{"event": event, **about}])
 
     def _know(self, intent: Intent) -> None:
         self.intents[intent.token] = intent
@@ -172,8 +150,7 @@ class Store:
             self.prompts[request.id] = request.prompt_sha256
 
     def _index(self, offset: int, record: dict) -> None:
-        known = {name: record[name] for name in STORED}
-        answer = Answer(offset=offset, **known)
+        answer = Answer(offset=offset, **{name: record[name] for name in STORED})
         self.answers[answer.custom_id] = answer
         self.by_id.setdefault(answer.id, []).append(answer)
 
@@ -200,9 +177,7 @@ def open_store(
     folder: Path, fixed: dict, grader: str, price: dict | None, repair: bool = True
 ) -> Store:
     """The store of a folder, which need not exist yet. fixed: the settings that decide the answers;
-    repair: cut off torn last lines and write settings.json, as the holder of the lock does, where a
-    reader leaves all as it is.
-
+    repair: cut off torn last lines and write settings.json, as only the holder of the lock may.
     Raises ValueError where what is there was made with other settings."""
     file = folder / "settings.json"
     if file.exists():
@@ -221,9 +196,8 @@ def open_store(
                 "version that asked them, or choose another folder."
             )
     if repair:
-        write_json(
-            file, {"settings": fixed, "price": price, "grader": grader, "ids": statements.VERSION}
-        )
+        made_by = {"settings": fixed, "price": price, "grader": grader, "ids": statements.VERSION}
+        write_json(file, made_by)
         for name in ("batches.jsonl", "responses.jsonl", "verdicts.jsonl"):
             cut_torn_line(folder / name)
     store = Store(folder, grader)

@@ -1,5 +1,4 @@
-"""Is a teacher's response worth training on? Stop reason, thinking, then the grader: as for the
-students' own answers."""
+"""Is a teacher's response worth training on? Stop reason, thinking, then the students' grader."""
 
 import json
 
@@ -11,6 +10,7 @@ from distill_nb.grading.extract import compiles
 COMPLETE = ("end_turn", "stop_sequence", "stop")  # Anthropic's two, and the OpenAI-compatible one
 CUT = ("max_tokens", "length", "model_context_window_exceeded")
 TAGS = ("<think>", "</think>")
+CODE_BLOCK = "Answer with the whole solution in one Python code block."
 
 
 def trace_of(response: dict, trace_from: str) -> str:
@@ -82,8 +82,7 @@ def tests_of(problem: dict) -> tuple[sandbox.FunctionTests | sandbox.ProgramTest
 
 
 def function_of(problem: dict) -> str:
-    """The name of the function that a problem's tests call; "" where it has none, or its tests run
-    a program."""
+    """The name of the function that a problem's tests call; "" where they call none."""
     made = tests_of(problem)
     name = getattr(made[0], "entry_point", "") if made else ""
     return name.rpartition(" else ")[2]
@@ -127,9 +126,6 @@ def default_outcomes(problems: list[dict], texts: list[str], allow_unsafe: bool)
         for i, result in zip(jobs, results, strict=True):
             outcomes[i] = result.outcome
     return outcomes
-
-
-CODE_BLOCK = "Answer with the whole solution in one Python code block."
 
 
 def prompt_of(problem: dict) -> str:

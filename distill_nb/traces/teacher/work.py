@@ -50,8 +50,7 @@ class Work:
         price: dict,
         repair: bool,
     ):
-        """repair: as of open_store. Raises ValueError where a problem has changed since it was
-        asked."""
+        """repair: as of open_store. ValueError where a problem has changed since it was asked."""
         self.s, self.price, self.verify = s, price, verify
         self.problems = {p["id"]: p for p in problems}
         self.prompts = {p["id"]: prompt_of(p) for p in problems}
@@ -93,9 +92,8 @@ class Work:
         return costs.cost(self.price, self.s.teacher_mode, *self.most[request.id])
 
     def affordable(self, todo: list[Request]) -> list[Request]:
-        """Those of the requests that max_cost allows now, with every answer as long as it may be:
-        first attempts before second ones, in the problems' order, up to the first that would go
-        beyond."""
+        """Those that max_cost allows, with every answer as long as it may be: first attempts before
+        second ones, in the problems' order, up to the first that would go beyond."""
         left, found = self.s.max_cost - self.spent(), []
         for request in sorted(todo, key=lambda r: r.attempt) if self.s.max_cost > 0 else ():
             left -= self.most_cost(request)
@@ -105,8 +103,7 @@ class Work:
         return found
 
     def say_what_waits(self, todo: list[Request], now: list[Request]) -> None:
-        """Say how many requests max_cost leaves out. Raises ValueError where it allows none and
-        nobody was ever asked."""
+        """Say what max_cost leaves out. ValueError where it allows none and none was ever sent."""
         bound = sum(map(self.most_cost, todo))
         sentence = (
             f"max_cost is {costs.dollars(self.s.max_cost)}, {costs.dollars(self.spent())} are "

@@ -4,7 +4,7 @@ import pytest
 from fake_teacher import FakeTeacher
 from teacher_cases import ALL, MARKS, PROBLEMS, TEXTS, made, right, settings, stored
 
-from distill_nb.traces.teacher import audit, batches, send
+from distill_nb.traces.teacher import audit, send
 
 pytestmark = MARKS
 
@@ -110,7 +110,6 @@ def test_failed_items_are_sent_again_a_bounded_number_of_times(tmp_path):
 
 def test_an_api_that_is_down_is_given_up_and_gone_on_with_later(tmp_path, monkeypatch):
     monkeypatch.setattr(send, "TRIES", 2)
-    monkeypatch.setattr(batches, "TRIES", 2)
     with FakeTeacher(right) as server:
         server.faults = {"POST /v1/messages/batches": [529, 529], "POST /v1/messages": [429, 429]}
         with pytest.raises(send.Unavailable, match=r"2 tries failed \(overloaded_error: no: \)"):
