@@ -1,9 +1,9 @@
 """Checkpoints × benchmarks → one record a problem and sample, resumable.
 
-A record is one line of runs/<scale>/<run>/eval/step_00100/<benchmark>.jsonl. A rerun goes on at the
-first missing record. The base student's records (step 0) are made once for equal template, engine
-and generation settings, kept under runs/<scale>/_base, and copied into every run that shares them.
-A checkpoint's answers count only once the engine has proved that it applies the adapter
+A record is one line of runs/<scale>/<run>/eval/step_00100/<benchmark>.jsonl; a rerun goes on at the
+first missing one. Those of the base student (step 0) are made once for equal template, engine and
+generation settings, kept under runs/<scale>/_base, and copied into every run that shares them. A
+checkpoint's answers count only once the engine has proved that it applies the adapter
 (proofs.py)."""
 
 import json
@@ -43,14 +43,13 @@ def tasks_of(p: Params) -> dict[tuple[str, str], benchmarks.Task]:
 
 def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
     """Evaluate the base student and every checkpoint of a run on p.benchmarks. Returns the
-    provenance. It is `finished` when every adapter is proved to be applied, every answer is there,
-    and the only failed requests are those that fail for good (the engine dies of one alone, or it
-    does not fit memory alone). notebook: relative to the repository, for the provenance.
+    provenance. It is `finished` when every adapter is proved, every answer is there, and only
+    requests that fail for good (the engine dies of one alone, or it does not fit memory alone) have
+    failed. notebook: relative to the repository, for the provenance.
 
-    Raises ValueError before any work if a benchmark or the run's checkpoints are missing, if
-    records on disk were made with other settings and `overwrite` is false, or if another process is
-    evaluating this run; RuntimeError if code could not be run safely; stop.Stopped when it is asked
-    to end; disk.DiskFull."""
+    Raises ValueError before any work if a benchmark or checkpoints are missing, if records on disk
+    were made with other settings and `overwrite` is false, or if another process is evaluating this
+    run; RuntimeError if code could not be run safely; stop.Stopped; disk.DiskFull."""
     # before benchmarks are downloaded: one has gigabytes
     version = "" if p.regrade else sources.check_student(p)
     tasks, steps = load_tasks(p), resume.checkpoint_steps(p)
@@ -177,11 +176,8 @@ def _make(
     record: dict | None = None,
 ) -> dict[int, int]:
     """Make what is missing of the base student and of all checkpoints; returns step → records made.
-    record: the provenance of this evaluation, noted beside the base student's records, which are
-    copied into the run before others may change them.
-
-    Where another process is making the base student's records, the checkpoints come first, and then
-    what it has left."""
+    record: the provenance, noted beside the base's records, which are copied into the run before
+    others may change them. While another process makes these, the checkpoints come first."""
     own = []
     for step in steps:
         own += missing(p, step, tasks, {name: paths.records_file(p, step, name) for name in tasks})
@@ -219,8 +215,7 @@ def _make(
 def _collect(
     p: Params, base: list[Job], own: list[Job], base_done: Callable[[], None]
 ) -> list[Proof]:
-    """The records of the base student and of checkpoints, by one engine, where any are missing.
-    Returns the proofs."""
+    """The records of the base student and of checkpoints, by one engine; returns the proofs."""
     jobs = [*base, *own]
     if not jobs:
         return []

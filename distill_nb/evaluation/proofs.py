@@ -1,8 +1,5 @@
 """Whether an engine applies the adapters that it serves: its log-probabilities against those that
-the trainer left.
-
-A checkpoint that is not proved is not scored. `students/proof.py` says why, and what is compared.
-"""
+the trainer left. Else a checkpoint is not scored; `students/proof.py` says why."""
 
 from __future__ import annotations
 
@@ -61,9 +58,9 @@ def judge(
     """Whether an engine applies the adapter of `step`, from both sides' log-probabilities at
     places(tokens, dtype).
 
-    others: step → what the trainer left in other checkpoints, on the same tokens: an engine that
-    mixes adapters up is nearer to one of these, or to the trainer's base. An adapter whose shift is
-    lost in the rounding of the two engines is not proved: `why` says that it is inconclusive."""
+    others: step → what the trainer left in other checkpoints: an engine that mixes adapters up is
+    nearer to one of these, or to the base. An adapter whose shift is lost in the engines' rounding
+    is not proved: `why` says that it is inconclusive."""
 
     def sparse(values: list[float]) -> np.ndarray:  # the trainer leaves all places
         return np.array(looked_at(values, dtype))
@@ -139,9 +136,8 @@ def table(record: dict) -> pd.DataFrame | None:
 def proved(
     p: Params, engine: Engine, steps: list[int], references: dict[int, dict]
 ) -> Iterator[tuple[list[int], list[Proof]]]:
-    """(steps that can be asked now, the proofs of those that have an adapter), one after another:
-    the base student first, then the checkpoints of `steps`, as the engine serves them. references:
-    as for `collect`."""
+    """(steps that can be asked now, their adapters' proofs), one after another: the base student
+    first, then `steps`, as the engine serves them. references: as for `collect`."""
     texts = sorted({tuple(references[step]["tokens"]) for step in steps})
     bases: dict[tuple, list[list[float]]] = {}
     for served in engine.serve(steps):
@@ -162,11 +158,9 @@ def _proofs(
     references: dict[int, dict],
     bases: dict[tuple, list[list[float]]],
 ) -> list[Proof]:
-    """The proofs of the steps that are served now. Where an engine has several processes, it is
-    that of the first process that fails it.
+    """The proofs of the steps that are served now, each that of the first process that fails it.
 
-    bases: text → the base's log-probabilities in each process, filled as soon as the base is
-    served."""
+    bases: text → the base's log-probabilities in each process, filled once the base is served."""
     asked = [(step, list(references[step]["tokens"])) for step in served if step]
     texts = texts if 0 in served else []
     if not asked and not texts:

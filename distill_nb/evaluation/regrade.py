@@ -1,5 +1,4 @@
-"""Stored completions graded again, without the model: when the grader has changed, or to see what
-that changes."""
+"""Stored completions graded again, without the model: when or before the grader changes."""
 
 from __future__ import annotations
 
@@ -29,9 +28,9 @@ def regrade(
     one dict a record.
 
     shared: benchmark → file of the base student's records. The changes are in the run's
-    eval/regraded.jsonl before the records that they change are replaced. Records without a
-    completion (sampling_error) stay as they are, and so do those that now meet a grader_error: a
-    verdict is not given up for a failure of ours."""
+    eval/regraded.jsonl before the records are replaced. Records without a completion
+    (sampling_error) stay, and so do those that now meet a grader_error: a verdict is not given up
+    for a failure of ours."""
     changes = []
     for name in tasks:
         with lock.locked(baseline.baseline_dir(p)):
@@ -49,8 +48,7 @@ def regrade(
 def _regrade(
     p: Params, tasks: list, step: int, name: str, file: Path, shown: Path | None = None
 ) -> list[dict]:
-    """Grade the records of a file again; returns what differs from them, or from those of the file
-    `shown`."""
+    """Grade a file again; returns what differs from its records, or from the file `shown`."""
     before, after = _graded(p, tasks, file)
     own = {_key(r): r for r in jsonl.read(shown)} if shown else {}
     changes = _changes(step, name, [own.get(_key(r), r) for r in before], after)

@@ -1,6 +1,5 @@
-"""The checks behind `params.validate`: type and range of each value, then values that contradict
-each other. Each check gives the rest of a sentence that begins with the file's and the key's name.
-"""
+"""The checks behind `params.validate`: of one value, then of values that contradict each other.
+Each gives the rest of a sentence that begins with the file's and the key's name."""
 
 from __future__ import annotations
 
@@ -25,8 +24,7 @@ LIMITS = {
 
 
 def _yaml_number(text: str) -> str:
-    """How to write a number that YAML 1.1 takes for text: it wants a decimal point and a signed
-    exponent."""
+    """A number that YAML 1.1 takes for text, as it wants it: with a point and a signed exponent."""
     match = re.fullmatch(r"([+-]?\d+)(?:\.(\d*))?[eE]([+-]?)(\d+)", text.strip())
     if not match:
         return text.strip()
@@ -55,9 +53,8 @@ def _number(value: Any, kind: str) -> int | float:
 
 
 def check_type(kind: str, value: Any) -> Any:
-    """A copy of the value, as a float where `kind` is float. Raises TypeError for another type.
-
-    kind: int, float, bool, str, list[str] or dict[str, str]."""
+    """A copy of the value, as a float for `float`; kind: int, float, bool, str, list[str] or
+    dict[str, str]. Raises TypeError for another type."""
     if kind in ("int", "float"):
         return _number(value, kind)
     if kind == "bool" and not isinstance(value, bool):
@@ -89,8 +86,7 @@ def check_type(kind: str, value: Any) -> Any:
 
 
 def check_range(limits: Mapping[str, Any], value: Any) -> None:
-    """Raises TypeError for a value (or a member of a list, or a key of a mapping) outside its
-    limits."""
+    """Raises TypeError for a value (or member, or key of a mapping) outside its limits."""
     if limits["choices"]:
         for member in value if isinstance(value, (list, dict)) else [value]:
             if member not in limits["choices"]:
@@ -225,8 +221,8 @@ def key(
     above: float | None = None,
     below: float | None = None,
 ) -> Any:
-    """A dataclass field with help and limits: low and high are allowed values, above and below are
-    not."""
+    """A dataclass field with help and limits; a value may equal low and high, not above and
+    below."""
     limits = dict(choices=choices, low=low, high=high, above=above, below=below)
     return field(default=default, metadata={"help": help_text, **limits})
 
@@ -237,8 +233,8 @@ def checked(
     kind: type,
     contradicts: Callable[[dict[str, Any]], Problems],
 ) -> dict[str, Any]:
-    """A complete mapping, checked against the fields of the dataclass `kind` and by `contradicts`,
-    as `validate` does."""
+    """A complete mapping, checked against the fields of `kind` and by `contradicts`
+    (`validate`)."""
     known = {f.name: f for f in fields(kind)}
     for name, value in values.items():
         if name not in known:

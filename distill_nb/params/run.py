@@ -1,14 +1,9 @@
 """What a run is: one flat set of parameters, read strictly.
 
 A run is a YAML file (papermill_params/run07.yaml), perhaps shrunk by an overlay (pocket.yaml,
-tiny.yaml). Papermill only warns about an unknown key and hands it over, and YAML reads `2e-5` as
-text, so a notebook checks its own namespace right after the injected cell:
-
-    from distill_nb import params
-    p = params.from_notebook(globals())
-
-Every problem is a ValueError of one sentence that names the key, the value and the remedy.
-"""
+tiny.yaml). Papermill hands unknown keys over, and YAML reads `2e-5` as text: so a notebook checks
+its own namespace right after the injected cell, by `p = params.from_notebook(globals())`. Every
+problem is a ValueError of one sentence that names the key, the value and the remedy."""
 # ruff: noqa: RUF009  (key returns dataclasses.field; nothing mutable is shared)
 
 from __future__ import annotations
@@ -141,11 +136,9 @@ def pocket_values() -> MappingProxyType[str, Any]:
 
 
 def validate(values: dict, source: str = "parameters") -> Params:
-    """A Params from a complete mapping; `source`, such as a file's name, opens each error.
-
-    Files and folders become movable texts: whoever opens one calls paths.resolve. Raises
-    ValueError, one sentence, for an unknown, missing, mistyped, out-of-range or contradictory key.
-    """
+    """A Params from a complete mapping; `source`, such as a file's name, opens each error. Files
+    and folders become movable texts (paths.resolve opens them). Raises ValueError, one sentence,
+    for an unknown, missing, mistyped, out-of-range or contradictory key."""
     clean = checked(values, source, Params, contradictions)
     for name in ("student", "dataset", "adapter"):
         clean[name] = paths.movable(clean[name])
@@ -159,10 +152,10 @@ def from_notebook(namespace: dict, reads: Iterable[str] | None = None) -> Params
     """The Params of a notebook, from its globals() right after the injected cell.
 
     Private names, IPython's own, modules and callables are passed over; every other name must be a
-    parameter. A notebook declares only the keys that it uses. The others are those of the
-    `parameter_files`, where it names some, and at pocket and tiny scale of `pocket_values`. At full
-    scale each must be there, or a forgotten key would quietly take a laptop's value. A notebook of
-    results says which keys it `reads`: only those must be there, and only those mean anything."""
+    parameter. A notebook declares only the keys that it uses; the others are those of its
+    `parameter_files`, and at pocket and tiny scale of `pocket_values`. At full scale each must be
+    there, or a forgotten key would quietly take a laptop's value. A notebook of results says which
+    keys it `reads`: only those must be there, and only those mean anything."""
     values = given(namespace, {"parameter_files", *(f.name for f in fields(Params))})
     files = values.pop("parameter_files", [])
     if reads is not None:
@@ -186,8 +179,7 @@ def is_baseline(p: Params) -> bool:
 
 
 def traces_of(teacher: str, dataset: str) -> str:
-    """Whose traces a run learnt from: its teacher's, or a stand-in's that were generated in their
-    place."""
+    """Whose traces a run learnt from: its teacher's, or a stand-in's that were generated for it."""
     return f"{teacher} stand-in" if dataset == "pocket" and teacher != "none" else teacher
 
 
@@ -197,8 +189,7 @@ def steps(p: Params) -> list[int]:
 
 
 def hash_of(p: Params, keys: Iterable[str]) -> str:
-    """16 hex digits of the SHA-256 of the chosen keys' canonical JSON, in whatever order they
-    are."""
+    """16 hex digits of the SHA-256 of the chosen keys' canonical JSON, in any order."""
     values = asdict(p)
     text = json.dumps({key: values[key] for key in keys}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

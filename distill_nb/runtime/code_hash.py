@@ -19,19 +19,17 @@ PACKAGE = "distill_nb"
 def hashes(
     entry: str | Path, notebook: str | Path | None = None, root: Path = paths.ROOT
 ) -> dict[str, str]:
-    """File → 16 hex digits of its content, for the modules that an entry runs and for the notebook
-    that calls it. Raises ValueError as `modules_of`."""
+    """File → 16 hex digits, for the modules that an entry runs and for the notebook that calls it.
+    Raises ValueError as `modules_of`."""
     found = modules_of(entry, root) + ([paths.resolve(notebook)] if notebook else [])
     return {paths.movable(file): content_hash(file)[:16] for file in found}
 
 
 def modules_of(entry: str | Path, root: Path = paths.ROOT) -> list[Path]:
-    """The files of the package below `root` that an entry runs, directly or not, sorted; its own
-    among them if it is one.
+    """The package's files below `root` that an entry runs, its own among them, sorted.
 
     entry: a dotted module name (distill_nb.training.train), or a .py or .ipynb file, absolute or
-    from the repository's root. Raises ValueError where there is no such module or file, or one that
-    is not Python."""
+    from the repository's root. Raises ValueError where there is none such, or one is not Python."""
     start = _file(entry, root)
     found, left = set(), [start]
     while left:
@@ -44,8 +42,7 @@ def modules_of(entry: str | Path, root: Path = paths.ROOT) -> list[Path]:
 
 
 def content_hash(file: Path) -> str:
-    """64 hex digits of one file; of a notebook the kind, source and tags of its cells count, not
-    their outputs."""
+    """64 hex digits of one file; of a notebook its cells' kind, source and tags count."""
     data = json.dumps(_cells(file)).encode() if file.suffix == ".ipynb" else file.read_bytes()
     return hashlib.sha256(data).hexdigest()
 
@@ -126,8 +123,7 @@ def _called(call: ast.Call) -> str:
 
 
 def _by_name(call: ast.Call, file: Path, inside: tuple[str, ...], root: Path) -> list[Path | None]:
-    """What import_module(".name", __package__) imports: all of its package, if the name is made at
-    run time."""
+    """What import_module(".name", __package__) imports: of a name made at run time the package."""
     name = call.args[0] if call.args else None
     first = name.values[0] if isinstance(name, ast.JoinedStr) else name
     text = first.value if isinstance(first, ast.Constant) else None
@@ -139,8 +135,7 @@ def _by_name(call: ast.Call, file: Path, inside: tuple[str, ...], root: Path) ->
 
 
 def _process(text: str, file: Path, root: Path) -> Path | None:
-    """The module that a text names in full: dotted, as after `python -m`, or as a file beside this
-    one."""
+    """The module that a text names: dotted, as after `python -m`, or as a file beside this one."""
     if text.startswith(f"{PACKAGE}.") and text.replace(".", "").replace("_", "").isalnum():
         return _module(text, root)
     if text.endswith(".py") and file.is_relative_to(root / PACKAGE):

@@ -1,5 +1,4 @@
-"""The cores and the memory that this process may use, and whether an error says that a GPU's memory
-is used up."""
+"""The cores and the memory that this process may use, and errors of a GPU's memory."""
 
 import os
 from pathlib import Path
@@ -23,8 +22,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def free_memory() -> int:
-    """Bytes that a process can still have here (Linux: MemAvailable, and the limit of its control
-    group)."""
+    """Bytes that a process can still have (Linux: MemAvailable, and its control group's limit)."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         available = next(line for line in lines if line.startswith("MemAvailable"))

@@ -36,14 +36,13 @@ def visible() -> list[str]:
 @contextlib.contextmanager
 def claimed(n: int, poll: float = 0.5) -> Iterator[list[str]]:
     """Wait for n devices and hold them against all other claims on this machine; yields their names
-    in CUDA's terms.
+    in CUDA's terms. poll: seconds between two tries.
 
     The locks are the system's, so a process that dies lets go. Start what uses the devices with
-    `environment` and with close_fds=False: the started process then has the claim too, and keeps it
-    if only the claimer is killed. A device is not free while any process has a `hold` on it, even
-    if the processes that started that one are gone. Within a Slurm job the claim is among that
-    job's own devices, for Slurm keeps jobs apart. poll: seconds between two tries. Raises
-    ValueError where there are fewer than n devices, or a lock's file cannot be opened."""
+    `environment` and close_fds=False: it then has the claim too, and keeps it if only the claimer
+    is killed. A device is not free while any process has a `hold` on it. Within a Slurm job the
+    claim is among that job's own devices, for Slurm keeps jobs apart. Raises ValueError where there
+    are fewer than n devices, or a lock's file cannot be opened."""
     devices = visible()
     if n > len(devices):
         raise ValueError(
@@ -75,7 +74,7 @@ def claimed(n: int, poll: float = 0.5) -> Iterator[list[str]]:
 
 
 def environment(devices: list[str]) -> dict[str, str]:
-    """What tells a process of its devices: CUDA's variable, and ours with the files that `hold`
+    """What tells a process of its devices: CUDA's variable, and ours, the files that `hold`
     locks."""
     return {
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
@@ -87,17 +86,17 @@ def environment(devices: list[str]) -> dict[str, str]:
 def hold() -> None:
     """Keep the devices that this process's `environment` names from all other claims until it ends.
 
-    Every process that computes on a GPU calls it: a notebook's kernel goes on when the stage or
-    Papermill is killed, to save its state (stop.listening), and vLLM's and the training's processes
-    end a moment after their kernel. Does nothing outside of a stage, or when called again."""
+    Every process that computes on a GPU calls it: a notebook's kernel outlives the stage and
+    Papermill to save its state (stop.listening), and vLLM's and the training's processes outlive
+    their kernel for a moment. Does nothing outside of a stage, or when called again."""
     for file in filter(None, os.environ.get(USES, "").split(os.pathsep)):
         if file not in _held and (lock := _locked(Path(file), shared=True)) is not None:
             _held[file] = lock
 
 
 def _free(device: str) -> int | None:
-    """The descriptor of a device's lock, which a child process can inherit; None while any process
-    claims or uses the device."""
+    """The descriptor of a device's lock, which a child inherits; None while a process has the
+    device."""
     lock = _locked(_file(device, "lock"))
     if lock is None:
         return None
@@ -129,8 +128,8 @@ def _locked(file: Path, shared: bool = False) -> int | None:
 
 
 def _open(file: Path) -> int:
-    """A lock's file, open; the first process that needs it makes it, for all users of the
-    machine."""
+    """A lock's file, open; the first process that needs it makes it, for all the machine's
+    users."""
     try:
         while True:
             # Without O_CREAT: with it, Linux refuses other users' files in /tmp
@@ -167,8 +166,7 @@ def _file(device: str, what: str) -> Path:
 
 @cache
 def _uuids() -> tuple[str, ...]:
-    """The UUIDs of the machine's GPUs, in the order of their numbers (with
-    CUDA_DEVICE_ORDER=PCI_BUS_ID)."""
+    """The UUIDs of the machine's GPUs, by their numbers (with CUDA_DEVICE_ORDER=PCI_BUS_ID)."""
     return tuple(re.findall(r"^GPU \d+: .*\(UUID: ([^)]+)\)", _nvidia_smi(), re.MULTILINE))
 
 

@@ -49,9 +49,7 @@ class _AnyProcess(int):
 @contextlib.contextmanager
 def listening() -> Iterator[Callable[[], str]]:
     """Yields a function that says what asks this process to end (SIGTERM, …), "" if nothing does.
-
-    Signals are heard in the main thread only, which is where notebooks and scripts run; elsewhere
-    they do what they did."""
+    Signals are heard in the main thread only, where notebooks and scripts run."""
     gpus.hold()  # also when the stage that claimed them is gone
     heard: list[str] = []
     poller, limit = _kernels_poller(), _time_limit()
@@ -77,8 +75,7 @@ def listening() -> Iterator[Callable[[], str]]:
 
 
 def _time_limit() -> float:
-    """The Unix time at which a Slurm job should end by itself; infinite outside of one, and where
-    Slurm does not say."""
+    """The Unix time at which a Slurm job should end by itself; infinite where there is none."""
     now, end, job = time.time(), 0.0, os.environ.get("SLURM_JOB_ID", "")
     with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
         if "SLURM_JOB_END_TIME" in os.environ:  # of a newer Slurm
@@ -98,8 +95,7 @@ def _time_limit() -> float:
 
 @contextlib.contextmanager
 def raising(what_is_kept: str) -> Iterator[None]:
-    """For work that loses nothing when it ends at once: a signal raises Stopped, which says what is
-    kept."""
+    """For work that loses nothing when it ends at once: a signal raises Stopped."""
     gpus.hold()
     heard: list[int] = []
 

@@ -1,8 +1,5 @@
-"""What is written while a run trains: metrics, held-out losses, adapters and states to resume from;
-and how a run ends early.
-
-Several processes end together: at the end of each step they ask whether any of them was asked to
-end (parallel.py)."""
+"""What is written while a run trains: metrics, held-out losses, adapters, states to resume from;
+and how a run ends early: several processes at the end of the same step (parallel.py)."""
 
 from __future__ import annotations
 
@@ -28,8 +25,7 @@ if TYPE_CHECKING:
 
 
 def save_adapter(p: Params, model: PeftModel, data: Data, step: int) -> None:
-    """Write the adapter of a step, whole or not at all, with the log-probabilities that prove it
-    (proof.py)."""
+    """Write the adapter of a step, whole or not at all, with what proves it (proof.py)."""
     final = paths.checkpoint_dir(p, step)
     partial = final.with_name(final.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -42,8 +38,8 @@ def save_adapter(p: Params, model: PeftModel, data: Data, step: int) -> None:
 
 
 def _make_portable(folder: Path, p: Params) -> None:
-    """Put the student's public name in place of a folder of this machine, and remove PEFT's empty
-    card (card.py writes one after the evaluation)."""
+    """Put the student's public name in place of this machine's folder, and remove PEFT's empty
+    card: card.py writes one."""
     (folder / "README.md").unlink(missing_ok=True)
     file = folder / "adapter_config.json"
     config = json.loads(file.read_text()) | {"base_model_name_or_path": sources.public_name(p)}

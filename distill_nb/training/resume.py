@@ -35,9 +35,9 @@ def saved_steps(p: Params) -> range:
 def last_state(run_dir: Path, saved: Sequence[int] = ()) -> tuple[int, Path | None]:
     """The step and folder of the newest state to resume from, (0, None) if there is none.
 
-    Removes states that are half-written or damaged, that come after a missing adapter of the steps
-    `saved`, or after a missing line of metrics.jsonl, and says so. Raises ValueError if all come
-    after a missing line."""
+    Removes, and says so, states that are half-written or damaged, or come after a missing adapter
+    of the steps `saved` or a missing line of metrics.jsonl. Raises ValueError if all come after
+    such a line."""
     adapters = adapter_files(run_dir)
     whole: dict[int, Path] = {}
     for folder in (run_dir / "state").glob("checkpoint-*"):
@@ -101,10 +101,9 @@ def refuse_other_run(run_dir: Path, p: Params, data: Data) -> dict:
 
 
 def start_again(run_dir: Path) -> None:
-    """Remove what an earlier training and its evaluation left.
-
-    The provenance goes first and the checkpoints last. If this is cut off, the run does not count
-    as finished and is not resumed: `refuse_other_run` asks for overwrite."""
+    """Remove what an earlier training and its evaluation left: the provenance first and the
+    checkpoints last. If this is cut off, the run is not resumed: `refuse_other_run` asks for
+    overwrite."""
     files = ("provenance_train.json", "eval", "provenance_eval.json", "metrics.jsonl")
     for name in (*files, "state", "checkpoints"):
         if (run_dir / name).is_dir() and not (run_dir / name).is_symlink():

@@ -5,8 +5,8 @@ each example, and logits are computed only where there is something to learn, a 
 Unsloth's Llama reads these and does the rest itself. Unsloth runs a mixture of experts by
 Transformers' code, with an attention of its own that reads them, which `patch` switches on. To a
 model of Transformers alone `patch` teaches them. Loss and gradients are those of padded batches but
-for rounding (tests/training/test_step.py). bench/train.py measures the gain on a CPU. None of this
-has run on a GPU yet; bench/gpu_check.py compares and measures it there."""
+for rounding (tests/training/test_step.py; bench/train.py has the gain on a CPU). None of this has
+run on a GPU yet; bench/gpu_check.py compares and measures it there."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ LOGITS = 2**24  # logits that exist at once (vocabulary x tokens): 64 MiB in flo
 
 def collate(examples: list[dict]) -> dict[str, torch.Tensor]:
     """Examples end to end, T tokens in all: input_ids, position_ids and labels int64 [1, T],
-    packed_seq_lengths int32 [B].
-
-    An example's first token is no label: what comes before it is another example."""
+    packed_seq_lengths int32 [B]. An example's first token is no label: another comes before it."""
     import numpy as np
     import torch
 
@@ -138,9 +136,9 @@ def _attention(
 def loss_function() -> Callable[[torch.Tensor, torch.nn.Module, torch.Tensor], torch.Tensor]:
     """A function of (hidden [N, H], head, labels [N]): the sum of cross-entropies in nats, float32.
 
-    A frozen head needs no gradient. So the gradient of `hidden` is computed together with the loss,
-    chunk by chunk, and the logits of one chunk are freed before the next (as in Liger Kernel's
-    fused linear cross-entropy, arXiv 2410.10989)."""
+    With a frozen head, the gradient of `hidden` is computed together with the loss, and the logits
+    of one chunk are freed before the next (as in Liger Kernel's fused linear cross-entropy, arXiv
+    2410.10989)."""
     import torch
 
     class Fused(torch.autograd.Function):
@@ -202,9 +200,9 @@ def make_trainer(
     state_dir: Path,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> Trainer:
-    """The Trainer that both back ends use, over the examples in the order of training. It logs
-    every step, saves every `save_every` and shows no bar of its own. In several processes
-    (parallel.py) each takes every n-th micro-batch."""
+    """The Trainer of both back ends, over the examples in the order of training. It logs every
+    step, saves every `save_every` and shows no bar. Of several processes (parallel.py) each takes
+    every n-th micro-batch."""
     import torch
     from transformers import PrinterCallback, Trainer, TrainingArguments
 

@@ -42,10 +42,10 @@ def train(p: Params, data: Data | None = None, notebook: str | Path | None = Non
     """Train one run, or go on where it was interrupted, or leave a finished one alone. Returns its
     provenance. data: of `prepare`; notebook: relative to the repository, for the provenance.
 
-    Raises ValueError if the folder holds a run of other parameters or other data, or one that has
-    lost an adapter or lines of its metrics, and `overwrite` is false; if another process is
-    training it; if it diverges; or if a GPU runs out of memory. Raises stop.Stopped once it was
-    asked to end and has saved its state, and disk.DiskFull."""
+    Raises ValueError if the folder holds a run of other parameters or data, or one that has lost an
+    adapter or lines of its metrics, and `overwrite` is false; if another process is training it; if
+    it diverges; or if a GPU runs out of memory. Raises stop.Stopped once its state is saved, and
+    disk.DiskFull."""
     backend = student.choose_backend(p)
     parallel.check_devices(p)
     data = data or prepare(p)
@@ -155,8 +155,7 @@ def _enough_memory(p: Params) -> Iterator[None]:
 def _until_stopped(
     trainer: Trainer, state: Path | None, callback: TrainerCallback, stopping: Stopping
 ) -> None:
-    """Train to the end. Raises stop.Stopped where stopping() ends it before, with the state of the
-    last whole step on disk."""
+    """Train to the end, or raise stop.Stopped with the last whole step's state on disk."""
     try:
         trainer.train(resume_from_checkpoint=str(state) if state else None)
     except stop.Stopped:  # within a step: its random numbers are drawn again

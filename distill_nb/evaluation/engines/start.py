@@ -25,8 +25,7 @@ class HasPrompt(Protocol):
 
 
 def engine_name(p: Params) -> str:
-    """`vllm` or `hf`: what `engine: auto` means on this machine. Raises ValueError where vllm is
-    not installed."""
+    """`vllm` or `hf`, also for `engine: auto`. Raises ValueError where vllm is not installed."""
     if p.engine == "vllm" and not types.installed_vllm():
         raise ValueError(
             "engine: vllm is not installed here; install it with `pip install -e '.[gpu]' -c "
@@ -38,7 +37,7 @@ def engine_name(p: Params) -> str:
 
 
 def adapter_mode(p: Params) -> str:
-    """`multi` or `merged`: what `adapters: auto` means on this machine. Raises ValueError where
+    """`multi` or `merged`: what `adapters: auto` means on this machine. Raises ValueError as
     engine_name does, and for what no engine does here."""
     import torch
 

@@ -109,8 +109,7 @@ class VllmEngine:
         return {"engine": engine, "sampling": sampling, "adapters": folders}
 
     def _loadable(self) -> dict[int, Path]:
-        """The adapters' folders. Those with adapters on experts are written anew in the layout that
-        vLLM loads."""
+        """The adapters' folders; adapters on experts are written anew, in vLLM's layout."""
         served = dict(self.adapters)
         for step, folder in self.adapters.items():
             if experts.are_adapted(folder):
@@ -211,10 +210,9 @@ class VllmEngine:
     def answers(self, requests: list[Request]) -> Iterator[list[Answer]]:
         """The answers as they finish; all requests are in flight together.
 
-        A process that dies twice without having answered anything gets half of what it owes and
-        then the other half, and so on. A request of which it dies alone is an answer with an error.
-        Raises EngineFailed where LONE_DEATHS of these come with no answer between them: then it is
-        not the requests."""
+        A process that dies twice without an answer gets half of what it owes, then the other half,
+        and so on. A request of which it dies alone is an answer with an error. Raises EngineFailed
+        after LONE_DEATHS of these with no answer between them: then it is not the requests."""
         count = len(self._processes)
         shares = [_Share(requests[i::count]) for i in range(count)]
         messages: queue.SimpleQueue = queue.SimpleQueue()

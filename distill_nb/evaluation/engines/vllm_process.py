@@ -57,13 +57,12 @@ def lora(settings: dict, step: int) -> LoRARequest | None:
 
 
 def logprobs(llm: LLM, settings: dict, texts: list) -> list[list[float]]:
-    """Log-probability of ids[place] after ids[:place], for every place of every (step, ids, places)
-    of texts.
+    """Log-probability of ids[place] after ids[:place], for every place of every (step, ids,
+    places).
 
-    Each is a request that may only sample this one token, and all are in flight together, as when
-    answers are made and rows of several adapters meet. (vLLM's log-probabilities are those before
-    that restriction. Its prompt_logprobs take another way, and fail on the CPU where several
-    requests have adapters.)"""
+    Each is a request that may only sample this token, all in flight together, as when answers are
+    made and rows of several adapters meet. (vLLM gives log-probabilities before that restriction.
+    Its prompt_logprobs fail on the CPU where several requests have adapters.)"""
     from vllm import SamplingParams, TokensPrompt
 
     asked = [(step, ids[:place], ids[place]) for step, ids, places in texts for place in places]
@@ -130,9 +129,8 @@ def _send_answers(finished: list[list], since: float, send: Callable[[dict], Non
 
 
 def watch_over() -> None:
-    """Fork a process that ends this one's group once this one is gone. Else vLLM's own processes,
-    which hold a GPU's memory, would stay. On Linux, this one is gone with the thread that started
-    it."""
+    """Fork a process that ends this one's group once this one is gone: vLLM's own processes, which
+    hold a GPU's memory, would stay. On Linux, this one goes with the thread that started it."""
     watched = os.getpid()
     if os.fork():
         with contextlib.suppress(OSError, AttributeError):
