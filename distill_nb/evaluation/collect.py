@@ -1,5 +1,4 @@
-"""Collect the missing records of the base and all checkpoints: answers of one engine, graded and
-written as they come."""
+"""The missing records of the base and all checkpoints: made by one engine, graded, written."""
 
 import time
 from collections import Counter
@@ -17,8 +16,7 @@ from distill_nb.runtime import jsonl, progress, provenance
 from distill_nb.students import chat, student
 
 RETRIES = 2  # of a request that failed
-# answers, or what came within these seconds: grading uses all cores
-GRADED_AT_ONCE, GRADED_EVERY = (64, 10.0)
+GRADED_AT_ONCE, GRADED_EVERY = 64, 10.0  # answers, or seconds: grading uses all cores
 
 
 @dataclass(frozen=True)
@@ -98,8 +96,7 @@ def _write(p: Params, jobs: list[Job], answers: list[Answer], engine: str) -> li
 
 
 def _answers(engine: Engine, requests: list[Request]) -> Iterator[list[Answer]]:
-    """An engine's answers. Requests that fail are asked again, RETRIES times unless an error is
-    final, and then come as errors."""
+    """An engine's answers. Requests that fail are asked again RETRIES times, or come as errors."""
     numbered = {r.number: r for r in requests}
     for attempt in range(RETRIES + 1):
         failed = []

@@ -2,9 +2,7 @@
 
 A record is one line of runs/<scale>/<run>/eval/step_00100/<benchmark>.jsonl; a rerun goes on at the
 first missing one. Those of the base student (step 0) are made once for equal template, engine and
-generation settings, kept under runs/<scale>/_base, and copied into every run that shares them. A
-checkpoint's answers count only once the engine has proved that it applies the adapter
-(proofs.py)."""
+generation settings, kept under runs/<scale>/_base, and copied into every run that shares them."""
 
 import json
 import logging
@@ -45,7 +43,7 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
     """Evaluate the base student and every checkpoint of a run on p.benchmarks. Returns the
     provenance. It is `finished` when every adapter is proved, every answer is there, and only
     requests that fail for good (the engine dies of one alone, or it does not fit memory alone) have
-    failed. notebook: relative to the repository, for the provenance.
+    failed. notebook: relative to the repository.
 
     Raises ValueError before any work if a benchmark or checkpoints are missing, if records on disk
     were made with other settings and `overwrite` is false, or if another process is evaluating this
@@ -68,14 +66,11 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
     has_code = any(task.kind == "code" for task_list in tasks.values() for task in task_list)
     # refused here, before any answer is generated
     sandbox_level = code.level(p.allow_unsafe) if has_code else ""
-    with (
-        lock.alone(run_dir, "being evaluated"),
-        disk.room(run_dir),
-        stop.raising(
-            "the answers that are graded are on disk, and the evaluation goes on there when it is "
-            "started again."
-        ),
-    ):
+    kept = (
+        "the answers that are graded are on disk, and the evaluation goes on there when it is "
+        "started again."
+    )
+    with lock.alone(run_dir, "being evaluated"), disk.room(run_dir), stop.raising(kept):
         if p.overwrite:
             _remove_records(p, shared)
         for part in resume.PARTS:
@@ -220,8 +215,7 @@ def _collect(
     if not jobs:
         return []
     adapters = resume.adapters_of(p, sorted({job.step for job in own}))
-    # what the trainer left; of an adapter from elsewhere, what Transformers and PEFT make of the
-    # first prompt
+    # of an adapter from elsewhere, what Transformers and PEFT make of the first prompt
     references = {
         step: proof.read(folder) or proof.reference(p, folder, own[0].prompt)
         for step, folder in adapters.items()
@@ -231,7 +225,7 @@ def _collect(
         provenance.write(_proof_file(p, made.step), asdict(made))
 
     texts = [reference["tokens"] for reference in references.values()]
-    with start.start(p, adapters, jobs, texts) as engine:
+    with start.start(p, adapters, [job.prompt for job in jobs], texts) as engine:
         return collect(p, engine, jobs, references, base_done, keep)
 
 

@@ -55,8 +55,8 @@ def judge(
     others: dict[int, dict],
     dtype: str,
 ) -> Proof:
-    """Whether an engine applies the adapter of `step`, from both sides' log-probabilities at
-    places(tokens, dtype).
+    """Whether an engine applies the adapter of `step`, by log-probabilities at places(tokens,
+    dtype).
 
     others: step → what the trainer left in other checkpoints: an engine that mixes adapters up is
     nearer to one of these, or to the base. An adapter whose shift is lost in the engines' rounding
@@ -80,25 +80,18 @@ def judge(
         if other["tokens"] == trainer["tokens"]
     )
     shift = f"of the trainer's shift the engine shows {share:.2f} ± {2 * se:.2f}"
+    rounding = f"at most {limit:g} is rounding"
+    weak = "inconclusive, as rounding hides so weak an adapter"
     if not error <= limit:  # nan too
-        why = (
-            f"the engine is {error:.2g} nats a token from the trainer; at most {limit:g} is "
-            "rounding"
-        )
+        why = f"the engine is {error:.2g} nats a token from the trainer; {rounding}"
     elif not base_error <= limit:
-        why = (
-            f"the engine's base is {base_error:.2g} nats a token from the trainer's; at most "
-            f"{limit:g} is rounding"
-        )
+        why = f"the engine's base is {base_error:.2g} nats a token from the trainer's; {rounding}"
     elif not square:
         why = "the adapter changes nothing in the trainer either"
     elif share < 0.5 or share - 2 * se > 1.5:
         why = f"the adapter is not applied as trained: {shift}"
     elif share - 2 * se < 0.25:
-        why = (
-            f"inconclusive, as rounding hides so weak an adapter: {shift}; evaluate with dtype: "
-            "float32"
-        )
+        why = f"{weak}: {shift}; evaluate with dtype: float32"
     elif nearest[0] < error / 2:
         why = f"the engine is nearer to the adapter of step {nearest[1]}"
     else:
@@ -127,9 +120,8 @@ def table(record: dict) -> pd.DataFrame | None:
     for proof in proofs:
         if not proof["passed"]:
             log.info(f"Step {proof['step']} is not scored: {proof['why']}.")
-    shown = pd.DataFrame(proofs)[
-        ["step", "passed", "error", "effect", "moved", "share", "tokens"]
-    ].set_index("step")
+    columns = ["passed", "error", "effect", "moved", "share", "tokens"]
+    shown = pd.DataFrame(proofs).set_index("step")[columns]
     return shown.assign(error=shown["error"].map("{:.1e}".format)).round(4)
 
 

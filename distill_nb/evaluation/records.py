@@ -53,8 +53,7 @@ def count(p: Params) -> int:
 
 
 def sizes(run_dir: Path) -> dict[str, int]:
-    """Bytes of a run's files of records, by their place below eval/: a study sees if one is
-    lost."""
+    """Bytes of each file of records, by its place below eval/: a study sees that none was lost."""
     folder = run_dir / "eval"
     return {f.relative_to(folder).as_posix(): f.stat().st_size for f in _files(run_dir)}
 

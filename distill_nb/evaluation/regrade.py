@@ -27,10 +27,9 @@ def regrade(
     """Grade every stored completion of a run and of its base student again; returns what changed,
     one dict a record.
 
-    shared: benchmark → file of the base student's records. The changes are in the run's
-    eval/regraded.jsonl before the records are replaced. Records without a completion
-    (sampling_error) stay, and so do those that now meet a grader_error: a verdict is not given up
-    for a failure of ours."""
+    shared: benchmark → file of the base student's records. The run's eval/regraded.jsonl has the
+    changes before the records do. Records without a completion (sampling_error) stay, and those
+    that now meet a grader_error: a verdict is not given up for a failure of ours."""
     changes = []
     for name in tasks:
         with lock.locked(baseline.baseline_dir(p)):

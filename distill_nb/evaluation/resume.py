@@ -83,8 +83,7 @@ def refuse_other_records(p: Params, settings: dict, before: dict, files: list[Pa
 
 
 def refuse_other_checkpoints(p: Params, sha256s: dict[str, str]) -> None:
-    """Raises ValueError if the run was trained from another student, or its adapters (`sha256s`, by
-    step) are not those that its training wrote."""
+    """Raises ValueError if the run's student is another, or its adapters' `sha256s` by step."""
     file = paths.run_dir(p) / "provenance_train.json"
     if p.adapter != "none" or is_baseline(p) or not file.exists():
         return

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import Field, asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from types import MappingProxyType
 from typing import Any
@@ -121,7 +121,7 @@ class Params:
 
 
 # What decides a base student's records, beside the problems, which are told by their content
-# (evaluate.shared_files); runs that agree on these share one baseline (baseline.baseline_dir).
+# (baseline.shared_files); runs that agree on these share one baseline (baseline.baseline_dir).
 GENERATION_KEYS = (
     "student", "student_size", "chat_template", "dtype", "engine", "max_new_tokens", "temperature",
     "top_p", "n_samples", "seed",
@@ -142,9 +142,8 @@ def validate(values: dict, source: str = "parameters") -> Params:
     clean = checked(values, source, Params, contradictions)
     for name in ("student", "dataset", "adapter"):
         clean[name] = paths.movable(clean[name])
-    clean["benchmark_files"] = {
-        k: paths.movable(file) for k, file in clean["benchmark_files"].items()
-    }
+    files = clean["benchmark_files"].items()
+    clean["benchmark_files"] = {benchmark: paths.movable(file) for benchmark, file in files}
     return Params(**clean)
 
 
@@ -197,10 +196,9 @@ def hash_of(p: Params, keys: Iterable[str]) -> str:
 
 def help_text() -> str:
     """A table of all parameters: name, type, help."""
-    rows = [("name", "type", "help")] + [(f.name, str(f.type), _help(f)) for f in fields(Params)]
+    rows = [("name", "type", "help")]
+    for f in fields(Params):
+        choices = f.metadata["choices"]
+        words = f" [{' | '.join(choices)}]" if choices else ""
+        rows.append((f.name, str(f.type), f.metadata["help"] + words))
     return "\n".join(f"{name:<17} {kind:<15} {text}" for name, kind, text in rows)
-
-
-def _help(f: Field) -> str:
-    choices = f.metadata["choices"]
-    return f.metadata["help"] + (f" [{' | '.join(choices)}]" if choices else "")

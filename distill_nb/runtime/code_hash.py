@@ -99,10 +99,13 @@ def _needed(file: Path, root: Path) -> list[Path]:
         if isinstance(node, ast.Import):
             found += _imported([alias.name for alias in node.names], root)
         elif isinstance(node, ast.ImportFrom):
-            base = _base(node.level, node.module, inside)
+            above = inside[: len(inside) - node.level + 1] if node.level else ()
+            base = ".".join([*above, *([node.module] if node.module else [])])
             found += _imported([base, *(f"{base}.{alias.name}" for alias in node.names)], root)
-        elif isinstance(node, ast.Call) and _called(node) == "import_module":
-            found += _by_name(node, file, inside, root)
+        elif isinstance(node, ast.Call):
+            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            if called == "import_module":
+                found += _by_name(node, file, inside, root)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.append(_process(node.value, file, root))
     return [f for f in found if f]
@@ -110,16 +113,6 @@ def _needed(file: Path, root: Path) -> list[Path]:
 
 def _imported(names: list[str], root: Path) -> list[Path | None]:
     return [_module(name, root) for name in names if name.split(".")[0] == PACKAGE]
-
-
-def _base(level: int, module: str | None, inside: tuple[str, ...]) -> str:
-    """The dotted name that `from <level dots><module> import` means in a package `inside`."""
-    start = inside[: len(inside) - level + 1] if level else ()
-    return ".".join([*start, *([module] if module else [])])
-
-
-def _called(call: ast.Call) -> str:
-    return getattr(call.func, "attr", getattr(call.func, "id", ""))
 
 
 def _by_name(call: ast.Call, file: Path, inside: tuple[str, ...], root: Path) -> list[Path | None]:

@@ -22,8 +22,7 @@ class DiskFull(RuntimeError):
 
 @contextlib.contextmanager
 def room(folder: Path) -> Iterator[None]:
-    """For work that writes below `folder`: an error that a full disk causes (an OSError, or a
-    library's own) becomes a DiskFull of one sentence."""
+    """For work that writes below `folder`: an error of a full disk becomes a DiskFull."""
     try:
         yield
     except Exception as error:

@@ -63,19 +63,15 @@ def claimed(n: int, poll: float = 0.5) -> Iterator[list[str]]:
                 return
         if not said:
             log.info(
-                "gpus: waiting until %d of %s can be had; `fuser -v %s` names the processes that "
-                "use them.",
-                n,
-                ", ".join(devices),
-                _file("*", "*"),
+                f"gpus: waiting until {n} of {', '.join(devices)} can be had; "
+                f"`fuser -v {_file('*', '*')}` names the processes that use them."
             )
             said = True
         time.sleep(poll)  # with none held: two jobs that want two each must not hold one each
 
 
 def environment(devices: list[str]) -> dict[str, str]:
-    """What tells a process of its devices: CUDA's variable, and ours, the files that `hold`
-    locks."""
+    """What tells a process of its devices: CUDA's variable, and the files that `hold` locks."""
     return {
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "CUDA_VISIBLE_DEVICES": ",".join(devices),
@@ -95,8 +91,7 @@ def hold() -> None:
 
 
 def _free(device: str) -> int | None:
-    """The descriptor of a device's lock, which a child inherits; None while a process has the
-    device."""
+    """The descriptor of a device's lock, for a child too; None while a process has the device."""
     lock = _locked(_file(device, "lock"))
     if lock is None:
         return None
@@ -128,12 +123,10 @@ def _locked(file: Path, shared: bool = False) -> int | None:
 
 
 def _open(file: Path) -> int:
-    """A lock's file, open; the first process that needs it makes it, for all the machine's
-    users."""
+    """A lock's file, open; the first process that needs it makes it, for all users."""
     try:
         while True:
-            # Without O_CREAT: with it, Linux refuses other users' files in /tmp
-            # (fs.protected_regular).
+            # with O_CREAT, Linux refuses other users' files in /tmp (fs.protected_regular)
             try:
                 return os.open(file, os.O_RDWR | os.O_NOFOLLOW)
             except PermissionError:
@@ -153,8 +146,8 @@ def _open(file: Path) -> int:
 
 
 def _file(device: str, what: str) -> Path:
-    """A lock's place: the same for all users and jobs of the machine, whatever their TMPDIR is, and
-    for a GPU's number and its UUID. $DISTILL_NB_GPU_LOCKS names another folder."""
+    """A lock's place: the same for all users and jobs of the machine, whatever TMPDIR is, and for a
+    GPU's number and UUID; below $DISTILL_NB_GPU_LOCKS where that is set."""
     owner = os.environ.get("SLURM_JOB_ID", "machine")
     if device.isdigit() and int(device) < len(_uuids()):
         device = _uuids()[int(device)]

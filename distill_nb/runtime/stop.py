@@ -1,21 +1,20 @@
-"""A process that is asked to end: by SIGTERM, by Slurm's time limit, or by the end of the process
-that started it.
+"""A process that is asked to end: by SIGTERM, by Slurm's time limit, or by the end of its parent.
 
     with stop.listening() as stopping:
         ...
         if stopping():  # between two pieces of work: what asks, in words, or ""
             save; raise stop.Stopped(...)
 
-Slurm sends SIGTERM at the time limit and SIGKILL 30 s later (KillWait), which is too short for a
-large batch: so in a Slurm job `stopping` says so EARLY before the time limit, whatever signals
-come. Papermill has no handler and dies of a signal; its kernel, in which the notebook runs, then
-ends itself within two seconds (ipykernel's ParentPollerUnix). While `listening`, the kernel does
-not: it ends when the work is saved. `run` keeps Papermill alive too, so that the notebook with the
-message is written; a shell does the same with `trap '' TERM USR1; papermill …`."""
+Slurm sends SIGTERM at the time limit and SIGKILL 30 s later (KillWait), too soon for a large batch:
+so in a Slurm job `stopping` says so EARLY before the limit. Papermill dies of a signal; its kernel,
+in which the notebook runs, then ends itself within two seconds (ipykernel's ParentPollerUnix), but
+while `listening` only once the work is saved. `run` keeps Papermill alive too, so that the notebook
+with the message is written; a shell does it with `trap '' TERM USR1; papermill …`."""
 
 import contextlib
 import math
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -81,15 +80,11 @@ def _time_limit() -> float:
         if "SLURM_JOB_END_TIME" in os.environ:  # of a newer Slurm
             end = float(os.environ["SLURM_JOB_END_TIME"])
         elif job:
-            said = subprocess.run(
-                ["squeue", "-h", "-j", job, "-o", "%e"],
-                capture_output=True,
-                text=True,
-                timeout=20,
-                env=os.environ | {"SLURM_TIME_FORMAT": "standard"},
-            ).stdout
+            command = ["squeue", "-h", "-j", job, "-o", "%e"]
+            local = os.environ | {"SLURM_TIME_FORMAT": "standard"}
+            said = subprocess.run(command, capture_output=True, text=True, timeout=20, env=local)
             # in local time; else N/A or the like
-            end = datetime.fromisoformat(said.strip()).timestamp()
+            end = datetime.fromisoformat(said.stdout.strip()).timestamp()
     return end - min(EARLY, (end - now) / 10) if end > now else math.inf
 
 
@@ -162,8 +157,6 @@ def _kernels_poller():
 
 def random_state() -> dict:
     """The state of all random generators that training draws from."""
-    import random
-
     import numpy as np
     import torch
 
@@ -178,8 +171,6 @@ def random_state() -> dict:
 
 def set_random_state(state: dict) -> None:
     """Back to a `random_state`."""
-    import random
-
     import numpy as np
     import torch
 

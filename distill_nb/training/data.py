@@ -1,5 +1,4 @@
-"""The examples that a run trains on, encoded and in the order of training, and the held-out
-ones."""
+"""The examples that a run trains on, encoded and in the order of training, and held-out ones."""
 
 import hashlib
 import logging
@@ -31,7 +30,7 @@ class Data:
 
 def prepare(p: Params) -> Data:
     """Load, encode and order a run's traces. The held-out ones are the last n_heldout, less those
-    of a problem that is trained on. Raises ValueError for a baseline, and where no trace fits
+    of a problem that is trained on. Raises ValueError for a baseline, and where none fits
     max_length."""
     if is_baseline(p):
         raise ValueError(

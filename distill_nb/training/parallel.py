@@ -81,9 +81,8 @@ def launch(p: Params, job: dict[str, Any], run_dir: Path, stopping: Stopping = l
     torchrun = [sys.executable, "-m", "torch.distributed.run"]
     torchrun += ["--standalone", "--local-addr=127.0.0.1", f"--nproc-per-node={p.train_processes}"]
     worker = ["-m", "distill_nb.training.worker", str(folder)]
-    # One thread each, unless set otherwise: threads of several processes that wait for each other
-    # on the same cores are slow. A signal to all processes, as a cluster sends it, must not make
-    # torchrun kill those that are saving their state.
+    # One thread each, unless set otherwise: more wait for each other on the same cores. A signal to
+    # all processes, as a cluster sends it, must not make torchrun kill those that save their state.
     environment = {"OMP_NUM_THREADS": "1"} | paths.child_environment()
     environment["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGINT"
     try:
@@ -112,15 +111,20 @@ def launch(p: Params, job: dict[str, Any], run_dir: Path, stopping: Stopping = l
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def steps_bar(p: Params, start: int, **options) -> Any:
+    """The progress bar of a run that goes on at step `start`."""
+    return progress.bar(
+        total=p.max_steps, initial=start, desc="training", unit="step", mininterval=5, **options
+    )
+
+
 def _watch(
     process: subprocess.Popen, p: Params, start: int, run_dir: Path, stopping: Stopping
 ) -> None:
     """Move a progress bar until the process ends, and hand what asks this one to end on to the
     workers, in the file `stop` of their folder."""
     metrics, told = run_dir / "metrics.jsonl", run_dir / WORKERS / STOP
-    with progress.bar(
-        total=p.max_steps, initial=start, desc="training", unit="step", mininterval=5
-    ) as bar:
+    with steps_bar(p, start) as bar:
         ended = False
         while not ended:
             ended = process.poll() is not None

@@ -11,7 +11,7 @@ run on a GPU yet; bench/gpu_check.py compares and measures it there."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,8 +76,7 @@ def patch(model: PeftModel, backend: str = "hf") -> None:
         following = batch.pop("labels")[0, 1:]
         count = batch.pop("num_items_in_batch", None)
         if own_attention:
-            # A mask of four dimensions is handed on as it is. This one is empty: attention that
-            # would use it must fail.
+            # four dimensions: handed on as it is; empty: attention that would use it must fail
             batch["attention_mask"] = torch.empty(1, 1, 0, 0, device=following.device)
             batch["packed_lengths"] = packed_seq_lengths.tolist()
         hidden = base.get_decoder()(use_cache=False, **batch)[0][0]
@@ -92,8 +91,7 @@ def _patch_unsloth() -> None:
     import torch
 
     if torch.cuda.is_available():  # its kernels are for GPUs
-        # As its own trainers do when they pack. Else a mixture of experts masks all of the row but
-        # the example.
+        # as its own trainers do; else a mixture of experts masks all of the row but the example
         from unsloth.utils import hf_packed_attention
 
         hf_packed_attention.enable_hf_packed_attention()
@@ -136,9 +134,8 @@ def _attention(
 def loss_function() -> Callable[[torch.Tensor, torch.nn.Module, torch.Tensor], torch.Tensor]:
     """A function of (hidden [N, H], head, labels [N]): the sum of cross-entropies in nats, float32.
 
-    With a frozen head, the gradient of `hidden` is computed together with the loss, and the logits
-    of one chunk are freed before the next (as in Liger Kernel's fused linear cross-entropy, arXiv
-    2410.10989)."""
+    With a frozen head, the gradient of `hidden` is computed with the loss, and a chunk's logits are
+    freed before the next (as in Liger Kernel's fused linear cross-entropy, arXiv 2410.10989)."""
     import torch
 
     class Fused(torch.autograd.Function):
@@ -198,11 +195,10 @@ def make_trainer(
     p: Params,
     examples: list[dict],
     state_dir: Path,
-    callbacks: Sequence[TrainerCallback] = (),
+    callbacks: list[TrainerCallback],
 ) -> Trainer:
-    """The Trainer of both back ends, over the examples in the order of training. It logs every
-    step, saves every `save_every` and shows no bar. Of several processes (parallel.py) each takes
-    every n-th micro-batch."""
+    """The Trainer of both back ends, over the examples in order. It logs every step, saves every
+    `save_every`, shows no bar. Of several processes each takes every n-th micro-batch."""
     import torch
     from transformers import PrinterCallback, Trainer, TrainingArguments
 
@@ -232,17 +228,12 @@ def make_trainer(
         dataloader_pin_memory=on_gpu,
         optim="adamw_torch",
         logging_nan_inf_filter=False,
-        # all adapters are used; reentrant checkpoints need this
-        ddp_find_unused_parameters=False,
+        ddp_find_unused_parameters=False,  # all adapters are used; reentrant checkpoints need this
     )
     # else Trainer splits each micro-batch of a single process among all GPUs
     args._n_gpu = min(args.n_gpu, 1)
     trainer = Trainer(
-        model=model,
-        args=args,
-        train_dataset=examples,
-        data_collator=collate,
-        callbacks=list(callbacks),
+        model=model, args=args, train_dataset=examples, data_collator=collate, callbacks=callbacks
     )
     trainer.remove_callback(PrinterCallback)
     return trainer

@@ -40,11 +40,11 @@ log = logging.getLogger(__name__)
 
 def train(p: Params, data: Data | None = None, notebook: str | Path | None = None) -> dict:
     """Train one run, or go on where it was interrupted, or leave a finished one alone. Returns its
-    provenance. data: of `prepare`; notebook: relative to the repository, for the provenance.
+    provenance. data: of `prepare`; notebook: relative to the repository.
 
     Raises ValueError if the folder holds a run of other parameters or data, or one that has lost an
     adapter or lines of its metrics, and `overwrite` is false; if another process is training it; if
-    it diverges; or if a GPU runs out of memory. Raises stop.Stopped once its state is saved, and
+    it diverges; or if a GPU runs out of memory. Raises stop.Stopped once its state is saved,
     disk.DiskFull."""
     backend = student.choose_backend(p)
     parallel.check_devices(p)

@@ -53,9 +53,8 @@ class HfEngine:
         return [[proof.token_logprobs(self.model, ids, self.p.dtype) for _, ids in texts]]
 
     def answers(self, requests: list[Request]) -> Iterator[list[Answer]]:
-        """One batch after another, longest prompts first. Where a GPU's memory runs out, batches
-        are half as large from then on; a prompt that does not fit alone is an answer with an
-        error."""
+        """One batch after another, longest prompts first. Where memory runs out, batches are half
+        as large from then on; a prompt that does not fit alone is an answer with an error."""
         import torch
 
         assert {r.step for r in requests} <= {self.step}

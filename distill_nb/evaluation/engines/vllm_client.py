@@ -15,9 +15,7 @@ from distill_nb.runtime import disk
 
 TAIL = 2**15  # bytes of the end of its stderr that are read
 ERROR = re.compile(r"\b\w*(Error|Exception): .*")
-# seconds; loading a large student takes minutes, and while it generates, a sign of life comes every
-# few seconds
-SILENCE = 1800
+SILENCE = 1800  # seconds; loading takes minutes, and then signs of life come every few seconds
 
 
 class Process:
@@ -70,14 +68,14 @@ class Process:
         return line
 
     def _kill(self) -> None:
-        """End the process and all that it started: one of those has the weights on a GPU."""
+        """End the process and all that it started: one of those holds the GPU's memory."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def _cause(self, failed: str) -> str:
-        """The last error on stderr that the message, which may only say that a process of vLLM's
-        own failed, does not name."""
+        """The last error on stderr, where vLLM's own processes write, that `failed` does not
+        name."""
         matches = [ERROR.search(line) for line in disk.end_of(self._errors, TAIL)]
         errors = [match[0].strip() for match in matches if match]
         others = [error for error in errors if error not in failed]

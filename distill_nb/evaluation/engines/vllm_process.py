@@ -66,14 +66,10 @@ def logprobs(llm: LLM, settings: dict, texts: list) -> list[list[float]]:
     from vllm import SamplingParams, TokensPrompt
 
     asked = [(step, ids[:place], ids[place]) for step, ids, places in texts for place in places]
+    one = {"max_tokens": 1, "temperature": 0, "logprobs": 0, "detokenize": False}
     made = llm.generate(
         [TokensPrompt(prompt_token_ids=prompt) for _, prompt, _ in asked],
-        [
-            SamplingParams(
-                max_tokens=1, temperature=0, logprobs=0, allowed_token_ids=[token], detokenize=False
-            )
-            for *_, token in asked
-        ],
+        [SamplingParams(allowed_token_ids=[token], **one) for *_, token in asked],
         lora_request=[lora(settings, step) for step, *_ in asked],
         use_tqdm=False,
     )
