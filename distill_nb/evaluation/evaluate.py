@@ -7,6 +7,7 @@ generation settings, kept under runs/<scale>/_base, and copied into every run th
 import json
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -42,8 +43,8 @@ def tasks_of(p: Params) -> dict[tuple[str, str], benchmarks.Task]:
 def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
     """Evaluate the base student and every checkpoint of a run on p.benchmarks. Returns the
     provenance. It is `finished` when every adapter is proved, every answer is there, and only
-    requests that fail for good (the engine dies of one alone, or it does not fit memory alone) have
-    failed. notebook: relative to the repository.
+    requests that fail for good have failed (the engine dies of one alone, or it does not fit memory
+    alone).
 
     Raises ValueError before any work if a benchmark or checkpoints are missing, if records on disk
     were made with other settings and `overwrite` is false, or if another process is evaluating this
@@ -82,9 +83,7 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
             settings=settings,
             grader=grading.GRADER_VERSION,
             sandbox_level=sandbox_level,
-            engine=settings["engine"],
-            adapters=settings["adapters"],
-            template=settings["template"],
+            **{key: settings[key] for key in ("engine", "adapters", "template")},
         )
         record = provenance.follow(record, before)
         record["benchmarks"] = before.get("benchmarks", {}) | {
@@ -201,10 +200,8 @@ def _make(
             "template, engine and generation settings)."
         )
     unproven = {found.step for found in proofs if not found.passed}
-    return {
-        s: sum(job.step == s for job in [*base, *own]) if s not in unproven else 0
-        for s in (0, *steps)
-    }
+    made = Counter(job.step for job in [*base, *own])
+    return {step: 0 if step in unproven else made[step] for step in (0, *steps)}
 
 
 def _collect(

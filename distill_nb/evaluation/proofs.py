@@ -55,8 +55,7 @@ def judge(
     others: dict[int, dict],
     dtype: str,
 ) -> Proof:
-    """Whether an engine applies the adapter of `step`, by log-probabilities at places(tokens,
-    dtype).
+    """Whether an engine applies the adapter of `step`, by log-probabilities at proof.places.
 
     others: step → what the trainer left in other checkpoints: an engine that mixes adapters up is
     nearer to one of these, or to the base. An adapter whose shift is lost in the engines' rounding

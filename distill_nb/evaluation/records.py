@@ -19,11 +19,9 @@ def unfinished(file: Path) -> list[dict]:
     found = read(file, repair=True)
     single = once(found)
     kept = [r for r in single if r["outcome"] != "sampling_error"]
-    if len(kept) < len(single):
-        log.info(
-            f"{file.parent.name}/{file.name}: {len(single) - len(kept)} requests had failed and "
-            "are tried again."
-        )
+    if failed := len(single) - len(kept):
+        name = f"{file.parent.name}/{file.name}"
+        log.info(f"{name}: {failed} requests had failed and are tried again.")
     if len(kept) < len(found):
         write(file, kept)
     return kept

@@ -65,11 +65,8 @@ def _key(record: dict) -> tuple:
 def _graded(p: Params, tasks: list, file: Path) -> tuple[list[dict], list[dict]]:
     """The records of a file as they are, and as they are graded now."""
     before, by_id = jsonl.read(file, repair=True), {t.task_id: t for t in tasks}
-    chosen = [
-        i
-        for i, r in enumerate(before)
-        if r["outcome"] != "sampling_error" and r["task_id"] in by_id
-    ]
+    chosen = [i for i, record in enumerate(before) if record["task_id"] in by_id]
+    chosen = [i for i in chosen if before[i]["outcome"] != "sampling_error"]
     grades = graders.grade_all(
         [by_id[before[i]["task_id"]] for i in chosen],
         [before[i]["completion"] for i in chosen],
@@ -95,18 +92,11 @@ def _changes(step: int, name: str, before: list[dict], after: list[dict]) -> lis
     for old, new in zip(before, after, strict=True):
         differing = [k for k in COMPARED if old[k] != new[k]]
         if differing:
-            changes.append(
-                {
-                    "step": step,
-                    "benchmark": name,
-                    "task_id": new["task_id"],
-                    "sample": new["sample"],
-                    "changed": ", ".join(differing),
-                    "grader_before": old["grader"],
-                    **{f"{k}_before": old[k] for k in COMPARED},
-                    **{k: new[k] for k in COMPARED},
-                }
-            )
+            change = {"step": step, "benchmark": name}
+            change |= {"task_id": new["task_id"], "sample": new["sample"]}
+            change |= {"changed": ", ".join(differing), "grader_before": old["grader"]}
+            change |= {f"{k}_before": old[k] for k in COMPARED}
+            changes.append(change | {k: new[k] for k in COMPARED})
     return changes
 
 

@@ -3,14 +3,8 @@
 import re
 
 BENCHMARKS = (
-    "math500",
-    "aime",
-    "mbpp_plus",
-    "humaneval_plus",
-    "livecodebench",
-    "pocket_math",
-    "pocket_code",
-)
+    "math500", "aime", "mbpp_plus", "humaneval_plus", "livecodebench", "pocket_math", "pocket_code",
+)  # fmt: skip
 CHAT_TEMPLATES = ("llama3", "qwen3", "smollm2")  # students/chat.py defines them
 STUDY = BENCHMARKS[:5]  # those of the published study, without the pocket run's
 TEACHER = r"[a-z0-9][a-z0-9-]*"  # r1, sonnet, or a teacher of the user's own

@@ -29,8 +29,7 @@ def given(namespace: dict[str, Any], known: Collection[str]) -> dict[str, Any]:
 
 def read_files(*files: str | Path) -> dict[str, Any]:
     """The merged mapping of YAML parameter files; the last one that has a key decides. A bare name
-    is looked for in papermill_params/. Raises ValueError for a file that is not one flat
-    mapping."""
+    is one in papermill_params/. Raises ValueError for a file that is not one flat mapping."""
     import yaml
 
     merged: dict[str, Any] = {}

@@ -159,7 +159,8 @@ def from_notebook(namespace: dict, reads: Iterable[str] | None = None) -> Params
     files = values.pop("parameter_files", [])
     if reads is not None:
         values = {k: v for k, v in pocket_values().items() if k not in reads} | values
-    return validate(complete(read_files(*files) | values), source="notebook")
+    values = read_files(*files) | values
+    return validate(complete(values) if "scale" in values else values, source="notebook")
 
 
 def complete(values: dict) -> dict:

@@ -34,7 +34,9 @@ def modules_of(entry: str | Path, root: Path = paths.ROOT) -> list[Path]:
     found, left = set(), [start]
     while left:
         file = left.pop()
-        for module in [*_parents(file, root), file]:
+        # importing a module runs the __init__.py of the packages around it
+        packages = [f / "__init__.py" for f in file.parents if f.is_relative_to(root / PACKAGE)]
+        for module in [*filter(Path.is_file, packages), file]:
             if module not in found:
                 found.add(module)
                 left += _needed(module, root)
@@ -61,12 +63,6 @@ def _module(name: str, root: Path) -> Path | None:
     """The file of a dotted module name, None if the package has none of that name."""
     path = root.joinpath(*name.split("."))
     return next((f for f in (path.with_suffix(".py"), path / "__init__.py") if f.is_file()), None)
-
-
-def _parents(file: Path, root: Path) -> list[Path]:
-    """The __init__.py of the packages around a module: importing it runs them."""
-    folders = [f for f in file.parents if f.is_relative_to(root / PACKAGE)]
-    return [f / "__init__.py" for f in folders if (f / "__init__.py").is_file()]
 
 
 def _cells(notebook: Path) -> list[list]:

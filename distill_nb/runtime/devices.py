@@ -16,9 +16,8 @@ def out_of_memory(error: BaseException) -> bool:
     import torch
 
     words = ("out of memory", "GPU memory available", "ALLOC_FAILED")
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
-    )
+    said = isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    return said or isinstance(error, torch.OutOfMemoryError)
 
 
 def free_memory() -> int:

@@ -2,8 +2,7 @@
 
 with gpus.claimed(1) as devices:            # ["2"]
     subprocess.run(words, env=os.environ | gpus.environment(devices), close_fds=False)
-gpus.hold()                                 # in what was started: the device is taken until
-                                            this process ends
+gpus.hold()                                 # in what was started: taken until this ends
 """
 
 import contextlib
@@ -151,9 +150,8 @@ def _file(device: str, what: str) -> Path:
     owner = os.environ.get("SLURM_JOB_ID", "machine")
     if device.isdigit() and int(device) < len(_uuids()):
         device = _uuids()[int(device)]
-    place = os.environ.get("DISTILL_NB_GPU_LOCKS") or (
-        "/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()
-    )
+    shared = "/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()
+    place = os.environ.get("DISTILL_NB_GPU_LOCKS") or shared
     return Path(place) / f"distill_nb-gpu-{owner}-{device.replace('/', '_')}.{what}"
 
 

@@ -23,11 +23,10 @@ def why(error: Exception, name: str = "", revision: str = "") -> str:
         return "is gated: ask for access on its page and log in with `hf auth login`"
     if isinstance(error, errors.RevisionNotFoundError):
         return f"no longer has the revision {revision}"
-    if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(
-        error.__cause__, errors.HfHubHTTPError
-    ):
+    offline = isinstance(error, errors.LocalEntryNotFoundError)
+    if offline and isinstance(error.__cause__, errors.HfHubHTTPError):
         return why(error.__cause__, name, revision)
-    if isinstance(error, (errors.LocalEntryNotFoundError, httpx.TransportError)):
+    if offline or isinstance(error, httpx.TransportError):
         cached = "nothing of it is in the hub's cache"
         return f"could not be reached, and {cached}: try again with a connection"
     if isinstance(error, errors.EntryNotFoundError):

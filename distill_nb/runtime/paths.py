@@ -6,8 +6,7 @@ writes there makes the folder.
 
     runs/<scale>/<run_name>[_seed<k>]/checkpoints/step_00100/
     runs/<scale>/<run_name>[_seed<k>]/eval/step_00100/<benchmark>.jsonl
-    runs/<scale>/_base/<student>-<hash>/<benchmark>.jsonl    base student's records, made once for
-                                                             all runs
+    runs/<scale>/_base/<student>-<hash>/<benchmark>.jsonl    made once for all runs
 """
 
 import os

@@ -29,9 +29,8 @@ class Data:
 
 
 def prepare(p: Params) -> Data:
-    """Load, encode and order a run's traces. The held-out ones are the last n_heldout, less those
-    of a problem that is trained on. Raises ValueError for a baseline, and where none fits
-    max_length."""
+    """Load, encode and order a run's traces; held out are the last n_heldout, without problems that
+    are trained on. Raises ValueError for a baseline, and where no trace fits max_length."""
     if is_baseline(p):
         raise ValueError(
             f"teacher: {p.run_name} is a baseline, which trains nothing; run eval.ipynb on it."

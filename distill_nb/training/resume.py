@@ -34,9 +34,8 @@ def saved_steps(p: Params) -> range:
 def last_state(run_dir: Path, saved: Sequence[int] = ()) -> tuple[int, Path | None]:
     """The step and folder of the newest state to resume from, (0, None) if there is none.
 
-    Removes, and says so, states that are half-written or damaged, or come after a missing adapter
-    of the steps `saved` or a missing line of metrics. Raises ValueError if all come after such a
-    line."""
+    Removes states, and says so, that are half-written, damaged, or after a missing adapter of the
+    steps `saved` or line of metrics.jsonl. Raises ValueError if all come after such a line."""
     adapters = adapter_files(run_dir)
     whole: dict[int, Path] = {}
     for folder in (run_dir / "state").glob("checkpoint-*"):

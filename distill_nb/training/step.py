@@ -60,10 +60,8 @@ def patch(model: PeftModel, backend: str = "hf") -> None:
     from transformers.modeling_outputs import CausalLMOutputWithPast
 
     base = model.get_base_model()
-    own_attention = (
-        not getattr(base.config, "sliding_window", None)
-        and base.config._attn_implementation == "sdpa"
-    )
+    windows = getattr(base.config, "sliding_window", None)
+    own_attention = not windows and base.config._attn_implementation == "sdpa"
     if own_attention:
         AttentionInterface.register(ATTENTION, _attention)
         AttentionMaskInterface.register(ATTENTION, sdpa_mask)

@@ -82,9 +82,8 @@ class HfEngine:
                 )
                 yield [Answer(batch[0].number, "", [], "length", seconds, error, final=True)]
             else:
-                yield [
-                    Answer(r.number, *rest, seconds) for r, rest in zip(batch, found, strict=True)
-                ]
+                answered = zip(batch, found, strict=True)
+                yield [Answer(request.number, *made, seconds) for request, made in answered]
 
 
 def generate(

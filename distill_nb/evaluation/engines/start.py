@@ -3,8 +3,7 @@
 vllm is one engine for the base and all checkpoints of a run: `adapters: multi` serves them side by
 side as LoRA adapters, `merged` one after another in the base's weights (faster on a CPU; for a
 mixture of experts less memory, and on a CPU the only way). hf is Transformers, always merged.
-Sampling is seeded per prompt and sample: a completion does not depend on what shares its batch, up
-to rounding."""
+Sampling is seeded per prompt and sample: what shares a batch changes rounding alone."""
 
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -30,8 +29,7 @@ def engine_name(p: Params) -> str:
 
 
 def adapter_mode(p: Params) -> str:
-    """`multi` or `merged`, also for `adapters: auto`. Raises ValueError for what cannot be
-    served."""
+    """`multi` or `merged`, also for `adapters: auto`. Raises ValueError for what cannot be."""
     import torch
 
     engine, on_gpu = engine_name(p), torch.cuda.is_available()

@@ -74,8 +74,7 @@ class Process:
         self._process.wait()
 
     def _cause(self, failed: str) -> str:
-        """The last error on stderr, where vLLM's own processes write, that `failed` does not
-        name."""
+        """The last error on stderr that `failed` does not name: of vLLM's own processes."""
         matches = [ERROR.search(line) for line in disk.end_of(self._errors, TAIL)]
         errors = [match[0].strip() for match in matches if match]
         others = [error for error in errors if error not in failed]

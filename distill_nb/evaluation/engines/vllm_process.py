@@ -85,11 +85,10 @@ def answer(llm: LLM, settings: dict, requests: list, send: Callable[[dict], None
     from vllm import SamplingParams, TokensPrompt
 
     engine, asked = llm.llm_engine, time.perf_counter()
+    how = {"detokenize": False, "ignore_eos": True} | settings["sampling"]
     finished: list[list] = []
     for number, step, prompt, seed in requests:
-        sampling = SamplingParams(
-            seed=seed, detokenize=False, ignore_eos=True, **settings["sampling"]
-        )
+        sampling = SamplingParams(seed=seed, **how)
         tokens, adapter = TokensPrompt(prompt_token_ids=prompt), lora(settings, step)
         try:
             engine.add_request(str(number), tokens, sampling, lora_request=adapter)
