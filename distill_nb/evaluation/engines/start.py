@@ -29,7 +29,7 @@ def engine_name(p: Params) -> str:
 
 
 def adapter_mode(p: Params) -> str:
-    """`multi` or `merged`, also for `adapters: auto`. Raises ValueError for what cannot be."""
+    """`multi` or `merged`, also for `auto`. Raises ValueError for what no engine does here."""
     import torch
 
     engine, on_gpu = engine_name(p), torch.cuda.is_available()

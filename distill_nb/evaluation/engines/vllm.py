@@ -70,7 +70,7 @@ class VllmEngine:
         self._loaded = 0  # the step whose weights the processes have
         self._merged: disk.Scratch | None = None  # those weights, if they are not the base's
         self._by_expert: disk.Scratch | None = None  # adapters in the layout that vLLM loads
-        self._anew = mode == "merged" and student.is_mixture_of_experts(p)  # a process each
+        self._anew = mode == "merged" and student.is_mixture_of_experts(p)  # one process each
         self._settings = self._engine_settings(max_model_len)
 
     def _engine_settings(self, max_model_len: int) -> dict:

@@ -124,8 +124,8 @@ def _send_answers(finished: list[list], since: float, send: Callable[[dict], Non
 
 
 def watch_over() -> None:
-    """Fork a process that ends this one's group once this one is gone: vLLM's own processes, which
-    hold a GPU's memory, would stay. On Linux, this one goes with the thread that started it."""
+    """Fork a process that ends this one's group once this one is gone, else vLLM's own would stay
+    and hold a GPU's memory. On Linux, this one goes with the thread that started it."""
     watched = os.getpid()
     if os.fork():
         with contextlib.suppress(OSError, AttributeError):
