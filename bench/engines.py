@@ -50,7 +50,8 @@ def answers(p, step: int, tasks: list) -> dict:
     ]
     adapters = {step: paths.checkpoint_dir(p, step)}
     references, found = {step: proof.read(adapters[step])}, {}
-    with start.start(p, adapters, asked, [r["tokens"] for r in references.values()]) as engine:
+    prompts, texts = [r.prompt for r in asked], [r["tokens"] for r in references.values()]
+    with start.start(p, adapters, prompts, texts) as engine:
         for served, proofs in proved(p, engine, [step], references):
             failed = [made for made in proofs if not made.passed]
             if failed:

@@ -127,7 +127,8 @@ def ours(p, way: str, count: int, benchmarks: int) -> dict:
     )
     references = {s: proof.read(f) for s, f in adapters.items()}
     generation, answers, proofs = 0.0, {}, []
-    with start.start(p, adapters, asked, [r["tokens"] for r in references.values()]) as engine:
+    prompts, texts = [r.prompt for r in asked], [r["tokens"] for r in references.values()]
+    with start.start(p, adapters, prompts, texts) as engine:
         for served, found in proved(p, engine, steps, references):
             proofs += found
             since = time.perf_counter()

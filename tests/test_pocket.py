@@ -57,7 +57,7 @@ def test_the_pocket_run_learns_and_the_engines_agree(runs_dir):
         with start.start(
             replace(p, max_new_tokens=40, **changes),
             adapters,
-            asked,
+            prompts,
             [r["tokens"] for r in references.values()],
         ) as engine:
             for served, proofs in proved(p, engine, sorted(adapters), references):

@@ -88,7 +88,7 @@ import sys, time
 sys.path.insert(0, sys.argv[1])
 from helpers import tiny
 from distill_nb.training import train
-made = train.recorder
+made = train.make_callback
 def recorder(*arguments):
     callback = made(*arguments)
     real = callback.on_step_begin
@@ -97,7 +97,7 @@ def recorder(*arguments):
         return real(*given, **words)
     callback.on_step_begin = on_step_begin
     return callback
-train.recorder = recorder
+train.make_callback = recorder
 train.train(tiny(max_steps=40, save_every=20, n_examples=160))
 """
 

@@ -1,5 +1,4 @@
-"""The base student's records: made once for all runs that would make the same ones, and copied into
-each of them."""
+"""The base student's records: made once for all runs that share them, copied into each."""
 
 import re
 from pathlib import Path
@@ -12,8 +11,7 @@ from distill_nb.runtime import jsonl, paths, provenance
 
 
 def baseline_dir(p: Params) -> Path:
-    """The folder of the base student's records, shared by all runs that would generate the same
-    ones."""
+    """The folder of the base student's records, of all runs that would generate the same ones."""
     slug = re.sub(r"[^a-z0-9.]+", "-", Path(p.student).name.lower()).strip("-.") or "student"
     return paths.runs() / p.scale / "_base" / f"{slug}-{params.hash_of(p, params.GENERATION_KEYS)}"
 
@@ -49,8 +47,7 @@ def sessions(file: Path) -> list[dict]:
 
 
 def note_session(jobs: list[Job], record: dict | None) -> None:
-    """Write down what is going to make the base student's missing records. record: its
-    provenance."""
+    """Write down what is going to make missing records of the base. record: its provenance."""
     if not record:
         return
     session = {k: record[k] for k in ("started_at", "code", "packages")}

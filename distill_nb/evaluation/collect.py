@@ -1,8 +1,4 @@
-"""Collect the missing records of the base and all checkpoints: answers of one engine, graded and
-written as they come.
-
-A checkpoint's answers count only once the engine has proved that it applies the adapter
-(proofs.py)."""
+"""The missing records of the base and all checkpoints: made by one engine, graded, written."""
 
 import time
 from collections import Counter
@@ -20,8 +16,7 @@ from distill_nb.runtime import jsonl, progress, provenance
 from distill_nb.students import chat, student
 
 RETRIES = 2  # of a request that failed
-# answers, or what came within these seconds: grading uses all cores
-GRADED_AT_ONCE, GRADED_EVERY = (64, 10.0)
+GRADED_AT_ONCE, GRADED_EVERY = 64, 10.0  # answers, or seconds: grading uses all cores
 
 
 @dataclass(frozen=True)
@@ -43,8 +38,7 @@ def sample_seed(seed: int, task_id: str, sample: int) -> int:
 
 
 def missing(p: Params, step: int, tasks: dict[str, list], files: dict[str, Path]) -> list[Job]:
-    """What must still be made of one checkpoint. tasks: benchmark → tasks; files: benchmark → its
-    file of records."""
+    """What must still be made of one checkpoint. tasks, files (of records): by benchmark."""
     jobs, tokenizer, template = [], None, chat.template_for(p.student, p.chat_template)
     for name, task_list in tasks.items():
         file = files[name]
@@ -82,8 +76,7 @@ def _record(p: Params, job: Job, answer: Answer, grade: grading.Grade, engine: s
 
 
 def _write(p: Params, jobs: list[Job], answers: list[Answer], engine: str) -> list[dict]:
-    """Grade answers and append their records to the files that they belong to. Returns the
-    records."""
+    """Grade answers and append their records to their files. Returns the records."""
     good = [a for a in answers if not a.error]
     found = graders.grade_all(
         [jobs[a.number].task for a in good],
@@ -103,8 +96,7 @@ def _write(p: Params, jobs: list[Job], answers: list[Answer], engine: str) -> li
 
 
 def _answers(engine: Engine, requests: list[Request]) -> Iterator[list[Answer]]:
-    """What an engine answers, in lists. Requests that fail are asked again, RETRIES times unless an
-    error is final, and then come as errors."""
+    """An engine's answers. Requests that fail are asked again RETRIES times, or come as errors."""
     numbered = {r.number: r for r in requests}
     for attempt in range(RETRIES + 1):
         failed = []

@@ -1,14 +1,13 @@
 """Checkpoints × benchmarks → one record a problem and sample, resumable.
 
-A record is one line of runs/<scale>/<run>/eval/step_00100/<benchmark>.jsonl. A rerun goes on at the
-first missing record. The base student's records (step 0) are made once for equal template, engine
-and generation settings, kept under runs/<scale>/_base, and copied into every run that shares them.
-A checkpoint's answers count only once the engine has proved that it applies the adapter
-(proofs.py)."""
+A record is one line of runs/<scale>/<run>/eval/step_00100/<benchmark>.jsonl; a rerun goes on at the
+first missing one. Those of the base student (step 0) are made once for equal template, engine and
+generation settings, kept under runs/<scale>/_base, and copied into every run that shares them."""
 
 import json
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -43,14 +42,13 @@ def tasks_of(p: Params) -> dict[tuple[str, str], benchmarks.Task]:
 
 def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
     """Evaluate the base student and every checkpoint of a run on p.benchmarks. Returns the
-    provenance. It is `finished` when every adapter is proved to be applied, every answer is there,
-    and the only failed requests are those that fail for good (the engine dies of one alone, or it
-    does not fit memory alone). notebook: relative to the repository, for the provenance.
+    provenance. It is `finished` when every adapter is proved, every answer is there, and only
+    requests that fail for good have failed (the engine dies of one alone, or it does not fit memory
+    alone).
 
-    Raises ValueError before any work if a benchmark or the run's checkpoints are missing, if
-    records on disk were made with other settings and `overwrite` is false, or if another process is
-    evaluating this run; RuntimeError if code could not be run safely; stop.Stopped when it is asked
-    to end; disk.DiskFull."""
+    Raises ValueError before any work if a benchmark or checkpoints are missing, if records on disk
+    were made with other settings and `overwrite` is false, or if another process is evaluating this
+    run; RuntimeError if code could not be run safely; stop.Stopped; disk.DiskFull."""
     # before benchmarks are downloaded: one has gigabytes
     version = "" if p.regrade else sources.check_student(p)
     tasks, steps = load_tasks(p), resume.checkpoint_steps(p)
@@ -69,14 +67,11 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
     has_code = any(task.kind == "code" for task_list in tasks.values() for task in task_list)
     # refused here, before any answer is generated
     sandbox_level = code.level(p.allow_unsafe) if has_code else ""
-    with (
-        lock.alone(run_dir, "being evaluated"),
-        disk.room(run_dir),
-        stop.raising(
-            "the answers that are graded are on disk, and the evaluation goes on there when it is "
-            "started again."
-        ),
-    ):
+    kept = (
+        "the answers that are graded are on disk, and the evaluation goes on there when it is "
+        "started again."
+    )
+    with lock.alone(run_dir, "being evaluated"), disk.room(run_dir), stop.raising(kept):
         if p.overwrite:
             _remove_records(p, shared)
         for part in resume.PARTS:
@@ -88,9 +83,7 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
             settings=settings,
             grader=grading.GRADER_VERSION,
             sandbox_level=sandbox_level,
-            engine=settings["engine"],
-            adapters=settings["adapters"],
-            template=settings["template"],
+            **{key: settings[key] for key in ("engine", "adapters", "template")},
         )
         record = provenance.follow(record, before)
         record["benchmarks"] = before.get("benchmarks", {}) | {
@@ -177,11 +170,8 @@ def _make(
     record: dict | None = None,
 ) -> dict[int, int]:
     """Make what is missing of the base student and of all checkpoints; returns step → records made.
-    record: the provenance of this evaluation, noted beside the base student's records, which are
-    copied into the run before others may change them.
-
-    Where another process is making the base student's records, the checkpoints come first, and then
-    what it has left."""
+    record: the provenance, noted beside the base's records, which are copied into the run before
+    others may change them. While another process makes these, the checkpoints come first."""
     own = []
     for step in steps:
         own += missing(p, step, tasks, {name: paths.records_file(p, step, name) for name in tasks})
@@ -210,23 +200,19 @@ def _make(
             "template, engine and generation settings)."
         )
     unproven = {found.step for found in proofs if not found.passed}
-    return {
-        s: sum(job.step == s for job in [*base, *own]) if s not in unproven else 0
-        for s in (0, *steps)
-    }
+    made = Counter(job.step for job in [*base, *own])
+    return {step: 0 if step in unproven else made[step] for step in (0, *steps)}
 
 
 def _collect(
     p: Params, base: list[Job], own: list[Job], base_done: Callable[[], None]
 ) -> list[Proof]:
-    """The records of the base student and of checkpoints, by one engine, where any are missing.
-    Returns the proofs."""
+    """The records of the base student and of checkpoints, by one engine; returns the proofs."""
     jobs = [*base, *own]
     if not jobs:
         return []
     adapters = resume.adapters_of(p, sorted({job.step for job in own}))
-    # what the trainer left; of an adapter from elsewhere, what Transformers and PEFT make of the
-    # first prompt
+    # of an adapter from elsewhere, what Transformers and PEFT make of the first prompt
     references = {
         step: proof.read(folder) or proof.reference(p, folder, own[0].prompt)
         for step, folder in adapters.items()
@@ -236,7 +222,7 @@ def _collect(
         provenance.write(_proof_file(p, made.step), asdict(made))
 
     texts = [reference["tokens"] for reference in references.values()]
-    with start.start(p, adapters, jobs, texts) as engine:
+    with start.start(p, adapters, [job.prompt for job in jobs], texts) as engine:
         return collect(p, engine, jobs, references, base_done, keep)
 
 

@@ -1,8 +1,5 @@
 """Whether an engine applies the adapters that it serves: its log-probabilities against those that
-the trainer left.
-
-A checkpoint that is not proved is not scored. `students/proof.py` says why, and what is compared.
-"""
+the trainer left. Else a checkpoint is not scored; `students/proof.py` says why."""
 
 from __future__ import annotations
 
@@ -58,12 +55,11 @@ def judge(
     others: dict[int, dict],
     dtype: str,
 ) -> Proof:
-    """Whether an engine applies the adapter of `step`, from both sides' log-probabilities at
-    places(tokens, dtype).
+    """Whether an engine applies the adapter of `step`, by log-probabilities at proof.places.
 
-    others: step → what the trainer left in other checkpoints, on the same tokens: an engine that
-    mixes adapters up is nearer to one of these, or to the trainer's base. An adapter whose shift is
-    lost in the rounding of the two engines is not proved: `why` says that it is inconclusive."""
+    others: step → what the trainer left in other checkpoints: an engine that mixes adapters up is
+    nearer to one of these, or to the base. An adapter whose shift is lost in the engines' rounding
+    is not proved: `why` says that it is inconclusive."""
 
     def sparse(values: list[float]) -> np.ndarray:  # the trainer leaves all places
         return np.array(looked_at(values, dtype))
@@ -83,25 +79,18 @@ def judge(
         if other["tokens"] == trainer["tokens"]
     )
     shift = f"of the trainer's shift the engine shows {share:.2f} ± {2 * se:.2f}"
+    rounding = f"at most {limit:g} is rounding"
+    weak = "inconclusive, as rounding hides so weak an adapter"
     if not error <= limit:  # nan too
-        why = (
-            f"the engine is {error:.2g} nats a token from the trainer; at most {limit:g} is "
-            "rounding"
-        )
+        why = f"the engine is {error:.2g} nats a token from the trainer; {rounding}"
     elif not base_error <= limit:
-        why = (
-            f"the engine's base is {base_error:.2g} nats a token from the trainer's; at most "
-            f"{limit:g} is rounding"
-        )
+        why = f"the engine's base is {base_error:.2g} nats a token from the trainer's; {rounding}"
     elif not square:
         why = "the adapter changes nothing in the trainer either"
     elif share < 0.5 or share - 2 * se > 1.5:
         why = f"the adapter is not applied as trained: {shift}"
     elif share - 2 * se < 0.25:
-        why = (
-            f"inconclusive, as rounding hides so weak an adapter: {shift}; evaluate with dtype: "
-            "float32"
-        )
+        why = f"{weak}: {shift}; evaluate with dtype: float32"
     elif nearest[0] < error / 2:
         why = f"the engine is nearer to the adapter of step {nearest[1]}"
     else:
@@ -130,18 +119,16 @@ def table(record: dict) -> pd.DataFrame | None:
     for proof in proofs:
         if not proof["passed"]:
             log.info(f"Step {proof['step']} is not scored: {proof['why']}.")
-    shown = pd.DataFrame(proofs)[
-        ["step", "passed", "error", "effect", "moved", "share", "tokens"]
-    ].set_index("step")
+    columns = ["passed", "error", "effect", "moved", "share", "tokens"]
+    shown = pd.DataFrame(proofs).set_index("step")[columns]
     return shown.assign(error=shown["error"].map("{:.1e}".format)).round(4)
 
 
 def proved(
     p: Params, engine: Engine, steps: list[int], references: dict[int, dict]
 ) -> Iterator[tuple[list[int], list[Proof]]]:
-    """(steps that can be asked now, the proofs of those that have an adapter), one after another:
-    the base student first, then the checkpoints of `steps`, as the engine serves them. references:
-    as for `collect`."""
+    """(steps that can be asked now, their adapters' proofs), one after another: the base student
+    first, then `steps`, as the engine serves them. references: as for `collect`."""
     texts = sorted({tuple(references[step]["tokens"]) for step in steps})
     bases: dict[tuple, list[list[float]]] = {}
     for served in engine.serve(steps):
@@ -162,11 +149,9 @@ def _proofs(
     references: dict[int, dict],
     bases: dict[tuple, list[list[float]]],
 ) -> list[Proof]:
-    """The proofs of the steps that are served now. Where an engine has several processes, it is
-    that of the first process that fails it.
+    """The proofs of the steps that are served now, each that of the first process that fails it.
 
-    bases: text → the base's log-probabilities in each process, filled as soon as the base is
-    served."""
+    bases: text → the base's log-probabilities in each process, filled once the base is served."""
     asked = [(step, list(references[step]["tokens"])) for step in served if step]
     texts = texts if 0 in served else []
     if not asked and not texts:

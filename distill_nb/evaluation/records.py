@@ -14,24 +14,21 @@ OUTCOMES = ("correct", "wrong", "no_answer", "truncated", "timeout", *ERRORS)
 
 
 def unfinished(file: Path) -> list[dict]:
-    """The records of a file that its writer goes on with: repaired, each answer once, and without
-    those of failed requests (sampling_error), which are removed from the file and asked again."""
+    """The records that a file's writer goes on with: repaired, each answer once, and without failed
+    requests (sampling_error), which are removed from the file and asked again."""
     found = read(file, repair=True)
     single = once(found)
     kept = [r for r in single if r["outcome"] != "sampling_error"]
-    if len(kept) < len(single):
-        log.info(
-            f"{file.parent.name}/{file.name}: {len(single) - len(kept)} requests had failed and "
-            "are tried again."
-        )
+    if failed := len(single) - len(kept):
+        name = f"{file.parent.name}/{file.name}"
+        log.info(f"{name}: {failed} requests had failed and are tried again.")
     if len(kept) < len(found):
         write(file, kept)
     return kept
 
 
 def once(found: list[dict]) -> list[dict]:
-    """The first record of each answer. Two processes may have made one each, where the file system
-    has no locks."""
+    """The first record of each answer: without locks, two processes may have made one each."""
     first: dict[tuple, dict] = {}
     for record in found:
         first.setdefault((record["task_id"], record.get("sample")), record)
@@ -39,8 +36,7 @@ def once(found: list[dict]) -> list[dict]:
 
 
 def state(files: dict[Path, int]) -> tuple[int, list[dict]]:
-    """(number of answers that are missing, records of failed requests). files: file → the number of
-    answers that it should have."""
+    """(missing answers, records of failed requests). files: file → answers that it should have."""
     absent, failed = 0, []
     for file, count in files.items():
         found = read(file)
@@ -55,8 +51,7 @@ def count(p: Params) -> int:
 
 
 def sizes(run_dir: Path) -> dict[str, int]:
-    """Bytes of a run's files of records, by their place below eval/: so a study sees without
-    reading that none was lost."""
+    """Bytes of each file of records, by its place below eval/: a study sees that none was lost."""
     folder = run_dir / "eval"
     return {f.relative_to(folder).as_posix(): f.stat().st_size for f in _files(run_dir)}
 

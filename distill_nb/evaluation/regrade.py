@@ -1,5 +1,4 @@
-"""Stored completions graded again, without the model: when the grader has changed, or to see what
-that changes."""
+"""Stored completions graded again, without the model: when or before the grader changes."""
 
 from __future__ import annotations
 
@@ -28,10 +27,9 @@ def regrade(
     """Grade every stored completion of a run and of its base student again; returns what changed,
     one dict a record.
 
-    shared: benchmark → file of the base student's records. The changes are in the run's
-    eval/regraded.jsonl before the records that they change are replaced. Records without a
-    completion (sampling_error) stay as they are, and so do those that now meet a grader_error: a
-    verdict is not given up for a failure of ours."""
+    shared: benchmark → file of the base student's records. The run's eval/regraded.jsonl has the
+    changes before the records do. Records without a completion (sampling_error) stay, and those
+    that now meet a grader_error: a verdict is not given up for a failure of ours."""
     changes = []
     for name in tasks:
         with lock.locked(baseline.baseline_dir(p)):
@@ -49,8 +47,7 @@ def regrade(
 def _regrade(
     p: Params, tasks: list, step: int, name: str, file: Path, shown: Path | None = None
 ) -> list[dict]:
-    """Grade the records of a file again; returns what differs from them, or from those of the file
-    `shown`."""
+    """Grade a file again; returns what differs from its records, or from the file `shown`."""
     before, after = _graded(p, tasks, file)
     own = {_key(r): r for r in jsonl.read(shown)} if shown else {}
     changes = _changes(step, name, [own.get(_key(r), r) for r in before], after)
@@ -68,11 +65,8 @@ def _key(record: dict) -> tuple:
 def _graded(p: Params, tasks: list, file: Path) -> tuple[list[dict], list[dict]]:
     """The records of a file as they are, and as they are graded now."""
     before, by_id = jsonl.read(file, repair=True), {t.task_id: t for t in tasks}
-    chosen = [
-        i
-        for i, r in enumerate(before)
-        if r["outcome"] != "sampling_error" and r["task_id"] in by_id
-    ]
+    chosen = [i for i, record in enumerate(before) if record["task_id"] in by_id]
+    chosen = [i for i in chosen if before[i]["outcome"] != "sampling_error"]
     grades = graders.grade_all(
         [by_id[before[i]["task_id"]] for i in chosen],
         [before[i]["completion"] for i in chosen],
@@ -98,18 +92,11 @@ def _changes(step: int, name: str, before: list[dict], after: list[dict]) -> lis
     for old, new in zip(before, after, strict=True):
         differing = [k for k in COMPARED if old[k] != new[k]]
         if differing:
-            changes.append(
-                {
-                    "step": step,
-                    "benchmark": name,
-                    "task_id": new["task_id"],
-                    "sample": new["sample"],
-                    "changed": ", ".join(differing),
-                    "grader_before": old["grader"],
-                    **{f"{k}_before": old[k] for k in COMPARED},
-                    **{k: new[k] for k in COMPARED},
-                }
-            )
+            change = {"step": step, "benchmark": name}
+            change |= {"task_id": new["task_id"], "sample": new["sample"]}
+            change |= {"changed": ", ".join(differing), "grader_before": old["grader"]}
+            change |= {f"{k}_before": old[k] for k in COMPARED}
+            changes.append(change | {k: new[k] for k in COMPARED})
     return changes
 
 

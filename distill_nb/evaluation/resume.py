@@ -1,5 +1,4 @@
-"""What an evaluation finds on disk: checkpoints and records, and whether they were made with the
-same settings."""
+"""What an evaluation finds on disk, and whether the same settings made it."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -31,9 +30,8 @@ def earlier_provenance(file: Path) -> dict:
 
 def checkpoint_steps(p: Params) -> list[int]:
     """Steps of the checkpoints on disk, ascending; none for a baseline; max_steps alone for an
-    adapter from elsewhere. To grade again, records are enough.
-
-    Raises ValueError if there are none yet, or if a finished training has lost them all."""
+    adapter from elsewhere. To grade again, records are enough. Raises ValueError if there are none
+    yet, or if a finished training has lost them all."""
     if is_baseline(p):
         return []
     if p.adapter != "none":
@@ -61,8 +59,7 @@ def adapters_of(p: Params, steps: list[int]) -> dict[int, Path]:
 
 
 def refuse_other_records(p: Params, settings: dict, before: dict, files: list[Path]) -> None:
-    """Raises ValueError if the records on disk were made with other settings, or graded by another
-    grader."""
+    """Raises ValueError if the records on disk have other settings or another grader."""
     known = before.get("settings", {})
     differing = [k for k in settings if known and k not in PARTS and known.get(k) != settings[k]]
     differing += [
@@ -86,8 +83,7 @@ def refuse_other_records(p: Params, settings: dict, before: dict, files: list[Pa
 
 
 def refuse_other_checkpoints(p: Params, sha256s: dict[str, str]) -> None:
-    """Raises ValueError if the run was trained from another student, or its adapters (`sha256s`:
-    by step) are not those that its training wrote."""
+    """Raises ValueError if the run's student is another, or its adapters' `sha256s` by step."""
     file = paths.run_dir(p) / "provenance_train.json"
     if p.adapter != "none" or is_baseline(p) or not file.exists():
         return
@@ -106,8 +102,8 @@ def settings_of(
     p: Params, tasks: dict[str, list], steps: list[int], before: dict, version: str
 ) -> dict:
     """All that decides what a run's answers are. version: of sources.check_student, "" if it was
-    not asked. Grading again needs no engine and no adapter, and may happen where there are none:
-    then these are as in `before`, the earlier provenance."""
+    not asked. Grading again may happen where there is no engine and no adapter: these are then as
+    in `before`, the earlier provenance."""
     known = before.get("settings", {})
     if p.regrade and "adapters_sha256" in known:
         keys = ("engine", "engine_version", "adapters", "adapters_sha256", "student_version")

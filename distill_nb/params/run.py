@@ -1,14 +1,9 @@
 """What a run is: one flat set of parameters, read strictly.
 
 A run is a YAML file (papermill_params/run07.yaml), perhaps shrunk by an overlay (pocket.yaml,
-tiny.yaml). Papermill only warns about an unknown key and hands it over, and YAML reads `2e-5` as
-text, so a notebook checks its own namespace right after the injected cell:
-
-    from distill_nb import params
-    p = params.from_notebook(globals())
-
-Every problem is a ValueError of one sentence that names the key, the value and the remedy.
-"""
+tiny.yaml). Papermill hands unknown keys over, and YAML reads `2e-5` as text: so a notebook checks
+its own namespace right after the injected cell, by `p = params.from_notebook(globals())`. Every
+problem is a ValueError of one sentence that names the key, the value and the remedy."""
 # ruff: noqa: RUF009  (key returns dataclasses.field; nothing mutable is shared)
 
 from __future__ import annotations
@@ -16,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import Field, asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from types import MappingProxyType
 from typing import Any
@@ -126,7 +121,7 @@ class Params:
 
 
 # What decides a base student's records, beside the problems, which are told by their content
-# (evaluate.shared_files); runs that agree on these share one baseline (baseline.baseline_dir).
+# (baseline.shared_files); runs that agree on these share one baseline (baseline.baseline_dir).
 GENERATION_KEYS = (
     "student", "student_size", "chat_template", "dtype", "engine", "max_new_tokens", "temperature",
     "top_p", "n_samples", "seed",
@@ -141,17 +136,14 @@ def pocket_values() -> MappingProxyType[str, Any]:
 
 
 def validate(values: dict, source: str = "parameters") -> Params:
-    """A Params from a complete mapping; `source`, such as a file's name, opens each error.
-
-    Files and folders become movable texts: whoever opens one calls paths.resolve. Raises
-    ValueError, one sentence, for an unknown, missing, mistyped, out-of-range or contradictory key.
-    """
+    """A Params from a complete mapping; `source`, such as a file's name, opens each error. Files
+    and folders become movable texts (paths.resolve opens them). Raises ValueError, one sentence,
+    for an unknown, missing, mistyped, out-of-range or contradictory key."""
     clean = checked(values, source, Params, contradictions)
     for name in ("student", "dataset", "adapter"):
         clean[name] = paths.movable(clean[name])
-    clean["benchmark_files"] = {
-        k: paths.movable(file) for k, file in clean["benchmark_files"].items()
-    }
+    files = clean["benchmark_files"].items()
+    clean["benchmark_files"] = {benchmark: paths.movable(file) for benchmark, file in files}
     return Params(**clean)
 
 
@@ -159,15 +151,16 @@ def from_notebook(namespace: dict, reads: Iterable[str] | None = None) -> Params
     """The Params of a notebook, from its globals() right after the injected cell.
 
     Private names, IPython's own, modules and callables are passed over; every other name must be a
-    parameter. A notebook declares only the keys that it uses. The others are those of the
-    `parameter_files`, where it names some, and at pocket and tiny scale of `pocket_values`. At full
-    scale each must be there, or a forgotten key would quietly take a laptop's value. A notebook of
-    results says which keys it `reads`: only those must be there, and only those mean anything."""
+    parameter. A notebook declares only the keys that it uses; the others are those of its
+    `parameter_files`, and at pocket and tiny scale of `pocket_values`. At full scale each must be
+    there, or a forgotten key would quietly take a laptop's value. A notebook of results says which
+    keys it `reads`: only those must be there, and only those mean anything."""
     values = given(namespace, {"parameter_files", *(f.name for f in fields(Params))})
     files = values.pop("parameter_files", [])
     if reads is not None:
         values = {k: v for k, v in pocket_values().items() if k not in reads} | values
-    return validate(complete(read_files(*files) | values), source="notebook")
+    values = read_files(*files) | values
+    return validate(complete(values) if "scale" in values else values, source="notebook")
 
 
 def complete(values: dict) -> dict:
@@ -186,8 +179,7 @@ def is_baseline(p: Params) -> bool:
 
 
 def traces_of(teacher: str, dataset: str) -> str:
-    """Whose traces a run learnt from: its teacher's, or a stand-in's that were generated in their
-    place."""
+    """Whose traces a run learnt from: its teacher's, or a stand-in's that were generated for it."""
     return f"{teacher} stand-in" if dataset == "pocket" and teacher != "none" else teacher
 
 
@@ -197,8 +189,7 @@ def steps(p: Params) -> list[int]:
 
 
 def hash_of(p: Params, keys: Iterable[str]) -> str:
-    """16 hex digits of the SHA-256 of the chosen keys' canonical JSON, in whatever order they
-    are."""
+    """16 hex digits of the SHA-256 of the chosen keys' canonical JSON, in any order."""
     values = asdict(p)
     text = json.dumps({key: values[key] for key in keys}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -206,10 +197,9 @@ def hash_of(p: Params, keys: Iterable[str]) -> str:
 
 def help_text() -> str:
     """A table of all parameters: name, type, help."""
-    rows = [("name", "type", "help")] + [(f.name, str(f.type), _help(f)) for f in fields(Params)]
+    rows = [("name", "type", "help")]
+    for f in fields(Params):
+        choices = f.metadata["choices"]
+        words = f" [{' | '.join(choices)}]" if choices else ""
+        rows.append((f.name, str(f.type), f.metadata["help"] + words))
     return "\n".join(f"{name:<17} {kind:<15} {text}" for name, kind, text in rows)
-
-
-def _help(f: Field) -> str:
-    choices = f.metadata["choices"]
-    return f.metadata["help"] + (f" [{' | '.join(choices)}]" if choices else "")

@@ -19,24 +19,24 @@ PACKAGE = "distill_nb"
 def hashes(
     entry: str | Path, notebook: str | Path | None = None, root: Path = paths.ROOT
 ) -> dict[str, str]:
-    """File → 16 hex digits of its content, for the modules that an entry runs and for the notebook
-    that calls it. Raises ValueError as `modules_of`."""
+    """File → 16 hex digits, for the modules that an entry runs and for the notebook that calls it.
+    Raises ValueError as `modules_of`."""
     found = modules_of(entry, root) + ([paths.resolve(notebook)] if notebook else [])
     return {paths.movable(file): content_hash(file)[:16] for file in found}
 
 
 def modules_of(entry: str | Path, root: Path = paths.ROOT) -> list[Path]:
-    """The files of the package below `root` that an entry runs, directly or not, sorted; its own
-    among them if it is one.
+    """The package's files below `root` that an entry runs, its own among them, sorted.
 
     entry: a dotted module name (distill_nb.training.train), or a .py or .ipynb file, absolute or
-    from the repository's root. Raises ValueError where there is no such module or file, or one that
-    is not Python."""
+    from the repository's root. Raises ValueError where there is none such, or one is not Python."""
     start = _file(entry, root)
     found, left = set(), [start]
     while left:
         file = left.pop()
-        for module in [*_parents(file, root), file]:
+        # importing a module runs the __init__.py of the packages around it
+        packages = [f / "__init__.py" for f in file.parents if f.is_relative_to(root / PACKAGE)]
+        for module in [*filter(Path.is_file, packages), file]:
             if module not in found:
                 found.add(module)
                 left += _needed(module, root)
@@ -44,8 +44,7 @@ def modules_of(entry: str | Path, root: Path = paths.ROOT) -> list[Path]:
 
 
 def content_hash(file: Path) -> str:
-    """64 hex digits of one file; of a notebook the kind, source and tags of its cells count, not
-    their outputs."""
+    """64 hex digits of one file; of a notebook its cells' kind, source and tags count."""
     data = json.dumps(_cells(file)).encode() if file.suffix == ".ipynb" else file.read_bytes()
     return hashlib.sha256(data).hexdigest()
 
@@ -64,12 +63,6 @@ def _module(name: str, root: Path) -> Path | None:
     """The file of a dotted module name, None if the package has none of that name."""
     path = root.joinpath(*name.split("."))
     return next((f for f in (path.with_suffix(".py"), path / "__init__.py") if f.is_file()), None)
-
-
-def _parents(file: Path, root: Path) -> list[Path]:
-    """The __init__.py of the packages around a module: importing it runs them."""
-    folders = [f for f in file.parents if f.is_relative_to(root / PACKAGE)]
-    return [f / "__init__.py" for f in folders if (f / "__init__.py").is_file()]
 
 
 def _cells(notebook: Path) -> list[list]:
@@ -102,10 +95,13 @@ def _needed(file: Path, root: Path) -> list[Path]:
         if isinstance(node, ast.Import):
             found += _imported([alias.name for alias in node.names], root)
         elif isinstance(node, ast.ImportFrom):
-            base = _base(node.level, node.module, inside)
+            above = inside[: len(inside) - node.level + 1] if node.level else ()
+            base = ".".join([*above, *([node.module] if node.module else [])])
             found += _imported([base, *(f"{base}.{alias.name}" for alias in node.names)], root)
-        elif isinstance(node, ast.Call) and _called(node) == "import_module":
-            found += _by_name(node, file, inside, root)
+        elif isinstance(node, ast.Call):
+            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            if called == "import_module":
+                found += _by_name(node, file, inside, root)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.append(_process(node.value, file, root))
     return [f for f in found if f]
@@ -115,19 +111,8 @@ def _imported(names: list[str], root: Path) -> list[Path | None]:
     return [_module(name, root) for name in names if name.split(".")[0] == PACKAGE]
 
 
-def _base(level: int, module: str | None, inside: tuple[str, ...]) -> str:
-    """The dotted name that `from <level dots><module> import` means in a package `inside`."""
-    start = inside[: len(inside) - level + 1] if level else ()
-    return ".".join([*start, *([module] if module else [])])
-
-
-def _called(call: ast.Call) -> str:
-    return getattr(call.func, "attr", getattr(call.func, "id", ""))
-
-
 def _by_name(call: ast.Call, file: Path, inside: tuple[str, ...], root: Path) -> list[Path | None]:
-    """What import_module(".name", __package__) imports: all of its package, if the name is made at
-    run time."""
+    """What import_module(".name", __package__) imports: of a name made at run time the package."""
     name = call.args[0] if call.args else None
     first = name.values[0] if isinstance(name, ast.JoinedStr) else name
     text = first.value if isinstance(first, ast.Constant) else None
@@ -139,8 +124,7 @@ def _by_name(call: ast.Call, file: Path, inside: tuple[str, ...], root: Path) ->
 
 
 def _process(text: str, file: Path, root: Path) -> Path | None:
-    """The module that a text names in full: dotted, as after `python -m`, or as a file beside this
-    one."""
+    """The module that a text names: dotted, as after `python -m`, or as a file beside this one."""
     if text.startswith(f"{PACKAGE}.") and text.replace(".", "").replace("_", "").isalnum():
         return _module(text, root)
     if text.endswith(".py") and file.is_relative_to(root / PACKAGE):

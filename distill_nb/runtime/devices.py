@@ -1,5 +1,4 @@
-"""The cores and the memory that this process may use, and whether an error says that a GPU's memory
-is used up."""
+"""The cores and the memory that this process may use, and errors of a GPU's memory."""
 
 import os
 from pathlib import Path
@@ -17,14 +16,12 @@ def out_of_memory(error: BaseException) -> bool:
     import torch
 
     words = ("out of memory", "GPU memory available", "ALLOC_FAILED")
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
-    )
+    said = isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    return said or isinstance(error, torch.OutOfMemoryError)
 
 
 def free_memory() -> int:
-    """Bytes that a process can still have here (Linux: MemAvailable, and the limit of its control
-    group)."""
+    """Bytes that a process can still have (Linux: MemAvailable, and its control group's limit)."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         available = next(line for line in lines if line.startswith("MemAvailable"))

@@ -17,14 +17,12 @@ SEAL = "complete"  # in a sealed folder: the sha256 of every other file
 
 
 class DiskFull(RuntimeError):
-    """There is no room; the message names the place. What is on disk is whole, and the work can go
-    on from there."""
+    """There is no room; the message names the place. What is on disk is whole."""
 
 
 @contextlib.contextmanager
 def room(folder: Path) -> Iterator[None]:
-    """For work that writes below `folder`: an error that a full disk causes (an OSError, or a
-    library's own) becomes a DiskFull of one sentence."""
+    """For work that writes below `folder`: an error of a full disk becomes a DiskFull."""
     try:
         yield
     except Exception as error:
@@ -111,8 +109,8 @@ def broken(folder: Path) -> str:
 
 
 class Scratch:
-    """A folder below `parent` until `cleanup` or the end of this process. Folders of the same
-    prefix that killed processes left are removed first: one may hold a whole model's weights."""
+    """A folder below `parent` until `cleanup` or the end of this process. Those of the same prefix
+    that killed processes left are removed first: one may hold a whole model's weights."""
 
     def __init__(self, parent: Path, prefix: str):
         parent.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,7 @@
 
 with gpus.claimed(1) as devices:            # ["2"]
     subprocess.run(words, env=os.environ | gpus.environment(devices), close_fds=False)
-gpus.hold()                                 # in what was started: the device is taken until
-                                            this process ends
+gpus.hold()                                 # in what was started: taken until this ends
 """
 
 import contextlib
@@ -36,14 +35,13 @@ def visible() -> list[str]:
 @contextlib.contextmanager
 def claimed(n: int, poll: float = 0.5) -> Iterator[list[str]]:
     """Wait for n devices and hold them against all other claims on this machine; yields their names
-    in CUDA's terms.
+    in CUDA's terms. poll: seconds between two tries.
 
     The locks are the system's, so a process that dies lets go. Start what uses the devices with
-    `environment` and with close_fds=False: the started process then has the claim too, and keeps it
-    if only the claimer is killed. A device is not free while any process has a `hold` on it, even
-    if the processes that started that one are gone. Within a Slurm job the claim is among that
-    job's own devices, for Slurm keeps jobs apart. poll: seconds between two tries. Raises
-    ValueError where there are fewer than n devices, or a lock's file cannot be opened."""
+    `environment` and close_fds=False: it then has the claim too, and keeps it if only the claimer
+    is killed. A device is not free while any process has a `hold` on it. Within a Slurm job the
+    claim is among that job's own devices, for Slurm keeps jobs apart. Raises ValueError where there
+    are fewer than n devices, or a lock's file cannot be opened."""
     devices = visible()
     if n > len(devices):
         raise ValueError(
@@ -64,19 +62,15 @@ def claimed(n: int, poll: float = 0.5) -> Iterator[list[str]]:
                 return
         if not said:
             log.info(
-                "gpus: waiting until %d of %s can be had; `fuser -v %s` names the processes that "
-                "use them.",
-                n,
-                ", ".join(devices),
-                _file("*", "*"),
+                f"gpus: waiting until {n} of {', '.join(devices)} can be had; "
+                f"`fuser -v {_file('*', '*')}` names the processes that use them."
             )
             said = True
         time.sleep(poll)  # with none held: two jobs that want two each must not hold one each
 
 
 def environment(devices: list[str]) -> dict[str, str]:
-    """What tells a process of its devices: CUDA's variable, and ours with the files that `hold`
-    locks."""
+    """What tells a process of its devices: CUDA's variable, and the files that `hold` locks."""
     return {
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "CUDA_VISIBLE_DEVICES": ",".join(devices),
@@ -87,17 +81,16 @@ def environment(devices: list[str]) -> dict[str, str]:
 def hold() -> None:
     """Keep the devices that this process's `environment` names from all other claims until it ends.
 
-    Every process that computes on a GPU calls it: a notebook's kernel goes on when the stage or
-    Papermill is killed, to save its state (stop.listening), and vLLM's and the training's processes
-    end a moment after their kernel. Does nothing outside of a stage, or when called again."""
+    Every process that computes on a GPU calls it: a notebook's kernel outlives the stage and
+    Papermill to save its state (stop.listening), and vLLM's and the training's processes outlive
+    their kernel for a moment. Does nothing outside of a stage, or when called again."""
     for file in filter(None, os.environ.get(USES, "").split(os.pathsep)):
         if file not in _held and (lock := _locked(Path(file), shared=True)) is not None:
             _held[file] = lock
 
 
 def _free(device: str) -> int | None:
-    """The descriptor of a device's lock, which a child process can inherit; None while any process
-    claims or uses the device."""
+    """The descriptor of a device's lock, for a child too; None while a process has the device."""
     lock = _locked(_file(device, "lock"))
     if lock is None:
         return None
@@ -129,12 +122,10 @@ def _locked(file: Path, shared: bool = False) -> int | None:
 
 
 def _open(file: Path) -> int:
-    """A lock's file, open; the first process that needs it makes it, for all users of the
-    machine."""
+    """A lock's file, open; the first process that needs it makes it, for all users."""
     try:
         while True:
-            # Without O_CREAT: with it, Linux refuses other users' files in /tmp
-            # (fs.protected_regular).
+            # with O_CREAT, Linux refuses other users' files in /tmp (fs.protected_regular)
             try:
                 return os.open(file, os.O_RDWR | os.O_NOFOLLOW)
             except PermissionError:
@@ -154,21 +145,19 @@ def _open(file: Path) -> int:
 
 
 def _file(device: str, what: str) -> Path:
-    """A lock's place: the same for all users and jobs of the machine, whatever their TMPDIR is, and
-    for a GPU's number and its UUID. $DISTILL_NB_GPU_LOCKS names another folder."""
+    """A lock's place: the same for all users and jobs of the machine, whatever TMPDIR is, and for a
+    GPU's number and UUID; below $DISTILL_NB_GPU_LOCKS where that is set."""
     owner = os.environ.get("SLURM_JOB_ID", "machine")
     if device.isdigit() and int(device) < len(_uuids()):
         device = _uuids()[int(device)]
-    place = os.environ.get("DISTILL_NB_GPU_LOCKS") or (
-        "/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()
-    )
+    shared = "/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()
+    place = os.environ.get("DISTILL_NB_GPU_LOCKS") or shared
     return Path(place) / f"distill_nb-gpu-{owner}-{device.replace('/', '_')}.{what}"
 
 
 @cache
 def _uuids() -> tuple[str, ...]:
-    """The UUIDs of the machine's GPUs, in the order of their numbers (with
-    CUDA_DEVICE_ORDER=PCI_BUS_ID)."""
+    """The UUIDs of the machine's GPUs, by their numbers (with CUDA_DEVICE_ORDER=PCI_BUS_ID)."""
     return tuple(re.findall(r"^GPU \d+: .*\(UUID: ([^)]+)\)", _nvidia_smi(), re.MULTILINE))
 
 

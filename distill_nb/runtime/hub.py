@@ -1,8 +1,7 @@
 """Files of the Hugging Face hub, and in one sentence why one cannot be had.
 
-`reach` comes before anything that costs time (sources.check_student): a hub that is down, a gated
-model without a token or a revision that is gone stops a run in seconds. What is in the hub's cache
-needs no connection."""
+`reach` comes before anything that costs time: a hub that is down, a gated model without a token or
+a revision that is gone stops a run in seconds. What is in the hub's cache needs no connection."""
 
 import time
 from pathlib import Path
@@ -15,8 +14,7 @@ READ_WHOLE = 2**30
 
 
 def why(error: Exception, name: str = "", revision: str = "") -> str:
-    """What the error of a call of huggingface_hub means, as the end of a sentence that begins with
-    the repository's name."""
+    """What an error of huggingface_hub means, as the end of a sentence."""
     import httpx
     from huggingface_hub import errors
 
@@ -25,11 +23,10 @@ def why(error: Exception, name: str = "", revision: str = "") -> str:
         return "is gated: ask for access on its page and log in with `hf auth login`"
     if isinstance(error, errors.RevisionNotFoundError):
         return f"no longer has the revision {revision}"
-    if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(
-        error.__cause__, errors.HfHubHTTPError
-    ):
+    offline = isinstance(error, errors.LocalEntryNotFoundError)
+    if offline and isinstance(error.__cause__, errors.HfHubHTTPError):
         return why(error.__cause__, name, revision)
-    if isinstance(error, (errors.LocalEntryNotFoundError, httpx.TransportError)):
+    if offline or isinstance(error, httpx.TransportError):
         cached = "nothing of it is in the hub's cache"
         return f"could not be reached, and {cached}: try again with a connection"
     if isinstance(error, errors.EntryNotFoundError):
@@ -47,8 +44,7 @@ def why(error: Exception, name: str = "", revision: str = "") -> str:
 
 
 def file(hub_id: str, name: str, revision: str | None = None, kind: str = "dataset") -> Path:
-    """One file, from the hub's cache or else the hub. Raises what huggingface_hub raises; see
-    `why`."""
+    """One file, from the hub's cache or else the hub. Raises what `why` explains."""
     import huggingface_hub
 
     reach(hub_id, name, revision, kind)  # a hub that hangs would be waited for ten minutes below
@@ -56,8 +52,7 @@ def file(hub_id: str, name: str, revision: str | None = None, kind: str = "datas
 
 
 def reach(hub_id: str, name: str, revision: str | None, kind: str) -> None:
-    """Raises what huggingface_hub raises where a file is neither in the hub's cache nor on the hub;
-    nothing is downloaded."""
+    """Raises what huggingface_hub raises where a file is neither in its cache nor on the hub."""
     import httpx
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError
@@ -77,8 +72,7 @@ def reach(hub_id: str, name: str, revision: str | None, kind: str) -> None:
 
 
 def hash_of_folder(folder: Path) -> str:
-    """64 hex digits over the files of a student's or an adapter's folder; folders in it do not
-    count."""
+    """64 hex digits over the files of a student's or an adapter's folder, not of folders in it."""
     found: dict[str, str | list] = {}
     for path in sorted(f for f in folder.iterdir() if f.is_file()):
         size = path.stat().st_size
@@ -93,8 +87,7 @@ def hash_of_folder(folder: Path) -> str:
 
 
 def download(hub_id: str, revision: str, name: str, opening: str, remedy: str) -> Path:
-    """As `file`, of a data set. Raises ValueError, one sentence from `opening` to `remedy`, where
-    the file cannot be had."""
+    """As `file`, of a data set. Raises ValueError, one sentence from `opening` to `remedy`."""
     try:
         return file(hub_id, name, revision)
     except Exception as error:  # the many ways in which a download fails

@@ -1,5 +1,4 @@
-"""Files of one JSON record a line, such as an evaluation's records: lines are appended and synced,
-so that a kill tears the last one at most."""
+"""Files of one JSON record a line, such as an evaluation's: a kill tears the last at most."""
 
 import json
 import logging
@@ -26,16 +25,14 @@ def lines(file: Path) -> Iterator[tuple[int, dict]]:
 
 
 def read(file: Path, repair: bool = False) -> list[dict]:
-    """The records of `lines`. repair: cut a torn last line off on disk, as only the file's writer
-    may."""
+    """The records of `lines`. repair: cut a torn last line off on disk, as only the writer may."""
     if repair:
         cut_torn_line(file)
     return [record for _, record in lines(file)]
 
 
 def append(file: Path, records: list[dict]) -> None:
-    """Append lines and sync them to disk before returning; where the disk has no room for all of
-    them, none is added."""
+    """Append lines and sync them to disk; where there is no room for all, none is added."""
     file.parent.mkdir(parents=True, exist_ok=True)
     data = _encoded(records)
     with open(file, "ab", buffering=0) as f:

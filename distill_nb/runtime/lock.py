@@ -1,8 +1,7 @@
 """One process at a time in a folder, among the processes of all machines that share it.
 
-The lock is the kernel's (flock on <folder>/.lock), so it ends with the process that holds it,
-however that ends. Linux carries it over NFS, and most cluster file systems have it. The file's
-content only says who holds it."""
+The lock is the kernel's (flock on <folder>/.lock), so it ends with the process that holds it. Linux
+carries it over NFS, and most cluster file systems have it. The file says who holds it."""
 
 import contextlib
 import errno
@@ -45,9 +44,8 @@ def locked(
                 yield None
                 return
             log.warning(
-                "%s: this file system has no locks (%s): start nothing else on this folder now.",
-                folder.name,
-                error.strerror,
+                f"{folder.name}: this file system has no locks ({error.strerror}): start nothing "
+                "else on this folder now."
             )
 
         held = True
@@ -77,8 +75,7 @@ def locked(
 
 
 def holder(folder: Path) -> str:
-    """Who has locked a folder, in words: `being trained by process 12 on node7 since 2026-01-31
-    10:00:00+00:00`."""
+    """Who has a folder: `being trained by process 12 on node7 since 2026-01-31 10:00:00+00:00`."""
     try:
         found = json.loads((folder / FILE).read_text())
         return "{doing} by process {pid} on {host} since {since}".format(**found)
@@ -88,10 +85,8 @@ def holder(folder: Path) -> str:
 
 @contextlib.contextmanager
 def alone(folder: Path, doing: str, key: str = "run_name") -> Iterator[None]:
-    """As `locked`, for work that two processes must not do at once: raises ValueError where another
-    has the lock.
-
-    doing: such as `being trained`; key: the parameter that chooses the folder."""
+    """As `locked`, but raises ValueError where another process has the lock. doing: such as `being
+    trained`; key: the parameter that chooses the folder."""
     with locked(folder, wait=False, doing=doing) as unlock:
         if unlock is None:
             raise ValueError(

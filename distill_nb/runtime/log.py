@@ -1,16 +1,12 @@
-"""What the package says while it works goes through `logging`, one logger per module.
-
-A notebook, a command or a worker process shows it as plain lines; a program that only imports the
-package decides for itself, as with any library.
-"""
+"""What the package says goes through `logging`, one logger per module. A notebook, a command or a
+worker shows it as plain lines; a program that only imports the package decides for itself."""
 
 import logging
 import sys
 
 
 class _PlainLines(logging.Handler):
-    """Errors go to standard error, all else to standard output: to what these are at the moment,
-    for a notebook and pytest replace them."""
+    """Errors go to standard error, all else to standard output, as notebook or pytest set them."""
 
     def emit(self, record: logging.LogRecord) -> None:
         stream = sys.stderr if record.levelno >= logging.ERROR else sys.stdout

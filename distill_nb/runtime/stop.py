@@ -1,21 +1,20 @@
-"""A process that is asked to end: by SIGTERM, by Slurm's time limit, or by the end of the process
-that started it.
+"""A process that is asked to end: by SIGTERM, by Slurm's time limit, or by the end of its parent.
 
     with stop.listening() as stopping:
         ...
         if stopping():  # between two pieces of work: what asks, in words, or ""
             save; raise stop.Stopped(...)
 
-Slurm sends SIGTERM at the time limit and SIGKILL 30 s later (KillWait), which is too short for a
-large batch: so in a Slurm job `stopping` says so EARLY before the time limit, whatever signals
-come. Papermill has no handler and dies of a signal; its kernel, in which the notebook runs, then
-ends itself within two seconds (ipykernel's ParentPollerUnix). While `listening`, the kernel does
-not: it ends when the work is saved. `run` keeps Papermill alive too, so that the notebook with the
-message is written; a shell does the same with `trap '' TERM USR1; papermill …`."""
+Slurm sends SIGTERM at the time limit and SIGKILL 30 s later (KillWait), too soon for a large batch:
+so in a Slurm job `stopping` says so EARLY before the limit. Papermill dies of a signal; its kernel,
+in which the notebook runs, then ends itself within two seconds (ipykernel's ParentPollerUnix), but
+while `listening` only once the work is saved. `run` keeps Papermill alive too, so that the notebook
+with the message is written; a shell does it with `trap '' TERM USR1; papermill …`."""
 
 import contextlib
 import math
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -49,9 +48,7 @@ class _AnyProcess(int):
 @contextlib.contextmanager
 def listening() -> Iterator[Callable[[], str]]:
     """Yields a function that says what asks this process to end (SIGTERM, …), "" if nothing does.
-
-    Signals are heard in the main thread only, which is where notebooks and scripts run; elsewhere
-    they do what they did."""
+    Signals are heard in the main thread only, where notebooks and scripts run."""
     gpus.hold()  # also when the stage that claimed them is gone
     heard: list[str] = []
     poller, limit = _kernels_poller(), _time_limit()
@@ -77,29 +74,23 @@ def listening() -> Iterator[Callable[[], str]]:
 
 
 def _time_limit() -> float:
-    """The Unix time at which a Slurm job should end by itself; infinite outside of one, and where
-    Slurm does not say."""
+    """The Unix time at which a Slurm job should end by itself; infinite where there is none."""
     now, end, job = time.time(), 0.0, os.environ.get("SLURM_JOB_ID", "")
     with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
         if "SLURM_JOB_END_TIME" in os.environ:  # of a newer Slurm
             end = float(os.environ["SLURM_JOB_END_TIME"])
         elif job:
-            said = subprocess.run(
-                ["squeue", "-h", "-j", job, "-o", "%e"],
-                capture_output=True,
-                text=True,
-                timeout=20,
-                env=os.environ | {"SLURM_TIME_FORMAT": "standard"},
-            ).stdout
+            command = ["squeue", "-h", "-j", job, "-o", "%e"]
+            local = os.environ | {"SLURM_TIME_FORMAT": "standard"}
+            said = subprocess.run(command, capture_output=True, text=True, timeout=20, env=local)
             # in local time; else N/A or the like
-            end = datetime.fromisoformat(said.strip()).timestamp()
+            end = datetime.fromisoformat(said.stdout.strip()).timestamp()
     return end - min(EARLY, (end - now) / 10) if end > now else math.inf
 
 
 @contextlib.contextmanager
 def raising(what_is_kept: str) -> Iterator[None]:
-    """For work that loses nothing when it ends at once: a signal raises Stopped, which says what is
-    kept."""
+    """For work that loses nothing when it ends at once: a signal raises Stopped."""
     gpus.hold()
     heard: list[int] = []
 
@@ -166,24 +157,19 @@ def _kernels_poller():
 
 def random_state() -> dict:
     """The state of all random generators that training draws from."""
-    import random
-
     import numpy as np
     import torch
 
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     return {
         "python": random.getstate(),
         "numpy": np.random.get_state(),
         "torch": torch.get_rng_state(),
-        "cuda": cuda,
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
 
 
 def set_random_state(state: dict) -> None:
     """Back to a `random_state`."""
-    import random
-
     import numpy as np
     import torch
 

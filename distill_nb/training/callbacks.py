@@ -1,8 +1,5 @@
-"""What is written while a run trains: metrics, held-out losses, adapters and states to resume from;
-and how a run ends early.
-
-Several processes end together: at the end of each step they ask whether any of them was asked to
-end (parallel.py)."""
+"""What is written while a run trains (metrics, held-out losses, adapters, states to resume from),
+and how a run ends early: several processes at the end of the same step (parallel.py)."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distill_nb.params import Params
-from distill_nb.runtime import disk, jsonl, paths, progress, stop
+from distill_nb.runtime import disk, jsonl, paths, stop
 from distill_nb.students import proof, sources
 from distill_nb.training import parallel
 from distill_nb.training.data import Data
@@ -28,8 +25,7 @@ if TYPE_CHECKING:
 
 
 def save_adapter(p: Params, model: PeftModel, data: Data, step: int) -> None:
-    """Write the adapter of a step, whole or not at all, with the log-probabilities that prove it
-    (proof.py)."""
+    """Write the adapter of a step, whole or not at all, with what proves it (proof.py)."""
     final = paths.checkpoint_dir(p, step)
     partial = final.with_name(final.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -42,8 +38,7 @@ def save_adapter(p: Params, model: PeftModel, data: Data, step: int) -> None:
 
 
 def _make_portable(folder: Path, p: Params) -> None:
-    """Put the student's public name in place of a folder of this machine, and remove PEFT's empty
-    card (card.py writes one after the evaluation)."""
+    """Put the student's public name in place of a folder, and remove PEFT's empty card."""
     (folder / "README.md").unlink(missing_ok=True)
     file = folder / "adapter_config.json"
     config = json.loads(file.read_text()) | {"base_model_name_or_path": sources.public_name(p)}
@@ -63,8 +58,7 @@ def make_callback(
     p: Params, data: Data, run_dir: Path, start: int, stopping: Stopping
 ) -> TrainerCallback:
     """The callback of this process. All stop where stopping() says why to any of them: after a
-    step, or, of a single process, between two micro-batches, whose step is then repeated. The first
-    process writes metrics, held-out losses and checkpoints, and moves the progress bar."""
+    step, or, of a single process, within one, which is then repeated. The first process writes."""
     from transformers import TrainerCallback
 
     tokens_at = [0]  # tokens of prompts and traces up to each step
@@ -87,14 +81,7 @@ def make_callback(
 
     class Recorder(Follower):
         def on_train_begin(self, *_, **__) -> None:
-            self.bar = progress.bar(
-                total=p.max_steps,
-                initial=start,
-                desc="training",
-                unit="step",
-                mininterval=5,
-                disable=parallel.is_worker(),
-            )
+            self.bar = parallel.steps_bar(p, start, disable=parallel.is_worker())
             self.clock = time.perf_counter()
 
         def on_step_begin(self, *_, **__) -> None:

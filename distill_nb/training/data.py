@@ -1,6 +1,4 @@
-"""The examples that a run trains on, encoded and in the order of training, and the held-out ones.
-
-Examples come tokenised and masked from chat.py."""
+"""The examples that a run trains on, encoded and in the order of training, and held-out ones."""
 
 import hashlib
 import logging
@@ -20,8 +18,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Data:
-    """Encoded examples: `train` is in the order of training, [max_steps * batch_size]; `heldout` is
-    never trained on."""
+    """Encoded examples: `train` in the order of training, [max_steps * batch_size]; `heldout`."""
 
     train: list[dict]
     heldout: list[dict]
@@ -32,10 +29,8 @@ class Data:
 
 
 def prepare(p: Params) -> Data:
-    """Load, encode and order the traces of a run. The held-out traces are the last n_heldout of
-    them, less those of a problem that is trained on.
-
-    Raises ValueError for a baseline, and where no trace fits max_length."""
+    """Load, encode and order a run's traces; held out are the last n_heldout, without problems that
+    are trained on. Raises ValueError for a baseline, and where no trace fits max_length."""
     if is_baseline(p):
         raise ValueError(
             f"teacher: {p.run_name} is a baseline, which trains nothing; run eval.ipynb on it."
@@ -77,10 +72,9 @@ def training_order(
 ) -> list[int]:
     """Indices of the examples of every step, [max_steps * batch_size].
 
-    Each epoch is a fresh seeded permutation. The examples of a batch are dealt to its micro-batches
-    so that these have about the same number of tokens: the largest one decides the memory, and
-    processes that share a batch wait for the slowest. The batch keeps its examples, and so its
-    loss."""
+    Each epoch is a fresh seeded permutation. A batch keeps its examples, and so its loss; they are
+    dealt to micro-batches of about equal tokens, as the largest decides the memory, and processes
+    that share a batch wait for the slowest."""
     rng = random.Random(seed)
     shuffled: list[int] = []
     while len(shuffled) < max_steps * batch_size:

@@ -1,11 +1,10 @@
 """Several processes of one machine that share each batch (data parallel), started from a notebook:
 one on each GPU, or on the CPU's cores.
 
-torchrun cannot start a notebook, so the notebook's process hands the run to workers (worker.py),
-which torchrun starts, and shows their progress. Process i of n takes every n-th micro-batch of a
-step. The gradients are averaged once a step, and the loss stays the mean over the tokens of the
-whole batch. The first process writes metrics and checkpoints. This was run with two processes on a
-CPU, and not on GPUs yet (bench/gpu_check.py, "processes")."""
+torchrun cannot start a notebook, so the notebook's process hands the run to workers (worker.py) and
+shows their progress. Process i of n takes every n-th micro-batch of a step. The gradients are
+averaged once a step; the loss stays the mean over the tokens of the whole batch. This was run with
+two processes on a CPU, and not on GPUs yet (bench/gpu_check.py, "processes")."""
 
 import contextlib
 import json
@@ -47,8 +46,7 @@ def wait_for_all() -> None:
 
 
 def any_process(here: str) -> bool:
-    """Whether `here` is not empty in any process. All of them call this at the same step, and all
-    get the same answer."""
+    """Whether `here` is not empty in any process; all call this at the same step."""
     if not is_worker():
         return bool(here)
     import torch
@@ -61,8 +59,7 @@ def any_process(here: str) -> bool:
 
 
 def check_devices(p: Params) -> None:
-    """Raises ValueError where there are fewer GPUs than processes. Without a GPU processes share
-    the cores."""
+    """Raises ValueError for fewer GPUs than processes; without any, these share the cores."""
     import torch
 
     if torch.cuda.is_available() and torch.cuda.device_count() < p.train_processes:
@@ -75,18 +72,17 @@ def check_devices(p: Params) -> None:
 def launch(p: Params, job: dict[str, Any], run_dir: Path, stopping: Stopping = lambda: "") -> None:
     """Run train.fit(**job) in p.train_processes processes, with a progress bar in this one.
 
-    The processes die with this one. Where stopping() asks this one to end, they end after their
-    current step. Raises ValueError or stop.Stopped where one of them did, else RuntimeError with
-    its message. All their output is in train_workers.log in the run's folder."""
+    They die with this one; where stopping() asks it to end, they end after their current step.
+    Raises ValueError or stop.Stopped where one of them did, else RuntimeError with its message.
+    Their output is in train_workers.log in the run's folder."""
     folder = run_dir / WORKERS
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     torchrun = [sys.executable, "-m", "torch.distributed.run"]
     torchrun += ["--standalone", "--local-addr=127.0.0.1", f"--nproc-per-node={p.train_processes}"]
     worker = ["-m", "distill_nb.training.worker", str(folder)]
-    # One thread each, unless set otherwise: threads of several processes that wait for each other
-    # on the same cores are slow. A signal to all processes, as a cluster sends it, must not make
-    # torchrun kill those that are saving their state.
+    # One thread each, unless set otherwise: more wait for each other on the same cores. A signal to
+    # all processes, as a cluster sends it, must not make torchrun kill those that save their state.
     environment = {"OMP_NUM_THREADS": "1"} | paths.child_environment()
     environment["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGINT"
     try:
@@ -115,15 +111,20 @@ def launch(p: Params, job: dict[str, Any], run_dir: Path, stopping: Stopping = l
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def steps_bar(p: Params, start: int, **options) -> Any:
+    """The progress bar of a run that goes on at step `start`."""
+    return progress.bar(
+        total=p.max_steps, initial=start, desc="training", unit="step", mininterval=5, **options
+    )
+
+
 def _watch(
     process: subprocess.Popen, p: Params, start: int, run_dir: Path, stopping: Stopping
 ) -> None:
-    """Move a progress bar until the process ends. What asks this process to end is handed on to the
-    workers in the file `stop` of their folder."""
+    """Move a progress bar until the process ends, and hand what asks this one to end on to the
+    workers, in the file `stop` of their folder."""
     metrics, told = run_dir / "metrics.jsonl", run_dir / WORKERS / STOP
-    with progress.bar(
-        total=p.max_steps, initial=start, desc="training", unit="step", mininterval=5
-    ) as bar:
+    with steps_bar(p, start) as bar:
         ended = False
         while not ended:
             ended = process.poll() is not None

@@ -15,8 +15,7 @@ from distill_nb.training.data import Data
 log = logging.getLogger(__name__)
 
 # A run is the same run if these are equal. How a batch is divided (micro_batch_size,
-# train_processes) changes its rounding and not what is learnt, so that a run may go on with less
-# memory or more GPUs. `overwrite` and the evaluation's keys change nothing.
+# train_processes) changes its rounding alone: a run may go on with less memory or more GPUs.
 TRAINING_KEYS = (
     "run_name", "scale", "seed", "teacher", "domain",
     "student", "student_size", "chat_template", "dtype", "load_in_4bit", "backend",
@@ -35,9 +34,8 @@ def saved_steps(p: Params) -> range:
 def last_state(run_dir: Path, saved: Sequence[int] = ()) -> tuple[int, Path | None]:
     """The step and folder of the newest state to resume from, (0, None) if there is none.
 
-    Removes states that are half-written or damaged, that come after a missing adapter of the steps
-    `saved`, or after a missing line of metrics.jsonl, and says so. Raises ValueError if all come
-    after a missing line."""
+    Removes states, and says so, that are half-written, damaged, or after a missing adapter of the
+    steps `saved` or line of metrics.jsonl. Raises ValueError if all come after such a line."""
     adapters = adapter_files(run_dir)
     whole: dict[int, Path] = {}
     for folder in (run_dir / "state").glob("checkpoint-*"):
@@ -72,8 +70,7 @@ def _remove_state(folder: Path, why: str) -> None:
 
 
 def refuse_other_run(run_dir: Path, p: Params, data: Data) -> dict:
-    """The provenance that an earlier start of this run left, {} if there was none. Raises
-    ValueError if it was another run."""
+    """The provenance that an earlier start left, {} if none; ValueError for another run's."""
     file = run_dir / "provenance_train.json"
     before = provenance.read(file, "set overwrite: true to train it again")
     if not before and (any(run_dir.glob("state/*")) or any(run_dir.glob("checkpoints/*"))):
@@ -101,10 +98,8 @@ def refuse_other_run(run_dir: Path, p: Params, data: Data) -> dict:
 
 
 def start_again(run_dir: Path) -> None:
-    """Remove what an earlier training and its evaluation left.
-
-    The provenance goes first and the checkpoints last. If this is cut off, the run does not count
-    as finished and is not resumed: `refuse_other_run` asks for overwrite."""
+    """Remove what an earlier training and its evaluation left: the provenance first and the
+    checkpoints last. If this is cut off, `refuse_other_run` keeps the run from being resumed."""
     files = ("provenance_train.json", "eval", "provenance_eval.json", "metrics.jsonl")
     for name in (*files, "state", "checkpoints"):
         if (run_dir / name).is_dir() and not (run_dir / name).is_symlink():

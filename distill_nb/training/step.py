@@ -5,13 +5,13 @@ each example, and logits are computed only where there is something to learn, a 
 Unsloth's Llama reads these and does the rest itself. Unsloth runs a mixture of experts by
 Transformers' code, with an attention of its own that reads them, which `patch` switches on. To a
 model of Transformers alone `patch` teaches them. Loss and gradients are those of padded batches but
-for rounding (tests/training/test_step.py). bench/train.py measures the gain on a CPU. None of this
-has run on a GPU yet; bench/gpu_check.py compares and measures it there."""
+for rounding (tests/training/test_step.py; bench/train.py has the gain on a CPU). None of this has
+run on a GPU yet; bench/gpu_check.py compares and measures it there."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +29,7 @@ LOGITS = 2**24  # logits that exist at once (vocabulary x tokens): 64 MiB in flo
 
 def collate(examples: list[dict]) -> dict[str, torch.Tensor]:
     """Examples end to end, T tokens in all: input_ids, position_ids and labels int64 [1, T],
-    packed_seq_lengths int32 [B].
-
-    An example's first token is no label: what comes before it is another example."""
+    packed_seq_lengths int32 [B]. An example's first token is no label: another comes before it."""
     import numpy as np
     import torch
 
@@ -62,10 +60,8 @@ def patch(model: PeftModel, backend: str = "hf") -> None:
     from transformers.modeling_outputs import CausalLMOutputWithPast
 
     base = model.get_base_model()
-    own_attention = (
-        not getattr(base.config, "sliding_window", None)
-        and base.config._attn_implementation == "sdpa"
-    )
+    windows = getattr(base.config, "sliding_window", None)
+    own_attention = not windows and base.config._attn_implementation == "sdpa"
     if own_attention:
         AttentionInterface.register(ATTENTION, _attention)
         AttentionMaskInterface.register(ATTENTION, sdpa_mask)
@@ -78,8 +74,7 @@ def patch(model: PeftModel, backend: str = "hf") -> None:
         following = batch.pop("labels")[0, 1:]
         count = batch.pop("num_items_in_batch", None)
         if own_attention:
-            # A mask of four dimensions is handed on as it is. This one is empty: attention that
-            # would use it must fail.
+            # four dimensions: handed on as it is; empty: attention that would use it must fail
             batch["attention_mask"] = torch.empty(1, 1, 0, 0, device=following.device)
             batch["packed_lengths"] = packed_seq_lengths.tolist()
         hidden = base.get_decoder()(use_cache=False, **batch)[0][0]
@@ -94,8 +89,7 @@ def _patch_unsloth() -> None:
     import torch
 
     if torch.cuda.is_available():  # its kernels are for GPUs
-        # As its own trainers do when they pack. Else a mixture of experts masks all of the row but
-        # the example.
+        # as its own trainers do; else a mixture of experts masks all of the row but the example
         from unsloth.utils import hf_packed_attention
 
         hf_packed_attention.enable_hf_packed_attention()
@@ -138,9 +132,8 @@ def _attention(
 def loss_function() -> Callable[[torch.Tensor, torch.nn.Module, torch.Tensor], torch.Tensor]:
     """A function of (hidden [N, H], head, labels [N]): the sum of cross-entropies in nats, float32.
 
-    A frozen head needs no gradient. So the gradient of `hidden` is computed together with the loss,
-    chunk by chunk, and the logits of one chunk are freed before the next (as in Liger Kernel's
-    fused linear cross-entropy, arXiv 2410.10989)."""
+    With a frozen head, the gradient of `hidden` is computed with the loss, and a chunk's logits are
+    freed before the next (as in Liger Kernel's fused linear cross-entropy, arXiv 2410.10989)."""
     import torch
 
     class Fused(torch.autograd.Function):
@@ -200,11 +193,10 @@ def make_trainer(
     p: Params,
     examples: list[dict],
     state_dir: Path,
-    callbacks: Sequence[TrainerCallback] = (),
+    callbacks: list[TrainerCallback],
 ) -> Trainer:
-    """The Trainer that both back ends use, over the examples in the order of training. It logs
-    every step, saves every `save_every` and shows no bar of its own. In several processes
-    (parallel.py) each takes every n-th micro-batch."""
+    """The Trainer of both back ends, over the examples in order. It logs every step, saves every
+    `save_every`, shows no bar. Of several processes each takes every n-th micro-batch."""
     import torch
     from transformers import PrinterCallback, Trainer, TrainingArguments
 
@@ -234,17 +226,12 @@ def make_trainer(
         dataloader_pin_memory=on_gpu,
         optim="adamw_torch",
         logging_nan_inf_filter=False,
-        # all adapters are used; reentrant checkpoints need this
-        ddp_find_unused_parameters=False,
+        ddp_find_unused_parameters=False,  # all adapters are used; reentrant checkpoints need this
     )
     # else Trainer splits each micro-batch of a single process among all GPUs
     args._n_gpu = min(args.n_gpu, 1)
     trainer = Trainer(
-        model=model,
-        args=args,
-        train_dataset=examples,
-        data_collator=collate,
-        callbacks=list(callbacks),
+        model=model, args=args, train_dataset=examples, data_collator=collate, callbacks=callbacks
     )
     trainer.remove_callback(PrinterCallback)
     return trainer

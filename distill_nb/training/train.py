@@ -1,5 +1,4 @@
-"""Supervised fine-tuning on traces: one Transformers Trainer for both back ends; checkpoints;
-resume.
+"""Supervised fine-tuning on traces: one Transformers Trainer for both back ends.
 
 The loss is the mean over all trained tokens of the batch of `batch_size` examples, whatever the
 micro-batch and the number of processes: Trainer divides each micro-batch's summed loss by the token
@@ -8,8 +7,7 @@ count of the whole accumulated batch.
 On disk, below the run's folder:
   checkpoints/step_00100/  a PEFT adapter, written beside and renamed, so it is whole or absent
   state/checkpoint-100/    Trainer's optimiser, schedule and random state, to resume from; the last
-                           two are kept. A run that is asked to stop (stop.py) leaves one of its
-                           current step, and no adapter
+                           two are kept; a run that is asked to stop leaves one of that step
   metrics.jsonl            one line a step
   provenance_train.json    what made it; "finished" is set when the last step is on disk
 """
@@ -40,12 +38,12 @@ log = logging.getLogger(__name__)
 
 def train(p: Params, data: Data | None = None, notebook: str | Path | None = None) -> dict:
     """Train one run, or go on where it was interrupted, or leave a finished one alone. Returns its
-    provenance. data: of `prepare`; notebook: relative to the repository, for the provenance.
+    provenance. data: of `prepare`; notebook: relative to the repository.
 
-    Raises ValueError if the folder holds a run of other parameters or other data, or one that has
-    lost an adapter or lines of its metrics, and `overwrite` is false; if another process is
-    training it; if it diverges; or if a GPU runs out of memory. Raises stop.Stopped once it was
-    asked to end and has saved its state, and disk.DiskFull."""
+    Raises ValueError if the folder holds a run of other parameters or data, or one that has lost an
+    adapter or lines of its metrics, and `overwrite` is false; if another process is training it; if
+    it diverges; or if a GPU's memory is too small. Raises stop.Stopped, its state saved;
+    disk.DiskFull."""
     backend = student.choose_backend(p)
     parallel.check_devices(p)
     data = data or prepare(p)
@@ -155,8 +153,7 @@ def _enough_memory(p: Params) -> Iterator[None]:
 def _until_stopped(
     trainer: Trainer, state: Path | None, callback: TrainerCallback, stopping: Stopping
 ) -> None:
-    """Train to the end. Raises stop.Stopped where stopping() ends it before, with the state of the
-    last whole step on disk."""
+    """Train to the end, or raise stop.Stopped with the last whole step's state on disk."""
     try:
         trainer.train(resume_from_checkpoint=str(state) if state else None)
     except stop.Stopped:  # within a step: its random numbers are drawn again

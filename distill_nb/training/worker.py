@@ -1,7 +1,4 @@
-"""One of several processes that train a run together. torchrun starts it for parallel.launch.
-
-python -m torch.distributed.run … -m distill_nb.training.worker FOLDER
-"""
+"""One of several processes that train a run together; parallel.launch has torchrun start it."""
 
 import contextlib
 import json

@@ -13,14 +13,14 @@ from distill_nb.runtime import files, paths
 
 def test_a_file_is_replaced_whole_and_its_folder_made(tmp_path):
     file = tmp_path / "a" / "x.txt"
-    files.write_text(file, "ä")
+    files.write_bytes(file, "ä".encode())
     files.write_bytes(file, b"12")
     assert file.read_bytes() == b"12" and [f.name for f in file.parent.iterdir()] == ["x.txt"]
 
 
 def test_an_error_leaves_the_old_file_alone(tmp_path):
     file = tmp_path / "x"
-    files.write_text(file, "old")
+    files.write_bytes(file, b"old")
     with pytest.raises(ZeroDivisionError), files.replacing(file) as beside:
         beside.write_text("half")
         assert not list(tmp_path.glob("x*.*")) and list(tmp_path.glob("*.partial")) == [beside]
@@ -30,7 +30,7 @@ def test_an_error_leaves_the_old_file_alone(tmp_path):
 
 def test_a_killed_writer_leaves_the_old_file_and_one_that_is_told_by_its_name(tmp_path):
     file = tmp_path / "x"
-    files.write_text(file, "old")
+    files.write_bytes(file, b"old")
     program = (
         "import os, sys; from pathlib import Path; from distill_nb.runtime import files\n"
         "with files.replacing(Path(sys.argv[1])) as beside:\n"
@@ -46,7 +46,7 @@ def test_what_is_written_is_synced_before_it_counts(tmp_path, monkeypatch):
     file, fsync, replace, done = tmp_path / "x", os.fsync, os.replace, []
     monkeypatch.setattr(os, "fsync", lambda d: (fsync(d), done.append(os.fstat(d).st_ino)))
     monkeypatch.setattr(os, "replace", lambda a, b: (done.append("replace"), replace(a, b)))
-    files.write_text(file, "new")
+    files.write_bytes(file, b"new")
     assert done == [file.stat().st_ino, "replace"]
 
 
@@ -54,7 +54,7 @@ def test_json_is_readable_by_all_and_refuses_what_it_cannot_hold(tmp_path):
     file, before = tmp_path / "x.json", os.umask(0o077)
     try:
         files.write_json(file, {"a": [1, "ä"]})
-        files.write_text(tmp_path / "own", "")
+        files.write_bytes(tmp_path / "own", b"")
     finally:
         os.umask(before)
     assert file.read_text() == '{\n  "a": [\n    1,\n    "\\u00e4"\n  ]\n}\n'

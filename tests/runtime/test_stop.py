@@ -44,7 +44,7 @@ def unbroken(tmp_path_factory):
 def test_a_signal_ends_training_with_a_state_and_the_rest_is_the_same_bits(
     name, where, step, left, unbroken, runs_dir, monkeypatch
 ):
-    p, made = tiny(**CHANGES), train.recorder
+    p, made = tiny(**CHANGES), train.make_callback
 
     def recorder(*args):
         callback = made(*args)
@@ -58,7 +58,7 @@ def test_a_signal_ends_training_with_a_state_and_the_rest_is_the_same_bits(
         setattr(callback, where, hook)
         return callback
 
-    monkeypatch.setattr(train, "recorder", recorder)
+    monkeypatch.setattr(train, "make_callback", recorder)
     if left is None:  # asked in the last step, which is then finished, and with it the run
         assert train.train(p)["finished"] and adapter_hashes(p) == unbroken[0]
         return
@@ -71,7 +71,7 @@ def test_a_signal_ends_training_with_a_state_and_the_rest_is_the_same_bits(
     assert max(states, default="checkpoint-0") == f"checkpoint-{left}"
     # a stop leaves none of its own
     assert set(adapter_hashes(p)) == ({"step_00003"} if left >= 3 else set())
-    monkeypatch.setattr(train, "recorder", made)
+    monkeypatch.setattr(train, "make_callback", made)
     record = train.train(p)
     assert record["finished"] and record["resumed_at"] == left and len(record["sessions"]) == 1
     assert adapter_hashes(p) == unbroken[0] and resume.checkpoint_steps(p) == [3, 6]

@@ -1,6 +1,6 @@
 """Engines: token ids in, completions out; one interface, two engines.
 
-    with start.start(p, adapters, requests) as engine:  # adapters: step → folder; 0 is the base
+    with start.start(p, adapters, prompts) as engine:  # adapters: step → folder; 0 is the base
         for steps in engine.serve([100, 200]):  # checkpoints that can be asked now; the base first
             for answers in engine.answers(requests):  # of those steps only; lists, as they finish
                 ...

@@ -1,5 +1,4 @@
-"""Transformers as an engine: adapters merged into the weights; prompts sorted by length and
-left-padded, in batches."""
+"""Transformers as an engine: adapters merged, prompts sorted by length and left-padded."""
 
 from __future__ import annotations
 
@@ -22,8 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class HfEngine:
-    """The fallback, and the reference: always one checkpoint at a time, in this process. Methods
-    are as in types.Engine."""
+    """The fallback and the reference: one checkpoint at a time, in this process (types.Engine)."""
 
     name, version = "hf", metadata.version("transformers")
 
@@ -55,9 +53,8 @@ class HfEngine:
         return [[proof.token_logprobs(self.model, ids, self.p.dtype) for _, ids in texts]]
 
     def answers(self, requests: list[Request]) -> Iterator[list[Answer]]:
-        """The answers of one batch after another, longest prompts first. Where a GPU's memory runs
-        out, batches have half as many prompts from then on. A prompt that does not fit alone is an
-        answer with an error."""
+        """One batch after another, longest prompts first. Where memory runs out, batches are half
+        as large from then on; a prompt that does not fit alone is an answer with an error."""
         import torch
 
         assert {r.step for r in requests} <= {self.step}
@@ -85,9 +82,8 @@ class HfEngine:
                 )
                 yield [Answer(batch[0].number, "", [], "length", seconds, error, final=True)]
             else:
-                yield [
-                    Answer(r.number, *rest, seconds) for r, rest in zip(batch, found, strict=True)
-                ]
+                answered = zip(batch, found, strict=True)
+                yield [Answer(request.number, *made, seconds) for request, made in answered]
 
 
 def generate(

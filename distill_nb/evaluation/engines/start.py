@@ -1,16 +1,13 @@
 """Which engine a run gets, and how it serves adapters.
 
-vllm (vllm.py) is one engine for the base and all checkpoints of a run. `adapters: multi` serves
-them side by side as LoRA adapters. `merged` puts one after another into the base's weights, which
-is faster on a CPU; for a mixture of experts it needs less memory, and on a CPU it is the only way.
-hf (hf.py) is Transformers, always merged. Sampling is seeded per prompt and sample, so that a
-completion does not depend on what shares its batch, up to the rounding of batched matrix products.
-"""
+vllm is one engine for the base and all checkpoints of a run: `adapters: multi` serves them side by
+side as LoRA adapters, `merged` one after another in the base's weights (faster on a CPU; for a
+mixture of experts less memory, and on a CPU the only way). hf is Transformers, always merged.
+Sampling is seeded per prompt and sample: what shares a batch changes rounding alone."""
 
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
 
 from distill_nb.evaluation.engines import types
 from distill_nb.evaluation.engines.hf import HfEngine
@@ -19,14 +16,8 @@ from distill_nb.params import Params
 from distill_nb.students import student
 
 
-class HasPrompt(Protocol):
-    @property
-    def prompt(self) -> list[int]: ...
-
-
 def engine_name(p: Params) -> str:
-    """`vllm` or `hf`: what `engine: auto` means on this machine. Raises ValueError where vllm is
-    not installed."""
+    """`vllm` or `hf`, also for `engine: auto`. Raises ValueError where vllm is not installed."""
     if p.engine == "vllm" and not types.installed_vllm():
         raise ValueError(
             "engine: vllm is not installed here; install it with `pip install -e '.[gpu]' -c "
@@ -38,8 +29,7 @@ def engine_name(p: Params) -> str:
 
 
 def adapter_mode(p: Params) -> str:
-    """`multi` or `merged`: what `adapters: auto` means on this machine. Raises ValueError where
-    engine_name does, and for what no engine does here."""
+    """`multi` or `merged`, also for `auto`. Raises ValueError for what no engine does here."""
     import torch
 
     engine, on_gpu = engine_name(p), torch.cuda.is_available()
@@ -55,8 +45,7 @@ def adapter_mode(p: Params) -> str:
             )
         return "multi"
     served = p.adapters == "auto" and engine == "vllm" and on_gpu
-    # Of a mixture of experts six adapters take about as much memory as half of its weights: merged,
-    # 30B fits 80 GB.
+    # Six adapters of a mixture of experts are as large as half of it: merged, 30B fits 80 GB.
     return "multi" if served and not student.is_mixture_of_experts(p) else "merged"
 
 
@@ -67,19 +56,15 @@ def engine_version(p: Params) -> str:
 
 
 def start(
-    p: Params,
-    adapters: dict[int, Path],
-    asked: Iterable[HasPrompt],
-    texts: Iterable[list[int]] = (),
+    p: Params, adapters: dict[int, Path], prompts: list[list[int]], texts: Iterable[list[int]] = ()
 ) -> HfEngine | VllmEngine:
     """The engine of a run, a context manager; its `serve` loads what it serves.
 
-    adapters: step → folder. asked: the requests, or whatever has their prompts; texts: token ids
-    whose log-probabilities will be asked: the longest of both sets the context. Raises ValueError
-    as engine_name and adapter_mode do."""
+    adapters: step → folder. prompts: of the requests; texts: whose log-probabilities will be asked;
+    the longest of both sets the context. Raises ValueError as engine_name and adapter_mode do."""
     mode = adapter_mode(p)
     if engine_name(p) == "hf":
         return HfEngine(p, adapters)
-    longest = max((len(a.prompt) for a in asked), default=1) + p.max_new_tokens
+    longest = max(map(len, prompts), default=1) + p.max_new_tokens
     longest = max([longest, *(len(text) + 1 for text in texts)])
     return VllmEngine(p, adapters, mode if adapters else "merged", longest)

@@ -47,12 +47,10 @@ class Engine(Protocol):
         be asked now, the base among the first of them."""
 
     def again(self) -> bool:
-        """Load the current checkpoint in another way, after it has failed its proof; False where
-        there is none."""
+        """Load a checkpoint that failed its proof in another way; False where there is none."""
 
     def logprobs(self, texts: list[tuple[int, list[int]]]) -> list[list[list[float]]]:
-        """Of every (step, token ids) the log-probabilities at `proof.places`, from every process of
-        the engine."""
+        """Log-probabilities of every (step, token ids) at `proof.places`, from every process."""
 
     def answers(self, requests: list[Request]) -> Iterator[list[Answer]]:
         """The answers to requests of the steps that are served, as they finish."""

@@ -70,8 +70,7 @@ class VllmEngine:
         self._loaded = 0  # the step whose weights the processes have
         self._merged: disk.Scratch | None = None  # those weights, if they are not the base's
         self._by_expert: disk.Scratch | None = None  # adapters in the layout that vLLM loads
-        # each checkpoint in a new process
-        self._anew = mode == "merged" and student.is_mixture_of_experts(p)
+        self._anew = mode == "merged" and student.is_mixture_of_experts(p)  # one process each
         self._settings = self._engine_settings(max_model_len)
 
     def _engine_settings(self, max_model_len: int) -> dict:
@@ -109,8 +108,7 @@ class VllmEngine:
         return {"engine": engine, "sampling": sampling, "adapters": folders}
 
     def _loadable(self) -> dict[int, Path]:
-        """The adapters' folders. Those with adapters on experts are written anew in the layout that
-        vLLM loads."""
+        """The adapters' folders; adapters on experts are written anew, in vLLM's layout."""
         served = dict(self.adapters)
         for step, folder in self.adapters.items():
             if experts.are_adapted(folder):
@@ -211,10 +209,9 @@ class VllmEngine:
     def answers(self, requests: list[Request]) -> Iterator[list[Answer]]:
         """The answers as they finish; all requests are in flight together.
 
-        A process that dies twice without having answered anything gets half of what it owes and
-        then the other half, and so on. A request of which it dies alone is an answer with an error.
-        Raises EngineFailed where LONE_DEATHS of these come with no answer between them: then it is
-        not the requests."""
+        A process that dies twice without an answer gets half of what it owes, then the other half,
+        and so on. A request of which it dies alone is an answer with an error. Raises EngineFailed
+        after LONE_DEATHS of these with no answer between them: then it is not the requests."""
         count = len(self._processes)
         shares = [_Share(requests[i::count]) for i in range(count)]
         messages: queue.SimpleQueue = queue.SimpleQueue()

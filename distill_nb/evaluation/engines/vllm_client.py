@@ -1,5 +1,4 @@
-"""The evaluation's side of vllm_process: start it, send and receive JSON lines, find out why it
-ended, end it and all below it."""
+"""The evaluation's side of vllm_process: start it, exchange JSON lines, learn why it ended."""
 
 import contextlib
 import json
@@ -16,9 +15,7 @@ from distill_nb.runtime import disk
 
 TAIL = 2**15  # bytes of the end of its stderr that are read
 ERROR = re.compile(r"\b\w*(Error|Exception): .*")
-# seconds; loading a large student takes minutes, and while it generates, a sign of life comes every
-# few seconds
-SILENCE = 1800
+SILENCE = 1800  # seconds; loading takes minutes, and then signs of life come every few seconds
 
 
 class Process:
@@ -49,8 +46,7 @@ class Process:
             raise EngineFailed(f"vLLM's process ended: {self._last_words()}") from error
 
     def receive(self) -> dict:
-        """The next message. Raises EngineFailed where the process ends, fails or is silent for too
-        long."""
+        """The next message. Raises EngineFailed where the process ends, fails or hangs."""
         message: dict = {"alive": True}
         while "alive" in message:
             line = self._line()
@@ -72,14 +68,13 @@ class Process:
         return line
 
     def _kill(self) -> None:
-        """End the process and all that it has started: on a GPU the weights are in one of those."""
+        """End the process and all that it started: one of those holds the GPU's memory."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def _cause(self, failed: str) -> str:
-        """The last error on stderr that the message does not name. vLLM's own processes write
-        their errors there, and the message says only that they have failed."""
+        """The last error on stderr that `failed` does not name: of vLLM's own processes."""
         matches = [ERROR.search(line) for line in disk.end_of(self._errors, TAIL)]
         errors = [match[0].strip() for match in matches if match]
         others = [error for error in errors if error not in failed]

@@ -57,24 +57,19 @@ def lora(settings: dict, step: int) -> LoRARequest | None:
 
 
 def logprobs(llm: LLM, settings: dict, texts: list) -> list[list[float]]:
-    """Log-probability of ids[place] after ids[:place], for every place of every (step, ids, places)
-    of texts.
+    """Log-probability of ids[place] after ids[:place], for every place of every (step, ids,
+    places).
 
-    Each is a request that may only sample this one token, and all are in flight together, as when
-    answers are made and rows of several adapters meet. (vLLM's log-probabilities are those before
-    that restriction. Its prompt_logprobs take another way, and fail on the CPU where several
-    requests have adapters.)"""
+    Each is a request that may only sample this token, all in flight together, as when answers are
+    made and rows of several adapters meet. (vLLM gives log-probabilities before that restriction.
+    Its prompt_logprobs fail on the CPU where several requests have adapters.)"""
     from vllm import SamplingParams, TokensPrompt
 
     asked = [(step, ids[:place], ids[place]) for step, ids, places in texts for place in places]
+    one = {"max_tokens": 1, "temperature": 0, "logprobs": 0, "detokenize": False}
     made = llm.generate(
         [TokensPrompt(prompt_token_ids=prompt) for _, prompt, _ in asked],
-        [
-            SamplingParams(
-                max_tokens=1, temperature=0, logprobs=0, allowed_token_ids=[token], detokenize=False
-            )
-            for *_, token in asked
-        ],
+        [SamplingParams(allowed_token_ids=[token], **one) for *_, token in asked],
         lora_request=[lora(settings, step) for step, *_ in asked],
         use_tqdm=False,
     )
@@ -90,11 +85,10 @@ def answer(llm: LLM, settings: dict, requests: list, send: Callable[[dict], None
     from vllm import SamplingParams, TokensPrompt
 
     engine, asked = llm.llm_engine, time.perf_counter()
+    how = {"detokenize": False, "ignore_eos": True} | settings["sampling"]
     finished: list[list] = []
     for number, step, prompt, seed in requests:
-        sampling = SamplingParams(
-            seed=seed, detokenize=False, ignore_eos=True, **settings["sampling"]
-        )
+        sampling = SamplingParams(seed=seed, **how)
         tokens, adapter = TokensPrompt(prompt_token_ids=prompt), lora(settings, step)
         try:
             engine.add_request(str(number), tokens, sampling, lora_request=adapter)
@@ -130,9 +124,8 @@ def _send_answers(finished: list[list], since: float, send: Callable[[dict], Non
 
 
 def watch_over() -> None:
-    """Fork a process that ends this one's group once this one is gone. Else vLLM's own processes,
-    which hold a GPU's memory, would stay. On Linux, this one is gone with the thread that started
-    it."""
+    """Fork a process that ends this one's group once this one is gone, else vLLM's own would stay
+    and hold a GPU's memory. On Linux, this one goes with the thread that started it."""
     watched = os.getpid()
     if os.fork():
         with contextlib.suppress(OSError, AttributeError):

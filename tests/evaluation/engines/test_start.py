@@ -176,7 +176,8 @@ def everything(p, adapters, requests, references=None):
     """({number: answer}, proofs) of one engine over all steps."""
     found, proofs = {}, []
     references = references or {step: proof.read(folder) for step, folder in adapters.items()}
-    with start.start(p, adapters, requests, [r["tokens"] for r in references.values()]) as engine:
+    prompts, texts = [r.prompt for r in requests], [r["tokens"] for r in references.values()]
+    with start.start(p, adapters, prompts, texts) as engine:
         for steps, made in proved(p, engine, sorted(adapters), references):
             proofs += made
             for batch in engine.answers([r for r in requests if r.step in steps]):
@@ -236,7 +237,7 @@ def test_an_engine_that_dies_or_hangs_is_started_again_and_owes_the_rest(trained
     p, adapters = trained
     requests = [Request(i, 4, [i + 1, 5, 6], i) for i in range(6)]
     expected, _ = everything(replace(p, engine="hf"), {4: adapters[4]}, requests)
-    with start.start(p, {4: adapters[4]}, requests) as engine:
+    with start.start(p, {4: adapters[4]}, [r.prompt for r in requests]) as engine:
         served = engine.serve([4])
         next(served), next(served)
         engine._processes[0]._process.kill()
@@ -275,7 +276,7 @@ def test_a_request_that_kills_the_engine_is_found_and_the_others_are_answered(
         send(process, message)
 
     monkeypatch.setattr(vllm_client.Process, "send", send_and_die)
-    with start.start(p, {}, requests) as engine:
+    with start.start(p, {}, [r.prompt for r in requests]) as engine:
         next(engine.serve([]))
         found = {a.number: a for batch in engine.answers(requests) for a in batch}
         assert found[1].final and "the engine died with this request alone: vLLM" in found[1].error
