@@ -1,5 +1,4 @@
-"""AIME: the 90 problems of the American Invitational Mathematics Examination of 2022, 2023 and
-2024, I and II.
+"""AIME: the 90 problems of the American Invitational Mathematics Examinations 2022 to 2024.
 
 From the hub, AI-MO/aimo-validation-aime, or from a local .parquet or .jsonl of that shape: problem
 (question in some copies), answer (an integer from 0 to 999), url (with year, paper and number).
@@ -27,8 +26,7 @@ KEYS = {"2024-I-12": "385"}  # the official key, where copies of the data set di
 
 
 def load(file: str | None) -> tuple[list[Task], dict]:
-    """(tasks by year, paper and number; source record). Raises ValueError for a file that is
-    missing or not as it should be (sources.py)."""
+    """(tasks by year, paper and number; source record). Raises ValueError as sources.py does."""
     (path,), source = sources.locate("aime", file, HUB_ID, REVISION, FILES)
     golds, texts, ids = {}, {}, []
     for number, row in enumerate(sources.read(path, HUB_ID, ("url",)), 1):

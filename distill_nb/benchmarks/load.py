@@ -11,9 +11,7 @@ from distill_nb.runtime import provenance
 
 def load(name: str, file: str | None = None, limit: int = 0, seed: int = 0) -> list[Task]:
     """The tasks of a benchmark, in its own order; `limit` > 0 takes the `subset` drawn with `seed`.
-
-    Logs where the file is a part of the benchmark. Raises ValueError for an unknown name, or a
-    source that is missing or not as it should be."""
+    Raises ValueError for an unknown name, or a source that is missing or not as it should be."""
     tasks, source = _all(name, file)
     if not source["whole"]:
         sources.say_part(source["source"], source["found"], source["size"], name)
@@ -55,8 +53,7 @@ def _limited(tasks: list[Task], limit: int, seed: int) -> list[Task]:
 
 
 def _all(name: str, file: str | None) -> tuple[list[Task], dict]:
-    """(tasks, source record) of the file distill_nb/benchmarks/<name>.py; the two pocket benchmarks
-    are in pocket.py."""
+    """(tasks, source record) of <name>.py, or of pocket.py, which has two benchmarks."""
     if name not in BENCHMARKS:
         raise ValueError(f"benchmarks: there is no {name}; choose from {', '.join(BENCHMARKS)}.")
     if name.startswith("pocket"):

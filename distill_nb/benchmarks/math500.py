@@ -15,8 +15,7 @@ SIZE = 500
 
 
 def load(file: str | None) -> tuple[list[Task], dict]:
-    """(tasks, source record). Raises ValueError for a file that is missing or not as it should be
-    (sources.py)."""
+    """(tasks, source record). Raises ValueError as sources.py does."""
     (path,), source = sources.locate("math500", file, HUB_ID, REVISION, FILES)
     rows = sources.read(path, HUB_ID, ("problem", "answer", "unique_id"))
     ids = [row["unique_id"] for row in rows]

@@ -1,8 +1,5 @@
 """Problems of the pocket benchmarks and of the generated traces: word problems in two steps, and
-small functions.
-
-A hash of its numbers decides whether a word problem belongs to the benchmark or to training, so no
-problem is in both."""
+small functions. No word problem is in both (`is_benchmark`)."""
 
 import hashlib
 import operator
@@ -155,7 +152,6 @@ def problem_hash(text: str) -> str:
 
 def is_benchmark(problem: str) -> bool:
     """Whether a generated problem belongs to the benchmark, so that training skips it. A fifth do,
-    by a hash of their numbers: no trained problem has the numbers of a benchmark problem, whatever
-    the names and the order."""
+    by a hash of their numbers, whatever the names and the order."""
     numbers = sorted(re.findall(r"\d+", problem))
     return int(problem_hash(" ".join(numbers)), 16) % 5 == 0

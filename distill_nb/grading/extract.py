@@ -32,15 +32,15 @@ def blocks(text: str) -> list[str]:
     may have any indent, for blocks in lists, and that a fence that nothing closes is text."""
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     closing = [CLOSING.match(line) for line in lines]
-    # the longest closing fence of each kind from each line on
-    longest, closable = ({"`": 0, "~": 0}, [])
+    # the longest closing fence of each kind from each line on; after the last there is none
+    longest = {"`": 0, "~": 0}
+    closable = [longest]
     for match in reversed(closing):
         if match:
             kind = match["fence"][0]
             longest = longest | {kind: max(longest[kind], len(match["fence"]))}
         closable.append(longest)
     closable.reverse()
-    closable.append({"`": 0, "~": 0})  # after the last line
     found, opening = [], None
     content: list[str] = []
     for i, line in enumerate(lines):
@@ -60,11 +60,9 @@ def blocks(text: str) -> list[str]:
 def _closes(closing: re.Match | None, opening: re.Match) -> bool:
     """Whether a line closes a block: the same sign, at least as often, and not far to its right,
     where it would be inside a docstring."""
-    return bool(
-        closing
-        and closing["fence"].startswith(opening["fence"])
-        and len(closing["indent"]) <= len(opening["indent"]) + 3
-    )
+    if closing is None or not closing["fence"].startswith(opening["fence"]):
+        return False
+    return len(closing["indent"]) <= len(opening["indent"]) + 3
 
 
 def lenient_code(text: str, entry_point: str) -> str:
@@ -72,11 +70,8 @@ def lenient_code(text: str, entry_point: str) -> str:
     an entry point the last block), else everything from the first line of code to the next fence or
     the end."""
     name = entry_point.partition("(")[0]  # the class Solution of Solution().method
-    defining = [
-        b
-        for b in blocks(text)
-        if not name or re.search(rf"^(?:def|class) {re.escape(name)}\b", b, re.MULTILINE)
-    ]
+    definition = re.compile(rf"^(?:def|class) {re.escape(name)}\b", re.MULTILINE)
+    defining = [block for block in blocks(text) if not name or definition.search(block)]
     if defining:
         return defining[-1]
     start = re.search(r"^(?:def|import|from|class) ", text, re.MULTILINE)

@@ -27,8 +27,7 @@ def grade_code(
     file: str | None = None,
     allow_unsafe: bool = False,
 ) -> Grade:
-    """Grade one code answer to a task of pocket_code, humaneval_plus, mbpp_plus or livecodebench,
-    in the sandbox.
+    """Grade one code answer to a task of pocket_code, humaneval_plus, mbpp_plus or livecodebench.
 
     file: the benchmark's local file, where it is not the default source. Raises ValueError for an
     unknown task, RuntimeError where no sandbox works here and allow_unsafe is false."""

@@ -83,8 +83,7 @@ def close() -> None:
 
 
 def verdict(gold: str, answer: str) -> str:
-    """`equal`, `different`, `timeout` or `error: …` for two LaTeX answers. Waits for an idle
-    process."""
+    """`equal`, `different`, `timeout` or `error: …` for two LaTeX answers."""
     _start()
     worker = _idle.get()
     try:
@@ -97,8 +96,6 @@ def verdict(gold: str, answer: str) -> str:
 
 
 def verdicts(pairs: list[tuple[str, str]]) -> list[str]:
-    """`verdict` of every (gold, answer), in order, on all cores; equal pairs are asked once."""
-    different = list(dict.fromkeys(pairs))
+    """`verdict` of every (gold, answer), in order, on all cores."""
     with ThreadPoolExecutor(cores()) as pool:
-        found = dict(zip(different, pool.map(lambda pair: verdict(*pair), different), strict=True))
-    return [found[pair] for pair in pairs]
+        return list(pool.map(lambda pair: verdict(*pair), pairs))

@@ -8,6 +8,7 @@ limit on memory."""
 
 import contextlib
 import json
+import logging
 import os
 import select
 import signal
@@ -20,8 +21,7 @@ MEMORY = 3 * 2**30  # bytes of address space: a hostile answer can make SymPy ta
 
 
 def verdict(gold: str, answer: str, seconds: int) -> str:
-    """Math-Verify's verdict on two LaTeX answers, with `seconds` for each parsing and for the
-    comparison."""
+    """Math-Verify's verdict on two LaTeX answers, with `seconds` for each parsing and comparing."""
     from math_verify import parse, verify
     from math_verify.errors import TimeoutException
 
@@ -45,8 +45,7 @@ def watch_over() -> None:
 
     SymPy may be running in C, which lets no signal handler or other thread run. The kernel's signal
     at the parent's death would not do: it is tied to the thread that started the process, and the
-    grader's threads come and go. The watcher itself can use it: it is tied to this process's main
-    thread, which ends with the process."""
+    grader's threads come and go. The watcher's parent is this main thread, so there it will do."""
     worker = os.getpid()
     if os.fork():
         return
@@ -64,7 +63,6 @@ def watch_over() -> None:
 
 def main() -> None:
     """Answer questions until standard input ends."""
-    import logging
     import resource
 
     watch_over()

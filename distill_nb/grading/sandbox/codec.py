@@ -10,8 +10,8 @@ file) becomes Opaque and equals nothing.
     s b     str, bytes                  n a         numpy scalar, array: type, shape, bytes
     x       subclass: name, content     o           opaque: name
 
-Encoding never imports numpy: it knows arrays only where other code has loaded it. This file is read
-inside the sandbox: standard library only."""
+Encoding never imports numpy: it knows arrays only where other code has loaded it. Read inside the
+sandbox: standard library only."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The disposable process that compares candidates' values with the expected ones.
 
 A hostile value can make a comparison explode: a set whose hashes collide, a number of a million
-digits, arrays that broadcast. So values are compared in a process with limits on memory and
-processor time, which is thrown away when it fails. Run as a script, this file is that process;
-`Comparer` is the grader's end. What the process cannot compare does not pass."""
+digits, arrays that broadcast. The process has limits on memory and processor time, and is thrown
+away when it fails; what it cannot compare does not pass. It is this file run as a script;
+`Comparer` is the grader's end."""
 
 from __future__ import annotations
 
@@ -41,18 +41,12 @@ class Comparer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def value_passes(
-        self,
-        rule: str,
-        value: bytes,
-        expected: bytes,
-        args: bytes,
-        atol: float,
-        dataset: str,
-        entry_point: str,
+        self, rule: str, value: bytes, expected: bytes, args: bytes, *problem: float | str
     ) -> tuple[bool, str]:
         """(passes, why not where it could not be compared) for two values as the codec's bytes.
-        args: marshal's bytes of our own input. Raises ComparerFailed."""
-        return self._ask(("value", rule, value, expected, args, atol, dataset, entry_point))
+        args: marshal's bytes of our own input. problem: atol, dataset, entry_point, as in
+        rules.passes. Raises ComparerFailed."""
+        return self._ask(("value", rule, value, expected, args, *problem))
 
     def output_passes(self, out: bytes, expected: str) -> tuple[bool, str]:
         """The same for the output of a program."""

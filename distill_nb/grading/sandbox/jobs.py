@@ -80,10 +80,10 @@ def function_tests(
     """Tests of a function: `inputs` is a list of argument lists, `expected` the values in the same
     order.
 
-    atol: absolute tolerance, as evalplus uses it. dataset: humaneval or mbpp, for evalplus's
-    special cases. rule: one of rules.RULES for all calls, or a list of them. seconds: of processor
-    time for each call, or a list of them. Raises ValueError without inputs, for different lengths,
-    an input that is not of built-in types, or a value nested too deep."""
+    atol: absolute, as evalplus uses it. dataset: humaneval or mbpp, for evalplus's special cases.
+    rule: one of rules.RULES, for all calls or a list. seconds: of processor time for each call, or
+    a list. Raises ValueError without inputs, for different lengths, an input that is not of
+    built-in types, or a value nested too deep."""
     n = len(inputs)
     kinds = [rule] * n if isinstance(rule, str) else list(rule)
     limits = [seconds] * n if isinstance(seconds, (int, float)) else list(seconds)
@@ -128,9 +128,8 @@ def _plain(value: object) -> bool:
 
 
 def program_tests(inputs: list[str], expected: list[str], *, seconds: float = 6.0) -> ProgramTests:
-    """Tests of a program that reads standard input, each in a process of its own. seconds: of
-    processor time for each (6 is LiveCodeBench's limit). Raises ValueError without inputs or for
-    different lengths."""
+    """Tests of a program that reads standard input, each in a process of its own with `seconds` of
+    processor time. Raises ValueError without inputs or for different lengths."""
     if len(inputs) != len(expected):
         raise ValueError(
             f"program tests: {len(inputs)} inputs but {len(expected)} expected outputs."

@@ -110,8 +110,8 @@ def command(level: str, with_numpy: bool, hidden: tuple[str, ...] = ()) -> tuple
 
 
 def _bubblewrap(prefixes: list[str], hide: list[str], packages: list[str], root: bool) -> list[str]:
-    """bwrap with its arguments. As root, the worker keeps two capabilities until it has become
-    another user. Any other user is alone in a user namespace and has none to keep."""
+    """bwrap with its arguments. Root keeps two capabilities until it has become another user. Any
+    other user is alone in a user namespace."""
     program = shutil.which("bwrap")
     if program is None:
         raise WorkerFailed(
@@ -200,9 +200,8 @@ class Worker:
                 raise WorkerFailed(f"could not start: {said[-1] if said else failure}") from failure
 
     def begin(self, seconds: list[float], load: float, total: float, slack: float) -> socket.socket:
-        """Have a child forked for a job. Returns a socket to that child alone. Limits in seconds of
-        processor time: for each input, for loading the code, in all. At `slack` times these the
-        child is killed."""
+        """Have a child forked for a job; returns a socket to it alone. Limits in seconds of
+        processor time, for each input, for loading, in all; at `slack` times these it is killed."""
         if self._dirty:  # the last candidate left files; a new worker has an empty tmpfs
             self.close()
             self._start()

@@ -90,8 +90,7 @@ class Pool:
 
     level: auto (the strongest that works) or one of LEVELS. allow_unsafe permits process, which
     confines nothing. hidden: folders to look empty where they lie in Python's own; others cannot be
-    reached anyway. Raises RuntimeError where the level does not work here, ValueError for an
-    unknown level."""
+    reached anyway. Raises ValueError for an unknown level, RuntimeError for one that fails here."""
 
     def __init__(
         self,
@@ -168,8 +167,7 @@ class Pool:
 
 
 class Seat:
-    """Two workers, with numpy and without, and a comparer. They start when needed and are replaced
-    when they fail. For one thread."""
+    """Two workers, with numpy and without, and a comparer, for one thread; started when needed."""
 
     def __init__(self, level: str, hidden: tuple[str, ...] = ()) -> None:
         self.level, self._hidden = level, hidden

@@ -81,8 +81,8 @@ def evalplus(
 
 
 def tolerances(expected: tuple, atol: float) -> list[float]:
-    """The absolute tolerance of each input. Where the problem has none, evalplus sets one at the
-    first input that expects floats and keeps it from there on."""
+    """The absolute tolerance of each input. Where a problem has none, evalplus sets one from the
+    first input that expects floats on."""
     found = []
     for value in expected:
         if atol == 0 and is_floats(value):
@@ -101,22 +101,15 @@ def is_floats(value: Any) -> bool:
 
 
 def surface_area(edge: float, height: float) -> int:
-    """Mbpp/581 by its second reading: the rounded area of a square pyramid with a perpendicular
-    height."""
+    """Mbpp/581 by its second reading: the rounded area of a pyramid, its height perpendicular."""
     return round(edge**2 + 2 * edge * math.hypot(edge / 2, height))
 
 
 def digit_distance(a: int, b: int) -> int:
-    """Mbpp/558 by its second reading: the sum of the differences of the digits, the shorter number
-    led by zeros."""
+    """Mbpp/558 by its second reading: the digits' differences, the shorter number led by zeros."""
     width = max(len(str(a)), len(str(b)))
     digits = zip(str(a).zfill(width), str(b).zfill(width), strict=True)
     return sum(abs(int(x) - int(y)) for x, y in digits)
-
-
-def lines(text: str) -> list[str]:
-    """A program's output as LiveCodeBench reads it: stripped, as is each of its lines."""
-    return [line.strip() for line in text.strip().split("\n")]
 
 
 def output_passes(out: str, expected: str) -> bool:
@@ -125,8 +118,8 @@ def output_passes(out: str, expected: str) -> bool:
     out, expected = out.strip(), expected.strip()
     if out.count("\n") != expected.count("\n"):  # before millions of lines are made of it
         return False
-    for a, b in zip(lines(out), lines(expected), strict=True):
-        if a != b:
+    for a, b in zip(out.split("\n"), expected.split("\n"), strict=True):
+        if a.strip() != b.strip():
             try:
                 if [Decimal(x) for x in a.split()] != [Decimal(x) for x in b.split()]:
                     return False

@@ -38,15 +38,14 @@ def run(worker: Worker, comparer: Comparer, job: Job, slack: float = 1.0) -> Res
 
 
 def _wall(seconds: float) -> float:
-    """Wall time by which a worker must have ended a child: its own backstop (worker.wall_limit) and
-    a grace."""
+    """Wall time by which a worker must have ended a child: worker.wall_limit and a grace."""
     return 4 * seconds + 2 + GRACE
 
 
 def _begin(
     worker: Worker, seconds: list[float], total: float, slack: float, payload: tuple
 ) -> socket.socket:
-    """Start a child and hand it its job; returns the socket once the child has confined itself."""
+    """The socket to a child that has its job and has confined itself."""
     channel = worker.begin(seconds, LOAD_SECONDS, total, slack)
     channel.settimeout(_wall(total))
     try:
@@ -63,8 +62,7 @@ def _begin(
 
 
 def _end(worker: Worker, total: float, at_once: bool) -> dict:
-    """The child's end. at_once: it has nothing more to send, so it is stopped if it does not end
-    itself."""
+    """The child's end. at_once: it has nothing more to send and is stopped if it does not end."""
     end = worker.end(0.2) if at_once else None
     if end is None:
         if at_once:
@@ -76,8 +74,7 @@ def _end(worker: Worker, total: float, at_once: bool) -> dict:
 
 
 def frames(channel: socket.socket, count: int) -> Iterator[tuple[bytes, bytes]]:
-    """(kind, content) of exactly `count` frames in order, then the end. Raises Ended for anything
-    else."""
+    """(kind, content) of exactly `count` frames in order, then the end; anything else is Ended."""
     buffer, received = bytearray(), 0
 
     def fill(size: int) -> bool:
@@ -120,8 +117,7 @@ def _shown(content: bytes) -> str:
 def run_function(
     worker: Worker, comparer: Comparer, job: Job, tests: FunctionTests, slack: float
 ) -> Result:
-    """Call the function with each input, compare as the values come, and stop at the first failure
-    if the job says so."""
+    """Call the function with each input, and compare as the values come."""
     outcomes: list[str] = []
     detail = ended = ""
     total = min(TOTAL_SECONDS if tests.dataset else float("inf"), sum(tests.seconds)) + LOAD_SECONDS
@@ -250,8 +246,7 @@ def run_program(
 
 
 def _output_passes(comparer: Comparer, output: bytes, expected: str) -> tuple[bool, str]:
-    """Equal bytes pass here. Splitting an output into lines may take a GiB and is left to the other
-    process."""
+    """Equal bytes pass here. Splitting into lines may take a GiB and is left to the comparer."""
     if output.strip() == expected.encode("utf-8", "surrogatepass").strip():
         return True, ""
     return comparer.output_passes(output, expected)

@@ -44,8 +44,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 def receive(
     sock: socket.socket, descriptors: int = 0, longest: int = 2**28
 ) -> tuple[bytes, list[int]]:
-    """One message and the file descriptors sent along. Raises EOFError at the end, ValueError over
-    `longest` bytes."""
+    """One message, and file descriptors. Raises EOFError at the end, ValueError over `longest`."""
     if descriptors:
         head, passed, _, _ = socket.recv_fds(sock, 4, descriptors)
     else:

@@ -1,10 +1,9 @@
 """The long-lived process inside the sandbox: it forks once for each candidate and watches over it.
 
 It has numpy and the usual modules loaded, so that a candidate costs a fork. It never sees code,
-inputs or values: each job comes with a socket of its own that only the forked child reads, so one
-candidate cannot find in memory what another left. The worker only keeps time, by the kernel's clock
-of the child's processor time, and reports how the child ended. Run as a script, which is sent its
-settings as JSON; standard library only, besides numpy."""
+inputs or values: each job comes with a socket of its own that only the forked child reads. It keeps
+time, by the kernel's clock of the child's processor time, and reports how the child ended. A script
+that is sent its settings as JSON; standard library only, besides numpy."""
 
 from __future__ import annotations
 
@@ -44,15 +43,8 @@ COMMON = (
 
 
 def wall_limit(seconds: float) -> float:
-    """The backstop on wall time, for code that sleeps. It is generous, since a busy machine is not
-    the candidate's fault."""
+    """The backstop on wall time: generous, as a busy machine is not the candidate's fault."""
     return 4 * seconds + 2
-
-
-def asleep(wall: float, cpu: float) -> bool:
-    """Whether code has used a processor for less than a twentieth of the time beyond IDLE. No
-    machine is so busy that it gives code less."""
-    return wall > IDLE + 20 * cpu
 
 
 def files_in(folder: str | None) -> int:
@@ -115,11 +107,9 @@ def watch(
             stopped = "timeout"
             break
         wall = now - started
-        if (
-            now - from_wall > wall_limit(limit)
-            or wall > wall_limit(total)
-            or (clock is not None and asleep(wall, cpu))
-        ):
+        # no machine is so busy that it gives code less than a twentieth of the time beyond IDLE
+        asleep = clock is not None and wall > IDLE + 20 * cpu
+        if asleep or now - from_wall > wall_limit(limit) or wall > wall_limit(total):
             stopped = "asleep"
             break
         if files_in(folder) > MOST_FILES:
@@ -178,8 +168,7 @@ def serve(control: socket.socket, settings: dict, rules: int) -> None:
 
 
 def load_modules(packages: str | None) -> None:
-    """Load what candidates commonly import; exit and quit, which -S leaves out; and numpy if
-    wanted."""
+    """Load what candidates commonly import; exit and quit, which -S leaves out; numpy if wanted."""
     for name in COMMON:
         importlib.import_module(name)
     site.setquit()
@@ -231,10 +220,8 @@ def main() -> None:
         rules = os.dup2(made, child.RULES, inheritable=False)
         os.close(made)
     elif settings["level"] == "landlock":
-        raise RuntimeError(
-            f"Landlock {confine.OLDEST_LANDLOCK} or later (Linux 6.2) is needed, and this is "
-            f"{abi or 'none'}"
-        )
+        needed = f"Landlock {confine.OLDEST_LANDLOCK} or later (Linux 6.2)"
+        raise RuntimeError(f"{needed} is needed, and this is {abi or 'none'}")
     if settings["uid"] is not None:
         for folder in {*filter(os.path.isdir, sys.path), settings["site"] or "/"}:
             descriptor = os.open(folder, os.O_PATH)
