@@ -4,8 +4,7 @@ A task's prompt is the user's message, zero-shot, and is the same for every stud
 student's own chat template (students/chat.py). A base student (Qwen3-30B-A3B-Base) gets it too. The
 field often shows base models a few worked examples instead, but only equal prompts make step 0 the
 start of the curves. What a base model loses by it is mostly format, which the outcomes no_answer
-and truncated and the lenient reading show. When a prompt changes, so does its PROMPT_VERSION, which
-is recorded.
+and truncated and the lenient reading show. When a prompt changes, so does its PROMPT_VERSION.
 
 task.py             one problem
 load.py             a benchmark by its name, whole or a seeded subset

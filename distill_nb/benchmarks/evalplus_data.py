@@ -70,21 +70,13 @@ def problems(benchmark: str, file: str | None = None) -> dict[str, dict]:
 def load_tasks(
     benchmark: str, file: str | None, prompt: Callable[[dict], str], prompt_version: str
 ) -> tuple[list[Task], dict]:
-    """(tasks, source record); `prompt` makes the user's message of a problem."""
+    """(tasks, source record); `prompt` makes the message of a problem."""
     found, source = load_problems(benchmark, file)
-    prefix, tests = sources.prefix(source), source["content_sha256"]
-    tasks = [
-        Task(
-            prefix + task_id,
-            prompt(problem),
-            "code",
-            entry_point=problem["entry_point"],
-            benchmark=benchmark,
-            file=file or "",
-            tests=tests,
-        )
-        for task_id, problem in found.items()
-    ]
+    prefix, tasks = sources.prefix(source), []
+    shared = dict(benchmark=benchmark, file=file or "", tests=source["content_sha256"])
+    for task_id, problem in found.items():
+        name = problem["entry_point"]
+        tasks.append(Task(prefix + task_id, prompt(problem), "code", entry_point=name, **shared))
     return tasks, source | {"prompt_version": prompt_version}
 
 
@@ -160,9 +152,8 @@ def _read(
 
 
 def run_canonical(problem: dict, inputs: list, not_none: bool) -> tuple[list, list[float]]:
-    """What the canonical solution returns for each input, and the seconds that it takes. It is the
-    benchmark's own code and runs in this process, as in evalplus. not_none: only whether it returns
-    something counts."""
+    """What the canonical solution returns for each input, and the seconds that it takes, in this
+    process, as in evalplus. not_none: only whether it returns something counts."""
     namespace: dict[str, Any] = {}
     results, seconds = [], []
     exec(problem["prompt"] + problem["canonical_solution"], namespace)

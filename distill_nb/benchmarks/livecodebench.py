@@ -51,10 +51,8 @@ WITHOUT_STARTER = (
 
 
 def load(file: str | None) -> tuple[list[Task], dict]:
-    """(tasks by question id, source record). The tests of each task are decoded here once, which
-    proves that they can be.
-
-    Raises ValueError where a line is not of the hub's shape, or a test, or as sources.py does."""
+    """(tasks by question id, source record). The tests of each are decoded here too. Raises
+    ValueError where a line or a test is not of the hub's shape, or as sources.py does."""
     rows, source = _rows(file)
     remedy = f"use the {len(FILES)} files of {TAG} from {HUB_ID} (the window is {START} to {END})"
     source = sources.measure(source, [r["question_id"] for r in rows], COUNT, remedy=remedy)
@@ -79,7 +77,7 @@ def _rows(file: str | None) -> tuple[list[dict], dict]:
 
 @lru_cache(maxsize=4)
 def _window(files: tuple[tuple[Path, int, int], ...]) -> list[dict]:
-    """The window's rows, with the `place` (file, line number, offset) of their tests for these."""
+    """The window's rows, with the `place` of their tests (file, line number, offset) for these."""
     found, start, end = [], datetime.fromisoformat(START), datetime.fromisoformat(END)
     for path, *_ in files:
         offset = 0

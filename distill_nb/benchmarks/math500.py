@@ -2,8 +2,7 @@
 Lightman et al. 2023 (arXiv 2305.20050).
 
 From the hub, HuggingFaceH4/MATH-500 (its only version of test.jsonl, the bytes of openai/prm800k's
-math_splits/test.jsonl), or from a local file of that shape: problem, answer (LaTeX), unique_id. All
-500 are the default."""
+math_splits/test.jsonl), or from a local file of that shape: problem, answer (LaTeX), unique_id."""
 
 from distill_nb.benchmarks import sources
 from distill_nb.benchmarks.task import BOXED, MATH_PROMPT_VERSION, Task

@@ -128,13 +128,12 @@ def _right_operand(operation: str, left: int, rng: random.Random) -> int:
     return rng.randint(2, room) if room > 1 else 10
 
 
-def math_problem(
-    template: str, rng: random.Random
-) -> tuple[str, list[tuple[int, str, int, int]], int]:
-    """One problem: its text, its two steps as (left, operation, right, result), its answer.
+Step = tuple[int, str, int, int]  # left, operation, right, result
 
-    A 135M student can learn to handle the numbers from a few hundred traces: products of one-digit
-    numbers, sums without a carry, differences without borrowing."""
+
+def math_problem(template: str, rng: random.Random) -> tuple[str, list[Step], int]:
+    """One problem: its text, its two steps, its answer. A few hundred traces teach a 135M student
+    such numbers: products of one-digit numbers, sums without a carry, differences likewise."""
     text, first, second = MATH_TEMPLATES[template]
     x = rng.randint(2, 5) if first == "*" else rng.randint(12, 49)
     y = _right_operand(first, x, rng)

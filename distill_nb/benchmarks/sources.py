@@ -19,11 +19,10 @@ PART = "part/"
 def locate(
     benchmark: str, file: str | None, hub_id: str, revision: str, published: dict[str, str]
 ) -> tuple[list[Path], dict]:
-    """(files, what is recorded of them): the local `file`, else those of the hub. published: file
-    on the hub → its sha256.
+    """(files, what is recorded of them): the local `file`, or the hub's, `published` name → sha256.
 
     A local file with the name of the first of several on the hub stands for all of them, beside it.
-    Raises ValueError for a file that is missing or, from the hub, damaged."""
+    Raises ValueError for a file that is missing, or damaged on its way from the hub."""
     names = list(published)
     if file:
         first = local(benchmark, file)
@@ -82,8 +81,7 @@ def _sha256(path: Path, _mtime: int, _size: int) -> str:
 
 
 def read(path: Path, hub_id: str, keys: tuple[str, ...]) -> list[dict]:
-    """The rows of a .parquet file, else of a JSONL file. Raises ValueError for one that has no text
-    under one of `keys`."""
+    """The rows of a .parquet or JSONL file. ValueError: one has no text under one of `keys`."""
     try:
         if path.suffix == ".parquet":
             from pyarrow import parquet

@@ -14,9 +14,8 @@ from distill_nb.runtime import paths
 
 @cache
 def pool(allow_unsafe: bool = False) -> sandbox.Pool:
-    """The sandbox's workers, one a core, started once and kept until the program ends.
-
-    Raises RuntimeError with the remedy where no sandbox works here and allow_unsafe is false."""
+    """The sandbox's workers, one a core, started once and kept until the program ends. Raises
+    RuntimeError with the remedy where no sandbox works here and allow_unsafe is false."""
     hidden = (str(paths.ROOT), str(paths.cache()), str(paths.runs()))
     workers = sandbox.Pool(allow_unsafe=allow_unsafe, hidden=hidden)
     workers.__enter__()

@@ -1,5 +1,4 @@
-"""The part of a completion that is graded: its text without the thinking, the last box, the blocks
-of code; read strictly and leniently."""
+"""The part of a completion that is graded, read strictly and leniently."""
 
 import re
 import warnings
@@ -67,8 +66,7 @@ def _closes(closing: re.Match | None, opening: re.Match) -> bool:
 
 def lenient_code(text: str, entry_point: str) -> str:
     """The code by a lenient reading: the last complete block that defines the entry point (without
-    an entry point the last block), else everything from the first line of code to the next fence or
-    the end."""
+    an entry point the last block), else all from the first line of code to the next fence."""
     name = entry_point.partition("(")[0]  # the class Solution of Solution().method
     definition = re.compile(rf"^(?:def|class) {re.escape(name)}\b", re.MULTILINE)
     defining = [block for block in blocks(text) if not name or definition.search(block)]
@@ -89,8 +87,7 @@ NUMBER = re.compile(
 
 
 def last_boxed(text: str) -> str | None:
-    r"""The content of the last \boxed{…} or \fbox{…} whose braces balance (\{ and \} do not count),
-    or None."""
+    r"""The content of the last \boxed{…} or \fbox{…} with balanced braces (not \{ \}), or None."""
     open_at: list[int] = []  # where each open brace's content begins, or -1 if it is no box's
     last, content = -1, None
     for token in BRACES.finditer(text):  # one pass: a text that loops has thousands of open boxes

@@ -57,9 +57,8 @@ def grade_code_all(
 def grade_all(
     tasks: list[Task], completions: list[str], finish_reasons: list[str], allow_unsafe: bool = False
 ) -> list[Grade]:
-    """Grade many of either kind, in the order given, on all cores. finish_reason: stop | length.
-
-    Raises RuntimeError where there is code, no sandbox works here and allow_unsafe is false."""
+    """Grade many of either kind, in the order given, on all cores. Raises RuntimeError where there
+    is code, no sandbox works here and allow_unsafe is false."""
     jobs = list(zip(tasks, completions, finish_reasons, strict=True))
     grades: dict[int, Grade] = {}
     for kind in ("math", "code"):

@@ -2,10 +2,7 @@
 
 Importing SymPy takes longer than most comparisons, so the processes stay until the program ends. A
 process that does not answer is killed and replaced. A comparison that ran out of time while it had
-the processor for less than most of it is tried once more with four times the time: a busy machine
-must not change a verdict."""
-
-from __future__ import annotations
+little of the processor is tried again with more: a busy machine must not change a verdict."""
 
 import atexit
 import contextlib
@@ -21,16 +18,12 @@ from distill_nb.runtime import paths
 from distill_nb.runtime.devices import cores
 
 SECONDS = 5  # for each parsing and for each comparison
-_idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
-_lock = threading.Lock()
-_workers: list[_Worker] = []
 
 
 class _Worker:
     """One process, started at the first question."""
 
-    def __init__(self) -> None:
-        self.process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | None = None
 
     def ask(self, gold: str, answer: str, seconds: int) -> str:
         """The process's verdict; where it hung or died `timeout` or `error: …`, and it is ended."""
@@ -65,6 +58,11 @@ class _Worker:
         if process is not None:
             with contextlib.suppress(OSError), process:  # OSError: what was left to write
                 process.kill()
+
+
+_idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+_lock = threading.Lock()
+_workers: list[_Worker] = []
 
 
 def _start() -> None:

@@ -1,10 +1,8 @@
-"""One process of the pool in math_pool.py: pairs of answers on standard input, Math-Verify's
-verdicts on standard output.
+"""One process of the pool in math_pool.py: answers on standard input, verdicts on standard output.
 
 A line in: JSON [gold, answer, seconds]. A line out: JSON, one of `equal`, `different`, `timeout`,
 `starved` (a time-out with so little processor time that the machine's load may be the cause) or
-`error: …`. Math-Verify runs in the main thread, where its SIGALRM works (its issue #55), under a
-limit on memory."""
+`error: …`. Math-Verify runs in the main thread, where its SIGALRM works (its issue #55)."""
 
 import contextlib
 import json
@@ -40,8 +38,7 @@ def verdict(gold: str, answer: str, seconds: int) -> str:
 
 
 def watch_over() -> None:
-    """Fork a watcher that kills this process when the grader is gone, that is when the other end of
-    standard input closes.
+    """Fork a watcher that kills this process when the other end of standard input closes.
 
     SymPy may be running in C, which lets no signal handler or other thread run. The kernel's signal
     at the parent's death would not do: it is tied to the thread that started the process, and the

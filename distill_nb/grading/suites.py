@@ -1,8 +1,7 @@
 """The tests of a code task, ready for the sandbox: pocket_code's asserts, evalplus's base and plus
 inputs, LiveCodeBench's public and private tests.
 
-Running evalplus's canonical solutions takes minutes, so each problem's tests are kept in the cache
-folder, under a hash of the problem."""
+Running evalplus's canonical solutions takes minutes, so each problem's tests are kept on disk."""
 
 import marshal
 import platform

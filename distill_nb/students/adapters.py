@@ -1,4 +1,4 @@
-"""Adapters on disk: those in a run's folder, whether any were lost, and those trained elsewhere."""
+"""Adapters on disk: a run's, whether any were lost, and those trained elsewhere."""
 
 from pathlib import Path
 

@@ -105,8 +105,7 @@ def stop_ids(tokenizer: PreTrainedTokenizerBase, template: Template) -> list[int
 
 
 def set_special_tokens(tokenizer: PreTrainedTokenizerBase, template: Template) -> None:
-    """Give the tokenizer the template's end and pad tokens, whatever its files say: SmolLM2's GGUF
-    names `<|im_start|>` as its end token."""
+    """Set the template's end and pad tokens: SmolLM2's GGUF has `<|im_start|>` as its end token."""
     stops = stop_ids(tokenizer, template)
     tokenizer.eos_token, tokenizer.pad_token = template.turn_end, template.pad
     # else decoding would remove spaces before punctuation
@@ -125,8 +124,7 @@ def _texts(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[in
 
 
 def _header(tokenizer: PreTrainedTokenizerBase, t: Template, role: str, content: str) -> Parts:
-    """`<start>role<middle>separator content`. Separator and content are one text, as the reference
-    templates tokenise them together."""
+    """`<start>role<middle>separator content`; separator and content are tokenised together."""
     start = [token_id(tokenizer, t.turn_start)]
     if t.turn_middle:
         return [*start, role, token_id(tokenizer, t.turn_middle), t.separator + content]

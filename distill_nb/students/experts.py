@@ -38,8 +38,8 @@ def tensors(model: PreTrainedModel) -> list[str]:
 
 def rank(p: Params, config: PretrainedConfig) -> int:
     """The rank on each expert: p.lora_expert_rank, or where that is 0 p.lora_rank divided by the
-    number of experts that see a token, at least 1. So an adapter's share of the experts' weights is
-    the same as in other layers (Schulman et al., LoRA Without Regret, Thinking Machines 2025)."""
+    number of experts that see a token, at least 1: the same share of the weights as in other layers
+    (Schulman et al., LoRA Without Regret, Thinking Machines 2025)."""
     return p.lora_expert_rank or max(1, p.lora_rank // config.num_experts_per_tok)
 
 
@@ -50,7 +50,7 @@ def lora_arguments(model: PreTrainedModel, p: Params) -> dict:
     Where a model has experts, gate_proj, up_proj and down_proj of p.lora_targets mean theirs, and
     are left out if p.lora_experts is false. gate_proj and up_proj are one tensor, which gets the
     ranks of both. The scale is lora_alpha / rank, with the rank of one projection of one expert.
-    Raises ValueError for targets that a model with such tensors cannot have."""
+    Raises ValueError for targets that such a model cannot have."""
     held = tensors(model)
     if not held:
         return {"target_modules": list(p.lora_targets)}
@@ -178,7 +178,6 @@ def _tensor_of(match: re.Match, config: dict) -> str:
 
 
 def _pattern(patterns: dict | None, name: str, default: int) -> int:
-    """A tensor's value in a rank_pattern or alpha_pattern, by PEFT's rule: of the first key that
-    ends its name."""
+    """A tensor's rank or alpha, by PEFT's rule: that of the first key that ends its name."""
     values = (v for k, v in (patterns or {}).items() if re.fullmatch(rf"(.*\.)?({k})", name))
     return next(values, default)

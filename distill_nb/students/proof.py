@@ -1,5 +1,4 @@
-"""Proof that an adapter is applied: log-probabilities of fixed tokens, the engine's against the
-trainer's.
+"""Proof that an adapter is applied: log-probabilities by the engine against the trainer's.
 
 An engine may load an adapter and do nothing with it (vLLM PR #41384), or give one request's adapter
 to another. So the trainer writes into every checkpoint its log-probabilities of a fixed text, with

@@ -1,7 +1,5 @@
 """Load a student, attach LoRA, merge an adapter: Unsloth on CUDA, Transformers + PEFT elsewhere.
-
-Both were run on a CPU; `load_in_4bit` has not been run yet. bench/gpu_check.py runs all on a GPU.
-"""
+Both were run on a CPU; `load_in_4bit` was not run yet. bench/gpu_check.py runs all on a GPU."""
 
 from __future__ import annotations
 
@@ -159,8 +157,7 @@ def unquantised(p: Params) -> Params:
 
 
 def load_for_generation(p: Params, adapter: Path | None = None, where: str = "") -> PreTrainedModel:
-    """The student in eval mode, with an adapter merged into its weights if given; `where` as
-    `load` has it."""
+    """The student in eval mode, with an adapter, if given, merged into its weights."""
     model = load(unquantised(p), where=where)
     if adapter is not None:
         from peft import PeftModel

@@ -22,8 +22,8 @@ How it is built, from the outside in:
 Levels: the strongest at which a trial job runs is taken. `bubblewrap`; `landlock` (Landlock,
 seccomp and limits, without namespaces and without any place to write; needs Linux 6.2); else
 RuntimeError, unless `allow_unsafe` permits `process`, a plain process with limits, which is NO
-sandbox. Every result names its level. At `landlock` a candidate can still learn that a file exists,
-and sees the machine's name and load.
+sandbox. At `landlock` a candidate can still learn that a file exists, and the machine's name and
+load.
 
 A candidate cannot pass without returning the right values: an early exit, a patched comparison, an
 overridden __eq__ or forged bytes only lose. It cannot read the expected values or keep anything for

@@ -3,8 +3,6 @@
 Once its code runs, a candidate can reach everything here. But it can forge only its own results,
 which must equal values that it has never seen. Read inside the sandbox: standard library only."""
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import gc

@@ -1,10 +1,7 @@
 """How a process confines itself, for good, before it runs a candidate: limits, Landlock, seccomp.
 
 Landlock's constants are those of include/uapi/linux/landlock.h
-(https://docs.kernel.org/userspace-api/landlock.html). Read inside the sandbox: standard library
-only."""
-
-from __future__ import annotations
+(https://docs.kernel.org/userspace-api/landlock.html). In the sandbox: standard library only."""
 
 import ctypes
 import os
@@ -69,9 +66,8 @@ def _readable(folder: str, hidden: list[str]) -> list[tuple[str, int]]:
 
 
 def landlock_rules(readable: list[str], writable: list[str], hidden: list[str]) -> int:
-    """A file descriptor of Landlock rules: only these files and folders, with what they hold, can
-    be read and written, except the hidden ones' files; no TCP port and no abstract socket can be
-    used, and no signal leaves. Raises OSError."""
+    """A file descriptor of Landlock rules: only these files and folders can be read and written,
+    except the hidden ones' files; no TCP, no abstract socket, no signal leaves. Raises OSError."""
     abi = landlock_abi()
     everything = (1 << 13) - 1
     for since, right in ((2, 1 << 13), (3, 1 << 14), (5, 1 << 15)):

@@ -1,9 +1,6 @@
 """A job for the sandbox and its result: code, the tests it is run with, what came of it.
 
-Tests are encoded once and used for every candidate. Only inputs travel; the expected values stay
-with the grader."""
-
-from __future__ import annotations
+Tests are encoded once for all candidates. Only inputs travel, never the expected values."""
 
 import ast
 import marshal
@@ -77,13 +74,12 @@ def function_tests(
     rule: str | list[str] = "evalplus",
     seconds: float | list[float] = 1.0,
 ) -> FunctionTests:
-    """Tests of a function: `inputs` is a list of argument lists, `expected` the values in the same
-    order.
+    """Tests of a function: `inputs` is a list of argument lists, `expected` a list of values.
 
     atol: absolute, as evalplus uses it. dataset: humaneval or mbpp, for evalplus's special cases.
-    rule: one of rules.RULES, for all calls or a list. seconds: of processor time for each call, or
-    a list. Raises ValueError without inputs, for different lengths, an input that is not of
-    built-in types, or a value nested too deep."""
+    rule: one of rules.RULES, or a list. seconds: of processor time for each call, or a list. Raises
+    ValueError for no inputs, different lengths, an input of other than built-in types, or a value
+    nested too deep."""
     n = len(inputs)
     kinds = [rule] * n if isinstance(rule, str) else list(rule)
     limits = [seconds] * n if isinstance(seconds, (int, float)) else list(seconds)

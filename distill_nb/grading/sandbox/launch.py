@@ -1,7 +1,5 @@
 """Start a worker at a level: its command line and settings, its process and control socket."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import json
@@ -55,9 +53,8 @@ def _user_threads() -> int:
     count = 0
     for status in Path("/proc").glob("[0-9]*/status"):
         with contextlib.suppress(OSError, ValueError, IndexError):
-            fields = dict(
-                line.split(":", 1) for line in status.read_text().splitlines() if ":" in line
-            )
+            lines = status.read_text().splitlines()
+            fields = dict(line.split(":", 1) for line in lines if ":" in line)
             if int(fields["Uid"].split()[0]) == os.getuid():
                 count += int(fields["Threads"])
     return count
@@ -110,8 +107,7 @@ def command(level: str, with_numpy: bool, hidden: tuple[str, ...] = ()) -> tuple
 
 
 def _bubblewrap(prefixes: list[str], hide: list[str], packages: list[str], root: bool) -> list[str]:
-    """bwrap with its arguments. Root keeps two capabilities until it has become another user. Any
-    other user is alone in a user namespace."""
+    """bwrap with its arguments. Root keeps two capabilities until it has become another user."""
     program = shutil.which("bwrap")
     if program is None:
         raise WorkerFailed(

@@ -1,7 +1,5 @@
 """The folders below those that a worker reads whose content a candidate must not see."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

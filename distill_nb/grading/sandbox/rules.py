@@ -4,11 +4,8 @@ evalplus's rules are those of its release 0.3.1 (https://github.com/evalplus/eva
 evalplus/eval/__init__.py and _special_oracle.py), with two differences. That release never counts a
 pass of HumanEval/32 (`find_zero`); here a pass counts, as upstream since its pull request #241. And
 values within a tolerance must have equal shapes. LiveCodeBench's rules are those of
-lcb_runner/evaluation/testing_util.py (https://github.com/LiveCodeBench/LiveCodeBench).
-
-These functions meet hostile values, so they run in the disposable process of compare.py."""
-
-from __future__ import annotations
+lcb_runner/evaluation/testing_util.py (https://github.com/LiveCodeBench/LiveCodeBench). Hostile
+values are met here, so all runs in the disposable process of compare.py."""
 
 import math
 from decimal import Decimal
@@ -34,8 +31,7 @@ def passes(
     dataset: str = "",
     entry_point: str = "",
 ) -> bool:
-    """Whether a value passes by the named rule. An exception while comparing is a fail, as in
-    evalplus."""
+    """Whether a value passes by the named rule. As in evalplus, an exception is a fail."""
     try:
         if rule == "evalplus":
             return evalplus(out, expected, args, atol, dataset, entry_point)
@@ -81,8 +77,7 @@ def evalplus(
 
 
 def tolerances(expected: tuple, atol: float) -> list[float]:
-    """The absolute tolerance of each input. Where a problem has none, evalplus sets one from the
-    first input that expects floats on."""
+    """The absolute tolerance of each input; evalplus sets one where floats are first expected."""
     found = []
     for value in expected:
         if atol == 0 and is_floats(value):
@@ -113,8 +108,7 @@ def digit_distance(a: int, b: int) -> int:
 
 
 def output_passes(out: str, expected: str) -> bool:
-    """Whether a program's output passes: equally many lines, each equal as text or as a sequence of
-    decimal numbers."""
+    """Whether a program's output passes: as many lines, each equal as text or as decimal numbers."""
     out, expected = out.strip(), expected.strip()
     if out.count("\n") != expected.count("\n"):  # before millions of lines are made of it
         return False

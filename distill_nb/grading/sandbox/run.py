@@ -1,7 +1,4 @@
-"""One job in one worker: send it, read what comes back, compare, decide. Runs in the grader, which
-holds the expected values."""
-
-from __future__ import annotations
+"""One job in one worker: send it, read what comes back, compare, decide. Runs in the grader."""
 
 import contextlib
 import marshal
@@ -29,9 +26,8 @@ class Ended(Exception):
 
 
 def run(worker: Worker, comparer: Comparer, job: Job, slack: float = 1.0) -> Result:
-    """The result of a job. With a slack above 1, code may take that many times its seconds; if it
-    takes more than its seconds, the result is doubtful. Raises WorkerFailed, ComparerFailed or
-    OSError where the sandbox itself fails."""
+    """The result of a job. Code may take `slack` times its seconds, but is doubtful beyond these.
+    Raises WorkerFailed, ComparerFailed or OSError where the sandbox itself fails."""
     if isinstance(job.tests, FunctionTests):
         return run_function(worker, comparer, job, job.tests, slack)
     return run_program(worker, comparer, job, job.tests, slack)
@@ -192,8 +188,7 @@ def _result(
 
 def _doubtful(end: dict, outcomes: list[str], slack: float) -> str:
     """Why a run without neighbours could end otherwise: done but late, or asleep, stopped before it
-    had its processor time; "" where it could not. What was wrong stays wrong, and what used up its
-    slack stays out of time."""
+    had its processor time; "" where it could not, as what is wrong or used up its slack."""
     if slack == 1 or end["stopped"] == "timeout":
         return ""
     if end["stopped"] == "asleep":

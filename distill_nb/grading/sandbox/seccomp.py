@@ -10,15 +10,11 @@ Each child adds the second, `of_child`. It takes away what only the worker needs
 - kill, tgkill, prlimit64: on the process itself.
 - fcntl, ioctl: without the commands that send signals to another process (F_SETOWN, FIOSETOWN).
 - prctl: for names of threads and of memory, so that the signal at the parent's death stays set.
-There are two filters because each child has to load its own, and the second is a tenth of the
-first.
+There are two because each child has to load its own, and the second is a tenth of the first.
 
 Numbers are from Linux's arch/x86/entry/syscalls/syscall_64.tbl and
 include/uapi/asm-generic/unistd.h; the instructions are classic BPF
-(https://docs.kernel.org/userspace-api/seccomp_filter.html). Read inside the sandbox: standard
-library only."""
-
-from __future__ import annotations
+(https://docs.kernel.org/userspace-api/seccomp_filter.html). Standard library only."""
 
 import errno
 import platform

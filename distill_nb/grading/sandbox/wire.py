@@ -4,8 +4,6 @@ A message is its length in four bytes, then its bytes. A candidate sends back a 
 a kind (V a value, E an exception, L the code could not be loaded), the input's place, a length, the
 bytes."""
 
-from __future__ import annotations
-
 import os
 import socket
 import struct

@@ -5,8 +5,6 @@ inputs or values: each job comes with a socket of its own that only the forked c
 time, by the kernel's clock of the child's processor time, and reports how the child ended. A script
 that is sent its settings as JSON; standard library only, besides numpy."""
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import importlib
@@ -45,14 +43,6 @@ COMMON = (
 def wall_limit(seconds: float) -> float:
     """The backstop on wall time: generous, as a busy machine is not the candidate's fault."""
     return 4 * seconds + 2
-
-
-def files_in(folder: str | None) -> int:
-    """The number of files and folders of a file system; 0 without a folder to write in."""
-    if folder is None:
-        return 0
-    state = os.statvfs(folder)
-    return state.f_files - state.f_ffree
 
 
 def watch(
@@ -112,7 +102,8 @@ def watch(
         if asleep or now - from_wall > wall_limit(limit) or wall > wall_limit(total):
             stopped = "asleep"
             break
-        if files_in(folder) > MOST_FILES:
+        disk = os.statvfs(folder) if folder is not None else None
+        if disk is not None and disk.f_files - disk.f_ffree > MOST_FILES:
             stopped = "files"
             break
         left = ((slack if late else 1) - used) * limit
@@ -182,8 +173,7 @@ def load_modules(packages: str | None) -> None:
 
 
 def in_reach(opened: dict[str, int]) -> None:
-    """Reach Python's folders through open descriptors where the new user may not walk to them, as
-    for a Python under /root."""
+    """Reach Python's folders through open descriptors where the new user may not walk to them."""
 
     def reachable(path: str) -> str:
         for folder, descriptor in opened.items():
