@@ -40,8 +40,6 @@ def load(file: str | None) -> tuple[list[Task], dict]:
         )
     source = sources.measure(source, ids, len(IDS), remedy=f"use the file of {HUB_ID}")
     ids.sort(key=lambda i: [int(x) if x.isdigit() else len(x) for x in i.split("-")])
-    tasks = [
-        Task(sources.prefix(source) + i, f"{texts[i]}\n\n{BOXED}", "math", gold=golds[i])
-        for i in ids
-    ]
+    prefix = sources.prefix(source)
+    tasks = [Task(prefix + i, f"{texts[i]}\n\n{BOXED}", "math", gold=golds[i]) for i in ids]
     return tasks, source | {"version": "2022, 2023, 2024", "prompt_version": MATH_PROMPT_VERSION}

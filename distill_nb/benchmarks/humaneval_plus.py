@@ -2,7 +2,7 @@
 
 Chen et al. 2021 (arXiv 2107.03374); tests by Liu et al. 2023 (arXiv 2305.01210), v0.1.10. The
 published study says 100 problems, but not which. The default here is all 164. OUR_100 is a seeded
-hundred of ours, not the study's: benchmark_limit: 100 draws it; slices.table shows it beside all."""
+hundred of ours, not the study's: benchmark_limit: 100 draws it, slices.table shows it as well."""
 
 from distill_nb.benchmarks.evalplus_data import load_tasks
 from distill_nb.benchmarks.load import subset

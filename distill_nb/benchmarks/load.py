@@ -19,10 +19,9 @@ def load(name: str, file: str | None = None, limit: int = 0, seed: int = 0) -> l
 
 
 def describe(name: str, file: str | None = None, limit: int = 0, seed: int = 0) -> dict:
-    """What `load` with the same arguments takes, for the provenance, as JSON: benchmark, source
-    (hub id@revision, or file), version, sha256 of each file, as_published, size (of the benchmark),
-    found, whole, taken, label (what was taken, in words), ids with their sha256, and
-    prompt_version. Raises ValueError as `load` does."""
+    """What `load` with the same arguments takes, for the provenance: the source record (benchmark,
+    source, version, sha256 of each file, as_published, size, found, whole, prompt_version), and
+    taken, label (what was taken, in words), seed, ids and their sha256. Raises as `load` does."""
     tasks, source = _all(name, file)
     ids = [t.task_id for t in _limited(tasks, limit, seed)]
     label = f"{len(ids)} of {source['size']}, a seeded subset of ours"

@@ -2,8 +2,8 @@
 
 A source is a file of the hub at a pinned revision, whose sha256 must be the one written down, or a
 local file of the same shape (`benchmark_files`). A file that is not the whole benchmark is refused,
-unless its name says so, as in `math500.part.jsonl`. Then every task id begins with part/, and the
-source record says that it is a part, so that its score cannot be taken for the benchmark's."""
+unless its name says so, as in `math500.part.jsonl`. Then its task ids begin with part/ and its
+record says so: its score cannot be taken for the benchmark's."""
 
 import json
 import logging

@@ -74,8 +74,7 @@ def _run(
 
 
 def _base_outcome(result: sandbox.Result, base: int) -> str:
-    """The verdict of the first `base` tests. A run ends at its first failure, so if that comes
-    later, all of these passed."""
+    """The verdict of the first `base` tests; they passed if the run's first failure comes later."""
     failed = [t for t in result.tests[:base] if t != "correct"]
     if not result.tests or (failed and failed[0] == "not_run"):
         return result.outcome

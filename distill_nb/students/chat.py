@@ -4,9 +4,8 @@ Every prompt is passed on as token ids, so that no engine can add a second begin
 Special tokens are placed by id. The text between them is encoded as plain text, so a trace that
 contains "<|im_end|>" cannot end a turn.
 
-Sources of the templates: Llama 3.1 prompt format (Meta's model card, without its dated system
-header), ChatML as in Qwen3's tokenizer_config (no system message), SmolLM2's chat_template (default
-system message)."""
+Sources: Meta's model card of Llama 3.1 (without its dated system header), Qwen3's tokenizer_config
+(ChatML, no system message), SmolLM2's chat_template (default system message)."""
 
 from __future__ import annotations
 
@@ -24,8 +23,7 @@ Parts = list[int | str]  # of a conversation: the id of a special token, or plai
 
 @dataclass(frozen=True)
 class Template:
-    """How a conversation becomes tokens. Special tokens, unless a comment says otherwise; "" where
-    the format has none."""
+    """How a conversation becomes tokens: special tokens, or text if so said; "" for none."""
 
     name: str
     turn_start: str  # before the role
@@ -151,17 +149,11 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, t: Template, messages: list[d
     return ids
 
 
-def encode_example(tokenizer: PreTrainedTokenizerBase, t: Template, messages: list[dict]) -> dict:
-    """One training example: {"input_ids": [L], "labels": [L]}, the prompt's ids as `prompt_ids` has
-    them. The labels before the last message (the trace) and its end token are IGNORE."""
-    ((ids, n_prompt),) = encode_many(tokenizer, t, [messages])
-    return {"input_ids": ids, "labels": [IGNORE] * n_prompt + ids[n_prompt:]}
-
-
 def encode_many(
     tokenizer: PreTrainedTokenizerBase, t: Template, conversations: list[list[dict]]
 ) -> list[tuple[list[int], int]]:
-    """(token ids, length of the prompt) of each conversation; all are tokenised together."""
+    """(token ids, length of the prompt) of each conversation, tokenised together. A prompt's ids
+    are those of `prompt_ids`; the last message (the trace) and its end token follow."""
     if any(messages[-1]["role"] != "assistant" for messages in conversations):
         raise ValueError("dataset: the last message of every example must be the assistant's.")
     end, texts = token_id(tokenizer, t.turn_end), []

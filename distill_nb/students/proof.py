@@ -24,13 +24,12 @@ T = TypeVar("T")
 FILE = "proof.json"
 # tokens of the fixed text, at most; how many of its last tokens are compared
 LONGEST, PLACES = (1024, 64)
-# of these every fourth in float32, where rounding is far below any adapter's effect
-SPARSE = 4
+SPARSE = 4  # of these every fourth in float32: rounding is far below any adapter's effect
 
 
 def text_of(example: dict) -> list[int]:
     """The fixed text: a training example's prompt and the first PLACES tokens that are trained on,
-    where an adapter has the largest effect. example: as chat.encode_example makes it."""
+    where an adapter has the largest effect. example: as traces' ledger makes it."""
     labels = list(example["labels"])
     first = next((i for i, label in enumerate(labels) if label != IGNORE), len(labels))
     return [int(i) for i in example["input_ids"][: first + PLACES][:LONGEST]]

@@ -15,7 +15,6 @@ from distill_nb.runtime import paths
 from distill_nb.runtime.hub import file, hash_of_folder, reach, why
 from distill_nb.students import chat
 
-# the pocket student's name on the hub
 HUB_NAMES = {POCKET_STUDENT: "HuggingFaceTB/SmolLM2-135M-Instruct"}
 
 
@@ -67,8 +66,7 @@ def _write_pocket(folder: Path) -> None:
     gguf = next(package.glob("*.gguf")).name
     loaded = AutoModelForCausalLM.from_pretrained(package, gguf_file=gguf, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(package, gguf_file=gguf)
-    # A model read from GGUF refuses save_pretrained; one rebuilt from its config, without the
-    # quantizer's marks, does not.
+    # A model read from GGUF refuses save_pretrained; one rebuilt without its marks does not.
     if hasattr(loaded.config, "quantization_config"):
         del loaded.config.quantization_config
     model = AutoModelForCausalLM.from_config(loaded.config, dtype=torch.float32)

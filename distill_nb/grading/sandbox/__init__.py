@@ -22,13 +22,11 @@ How it is built, from the outside in:
 Levels: the strongest at which a trial job runs is taken. `bubblewrap`; `landlock` (Landlock,
 seccomp and limits, without namespaces and without any place to write; needs Linux 6.2); else
 RuntimeError, unless `allow_unsafe` permits `process`, a plain process with limits, which is NO
-sandbox. At `landlock` a candidate can still learn that a file exists, and the machine's name and
-load.
+sandbox. At `landlock` a candidate can still see that a file exists, the machine's name and load.
 
 A candidate cannot pass without returning the right values: an early exit, a patched comparison, an
-overridden __eq__ or forged bytes only lose. It cannot read the expected values or keep anything for
-the next candidate. Asserts would show it the expected values, so `assert_tests` reads them as calls
-and literals and refuses other forms.
+overridden __eq__ or forged bytes only lose. It cannot read the expected values (`assert_tests`
+takes asserts apart, as they would show them) or keep anything for the next candidate.
 
 Not defended: bugs of the kernel, measuring time, and using up the given limits (with forged
 progress a candidate may spend the seconds of all its inputs on one of them). Not limited: sleeping
@@ -36,8 +34,7 @@ below 10 s, and reading what else lies in /usr. Not tested: macOS, where only `p
 arm64, for which seccomp.py has its numbers from the kernel's tables alone.
 
 Honest code loses a little: no files but in /tmp (none at `landlock`), no processes, no sockets,
-hence no asyncio and no multiprocessing, no /proc and /dev/stdin; numpy only where the code names
-it. random starts from the same seed.
+hence no asyncio and multiprocessing, no /proc and /dev/stdin; numpy only where the code names it.
 
 Bindings considered: pyseccomp 0.1.2 needs libseccomp.so at run time and runs other programs to find
 it; inside there is neither. landlock 1.0.0.dev5 lacks the network and signal rules of ABI 4 and 6,

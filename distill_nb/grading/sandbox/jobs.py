@@ -78,8 +78,7 @@ def function_tests(
 
     atol: absolute, as evalplus uses it. dataset: humaneval or mbpp, for evalplus's special cases.
     rule: one of rules.RULES, or a list. seconds: of processor time for each call, or a list. Raises
-    ValueError for no inputs, different lengths, an input of other than built-in types, or a value
-    nested too deep."""
+    ValueError for no inputs, other lengths, inputs not of built-in types, or too deep values."""
     n = len(inputs)
     kinds = [rule] * n if isinstance(rule, str) else list(rule)
     limits = [seconds] * n if isinstance(seconds, (int, float)) else list(seconds)
@@ -139,7 +138,7 @@ def program_tests(inputs: list[str], expected: list[str], *, seconds: float = 6.
     )
 
 
-def assert_tests(text: str, *, seconds: float = 1.0) -> FunctionTests:
+def assert_tests(text: str) -> FunctionTests:
     """The tests that a list of asserts stands for, so that their expected values stay with the
     grader too: run as code, an assert would hand its expected value to the candidate.
 
@@ -173,4 +172,4 @@ def assert_tests(text: str, *, seconds: float = 1.0) -> FunctionTests:
         raise ValueError(
             f"tests: the asserts must call one function, and they call {sorted(names) or 'none'}."
         )
-    return function_tests(names.pop(), inputs, expected, rule=kinds, seconds=seconds)
+    return function_tests(names.pop(), inputs, expected, rule=kinds)

@@ -20,8 +20,7 @@ HERE = Path(__file__).resolve().parent
 INSIDE = ("worker.py", "child.py", "codec.py", "confine.py", "seccomp.py", "wire.py")
 MEMORY = 4 * 2**30  # bytes of a candidate's address space, as in evalplus
 FILE_SIZE = 16 * 2**20  # bytes of any file that a candidate writes
-# bytes of all of them, in the tmpfs of level bubblewrap; landlock has no writable place
-TMP_SIZE = 64 * 2**20
+TMP_SIZE = 64 * 2**20  # bytes of all of them, in the tmpfs of level bubblewrap
 FILES, THREADS = 64, 256  # open files; threads beside those that the same user runs already
 STACK_KIB = 512 * 1024  # of the main thread, for deep recursion in C
 # as root: ids of users that own nothing, systemd's range for dynamic users; one for each worker
@@ -98,8 +97,7 @@ def command(level: str, with_numpy: bool, hidden: tuple[str, ...] = ()) -> tuple
     if level == "bubblewrap":
         line = [*_bubblewrap(prefixes, hide, packages, root), *line]
     # The limit on the stack is read when a program starts, so the shell sets it: the soft limit
-    # alone, at most the hard one, since programs of contests raise it themselves. The limit on
-    # memory holds besides.
+    # alone, at most the hard one, since programs of contests raise it themselves.
     stack = f'ulimit -S -s {STACK_KIB} 2>/dev/null || ulimit -S -s "$(ulimit -H -s)"'
     # Where the machine runs out of memory, candidates go before the grader, which may hold a model.
     first = "echo 1000 2>/dev/null >/proc/self/oom_score_adj"

@@ -68,8 +68,7 @@ def evalplus(
     if not same and atol != 0:
         import numpy
 
-        # evalplus asks for equal types and lengths only, and allclose broadcasts: there [[]] passes
-        # for [5.0].
+        # evalplus asks for equal types and lengths only: as allclose broadcasts, [[]] is [5.0]
         if type(out) is not type(expected) or numpy.shape(out) != numpy.shape(expected):
             return False
         return bool(numpy.allclose(out, expected, rtol=1e-7, atol=atol))
@@ -108,7 +107,7 @@ def digit_distance(a: int, b: int) -> int:
 
 
 def output_passes(out: str, expected: str) -> bool:
-    """Whether a program's output passes: as many lines, each equal as text or as decimal numbers."""
+    """Whether a program's output passes: as many lines, each equal as text or decimal numbers."""
     out, expected = out.strip(), expected.strip()
     if out.count("\n") != expected.count("\n"):  # before millions of lines are made of it
         return False

@@ -1,8 +1,7 @@
 """Messages over a stream socket, for both sides of the sandbox. Standard library only.
 
-A message is its length in four bytes, then its bytes. A candidate sends back a sequence of frames:
-a kind (V a value, E an exception, L the code could not be loaded), the input's place, a length, the
-bytes."""
+A message is its length in four bytes, then its bytes. A candidate sends back frames: a kind (V a
+value, E an exception, L the code could not be loaded), the input's place, a length, the bytes."""
 
 import os
 import socket
