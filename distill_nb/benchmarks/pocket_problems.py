@@ -132,8 +132,8 @@ Step = tuple[int, str, int, int]  # left, operation, right, result
 
 
 def math_problem(template: str, rng: random.Random) -> tuple[str, list[Step], int]:
-    """One problem: its text, its two steps, its answer. A few hundred traces teach a 135M student
-    such numbers: products of one-digit numbers, sums without a carry, differences likewise."""
+    """One problem: its text, its two steps, its answer. A 135M student can learn its numbers:
+    products of one-digit numbers, sums without a carry, differences without borrowing."""
     text, first, second = MATH_TEMPLATES[template]
     x = rng.randint(2, 5) if first == "*" else rng.randint(12, 49)
     y = _right_operand(first, x, rng)

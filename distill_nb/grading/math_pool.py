@@ -2,7 +2,7 @@
 
 Importing SymPy takes longer than most comparisons, so the processes stay until the program ends. A
 process that does not answer is killed and replaced. A comparison that ran out of time while it had
-little of the processor is tried again with more: a busy machine must not change a verdict."""
+little of the processor is tried once more with more: a busy machine must not change a verdict."""
 
 import atexit
 import contextlib

@@ -29,7 +29,7 @@ SPARSE = 4  # of these every fourth in float32: rounding is far below any adapte
 
 def text_of(example: dict) -> list[int]:
     """The fixed text: a training example's prompt and the first PLACES tokens that are trained on,
-    where an adapter has the largest effect. example: as traces' ledger makes it."""
+    where an adapter has the largest effect. example: as traces/ledger.py makes it."""
     labels = list(example["labels"])
     first = next((i for i, label in enumerate(labels) if label != IGNORE), len(labels))
     return [int(i) for i in example["input_ids"][: first + PLACES][:LONGEST]]

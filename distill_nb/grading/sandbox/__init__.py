@@ -34,7 +34,7 @@ below 10 s, and reading what else lies in /usr. Not tested: macOS, where only `p
 arm64, for which seccomp.py has its numbers from the kernel's tables alone.
 
 Honest code loses a little: no files but in /tmp (none at `landlock`), no processes, no sockets,
-hence no asyncio and multiprocessing, no /proc and /dev/stdin; numpy only where the code names it.
+hence no asyncio and multiprocessing, no /proc and /dev/stdin; numpy only if named; a fixed seed.
 
 Bindings considered: pyseccomp 0.1.2 needs libseccomp.so at run time and runs other programs to find
 it; inside there is neither. landlock 1.0.0.dev5 lacks the network and signal rules of ABI 4 and 6,

@@ -10,7 +10,7 @@ file) becomes Opaque and equals nothing.
     s b     str, bytes                  n a         numpy scalar, array: type, shape, bytes
     x       subclass: name, content     o           opaque: name
 
-Encoding never imports numpy, as this is read inside the sandbox: standard library only."""
+Encoding knows arrays only where other code loaded numpy: in the sandbox, standard library only."""
 
 import contextlib
 import math

@@ -132,9 +132,9 @@ class Pool:
     def run(self, jobs: list[Job]) -> list[Result]:
         """The results of jobs, in their order. The verdicts do not depend on how many run at once.
 
-        Side by side, code may take SLACK times its seconds; beyond these it is out of time. A job
-        that the backstop on wall time stopped (asleep, or without a processor) runs once more side
-        by side, as it would keep others waiting, and one that ended late once more alone."""
+        Side by side, code may take SLACK times its seconds before it is out of time. A job that the
+        backstop on wall time stopped (asleep, or without a processor) runs once more side by side,
+        as alone it would keep others waiting; one that ended late, once more alone."""
         if not self._threads[0].is_alive():
             raise RuntimeError("The sandbox's workers are not running: use `with Pool() as pool`.")
         with self._batch:

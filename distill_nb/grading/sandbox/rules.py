@@ -68,7 +68,7 @@ def evalplus(
     if not same and atol != 0:
         import numpy
 
-        # evalplus asks for equal types and lengths only: as allclose broadcasts, [[]] is [5.0]
+        # evalplus compares types and lengths, and allclose broadcasts: there [[]] passes for [5.0]
         if type(out) is not type(expected) or numpy.shape(out) != numpy.shape(expected):
             return False
         return bool(numpy.allclose(out, expected, rtol=1e-7, atol=atol))
@@ -76,7 +76,7 @@ def evalplus(
 
 
 def tolerances(expected: tuple, atol: float) -> list[float]:
-    """The absolute tolerance of each input; evalplus sets one where floats are first expected."""
+    """The absolute tolerance of each input; evalplus sets one from the first floats expected on."""
     found = []
     for value in expected:
         if atol == 0 and is_floats(value):
@@ -95,12 +95,12 @@ def is_floats(value: Any) -> bool:
 
 
 def surface_area(edge: float, height: float) -> int:
-    """Mbpp/581 by its second reading: the rounded area of a pyramid, its height perpendicular."""
+    """Mbpp/581 by its second reading: a square pyramid's rounded area, its height perpendicular."""
     return round(edge**2 + 2 * edge * math.hypot(edge / 2, height))
 
 
 def digit_distance(a: int, b: int) -> int:
-    """Mbpp/558 by its second reading: the digits' differences, the shorter number led by zeros."""
+    """Mbpp/558 by its second reading: the sum of the digits' differences, with leading zeros."""
     width = max(len(str(a)), len(str(b)))
     digits = zip(str(a).zfill(width), str(b).zfill(width), strict=True)
     return sum(abs(int(x) - int(y)) for x, y in digits)
