@@ -13,6 +13,7 @@ import pytest
 
 from distill_nb import params
 from distill_nb.evaluation.engines import types
+from distill_nb.students import chat
 
 needs_vllm = pytest.mark.skipif(
     not types.installed_vllm(), reason="vLLM is not installed: make setup-ci installs it"
@@ -25,6 +26,12 @@ def tiny(**changes):
 
     files = [paths.PARAMS_DIR / "run09.yaml", paths.PARAMS_DIR / "tiny.yaml"]
     return params.validate(params.read_files(*files) | changes)
+
+
+def encode_example(tokenizer, template, messages):
+    """{"input_ids": [L], "labels": [L]} of a conversation; only the last message is trained on."""
+    ((ids, n_prompt),) = chat.encode_many(tokenizer, template, [messages])
+    return {"input_ids": ids, "labels": [chat.IGNORE] * n_prompt + ids[n_prompt:]}
 
 
 def adapter_hashes(p):

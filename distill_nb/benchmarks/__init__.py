@@ -1,12 +1,10 @@
 """Benchmarks: each file turns a source into a list of tasks and names paper, version and choices.
 
-A task's prompt is the user's message, zero-shot, and is the same for every student. The student's
-own chat template (students/chat.py) goes around it, in training and in evaluation. A base student
-(Qwen3-30B-A3B-Base) gets the same prompt. The field often shows base models a few worked examples
-instead, but the students are distilled from this one under this template, so only equal prompts
-make step 0 the start of their curves. What a base model loses by it is mostly format, which the
-outcomes no_answer and truncated and the lenient reading show. When a prompt changes, so does its
-PROMPT_VERSION, which is recorded.
+A task's prompt is the user's message, zero-shot, and is the same for every student, within the
+student's own chat template (students/chat.py). A base student (Qwen3-30B-A3B-Base) gets it too. The
+field often shows base models a few worked examples instead, but only equal prompts make step 0 the
+start of the curves. What a base model loses by it is mostly format, which the outcomes no_answer
+and truncated and the lenient reading show. When a prompt changes, so does its PROMPT_VERSION.
 
 task.py             one problem
 load.py             a benchmark by its name, whole or a seeded subset

@@ -1,10 +1,10 @@
-"""AIME: the 90 problems of the American Invitational Mathematics Examination of 2022, 2023 and
-2024, I and II.
+"""AIME: the 90 problems of the American Invitational Mathematics Examinations 2022 to 2024.
 
 From the hub, AI-MO/aimo-validation-aime, or from a local .parquet or .jsonl of that shape: problem
 (question in some copies), answer (an integer from 0 to 999), url (with year, paper and number).
 Task ids are 2022-I-1 … 2024-II-15; slices.table shows each year's 30 problems separately."""
 
+import itertools
 import re
 
 from distill_nb.benchmarks import sources
@@ -12,23 +12,15 @@ from distill_nb.benchmarks.task import BOXED, MATH_PROMPT_VERSION, Task
 
 HUB_ID = "AI-MO/aimo-validation-aime"
 REVISION = "13f9e12f613e720c2a2b2f345dd04b998a29494d"
-FILES = {
-    "data/train-00000-of-00001.parquet": (
-        "025484a99fea498e7d0c3b0ee42afcbec0176405c19c5dbf557b9f6ca6445675"
-    )
-}
-IDS = {
-    f"{year}-{paper}-{number}"
-    for year in (2022, 2023, 2024)
-    for paper in ("I", "II")
-    for number in range(1, 16)
-}
+SHA256 = "025484a99fea498e7d0c3b0ee42afcbec0176405c19c5dbf557b9f6ca6445675"
+FILES = {"data/train-00000-of-00001.parquet": SHA256}
+PLACES = itertools.product((2022, 2023, 2024), ("I", "II"), range(1, 16))
+IDS = {f"{year}-{paper}-{number}" for year, paper, number in PLACES}
 KEYS = {"2024-I-12": "385"}  # the official key, where copies of the data set differ
 
 
 def load(file: str | None) -> tuple[list[Task], dict]:
-    """(tasks by year, paper and number; source record). Raises ValueError for a file that is
-    missing or not as it should be (sources.py)."""
+    """(tasks by year, paper and number; source record). Raises ValueError as sources.py does."""
     (path,), source = sources.locate("aime", file, HUB_ID, REVISION, FILES)
     golds, texts, ids = {}, {}, []
     for number, row in enumerate(sources.read(path, HUB_ID, ("url",)), 1):
@@ -48,8 +40,6 @@ def load(file: str | None) -> tuple[list[Task], dict]:
         )
     source = sources.measure(source, ids, len(IDS), remedy=f"use the file of {HUB_ID}")
     ids.sort(key=lambda i: [int(x) if x.isdigit() else len(x) for x in i.split("-")])
-    tasks = [
-        Task(sources.prefix(source) + i, f"{texts[i]}\n\n{BOXED}", "math", gold=golds[i])
-        for i in ids
-    ]
+    prefix = sources.prefix(source)
+    tasks = [Task(prefix + i, f"{texts[i]}\n\n{BOXED}", "math", gold=golds[i]) for i in ids]
     return tasks, source | {"version": "2022, 2023, 2024", "prompt_version": MATH_PROMPT_VERSION}

@@ -1,10 +1,8 @@
-"""HumanEval+: 164 functions to complete from signature and docstring, with evalplus's many more
-tests.
+"""HumanEval+: 164 functions to complete from signature and docstring, with evalplus's more tests.
 
-Chen et al. 2021 (arXiv 2107.03374); tests by Liu et al. 2023 (arXiv 2305.01210), v0.1.10, from
-evalplus or a local file. The published study says 100 problems, but not which. The default here is
-all 164. OUR_100 is a seeded hundred, ours and not the study's: benchmark_limit: 100 draws it, and
-slices.table shows it beside the 164, from the same records."""
+Chen et al. 2021 (arXiv 2107.03374); tests by Liu et al. 2023 (arXiv 2305.01210), v0.1.10. The
+published study says 100 problems, but not which. The default here is all 164. OUR_100 is a seeded
+hundred of ours, not the study's: benchmark_limit: 100 draws it, slices.table shows it as well."""
 
 from distill_nb.benchmarks.evalplus_data import load_tasks
 from distill_nb.benchmarks.load import subset

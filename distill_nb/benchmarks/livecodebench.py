@@ -4,15 +4,13 @@ Jain et al. 2024, "LiveCodeBench: Holistic and Contamination Free Evaluation of 
 Models for Code" (arXiv 2403.07974), https://livecodebench.github.io; data
 livecodebench/code_generation_lite on the hub. "LiveCodeBench v5" names several slices: all 880
 problems of release_v5, those from 2024-08 to 2025-02 (279), or those from 2024-10 to 2025-02 (166).
-Chosen here are the 279 of release_v5 from START to END, as in reports on reasoning models such as
-DeepCoder's. The tasks are TAKEN of the 279, drawn with our seed: the published study does not say
-which it took.
+Chosen here are the 279 from START to END, as in reports on reasoning models such as DeepCoder's.
+The tasks are TAKEN of these, drawn with our seed: the published study does not say which it took.
 
 release_v5 is the first five JSONL files of the hub, 4.4 GB, read line by line (datasets >= 4 does
 not run their loader script). `benchmark_files` may name test.jsonl with the other four beside it,
-or one JSONL file with the window's rows. The prompt has the content of the official one (problem,
-then starter code or a note on standard input and output) in our own words, without its system
-message, as no other benchmark here has one. Tests: livecodebench_tests.py."""
+or one JSONL file with the window's rows. The prompt has the content of the official one in our own
+words, without its system message, as no other benchmark here has one."""
 
 import json
 from datetime import datetime
@@ -53,12 +51,8 @@ WITHOUT_STARTER = (
 
 
 def load(file: str | None) -> tuple[list[Task], dict]:
-    """(tasks by question id, source record). The tests of each task are decoded here once, which
-    proves that they can be.
-
-    Raises ValueError, one sentence, where a file is missing or damaged, a line is not of the hub's
-    shape, or the window does not have COUNT problems in a file that is not named a part
-    (sources.py)."""
+    """(tasks by question id, source record). The tests of each are decoded here too. Raises
+    ValueError where a line or a test is not of the hub's shape, or as sources.py does."""
     rows, source = _rows(file)
     remedy = f"use the {len(FILES)} files of {TAG} from {HUB_ID} (the window is {START} to {END})"
     source = sources.measure(source, [r["question_id"] for r in rows], COUNT, remedy=remedy)
@@ -83,8 +77,7 @@ def _rows(file: str | None) -> tuple[list[dict], dict]:
 
 @lru_cache(maxsize=4)
 def _window(files: tuple[tuple[Path, int, int], ...]) -> list[dict]:
-    """The window's rows without their tests, but with the `place` (file, line number, offset) of
-    these."""
+    """The window's rows, with the `place` of their tests (file, line number, offset) for these."""
     found, start, end = [], datetime.fromisoformat(START), datetime.fromisoformat(END)
     for path, *_ in files:
         offset = 0

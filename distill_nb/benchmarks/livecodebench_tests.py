@@ -26,13 +26,8 @@ _MODULES = (
 )  # fmt: skip
 # What a candidate finds imported, as by the official runner: every name, then the modules. builtins
 # come last but one, so that they keep their own names.
-PRELUDE = "\n".join(
-    [
-        *(f"from {m} import *" for m in _MODULES),
-        *(f"import {m}" for m in _MODULES),
-        "sys.setrecursionlimit(50000)",
-    ]
-)
+_IMPORTS = [f"from {m} import *" for m in _MODULES] + [f"import {m}" for m in _MODULES]
+PRELUDE = "\n".join([*_IMPORTS, "sys.setrecursionlimit(50000)"])
 
 
 @dataclass(frozen=True)
@@ -47,8 +42,7 @@ class Tests:
 
 
 def tests_of(public: str, private: str, function: str, where: str) -> Tests:
-    """The tests of one row; `where` (file and line) opens each error. Raises ValueError, one
-    sentence."""
+    """The tests of one row; `where` (file and line) opens each ValueError."""
     shown = _cases(public, where, "public_test_cases")
     try:
         text = private if private.lstrip()[:1] == "[" else unpacked(private)
@@ -73,8 +67,7 @@ def _arguments(text: str, where: str) -> list:
 
 
 def unpacked(text: str) -> str:
-    """The text in base64 of zlib of a pickle. Raises _Refused (a ValueError) with the rest of a
-    sentence."""
+    """The text in base64 of zlib of a pickle. Raises _Refused with the rest of a sentence."""
     try:
         packed = base64.b64decode(text, validate=True)
         stream = zlib.decompressobj()
@@ -90,9 +83,7 @@ def unpacked(text: str) -> str:
 
 def text_of_pickle(data: bytes) -> str:
     """The text in a pickle of one text, read from its instructions without running any of them.
-
-    Raises _Refused (a ValueError) for a pickle of anything else, such as one that would call a
-    function."""
+    Raises _Refused for a pickle of anything else, such as one that would call a function."""
     found: list[str] = []
     try:
         for instruction, value, _ in pickletools.genops(data):

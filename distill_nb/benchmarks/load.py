@@ -11,9 +11,7 @@ from distill_nb.runtime import provenance
 
 def load(name: str, file: str | None = None, limit: int = 0, seed: int = 0) -> list[Task]:
     """The tasks of a benchmark, in its own order; `limit` > 0 takes the `subset` drawn with `seed`.
-
-    Logs where the file is a part of the benchmark. Raises ValueError for an unknown name, or a
-    source that is missing or not as it should be."""
+    Raises ValueError for an unknown name, or a source that is missing or not as it should be."""
     tasks, source = _all(name, file)
     if not source["whole"]:
         sources.say_part(source["source"], source["found"], source["size"], name)
@@ -21,10 +19,9 @@ def load(name: str, file: str | None = None, limit: int = 0, seed: int = 0) -> l
 
 
 def describe(name: str, file: str | None = None, limit: int = 0, seed: int = 0) -> dict:
-    """What `load` with the same arguments takes, for the provenance, as JSON: benchmark, source
-    (hub id@revision, or file), version, sha256 of each file, as_published, size (of the benchmark),
-    found, whole, taken, label (what was taken, in words), ids with their sha256, and
-    prompt_version. Raises ValueError as `load` does."""
+    """What `load` with the same arguments takes, for the provenance: the source record (benchmark,
+    source, version, sha256 of each file, as_published, size, found, whole, prompt_version), and
+    taken, label (what was taken, in words), seed, ids and their sha256. Raises as `load` does."""
     tasks, source = _all(name, file)
     ids = [t.task_id for t in _limited(tasks, limit, seed)]
     label = f"{len(ids)} of {source['size']}, a seeded subset of ours"
@@ -55,8 +52,7 @@ def _limited(tasks: list[Task], limit: int, seed: int) -> list[Task]:
 
 
 def _all(name: str, file: str | None) -> tuple[list[Task], dict]:
-    """(tasks, source record) of the file distill_nb/benchmarks/<name>.py; the two pocket benchmarks
-    are in pocket.py."""
+    """(tasks, source record) of <name>.py, or of pocket.py, which has two benchmarks."""
     if name not in BENCHMARKS:
         raise ValueError(f"benchmarks: there is no {name}; choose from {', '.join(BENCHMARKS)}.")
     if name.startswith("pocket"):

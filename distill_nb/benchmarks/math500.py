@@ -2,8 +2,7 @@
 Lightman et al. 2023 (arXiv 2305.20050).
 
 From the hub, HuggingFaceH4/MATH-500 (its only version of test.jsonl, the bytes of openai/prm800k's
-math_splits/test.jsonl), or from a local file of that shape: problem, answer (LaTeX), unique_id. All
-500 are the default."""
+math_splits/test.jsonl), or from a local file of that shape: problem, answer (LaTeX), unique_id."""
 
 from distill_nb.benchmarks import sources
 from distill_nb.benchmarks.task import BOXED, MATH_PROMPT_VERSION, Task
@@ -15,8 +14,7 @@ SIZE = 500
 
 
 def load(file: str | None) -> tuple[list[Task], dict]:
-    """(tasks, source record). Raises ValueError for a file that is missing or not as it should be
-    (sources.py)."""
+    """(tasks, source record). Raises ValueError as sources.py does."""
     (path,), source = sources.locate("math500", file, HUB_ID, REVISION, FILES)
     rows = sources.read(path, HUB_ID, ("problem", "answer", "unique_id"))
     ids = [row["unique_id"] for row in rows]

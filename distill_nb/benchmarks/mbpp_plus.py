@@ -1,7 +1,7 @@
 """MBPP+: 378 short Python tasks with one example each, with evalplus's many more tests.
 
 Austin et al. 2021 (arXiv 2108.07732); the sanitised subset and tests by Liu et al. 2023 (arXiv
-2305.01210), v0.2.0, from evalplus or a local file. All 378 are the default."""
+2305.01210), v0.2.0."""
 
 from distill_nb.benchmarks.evalplus_data import load_tasks
 from distill_nb.benchmarks.task import Task

@@ -1,10 +1,8 @@
-"""pocket_math and pocket_code: this package's own small generated benchmarks, for a 135M student on
-a laptop.
+"""pocket_math and pocket_code: our own small benchmarks, for a 135M student on a laptop.
 
 They only measure whether the pipeline teaches, and what is lost elsewhere. pocket_math has 56
 two-step word problems from seven templates; `tickets` is never trained on. pocket_code has 30
-one-line functions, none of which training asks for. No problem occurs in the training traces
-(pocket_problems.py)."""
+one-line functions, none of which training asks for."""
 
 import random
 

@@ -1,8 +1,5 @@
 """Problems of the pocket benchmarks and of the generated traces: word problems in two steps, and
-small functions.
-
-A hash of its numbers decides whether a word problem belongs to the benchmark or to training, so no
-problem is in both."""
+small functions. No word problem is in both (`is_benchmark`)."""
 
 import hashlib
 import operator
@@ -131,13 +128,12 @@ def _right_operand(operation: str, left: int, rng: random.Random) -> int:
     return rng.randint(2, room) if room > 1 else 10
 
 
-def math_problem(
-    template: str, rng: random.Random
-) -> tuple[str, list[tuple[int, str, int, int]], int]:
-    """One problem: its text, its two steps as (left, operation, right, result), its answer.
+Step = tuple[int, str, int, int]  # left, operation, right, result
 
-    A 135M student can learn to handle the numbers from a few hundred traces: products of one-digit
-    numbers, sums without a carry, differences without borrowing."""
+
+def math_problem(template: str, rng: random.Random) -> tuple[str, list[Step], int]:
+    """One problem: its text, its two steps, its answer. A 135M student can learn its numbers:
+    products of one-digit numbers, sums without a carry, differences without borrowing."""
     text, first, second = MATH_TEMPLATES[template]
     x = rng.randint(2, 5) if first == "*" else rng.randint(12, 49)
     y = _right_operand(first, x, rng)
@@ -155,7 +151,6 @@ def problem_hash(text: str) -> str:
 
 def is_benchmark(problem: str) -> bool:
     """Whether a generated problem belongs to the benchmark, so that training skips it. A fifth do,
-    by a hash of their numbers: no trained problem has the numbers of a benchmark problem, whatever
-    the names and the order."""
+    by a hash of their numbers, whatever the names and the order."""
     numbers = sorted(re.findall(r"\d+", problem))
     return int(problem_hash(" ".join(numbers)), 16) % 5 == 0

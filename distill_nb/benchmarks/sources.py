@@ -2,8 +2,8 @@
 
 A source is a file of the hub at a pinned revision, whose sha256 must be the one written down, or a
 local file of the same shape (`benchmark_files`). A file that is not the whole benchmark is refused,
-unless its name says so, as in `math500.part.jsonl`. Then every task id begins with part/, and the
-source record says that it is a part, so that its score cannot be taken for the benchmark's."""
+unless its name says so, as in `math500.part.jsonl`. Then its task ids begin with part/ and its
+record says so: its score cannot be taken for the benchmark's."""
 
 import json
 import logging
@@ -19,12 +19,10 @@ PART = "part/"
 def locate(
     benchmark: str, file: str | None, hub_id: str, revision: str, published: dict[str, str]
 ) -> tuple[list[Path], dict]:
-    """(files, what is recorded of them): the local `file`, else those of the hub. published: file
-    on the hub → its sha256.
+    """(files, what is recorded of them): the local `file`, or the hub's, `published` name → sha256.
 
     A local file with the name of the first of several on the hub stands for all of them, beside it.
-    The record has source, sha256 (file → hex) and as_published (the same bytes as on the hub).
-    Raises ValueError, one sentence."""
+    Raises ValueError for a file that is missing, or damaged on its way from the hub."""
     names = list(published)
     if file:
         first = local(benchmark, file)
@@ -83,10 +81,7 @@ def _sha256(path: Path, _mtime: int, _size: int) -> str:
 
 
 def read(path: Path, hub_id: str, keys: tuple[str, ...]) -> list[dict]:
-    """The rows of a .parquet file, else of a JSONL file, each with a text under every one of
-    `keys`.
-
-    Raises ValueError, one sentence naming file, line, key and remedy."""
+    """The rows of a .parquet or JSONL file. ValueError: one has no text under one of `keys`."""
     try:
         if path.suffix == ".parquet":
             from pyarrow import parquet
@@ -110,8 +105,8 @@ def read(path: Path, hub_id: str, keys: tuple[str, ...]) -> list[dict]:
 def measure(source: dict, ids: list[str], size: int, *, same: bool = True, remedy: str) -> dict:
     """The source record with size (of the benchmark), found (in the file) and whole.
 
-    same: whether what was found belongs to the benchmark. Raises ValueError where ids repeat or
-    there are none, or the file is not the whole benchmark and its name does not say so."""
+    same: whether what was found is the benchmark's. Raises ValueError where ids repeat or there are
+    none, or the file is not the whole benchmark and its name does not say so."""
     name, benchmark = Path(source["source"]).name, source["benchmark"]
     if repeated := sorted({i for i in ids if ids.count(i) > 1}):
         raise ValueError(f"{name}: {benchmark} has {repeated[0]} more than once; {remedy}.")

@@ -1,8 +1,5 @@
-"""Code answers: the last complete fenced block outside the thinking, run in the sandbox with the
-benchmark's tests (suites.py).
-
-The sandbox (sandbox/) treats the code as hostile. What the code returns is compared with the
-expected values in processes of this package, never in the candidate's."""
+"""Code answers: the last complete fenced block outside the thinking, run with the benchmark's tests
+(suites.py) in the sandbox, which treats the code as hostile (sandbox/)."""
 
 import atexit
 from functools import cache
@@ -17,9 +14,8 @@ from distill_nb.runtime import paths
 
 @cache
 def pool(allow_unsafe: bool = False) -> sandbox.Pool:
-    """The sandbox's workers, one a core, started once and kept until the program ends.
-
-    Raises RuntimeError with the remedy where no sandbox works here and allow_unsafe is false."""
+    """The sandbox's workers, one a core, started once and kept until the program ends. Raises
+    RuntimeError with the remedy where no sandbox works here and allow_unsafe is false."""
     hidden = (str(paths.ROOT), str(paths.cache()), str(paths.runs()))
     workers = sandbox.Pool(allow_unsafe=allow_unsafe, hidden=hidden)
     workers.__enter__()
@@ -28,8 +24,7 @@ def pool(allow_unsafe: bool = False) -> sandbox.Pool:
 
 
 def level(allow_unsafe: bool = False) -> str:
-    """The sandbox level that code is graded at: bubblewrap, landlock or process. Raises
-    RuntimeError as `pool` does."""
+    """The level of `pool`: bubblewrap, landlock or process. Raises RuntimeError as it does."""
     return pool(allow_unsafe).level
 
 
@@ -38,9 +33,8 @@ def grade_many(
 ) -> list[Grade]:
     """Grade code answers, in the order given, on all cores.
 
-    second_outcome is the verdict of the base tests alone (HumanEval's and MBPP's own, where the
-    outcome is that of base and plus). The lenient reading is run only where it differs from the
-    strict one and the strict one is not correct."""
+    second_outcome is the verdict of the base tests alone. The lenient reading is run only where the
+    strict one is not correct and it finds other code."""
     read = []
     for task, completion in zip(tasks, completions, strict=True):
         text = visible_text(completion)
@@ -80,8 +74,7 @@ def _run(
 
 
 def _base_outcome(result: sandbox.Result, base: int) -> str:
-    """The verdict of the first `base` tests. A run ends at its first failure, so if that comes
-    later, all of these passed."""
+    """The verdict of the first `base` tests; they passed if the run's first failure comes later."""
     failed = [t for t in result.tests[:base] if t != "correct"]
     if not result.tests or (failed and failed[0] == "not_run"):
         return result.outcome

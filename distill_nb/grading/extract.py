@@ -1,5 +1,4 @@
-"""The part of a completion that is graded: its text without the thinking, the last box, the blocks
-of code; read strictly and leniently."""
+"""The part of a completion that is graded, read strictly and leniently."""
 
 import re
 import warnings
@@ -32,15 +31,15 @@ def blocks(text: str) -> list[str]:
     may have any indent, for blocks in lists, and that a fence that nothing closes is text."""
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     closing = [CLOSING.match(line) for line in lines]
-    # the longest closing fence of each kind from each line on
-    longest, closable = ({"`": 0, "~": 0}, [])
+    # the longest closing fence of each kind from each line on; after the last there is none
+    longest = {"`": 0, "~": 0}
+    closable = [longest]
     for match in reversed(closing):
         if match:
             kind = match["fence"][0]
             longest = longest | {kind: max(longest[kind], len(match["fence"]))}
         closable.append(longest)
     closable.reverse()
-    closable.append({"`": 0, "~": 0})  # after the last line
     found, opening = [], None
     content: list[str] = []
     for i, line in enumerate(lines):
@@ -60,23 +59,17 @@ def blocks(text: str) -> list[str]:
 def _closes(closing: re.Match | None, opening: re.Match) -> bool:
     """Whether a line closes a block: the same sign, at least as often, and not far to its right,
     where it would be inside a docstring."""
-    return bool(
-        closing
-        and closing["fence"].startswith(opening["fence"])
-        and len(closing["indent"]) <= len(opening["indent"]) + 3
-    )
+    if closing is None or not closing["fence"].startswith(opening["fence"]):
+        return False
+    return len(closing["indent"]) <= len(opening["indent"]) + 3
 
 
 def lenient_code(text: str, entry_point: str) -> str:
     """The code by a lenient reading: the last complete block that defines the entry point (without
-    an entry point the last block), else everything from the first line of code to the next fence or
-    the end."""
+    an entry point the last block), else all from the first line of code to the next fence."""
     name = entry_point.partition("(")[0]  # the class Solution of Solution().method
-    defining = [
-        b
-        for b in blocks(text)
-        if not name or re.search(rf"^(?:def|class) {re.escape(name)}\b", b, re.MULTILINE)
-    ]
+    definition = re.compile(rf"^(?:def|class) {re.escape(name)}\b", re.MULTILINE)
+    defining = [block for block in blocks(text) if not name or definition.search(block)]
     if defining:
         return defining[-1]
     start = re.search(r"^(?:def|import|from|class) ", text, re.MULTILINE)
@@ -94,8 +87,7 @@ NUMBER = re.compile(
 
 
 def last_boxed(text: str) -> str | None:
-    r"""The content of the last \boxed{…} or \fbox{…} whose braces balance (\{ and \} do not count),
-    or None."""
+    r"""The content of the last \boxed{…} or \fbox{…} with balanced braces (not \{ \}), or None."""
     open_at: list[int] = []  # where each open brace's content begins, or -1 if it is no box's
     last, content = -1, None
     for token in BRACES.finditer(text):  # one pass: a text that loops has thousands of open boxes

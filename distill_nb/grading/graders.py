@@ -27,8 +27,7 @@ def grade_code(
     file: str | None = None,
     allow_unsafe: bool = False,
 ) -> Grade:
-    """Grade one code answer to a task of pocket_code, humaneval_plus, mbpp_plus or livecodebench,
-    in the sandbox.
+    """Grade one code answer to a task of pocket_code, humaneval_plus, mbpp_plus or livecodebench.
 
     file: the benchmark's local file, where it is not the default source. Raises ValueError for an
     unknown task, RuntimeError where no sandbox works here and allow_unsafe is false."""
@@ -58,9 +57,8 @@ def grade_code_all(
 def grade_all(
     tasks: list[Task], completions: list[str], finish_reasons: list[str], allow_unsafe: bool = False
 ) -> list[Grade]:
-    """Grade many of either kind, in the order given, on all cores. finish_reason: stop | length.
-
-    Raises RuntimeError where there is code, no sandbox works here and allow_unsafe is false."""
+    """Grade many of either kind, in the order given, on all cores. Raises RuntimeError where there
+    is code, no sandbox works here and allow_unsafe is false."""
     jobs = list(zip(tasks, completions, finish_reasons, strict=True))
     grades: dict[int, Grade] = {}
     for kind in ("math", "code"):

@@ -2,10 +2,7 @@ r"""Math answers: the last \boxed{…} outside the thinking, against the gold an
 
 The strict verdict is Math-Verify's (https://github.com/huggingface/Math-Verify), which compares
 expressions. The second grader compares normalised text. Both are kept, since the choice of grader
-alone moves MATH-500 by points.
-
-Math-Verify runs in processes of its own (math_pool.py), so that its time limits hold in any thread.
-"""
+alone moves MATH-500 by points."""
 
 import re
 

@@ -2,10 +2,7 @@
 
 Importing SymPy takes longer than most comparisons, so the processes stay until the program ends. A
 process that does not answer is killed and replaced. A comparison that ran out of time while it had
-the processor for less than most of it is tried once more with four times the time: a busy machine
-must not change a verdict."""
-
-from __future__ import annotations
+little of the processor is tried once more with more: a busy machine must not change a verdict."""
 
 import atexit
 import contextlib
@@ -21,16 +18,12 @@ from distill_nb.runtime import paths
 from distill_nb.runtime.devices import cores
 
 SECONDS = 5  # for each parsing and for each comparison
-_idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
-_lock = threading.Lock()
-_workers: list[_Worker] = []
 
 
 class _Worker:
     """One process, started at the first question."""
 
-    def __init__(self) -> None:
-        self.process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | None = None
 
     def ask(self, gold: str, answer: str, seconds: int) -> str:
         """The process's verdict; where it hung or died `timeout` or `error: …`, and it is ended."""
@@ -67,6 +60,11 @@ class _Worker:
                 process.kill()
 
 
+_idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+_lock = threading.Lock()
+_workers: list[_Worker] = []
+
+
 def _start() -> None:
     with _lock:
         if not _workers:
@@ -83,8 +81,7 @@ def close() -> None:
 
 
 def verdict(gold: str, answer: str) -> str:
-    """`equal`, `different`, `timeout` or `error: …` for two LaTeX answers. Waits for an idle
-    process."""
+    """`equal`, `different`, `timeout` or `error: …` for two LaTeX answers."""
     _start()
     worker = _idle.get()
     try:
@@ -97,8 +94,6 @@ def verdict(gold: str, answer: str) -> str:
 
 
 def verdicts(pairs: list[tuple[str, str]]) -> list[str]:
-    """`verdict` of every (gold, answer), in order, on all cores; equal pairs are asked once."""
-    different = list(dict.fromkeys(pairs))
+    """`verdict` of every (gold, answer), in order, on all cores."""
     with ThreadPoolExecutor(cores()) as pool:
-        found = dict(zip(different, pool.map(lambda pair: verdict(*pair), different), strict=True))
-    return [found[pair] for pair in pairs]
+        return list(pool.map(lambda pair: verdict(*pair), pairs))

@@ -1,13 +1,12 @@
-"""One process of the pool in math_pool.py: pairs of answers on standard input, Math-Verify's
-verdicts on standard output.
+"""One process of the pool in math_pool.py: answers on standard input, verdicts on standard output.
 
 A line in: JSON [gold, answer, seconds]. A line out: JSON, one of `equal`, `different`, `timeout`,
 `starved` (a time-out with so little processor time that the machine's load may be the cause) or
-`error: …`. Math-Verify runs in the main thread, where its SIGALRM works (its issue #55), under a
-limit on memory."""
+`error: …`. Math-Verify runs in the main thread, where its SIGALRM works (its issue #55)."""
 
 import contextlib
 import json
+import logging
 import os
 import select
 import signal
@@ -20,8 +19,7 @@ MEMORY = 3 * 2**30  # bytes of address space: a hostile answer can make SymPy ta
 
 
 def verdict(gold: str, answer: str, seconds: int) -> str:
-    """Math-Verify's verdict on two LaTeX answers, with `seconds` for each parsing and for the
-    comparison."""
+    """Math-Verify's verdict on two LaTeX answers, with `seconds` for each parsing and comparing."""
     from math_verify import parse, verify
     from math_verify.errors import TimeoutException
 
@@ -40,13 +38,11 @@ def verdict(gold: str, answer: str, seconds: int) -> str:
 
 
 def watch_over() -> None:
-    """Fork a watcher that kills this process when the grader is gone, that is when the other end of
-    standard input closes.
+    """Fork a watcher that kills this process when the other end of standard input closes.
 
     SymPy may be running in C, which lets no signal handler or other thread run. The kernel's signal
     at the parent's death would not do: it is tied to the thread that started the process, and the
-    grader's threads come and go. The watcher itself can use it: it is tied to this process's main
-    thread, which ends with the process."""
+    grader's threads come and go. The watcher's parent is this main thread, so there it will do."""
     worker = os.getpid()
     if os.fork():
         return
@@ -64,7 +60,6 @@ def watch_over() -> None:
 
 def main() -> None:
     """Answer questions until standard input ends."""
-    import logging
     import resource
 
     watch_over()

@@ -1,8 +1,7 @@
 """The tests of a code task, ready for the sandbox: pocket_code's asserts, evalplus's base and plus
 inputs, LiveCodeBench's public and private tests.
 
-Running evalplus's canonical solutions takes minutes, so each problem's tests are kept in the cache
-folder, under a hash of the problem."""
+Running evalplus's canonical solutions takes minutes, so each problem's tests are kept on disk."""
 
 import marshal
 import platform
@@ -31,15 +30,14 @@ def suite(task: Task) -> Suite:
 @lru_cache(maxsize=livecodebench.TAKEN)  # one problem's may take some 100 MB
 def _livecodebench(task: Task) -> Suite:
     tests, seconds = livecodebench.tests(task), livecodebench_tests.SECONDS
+    pairs = (tests.inputs, tests.expected)
     made: FunctionTests | ProgramTests
     if tests.function:
         # as in the official runner, a bare function will do, without the starter code's class
         name = f"Solution().{tests.function} if 'Solution' in globals() else {tests.function}"
-        made = sandbox.function_tests(
-            name, tests.inputs, tests.expected, rule="livecodebench", seconds=seconds
-        )
+        made = sandbox.function_tests(name, *pairs, rule="livecodebench", seconds=seconds)
     else:
-        made = sandbox.program_tests(tests.inputs, tests.expected, seconds=seconds)
+        made = sandbox.program_tests(*pairs, seconds=seconds)
     return made, tests.public, livecodebench_tests.PRELUDE
 
 
@@ -83,7 +81,7 @@ def _evalplus_tests(benchmark: str, problem: dict) -> FunctionTests:
     """Base tests, then plus tests, made apart as evalplus settles tolerances within each group.
 
     A plus input whose value is larger than the sandbox sends back is left out, as no answer could
-    pass it. In all there are five, of Mbpp/255's 109, of up to 1.2 GB."""
+    pass it: five of Mbpp/255's 109, of up to 1.2 GB."""
     name, dataset = problem["entry_point"], benchmark.removesuffix("_plus")
     rows: list[tuple] = []
     for inputs in (problem["base_input"], problem["plus_input"]):

@@ -1,8 +1,6 @@
-"""Students: their sources, chat templates, loading and adapters, and the proof that an adapter is
-applied.
+"""Students: their sources, chat templates, loading and adapters.
 
-sources.py   where a student comes from (hub, folder, PyPI, or a tiny random one), and whether it
-             can be had
+sources.py   where a student comes from (hub, folder, PyPI, tiny), and whether it can be had
 chat.py      one explicit chat template per student; token ids and loss mask
 student.py   load a student, attach LoRA, merge an adapter
 adapters.py  adapters on disk, and those trained elsewhere

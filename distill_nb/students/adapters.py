@@ -1,4 +1,4 @@
-"""Adapters on disk: those in a run's folder, whether any were lost, and those trained elsewhere."""
+"""Adapters on disk: a run's, whether any were lost, and those trained elsewhere."""
 
 from pathlib import Path
 
@@ -13,9 +13,7 @@ def sha256_of_adapter(folder: Path) -> str:
 
 def adapter_folder(adapter: str) -> Path:
     """The folder of an adapter in PEFT's layout: a local one, or a hub id's (org/name or
-    org/name@revision), downloaded.
-
-    Raises ValueError where there is no such adapter or the hub does not give it."""
+    org/name@revision), downloaded. Raises ValueError where there is none."""
     folder = paths.resolve(adapter)
     if folder.is_dir():
         if not (folder / "adapter_config.json").exists():
@@ -55,18 +53,17 @@ def adapters_on_disk(run_dir: Path) -> dict[str, str]:
 
 
 def refuse_lost_adapters(run_dir: Path, trained: dict, adapters: dict[str, str]) -> None:
-    """Raises ValueError if an adapter that a finished training wrote is not among `adapters` (step
-    → sha256), or differs. trained: the training's provenance."""
+    """Raises ValueError if an adapter that a finished training wrote is not in `adapters` (step →
+    sha256), or differs. trained: the training's provenance."""
     recorded = trained.get("adapters_sha256", {})
     lost = [step for step in recorded if step not in adapters]
     other = [step for step, sha256 in recorded.items() if adapters.get(step, sha256) != sha256]
-    said = []
-    for steps, what in (
-        (lost, "is not on disk"),
-        (other, "is not the one that its training wrote"),
-    ):
-        if steps:
-            said.append(f"the adapter of step {', '.join(steps)} of {run_dir.name} {what}")
+    faults = {"is not on disk": lost, "is not the one that its training wrote": other}
+    said = [
+        f"the adapter of step {', '.join(steps)} of {run_dir.name} {fault}"
+        for fault, steps in faults.items()
+        if steps
+    ]
     if said:
         raise ValueError(
             f"run_name: {' and '.join(said)}; put a copy back, or train it again with overwrite: "

@@ -1,13 +1,11 @@
-"""One explicit chat template per student: token ids and loss mask, the same in training and
-evaluation.
+"""One explicit chat template per student: token ids and loss mask, in training and evaluation.
 
-Every prompt is built here as token ids and passed on as ids, so that no engine can add a second
-beginning-of-text token. Special tokens are placed by id. The text between them is encoded as plain
-text, so a trace that contains "<|im_end|>" cannot end a turn.
+Every prompt is passed on as token ids, so that no engine can add a second beginning-of-text token.
+Special tokens are placed by id. The text between them is encoded as plain text, so a trace that
+contains "<|im_end|>" cannot end a turn.
 
-Sources of the templates: Llama 3.1 prompt format (Meta's model card, without its dated system
-header), ChatML as in Qwen3's tokenizer_config (no system message), SmolLM2's chat_template (default
-system message)."""
+Sources: Meta's model card of Llama 3.1 (without its dated system header), Qwen3's tokenizer_config
+(ChatML, no system message), SmolLM2's chat_template (default system message)."""
 
 from __future__ import annotations
 
@@ -20,25 +18,23 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 IGNORE = -100  # the label that torch's cross_entropy skips
-
-
 Parts = list[int | str]  # of a conversation: the id of a special token, or plain text
 
 
 @dataclass(frozen=True)
 class Template:
-    """How a conversation becomes tokens. Special tokens, unless a comment says otherwise."""
+    """How a conversation becomes tokens: special tokens, or text if so said; "" for none."""
 
     name: str
-    bos: str  # "" where the format has none
     turn_start: str  # before the role
-    turn_middle: str  # between role and separator; "" where the format has none
     separator: str  # plain text between role and content
     turn_end: str  # ends every turn; trained on at the end of an assistant's turn
-    after_turn: str  # plain text after turn_end
     also_stop: str  # the second token on which generation stops
     pad: str  # distinct from both end tokens, or the student would never learn to stop
-    system: str  # default system message, "" for none
+    bos: str = ""
+    turn_middle: str = ""  # between role and separator
+    after_turn: str = ""  # plain text after turn_end
+    system: str = ""  # default system message
 
     @property
     def hash(self) -> str:
@@ -53,22 +49,17 @@ LLAMA3 = Template(
     turn_middle="<|end_header_id|>",
     separator="\n\n",
     turn_end="<|eot_id|>",
-    after_turn="",
     also_stop="<|end_of_text|>",
     pad="<|finetune_right_pad_id|>",
-    system="",
 )
 QWEN3 = Template(
     name="qwen3",
-    bos="",
     turn_start="<|im_start|>",
-    turn_middle="",
     separator="\n",
     turn_end="<|im_end|>",
     after_turn="\n",
     also_stop="<|endoftext|>",
     pad="<|fim_pad|>",
-    system="",
 )
 SMOLLM2 = replace(
     QWEN3,
@@ -82,9 +73,7 @@ WORDS = {"smollm2": SMOLLM2, "qwen3": QWEN3, "llama-3": LLAMA3, "llama3": LLAMA3
 
 
 def template_for(student: str, chat_template: str = "auto") -> Template:
-    """The template of a student; `auto` finds it by the student's name (hub id or folder).
-
-    Raises ValueError where the name has none of the known words."""
+    """The template of a student; `auto` finds it by a word in the name, or raises ValueError."""
     if chat_template != "auto":
         return TEMPLATES[chat_template]
     for word, template in WORDS.items():
@@ -114,8 +103,7 @@ def stop_ids(tokenizer: PreTrainedTokenizerBase, template: Template) -> list[int
 
 
 def set_special_tokens(tokenizer: PreTrainedTokenizerBase, template: Template) -> None:
-    """Give the tokenizer the template's end and pad tokens, whatever its files say: SmolLM2's GGUF
-    names `<|im_start|>` as its end token."""
+    """Set the template's end and pad tokens: SmolLM2's GGUF has `<|im_start|>` as its end token."""
     stops = stop_ids(tokenizer, template)
     tokenizer.eos_token, tokenizer.pad_token = template.turn_end, template.pad
     # else decoding would remove spaces before punctuation
@@ -127,16 +115,14 @@ def set_special_tokens(tokenizer: PreTrainedTokenizerBase, template: Template) -
 
 
 def _texts(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
-    """Token ids of texts; special tokens in them are plain text. A fast tokenizer uses all
-    cores."""
+    """Token ids of texts; special tokens in them are plain text."""
     return tokenizer(
         texts, add_special_tokens=False, split_special_tokens=True, return_attention_mask=False
     )["input_ids"]
 
 
 def _header(tokenizer: PreTrainedTokenizerBase, t: Template, role: str, content: str) -> Parts:
-    """`<start>role<middle>separator content`. Separator and content are one text, as the reference
-    templates tokenise them together."""
+    """`<start>role<middle>separator content`; separator and content are tokenised together."""
     start = [token_id(tokenizer, t.turn_start)]
     if t.turn_middle:
         return [*start, role, token_id(tokenizer, t.turn_middle), t.separator + content]
@@ -156,27 +142,18 @@ def _prompt_parts(tokenizer: PreTrainedTokenizerBase, t: Template, messages: lis
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, t: Template, messages: list[dict]) -> list[int]:
     """Token ids of a conversation up to where the assistant's answer begins.
 
-    messages: [{"role": "system" | "user" | "assistant", "content": str}, …], the last from the
-    user."""
+    messages: [{"role": "system" | "user" | "assistant", "content": str}, …], the user's last."""
     ids = []
     for part in _prompt_parts(tokenizer, t, messages):
         ids += [part] if isinstance(part, int) else _texts(tokenizer, [part])[0]
     return ids
 
 
-def encode_example(tokenizer: PreTrainedTokenizerBase, t: Template, messages: list[dict]) -> dict:
-    """One training example: {"input_ids": [L], "labels": [L]}.
-
-    The loss is taken on the last message (the trace) and its end token; the labels before them are
-    IGNORE. The prompt's ids are exactly those of `prompt_ids`, which evaluation uses."""
-    ((ids, n_prompt),) = encode_many(tokenizer, t, [messages])
-    return {"input_ids": ids, "labels": [IGNORE] * n_prompt + ids[n_prompt:]}
-
-
 def encode_many(
     tokenizer: PreTrainedTokenizerBase, t: Template, conversations: list[list[dict]]
 ) -> list[tuple[list[int], int]]:
-    """(token ids, length of the prompt) of each conversation; all are tokenised together."""
+    """(token ids, length of the prompt) of each conversation, tokenised together. A prompt's ids
+    are those of `prompt_ids`; the last message (the trace) and its end token follow."""
     if any(messages[-1]["role"] != "assistant" for messages in conversations):
         raise ValueError("dataset: the last message of every example must be the assistant's.")
     end, texts = token_id(tokenizer, t.turn_end), []

@@ -1,5 +1,4 @@
-"""Adapters on a mixture of experts: which weights get one, their rank, and the layout that vLLM
-loads.
+"""Adapters on a mixture of experts: where they are, their rank, and the layout that vLLM loads.
 
 Transformers keeps the experts of a layer as two tensors, gate_up_proj [experts, 2 * width, hidden]
 and down_proj [experts, hidden, width]. PEFT puts its adapter on such a tensor
@@ -32,17 +31,15 @@ KEY = re.compile(r"(?P<experts>.*\.experts)(?P<inner>\.base_layer)?\.lora_(?P<si
 
 def tensors(model: PreTrainedModel) -> list[str]:
     """The names of the tensors that hold all experts of a layer, such as mlp.experts.down_proj."""
-    found = {
-        re.search(rf"[^.]+\.experts\.({'|'.join(FUSED)})$", name)
-        for name, _ in model.named_parameters()
-    }
+    last = re.compile(rf"[^.]+\.experts\.({'|'.join(FUSED)})$")
+    found = [last.search(name) for name, _ in model.named_parameters()]
     return sorted({match[0] for match in found if match})
 
 
 def rank(p: Params, config: PretrainedConfig) -> int:
     """The rank on each expert: p.lora_expert_rank, or where that is 0 p.lora_rank divided by the
-    number of experts that see a token, at least 1. So an adapter's share of the experts' weights is
-    the same as in other layers (Schulman et al., LoRA Without Regret, Thinking Machines 2025)."""
+    number of experts that see a token, at least 1: the same share of the weights as in other layers
+    (Schulman et al., LoRA Without Regret, Thinking Machines 2025)."""
     return p.lora_expert_rank or max(1, p.lora_rank // config.num_experts_per_tok)
 
 
@@ -53,7 +50,7 @@ def lora_arguments(model: PreTrainedModel, p: Params) -> dict:
     Where a model has experts, gate_proj, up_proj and down_proj of p.lora_targets mean theirs, and
     are left out if p.lora_experts is false. gate_proj and up_proj are one tensor, which gets the
     ranks of both. The scale is lora_alpha / rank, with the rank of one projection of one expert.
-    Raises ValueError for targets that a model with such tensors cannot have."""
+    Raises ValueError for targets that such a model cannot have."""
     held = tensors(model)
     if not held:
         return {"target_modules": list(p.lora_targets)}
@@ -91,10 +88,9 @@ def lora_arguments(model: PreTrainedModel, p: Params) -> dict:
 def without_false_alarm() -> Iterator[None]:
     """Without a wrong warning: PEFT 0.21 says that it ignores the rank patterns of tensors, as it
     looks among modules only, but it follows them."""
+    said = "The following (rank|alpha)_pattern keys did not match"
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="The following (rank|alpha)_pattern keys did not match"
-        )
+        warnings.filterwarnings("ignore", message=said)
         yield
 
 
@@ -111,11 +107,10 @@ def are_adapted(adapter: Path) -> bool:
 
 def write_per_expert(adapter: Path, folder: Path) -> None:
     """Write PEFT's adapter to a folder, with gate_proj, up_proj and down_proj of each expert as
-    vLLM loads them.
+    vLLM loads them, and all else as it is.
 
-    The delta of every weight stays the same. gate_proj and up_proj, one tensor before, both keep
-    its rank and its A; each has its half of B. vLLM wants all three: a projection without an
-    adapter gets one of zeros. Everything else is copied."""
+    No weight's delta changes. gate_proj and up_proj, one tensor before, both keep its rank and its
+    A; each has its half of B. A projection without an adapter gets one of zeros."""
     from safetensors.torch import load_file, save_file
 
     config = json.loads((adapter / "adapter_config.json").read_text())
@@ -162,8 +157,7 @@ def write_per_expert(adapter: Path, folder: Path) -> None:
 
 
 def _add_zeros(made: dict[str, Tensor], tensor: str) -> None:
-    """Add adapters of zeros for the projections of `tensor`, beside those of the same experts'
-    other tensor."""
+    """Add adapters of zeros for the projections of `tensor`, beside those of the other tensor."""
     other = FUSED["down_proj" if tensor == "gate_up_proj" else "gate_up_proj"][0]
     for key in [key for key in made if key.endswith(f".{other}.lora_A.weight")]:
         # one's input width is the other's output width
@@ -175,8 +169,8 @@ def _add_zeros(made: dict[str, Tensor], tensor: str) -> None:
 
 
 def _tensor_of(match: re.Match, config: dict) -> str:
-    """The tensor, gate_up_proj or down_proj, whose adapter a key of PEFT's is. PEFT nests wrappers:
-    the inner one has the first tensor, the outer one the last (or the only one)."""
+    """The tensor whose adapter a key of PEFT's is. PEFT nests wrappers: the inner one has the first
+    tensor, the outer one the last (or the only one)."""
     targets = {name.rpartition(".")[2] for name in config["target_parameters"]}
     if len(targets) == 1:
         return targets.pop()
@@ -184,9 +178,6 @@ def _tensor_of(match: re.Match, config: dict) -> str:
 
 
 def _pattern(patterns: dict | None, name: str, default: int) -> int:
-    """A tensor's value in a rank_pattern or alpha_pattern, by PEFT's rule: of the first key that
-    ends its name."""
-    for key, value in (patterns or {}).items():
-        if re.fullmatch(rf"(.*\.)?({key})", name):
-            return value
-    return default
+    """A tensor's rank or alpha, by PEFT's rule: that of the first key that ends its name."""
+    values = (v for k, v in (patterns or {}).items() if re.fullmatch(rf"(.*\.)?({k})", name))
+    return next(values, default)

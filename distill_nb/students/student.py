@@ -1,7 +1,5 @@
 """Load a student, attach LoRA, merge an adapter: Unsloth on CUDA, Transformers + PEFT elsewhere.
-
-Both were run on a CPU; `load_in_4bit` has not been run yet. bench/gpu_check.py runs all on a GPU.
-"""
+Both were run on a CPU; `load_in_4bit` was not run yet. bench/gpu_check.py runs all on a GPU."""
 
 from __future__ import annotations
 
@@ -21,10 +19,8 @@ if TYPE_CHECKING:
 
 
 def choose_backend(p: Params) -> str:
-    """`unsloth` or `hf`: what p.backend means on this machine.
-
-    Call it before anything imports Transformers: Unsloth patches Transformers and must be imported
-    first."""
+    """`unsloth` or `hf`: what p.backend means on this machine. Call it before anything imports
+    Transformers: Unsloth patches Transformers and must be imported first."""
     installed = importlib.util.find_spec("unsloth") is not None
     if p.backend == "unsloth" and not installed:
         raise ValueError(
@@ -34,8 +30,16 @@ def choose_backend(p: Params) -> str:
     backend = p.backend
     if backend == "auto":
         backend = "unsloth" if installed and device() == "cuda" else "hf"
-    if p.load_in_4bit:
-        _refuse_4bit(backend)
+    if p.load_in_4bit and device() != "cuda":
+        raise ValueError(
+            "load_in_4bit: 4-bit weights are trained on CUDA only, and there is none here; set "
+            "load_in_4bit to false."
+        )
+    if p.load_in_4bit and backend == "hf" and importlib.util.find_spec("bitsandbytes") is None:
+        raise ValueError(
+            "load_in_4bit: bitsandbytes is not installed here; install it with `pip install -e "
+            "'.[gpu]' -c constraints.txt`, or set load_in_4bit to false."
+        )
     if backend == "unsloth":
         # else it writes the code that it generates into the working folder
         os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", str(paths.cache() / "unsloth_compiled"))
@@ -43,19 +47,6 @@ def choose_backend(p: Params) -> str:
         os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
         import unsloth  # noqa: F401
     return backend
-
-
-def _refuse_4bit(backend: str) -> None:
-    if device() != "cuda":
-        raise ValueError(
-            "load_in_4bit: 4-bit weights are trained on CUDA only, and there is none here; set "
-            "load_in_4bit to false."
-        )
-    if backend == "hf" and importlib.util.find_spec("bitsandbytes") is None:
-        raise ValueError(
-            "load_in_4bit: bitsandbytes is not installed here; install it with `pip install -e "
-            "'.[gpu]' -c constraints.txt`, or set load_in_4bit to false."
-        )
 
 
 def device() -> str:
@@ -75,8 +66,7 @@ def load_tokenizer(p: Params) -> PreTrainedTokenizerBase:
 
 
 def load(p: Params, backend: str = "hf", where: str = "") -> PreTrainedModel:
-    """The student's model in p.dtype on this device, or on `where` (cpu). `unsloth` uses its own
-    loader.
+    """The student's model in p.dtype on this device, or on `where` (cpu).
 
     p.load_in_4bit: its linear layers as 4-bit NF4 with doubly quantised scales (Dettmers et al.
     2023, arXiv 2305.14314), on CUDA only; with `hf` fused experts stay as they are."""
@@ -117,20 +107,15 @@ def load(p: Params, backend: str = "hf", where: str = "") -> PreTrainedModel:
 def attach_lora(
     model: PreTrainedModel, p: Params, backend: str = "hf", checkpointing: bool | None = None
 ) -> PeftModel:
-    """LoRA adapters on p.lora_targets (Hu et al. 2021, arXiv 2106.09685), seeded by p.seed; for
-    experts see experts.py.
+    """LoRA adapters on p.lora_targets (Hu et al. 2021, arXiv 2106.09685), seeded by p.seed.
 
     B starts at zero, so the student at step 0 is the base student. checkpointing: recompute
-    activations in the backward pass, by default on CUDA. Raises ValueError for a target that the
-    student does not have."""
+    activations in the backward pass, by default on CUDA. ValueError: a target that is not there."""
     from transformers import set_seed
 
-    names = [name for name, _ in model.named_parameters()]
+    names = "\n".join(name for name, _ in model.named_parameters())
     fused = experts.LEAVES if experts.tensors(model) else ()
-    unknown = [
-        t for t in p.lora_targets if t not in fused and not any(f".{t}." in name for name in names)
-    ]
-    if unknown:
+    if unknown := [t for t in p.lora_targets if t not in fused and f".{t}." not in names]:
         raise ValueError(
             f"lora_targets: {p.student} has no module named {', '.join(unknown)}; correct or "
             "remove it."
@@ -161,21 +146,18 @@ def attach_lora(
 
         adapted = get_peft_model(model, LoraConfig(**lora, task_type="CAUSAL_LM"))
     if checkpointing:
-        options = {"use_reentrant": False}
-        adapted.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
+        adapted.gradient_checkpointing_enable({"use_reentrant": False})
         adapted.enable_input_require_grads()
     return adapted
 
 
 def unquantised(p: Params) -> Params:
-    """The parameters with load_in_4bit false. Four bits are only for training: an adapter is
-    evaluated on the original student, into whose weights it can be merged."""
+    """The parameters with load_in_4bit false: an adapter is evaluated on the original weights."""
     return replace(p, load_in_4bit=False)
 
 
 def load_for_generation(p: Params, adapter: Path | None = None, where: str = "") -> PreTrainedModel:
-    """The base student, or the student with one checkpoint's adapter merged into its weights, in
-    eval mode. where: cpu, else this device."""
+    """The student in eval mode, with an adapter, if given, merged into its weights."""
     model = load(unquantised(p), where=where)
     if adapter is not None:
         from peft import PeftModel
@@ -204,8 +186,7 @@ def longest_context(p: Params) -> int:
 
 def write_merged(p: Params, adapter: Path, folder: Path) -> None:
     """Write the student with an adapter merged into its weights, in p.dtype, and its tokenizer, as
-    a folder that Transformers, vLLM and others load like any model. On the CPU, as an engine may
-    need a GPU's memory."""
+    a folder that loads like any model. On the CPU, as an engine may need a GPU's memory."""
     model = load_for_generation(p, adapter, where="cpu")
     model.save_pretrained(folder)
     load_tokenizer(p).save_pretrained(folder)

@@ -1,7 +1,7 @@
 import importlib.util
 
 import pytest
-from helpers import tiny
+from helpers import encode_example, tiny
 
 from distill_nb import params
 from distill_nb.students import chat, student
@@ -55,7 +55,7 @@ def test_training_and_evaluation_build_the_same_prompt_ids(loaded):
     tokenizer, template = loaded
     user = {"role": "user", "content": "What is 17 + 25?\n"}
     prompt = chat.prompt_ids(tokenizer, template, [user])
-    example = chat.encode_example(
+    example = encode_example(
         tokenizer, template, [user, {"role": "assistant", "content": r"It is \boxed{42}."}]
     )
     assert example["input_ids"][: len(prompt)] == prompt
@@ -68,7 +68,7 @@ def test_training_and_evaluation_build_the_same_prompt_ids(loaded):
 
 def test_the_end_token_is_trained_on_and_pad_is_distinct(loaded):
     tokenizer, template = loaded
-    example = chat.encode_example(
+    example = encode_example(
         tokenizer,
         template,
         [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}],
@@ -89,7 +89,7 @@ def test_exactly_one_beginning_of_text_for_llama():
 def test_special_tokens_inside_a_trace_stay_text(loaded):
     tokenizer, template = loaded
     text = f"quoted {template.turn_end} here"
-    example = chat.encode_example(
+    example = encode_example(
         tokenizer,
         template,
         [{"role": "user", "content": text}, {"role": "assistant", "content": text}],

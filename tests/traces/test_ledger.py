@@ -2,7 +2,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from helpers import tiny
+from helpers import encode_example, tiny
 
 from distill_nb.students import chat, student
 from distill_nb.students.chat import IGNORE
@@ -87,7 +87,7 @@ def test_many_encoded_together_are_as_each_alone_and_the_cache_gives_the_same(
     (folder,) = (tmp_path / "tokens").iterdir()
     assert isinstance(again.ids, np.memmap)
     for i in (0, 1, 255, 256, 299):
-        alone = chat.encode_example(tokenizer, template, chat.messages_of(rows[i]))
+        alone = encode_example(tokenizer, template, chat.messages_of(rows[i]))
         for found in (tokens[i], again[i]):
             assert found[0].tolist() == alone["input_ids"]
             assert (

@@ -5,11 +5,9 @@
 
 How it is built, from the outside in:
 - The grader (this process) holds the expected values and never sends them. It sends code and inputs
-  through a socket made for the one job, and reads frames of bytes back, in order, with exactly one
-  end (run.py, wire.py).
+  through a socket made for the one job, and reads frames of bytes back (run.py, wire.py).
 - The bytes are those of a closed codec, no pickle (codec.py). They are compared with the expected
-  values by the benchmark's own rules (rules.py) in a disposable process with limits (compare.py),
-  so a value made to explode takes down nothing else.
+  values by the benchmark's own rules (rules.py) in a disposable process with limits (compare.py).
 - A worker per core (launch.py) is one long-lived process inside bubblewrap: own pid, network, ipc,
   uts and cgroup namespaces and an empty environment. Of the file system it sees only /usr, Python,
   numpy and the six files that it consists of, read-only, with a small tmpfs to write in; installed
@@ -17,23 +15,18 @@ How it is built, from the outside in:
   keeps no capability; any other user is in a user namespace. The worker dies with the thread that
   started it, and with the grader.
 - The worker (worker.py) has the usual modules loaded and forks once for each candidate. It keeps
-  the time by the kernel's clock of the child's processor time, with a generous backstop on wall
-  time (pool.py defines a time-out). It never sees code or values, so no candidate finds what
-  another left.
-- The child (child.py) puts limits on itself (4 GiB of memory, processor time, file size, files,
-  threads), then Landlock where the kernel has it, then seccomp (confine.py, seccomp.py), and only
-  then runs the candidate.
+  the time and never sees code or values, so no candidate finds what another left.
+- The child (child.py) puts limits on itself, then Landlock where the kernel has it, then seccomp
+  (confine.py, seccomp.py), and only then runs the candidate.
 
 Levels: the strongest at which a trial job runs is taken. `bubblewrap`; `landlock` (Landlock,
 seccomp and limits, without namespaces and without any place to write; needs Linux 6.2); else
 RuntimeError, unless `allow_unsafe` permits `process`, a plain process with limits, which is NO
-sandbox. Every result names its level. At `landlock` a candidate can still learn that a file exists,
-and sees the machine's name and load.
+sandbox. At `landlock` a candidate can still see that a file exists, the machine's name and load.
 
 A candidate cannot pass without returning the right values: an early exit, a patched comparison, an
-overridden __eq__ or forged bytes only lose. It cannot read the expected values or keep anything for
-the next candidate. Asserts would show it the expected values, so `assert_tests` reads them as calls
-and literals and refuses other forms.
+overridden __eq__ or forged bytes only lose. It cannot read the expected values (`assert_tests`
+takes asserts apart, as they would show them) or keep anything for the next candidate.
 
 Not defended: bugs of the kernel, measuring time, and using up the given limits (with forged
 progress a candidate may spend the seconds of all its inputs on one of them). Not limited: sleeping
@@ -41,14 +34,11 @@ below 10 s, and reading what else lies in /usr. Not tested: macOS, where only `p
 arm64, for which seccomp.py has its numbers from the kernel's tables alone.
 
 Honest code loses a little: no files but in /tmp (none at `landlock`), no processes, no sockets,
-hence no asyncio and no multiprocessing, no /proc and /dev/stdin; numpy only where the code names
-it. random starts from the same seed.
+hence no asyncio and multiprocessing, no /proc and /dev/stdin; numpy only if named; a fixed seed.
 
-Bindings considered: pyseccomp 0.1.2 (2021) needs libseccomp.so at run time and finds it by running
-other programs; inside there is neither. landlock 1.0.0.dev5 knows only files, not the network and
-signal rules of ABI 4 and 6, and reads a stale errno. Both would have to be carried into the
-sandbox. What is needed of them is five system calls and three hundred instructions, made here with
-ctypes. Wrappers of bubblewrap on PyPI only put its arguments together."""
+Bindings considered: pyseccomp 0.1.2 needs libseccomp.so at run time and runs other programs to find
+it; inside there is neither. landlock 1.0.0.dev5 lacks the network and signal rules of ABI 4 and 6,
+and reads a stale errno. Five system calls are needed of both, made here with ctypes."""
 
 from distill_nb.grading.sandbox.jobs import (
     FunctionTests,

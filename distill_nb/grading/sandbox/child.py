@@ -1,10 +1,7 @@
 """The forked process that runs one candidate: it reads its job, confines itself, runs, and ends.
 
 Once its code runs, a candidate can reach everything here. But it can forge only its own results,
-which must then equal expected values that it has never seen. This file is read inside the sandbox:
-standard library only."""
-
-from __future__ import annotations
+which must equal values that it has never seen. Read inside the sandbox: standard library only."""
 
 import atexit
 import contextlib
@@ -136,8 +133,7 @@ def standard_files(text: bytes) -> None:
 
 
 def run_program(shared: mmap.mmap, sources: list, limit: float) -> None:
-    """Run the program as __main__, its output to the grader, and end as an interpreter ends:
-    threads, exit functions, buffers, objects."""
+    """Run the program as __main__, its output to the grader, and end as an interpreter ends."""
     os.dup2(CHANNEL, 1)
     os.close(CHANNEL)
     output = io.BufferedWriter(io.FileIO(1, "w", closefd=False))

@@ -10,10 +10,7 @@ file) becomes Opaque and equals nothing.
     s b     str, bytes                  n a         numpy scalar, array: type, shape, bytes
     x       subclass: name, content     o           opaque: name
 
-Encoding never imports numpy: it knows arrays only where other code has loaded it. This file is read
-inside the sandbox: standard library only."""
-
-from __future__ import annotations
+Encoding knows arrays only where other code loaded numpy: in the sandbox, standard library only."""
 
 import contextlib
 import math
@@ -48,8 +45,7 @@ class Opaque:
 
 def encode(value: object, iterate: bool = False) -> bytes:
     """The bytes of a value. iterate: a value without an encoding is sent as its elements (at most
-    ITERATED) if it can be iterated over. Raises ValueError if it is nested deeper than DEPTH, as a
-    cycle is."""
+    ITERATED) if it has any. Raises ValueError if it is nested deeper than DEPTH, as a cycle is."""
     out = bytearray()
     _encode(value, out, DEPTH, iterate)
     return bytes(out)
@@ -154,8 +150,7 @@ def _content(value: Any, kind: type) -> object:
 
 def decode(data: bytes, classes: dict | None = None) -> object:
     """The value of these bytes. Raises ValueError where they are not exactly one value's encoding.
-    Values decoded with the same `classes` (empty at first) share a type where their subclasses have
-    the same name."""
+    Subclasses of one name are one type for values decoded with the same `classes`."""
     try:
         value, end = _decode(data, 0, DEPTH, {} if classes is None else classes)
     except (IndexError, struct.error, UnicodeError, TypeError, ArithmeticError) as error:

@@ -1,11 +1,9 @@
 """The disposable process that compares candidates' values with the expected ones.
 
 A hostile value can make a comparison explode: a set whose hashes collide, a number of a million
-digits, arrays that broadcast. So values are compared in a process with limits on memory and
-processor time, which is thrown away when it fails. Run as a script, this file is that process;
-`Comparer` is the grader's end. What the process cannot compare does not pass."""
-
-from __future__ import annotations
+digits, arrays that broadcast. The process has limits on memory and processor time, and is thrown
+away when it fails; what it cannot compare does not pass. It is this file run as a script;
+`Comparer` is the grader's end."""
 
 import contextlib
 import importlib.util
@@ -37,22 +35,14 @@ class ComparerFailed(RuntimeError):
 class Comparer:
     """The grader's end. The process starts at the first question. For one thread."""
 
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
+    _process: subprocess.Popen[bytes] | None = None
 
     def value_passes(
-        self,
-        rule: str,
-        value: bytes,
-        expected: bytes,
-        args: bytes,
-        atol: float,
-        dataset: str,
-        entry_point: str,
+        self, rule: str, value: bytes, expected: bytes, args: bytes, *problem: float | str
     ) -> tuple[bool, str]:
         """(passes, why not where it could not be compared) for two values as the codec's bytes.
-        args: marshal's bytes of our own input. Raises ComparerFailed."""
-        return self._ask(("value", rule, value, expected, args, atol, dataset, entry_point))
+        args: of our own input, by marshal. problem: atol, dataset, entry_point."""
+        return self._ask(("value", rule, value, expected, args, *problem))
 
     def output_passes(self, out: bytes, expected: str) -> tuple[bool, str]:
         """The same for the output of a program."""
@@ -126,9 +116,8 @@ def serve() -> None:
     # where memory runs out it goes before the grader, as in launch.command
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")
-    confine.set_limits(
-        {"RLIMIT_AS": MEMORY, "RLIMIT_CORE": 0, "RLIMIT_FSIZE": 0, "RLIMIT_NOFILE": 16}
-    )
+    limits = {"RLIMIT_AS": MEMORY, "RLIMIT_CORE": 0, "RLIMIT_FSIZE": 0, "RLIMIT_NOFILE": 16}
+    confine.set_limits(limits)
     seconds = float(sys.argv[1])
     sys.set_int_max_str_digits(10_000)
     os.write(1, READY)

@@ -1,10 +1,7 @@
 """How a process confines itself, for good, before it runs a candidate: limits, Landlock, seccomp.
 
-System calls through ctypes. Landlock's constants are those of include/uapi/linux/landlock.h
-(https://docs.kernel.org/userspace-api/landlock.html). This file is read inside the sandbox:
-standard library only."""
-
-from __future__ import annotations
+Landlock's constants are those of include/uapi/linux/landlock.h
+(https://docs.kernel.org/userspace-api/landlock.html). In the sandbox: standard library only."""
 
 import ctypes
 import os
@@ -37,8 +34,7 @@ def prctl(option: int, value: int) -> None:
 
 
 def die_with_parent() -> None:
-    """Be killed when the parent (the thread that started this process) ends. Does nothing outside
-    Linux."""
+    """On Linux, be killed when the parent (the thread that started this process) ends."""
     if sys.platform == "linux":
         parent = os.getppid()
         prctl(PR_SET_PDEATHSIG, 9)
@@ -70,9 +66,8 @@ def _readable(folder: str, hidden: list[str]) -> list[tuple[str, int]]:
 
 
 def landlock_rules(readable: list[str], writable: list[str], hidden: list[str]) -> int:
-    """A file descriptor of Landlock rules: only these files and folders, with what they hold, can
-    be read and written, except the hidden ones' files; no TCP port and no abstract socket can be
-    used, and no signal leaves. Raises OSError."""
+    """A file descriptor of Landlock rules: only these files and folders can be read and written,
+    except the hidden ones' files; no TCP, no abstract socket, no signal leaves. Raises OSError."""
     abi = landlock_abi()
     everything = (1 << 13) - 1
     for since, right in ((2, 1 << 13), (3, 1 << 14), (5, 1 << 15)):
@@ -100,8 +95,7 @@ def landlock_rules(readable: list[str], writable: list[str], hidden: list[str]) 
 
 
 def set_limits(limits: dict[str, int]) -> None:
-    """Set resource limits, soft and hard, by name (RLIMIT_AS …), never above the present hard
-    limit."""
+    """Set resource limits by name (RLIMIT_AS …), soft and hard, never above the hard one so far."""
     import resource
 
     for name, value in limits.items():
@@ -128,8 +122,7 @@ def become(uid: int) -> None:
 
 
 def give_up_privileges() -> None:
-    """No privileges by exec, no core dump, no look inside by other processes. Does nothing outside
-    Linux."""
+    """On Linux: no privileges by exec, no core dump, no look inside by other processes."""
     if sys.platform == "linux":
         prctl(PR_SET_NO_NEW_PRIVS, 1)
         prctl(PR_SET_DUMPABLE, 0)

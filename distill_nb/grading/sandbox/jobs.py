@@ -1,9 +1,6 @@
 """A job for the sandbox and its result: code, the tests it is run with, what came of it.
 
-Tests are encoded once and used for every candidate. Only inputs travel; the expected values stay
-with the grader."""
-
-from __future__ import annotations
+Tests are encoded once for all candidates. Only inputs travel, never the expected values."""
 
 import ast
 import marshal
@@ -77,13 +74,11 @@ def function_tests(
     rule: str | list[str] = "evalplus",
     seconds: float | list[float] = 1.0,
 ) -> FunctionTests:
-    """Tests of a function: `inputs` is a list of argument lists, `expected` the values in the same
-    order.
+    """Tests of a function: `inputs` is a list of argument lists, `expected` a list of values.
 
-    atol: absolute tolerance, as evalplus uses it. dataset: humaneval or mbpp, for evalplus's
-    special cases. rule: one of rules.RULES for all calls, or a list of them. seconds: of processor
-    time for each call, or a list of them. Raises ValueError without inputs, for different lengths,
-    an input that is not of built-in types, or a value nested too deep."""
+    atol: absolute, as evalplus uses it. dataset: humaneval or mbpp, for evalplus's special cases.
+    rule: one of rules.RULES, or a list. seconds: of processor time for each call, or a list. Raises
+    ValueError for no inputs, other lengths, inputs not of built-in types, or too deep values."""
     n = len(inputs)
     kinds = [rule] * n if isinstance(rule, str) else list(rule)
     limits = [seconds] * n if isinstance(seconds, (int, float)) else list(seconds)
@@ -128,9 +123,8 @@ def _plain(value: object) -> bool:
 
 
 def program_tests(inputs: list[str], expected: list[str], *, seconds: float = 6.0) -> ProgramTests:
-    """Tests of a program that reads standard input, each in a process of its own. seconds: of
-    processor time for each (6 is LiveCodeBench's limit). Raises ValueError without inputs or for
-    different lengths."""
+    """Tests of a program that reads standard input, each in a process of its own with `seconds` of
+    processor time. Raises ValueError without inputs or for different lengths."""
     if len(inputs) != len(expected):
         raise ValueError(
             f"program tests: {len(inputs)} inputs but {len(expected)} expected outputs."
@@ -144,7 +138,7 @@ def program_tests(inputs: list[str], expected: list[str], *, seconds: float = 6.
     )
 
 
-def assert_tests(text: str, *, seconds: float = 1.0) -> FunctionTests:
+def assert_tests(text: str) -> FunctionTests:
     """The tests that a list of asserts stands for, so that their expected values stay with the
     grader too: run as code, an assert would hand its expected value to the candidate.
 
@@ -178,4 +172,4 @@ def assert_tests(text: str, *, seconds: float = 1.0) -> FunctionTests:
         raise ValueError(
             f"tests: the asserts must call one function, and they call {sorted(names) or 'none'}."
         )
-    return function_tests(names.pop(), inputs, expected, rule=kinds, seconds=seconds)
+    return function_tests(names.pop(), inputs, expected, rule=kinds)

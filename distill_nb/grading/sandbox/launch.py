@@ -1,7 +1,5 @@
 """Start a worker at a level: its command line and settings, its process and control socket."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import json
@@ -22,8 +20,7 @@ HERE = Path(__file__).resolve().parent
 INSIDE = ("worker.py", "child.py", "codec.py", "confine.py", "seccomp.py", "wire.py")
 MEMORY = 4 * 2**30  # bytes of a candidate's address space, as in evalplus
 FILE_SIZE = 16 * 2**20  # bytes of any file that a candidate writes
-# bytes of all of them, in the tmpfs of level bubblewrap; landlock has no writable place
-TMP_SIZE = 64 * 2**20
+TMP_SIZE = 64 * 2**20  # bytes of all of them, in the tmpfs of level bubblewrap
 FILES, THREADS = 64, 256  # open files; threads beside those that the same user runs already
 STACK_KIB = 512 * 1024  # of the main thread, for deep recursion in C
 # as root: ids of users that own nothing, systemd's range for dynamic users; one for each worker
@@ -55,9 +52,8 @@ def _user_threads() -> int:
     count = 0
     for status in Path("/proc").glob("[0-9]*/status"):
         with contextlib.suppress(OSError, ValueError, IndexError):
-            fields = dict(
-                line.split(":", 1) for line in status.read_text().splitlines() if ":" in line
-            )
+            lines = status.read_text().splitlines()
+            fields = dict(line.split(":", 1) for line in lines if ":" in line)
             if int(fields["Uid"].split()[0]) == os.getuid():
                 count += int(fields["Threads"])
     return count
@@ -101,8 +97,7 @@ def command(level: str, with_numpy: bool, hidden: tuple[str, ...] = ()) -> tuple
     if level == "bubblewrap":
         line = [*_bubblewrap(prefixes, hide, packages, root), *line]
     # The limit on the stack is read when a program starts, so the shell sets it: the soft limit
-    # alone, at most the hard one, since programs of contests raise it themselves. The limit on
-    # memory holds besides.
+    # alone, at most the hard one, since programs of contests raise it themselves.
     stack = f'ulimit -S -s {STACK_KIB} 2>/dev/null || ulimit -S -s "$(ulimit -H -s)"'
     # Where the machine runs out of memory, candidates go before the grader, which may hold a model.
     first = "echo 1000 2>/dev/null >/proc/self/oom_score_adj"
@@ -110,8 +105,7 @@ def command(level: str, with_numpy: bool, hidden: tuple[str, ...] = ()) -> tuple
 
 
 def _bubblewrap(prefixes: list[str], hide: list[str], packages: list[str], root: bool) -> list[str]:
-    """bwrap with its arguments. As root, the worker keeps two capabilities until it has become
-    another user. Any other user is alone in a user namespace and has none to keep."""
+    """bwrap with its arguments. Root keeps two capabilities until it has become another user."""
     program = shutil.which("bwrap")
     if program is None:
         raise WorkerFailed(
@@ -200,9 +194,8 @@ class Worker:
                 raise WorkerFailed(f"could not start: {said[-1] if said else failure}") from failure
 
     def begin(self, seconds: list[float], load: float, total: float, slack: float) -> socket.socket:
-        """Have a child forked for a job. Returns a socket to that child alone. Limits in seconds of
-        processor time: for each input, for loading the code, in all. At `slack` times these the
-        child is killed."""
+        """Have a child forked for a job; returns a socket to it alone. Limits in seconds of
+        processor time, for each input, for loading, in all; at `slack` times these it is killed."""
         if self._dirty:  # the last candidate left files; a new worker has an empty tmpfs
             self.close()
             self._start()

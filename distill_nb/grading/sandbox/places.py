@@ -1,7 +1,5 @@
 """The folders below those that a worker reads whose content a candidate must not see."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
@@ -14,8 +12,7 @@ PATTERNS = (
 
 def hidden(prefixes: list[str], more: tuple[str, ...] = ()) -> list[str]:
     """The folders below /usr and `prefixes` that must look empty: installed packages, sources, the
-    home, the folder this package is installed in, and `more`. A folder that holds Python's own
-    standard library is never among them, since hiding it would hide the library."""
+    home, this package's own, and `more`; never one that holds Python's standard library."""
     tops = [Path(prefix) for prefix in ("/usr", "/usr/local", *prefixes)]
     found = {str(p) for top in tops for pattern in PATTERNS for p in top.glob(pattern)}
     found |= {os.path.expanduser("~"), str(HERE.parents[2]), *more}

@@ -43,8 +43,8 @@ def trial(secret):
 
 @functools.cache
 def why_unavailable(level: str) -> str:
-    """Why a level cannot be had on this machine, in a sentence, or "" if it can. Found by running a
-    trial job, once a process: an installed bwrap proves nothing where namespaces are forbidden."""
+    """Why a level cannot be had here, in a sentence, or "" if it can, by running a trial job: an
+    installed bwrap proves nothing where namespaces are forbidden."""
     if level not in LEVELS:
         raise ValueError(f"sandbox: no level {level}; there are {', '.join(LEVELS)}.")
     if sys.platform != "linux" and level != "process":
@@ -90,8 +90,7 @@ class Pool:
 
     level: auto (the strongest that works) or one of LEVELS. allow_unsafe permits process, which
     confines nothing. hidden: folders to look empty where they lie in Python's own; others cannot be
-    reached anyway. Raises RuntimeError where the level does not work here, ValueError for an
-    unknown level."""
+    reached anyway. Raises ValueError for an unknown level, RuntimeError for one that fails here."""
 
     def __init__(
         self,
@@ -133,10 +132,9 @@ class Pool:
     def run(self, jobs: list[Job]) -> list[Result]:
         """The results of jobs, in their order. The verdicts do not depend on how many run at once.
 
-        Side by side, code may take SLACK times its seconds. A job that the backstop on wall time
-        stopped (asleep, or without a processor) runs once more, again side by side: alone, a job
-        that sleeps would keep the others waiting. A job that ended late runs once more, alone. The
-        last run counts. A job that used up its slack is out of time and not run again."""
+        Side by side, code may take SLACK times its seconds before it is out of time. A job that the
+        backstop on wall time stopped (asleep, or without a processor) runs once more side by side,
+        as alone it would keep others waiting; one that ended late, once more alone."""
         if not self._threads[0].is_alive():
             raise RuntimeError("The sandbox's workers are not running: use `with Pool() as pool`.")
         with self._batch:
@@ -168,8 +166,7 @@ class Pool:
 
 
 class Seat:
-    """Two workers, with numpy and without, and a comparer. They start when needed and are replaced
-    when they fail. For one thread."""
+    """Two workers, with numpy and without, and a comparer, for one thread; started when needed."""
 
     def __init__(self, level: str, hidden: tuple[str, ...] = ()) -> None:
         self.level, self._hidden = level, hidden
@@ -177,8 +174,7 @@ class Seat:
         self._comparer, self._abandoned = Comparer(), False
 
     def run(self, job: Job, slack: float = 1.0) -> Result:
-        """The job's result (slack as in run.py). Where the sandbox itself fails the job is tried
-        twice, and is then a grader_error."""
+        """The job's result. Where the sandbox itself fails twice it is a grader_error."""
         reason, with_numpy = "", "numpy" in job.code or "numpy" in job.prelude
         for _ in range(2):
             if self._abandoned:

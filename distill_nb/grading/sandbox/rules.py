@@ -4,11 +4,8 @@ evalplus's rules are those of its release 0.3.1 (https://github.com/evalplus/eva
 evalplus/eval/__init__.py and _special_oracle.py), with two differences. That release never counts a
 pass of HumanEval/32 (`find_zero`); here a pass counts, as upstream since its pull request #241. And
 values within a tolerance must have equal shapes. LiveCodeBench's rules are those of
-lcb_runner/evaluation/testing_util.py (https://github.com/LiveCodeBench/LiveCodeBench).
-
-These functions meet hostile values, so they run in the disposable process of compare.py."""
-
-from __future__ import annotations
+lcb_runner/evaluation/testing_util.py (https://github.com/LiveCodeBench/LiveCodeBench). Hostile
+values are met here, so all runs in the disposable process of compare.py."""
 
 import math
 from decimal import Decimal
@@ -34,8 +31,7 @@ def passes(
     dataset: str = "",
     entry_point: str = "",
 ) -> bool:
-    """Whether a value passes by the named rule. An exception while comparing is a fail, as in
-    evalplus."""
+    """Whether a value passes by the named rule. As in evalplus, an exception is a fail."""
     try:
         if rule == "evalplus":
             return evalplus(out, expected, args, atol, dataset, entry_point)
@@ -72,8 +68,7 @@ def evalplus(
     if not same and atol != 0:
         import numpy
 
-        # evalplus asks for equal types and lengths only, and allclose broadcasts: there [[]] passes
-        # for [5.0].
+        # evalplus compares types and lengths, and allclose broadcasts: there [[]] passes for [5.0]
         if type(out) is not type(expected) or numpy.shape(out) != numpy.shape(expected):
             return False
         return bool(numpy.allclose(out, expected, rtol=1e-7, atol=atol))
@@ -81,8 +76,7 @@ def evalplus(
 
 
 def tolerances(expected: tuple, atol: float) -> list[float]:
-    """The absolute tolerance of each input. Where the problem has none, evalplus sets one at the
-    first input that expects floats and keeps it from there on."""
+    """The absolute tolerance of each input; evalplus sets one from the first floats expected on."""
     found = []
     for value in expected:
         if atol == 0 and is_floats(value):
@@ -101,32 +95,24 @@ def is_floats(value: Any) -> bool:
 
 
 def surface_area(edge: float, height: float) -> int:
-    """Mbpp/581 by its second reading: the rounded area of a square pyramid with a perpendicular
-    height."""
+    """Mbpp/581 by its second reading: a square pyramid's rounded area, its height perpendicular."""
     return round(edge**2 + 2 * edge * math.hypot(edge / 2, height))
 
 
 def digit_distance(a: int, b: int) -> int:
-    """Mbpp/558 by its second reading: the sum of the differences of the digits, the shorter number
-    led by zeros."""
+    """Mbpp/558 by its second reading: the sum of the digits' differences, with leading zeros."""
     width = max(len(str(a)), len(str(b)))
     digits = zip(str(a).zfill(width), str(b).zfill(width), strict=True)
     return sum(abs(int(x) - int(y)) for x, y in digits)
 
 
-def lines(text: str) -> list[str]:
-    """A program's output as LiveCodeBench reads it: stripped, as is each of its lines."""
-    return [line.strip() for line in text.strip().split("\n")]
-
-
 def output_passes(out: str, expected: str) -> bool:
-    """Whether a program's output passes: equally many lines, each equal as text or as a sequence of
-    decimal numbers."""
+    """Whether a program's output passes: as many lines, each equal as text or decimal numbers."""
     out, expected = out.strip(), expected.strip()
     if out.count("\n") != expected.count("\n"):  # before millions of lines are made of it
         return False
-    for a, b in zip(lines(out), lines(expected), strict=True):
-        if a != b:
+    for a, b in zip(out.split("\n"), expected.split("\n"), strict=True):
+        if a.strip() != b.strip():
             try:
                 if [Decimal(x) for x in a.split()] != [Decimal(x) for x in b.split()]:
                     return False

@@ -1,7 +1,4 @@
-"""One job in one worker: send it, read what comes back, compare, decide. Runs in the grader, which
-holds the expected values."""
-
-from __future__ import annotations
+"""One job in one worker: send it, read what comes back, compare, decide. Runs in the grader."""
 
 import contextlib
 import marshal
@@ -29,24 +26,22 @@ class Ended(Exception):
 
 
 def run(worker: Worker, comparer: Comparer, job: Job, slack: float = 1.0) -> Result:
-    """The result of a job. With a slack above 1, code may take that many times its seconds; if it
-    takes more than its seconds, the result is doubtful. Raises WorkerFailed, ComparerFailed or
-    OSError where the sandbox itself fails."""
+    """The result of a job. Code may take `slack` times its seconds, but is doubtful beyond these.
+    Raises WorkerFailed, ComparerFailed or OSError where the sandbox itself fails."""
     if isinstance(job.tests, FunctionTests):
         return run_function(worker, comparer, job, job.tests, slack)
     return run_program(worker, comparer, job, job.tests, slack)
 
 
 def _wall(seconds: float) -> float:
-    """Wall time by which a worker must have ended a child: its own backstop (worker.wall_limit) and
-    a grace."""
+    """Wall time by which a worker must have ended a child: worker.wall_limit and a grace."""
     return 4 * seconds + 2 + GRACE
 
 
 def _begin(
     worker: Worker, seconds: list[float], total: float, slack: float, payload: tuple
 ) -> socket.socket:
-    """Start a child and hand it its job; returns the socket once the child has confined itself."""
+    """The socket to a child that has its job and has confined itself."""
     channel = worker.begin(seconds, LOAD_SECONDS, total, slack)
     channel.settimeout(_wall(total))
     try:
@@ -63,8 +58,7 @@ def _begin(
 
 
 def _end(worker: Worker, total: float, at_once: bool) -> dict:
-    """The child's end. at_once: it has nothing more to send, so it is stopped if it does not end
-    itself."""
+    """The child's end. at_once: it has nothing more to send and is stopped if it does not end."""
     end = worker.end(0.2) if at_once else None
     if end is None:
         if at_once:
@@ -76,8 +70,7 @@ def _end(worker: Worker, total: float, at_once: bool) -> dict:
 
 
 def frames(channel: socket.socket, count: int) -> Iterator[tuple[bytes, bytes]]:
-    """(kind, content) of exactly `count` frames in order, then the end. Raises Ended for anything
-    else."""
+    """(kind, content) of exactly `count` frames in order, then the end; anything else is Ended."""
     buffer, received = bytearray(), 0
 
     def fill(size: int) -> bool:
@@ -120,8 +113,7 @@ def _shown(content: bytes) -> str:
 def run_function(
     worker: Worker, comparer: Comparer, job: Job, tests: FunctionTests, slack: float
 ) -> Result:
-    """Call the function with each input, compare as the values come, and stop at the first failure
-    if the job says so."""
+    """Call the function with each input, and compare as the values come."""
     outcomes: list[str] = []
     detail = ended = ""
     total = min(TOTAL_SECONDS if tests.dataset else float("inf"), sum(tests.seconds)) + LOAD_SECONDS
@@ -196,8 +188,7 @@ def _result(
 
 def _doubtful(end: dict, outcomes: list[str], slack: float) -> str:
     """Why a run without neighbours could end otherwise: done but late, or asleep, stopped before it
-    had its processor time; "" where it could not. What was wrong stays wrong, and what used up its
-    slack stays out of time."""
+    had its processor time; "" where it could not, as what is wrong or used up its slack."""
     if slack == 1 or end["stopped"] == "timeout":
         return ""
     if end["stopped"] == "asleep":
@@ -250,8 +241,7 @@ def run_program(
 
 
 def _output_passes(comparer: Comparer, output: bytes, expected: str) -> tuple[bool, str]:
-    """Equal bytes pass here. Splitting an output into lines may take a GiB and is left to the other
-    process."""
+    """Equal bytes pass here. Splitting into lines may take a GiB and is left to the comparer."""
     if output.strip() == expected.encode("utf-8", "surrogatepass").strip():
         return True, ""
     return comparer.output_passes(output, expected)

@@ -2,8 +2,7 @@
 
 The worker puts itself under the first, `of_worker`. Any call that is not listed fails with EPERM,
 for the worker and for every child: sockets, exec, ptrace, mount, unshare, setns, bpf, io_uring,
-userfaultfd, process_vm_*, and whatever a later kernel adds. A list of allowed calls stays right
-under new kernels; a list of denied calls does not.
+userfaultfd, process_vm_*, and whatever a later kernel adds.
 
 Each child adds the second, `of_child`. It takes away what only the worker needs, and restricts:
 - clone: threads only. fork and vfork are never listed; clone3, whose flags a filter cannot read,
@@ -11,15 +10,11 @@ Each child adds the second, `of_child`. It takes away what only the worker needs
 - kill, tgkill, prlimit64: on the process itself.
 - fcntl, ioctl: without the commands that send signals to another process (F_SETOWN, FIOSETOWN).
 - prctl: for names of threads and of memory, so that the signal at the parent's death stays set.
-There are two filters because each child has to load its own, and the second is a tenth of the
-first.
+There are two because each child has to load its own, and the second is a tenth of the first.
 
 Numbers are from Linux's arch/x86/entry/syscalls/syscall_64.tbl and
 include/uapi/asm-generic/unistd.h; the instructions are classic BPF
-(https://docs.kernel.org/userspace-api/seccomp_filter.html). This file is read inside the sandbox:
-standard library only."""
-
-from __future__ import annotations
+(https://docs.kernel.org/userspace-api/seccomp_filter.html). Standard library only."""
 
 import errno
 import platform
@@ -80,10 +75,7 @@ Instruction = tuple[int, int, int, int]  # operation, jumps if true and if false
 
 
 def _assemble(code: list[Instruction]) -> bytes:
-    return b"".join(
-        struct.pack("=HBBI", operation, if_true, if_false, value)
-        for operation, if_true, if_false, value in code
-    )
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
 
 
 def _start(architecture: int) -> list[Instruction]:
@@ -112,8 +104,7 @@ def _allow_if(number: int, argument: int, values: tuple[int, ...]) -> list[Instr
 
 
 def of_worker() -> bytes:
-    """The worker's filter, as an array of struct sock_filter. Raises KeyError on a processor that
-    MACHINES does not have."""
+    """The worker's filter, an array of struct sock_filter. KeyError: a processor without a list."""
     column, architecture = MACHINES[platform.machine()]
     listed = [entry.split(":")[1 + column] for entry in CALLS.split()]
     numbers = [int(number) for number in listed if number != "-"]

@@ -1,10 +1,7 @@
 """Messages over a stream socket, for both sides of the sandbox. Standard library only.
 
-A message is its length in four bytes, then its bytes. A candidate sends back a sequence of frames:
-a kind (V a value, E an exception, L the code could not be loaded), the input's place, a length, the
-bytes."""
-
-from __future__ import annotations
+A message is its length in four bytes, then its bytes. A candidate sends back frames: a kind (V a
+value, E an exception, L the code could not be loaded), the input's place, a length, the bytes."""
 
 import os
 import socket
@@ -44,8 +41,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 def receive(
     sock: socket.socket, descriptors: int = 0, longest: int = 2**28
 ) -> tuple[bytes, list[int]]:
-    """One message and the file descriptors sent along. Raises EOFError at the end, ValueError over
-    `longest` bytes."""
+    """One message, and file descriptors. Raises EOFError at the end, ValueError over `longest`."""
     if descriptors:
         head, passed, _, _ = socket.recv_fds(sock, 4, descriptors)
     else:

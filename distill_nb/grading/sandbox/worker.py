@@ -1,12 +1,9 @@
 """The long-lived process inside the sandbox: it forks once for each candidate and watches over it.
 
 It has numpy and the usual modules loaded, so that a candidate costs a fork. It never sees code,
-inputs or values: each job comes with a socket of its own that only the forked child reads, so one
-candidate cannot find in memory what another left. The worker only keeps time, by the kernel's clock
-of the child's processor time, and reports how the child ended. Run as a script, which is sent its
-settings as JSON; standard library only, besides numpy."""
-
-from __future__ import annotations
+inputs or values: each job comes with a socket of its own that only the forked child reads. It keeps
+time, by the kernel's clock of the child's processor time, and reports how the child ended. A script
+that is sent its settings as JSON; standard library only, besides numpy."""
 
 import contextlib
 import gc
@@ -44,23 +41,8 @@ COMMON = (
 
 
 def wall_limit(seconds: float) -> float:
-    """The backstop on wall time, for code that sleeps. It is generous, since a busy machine is not
-    the candidate's fault."""
+    """The backstop on wall time: generous, as a busy machine is not the candidate's fault."""
     return 4 * seconds + 2
-
-
-def asleep(wall: float, cpu: float) -> bool:
-    """Whether code has used a processor for less than a twentieth of the time beyond IDLE. No
-    machine is so busy that it gives code less."""
-    return wall > IDLE + 20 * cpu
-
-
-def files_in(folder: str | None) -> int:
-    """The number of files and folders of a file system; 0 without a folder to write in."""
-    if folder is None:
-        return 0
-    state = os.statvfs(folder)
-    return state.f_files - state.f_ffree
 
 
 def watch(
@@ -115,14 +97,13 @@ def watch(
             stopped = "timeout"
             break
         wall = now - started
-        if (
-            now - from_wall > wall_limit(limit)
-            or wall > wall_limit(total)
-            or (clock is not None and asleep(wall, cpu))
-        ):
+        # no machine is so busy that it gives code less than a twentieth of the time beyond IDLE
+        asleep = clock is not None and wall > IDLE + 20 * cpu
+        if asleep or now - from_wall > wall_limit(limit) or wall > wall_limit(total):
             stopped = "asleep"
             break
-        if files_in(folder) > MOST_FILES:
+        disk = os.statvfs(folder) if folder is not None else None
+        if disk is not None and disk.f_files - disk.f_ffree > MOST_FILES:
             stopped = "files"
             break
         left = ((slack if late else 1) - used) * limit
@@ -178,8 +159,7 @@ def serve(control: socket.socket, settings: dict, rules: int) -> None:
 
 
 def load_modules(packages: str | None) -> None:
-    """Load what candidates commonly import; exit and quit, which -S leaves out; and numpy if
-    wanted."""
+    """Load what candidates commonly import; exit and quit, which -S leaves out; numpy if wanted."""
     for name in COMMON:
         importlib.import_module(name)
     site.setquit()
@@ -193,8 +173,7 @@ def load_modules(packages: str | None) -> None:
 
 
 def in_reach(opened: dict[str, int]) -> None:
-    """Reach Python's folders through open descriptors where the new user may not walk to them, as
-    for a Python under /root."""
+    """Reach Python's folders through open descriptors where the new user may not walk to them."""
 
     def reachable(path: str) -> str:
         for folder, descriptor in opened.items():
@@ -231,10 +210,8 @@ def main() -> None:
         rules = os.dup2(made, child.RULES, inheritable=False)
         os.close(made)
     elif settings["level"] == "landlock":
-        raise RuntimeError(
-            f"Landlock {confine.OLDEST_LANDLOCK} or later (Linux 6.2) is needed, and this is "
-            f"{abi or 'none'}"
-        )
+        needed = f"Landlock {confine.OLDEST_LANDLOCK} or later (Linux 6.2)"
+        raise RuntimeError(f"{needed} is needed, and this is {abi or 'none'}")
     if settings["uid"] is not None:
         for folder in {*filter(os.path.isdir, sys.path), settings["site"] or "/"}:
             descriptor = os.open(folder, os.O_PATH)
