@@ -108,8 +108,9 @@ def gains(table: DataFrame) -> tuple[Figure, DataFrame]:
                 for column in ("change", "lo", "hi")
             )
             bars = abs(np.array([y_lo, y_hi]) - y), abs(np.array([x_lo, x_hi]) - x)
-            look = {"color": style.TEACHER_COLOURS[teacher], "marker": style.DOMAIN_MARKERS[domain]}
-            ax.errorbar(x, y, *bars, ls="", ecolor=look["color"], elinewidth=0.5, alpha=0.35)
+            colour = style.TEACHER_COLOURS[teacher]
+            ax.errorbar(x, y, *bars, ls="", ecolor=colour, elinewidth=0.5, alpha=0.35)
+            look: style.Look = {"color": colour, "marker": style.DOMAIN_MARKERS[domain]}
             ax.plot(x, y, **look, ls=line, lw=0.9, ms=4, mfc="white", label=label)
             ax.plot(x[-1], y[-1], **look, ms=5, ls="")
         ax.set(
@@ -157,15 +158,15 @@ def evidence(found: list[Finding]) -> tuple[Figure, DataFrame]:
     if not used:
         return style.nothing(), data
     heights = [len(data[data["finding"] == f.number]) + 1.2 for f in used]
-    height, ratios = 0.2 * sum(heights) / len(used), {"height_ratios": heights}
-    figure, axes = style.grid(len(used), 1, height, sharex=True, **ratios)
+    height = 0.2 * sum(heights) / len(used)
+    figure, axes = style.grid(len(used), 1, height, sharex=True, height_ratios=heights)
     for ax, f in zip(axes.flat, used, strict=False):
         rows = data[data["finding"] == f.number]
         ax.axvline(0, **ZERO)
         for y, r in enumerate(rows.itertuples()):
             colour = style.VERDICT_COLOURS[r.verdict]
             bars = [[r.difference - r.lo], [r.hi - r.difference]]
-            look = {"color": colour, "marker": "D", "ms": 4, "ls": "", "elinewidth": 1}
+            look: style.Look = {"color": colour, "marker": "D", "ms": 4, "ls": "", "elinewidth": 1}
             fill = colour if r.decides else "white"
             ax.errorbar(r.difference, y, xerr=bars, **look, mfc=fill, label=r.verdict)
         ax.set_yticks(range(len(rows)), rows["comparison"])

@@ -21,11 +21,11 @@ def training_curve(metrics: DataFrame, title: str = "") -> Figure:
 
     figure, ((ax,),) = style.grid(1, 1, 2.6)
     batch, traces = "training batch", "held-out traces"
-    where = {"x": "step", "ax": ax}
+    where: style.Look = {"x": "step", "ax": ax}
     sns.lineplot(metrics, y="loss", label=batch, color=style.LOSS_COLOURS[batch], **where)
     heldout = metrics.dropna(subset=["heldout_loss"])
     if len(heldout):
-        look = {"label": traces, "marker": "o", "color": style.LOSS_COLOURS[traces]}
+        look: style.Look = {"label": traces, "marker": "o", "color": style.LOSS_COLOURS[traces]}
         sns.lineplot(heldout, y="heldout_loss", **look, **where)
     ax.set(xlabel="step", ylabel="cross-entropy (nats per token)", title=title, ylim=(0, None))
     ax.legend()
@@ -61,10 +61,11 @@ def outcome_bars(table: DataFrame) -> Figure:
             ylabel="answers (%)" if ax in axes[:, 0] else "",
         )
         last = rows.loc[rows["step"].idxmax()]
+        correct, wrong = 100 * last.correct / last.n, 100 * last.wrong / last.n
+        none = 100 * (last.no_answer + last.truncated) / last.n
         parts.append(
-            f"{folder} on {name_of(benchmark)}, step {last.step}: "
-            f"{100 * last.correct / last.n:.0f}% correct, {100 * last.wrong / last.n:.0f}% wrong, "
-            f"{100 * (last.no_answer + last.truncated) / last.n:.0f}% without an answer or cut off"
+            f"{folder} on {name_of(benchmark)}, step {last.step}: {correct:.0f}% correct, "
+            f"{wrong:.0f}% wrong, {none:.0f}% without an answer or cut off"
         )
     style.legend_below(figure, axes)
     words = "Stacked bars of what became of every answer, in percent by step"
@@ -113,7 +114,7 @@ def _tokens_line(ax: Axes, rows: DataFrame, label: str) -> None:
     colour = style.TEACHER_COLOURS[rows["teacher"].iloc[-1]]
     tokens, accuracy = rows["mean_tokens"], rows["accuracy"]
     bars = [accuracy - rows["lo"], rows["hi"] - accuracy]
-    look = {"color": colour, "marker": "o", "ms": 4, "lw": 1, "elinewidth": 0.6}
+    look: style.Look = {"color": colour, "marker": "o", "ms": 4, "lw": 1, "elinewidth": 0.6}
     ax.errorbar(tokens, accuracy, bars, **look, label=label)
     base = rows["step"] == 0
     ax.plot(tokens[base], accuracy[base], **style.HOLLOW, marker="o", mec=colour)

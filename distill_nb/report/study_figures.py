@@ -2,8 +2,7 @@
 `tidy.table`): learning curves and best checkpoints; and all that the study commits.
 
 A figure's function returns (figure, data): the matplotlib figure and the DataFrame that it shows,
-which is saved beside it. Nothing is computed but intervals and differences to a baseline.
-"""
+which is saved beside it. Nothing is computed but intervals and differences to a baseline."""
 
 from __future__ import annotations
 
@@ -76,9 +75,9 @@ def _curves(ax: Axes, cells: DataFrame) -> None:
         # side by side
         steps = rows["step"].to_numpy() + (i - (len(runs) - 1) / 2) * rows["step"].max() / 120
         bars = abs(rows[["lo", "hi"]].to_numpy().T - accuracy)
-        look = {"marker": style.DOMAIN_MARKERS[domain], "ms": 4, "lw": 1.2, "elinewidth": 0.8}
-        ax.errorbar(steps, accuracy, bars, color=colour, ls=line, **look, label=label)
-        flagged, marker = rows["flagged"].to_numpy(bool), style.DOMAIN_MARKERS[domain]
+        marker, flagged = style.DOMAIN_MARKERS[domain], rows["flagged"].to_numpy(bool)
+        look: style.Look = {"color": colour, "ms": 4, "lw": 1.2, "elinewidth": 0.8}
+        ax.errorbar(steps, accuracy, bars, marker=marker, ls=line, **look, label=label)
         ax.plot(steps[flagged], accuracy[flagged], **style.HOLLOW, marker=marker, mec=colour)
 
 
@@ -151,7 +150,7 @@ def _interval(
 ) -> None:
     """One accuracy with its interval, lying."""
     bars = [[cell.accuracy - cell.lo], [cell.hi - cell.accuracy]]
-    look = {"color": colour, "marker": marker, "mfc": fill, "ls": "", "elinewidth": 0.9}
+    look: style.Look = {"color": colour, "marker": marker, "mfc": fill, "ls": "", "elinewidth": 0.9}
     size = 6 if marker == "|" else 4
     ax.errorbar(cell.accuracy, y, xerr=bars, ms=size, **look, label=label)
 

@@ -3,8 +3,7 @@ say beyond them.
 
 Cells are texts: percent at the precision of the data, an asterisk where sampling errors degraded a
 score, — where there is no number; with intervals=True a 95% Wilson interval of the stated n
-follows.
-"""
+follows."""
 
 import re
 
@@ -100,7 +99,7 @@ def inflation(table: DataFrame, correlations: tuple[float, ...] = (0.0, 0.5, 0.8
 
     Columns: run, benchmark, step, n, checkpoints, best, last, mean (percent), and one
     inflation_<correlation> in points for each correlation between checkpoints
-    (`selection_bias.inflation`), which only records could tell; 0 is the worst case."""
+    (`selection_bias.inflation`), which only records could tell."""
     rows = []
     for run in best_checkpoints(table).itertuples():
         scores = checkpoints_of(table, run, run.benchmark)["accuracy"]

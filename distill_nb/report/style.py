@@ -2,13 +2,12 @@
 
 A teacher has one colour and a domain one marker everywhere, and no teacher's colour means anything
 else. Colours are from Okabe and Ito's palette for colour-blind readers (jfly.uni-koeln.de/color),
-and greys.
-"""
+and greys."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pandas import DataFrame, Series
 
@@ -19,6 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy import ndarray
+
+
+Look = dict[str, Any]  # keywords of matplotlib
 
 
 class _Colours(dict[str, str]):
@@ -58,7 +60,7 @@ VERDICT_COLOURS = {
 }
 LOSS_COLOURS = {"training batch": "#999999", "held-out traces": "#000000"}
 # beside the marker and its edge: a degraded score, a base student
-HOLLOW = {"ls": "", "ms": 4, "mfc": "white", "zorder": 5}
+HOLLOW: Look = {"ls": "", "ms": 4, "mfc": "white", "zorder": 5}
 FAINT = "#777777"  # words where there is nothing to draw
 WIDTH = 6.5  # inches: the text width of a paper on letter or A4 with one-inch margins
 
@@ -113,8 +115,8 @@ def legend_below(figure: Figure, axes: ndarray) -> None:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     if entries:
-        place = {"loc": "outside lower center", "ncols": min(len(entries), 5)}
-        figure.legend(list(entries.values()), list(entries), **place)
+        handles, columns = list(entries.values()), min(len(entries), 5)
+        figure.legend(handles, list(entries), loc="outside lower center", ncols=columns)
 
 
 def nothing() -> Figure:
@@ -163,8 +165,8 @@ def label_points(ax: Axes, points: ndarray, texts: Series | list[str], size: flo
             if not any(_overlap(box, other) for other in taken):
                 break
         taken.append(box)
-        offset = {"xytext": ((box[0] - x) / scale, (box[1] - y) / scale)}
-        ax.annotate(text, point, **offset, textcoords="offset points", fontsize=size)
+        offset = (box[0] - x) / scale, (box[1] - y) / scale
+        ax.annotate(text, point, offset, textcoords="offset points", fontsize=size)
 
 
 def _overlap(a: tuple, b: tuple) -> bool:

@@ -1,5 +1,4 @@
-"""Comparisons that findings rest on: cells of a tidy table looked up, set against each other, and
-judged together.
+"""Comparisons that findings rest on: cells of a tidy table set against each other, and judged.
 
 A comparison claims a direction (+1: the first is higher, -1: lower) and gets a verdict of its own:
   supported     the difference has the claimed sign, and p < 0.05 after Holm over the finding
@@ -7,8 +6,7 @@ A comparison claims a direction (+1: the first is higher, -1: lower) and gets a 
   within noise  p >= 0.05: the numbers show neither the effect nor its absence
   confounded    would be supported, but the teachers' learning rates differ too
 Tests are unpaired (only percentages are known); intervals are 95% and not adjusted for their
-number.
-"""
+number."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -153,12 +151,9 @@ def judge(rows: list[dict]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=[*COMPARISON, "claimed", "confounder"])
     tested = table["p"].notna()
     p_holm = pd.Series(stats.holm(table["p"][tested].astype(float)), table.index[tested])
-    verdicts = [
-        _verdict(r.difference * r.claimed, r.confounder, p_holm[r.Index])
-        if r.Index in p_holm.index
-        else r.verdict
-        for r in table.itertuples()
-    ]
+    verdicts = table["verdict"].where(~tested)
+    for r in table[tested].itertuples():
+        verdicts[r.Index] = _verdict(r.difference * r.claimed, r.confounder, p_holm[r.Index])
     return table.assign(p_holm=p_holm, verdict=verdicts)[COMPARISON]
 
 
