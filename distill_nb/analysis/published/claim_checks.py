@@ -186,8 +186,11 @@ def _no_gain(claim: Claim) -> tuple[str, str]:
     """Any of so many checkpoints may be above by chance: p values by Holm over all of them."""
     found = list(changes(claim.cells, claim.table))
     p_holm = stats.holm([d.p for *_, d in found])
-    tested = zip(found, p_holm, strict=True)
-    beyond = [(*change, p) for change, p in tested if p < 0.05 and change[2].difference > 0]
+    beyond = [
+        (r, b, d, p)
+        for (r, b, d), p in zip(found, p_holm, strict=True)
+        if p < 0.05 and d.difference > 0
+    ]
     if not beyond:
         return "agrees", f"No p value of {len(found)} gains over the baseline is below 0.05 (Holm)."
     r, b, d, p = max(beyond, key=lambda gain: gain[2].difference)

@@ -151,9 +151,12 @@ def judge(rows: list[dict]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=[*COMPARISON, "claimed", "confounder"])
     tested = table["p"].notna()
     p_holm = pd.Series(stats.holm(table["p"][tested].astype(float)), table.index[tested])
-    verdicts = table["verdict"].where(~tested)
-    for r in table[tested].itertuples():
-        verdicts[r.Index] = _verdict(r.difference * r.claimed, r.confounder, p_holm[r.Index])
+    verdicts = [
+        _verdict(r.difference * r.claimed, r.confounder, p_holm[r.Index])
+        if r.Index in p_holm.index
+        else r.verdict
+        for r in table.itertuples()
+    ]
     return table.assign(p_holm=p_holm, verdict=verdicts)[COMPARISON]
 
 
