@@ -1,8 +1,7 @@
 """Whether the results in one table were made alike: by the same code, data, settings and versions,
 as far as their provenance says.
 
-A table may mix results that were not, for a comment that changed in a module changes no number; but
-it says so."""
+A table may mix results that were not, for a comment that changed in a module changes no number."""
 
 from __future__ import annotations
 
@@ -96,11 +95,11 @@ def _split(records: Records, value: Callable[[dict], dict], words: str) -> list[
         else:
             group.append(folder)
     groups.sort(key=lambda group: -len(group[1]))
-    return [
-        f"{_were(folders)} {words} {', '.join(_differing(groups[0][0], other))} than "
-        f"{', '.join(groups[0][1])}."
-        for other, folders in groups[1:]
-    ]
+    found = []
+    for other, folders in groups[1:]:
+        differing = ", ".join(_differing(groups[0][0], other))
+        found.append(f"{_were(folders)} {words} {differing} than {', '.join(groups[0][1])}.")
+    return found
 
 
 def _were(folders: list[str]) -> str:

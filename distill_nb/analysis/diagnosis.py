@@ -1,8 +1,5 @@
 """What a change in a score is: a lost format or a lost skill, a real gain or noise; and whether
-another grader would say so.
-
-Takes `results.load_records`.
-"""
+another grader would say so. Takes `results.load_records`."""
 
 import pandas as pd
 
@@ -45,17 +42,12 @@ def diagnose(records: pd.DataFrame) -> pd.DataFrame:
         share = float("nan")
         if r.change < 0:
             share = min(1.0, max(0.0, 1 - other["change"] / r.change))
-        row = {
-            "folder": r.folder,
-            "benchmark": r.benchmark,
-            "step": r.step,
+        row = {key: getattr(r, key) for key in (*KEYS, "change", "p_holm", "unanswered")}
+        row |= {
             "kind": _kind(paired.verdict(r), paired.verdict(other), share, r.unanswered),
-            "change": r.change,
-            "p_holm": r.p_holm,
             "lenient_change": other["change"],
             "lenient_p_holm": other["p_holm"],
             "format_share": share,
-            "unanswered": r.unanswered,
             "gained": int(flipped["gained"]),
             "lost": int(flipped["lost"]),
             "lost_format": int(flipped["lost format"]),
@@ -94,25 +86,12 @@ def graders(records: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=GRADERS)
     by_second = _read_as(records, "second_outcome")
     first, second = records["outcome"] == "correct", by_second["outcome"] == "correct"
-    table = (
-        records.assign(
-            first=first,
-            lenient=_read_as(records, "lenient_outcome")["outcome"] == "correct",
-            second=second,
-            only_first=first & ~second,
-            only_second=second & ~first,
-        )
-        .groupby(KEYS)
-        .agg(
-            n=("first", "size"),
-            accuracy=("first", "mean"),
-            lenient=("lenient", "mean"),
-            second=("second", "mean"),
-            only_first=("only_first", "sum"),
-            only_second=("only_second", "sum"),
-        )
-    )
-    table[["accuracy", "lenient", "second"]] *= 100
+    lenient = _read_as(records, "lenient_outcome")["outcome"] == "correct"
+    right = records[KEYS].assign(accuracy=first, lenient=lenient, second=second)
+    right = right.assign(only_first=first & ~second, only_second=second & ~first).groupby(KEYS)
+    table = 100 * right[["accuracy", "lenient", "second"]].mean()
+    table[["only_first", "only_second"]] = right[["only_first", "only_second"]].sum()
+    table["n"] = right.size()
     for prefix, read in (("", records), ("second_", by_second)):
         changes = paired.paired_changes(read).set_index(KEYS)
         table[f"{prefix}change"] = changes["change"]

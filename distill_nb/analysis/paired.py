@@ -28,9 +28,14 @@ class Tested(Protocol):
 class Comparison(NamedTuple):
     """`compare` of two arrays; nan where there are not two problems to compare."""
 
-    means: tuple[float, float]  # before and after, percent
-    change: tuple[float, float, float, float]  # change, lo, hi (points), p
-    discordant: tuple[stats.Counts, stats.Counts]  # problems that only before, only after has
+    accuracy_first: float  # percent
+    accuracy_second: float
+    change: float  # second - first, points
+    lo: float
+    hi: float
+    p: float
+    only_first: stats.Counts  # discordant problems; nan with several samples
+    only_second: stats.Counts
     method: str
 
 
@@ -43,30 +48,30 @@ def matrix(records: pd.DataFrame) -> pd.DataFrame:
     return groups.mean().mask(groups.count() < groups.size()).unstack()
 
 
-def compare(before: np.ndarray, after: np.ndarray, several: bool) -> Comparison:
+def compare(first: np.ndarray, second: np.ndarray, several: bool) -> Comparison:
     """Two arrays of shares on the same problems; several: whether any has several samples."""
     from scipy.stats import binomtest, ttest_1samp
 
-    n, nan = len(before), float("nan")
-    means = (100 * before.mean(), 100 * after.mean()) if n else (nan, nan)
+    n, nan = len(first), float("nan")
+    one, two = (100 * first.mean(), 100 * second.mean()) if n else (nan, nan)
     if n < 2:
-        return Comparison(means, (nan,) * 4, (nan, nan), "none")
+        return Comparison(one, two, *(nan,) * 6, "none")
     if not several:
-        d = stats.paired_records(after == 1, before == 1)
-        points = (100 * d.difference, 100 * d.lo, 100 * d.hi, d.p)
-        return Comparison(means, points, (d.only_second, d.only_first), "paired")
-    differences = after - before
+        d = stats.paired_records(second == 1, first == 1)
+        points = (100 * d.difference, 100 * d.lo, 100 * d.hi)
+        return Comparison(one, two, *points, d.p, d.only_second, d.only_first, "paired")
+    differences = second - first
     c = stats.clustered(differences, range(n))
     if c.se > 1e-12:
-        p = ttest_1samp(differences, 0).pvalue
-        return Comparison(means, (100 * c.mean, 100 * c.lo, 100 * c.hi, p), (nan, nan), "clustered")
+        points, p = (100 * c.mean, 100 * c.lo, 100 * c.hi), ttest_1samp(differences, 0).pvalue
+        return Comparison(one, two, *points, p, nan, nan, "clustered")
     # All problems change by the same, so there is no variance to go by: whether n of n changes have
     # one sign by chance, and an interval in which the share of problems beyond Wilson's bound
     # changed by anything at all.
     p = binomtest(n, n).pvalue if abs(c.mean) > 1e-12 else 1.0
     sure = stats.wilson(n, n)[0]
     lo, hi = max(-1, c.mean * sure - (1 - sure)), min(1, c.mean * sure + 1 - sure)
-    return Comparison(means, (100 * c.mean, 100 * lo, 100 * hi, p), (nan, nan), "sign test")
+    return Comparison(one, two, 100 * c.mean, 100 * lo, 100 * hi, p, nan, nan, "sign test")
 
 
 def with_holm(table: pd.DataFrame) -> pd.DataFrame:
@@ -102,33 +107,24 @@ def paired_changes(records: pd.DataFrame) -> pd.DataFrame:
             whole = (answers == answers.max().max()).all()
             both = pair.loc[:, whole].dropna(axis="columns")
             base, after = both.loc[0].to_numpy(), both.loc[step].to_numpy()
-            compared = compare(base, after, several)
             started = (answers > 0).any()
             gained = group["task_id"].isin(both.columns[after > base])
             at_base = group[(group["step"] == 0) & gained]
-            change, lo, hi, p = compared.change
-            only_base, only_step = compared.discordant
             row = {
                 "folder": folder,
                 "domain": group["domain"].iloc[-1],
                 "benchmark": benchmark,
                 "step": step,
-                "base": compared.means[0],
-                "accuracy": compared.means[1],
-                "change": change,
-                "lo": lo,
-                "hi": hi,
-                "p": p,
-                "only_base": only_base,
-                "only_step": only_step,
                 "n": len(base),
                 "errors": int(whole.sum()) - len(base),
                 "missing": int((started & ~whole).sum()),
                 "unanswered": 100 * at_base["outcome"].isin(UNANSWERED).mean(),
-                "method": compared.method,
             }
-            rows.append(row)
-    return with_holm(pd.DataFrame(rows, columns=CHANGES))
+            rows.append(row | compare(base, after, several)._asdict())
+    names = {"accuracy_first": "base", "accuracy_second": "accuracy"}
+    names |= {"only_first": "only_base", "only_second": "only_step"}
+    table = pd.DataFrame(rows).rename(columns=names)
+    return with_holm(table.reindex(columns=CHANGES))
 
 
 def verdict(row: Tested) -> str:

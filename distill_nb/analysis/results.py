@@ -1,6 +1,5 @@
-"""Records of our runs → tables of accuracies, one row a run, step and benchmark.
-
-`tidy.load_runs` gives them the columns of the published study's numbers."""
+"""Records of our runs → tables of accuracies, one row a run, step and benchmark. `tidy` gives them
+the columns of the published study's numbers."""
 
 import json
 import logging

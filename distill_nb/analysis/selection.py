@@ -1,10 +1,9 @@
-"""Which checkpoint of a run is its best: by all problems of the benchmark that chooses, or by a
-fixed half of them.
+"""Which checkpoint of a run is its best.
 
 `select_on: test` is the study's rule: the best of all checkpoints on the very problems that then
 score it, which makes it look too good. `select_on: dev` splits those problems in halves, the same
-in every run: one chooses, the other scores. Both are computed here from records;
-`tidy.best_checkpoints` then finds the chosen step in the table."""
+in every run: one chooses, the other scores. `tidy.best_checkpoints` then finds the chosen step in
+the table."""
 
 import hashlib
 import logging
@@ -33,10 +32,9 @@ def in_dev(task_id: str) -> bool:
 def _halves(records: pd.DataFrame) -> list[pd.DataFrame]:
     """results.accuracy_of the dev half and of the other half, by folder, step and benchmark."""
     dev = records["task_id"].map(in_dev).astype(bool)
-    return [
-        results.accuracy_of(half).set_index(["folder", "step", "benchmark"])
-        for half in (records[dev], records[~dev])
-    ]
+    halves = (records[dev], records[~dev])
+    keys = ["folder", "step", "benchmark"]
+    return [results.accuracy_of(half).set_index(keys) for half in halves]
 
 
 def rescored(ours: pd.DataFrame, records: pd.DataFrame, select_on: str) -> pd.DataFrame:
@@ -69,12 +67,11 @@ def both_rules(records: pd.DataFrame) -> pd.DataFrame:
     """The best checkpoint of each run by either rule, one row a run, by the benchmark that chooses
     (names.RULE).
 
-    test_step: the best on all problems, the study's rule, with test_accuracy on the same problems
-    (too good by construction). dev_step: the best on the dev half (`in_dev`), the earliest of
-    equals, with dev_accuracy there and its accuracy with 95% interval lo, hi on the other half of n
-    problems, which did not choose it; same_half: the accuracy of test_step there. Percent, errors
-    counted as wrong. Runs without two finished checkpoints, or without problems in a half, are left
-    out."""
+    test_step: the best on all problems, with test_accuracy on the same problems. dev_step: the best
+    on the dev half (`in_dev`), the earliest of equals, with dev_accuracy there and its accuracy
+    with 95% interval lo, hi on the other half of n problems; same_half: the accuracy of test_step
+    there. Percent, errors counted as wrong. Runs without two finished checkpoints, or without
+    problems in a half, are left out."""
     if not len(records):
         return pd.DataFrame(columns=COLUMNS)
     table, (dev, rest), rows = results.accuracy_of(records), _halves(records), []
@@ -88,21 +85,17 @@ def both_rules(records: pd.DataFrame) -> pd.DataFrame:
         best = own["accuracy"].idxmax()
         chosen = max(keys, key=lambda key: (dev.loc[key, "accuracy"], -key[1]))
         r = rest.loc[chosen]
-        rows.append(
-            {
-                "folder": folder,
-                "benchmark": name,
-                "test_step": int(best),
-                "test_accuracy": own.loc[best, "accuracy"],
-                "dev_step": int(chosen[1]),
-                "dev_accuracy": dev.loc[chosen, "accuracy"],
-                "accuracy": r["accuracy"],
-                "lo": r["lo"],
-                "hi": r["hi"],
-                "n": int(r["problems"]),
-                "same_half": rest.loc[(folder, best, name), "accuracy"],
-            }
-        )
+        row = {
+            "folder": folder,
+            "benchmark": name,
+            "test_step": int(best),
+            "test_accuracy": own.loc[best, "accuracy"],
+            "dev_step": int(chosen[1]),
+            "dev_accuracy": dev.loc[chosen, "accuracy"],
+            "n": int(r["problems"]),
+            "same_half": rest.loc[(folder, best, name), "accuracy"],
+        }
+        rows.append(row | {key: r[key] for key in ("accuracy", "lo", "hi")})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

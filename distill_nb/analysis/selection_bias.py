@@ -3,12 +3,13 @@ choose it.
 
 `table` resamples the records of each run; `inflation` needs only percentages."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from distill_nb.analysis import stats
 from distill_nb.analysis.names import chooses
 from distill_nb.analysis.paired import matrix
 
@@ -51,24 +52,21 @@ def table(records: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
         shares = every.dropna(axis="columns")
         if len(shares) < 2 or shares.shape[1] < 4:
             continue
-        s = corrected(shares.to_numpy(), seed=seed)
-        percent = (s.naive, s.corrected, s.lo, s.hi, s.last, s.regret, s.regret_lo, s.regret_hi)
-        rows.append(
-            (
-                folder,
-                name,
-                shares.shape[1],
-                len(shares),
-                int(shares.index[s.selected]),
-                *(100 * x for x in percent),
-                every.shape[1] - shares.shape[1],
-            )
-        )
+        scores = asdict(corrected(shares.to_numpy(), seed=seed))
+        row = {
+            "folder": folder,
+            "benchmark": name,
+            "n": shares.shape[1],
+            "checkpoints": len(shares),
+            "step": int(shares.index[scores.pop("selected")]),
+            "errors": every.shape[1] - shares.shape[1],
+        }
+        rows.append(row | {key: 100 * share for key, share in scores.items()})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def corrected(
-    correct: ArrayLike, seed: int = 0, repeats: int = 200, resamples: int = 400, level: float = 0.95
+    correct: ArrayLike, seed: int = 0, repeats: int = 200, resamples: int = 400
 ) -> Selection:
     """The accuracy of "the best checkpoint", scored on problems that did not choose it.
 
@@ -90,7 +88,7 @@ def corrected(
     estimate = float(_split_scores(correct, np.ones((repeats, n)), rng).mean())
     weights = _bootstrap_weights(n, resamples, rng)
     boot = np.mean([_split_scores(correct, weights, rng) for _ in range(10)], axis=0)
-    ends = [(1 - level) / 2, (1 + level) / 2]
+    ends = [(1 - stats.LEVEL) / 2, (1 + stats.LEVEL) / 2]
     lo, hi = np.quantile(boot, ends)
     regret_lo, regret_hi = np.quantile(boot - weights @ correct[-1] / n, ends)
     return Selection(

@@ -1,8 +1,5 @@
 """Parts of benchmarks, and pass@k, from the records: AIME by year, HumanEval+ on our hundred beside
-all 164.
-
-slices.table(results.load_records(paths.runs() / "full"))
-"""
+all 164."""
 
 import numpy as np
 import pandas as pd

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 Counts = float | np.ndarray
+LEVEL = 0.95  # of intervals
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,9 @@ class Clustered:
     clusters: int
 
 
-def wilson(k: float, n: int, level: float = 0.95) -> tuple[float, float]:
+def wilson(k: float, n: int, level: float = LEVEL) -> tuple[float, float]:
     """Wilson score interval for k correct of n, as fractions (Wilson 1927, doi
-    10.1080/01621459.1927.10502953).
-
-    (nan, nan) where n is 0."""
+    10.1080/01621459.1927.10502953); nan where n is 0."""
     if n == 0:
         return float("nan"), float("nan")
     from statsmodels.stats.proportion import proportion_confint
@@ -58,9 +57,7 @@ def wilson(k: float, n: int, level: float = 0.95) -> tuple[float, float]:
     return min(max(float(lo), 0.0), k / n), max(min(float(hi), 1.0), k / n)
 
 
-def difference(
-    k1: ArrayLike, n1: ArrayLike, k2: ArrayLike, n2: ArrayLike, level: float = 0.95
-) -> Difference:
+def difference(k1: ArrayLike, n1: ArrayLike, k2: ArrayLike, n2: ArrayLike) -> Difference:
     """k1/n1 - k2/n2 of independent samples.
 
     Interval: Newcombe's (1998) method 10, from two Wilson intervals, doi
@@ -70,7 +67,7 @@ def difference(
     from statsmodels.stats.proportion import confint_proportions_2indep
 
     k1, n1, k2, n2 = (np.asarray(x, float) for x in (k1, n1, k2, n2))
-    lo, hi = confint_proportions_2indep(k1, n1, k2, n2, method="newcomb", alpha=1 - level)
+    lo, hi = confint_proportions_2indep(k1, n1, k2, n2, method="newcomb", alpha=1 - LEVEL)
     d, pooled = k1 / n1 - k2 / n2, (k1 + k2) / (n1 + n2)
     se = np.sqrt(np.maximum(pooled * (1 - pooled), 0) * (1 / n1 + 1 / n2))
     p = 2 * norm.sf(np.divide(abs(d), se, out=np.zeros_like(d), where=se > 0))
@@ -83,24 +80,22 @@ def _scalars(*values: ArrayLike) -> list:
     return [array.item() if array.ndim == 0 else array for array in arrays]
 
 
-def contrast(first: Difference, second: Difference, level: float = 0.95) -> Difference:
+def contrast(first: Difference, second: Difference) -> Difference:
     """first - second of two independent differences, such as the drops of two students.
 
     Interval: variances recovered from both intervals (Zou & Donner 2008, doi 10.1002/sim.3095). p:
-    normal distribution, with the half of that interval towards 0. `level` is that of the inputs."""
+    normal distribution, with the half of that interval towards 0."""
     from scipy.stats import norm
 
     d = first.difference - second.difference
     lo = d - np.hypot(first.difference - first.lo, second.hi - second.difference)
     hi = d + np.hypot(first.hi - first.difference, second.difference - second.lo)
     half = d - lo if d > 0 else hi - d
-    p = 2 * norm.sf(abs(d) / half * norm.ppf(0.5 + level / 2)) if half > 0 else 1.0
+    p = 2 * norm.sf(abs(d) / half * norm.ppf(0.5 + LEVEL / 2)) if half > 0 else 1.0
     return Difference(float(d), float(lo), float(hi), float(p))
 
 
-def paired(
-    both: Counts, only_first: Counts, only_second: Counts, neither: Counts, level: float = 0.95
-) -> Paired:
+def paired(both: Counts, only_first: Counts, only_second: Counts, neither: Counts) -> Paired:
     """first - second on the same problems, from the four counts of (first correct?, second
     correct?).
 
@@ -114,8 +109,8 @@ def paired(
     a, b, c, d = (np.asarray(x, float) for x in (both, only_first, only_second, neither))
     n = a + b + c + d
     p1, p2 = (a + b) / n, (a + c) / n
-    l1, u1 = proportion_confint(a + b, n, alpha=1 - level, method="wilson")
-    l2, u2 = proportion_confint(a + c, n, alpha=1 - level, method="wilson")
+    l1, u1 = proportion_confint(a + b, n, alpha=1 - LEVEL, method="wilson")
+    l2, u2 = proportion_confint(a + c, n, alpha=1 - LEVEL, method="wilson")
     numerator, margins = a * d - b * c, (a + b) * (c + d) * (a + c) * (b + d)
     numerator = np.where(numerator > 0, np.maximum(numerator - n / 2, 0), numerator)
     phi = np.divide(numerator, np.sqrt(margins), out=np.zeros_like(n), where=margins > 0)
@@ -129,21 +124,15 @@ def paired(
     return Paired(change, lo, hi, p, only_first, only_second, total)
 
 
-def paired_records(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> Paired:
-    """`paired` from two equally long vectors of booleans, entry i of both being the same
-    problem."""
+def paired_records(first: ArrayLike, second: ArrayLike) -> Paired:
+    """`paired` from two vectors of booleans, entry i of both being the same problem."""
     first, second = np.asarray(first, bool), np.asarray(second, bool)
     if first.shape != second.shape:
         raise ValueError(
             f"first has {first.size} answers and second {second.size}: pair them by problem."
         )
-    return paired(
-        int(np.sum(first & second)),
-        int(np.sum(first & ~second)),
-        int(np.sum(~first & second)),
-        int(np.sum(~first & ~second)),
-        level,
-    )
+    cells = (first & second, first & ~second, ~first & second, ~first & ~second)
+    return paired(*[int(cell.sum()) for cell in cells])
 
 
 def pass_at_k(n: ArrayLike, c: ArrayLike, k: int) -> np.ndarray | float:
@@ -168,7 +157,7 @@ def holm(p_values: ArrayLike) -> np.ndarray:
     return multipletests(p_values, method="holm")[1] if p_values.size else p_values
 
 
-def clustered(values: ArrayLike, problem: ArrayLike, level: float = 0.95) -> Clustered:
+def clustered(values: ArrayLike, problem: ArrayLike) -> Clustered:
     """Mean of answers where one problem has several.
 
     values: [answers] 0/1, or paired differences in -1..1; problem: [answers] which problem each
@@ -185,10 +174,10 @@ def clustered(values: ArrayLike, problem: ArrayLike, level: float = 0.95) -> Clu
         raise ValueError("problem: all answers are to one problem: clustering needs two or more.")
     sums = np.bincount(index, values - mean)
     se = float(np.sqrt(clusters / (clusters - 1) * np.sum(sums**2)) / values.size)
-    half = t.ppf(0.5 + level / 2, clusters - 1) * se
+    half = t.ppf(0.5 + LEVEL / 2, clusters - 1) * se
     lo, hi = mean - half, mean + half
     if se == 0 and mean in (0, 1):
-        lo, hi = wilson(mean * clusters, clusters, level)
+        lo, hi = wilson(mean * clusters, clusters)
     return Clustered(mean, se, float(lo), float(hi), clusters)
 
 
@@ -200,15 +189,13 @@ def power(p1: float, n1: int, p2: float, n2: int, alpha: float = 0.05) -> float:
     return float(power_proportions_2indep(p1 - p2, p2, n1, n2 / n1, alpha, return_results=False))
 
 
-def detectable(
-    p: float, n1: int, n2: int, alpha: float = 0.05, at_power: float = 0.8
-) -> tuple[float, float]:
+def detectable(p: float, n1: int, n2: int) -> tuple[float, float]:
     """The smallest loss (negative) and gain from p, as fractions, that `power` finds with
-    probability at_power. nan where even the largest possible change would be missed."""
+    probability 0.8. nan where even the largest possible change would be missed."""
     from scipy.optimize import brentq
 
     def missing(change: float) -> float:
-        return power(p + change, n1, p, n2, alpha) - at_power
+        return power(p + change, n1, p, n2) - 0.8
 
     def smallest(largest: float) -> float:
         if abs(largest) > 1e-6 and missing(largest) > 0:

@@ -1,9 +1,8 @@
 """Teacher against teacher: runs of one student in one domain, compared on the same problems, answer
 by answer.
 
-Takes `results.load_records`. Each run is taken at its last finished checkpoint, so that nothing was
-chosen on these problems. In the study the teachers' runs also differ in their learning rates; what
-else differs is in `also_differs`."""
+Each run is taken at its last finished checkpoint, so that nothing was chosen on these problems. In
+the study the teachers' runs also differ in their learning rates: `also_differs` says in what."""
 
 from itertools import combinations
 
@@ -25,12 +24,12 @@ SHOULD_AGREE = (
 
 def compare(records: pd.DataFrame, parameters: dict[str, dict] | None = None) -> pd.DataFrame:
     """One row a pair of runs with different teachers and the same student, domain and seed, and
-    benchmark.
+    benchmark, from `results.load_records`. parameters: run folder → its training's parameters.
 
     Columns COLUMNS: first, second (teachers), steps, n (problems compared), accuracies (percent),
     change (second less first), lo, hi (points), p, p_holm (over all rows), discordant problems,
     left_out (problems that one of them has no sound answer to), method and verdict as in
-    `paired.paired_changes`. parameters: run folder → its training's parameters."""
+    `paired.paired_changes`."""
     rows, groups = [], ()
     if len(records):
         last = records[records["step"] > 0]
@@ -46,9 +45,6 @@ def compare(records: pd.DataFrame, parameters: dict[str, dict] | None = None) ->
             (step_one, a), (step_two, b) = runs[one], runs[two]
             both = pd.concat([a, b], axis="columns", keys=["a", "b"])
             sound = both.dropna()
-            compared = paired.compare(sound["a"].to_numpy(), sound["b"].to_numpy(), several)
-            change, lo, hi, p = compared.change
-            only_first, only_second = compared.discordant
             row = {
                 "student": student,
                 "domain": domain,
@@ -57,19 +53,11 @@ def compare(records: pd.DataFrame, parameters: dict[str, dict] | None = None) ->
                 "second": teachers[two],
                 "steps": f"{step_one} / {step_two}",
                 "n": len(sound),
-                "accuracy_first": compared.means[0],
-                "accuracy_second": compared.means[1],
-                "change": change,
-                "lo": lo,
-                "hi": hi,
-                "p": p,
-                "only_first": only_first,
-                "only_second": only_second,
                 "left_out": len(both) - len(sound),
-                "method": compared.method,
                 "also_differs": _differing(parameters or {}, one, two),
             }
-            rows.append(row)
+            compared = paired.compare(sound["a"].to_numpy(), sound["b"].to_numpy(), several)
+            rows.append(row | compared._asdict())
     out = paired.with_holm(pd.DataFrame(rows, columns=COLUMNS))
     words = {"gain": "the second is better", "loss": "the first is better"}
     verdicts = [paired.verdict(r) for r in out.itertuples()]

@@ -100,31 +100,36 @@ def on_meta(config: PretrainedConfig, p: Params, checkpointing: bool) -> PeftMod
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(
-            config, dtype=getattr(torch, p.dtype), attn_implementation="sdpa"
-        )
+        options = {"dtype": getattr(torch, p.dtype), "attn_implementation": "sdpa"}
+        model = AutoModelForCausalLM.from_config(config, **options)
         model.config.use_cache = False
         return student.attach_lora(model, p, "hf", checkpointing).train()
 
 
 def count(config: PretrainedConfig, p: Params) -> dict[str, int]:
-    """Sizes of the student with its adapters, from two models with few layers, as all layers are
-    alike or take turns.
-
-    parameters, bytes_of_weights (in 4 bits where p.load_in_4bit), adapter_parameters,
-    bytes_of_adapters; of the matrices that one token meets active_parameters (of the layers),
-    active_adapter_parameters and head_parameters."""
+    """SIZES of the student with its adapters, from two models with few layers, as all layers are
+    alike or take turns."""
     total = config.num_hidden_layers
     least = min(total, 2)
+    most = min(total, 2 * least)
     few, more = (
-        _count(on_meta(with_layers(config, n), p, False), config, p)
-        for n in (least, min(total, 2 * least))
+        _count(on_meta(with_layers(config, n), p, False), config, p) for n in (least, most)
     )
     if total <= 2 * least:
         return more
     return {key: few[key] + (more[key] - few[key]) * (total - least) // least for key in few}
 
 
+SIZES = (
+    "parameters",
+    "bytes_of_weights",  # in 4 bits where p.load_in_4bit
+    "adapter_parameters",
+    "bytes_of_adapters",
+    # of the matrices that one token meets
+    "active_parameters",  # of the layers
+    "active_adapter_parameters",
+    "head_parameters",
+)
 # bytes a weight with its doubly quantised scale: Dettmers et al. 2023, arXiv 2305.14314, section 3
 NF4 = 4.127 / 8
 
@@ -139,15 +144,7 @@ def _count(model: PeftModel, config: PretrainedConfig, p: Params) -> dict[str, i
     frozen = {id(w) for w in linear if w is not head and not w.requires_grad}
     quantised = frozen if p.load_in_4bit else set()
     share = getattr(config, "num_experts_per_tok", 1) / (getattr(config, "num_experts", 0) or 1)
-    found = {
-        "parameters": 0,
-        "bytes_of_weights": 0,
-        "adapter_parameters": 0,
-        "bytes_of_adapters": 0,
-        "active_parameters": 0,
-        "active_adapter_parameters": 0,
-        "head_parameters": head.numel(),
-    }
+    found = dict.fromkeys(SIZES, 0) | {"head_parameters": head.numel()}
     for name, weight in base.named_parameters():
         size, active = weight.numel(), weight.numel() * (share if ".experts." in name else 1)
         if "lora_" in name:
@@ -156,9 +153,8 @@ def _count(model: PeftModel, config: PretrainedConfig, p: Params) -> dict[str, i
             found["active_adapter_parameters"] += int(active)
             continue
         found["parameters"] += size
-        found["bytes_of_weights"] += (
-            int(size * NF4) if id(weight) in quantised else size * weight.element_size()
-        )
+        each = NF4 if id(weight) in quantised else weight.element_size()
+        found["bytes_of_weights"] += int(size * each)
         if weight.dim() > 1 and weight is not head and weight is not embedding:
             found["active_parameters"] += int(active)
     return found

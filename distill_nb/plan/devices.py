@@ -23,29 +23,21 @@ class Device:
 
 
 def _listed(name: str, gib: float, teraflops: float, source: str) -> Device:
-    return Device(
-        name,
-        "cuda",
-        int(gib * GIB),
-        teraflops * 1e12,
-        f"vendor's figure: {source}",
-        (0.3, 0.6),
-        (0.08, 0.3),
-    )
+    memory, flops = int(gib * GIB), teraflops * 1e12
+    source = f"vendor's figure: {source}"
+    return Device(name, "cuda", memory, flops, source, dense=(0.3, 0.6), experts=(0.08, 0.3))
 
 
 # Memory as the driver reports it, rounded down; bfloat16 products with float32 sums, without
 # sparsity.
-KNOWN = {
-    device.name: device
-    for device in (
-        _listed("a100-40gb", 39, 312, "NVIDIA A100 datasheet"),
-        _listed("a100-80gb", 79, 312, "NVIDIA A100 datasheet"),
-        _listed("h100-80gb", 79, 989, "NVIDIA H100 SXM datasheet"),
-        _listed("h200-141gb", 139, 989, "NVIDIA H200 datasheet"),
-        _listed("rtx4090-24gb", 23.5, 165, "NVIDIA Ada GPU architecture, GeForce RTX 4090"),
-    )
-}
+_DEVICES = (
+    _listed("a100-40gb", 39, 312, "NVIDIA A100 datasheet"),
+    _listed("a100-80gb", 79, 312, "NVIDIA A100 datasheet"),
+    _listed("h100-80gb", 79, 989, "NVIDIA H100 SXM datasheet"),
+    _listed("h200-141gb", 139, 989, "NVIDIA H200 datasheet"),
+    _listed("rtx4090-24gb", 23.5, 165, "NVIDIA Ada GPU architecture, GeForce RTX 4090"),
+)
+KNOWN = {device.name: device for device in _DEVICES}
 
 
 def device_named(name: str) -> Device:

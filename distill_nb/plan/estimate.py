@@ -59,11 +59,9 @@ class Plan:
 
     @property
     def available(self) -> int:
-        return (
-            int(self.device.memory * USABLE)
-            if self.device.kind == "cuda"
-            else self.device.memory - LIBRARIES
-        )
+        if self.device.kind == "cuda":
+            return int(self.device.memory * USABLE)
+        return self.device.memory - LIBRARIES
 
     @property
     def fits(self) -> bool:
@@ -122,12 +120,9 @@ def _in_a_child(p: Params, device: Device, examples: list[Example] | None) -> Pl
             "folder = Path(sys.argv[1]); given = pickle.loads((folder / 'in').read_bytes()); "
             "(folder / 'out').write_bytes(pickle.dumps(estimate._estimate(*given)))"
         )
-        done = subprocess.run(
-            [sys.executable, "-c", code, folder],
-            capture_output=True,
-            text=True,
-            env=paths.child_environment() | {"CUDA_VISIBLE_DEVICES": ""},
-        )
+        command = [sys.executable, "-c", code, folder]
+        environment = paths.child_environment() | {"CUDA_VISIBLE_DEVICES": ""}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
         if done.returncode:
             error = (done.stderr.strip().splitlines() or ["?"])[-1]
             raise ValueError(error.removeprefix("ValueError: "))
@@ -260,14 +255,11 @@ def _notes(p: Params, examples: list[Example] | None, source: str, moved: int) -
     """moved: bytes that are in the host's memory with Unsloth."""
     notes = [f"{p.student}: {source}"]
     if moved and p.backend != "hf":
-        notes.append(
-            f"with Unsloth up to {moved / GIB:,.1f} GiB of the activations are in the host's "
-            "memory instead"
-        )
+        size = f"{moved / GIB:,.1f} GiB of the activations"
+        notes.append(f"with Unsloth up to {size} are in the host's memory instead")
     if examples is None:
-        notes.append(
-            f"examples of {p.max_length // SHORT} to {p.max_length} tokens, as none are prepared"
-        )
+        lengths = f"{p.max_length // SHORT} to {p.max_length} tokens"
+        notes.append(f"examples of {lengths}, as none are prepared")
     return tuple(notes)
 
 

@@ -45,12 +45,11 @@ def refuse(p: Params, plan: Plan) -> None:
                 f"{key}: {needs}; set micro_batch_size to 1 and {key} to {value}, or take a larger "
                 "device."
             )
-    larger = sorted(
-        (d for d in devices.KNOWN.values() if estimate(small, d).fits), key=lambda d: d.memory
-    )
+    larger = [d for d in devices.KNOWN.values() if estimate(small, d).fits]
     which = "larger than any that is listed"
     if larger:
-        which = f"such as {larger[0].name}, with micro_batch_size 1"
+        smallest = min(larger, key=lambda d: d.memory)
+        which = f"such as {smallest.name}, with micro_batch_size 1"
     raise ValueError(f"student: {needs}; take a larger device, {which}, or a smaller student.")
 
 
@@ -66,9 +65,8 @@ def _range(values: tuple[float, float], form: str = ",.0f") -> str:
 def table(plan: Plan) -> DataFrame:
     """A plan as a table of texts, one column."""
     rows = {f"memory: {name}": _gib(size) for name, size in plan.memory.items()}
-    rows["memory: peak"] = (
-        f"{_gib(plan.peak)} of {_gib(plan.available)} that {plan.device.name} has to use"
-    )
+    room = f"{_gib(plan.available)} that {plan.device.name} has to use"
+    rows["memory: peak"] = f"{_gib(plan.peak)} of {room}"
     other = "without" if plan.checkpointing else "with"
     rows[f"activations {other} gradient checkpointing"] = _gib(plan.other_activations)
     best = plan.best_micro_batch_size or "none"
@@ -90,11 +88,12 @@ def cost_of_traces(values: dict) -> tuple[str, float]:
     price = costs.price_of(values["teacher_model"])
     tokens = values["n_examples"] * values["teacher_max_tokens"]
     dollars = costs.cost(price, values["teacher_mode"], 0, tokens)
-    return (
+    line = (
         f"{values['dataset']}: at most ${dollars:,.0f} for the answers of one attempt at each of "
         f"{values['n_examples']:,} problems with {values['teacher_model']}; traces.ipynb says what "
         "is likely"
-    ), dollars
+    )
+    return line, dollars
 
 
 def plan_files(

@@ -2,8 +2,7 @@
 that say what they head, and a box with a name for what may be too wide, which a key can reach.
 
 Scopes of heads are WCAG technique H63, focusable labelled regions those of
-https://www.w3.org/WAI/ARIA/apg/patterns/landmarks/examples/region.html
-"""
+https://www.w3.org/WAI/ARIA/apg/patterns/landmarks/examples/region.html"""
 
 from __future__ import annotations
 
@@ -43,9 +42,6 @@ def _name(part: Tag) -> str:
     """What a table or figure is about: its caption, the line that unfolds it, or the heading above
     it."""
     fold = part.find_parent("details")
-    title = (
-        part.find("caption")
-        or (fold and fold.find("summary"))
-        or part.find_previous(["h1", "h2", "h3"])
-    )
+    heading = part.find_previous(["h1", "h2", "h3"])
+    title = part.find("caption") or (fold and fold.find("summary")) or heading
     return " ".join(title.get_text().split()) if title else "without a title"

@@ -16,40 +16,23 @@ from distill_nb import params
 from distill_nb.analysis import names, results, selection
 from distill_nb.report import markup
 from distill_nb.runtime import paths
+from distill_nb.runtime.files import write_text
 from distill_nb.students import sources
 
 # Hub ids of what the students were trained on, where there is one.
 HUB_DATASETS = {"r1_math": "open-r1/OpenR1-Math-220k", "r1_code": "nvidia/OpenCodeReasoning"}
 TEACHERS = {"r1": "DeepSeek-R1", "sonnet": "Claude Sonnet 4.5"}
 HYPERPARAMETERS = (
-    "dataset",
-    "n_examples",
-    "max_length",
-    "overlong",
-    "lora_rank",
-    "lora_alpha",
-    "lora_dropout",
-    "lora_targets",
-    "lora_experts",
-    "lora_expert_rank",
-    "load_in_4bit",
-    "learning_rate",
-    "lr_schedule",
-    "warmup_steps",
-    "weight_decay",
-    "max_grad_norm",
-    "batch_size",
-    "seed",
-    "dtype",
-)
+    "dataset", "n_examples", "max_length", "overlong", "lora_rank", "lora_alpha", "lora_dropout",
+    "lora_targets", "lora_experts", "lora_expert_rank", "load_in_4bit", "learning_rate",
+    "lr_schedule", "warmup_steps", "weight_decay", "max_grad_norm", "batch_size", "seed", "dtype",
+)  # fmt: skip
 GENERATION = ("max_new_tokens", "temperature", "top_p", "n_samples", "seed")
 
 
 def write_cards(p: params.Params) -> list[Path]:
     """Write README.md into the folder of every checkpoint of a run that has records; returns the
-    files.
-
-    Baselines and adapters from elsewhere get none: there is no checkpoint of ours."""
+    files. Baselines and adapters from elsewhere get none: there is no checkpoint of ours."""
     folder = paths.run_dir(p)
     if params.is_baseline(p) or p.adapter != "none":
         return []
@@ -62,9 +45,7 @@ def write_cards(p: params.Params) -> list[Path]:
     files = []
     for step in sorted(s for s in set(table["step"]) if s and paths.checkpoint_dir(p, s).is_dir()):
         file = paths.checkpoint_dir(p, step) / "README.md"
-        beside = file.with_suffix(".partial")
-        beside.write_text(card(table, step, trained, evaluated, chosen), encoding="utf-8")
-        beside.replace(file)
+        write_text(file, card(table, step, trained, evaluated, chosen))
         files.append(file)
     return files
 
@@ -92,6 +73,7 @@ def card(table: DataFrame, step: int, trained: dict, evaluated: dict, chosen: st
         label = sets.get(r.benchmark, {}).get("label", "")
         rows.append([names.name_of(r.benchmark), before, results.score(r, 1), str(r.n), label])
     settings = evaluated["settings"]
+    hyperparameters = [[k, _value(given[k])] for k in HYPERPARAMETERS if k in given]
     return markup.fill(
         "model_card.md.j2",
         metadata=yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True).strip(),
@@ -102,9 +84,7 @@ def card(table: DataFrame, step: int, trained: dict, evaluated: dict, chosen: st
         generation=", ".join(f"{k} {_value(settings[k])}" for k in GENERATION),
         engine=settings["engine_version"],
         grader=evaluated["grader"],
-        hyperparameters=_table(
-            ["parameter", "value"], [[k, _value(given[k])] for k in HYPERPARAMETERS if k in given]
-        ),
+        hyperparameters=_table(["parameter", "value"], hyperparameters),
         chosen=chosen,
         provenance=_table(["what", "value"], _provenance(trained)),
     )
@@ -123,18 +103,10 @@ def _metadata(given: dict, step: int, scores: DataFrame, sets: dict[str, dict]) 
     measured = []
     for r in scores.itertuples():
         source = sets.get(r.benchmark, {}).get("source", r.benchmark)
-        metric = {
-            "type": "accuracy",
-            "value": round(r.accuracy, 2),
-            "name": f"accuracy (%), n = {r.n}",
-        }
-        measured.append(
-            {
-                "task": {"type": "text-generation"},
-                "dataset": {"name": names.name_of(r.benchmark), "type": source},
-                "metrics": [metric],
-            }
-        )
+        task, name = {"type": "text-generation"}, f"accuracy (%), n = {r.n}"
+        dataset = {"name": names.name_of(r.benchmark), "type": source}
+        metric = {"type": "accuracy", "value": round(r.accuracy, 2), "name": name}
+        measured.append({"task": task, "dataset": dataset, "metrics": [metric]})
     metadata["model-index"] = [{"name": f"{given['run_name']} step {step}", "results": measured}]
     return metadata
 

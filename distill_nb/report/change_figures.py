@@ -10,23 +10,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from pandas import DataFrame
 
-from distill_nb.analysis import baseline_changes, stats, tidy
+from distill_nb.analysis import baseline_changes, tidy
 from distill_nb.analysis.names import RULE, RUN, name_of, printed_rate
 from distill_nb.analysis.published.findings import Finding
-from distill_nb.report.style import (
-    DOMAIN_MARKERS,
-    FAINT,
-    TEACHER_COLOURS,
-    VERDICT_COLOURS,
-    describe,
-    enumerated,
-    grid,
-    labelled_runs,
-    legend_below,
-    nothing,
-    of_run,
-    signed,
-)
+from distill_nb.report import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,11 +31,11 @@ def forgetting(table: DataFrame) -> tuple[Figure, DataFrame]:
     brackets the 95% interval."""
     data = baseline_changes.forgetting_matrix(table)
     if data.empty:
-        return nothing(), data
+        return style.nothing(), data
     best = data[data["checkpoint"] == "best"]
     groups = list(best.groupby(["student", "teacher", "learning_rate"], sort=False, dropna=False))
     columns = 3
-    figure, axes = grid(-(-len(groups) // columns), columns, 2.1)
+    figure, axes = style.grid(-(-len(groups) // columns), columns, 2.1)
     for ax in axes.flat[len(groups) :]:
         ax.set_axis_off()
     limit = max(10.0, float(best["change"].abs().max()))
@@ -56,53 +43,46 @@ def forgetting(table: DataFrame) -> tuple[Figure, DataFrame]:
         image = _matrix(ax, cells, limit)
         at_rate = f" at {printed_rate(rate)}" if rate == rate else ""
         ax.set(
-            xticks=[0, 1],
-            xticklabels=DOMAINS,
-            yticks=[0, 1],
-            yticklabels=DOMAINS,
             title=f"{name_of(student)}\n{name_of(teacher)}{at_rate}",
             xlabel="evaluated on",
             ylabel="trained on" if ax in axes[:, 0] else "",
         )
+        ax.set_xticks([0, 1], DOMAINS)
+        ax.set_yticks([0, 1], DOMAINS)
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
     figure.colorbar(image, ax=axes, shrink=0.7, label="change (points)")
     trained, parts = best["domain"] == best["evaluated"], []
-    for where, rows in (
-        ("in the domain that was trained", best[trained]),
-        ("in the other domain", best[~trained]),
+    for where, chosen in (
+        ("in the domain that was trained", trained),
+        ("in the other domain", ~trained),
     ):
-        if len(rows):
-            low, high = signed(rows["change"].min()), signed(rows["change"].max())
+        if chosen.any():
+            change = best["change"][chosen]
+            low, high = style.signed(change.min()), style.signed(change.max())
             parts.append(f"{where} the changes go from {low} to {high} points")
     words = (
         "A matrix of changes from the base student for each student and teacher, trained domain by "
         f"evaluated domain, at the best checkpoint: {', '.join(parts)}."
     )
-    return describe(figure, words), data
+    return style.describe(figure, words), data
 
 
 def _matrix(ax: Axes, cells: DataFrame, limit: float) -> AxesImage:
     """One panel of `forgetting`: its image, which the colour bar needs."""
     import numpy as np
 
-    matrix = cells.pivot(index="domain", columns="evaluated", values="change").reindex(
-        index=DOMAINS, columns=DOMAINS
-    )
+    matrix = cells.pivot(index="domain", columns="evaluated", values="change")
+    matrix = matrix.reindex(index=DOMAINS, columns=DOMAINS)
     image = ax.imshow(matrix, cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto")
     for r in cells.itertuples():
         flag = "*" if r.flagged else ""
-        ax.text(
-            DOMAINS.index(r.evaluated),
-            DOMAINS.index(r.domain),
-            f"{signed(r.change)}{flag}\n[{signed(r.lo)}, {signed(r.hi)}]",
-            ha="center",
-            va="center",
-            fontsize=6,
-            color="white" if abs(r.change) > 0.6 * limit else "black",
-        )
+        place = DOMAINS.index(r.evaluated), DOMAINS.index(r.domain)
+        text = f"{style.signed(r.change)}{flag}\n[{style.signed(r.lo)}, {style.signed(r.hi)}]"
+        colour = "white" if abs(r.change) > 0.6 * limit else "black"
+        ax.text(*place, text, ha="center", va="center", fontsize=6, color=colour)
     for i, j in np.argwhere(matrix.isna().to_numpy()):
-        ax.text(j, i, "—", ha="center", va="center", color=FAINT)
+        ax.text(j, i, "—", ha="center", va="center", color=style.FAINT)
     return image
 
 
@@ -113,21 +93,24 @@ def gains(table: DataFrame) -> tuple[Figure, DataFrame]:
 
     data = _changes_in_both(table)
     if data.empty:
-        return nothing(), data
+        return style.nothing(), data
     students = list(dict.fromkeys(data["student"]))
-    figure, axes = grid(1, len(students), 2.6, sharex=True, sharey=True)
+    figure, axes = style.grid(1, len(students), 2.6, sharex=True, sharey=True)
     for ax, student in zip(axes[0], students, strict=True):
         ax.axhline(0, **ZERO)
         ax.axvline(0, **ZERO)
-        for label, teacher, domain, line, points in labelled_runs(data[data["student"] == student]):
+        for label, teacher, domain, line, points in style.labelled_runs(
+            data[data["student"] == student]
+        ):
             x, x_lo, x_hi, y, y_lo, y_hi = (
                 points[f"{d}_{column}"].to_numpy()
                 for d in DOMAINS
                 for column in ("change", "lo", "hi")
             )
             bars = abs(np.array([y_lo, y_hi]) - y), abs(np.array([x_lo, x_hi]) - x)
-            look = {"color": TEACHER_COLOURS[teacher], "marker": DOMAIN_MARKERS[domain]}
-            ax.errorbar(x, y, *bars, ls="", ecolor=look["color"], elinewidth=0.5, alpha=0.35)
+            colour = style.TEACHER_COLOURS[teacher]
+            ax.errorbar(x, y, *bars, ls="", ecolor=colour, elinewidth=0.5, alpha=0.35)
+            look: style.Look = {"color": colour, "marker": style.DOMAIN_MARKERS[domain]}
             ax.plot(x, y, **look, ls=line, lw=0.9, ms=4, mfc="white", label=label)
             ax.plot(x[-1], y[-1], **look, ms=5, ls="")
         ax.set(
@@ -135,14 +118,14 @@ def gains(table: DataFrame) -> tuple[Figure, DataFrame]:
             xlabel="change in math (points)",
             ylabel="change in code (points)" if ax is axes[0][0] else "",
         )
-    legend_below(figure, axes)
+    style.legend_below(figure, axes)
     last = data.groupby(RUN, dropna=False, sort=False).tail(1)
     words = (
         "The change in code against the change in math, in points, a line through the checkpoints "
         f"of each run. At the last checkpoint {(last['math_change'] > 0).sum()} of {len(last)} "
         f"runs are above their base student in math, {(last['code_change'] > 0).sum()} in code."
     )
-    return describe(figure, words), data
+    return style.describe(figure, words), data
 
 
 def _changes_in_both(table: DataFrame) -> DataFrame:
@@ -150,30 +133,17 @@ def _changes_in_both(table: DataFrame) -> DataFrame:
     flagged, and for each domain the change, lo and hi in points."""
     rows = []
     for run in tidy.best_checkpoints(table).itertuples():
-        own = table[(table["step"] > 0) & of_run(table, run)]
-        base = table[(table["step"] == 0) & (table["student"] == run.student)].set_index(
-            "benchmark"
-        )
-        for step, cells in own.groupby("step"):
-            found = {
-                DOMAIN_OF[c.benchmark]: c
-                for c in cells.itertuples()
-                if c.benchmark in DOMAIN_OF and c.benchmark in base.index
-            }
+        own = tidy.of_run(table, run)
+        for step, cells in own[own["benchmark"].isin(DOMAIN_OF)].groupby("step"):
+            changes = baseline_changes.changes(cells, table)
+            found = {DOMAIN_OF[c.benchmark]: (c, b, d) for c, b, d in changes}
             if len(found) < 2:
                 continue
             row = {key: getattr(run, key) for key in RUN}
-            row |= {"step": step, "flagged": any(c.flagged for c in found.values())}
-            for domain, c in found.items():
-                b = base.loc[c.benchmark]
-                d = stats.difference(
-                    c.accuracy * c.n / 100, c.n, b["accuracy"] * b["n"] / 100, b["n"]
-                )
-                row |= {
-                    f"{domain}_change": c.accuracy - b["accuracy"],
-                    f"{domain}_lo": 100 * d.lo,
-                    f"{domain}_hi": 100 * d.hi,
-                }
+            row |= {"step": step, "flagged": any(c.flagged for c, *_ in found.values())}
+            for domain, (c, b, d) in found.items():
+                row[f"{domain}_change"] = c.accuracy - b.accuracy
+                row |= {f"{domain}_lo": 100 * d.lo, f"{domain}_hi": 100 * d.hi}
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -181,47 +151,36 @@ def _changes_in_both(table: DataFrame) -> DataFrame:
 def evidence(found: list[Finding]) -> tuple[Figure, DataFrame]:
     """What findings (findings.check_all) rest on: every comparison as a difference in points with
     its 95% interval, by its verdict; hollow where it does not decide."""
-    data = pd.concat(
-        [f.numbers.assign(finding=f.number, title=f.title) for f in found], ignore_index=True
-    )
+    numbers = [f.numbers.assign(finding=f.number, title=f.title) for f in found]
+    data = pd.concat(numbers, ignore_index=True)
     data = data[data["difference"].notna()]
     used = [f for f in found if f.number in set(data["finding"])]
     if not used:
-        return nothing(), data
+        return style.nothing(), data
     heights = [len(data[data["finding"] == f.number]) + 1.2 for f in used]
-    figure, axes = grid(
-        len(used), 1, 0.2 * sum(heights) / len(used), sharex=True, height_ratios=heights
-    )
+    height = 0.2 * sum(heights) / len(used)
+    figure, axes = style.grid(len(used), 1, height, sharex=True, height_ratios=heights)
     for ax, f in zip(axes.flat, used, strict=False):
         rows = data[data["finding"] == f.number]
         ax.axvline(0, **ZERO)
         for y, r in enumerate(rows.itertuples()):
-            colour = VERDICT_COLOURS[r.verdict]
-            ax.errorbar(
-                r.difference,
-                y,
-                xerr=[[r.difference - r.lo], [r.hi - r.difference]],
-                color=colour,
-                marker="D",
-                ms=4,
-                ls="",
-                elinewidth=1,
-                mfc=colour if r.decides else "white",
-                label=r.verdict,
-            )
-        ax.set(
-            yticks=range(len(rows)), yticklabels=rows["comparison"], ylim=(len(rows) - 0.4, -0.6)
-        )
+            colour = style.VERDICT_COLOURS[r.verdict]
+            bars = [[r.difference - r.lo], [r.hi - r.difference]]
+            look: style.Look = {"color": colour, "marker": "D", "ms": 4, "ls": "", "elinewidth": 1}
+            fill = colour if r.decides else "white"
+            ax.errorbar(r.difference, y, xerr=bars, **look, mfc=fill, label=r.verdict)
+        ax.set_yticks(range(len(rows)), rows["comparison"])
+        ax.set_ylim(len(rows) - 0.4, -0.6)
         ax.set_title(textwrap.fill(f"{f.number}. {f.title}: {f.verdict}", 80), loc="right")
         ax.tick_params(axis="y", length=0)
     axes.flat[-1].set_xlabel("difference (points)")
-    legend_below(figure, axes)
+    style.legend_below(figure, axes)
     parts = []
     for number, rows in data.groupby("finding"):
         verdicts = [f"{verdict} {n}" for verdict, n in rows["verdict"].value_counts().items()]
         parts.append(f"finding {number}, {', '.join(verdicts)}")
     words = (
         f"The {len(data)} comparisons that the findings rest on, each a difference in points with "
-        f"its 95% interval. Verdicts: {enumerated(parts)}."
+        f"its 95% interval. Verdicts: {style.enumerated(parts)}."
     )
-    return describe(figure, words), data
+    return style.describe(figure, words), data

@@ -26,7 +26,7 @@ class EvaluatedRun:
         return results.wide_table(self.accuracy)
 
     def tidy(self) -> DataFrame:
-        """The accuracies as the figures of the study take them (results.tidy)."""
+        """The accuracies as the figures of the study take them (tidy.table)."""
         return tidy.table(self.accuracy)
 
     def parts(self) -> DataFrame:

@@ -2,8 +2,7 @@
 
 Where the notebook has none (its kernel was killed, or it was never started), what study/stage.py
 keeps of a failure: runs/<scale>/<folder>/failure_<stage>.json with its exit status, when that was,
-and the last lines on stderr.
-"""
+and the last lines on stderr."""
 
 import contextlib
 import json
@@ -21,16 +20,11 @@ LINES = 40  # that are kept
 def keep(folder: Path, stage: str, status: int, said: list[str], started: float) -> None:
     """Write down that a stage, started at a Unix time, failed; a full disk is no error here."""
     lines = [line.rstrip() for line in ANSI.sub("", "\n".join(said)).splitlines() if line.strip()]
+    times = {"started": datetime.fromtimestamp(started, UTC), "time": datetime.now(UTC)}
+    texts = {key: time.isoformat(timespec="milliseconds") for key, time in times.items()}
+    record = {"status": status} | texts | {"said": lines[-LINES:]}
     with contextlib.suppress(OSError):
-        write_json(
-            folder / f"failure_{stage}.json",
-            {
-                "status": status,
-                "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="milliseconds"),
-                "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-                "said": lines[-LINES:],
-            },
-        )
+        write_json(folder / f"failure_{stage}.json", record)
 
 
 def forget(folder: Path, stage: str) -> None:

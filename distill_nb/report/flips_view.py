@@ -34,30 +34,25 @@ def view(found: DataFrame, tasks: dict[tuple[str, str], Task], step: int) -> HTM
             ("base", r.outcome_base, r.answer_base, r.completion_base),
             (f"step {step}", r.outcome_step, r.answer_step, r.completion_step),
         ]
-        flips.append(
-            {
-                "benchmark": r.benchmark,
-                "kind": r.kind,
-                "task_id": r.task_id,
-                "sample": r.sample,
-                "problem": _short(task.prompt) if task else "",
-                "gold": task.gold if task else "",
-                "sides": [
-                    {"where": where, "outcome": outcome, "answer": answer, "completion": _short(s)}
-                    for where, outcome, answer, s in sides
-                ],
-            }
-        )
-    return HTML(
-        markup.fill(
-            "flips.html.j2",
-            flips=flips,
-            benchmarks={name: name for name in chosen["benchmark"].unique()},
-            kinds={kind: KINDS[kind] for kind in KINDS if kind in set(chosen["kind"])},
-            left=len(found) - len(chosen),
-            step=step,
-        )
+        flip = {key: getattr(r, key) for key in ("benchmark", "kind", "task_id", "sample")}
+        flip |= {
+            "problem": _short(task.prompt) if task else "",
+            "gold": task.gold if task else "",
+            "sides": [
+                {"where": where, "outcome": outcome, "answer": answer, "completion": _short(s)}
+                for where, outcome, answer, s in sides
+            ],
+        }
+        flips.append(flip)
+    html = markup.fill(
+        "flips.html.j2",
+        flips=flips,
+        benchmarks={name: name for name in chosen["benchmark"].unique()},
+        kinds={kind: KINDS[kind] for kind in KINDS if kind in set(chosen["kind"])},
+        left=len(found) - len(chosen),
+        step=step,
     )
+    return HTML(html)
 
 
 def _short(text: str) -> str:

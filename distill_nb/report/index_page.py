@@ -10,6 +10,7 @@ from distill_nb.report import accessible, markup, tables
 from distill_nb.report.failures import failures
 from distill_nb.report.notebook_page import is_run
 from distill_nb.runtime import provenance
+from distill_nb.runtime.files import write_text
 
 
 def index(scale_dir: Path) -> Path:
@@ -21,8 +22,7 @@ def index(scale_dir: Path) -> Path:
             "scale."
         )
     page = scale_dir / "report" / "index.html"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(html(scale_dir), encoding="utf-8")
+    write_text(page, html(scale_dir))
     return page
 
 
@@ -34,8 +34,7 @@ def html(scale_dir: Path) -> str:
         for folder in sorted(scale_dir.iterdir())
         if folder.is_dir() and not folder.name.startswith("_") and is_run(folder)
     ]
-    accuracy = results.accuracy_table(scale_dir)
-    shown = ""
+    accuracy, shown = results.accuracy_table(scale_dir), ""
     if len(accuracy):
         shown = tables.to_html(results.wide_table(accuracy), "Accuracy by run and step")
     text = markup.fill(
@@ -92,9 +91,8 @@ def _link(target: Path, page: Path) -> dict[str, str]:
     name = target.stem
     if target.is_file():
         return {"name": name, "href": _address(target, page)}
-    made = target.with_name(
-        f"provenance_{name}.json" if name in ("train", "eval") else "provenance.json"
-    )
+    record = f"provenance_{name}.json" if name in ("train", "eval") else "provenance.json"
+    made = target.with_name(record)
     if target.with_suffix(".ipynb").is_file():
         why = "executed, not rendered"
     elif made.is_file():
@@ -128,12 +126,7 @@ def _sets(scale_dir: Path, page: Path) -> list[dict]:
     found = []
     for file in sorted(scale_dir.glob("traces/*/funnel.json")):
         counts = json.loads(file.read_text(encoding="utf-8"))
-        found.append(
-            {
-                "name": file.parent.name,
-                "page": _link(file.with_name("traces.html"), page),
-                "kept": f"{counts['kept']:,}",
-                "rows": f"{counts['rows']:,}",
-            }
-        )
+        page_of_set = _link(file.with_name("traces.html"), page)
+        sizes = {key: f"{counts[key]:,}" for key in ("kept", "rows")}
+        found.append({"name": file.parent.name, "page": page_of_set} | sizes)
     return found

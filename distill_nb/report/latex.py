@@ -2,8 +2,7 @@
 
 numbers.tex defines one macro a number; tables/ has those of study_tables.py and of our runs. The
 published study's numbers come from analysis/published/, ours from the records of a scale;
-`select_on` says what chooses our best checkpoints (params/run.py).
-"""
+`select_on` says what chooses our best checkpoints (params/run.py)."""
 
 import re
 import shutil
@@ -19,16 +18,9 @@ from distill_nb.runtime import paths
 
 # columns of diagnosis.diagnose
 KINDS = [
-    "folder",
-    "benchmark",
-    "step",
-    "change",
-    "lenient_change",
-    "gained",
-    "lost",
-    "lost_format",
+    "folder", "benchmark", "step", "change", "lenient_change", "gained", "lost", "lost_format",
     "kind",
-]
+]  # fmt: skip
 WORDS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six")
 
 
@@ -81,32 +73,25 @@ def our_numbers(scale: str, select_on: str = "test") -> tuple[dict[str, str], di
 
 
 def _our_tables(scale: str, records: DataFrame, runs: DataFrame, select_on: str) -> dict[str, str]:
-    """Table → LaTeX. runs: the tidy table by selection.scored."""
+    """Table → LaTeX. runs: the tidy table by selection.rescored."""
     table = results.accuracy_of(records)
     cells = table.assign(cell=[results.score(r) for r in table.itertuples()])
-    wide = cells.pivot_table(
-        index=["folder", "step"], columns="benchmark", values="cell", aggfunc="first"
-    )
+    rows = ["folder", "step"]
+    wide = cells.pivot_table(index=rows, columns="benchmark", values="cell", aggfunc="first")
+    wide = wide.fillna(tables.NONE).reset_index()
     last = diagnosis.diagnose(records).groupby(["folder", "benchmark"]).tail(1)
     kinds = last[KINDS].round(1).rename(columns=lambda name: name.replace("_", " "))
     half = " on the half of the problems that did not choose them" if select_on == "dev" else ""
+    ours = (
+        f"Our runs of scale {scale}: percent correct with 95% Wilson intervals; step 0 is the base "
+        "student."
+    )
+    changed = "What the last checkpoint of each of our runs changed, in points and in problems."
+    best = f"The best checkpoint of each of our runs, percent{half}, with 95% Wilson intervals."
     return {
-        "ours": tables.to_latex(
-            wide.fillna(tables.NONE).reset_index(),
-            f"Our runs of scale {scale}: percent correct with 95% Wilson intervals; step 0 is the "
-            "base student.",
-            "tab:ours",
-        ),
-        "ours_kinds": tables.to_latex(
-            kinds,
-            "What the last checkpoint of each of our runs changed, in points and in problems.",
-            "tab:kinds",
-        ),
-        "ours_best": tables.to_latex(
-            study_tables.best(runs, intervals=True),
-            f"The best checkpoint of each of our runs, percent{half}, with 95% Wilson intervals.",
-            "tab:oursbest",
-        ),
+        "ours": tables.to_latex(wide, ours, "tab:ours"),
+        "ours_kinds": tables.to_latex(kinds, changed, "tab:kinds"),
+        "ours_best": tables.to_latex(study_tables.best(runs, intervals=True), best, "tab:oursbest"),
     }
 
 

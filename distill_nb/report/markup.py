@@ -2,8 +2,7 @@
 
 The folder is a template of nbconvert, which makes a notebook's page from conf.json and
 index.html.j2. The index page of a scale (runs.html.j2), the view of flips (flips.html.j2) and the
-model card (model_card.md.j2) are filled in here.
-"""
+model card (model_card.md.j2) are filled in here."""
 
 from __future__ import annotations
 

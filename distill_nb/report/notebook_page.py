@@ -2,8 +2,7 @@
 
 A page loads nothing from the network: it can be mailed, archived and opened on a phone. That
 excludes MathJax, so formulas in the notebooks are written in Unicode. markup.py names the files
-that a page's look comes from, accessible.py adds what readers by keyboard, ear or phone need.
-"""
+that a page's look comes from, accessible.py adds what readers by keyboard, ear or phone need."""
 
 from __future__ import annotations
 
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distill_nb.report import accessible, markup
+from distill_nb.runtime.files import write_text
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -84,10 +84,8 @@ def widget_text(model_id: str, state: dict) -> str:
     if state.get(layout, {}).get("state", {}).get("visibility") == "hidden":
         return ""
     if fields.get("_model_name") in ("HTMLModel", "LabelModel", "HTMLMathModel"):
-        words = [
-            str(fields.get("description") or ""),
-            re.sub(r"<[^>]*>", "", str(fields.get("value") or "")),
-        ]
+        value = re.sub(r"<[^>]*>", "", str(fields.get("value") or ""))
+        words = [str(fields.get("description") or ""), value]
     else:
         children = [str(child).removeprefix("IPY_MODEL_") for child in fields.get("children") or []]
         words = [widget_text(child, state) for child in children]
@@ -122,9 +120,8 @@ def is_run(folder: Path) -> bool:
 def title_of(notebook: NotebookNode, path: Path) -> str:
     """The notebook's title in its metadata, else its first heading, else its file name; with the
     run's name."""
-    headings = [
-        re.match(r"#+\s+(.*)", c.source) for c in notebook.cells if c.cell_type == "markdown"
-    ]
+    texts = (c.source for c in notebook.cells if c.cell_type == "markdown")
+    headings = (re.match(r"#+\s+(.*)", text) for text in texts)
     title = notebook.metadata.get("title") or next((m.group(1) for m in headings if m), path.stem)
     return f"{title} · {path.parent.name}" if is_run(path.parent) else title
 
@@ -144,13 +141,11 @@ def render(notebook: Path, html: Path | None = None) -> Path:
     try:
         nb = nbformat.read(path, as_version=4)
     except FileNotFoundError:
-        raise ValueError(
-            f"{notebook} does not exist: execute the notebook with papermill first."
-        ) from None
+        remedy = "execute the notebook with papermill first"
+        raise ValueError(f"{notebook} does not exist: {remedy}.") from None
     except (nbformat.reader.NotJSONError, nbformat.ValidationError):
-        raise ValueError(
-            f"{notebook} is not a notebook: give the .ipynb that papermill wrote."
-        ) from None
+        remedy = "give the .ipynb that papermill wrote"
+        raise ValueError(f"{notebook} is not a notebook: {remedy}.") from None
     plain_outputs(nb)
     nb.metadata["title"] = title_of(nb, path)
     injected = any("injected-parameters" in c.metadata.get("tags", []) for c in nb.cells)
@@ -163,23 +158,20 @@ def render(notebook: Path, html: Path | None = None) -> Path:
         exclude_output_prompt=True,
     )
     back = back_link(path.parent)
-    page, _ = exporter.from_notebook_node(
-        nb,
-        resources={
-            "metadata": {"name": path.stem, "path": str(path.parent)},
-            "highlight_css": highlight_css(),
-            "folded": ["hide-input", "parameters"] if injected else ["hide-input"],
-            "back": Path(os.path.relpath(back, html.parent)).as_posix() if back else "",
-        },
-    )
+    resources = {
+        "metadata": {"name": path.stem, "path": str(path.parent)},
+        "highlight_css": highlight_css(),
+        "folded": ["hide-input", "parameters"] if injected else ["hide-input"],
+        "back": Path(os.path.relpath(back, html.parent)).as_posix() if back else "",
+    }
+    page, _ = exporter.from_notebook_node(nb, resources=resources)
     fetched = FETCHES.search(page)
     if fetched:
         raise ValueError(
             f"{notebook} has a cell or output that loads {fetched.group(0)[-120:]!r} from the "
             "network: use a local file, which is embedded."
         )
-    html.parent.mkdir(parents=True, exist_ok=True)
-    html.write_text(accessible.page(page), encoding="utf-8")
+    write_text(html, accessible.page(page))
     return html
 
 

@@ -8,18 +8,7 @@ from typing import TYPE_CHECKING
 from pandas import DataFrame
 
 from distill_nb.analysis.names import name_of
-from distill_nb.report.style import (
-    LOSS_COLOURS,
-    OUTCOME_COLOURS,
-    TEACHER_COLOURS,
-    describe,
-    enumerated,
-    grid,
-    label_points,
-    legend_below,
-    nothing,
-    panels,
-)
+from distill_nb.report import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,26 +19,14 @@ def training_curve(metrics: DataFrame, title: str = "") -> Figure:
     """Training and held-out loss (nats a token) against step, from train.load_metrics."""
     import seaborn as sns
 
-    figure, ((ax,),) = grid(1, 1, 2.6)
-    sns.lineplot(
-        metrics,
-        x="step",
-        y="loss",
-        ax=ax,
-        label="training batch",
-        color=LOSS_COLOURS["training batch"],
-    )
+    figure, ((ax,),) = style.grid(1, 1, 2.6)
+    batch, traces = "training batch", "held-out traces"
+    where: style.Look = {"x": "step", "ax": ax}
+    sns.lineplot(metrics, y="loss", label=batch, color=style.LOSS_COLOURS[batch], **where)
     heldout = metrics.dropna(subset=["heldout_loss"])
     if len(heldout):
-        sns.lineplot(
-            heldout,
-            x="step",
-            y="heldout_loss",
-            ax=ax,
-            label="held-out traces",
-            marker="o",
-            color=LOSS_COLOURS["held-out traces"],
-        )
+        look: style.Look = {"label": traces, "marker": "o", "color": style.LOSS_COLOURS[traces]}
+        sns.lineplot(heldout, y="heldout_loss", **look, **where)
     ax.set(xlabel="step", ylabel="cross-entropy (nats per token)", title=title, ylim=(0, None))
     ax.legend()
     first, last = metrics.iloc[0], metrics.iloc[-1]
@@ -60,28 +37,22 @@ def training_curve(metrics: DataFrame, title: str = "") -> Figure:
     if len(heldout):
         before, after = heldout["heldout_loss"].iloc[0], heldout["heldout_loss"].iloc[-1]
         words += f", the held-out loss from {before:.2f} to {after:.2f} at the last checkpoint"
-    return describe(figure, f"{words}.")
+    return style.describe(figure, f"{words}.")
 
 
 def outcome_bars(table: DataFrame) -> Figure:
     """What became of every answer: outcomes stacked by step, one panel a run and benchmark, in
     percent. table: results.accuracy_table."""
     groups = list(table.groupby(["folder", "benchmark"]))
-    figure, axes = panels(len(groups), 4, 2.2)
-    used = [o for o in OUTCOME_COLOURS if len(table) and table[o].sum()]
+    figure, axes = style.panels(len(groups), 4, 2.2)
+    used = [o for o in style.OUTCOME_COLOURS if len(table) and table[o].sum()]
     parts = []
     for ax, ((folder, benchmark), rows) in zip(axes.flat, groups, strict=False):
         steps, bottom = rows["step"].astype(str), 0
         for outcome in used:
             share = 100 * rows[outcome] / rows["n"]
-            ax.bar(
-                steps,
-                share,
-                bottom=bottom,
-                color=OUTCOME_COLOURS[outcome],
-                label=outcome,
-                width=0.8,
-            )
+            colour = style.OUTCOME_COLOURS[outcome]
+            ax.bar(steps, share, bottom=bottom, color=colour, label=outcome)
             bottom = bottom + share
         ax.set(
             title=f"{folder}\n{benchmark}",
@@ -90,16 +61,15 @@ def outcome_bars(table: DataFrame) -> Figure:
             ylabel="answers (%)" if ax in axes[:, 0] else "",
         )
         last = rows.loc[rows["step"].idxmax()]
+        correct, wrong = 100 * last.correct / last.n, 100 * last.wrong / last.n
+        none = 100 * (last.no_answer + last.truncated) / last.n
         parts.append(
-            f"{folder} on {name_of(benchmark)}, step {last.step}: "
-            f"{100 * last.correct / last.n:.0f}% correct, {100 * last.wrong / last.n:.0f}% wrong, "
-            f"{100 * (last.no_answer + last.truncated) / last.n:.0f}% without an answer or cut off"
+            f"{folder} on {name_of(benchmark)}, step {last.step}: {correct:.0f}% correct, "
+            f"{wrong:.0f}% wrong, {none:.0f}% without an answer or cut off"
         )
-    legend_below(figure, axes)
-    return describe(
-        figure,
-        f"Stacked bars of what became of every answer, in percent by step. {enumerated(parts)}.",
-    )
+    style.legend_below(figure, axes)
+    words = "Stacked bars of what became of every answer, in percent by step"
+    return style.describe(figure, f"{words}. {style.enumerated(parts)}.")
 
 
 def accuracy_against_tokens(table: DataFrame) -> Figure:
@@ -107,9 +77,9 @@ def accuracy_against_tokens(table: DataFrame) -> Figure:
     a line through the checkpoints in their order, the base student hollow, each point with its
     step: whether a student that thinks longer answers better. table: results.accuracy_table."""
     if table.empty:
-        return nothing()
+        return style.nothing()
     benchmarks = list(dict.fromkeys(table["benchmark"]))
-    figure, axes = panels(len(benchmarks), 3, 2.4)
+    figure, axes = style.panels(len(benchmarks), 3, 2.4)
     for ax, benchmark in zip(axes.flat, benchmarks, strict=False):
         for folder, rows in table[table["benchmark"] == benchmark].groupby("folder"):
             _tokens_line(ax, rows.sort_values("step"), folder)
@@ -119,11 +89,11 @@ def accuracy_against_tokens(table: DataFrame) -> Figure:
             ylabel="accuracy (%)" if ax in axes[:, 0] else "",
             ylim=(-3, 103),
         )
-    legend_below(figure, axes)
+    style.legend_below(figure, axes)
     figure.draw_without_rendering()  # only now the panels have their places
     for ax, benchmark in zip(axes.flat, benchmarks, strict=False):
         own = table[table["benchmark"] == benchmark]
-        label_points(ax, own[["mean_tokens", "accuracy"]].to_numpy(), own["step"].astype(str))
+        style.label_points(ax, own[["mean_tokens", "accuracy"]].to_numpy(), own["step"].astype(str))
     parts = []
     for (folder, benchmark), rows in table.sort_values("step").groupby(["folder", "benchmark"]):
         a, b = rows.iloc[0], rows.iloc[-1]
@@ -132,38 +102,22 @@ def accuracy_against_tokens(table: DataFrame) -> Figure:
             f"tokens at step {a['step']}, {b['accuracy']:.0f}% with {b['mean_tokens']:.0f} at step "
             f"{b['step']}"
         )
-    return describe(
-        figure,
+    words = (
         "Accuracy against the mean tokens of an answer, a line through the checkpoints of each "
-        f"run. {enumerated(parts)}.",
+        f"run. {style.enumerated(parts)}."
     )
+    return style.describe(figure, words)
 
 
 def _tokens_line(ax: Axes, rows: DataFrame, label: str) -> None:
     """One run on one benchmark."""
-    colour = TEACHER_COLOURS[rows["teacher"].iloc[-1]]
-    ax.errorbar(
-        rows["mean_tokens"],
-        rows["accuracy"],
-        yerr=[rows["accuracy"] - rows["lo"], rows["hi"] - rows["accuracy"]],
-        color=colour,
-        marker="o",
-        ms=4,
-        lw=1,
-        elinewidth=0.6,
-        label=label,
-    )
-    base = rows[rows["step"] == 0]
-    ax.plot(
-        base["mean_tokens"],
-        base["accuracy"],
-        ls="",
-        marker="o",
-        ms=4,
-        mec=colour,
-        mfc="white",
-        zorder=5,
-    )
+    colour = style.TEACHER_COLOURS[rows["teacher"].iloc[-1]]
+    tokens, accuracy = rows["mean_tokens"], rows["accuracy"]
+    bars = [accuracy - rows["lo"], rows["hi"] - accuracy]
+    look: style.Look = {"color": colour, "marker": "o", "ms": 4, "lw": 1, "elinewidth": 0.6}
+    ax.errorbar(tokens, accuracy, bars, **look, label=label)
+    base = rows["step"] == 0
+    ax.plot(tokens[base], accuracy[base], **style.HOLLOW, marker="o", mec=colour)
 
 
 def funnel(counts: dict, name: str) -> Figure:
@@ -193,8 +147,8 @@ def funnel(counts: dict, name: str) -> Figure:
     axes.set_title(f"{name}: {counts['kept']:,} traces of {counts['rows']:,} rows", fontsize=11)
     sns.despine(ax=axes, left=True)
     words = ", ".join(f"{n:,} for {reason}" for reason, n in rejected.items()) or "none"
-    return describe(
-        figure,
+    text = (
         f"Bars of how many rows of {name} are left after each reason for rejection: of "
-        f"{counts['rows']:,} rows, {counts['kept']:,} are kept; rejected are {words}.",
+        f"{counts['rows']:,} rows, {counts['kept']:,} are kept; rejected are {words}."
     )
+    return style.describe(figure, text)

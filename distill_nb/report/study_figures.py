@@ -2,52 +2,29 @@
 `tidy.table`): learning curves and best checkpoints; and all that the study commits.
 
 A figure's function returns (figure, data): the matplotlib figure and the DataFrame that it shows,
-which is saved beside it. Nothing is computed but intervals and differences to a baseline.
-"""
+which is saved beside it. Nothing is computed but intervals and differences to a baseline."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from pandas import DataFrame, Series
 
-from distill_nb.analysis import stats, tidy
+from distill_nb.analysis import results, stats, tidy
 from distill_nb.analysis.names import RUN, name_of
 from distill_nb.analysis.published import findings
-from distill_nb.report import change_figures
-from distill_nb.report.style import (
-    DOMAIN_MARKERS,
-    FAINT,
-    TEACHER_COLOURS,
-    describe,
-    enumerated,
-    grid,
-    labelled_runs,
-    legend_below,
-    nothing,
-    of_run,
-    signed,
-)
+from distill_nb.report import change_figures, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-class Interval(Protocol):
-    """A row of `with_intervals`."""
-
-    accuracy: float
-    lo: float
-    hi: float
-
-
 def with_intervals(table: DataFrame) -> DataFrame:
-    """The tidy table with lo and hi: 95% Wilson bounds in percent, k taken as accuracy × n. Where
-    problems have several samples n is still that of problems (results.tidy), which makes them
-    somewhat too wide."""
+    """The tidy table with lo and hi: 95% Wilson bounds in percent, k taken as accuracy × n. n
+    is that of problems, also where they have several samples: then somewhat too wide."""
     bounds = [stats.wilson(r.accuracy * r.n / 100, r.n) for r in table.itertuples()]
     return table.assign(lo=[100 * lo for lo, _ in bounds], hi=[100 * hi for _, hi in bounds])
 
@@ -66,9 +43,9 @@ def learning_curves(
     names = [b for b in dict.fromkeys(data["benchmark"]) if benchmarks is None or b in benchmarks]
     data = data[data["benchmark"].isin(names)]
     if data.empty:
-        return nothing(), data
+        return style.nothing(), data
     students = list(dict.fromkeys(data["student"]))
-    figure, axes = grid(len(students), len(names), 1.9, sharex=True)
+    figure, axes = style.grid(len(students), len(names), 1.9, sharex=True)
     for row, student in zip(axes, students, strict=True):
         for ax, benchmark in zip(row, names, strict=True):
             _curves(ax, data[(data["student"] == student) & (data["benchmark"] == benchmark)])
@@ -79,48 +56,29 @@ def learning_curves(
                 xlabel="step" if ax in axes[-1] else "",
                 ylabel=f"{name_of(student)}\naccuracy (%)" if ax is row[0] else "",
             )
-    legend_below(figure, axes)
-    return describe(figure, _words_of_learning_curves(data)), data
+    style.legend_below(figure, axes)
+    return style.describe(figure, _words_of_learning_curves(data)), data
 
 
 def _curves(ax: Axes, cells: DataFrame) -> None:
     """One student's runs on one benchmark."""
-    grey = TEACHER_COLOURS["none"]
+    grey = style.TEACHER_COLOURS["none"]
     base = cells[cells["step"] == 0]
     if len(base):
         ax.axhline(base["accuracy"].iloc[0], color=grey, lw=1, ls=":", label="baseline")
         ax.axhspan(base["lo"].iloc[0], base["hi"].iloc[0], color=grey, alpha=0.12, lw=0)
-    runs = list(labelled_runs(cells))
+    runs = list(style.labelled_runs(cells))
     if not runs:
-        ax.text(0.5, 0.5, "not reported", transform=ax.transAxes, ha="center", color=FAINT)
+        ax.text(0.5, 0.5, "not reported", transform=ax.transAxes, ha="center", color=style.FAINT)
     for i, (label, teacher, domain, line, rows) in enumerate(runs):
-        colour, accuracy = TEACHER_COLOURS[teacher], rows["accuracy"].to_numpy()
+        colour, accuracy = style.TEACHER_COLOURS[teacher], rows["accuracy"].to_numpy()
         # side by side
         steps = rows["step"].to_numpy() + (i - (len(runs) - 1) / 2) * rows["step"].max() / 120
         bars = abs(rows[["lo", "hi"]].to_numpy().T - accuracy)
-        ax.errorbar(
-            steps,
-            accuracy,
-            bars,
-            color=colour,
-            ls=line,
-            marker=DOMAIN_MARKERS[domain],
-            ms=4,
-            lw=1.2,
-            elinewidth=0.8,
-            label=label,
-        )
-        flagged = rows["flagged"].to_numpy(bool)
-        ax.plot(
-            steps[flagged],
-            accuracy[flagged],
-            ls="",
-            marker=DOMAIN_MARKERS[domain],
-            ms=4,
-            mec=colour,
-            mfc="white",
-            zorder=5,
-        )
+        marker, flagged = style.DOMAIN_MARKERS[domain], rows["flagged"].to_numpy(bool)
+        look: style.Look = {"color": colour, "ms": 4, "lw": 1.2, "elinewidth": 0.8}
+        ax.errorbar(steps, accuracy, bars, marker=marker, ls=line, **look, label=label)
+        ax.plot(steps[flagged], accuracy[flagged], **style.HOLLOW, marker=marker, mec=colour)
 
 
 def _words_of_learning_curves(data: DataFrame) -> str:
@@ -142,8 +100,8 @@ def _words_of_learning_curves(data: DataFrame) -> str:
     worst = min(changes, key=lambda change: changes[change])
     most = max(changes, key=lambda change: changes[change])
     return text + (
-        f"By the last step the changes go from {signed(changes[worst])} ({worst}) to "
-        f"{signed(changes[most])} points ({most})."
+        f"By the last step the changes go from {style.signed(changes[worst])} ({worst}) to "
+        f"{style.signed(changes[most])} points ({most})."
     )
 
 
@@ -152,56 +110,49 @@ def best_checkpoints(table: DataFrame) -> tuple[Figure, DataFrame]:
     Wilson intervals."""
     cells, parts = with_intervals(table), []
     for run in tidy.best_checkpoints(table).itertuples():
-        parts.append(cells[of_run(cells, run) & (cells["step"] == run.step)])
+        own = tidy.of_run(cells, run)
+        parts.append(own[own["step"] == run.step])
     if not parts:
-        return nothing(), cells[:0]
+        return style.nothing(), cells[:0]
     chosen = pd.concat(parts)
     base = cells[(cells["step"] == 0) & cells["benchmark"].isin(chosen["benchmark"])]
     data = pd.concat([base, chosen])
     names = list(dict.fromkeys(data["benchmark"]))
     runs = []
     for student in dict.fromkeys(data["student"]):
-        for label, teacher, domain, _, rows in labelled_runs(chosen[chosen["student"] == student]):
+        for label, teacher, domain, _, rows in style.labelled_runs(
+            chosen[chosen["student"] == student]
+        ):
             runs.append((student, label, teacher, domain, rows))
-    figure, axes = grid(1, len(names), 0.27 * len(runs) + 1, sharey=True)
+    figure, axes = style.grid(1, len(names), 0.27 * len(runs) + 1, sharey=True)
     for ax, benchmark in zip(axes[0], names, strict=True):
         for i, (student, label, teacher, domain, rows) in enumerate(runs):
-            colour, marker = TEACHER_COLOURS[teacher], DOMAIN_MARKERS[domain]
+            colour, marker = style.TEACHER_COLOURS[teacher], style.DOMAIN_MARKERS[domain]
             for r in rows[rows["benchmark"] == benchmark].itertuples():
                 fill = "white" if r.flagged else colour
                 _interval(ax, r, i - 0.15, colour, marker, fill, label)
                 own = (base["student"] == student) & (base["benchmark"] == benchmark)
                 for b in base[own].itertuples():
-                    _interval(ax, b, i + 0.2, TEACHER_COLOURS["none"], "|", None, "baseline")
+                    _interval(ax, b, i + 0.2, style.TEACHER_COLOURS["none"], "|", None, "baseline")
         ax.set(title=name_of(benchmark), xlim=(-4, 104), xticks=[0, 50, 100], xlabel="accuracy (%)")
         ax.grid(axis="x", color="#eeeeee")
-    axes[0][0].set(
-        yticks=range(len(runs)),
-        ylim=(len(runs) - 0.4, -0.6),
-        yticklabels=[
-            f"{name_of(s)}, {label}, step {rows['step'].iloc[0]}" for s, label, _, _, rows in runs
-        ],
-    )
-    legend_below(figure, axes)
-    return describe(figure, _words_of_best_checkpoints(data)), data
+    places = [
+        f"{name_of(student)}, {label}, step {rows['step'].iloc[0]}"
+        for student, label, _, _, rows in runs
+    ]
+    axes[0][0].set(yticks=range(len(runs)), ylim=(len(runs) - 0.4, -0.6), yticklabels=places)
+    style.legend_below(figure, axes)
+    return style.describe(figure, _words_of_best_checkpoints(data)), data
 
 
 def _interval(
-    ax: Axes, cell: Interval, y: float, colour: str, marker: str, fill: str | None, label: str
+    ax: Axes, cell: results.Score, y: float, colour: str, marker: str, fill: str | None, label: str
 ) -> None:
     """One accuracy with its interval, lying."""
-    ax.errorbar(
-        cell.accuracy,
-        y,
-        xerr=[[cell.accuracy - cell.lo], [cell.hi - cell.accuracy]],
-        color=colour,
-        ls="",
-        marker=marker,
-        ms=6 if marker == "|" else 4,
-        mfc=fill,
-        elinewidth=0.9,
-        label=label,
-    )
+    bars = [[cell.accuracy - cell.lo], [cell.hi - cell.accuracy]]
+    look: style.Look = {"color": colour, "marker": marker, "mfc": fill, "ls": "", "elinewidth": 0.9}
+    size = 6 if marker == "|" else 4
+    ax.errorbar(cell.accuracy, y, xerr=bars, ms=size, **look, label=label)
 
 
 def _words_of_best_checkpoints(data: DataFrame) -> str:
@@ -210,10 +161,8 @@ def _words_of_best_checkpoints(data: DataFrame) -> str:
         known = [r for r in rows.itertuples() if (r.student, benchmark) in base.index]
         above = sum(r.accuracy > base[r.student, benchmark] for r in known)
         parts.append(f"on {name_of(benchmark)} {above} of {len(known)} are above it")
-    return (
-        "Accuracy of each run's best checkpoint with 95% intervals, beside its base student: "
-        f"{enumerated(parts)}."
-    )
+    words = "Accuracy of each run's best checkpoint with 95% intervals, beside its base student"
+    return f"{words}: {style.enumerated(parts)}."
 
 
 # ---- the committed figures

@@ -1,33 +1,21 @@
-"""The published study's tables, from a tidy table (results.COLUMNS), and what its percentages can
+"""The published study's tables, from a tidy table (names.COLUMNS), and what its percentages can
 say beyond them.
 
 Cells are texts: percent at the precision of the data, an asterisk where sampling errors degraded a
 score, — where there is no number; with intervals=True a 95% Wilson interval of the stated n
-follows.
-"""
+follows."""
 
 import re
-from typing import Protocol
 
 import pandas as pd
 from pandas import DataFrame
 
 from distill_nb.analysis import selection_bias, stats
 from distill_nb.analysis.baseline_changes import forgetting_matrix
-from distill_nb.analysis.names import name_of
+from distill_nb.analysis.names import Cell, name_of, printed
 from distill_nb.analysis.published.findings import Finding, check_all, findings_table
-from distill_nb.analysis.tidy import best_checkpoints, checkpoints_of
-from distill_nb.report.style import Run, of_run
+from distill_nb.analysis.tidy import Best, best_checkpoints, checkpoints_of, of_run
 from distill_nb.report.tables import NONE, to_latex
-
-
-class Cell(Protocol):
-    """A row of a tidy table, as far as it is printed."""
-
-    accuracy: float
-    decimals: int
-    flagged: bool
-    n: int
 
 
 def _wide(rows: DataFrame, index: list[str], intervals: bool) -> DataFrame:
@@ -39,14 +27,12 @@ def _wide(rows: DataFrame, index: list[str], intervals: bool) -> DataFrame:
         key = tuple(getattr(r, column) for column in index)
         cells = wide.setdefault(key, dict.fromkeys(names, NONE))
         cells[name_of(r.benchmark)] = _cell(r, intervals)
-    return pd.DataFrame(
-        [dict(zip(index, key, strict=True)) | cells for key, cells in wide.items()],
-        columns=[*index, *names],
-    )
+    texts = [[*key, *cells.values()] for key, cells in wide.items()]
+    return pd.DataFrame(texts, columns=[*index, *names])
 
 
 def _cell(r: Cell, intervals: bool) -> str:
-    text = f"{r.accuracy:.{r.decimals}f}{'*' if r.flagged else ''}"
+    text = printed(r).replace("%", "")
     if not intervals:
         return text
     lo, hi = stats.wilson(r.accuracy * r.n / 100, r.n)
@@ -94,14 +80,14 @@ def best(table: DataFrame, intervals: bool = False) -> DataFrame:
         own = table[table["student"] == student]
         parts.append(own[own["step"] == 0].assign(config="Baseline"))
         for run in chosen[chosen["student"] == student].itertuples():
-            rows = own[of_run(own, run) & (own["step"] == run.step)]
-            parts.append(rows.assign(config=_config(run)))
+            rows = of_run(own, run)
+            parts.append(rows[rows["step"] == run.step].assign(config=_config(run)))
     rows = pd.concat(parts) if parts else table.assign(config="")
     wide = _wide(rows, ["student", "config", "step"], intervals)
     return wide.assign(student=wide["student"].map(name_of), step=wide["step"].replace(0, NONE))
 
 
-def _config(run: Run) -> str:
+def _config(run: Best | Cell) -> str:
     """`Sonnet math`."""
     return f"{name_of(run.teacher)} {run.domain}"
 
@@ -113,7 +99,7 @@ def inflation(table: DataFrame, correlations: tuple[float, ...] = (0.0, 0.5, 0.8
 
     Columns: run, benchmark, step, n, checkpoints, best, last, mean (percent), and one
     inflation_<correlation> in points for each correlation between checkpoints
-    (`selection_bias.inflation`), which only records could tell; 0 is the worst case."""
+    (`selection_bias.inflation`), which only records could tell."""
     rows = []
     for run in best_checkpoints(table).itertuples():
         scores = checkpoints_of(table, run, run.benchmark)["accuracy"]
@@ -142,16 +128,8 @@ def power(table: DataFrame) -> DataFrame:
     rows = []
     for r in table[table["step"] == 0].itertuples():
         loss, gain = stats.detectable(r.accuracy / 100, r.n, r.n)
-        rows.append(
-            {
-                "student": name_of(r.student),
-                "benchmark": name_of(r.benchmark),
-                "n": r.n,
-                "base": r.accuracy,
-                "loss": 100 * loss,
-                "gain": 100 * gain,
-            }
-        )
+        names = name_of(r.student), name_of(r.benchmark)
+        rows.append((*names, r.n, r.accuracy, 100 * loss, 100 * gain))
     return pd.DataFrame(rows, columns=["student", "benchmark", "n", "base", "loss", "gain"])
 
 
@@ -205,16 +183,12 @@ def evidence(finding: Finding) -> DataFrame:
 
 def all_evidence(found: list[Finding]) -> dict[str, DataFrame]:
     """Title → the evidence of each finding."""
-    return {
-        f"Finding {f.number}: its comparisons, Holm's p, and what each could have detected": (
-            evidence(f)
-        )
-        for f in found
-    }
+    rest = "its comparisons, Holm's p, and what each could have detected"
+    return {f"Finding {f.number}: {rest}": evidence(f) for f in found}
 
 
 def impossible(tested: DataFrame) -> DataFrame:
-    """The numbers of grim.grim that cannot be, for reading: which k of the full benchmark each
+    """The numbers of grim.check that cannot be, for reading: which k of the full benchmark each
     would be."""
     return pd.DataFrame(
         {
@@ -240,22 +214,13 @@ def study(table: DataFrame) -> dict[str, str]:
         key = "checkpoints_" + re.sub(r"\W+", "_", words).lower()
         made[key] = to_latex(shown, f"{title}: every checkpoint, percent.", f"tab:{key}")
     marks = "* marks scores with sampling errors."
-    made["best_checkpoints"] = to_latex(
-        best(table), f"Best checkpoints, percent; {marks}", "tab:best"
-    )
-    made["forgetting"] = to_latex(
-        forgetting(forgetting_matrix(table)),
-        f"Changes from the baseline; {marks}",
-        "tab:forgetting",
-    )
-    made["findings"] = to_latex(
-        findings_table(found),
-        "The findings of the study, checked.",
-        "tab:findings",
-        columns=r"rp{0.22\linewidth}lp{0.5\linewidth}",
-    )
+    caption = f"Best checkpoints, percent; {marks}"
+    made["best_checkpoints"] = to_latex(best(table), caption, "tab:best")
+    changes = forgetting(forgetting_matrix(table))
+    made["forgetting"] = to_latex(changes, f"Changes from the baseline; {marks}", "tab:forgetting")
+    caption, columns = "The findings of the study, checked.", r"rp{0.22\linewidth}lp{0.5\linewidth}"
+    made["findings"] = to_latex(findings_table(found), caption, "tab:findings", columns)
     for f in found:
-        made[f"finding_{f.number}"] = to_latex(
-            evidence(f), f"{f.title}: {f.verdict}.", f"tab:finding{f.number}"
-        )
+        caption, label = f"{f.title}: {f.verdict}.", f"tab:finding{f.number}"
+        made[f"finding_{f.number}"] = to_latex(evidence(f), caption, label)
     return made

@@ -2,13 +2,12 @@
 
 A teacher has one colour and a domain one marker everywhere, and no teacher's colour means anything
 else. Colours are from Okabe and Ito's palette for colour-blind readers (jfly.uni-koeln.de/color),
-and greys.
-"""
+and greys."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 from pandas import DataFrame, Series
 
@@ -21,13 +20,7 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
 
-class Run(Protocol):
-    """A row of results.best_checkpoints, as far as it names a run."""
-
-    student: str
-    teacher: str
-    domain: str
-    learning_rate: float
+Look = dict[str, Any]  # keywords of matplotlib
 
 
 class _Colours(dict[str, str]):
@@ -66,6 +59,8 @@ VERDICT_COLOURS = {
     "within noise": "#999999",
 }
 LOSS_COLOURS = {"training batch": "#999999", "held-out traces": "#000000"}
+# beside the marker and its edge: a degraded score, a base student
+HOLLOW: Look = {"ls": "", "ms": 4, "mfc": "white", "zorder": 5}
 FAINT = "#777777"  # words where there is nothing to draw
 WIDTH = 6.5  # inches: the text width of a paper on letter or A4 with one-inch margins
 
@@ -120,12 +115,8 @@ def legend_below(figure: Figure, axes: ndarray) -> None:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     if entries:
-        figure.legend(
-            list(entries.values()),
-            list(entries),
-            loc="outside lower center",
-            ncols=min(len(entries), 5),
-        )
+        handles, columns = list(entries.values()), min(len(entries), 5)
+        figure.legend(handles, list(entries), loc="outside lower center", ncols=columns)
 
 
 def nothing() -> Figure:
@@ -157,12 +148,6 @@ def labelled_runs(table: DataFrame) -> Iterator[tuple[str, str, str, object, Dat
         yield label, first.teacher, first.domain, line, rows.sort_values("step")
 
 
-def of_run(table: DataFrame, run: Run) -> Series:
-    """Which rows of a tidy table are of a run."""
-    own = (table[RUN[:3]] == [run.student, run.teacher, run.domain]).all(axis=1)
-    return own & table["learning_rate"].isin([run.learning_rate])
-
-
 def label_points(ax: Axes, points: ndarray, texts: Series | list[str], size: float = 7) -> None:
     """Write each text beside its point [x, y], at the first of some places around it that no other
     point or text takes; above the last of them where all are taken."""
@@ -180,13 +165,8 @@ def label_points(ax: Axes, points: ndarray, texts: Series | list[str], size: flo
             if not any(_overlap(box, other) for other in taken):
                 break
         taken.append(box)
-        ax.annotate(
-            text,
-            point,
-            xytext=((box[0] - x) / scale, (box[1] - y) / scale),
-            textcoords="offset points",
-            fontsize=size,
-        )
+        offset = (box[0] - x) / scale, (box[1] - y) / scale
+        ax.annotate(text, point, offset, textcoords="offset points", fontsize=size)
 
 
 def _overlap(a: tuple, b: tuple) -> bool:

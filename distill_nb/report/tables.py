@@ -109,10 +109,8 @@ def folded(parts: dict[str, DataFrame], digits: int = 1) -> HTML:
     """HTML for a notebook: each table of title → DataFrame behind a line that opens it."""
     from IPython.display import HTML
 
-    return HTML(
-        "\n".join(
-            f"<details><summary>{escape(title)}</summary>\n"
-            f"{to_html(table, digits=digits) if len(table) else '<p>No rows.</p>'}\n</details>"
-            for title, table in parts.items()
-        )
-    )
+    texts = []
+    for title, table in parts.items():
+        shown = to_html(table, digits=digits) if len(table) else "<p>No rows.</p>"
+        texts.append(f"<details><summary>{escape(title)}</summary>\n{shown}\n</details>")
+    return HTML("\n".join(texts))

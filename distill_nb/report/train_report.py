@@ -28,9 +28,8 @@ def show_plan(p: Params, data: Data | None = None, device: str | Device = "this"
     """Show the plan of a run that is not finished. Raises ValueError where it does not fit."""
     from IPython.display import display
 
-    before = provenance.read(
-        paths.run_dir(p) / "provenance_train.json", "set overwrite: true to train it again"
-    )
+    file = paths.run_dir(p) / "provenance_train.json"
+    before = provenance.read(file, "set overwrite: true to train it again")
     if before.get("finished") and not p.overwrite:
         print("This run is finished already: there is nothing to plan.")
         return None

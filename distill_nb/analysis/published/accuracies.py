@@ -64,9 +64,8 @@ def row_problems(row: dict[str, str]) -> Iterator[tuple[str, str]]:
     """(column, remedy) of everything that cannot be in one line of accuracies.csv, a mapping of
     texts."""
     if None in row or None in row.values():
-        remedy = (
-            f"the line does not have {len(COLUMNS)} columns: quote a comma, or add what is missing"
-        )
+        lacks = f"the line does not have {len(COLUMNS)} columns"
+        remedy = f"{lacks}: quote a comma, or add what is missing"
         yield "source", remedy
         return
     base = row["teacher"] == "none"

@@ -134,12 +134,11 @@ def _best_step(claim: Claim) -> tuple[str, str]:
 def _all_runs(claim: Claim) -> tuple[str, str]:
     steps = claim.claims[claim.claims["quantity"] == "best_step"]
     named = set(steps[RUN_COLUMNS].itertuples(index=False, name=None))
-    missing = [
-        f"{name_of(r.teacher)} {r.domain} (best step {r.step}: {name_of(r.benchmark)} "
-        f"{r.accuracy:g}%)"
-        for r in best_checkpoints(claim.cells).itertuples()
-        if (r.student, r.teacher, r.domain) not in named
-    ]
+    missing = []
+    for r in best_checkpoints(claim.cells).itertuples():
+        if (r.student, r.teacher, r.domain) not in named:
+            score = f"{name_of(r.benchmark)} {r.accuracy:g}%"
+            missing.append(f"{name_of(r.teacher)} {r.domain} (best step {r.step}: {score})")
     if missing:
         return "caveat", f"Left out: {', '.join(missing)}."
     return "agrees", "It has every run."
@@ -147,10 +146,8 @@ def _all_runs(claim: Claim) -> tuple[str, str]:
 
 def _degraded(claim: Claim) -> tuple[str, str]:
     flagged = claim.cells["flagged"].astype(bool)
-    plain = [
-        f"{name_of(r.benchmark)} {printed(r)} ({_run(r)})"
-        for r in claim.cells[~flagged].itertuples()
-    ]
+    others = claim.cells[~flagged].itertuples()
+    plain = [f"{name_of(r.benchmark)} {printed(r)} ({_run(r)})" for r in others]
     text = f"{flagged.sum()} of {len(flagged)} such numbers carry the asterisk"
     if plain:
         return "caveat", f"{text}; not {', '.join(plain)}."
@@ -177,11 +174,8 @@ def _change(claim: Claim) -> tuple[str, str]:
 
 def _no_loss(claim: Claim) -> tuple[str, str]:
     found = list(changes(claim.cells, claim.table))
-    lost = [
-        f"{name_of(r.benchmark)} {r.accuracy - b.accuracy:+.1f}"
-        for r, b, _ in found
-        if r.accuracy < b.accuracy
-    ]
+    changed = [(name_of(r.benchmark), r.accuracy - b.accuracy) for r, b, _ in found]
+    lost = [f"{name} {change:+.1f}" for name, change in changed if change < 0]
     text = f"{len(lost)} of {len(found)} benchmarks fall below the baseline"
     if lost:
         return "disagrees", f"{text}: {', '.join(lost)}."

@@ -1,9 +1,8 @@
 """What the write-up says / what its numbers say: every sentence, footnote and best-checkpoint table
-of the published study (published/claims.csv) against the numbers of its baselines and checkpoints
-(published/accuracies.csv).
+of the published study (claims.csv) against the numbers of its baselines and checkpoints
+(accuracies.csv).
 
-`check_claims` gives a row a claim, `inconsistencies` those that do not simply agree. The columns of
-the claims say what is claimed of which cells, so nothing here knows an answer."""
+The columns of the claims say what is claimed of which cells, so nothing here knows an answer."""
 
 import re
 from pathlib import Path
@@ -28,9 +27,8 @@ def load_claims(file: Path = PUBLISHED / "claims.csv") -> pd.DataFrame:
     for number, row in lines_of(file, CLAIM_COLUMNS):
         where = f"{Path(file).name}, line {number}"
         if row["quantity"] not in QUANTITIES:
-            raise ValueError(
-                f"{where}: quantity is {row['quantity']!r}: write one of {', '.join(QUANTITIES)}."
-            )
+            known = ", ".join(QUANTITIES)
+            raise ValueError(f"{where}: quantity is {row['quantity']!r}: write one of {known}.")
         if row["id"] in [r["id"] for r in rows]:
             raise ValueError(f"{where}: id {row['id']!r} is taken: give each claim its own.")
         if not re.fullmatch(r"(-?\d+(\.\d+)?)?", row["value"] or ""):
@@ -45,9 +43,8 @@ def check_claims(claims: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for c in claims.itertuples():
         value = float(c.value or "nan")
-        says = c.claim.format(
-            value=value if "{value:" in c.claim else c.value, benchmark=name_of(c.benchmark)
-        )
+        shown = value if "{value:" in c.claim else c.value
+        says = c.claim.format(value=shown, benchmark=name_of(c.benchmark))
         about = {column: getattr(c, column) for column in CELL_COLUMNS}
         claim = Claim(**about, value=value, flagged=c.flagged, table=table, claims=claims)
         try:

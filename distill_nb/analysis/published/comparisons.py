@@ -1,5 +1,4 @@
-"""Comparisons that findings rest on: cells of a tidy table looked up, set against each other, and
-judged together.
+"""Comparisons that findings rest on: cells of a tidy table set against each other, and judged.
 
 A comparison claims a direction (+1: the first is higher, -1: lower) and gets a verdict of its own:
   supported     the difference has the claimed sign, and p < 0.05 after Holm over the finding
@@ -7,8 +6,7 @@ A comparison claims a direction (+1: the first is higher, -1: lower) and gets a 
   within noise  p >= 0.05: the numbers show neither the effect nor its absence
   confounded    would be supported, but the teachers' learning rates differ too
 Tests are unpaired (only percentages are known); intervals are 95% and not adjusted for their
-number.
-"""
+number."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field

@@ -20,13 +20,7 @@ import pandas as pd
 from distill_nb.analysis import selection_bias, stats
 from distill_nb.analysis.names import NAMES, RULE, Cell, name_of, printed, printed_rate
 from distill_nb.analysis.published import comparisons
-from distill_nb.analysis.published.comparisons import (
-    Comparison,
-    Lookup,
-    against,
-    verdict_counts,
-    weakest,
-)
+from distill_nb.analysis.published.comparisons import Comparison, Lookup, against, weakest
 from distill_nb.analysis.tidy import best_checkpoints, checkpoints_of
 
 BASE, INSTRUCT, LLAMA = NAMES["Qwen Base"], NAMES["Qwen Instruct"], NAMES["Llama 8B"]
@@ -144,11 +138,11 @@ def forgetting(look: Lookup) -> Finding:
 
     def sentence(numbers: pd.DataFrame) -> str:
         less = numbers["comparison"].str.contains("falls less")
-        fall = numbers[~less]
+        fall, change = numbers[~less], numbers["difference"][~less]
         text = (
-            f"That math distillation tanks code is {verdict_counts(fall)}: code changes by "
-            f"{fall['difference'].min():+.1f} to {fall['difference'].max():+.1f} points. That code "
-            f"distillation tanks math less is {verdict_counts(numbers[less])}"
+            f"That math distillation tanks code is {comparisons.verdict_counts(fall)}: code changes"
+            f" by {change.min():+.1f} to {change.max():+.1f} points. That code distillation tanks "
+            f"math less is {comparisons.verdict_counts(numbers[less])}"
         )
         for r in numbers[numbers["verdict"] == "contradicted"].itertuples():
             both = f"{r.first:+.1f} against {r.second:+.1f} points"
@@ -291,13 +285,16 @@ def llama_learns_little(look: Lookup) -> Finding:
         return ", ".join(parts) or "none"
 
     def sentence(numbers: pd.DataFrame) -> str:
-        of = {d: numbers[numbers["comparison"].str.contains(f" {d},")] for d in RULE}
+        verdicts = {}
+        for domain in RULE:
+            own = numbers["comparison"].str.contains(f" {domain},")
+            verdicts[domain] = comparisons.verdict_counts(numbers[own])
         gains = numbers[(numbers["difference"] > 0) & (numbers["p_holm"] < 0.05)]
         text = (
-            f"Small or no gains on math: {verdict_counts(of['math'])}; marginal gains on code: "
-            f"{verdict_counts(of['code'])}. Gains beyond noise at the best checkpoints: "
-            f"{listed(gains)}; the others: {listed(numbers.drop(gains.index))}. Picking the best "
-            f"checkpoint overstates a gain by up to {max(inflation):.1f} points"
+            f"Small or no gains on math: {verdicts['math']}; marginal gains on code: "
+            f"{verdicts['code']}. Gains beyond noise at the best checkpoints: {listed(gains)}; the "
+            f"others: {listed(numbers.drop(gains.index))}. Picking the best checkpoint overstates "
+            f"a gain by up to {max(inflation):.1f} points"
         )
         if len(set(rates.values())) > 1:
             pairs = ", ".join(f"{teacher} {rate}" for teacher, rate in rates.items())

@@ -39,9 +39,8 @@ def compare(published: pd.DataFrame, ours: pd.DataFrame) -> pd.DataFrame:
         rows.append((*start, flagged, own.accuracy, own.n, *points, d.p, np.nan, ""))
     table = with_holm(pd.DataFrame(rows, columns=COLUMNS))
     tested = table["p"].notna()
-    table.loc[tested, "verdict"] = np.where(
-        table["p_holm"][tested] < 0.05, "differs", "within noise"
-    )
+    differs = table["p_holm"] < 0.05
+    table.loc[tested, "verdict"] = np.where(differs[tested], "differs", "within noise")
     return table
 
 
@@ -71,18 +70,16 @@ def for_reading(table: pd.DataFrame) -> pd.DataFrame:
         return "—" if value != value else form.format(value)
 
     return pd.DataFrame(
-        [
-            {
-                "student": name_of(r.student),
-                "trained on": "—" if r.teacher == "none" else f"{name_of(r.teacher)} {r.domain}",
-                "step": r.step,
-                "benchmark": name_of(r.benchmark),
-                "published": f"{r.published:g}{'*' if r.flagged else ''}",
-                "ours": number(r.ours),
-                "difference": number(r.difference, "{:+.1f}"),
-                "95% interval": "—" if r.lo != r.lo else f"[{r.lo:+.1f}, {r.hi:+.1f}]",
-                "verdict": r.verdict,
-            }
-            for r in table.itertuples()
-        ]
+        {
+            "student": name_of(r.student),
+            "trained on": "—" if r.teacher == "none" else f"{name_of(r.teacher)} {r.domain}",
+            "step": r.step,
+            "benchmark": name_of(r.benchmark),
+            "published": f"{r.published:g}{'*' if r.flagged else ''}",
+            "ours": number(r.ours),
+            "difference": number(r.difference, "{:+.1f}"),
+            "95% interval": "—" if r.lo != r.lo else f"[{r.lo:+.1f}, {r.hi:+.1f}]",
+            "verdict": r.verdict,
+        }
+        for r in table.itertuples()
     )
