@@ -88,7 +88,8 @@ def test_only_rooms_lie_in_the_package_and_each_says_what_its_files_are(files):
     own = {f.name for f in files if f.parent == top}
     assert own == {"__init__.py", "__main__.py", "py.typed"}
     for face in sorted(top.glob("*/**/__init__.py")):
-        words = (ast.get_docstring(ast.parse(face.read_text(encoding="utf-8"))) or "").split()
+        text = ast.get_docstring(ast.parse(face.read_text(encoding="utf-8"))) or ""
+        words = [word.strip("(),.:;") for word in text.split()]
         inside = {f.name for f in files if f.parent == face.parent and f.suffix == ".py"}
         missing = inside - {"__init__.py"} - set(words)
         assert not missing, f"{face.relative_to(top)} does not say what {sorted(missing)} are"

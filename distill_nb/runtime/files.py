@@ -34,6 +34,11 @@ def write_bytes(file: Path, data: bytes) -> None:
         beside.write_bytes(data)
 
 
+def write_text(file: Path, text: str) -> None:
+    """The whole of a file, in UTF-8."""
+    write_bytes(file, text.encode())
+
+
 def write_json(file: Path, value: Any) -> None:
     """The whole of a file that all may read, as indented JSON. Raises ValueError for NaN, TypeError
     for what JSON cannot hold; the file is then as it was."""

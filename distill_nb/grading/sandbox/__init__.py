@@ -1,6 +1,6 @@
 """A sandbox for model-written code, which is taken to be hostile.
 
-    with Pool() as pool:
+    with Pool() as pool:  # pool.py; jobs.py says what a job is and what comes back
         results = pool.run([Job(code, function_tests("f", [[1], [2]], [2, 3])), …])
 
 How it is built, from the outside in:
