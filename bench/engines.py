@@ -19,7 +19,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from distill_nb import benchmarks, params
+from distill_nb import params
+from distill_nb.benchmarks import loading
 from distill_nb.evaluation.engines import start
 from distill_nb.evaluation.engines.types import Request
 from distill_nb.evaluation.proofs import proved
@@ -85,7 +86,7 @@ def main() -> int:
     if not paths.checkpoint_dir(p, p.max_steps).exists():
         sys.exit("there is no pocket run yet: run `make demo` first.")
     half = args.problems // 2
-    tasks = [task for name in p.benchmarks for task in benchmarks.load(name, limit=half)]
+    tasks = [task for name in p.benchmarks for task in loading.load(name, limit=half)]
     result, wrong = json.loads(FILE.read_text()) if FILE.exists() else {}, False
     for dtype in args.dtype:
         by_way, seconds = {}, {}

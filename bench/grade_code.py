@@ -31,11 +31,11 @@ NAMES = {"humaneval_plus": "humaneval", "mbpp_plus": "mbpp"}
 
 def ours(benchmark: str, problems: str, recorded: str) -> dict:
     """{"seconds", "verdicts": {task_id: [base, both]}} of our grader."""
-    from distill_nb import benchmarks
+    from distill_nb.benchmarks import loading
     from distill_nb.grading import code, suites
 
     rows = solutions(recorded)
-    tasks = {t.task_id: t for t in benchmarks.load(benchmark, problems)}
+    tasks = {t.task_id: t for t in loading.load(benchmark, problems)}
     chosen = [tasks[i] for i in rows]
     for task in chosen:
         suites.suite(task)

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from distill_nb import benchmarks, params
+from distill_nb import params
 from distill_nb.analysis import results
+from distill_nb.benchmarks import loading
 from distill_nb.evaluation import evaluate
 from distill_nb.evaluation.engines import start, types
 from distill_nb.evaluation.engines.types import Request
@@ -35,7 +36,7 @@ def test_the_pocket_run_learns_and_the_engines_agree(runs_dir):
         pytest.skip("the half with vLLM: it is not installed (make setup-ci)")
 
     tasks = [
-        benchmarks.load(name, limit=10)[i]
+        loading.load(name, limit=10)[i]
         for name in ("pocket_math", "pocket_code")
         for i in range(10)
     ]

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from distill_nb import benchmarks
+from distill_nb.benchmarks import loading
 from distill_nb.traces import params
 
 MATH = pa.schema(
@@ -79,7 +80,7 @@ def code(problem="Print the line.", output=PROGRAM, **other):
     return dict.fromkeys(CODE.names) | {"id": "c", "input": problem, "output": output} | other
 
 
-ASKED = benchmarks.load("pocket_math")[0]
+ASKED = loading.load("pocket_math")[0]
 
 
 def rows_of(n=60):

@@ -7,7 +7,7 @@ start of the curves. What a base model loses by it is mostly format, which the o
 and truncated and the lenient reading show. When a prompt changes, so does its PROMPT_VERSION.
 
 task.py             one problem
-load.py             a benchmark by its name, whole or a seeded subset
+loading.py          a benchmark by its name, whole or a seeded subset
 sources.py          where files come from, what counts as the whole benchmark, how a part is marked
 math500.py aime.py humaneval_plus.py mbpp_plus.py livecodebench.py pocket.py
                     one benchmark each
@@ -16,7 +16,6 @@ livecodebench_tests.py  the public and private tests of LiveCodeBench
 pocket_problems.py  the problems of the pocket benchmarks and of the generated traces
 """
 
-from distill_nb.benchmarks.load import describe, load, subset
 from distill_nb.benchmarks.task import BOXED, MATH_PROMPT_VERSION, Task
 
-__all__ = ["BOXED", "MATH_PROMPT_VERSION", "Task", "describe", "load", "subset"]
+__all__ = ["BOXED", "MATH_PROMPT_VERSION", "Task"]

@@ -5,7 +5,7 @@ published study says 100 problems, but not which. The default here is all 164. O
 hundred of ours, not the study's: benchmark_limit: 100 draws it, slices.table shows it as well."""
 
 from distill_nb.benchmarks.evalplus_data import load_tasks
-from distill_nb.benchmarks.load import subset
+from distill_nb.benchmarks.loading import subset
 from distill_nb.benchmarks.task import Task
 
 PROMPT = (

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from distill_nb.benchmarks import sources
 from distill_nb.benchmarks.livecodebench_tests import Tests, parsed, tests_of
-from distill_nb.benchmarks.load import subset
+from distill_nb.benchmarks.loading import subset
 from distill_nb.benchmarks.task import Task
 
 HUB_ID = "livecodebench/code_generation_lite"

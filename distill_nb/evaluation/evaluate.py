@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from distill_nb import benchmarks, grading
+from distill_nb.benchmarks import loading
 from distill_nb.evaluation import baseline, records, regrade, resume
 from distill_nb.evaluation.collect import Job, collect, missing
 from distill_nb.evaluation.engines import start
@@ -30,7 +31,7 @@ SUBSET_SEED = 0  # of benchmark_limit: replicates of a run answer the same probl
 def load_tasks(p: Params) -> dict[str, list[benchmarks.Task]]:
     """benchmark → its tasks in this run."""
     return {
-        name: benchmarks.load(name, p.benchmark_files.get(name), p.benchmark_limit, SUBSET_SEED)
+        name: loading.load(name, p.benchmark_files.get(name), p.benchmark_limit, SUBSET_SEED)
         for name in p.benchmarks
     }
 
@@ -87,7 +88,7 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
         )
         record = provenance.follow(record, before)
         record["benchmarks"] = before.get("benchmarks", {}) | {
-            n: benchmarks.describe(n, p.benchmark_files.get(n), p.benchmark_limit, SUBSET_SEED)
+            n: loading.describe(n, p.benchmark_files.get(n), p.benchmark_limit, SUBSET_SEED)
             for n in tasks
         }
         if p.regrade:  # without the model: what is missing stays missing

@@ -1,7 +1,6 @@
 """Grade completions of either kind, one or many. math.py and code.py do the grading."""
 
-from distill_nb import benchmarks
-from distill_nb.benchmarks import Task
+from distill_nb.benchmarks import Task, loading
 from distill_nb.grading import code, math
 from distill_nb.grading.outcome import Grade
 
@@ -45,7 +44,7 @@ def grade_code_all(
     allow_unsafe: bool = False,
 ) -> list[Grade]:
     """`grade_code` of many, in order, on all cores."""
-    by_id = {task.task_id: task for task in benchmarks.load(benchmark, file)}
+    by_id = {task.task_id: task for task in loading.load(benchmark, file)}
     if unknown := [i for i in task_ids if i not in by_id]:
         raise ValueError(
             f"task_id: {benchmark} has no {unknown[0]!r}; its ids look like {next(iter(by_id))!r}."

@@ -7,7 +7,14 @@ import pytest
 
 from distill_nb import benchmarks
 from distill_nb.analysis import results, slices
-from distill_nb.benchmarks import aime, humaneval_plus, livecodebench, math500, pocket_problems
+from distill_nb.benchmarks import (
+    aime,
+    humaneval_plus,
+    livecodebench,
+    loading,
+    math500,
+    pocket_problems,
+)
 from distill_nb.evaluation import evaluate
 from distill_nb.grading.graders import grade
 from distill_nb.runtime import hub as hub_module
@@ -25,7 +32,7 @@ FIRST_OF_OURS = ["HumanEval/0", "HumanEval/1", "HumanEval/2", "HumanEval/4", "Hu
 
 
 def test_pocket_math_has_an_untrained_template_and_right_answers():
-    tasks = benchmarks.load("pocket_math")
+    tasks = loading.load("pocket_math")
     count = Counter(t.task_id.split("/")[1] for t in tasks)
     assert (
         len(tasks) == 56
@@ -42,7 +49,7 @@ def test_pocket_math_has_an_untrained_template_and_right_answers():
 
 
 def test_a_subset_is_seeded():
-    ids = [[t.task_id for t in benchmarks.load("pocket_code", limit=5, seed=s)] for s in (0, 0, 1)]
+    ids = [[t.task_id for t in loading.load("pocket_code", limit=5, seed=s)] for s in (0, 0, 1)]
     assert ids[0] == ids[1] != ids[2] and len(set(ids[0])) == 5
 
 
@@ -55,7 +62,7 @@ def test_a_subset_is_seeded():
     ],
 )
 def test_code_tasks_tell_right_from_wrong(name, good):
-    task = next(t for t in benchmarks.load("pocket_code") if t.task_id == name)
+    task = next(t for t in loading.load("pocket_code") if t.task_id == name)
     head = f"def {task.prompt.split('`')[1]}:\n    "
     assert grade(task, f"```python\n{head}{good}\n```", "stop").outcome == "correct"
     assert grade(task, f"```python\n{head}return None\n```", "stop").outcome == "wrong"
@@ -79,7 +86,7 @@ WEAK = [
 
 
 def test_no_code_task_is_passed_by_a_trivial_body():
-    for task in benchmarks.load("pocket_code"):
+    for task in loading.load("pocket_code"):
         assert task.tests.count("assert ") >= 3
         head = task.prompt.split("`")[1]
         first = head.split("(")[1].rstrip(")").split(",")[0]
@@ -106,14 +113,14 @@ def test_a_math500_file_that_is_not_whole_is_refused(tmp_path):
     file = tmp_path / "math500.jsonl"
     file.write_text(json.dumps({"problem": "p", "answer": "1", "unique_id": "a"}) + "\n")
     with pytest.raises(ValueError, match="1 rows"):
-        benchmarks.load("math500", str(file))
+        loading.load("math500", str(file))
     file.write_text(json.dumps({"problem": "p", "unique_id": "a"}) + "\n")
     with pytest.raises(ValueError, match="line 1 has no text 'answer'"):
-        benchmarks.load("math500", str(file))
+        loading.load("math500", str(file))
 
 
 def test_the_real_math500(data_dir):
-    tasks = benchmarks.load("math500", str(data_dir / "math500" / "math500.jsonl"))
+    tasks = loading.load("math500", str(data_dir / "math500" / "math500.jsonl"))
     assert len(tasks) == 500
     wrong = [
         t.task_id
@@ -163,9 +170,9 @@ def test_a_file_that_is_not_evalplus_s_is_refused(name, text, words, tmp_path):
     file = tmp_path / "problems.jsonl"
     file.write_text(text)
     with pytest.raises(ValueError, match=words):
-        benchmarks.load(name, str(file))
+        loading.load(name, str(file))
     with pytest.raises(ValueError, match="no file"):
-        benchmarks.load(name, str(tmp_path / "none.jsonl"))
+        loading.load(name, str(tmp_path / "none.jsonl"))
 
 
 @pytest.mark.parametrize(
@@ -174,7 +181,7 @@ def test_a_file_that_is_not_evalplus_s_is_refused(name, text, words, tmp_path):
 )
 def test_the_real_evalplus_files(name, file, size, data_dir):
     pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
-    tasks = benchmarks.load(name, str(data_dir / "evalplus" / f"{file}.jsonl.gz"))
+    tasks = loading.load(name, str(data_dir / "evalplus" / f"{file}.jsonl.gz"))
     assert len(tasks) == len({t.task_id for t in tasks}) == size
     assert all(
         t.entry_point in t.prompt and "```" not in t.prompt.split("code block")[0] for t in tasks
@@ -197,7 +204,7 @@ def aime_rows():
 def test_aime_is_ninety_problems_by_year_paper_and_number(tmp_path):
     file = tmp_path / "aime.jsonl"
     file.write_text("".join(json.dumps(r) + "\n" for r in aime_rows()))
-    tasks = benchmarks.load("aime", str(file))
+    tasks = loading.load("aime", str(file))
     assert [t.task_id for t in tasks[:2]] == ["2022-I-1", "2022-I-2"] and tasks[
         -1
     ].task_id == "2024-II-15"
@@ -213,11 +220,11 @@ def test_aime_is_ninety_problems_by_year_paper_and_number(tmp_path):
     ):
         file.write_text("".join(json.dumps(r) + "\n" for r in broken))
         with pytest.raises(ValueError, match=words):
-            benchmarks.load("aime", str(file))
+            loading.load("aime", str(file))
 
 
 def test_the_real_aime(data_dir):
-    tasks = benchmarks.load("aime", str(data_dir / "aime" / "aimo-validation-aime.jsonl"))
+    tasks = loading.load("aime", str(data_dir / "aime" / "aimo-validation-aime.jsonl"))
     assert len(tasks) == 90 and {t.gold for t in tasks if t.task_id == "2024-I-12"} == {"385"}
     assert [
         t.task_id for t in tasks if grade(t, rf"\boxed{{{t.gold}}}", "stop").outcome != "correct"
@@ -228,7 +235,7 @@ def test_the_real_aime(data_dir):
 def test_the_evalplus_source_is_known_by_its_content(data_dir, tmp_path):
     pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
     file = data_dir / "evalplus" / "HumanEvalPlus.jsonl.gz"
-    source = benchmarks.describe("humaneval_plus", str(file), limit=100)
+    source = loading.describe("humaneval_plus", str(file), limit=100)
     assert (
         source["whole"]
         and source["as_published"]
@@ -247,7 +254,7 @@ def test_without_a_file_evalplus_s_own_is_read(data_dir, monkeypatch, tmp_path):
     monkeypatch.setattr(
         mbpp, "MBPP_OVERRIDE_PATH", str(data_dir / "evalplus" / "MbppPlus.jsonl.gz")
     )
-    source = benchmarks.describe("mbpp_plus")
+    source = loading.describe("mbpp_plus")
     assert (
         source["source"] == "evalplus 0.3.1: MbppPlus.jsonl.gz"
         and source["whole"]
@@ -261,7 +268,7 @@ def test_without_a_file_evalplus_s_own_is_read(data_dir, monkeypatch, tmp_path):
         ValueError,
         match=rf"1 rows are not the 378 problems of mbpp_plus; .*, or delete {torn} where",
     ):
-        benchmarks.load("mbpp_plus")
+        loading.load("mbpp_plus")
 
 
 def part_of(name, folder):
@@ -284,17 +291,15 @@ def test_a_part_of_each_benchmark_is_labelled_and_graded(name, tmp_path, caplog)
         pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
     caplog.set_level("INFO", "distill_nb")
     file, good, bad = part_of(name, tmp_path)
-    tasks = benchmarks.load(name, file)
+    tasks = loading.load(name, file)
     assert len(tasks) == 2 and all(t.task_id.startswith("part/") for t in tasks)
-    assert (
-        f"has 2 of the {benchmarks.describe(name, file)['size']} problems of {name}" in caplog.text
-    )
+    assert f"has 2 of the {loading.describe(name, file)['size']} problems of {name}" in caplog.text
     assert [grade(tasks[0], text).outcome for text in (good, bad, "")] == [
         "correct",
         "wrong",
         "no_answer",
     ]
-    source = benchmarks.describe(name, file, limit=1)
+    source = loading.describe(name, file, limit=1)
     assert (source["whole"], source["as_published"], source["found"], source["taken"]) == (
         False,
         False,
@@ -306,13 +311,13 @@ def test_a_part_of_each_benchmark_is_labelled_and_graded(name, tmp_path, caplog)
         and list(source["sha256"]) == [Path(file).name]
         and source["prompt_version"]
     )
-    assert source["ids"] == [t.task_id for t in benchmarks.load(name, file, limit=1)]
+    assert source["ids"] == [t.task_id for t in loading.load(name, file, limit=1)]
     assert source["label"].endswith("a part: not the benchmark")
     unnamed = shutil.copy(file, tmp_path / "whole.jsonl")
     with pytest.raises(
         ValueError, match=r"2 rows are not the \d+ problems of .*or call the file \*\.part\.\*"
     ):
-        benchmarks.load(name, str(unnamed))
+        loading.load(name, str(unnamed))
 
 
 def hub(monkeypatch, give):
@@ -343,23 +348,23 @@ def test_math500_and_aime_come_from_the_hub_at_a_pinned_revision(monkeypatch, tm
             ValueError,
             match=rf"{name} from .*@{module.REVISION} is damaged: \S+ has another sha256",
         ):
-            benchmarks.load(name)
+            loading.load(name)
         (remote,) = module.FILES
         monkeypatch.setattr(
             module, "FILES", {remote: provenance.sha256_of_file(tmp_path / Path(remote).name)}
         )
-        assert len(benchmarks.load(name)) == size
+        assert len(loading.load(name)) == size
         assert (
             calls[-1] == (module.HUB_ID, remote, "dataset", module.REVISION)
             and len(module.REVISION) == 40
         )
-        source = benchmarks.describe(name, limit=10)
+        source = loading.describe(name, limit=10)
         assert (
             source["source"] == f"{module.HUB_ID}@{module.REVISION}"
             and source["as_published"]
             and source["whole"]
         )
-    local = benchmarks.describe("aime", str(tmp_path / "train-00000-of-00001.parquet"))
+    local = loading.describe("aime", str(tmp_path / "train-00000-of-00001.parquet"))
     assert (
         local["whole"]
         and local["as_published"]
@@ -368,7 +373,7 @@ def test_math500_and_aime_come_from_the_hub_at_a_pinned_revision(monkeypatch, tm
     )
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")
     with pytest.raises(ValueError, match=r"broken\.parquet: not parquet"):
-        benchmarks.load("aime", str(tmp_path / "broken.parquet"))
+        loading.load("aime", str(tmp_path / "broken.parquet"))
 
 
 def failing(kind):
@@ -409,7 +414,7 @@ def test_a_hub_that_fails_is_one_sentence_with_the_remedy(kind, words, monkeypat
     hub(monkeypatch, give)
     for name, module in (("math500", math500), ("livecodebench", livecodebench)):
         with pytest.raises(ValueError, match=words) as error:
-            benchmarks.load(name)
+            loading.load(name)
         assert f"benchmarks: {name}: the hub's data set {module.HUB_ID}" in str(
             error.value
         ) and "\n" not in str(error.value)
@@ -425,27 +430,23 @@ def test_a_hub_that_fails_is_one_sentence_with_the_remedy(kind, words, monkeypat
 
 def test_the_published_math500_and_aime_are_the_known_bytes(data_dir):
     file = str(data_dir / "math500" / "math500.jsonl")
-    source = benchmarks.describe("math500", file)
+    source = loading.describe("math500", file)
     assert (
         source["as_published"]
         and source["whole"]
         and source["label"] == "all 500"
         and len(source["ids"]) == 500
     )
-    source = benchmarks.describe("aime", str(data_dir / "aime" / "aimo-validation-aime.jsonl"))
+    source = loading.describe("aime", str(data_dir / "aime" / "aimo-validation-aime.jsonl"))
     assert source["whole"] and not source["as_published"]  # a copy in another format
 
 
 def test_a_subset_depends_on_seed_and_ids_alone():
     ids = [f"t{i}" for i in range(50)]
-    chosen = benchmarks.subset(ids, 10, 0)
+    chosen = loading.subset(ids, 10, 0)
     assert chosen == [i for i in ids if i in chosen] and len(chosen) == 10
-    assert (
-        set(chosen) == set(benchmarks.subset(ids[::-1], 10, 0)) > set(benchmarks.subset(ids, 4, 0))
-    )
-    assert (
-        set(chosen) != set(benchmarks.subset(ids, 10, 1)) and benchmarks.subset(ids, 99, 0) == ids
-    )
+    assert set(chosen) == set(loading.subset(ids[::-1], 10, 0)) > set(loading.subset(ids, 4, 0))
+    assert set(chosen) != set(loading.subset(ids, 10, 1)) and loading.subset(ids, 99, 0) == ids
     assert sorted(humaneval_plus.OUR_100, key=lambda i: int(i[10:]))[:5] == FIRST_OF_OURS
 
 
@@ -468,7 +469,7 @@ def test_a_changed_prompt_has_a_new_version():
 
 def test_no_benchmark_of_another_name():
     with pytest.raises(ValueError, match="there is no gsm8k; choose from math500, aime"):
-        benchmarks.load("gsm8k")
+        loading.load("gsm8k")
 
 
 def test_parts_of_all_five_go_through_an_evaluation(runs_dir, tmp_path):

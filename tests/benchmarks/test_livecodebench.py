@@ -9,8 +9,7 @@ import zlib
 
 import pytest
 
-from distill_nb import benchmarks
-from distill_nb.benchmarks import livecodebench, livecodebench_tests, sources
+from distill_nb.benchmarks import livecodebench, livecodebench_tests, loading, sources
 from distill_nb.grading.graders import grade, grade_code, grade_code_all
 from distill_nb.study.tiny import cases, packed
 
@@ -84,7 +83,7 @@ SWAP = (
 
 def test_a_part_is_read_in_its_window_and_labelled(part, caplog):
     caplog.set_level("INFO", "distill_nb")
-    tasks = benchmarks.load("livecodebench", part)
+    tasks = loading.load("livecodebench", part)
     assert [t.task_id for t in tasks] == ["part/3600", "part/abc1_a", "part/abc3_a", "part/abc5_a"]
     assert "4 of the 279 problems of livecodebench" in caplog.text
     assert (
@@ -93,7 +92,7 @@ def test_a_part_is_read_in_its_window_and_labelled(part, caplog):
         and tasks[1].entry_point == ""
     )
     assert "standard input" in tasks[1].prompt and "```" not in tasks[1].prompt
-    source = benchmarks.describe("livecodebench", part)
+    source = loading.describe("livecodebench", part)
     assert (
         source["whole"] is False
         and source["as_published"] is False
@@ -112,11 +111,11 @@ def test_a_file_that_is_not_whole_and_does_not_say_so_is_refused(tmp_path):
         ValueError,
         match=r"lcb\.jsonl: 1 rows are not the 279 problems of livecodebench; use the 5.*\*\.part",
     ):
-        benchmarks.load("livecodebench", write(tmp_path / "lcb.jsonl", [program(1)]))
+        loading.load("livecodebench", write(tmp_path / "lcb.jsonl", [program(1)]))
     with pytest.raises(
         ValueError, match=r"0 rows are not the 279 problems.*window is 2024-08-01 to 2025-02-01"
     ):
-        benchmarks.load(
+        loading.load(
             "livecodebench", write(tmp_path / "old.part.jsonl", [program(1, "2023-05-07T00:00:00")])
         )
 
@@ -125,18 +124,18 @@ def test_the_whole_window_gives_a_seeded_hundred_whatever_the_order(tmp_path):
     rows = [program(i) for i in range(279)] + [
         program(1000 + i, "2023-06-01T00:00:00") for i in range(21)
     ]
-    one = benchmarks.load("livecodebench", write(tmp_path / "a.jsonl", rows))
-    two = benchmarks.load("livecodebench", write(tmp_path / "b.jsonl", rows[::-1]))
+    one = loading.load("livecodebench", write(tmp_path / "a.jsonl", rows))
+    two = loading.load("livecodebench", write(tmp_path / "b.jsonl", rows[::-1]))
     assert [t.task_id for t in one] == [t.task_id for t in two] and len(
         {t.task_id for t in one}
     ) == livecodebench.TAKEN == 100
-    source = benchmarks.describe("livecodebench", str(tmp_path / "a.jsonl"))
+    source = loading.describe("livecodebench", str(tmp_path / "a.jsonl"))
     assert (
         source["whole"]
         and source["label"] == "100 of 279, a seeded subset of ours"
         and len(source["ids"]) == 100
     )
-    few = {t.task_id for t in benchmarks.load("livecodebench", str(tmp_path / "a.jsonl"), limit=7)}
+    few = {t.task_id for t in loading.load("livecodebench", str(tmp_path / "a.jsonl"), limit=7)}
     assert len(few) == 7 and few < {t.task_id for t in one}
 
 
@@ -145,10 +144,10 @@ def test_the_first_of_the_hub_s_files_stands_for_all_beside_it(tmp_path):
         if name != "test5.jsonl":
             write(tmp_path / name, [program(1000 * k + i) for i in range(60)])
     with pytest.raises(ValueError, match=r"test5\.jsonl is not beside"):
-        benchmarks.load("livecodebench", str(tmp_path / "test.jsonl"))
+        loading.load("livecodebench", str(tmp_path / "test.jsonl"))
     write(tmp_path / "test5.jsonl", [program(9000 + i) for i in range(39)])
-    assert len(benchmarks.load("livecodebench", str(tmp_path / "test.jsonl"))) == 100
-    source = benchmarks.describe("livecodebench", str(tmp_path / "test.jsonl"))
+    assert len(loading.load("livecodebench", str(tmp_path / "test.jsonl"))) == 100
+    source = loading.describe("livecodebench", str(tmp_path / "test.jsonl"))
     assert (
         source["found"] == 279
         and list(source["sha256"]) == list(livecodebench.FILES)
@@ -187,7 +186,7 @@ def test_the_first_of_the_hub_s_files_stands_for_all_beside_it(tmp_path):
 def test_what_is_not_of_the_hub_s_shape_is_one_sentence(change, words, tmp_path):
     file = write(tmp_path / "lcb.part.jsonl", [program(1), program(2) | change])
     with pytest.raises(ValueError, match=words) as error:
-        benchmarks.load("livecodebench", file)
+        loading.load("livecodebench", file)
     assert (
         str(error.value).startswith("lcb.part.jsonl")
         and "\n" not in str(error.value)
@@ -207,7 +206,7 @@ def test_a_pickle_that_would_run_a_command_is_refused_unrun(tmp_path):
             data = base64.b64encode(zlib.compress(pickle.dumps(value, protocol))).decode()
             file = write(tmp_path / "lcb.part.jsonl", [program(1) | {"private_test_cases": data}])
             with pytest.raises(ValueError, match="pickle that is no text"):
-                benchmarks.load("livecodebench", file)
+                loading.load("livecodebench", file)
     assert not mark.exists()
 
 
@@ -223,7 +222,7 @@ def test_a_zip_bomb_is_refused(tmp_path, monkeypatch):
         tmp_path / "lcb.part.jsonl", [program(1) | {"private_test_cases": packed("0" * 10**8)}]
     )
     with pytest.raises(ValueError, match="larger than 1000000 bytes"):
-        benchmarks.load("livecodebench", file)
+        loading.load("livecodebench", file)
 
 
 @pytest.mark.parametrize(
@@ -258,13 +257,13 @@ def test_a_zip_bomb_is_refused(tmp_path, monkeypatch):
 )
 def test_answers_are_graded_in_the_sandbox(task_id, answer, outcome, public, part, monkeypatch):
     monkeypatch.setattr(livecodebench_tests, "SECONDS", 1.0)
-    task = next(t for t in benchmarks.load("livecodebench", part) if t.task_id == task_id)
+    task = next(t for t in loading.load("livecodebench", part) if t.task_id == task_id)
     found = grade(task, f"<think>{code('print(1)')}</think>\n{code(answer)}")
     assert (found.outcome, found.second_outcome) == (outcome, public), found.detail
 
 
 def test_no_code_is_no_answer_and_the_lenient_reading_takes_an_open_block(part):
-    tasks = benchmarks.load("livecodebench", part)
+    tasks = loading.load("livecodebench", part)
     grades = grade_code_all("livecodebench", [t.task_id for t in tasks], [""] * 4, file=part)
     assert {g.outcome for g in grades} == {"no_answer"}
     program = "import sys\nprint(sum(map(int, sys.stdin.read().split())))"
@@ -278,7 +277,7 @@ def test_no_code_is_no_answer_and_the_lenient_reading_takes_an_open_block(part):
 def test_a_changed_test_changes_the_task(tmp_path, part):
     other = write(tmp_path / "other.part.jsonl", [program(1, private=(("10 -4", "7"),))])
     one, two = (
-        next(t for t in benchmarks.load("livecodebench", f) if "abc1" in t.task_id)
+        next(t for t in loading.load("livecodebench", f) if "abc1" in t.task_id)
         for f in (part, other)
     )
     assert one.prompt == two.prompt and one.tests != two.tests and sources.PART == "part/"

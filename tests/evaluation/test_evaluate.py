@@ -10,8 +10,8 @@ import pytest
 import torch
 from helpers import needs_vllm, tiny
 
-from distill_nb import benchmarks
 from distill_nb.analysis import results
+from distill_nb.benchmarks import loading
 from distill_nb.evaluation import baseline, evaluate, resume
 from distill_nb.evaluation.engines import hf, types
 from distill_nb.evaluation.records import OUTCOMES, count
@@ -138,7 +138,7 @@ def test_a_changed_template_or_benchmark_makes_the_base_anew(runs_dir, monkeypat
             dataset="none",
             max_steps=0,
         )
-        tasks = {"pocket_math": benchmarks.load("pocket_math", limit=2)}
+        tasks = {"pocket_math": loading.load("pocket_math", limit=2)}
         settings = {
             "template": template,
             "engine": "hf",
@@ -188,8 +188,8 @@ def test_a_changed_benchmark_is_refused_whatever_was_evaluated_in_between(runs_d
     train.train(p)
     evaluate.evaluate(p)
     evaluate.evaluate(tiny(benchmark_limit=2, benchmarks=["pocket_code"]))
-    load = benchmarks.load
-    monkeypatch.setattr(benchmarks, "load", lambda *a: [replace(t, gold="7") for t in load(*a)])
+    load = loading.load
+    monkeypatch.setattr(loading, "load", lambda *a: [replace(t, gold="7") for t in load(*a)])
     with pytest.raises(ValueError, match=r"benchmark pocket_math.*overwrite"):
         evaluate.evaluate(tiny(benchmark_limit=2, benchmarks=["pocket_math"]))
 
@@ -458,7 +458,7 @@ def test_records_of_lost_checkpoints_are_graded_again_too(runs_dir, monkeypatch)
 def test_a_code_benchmark_counts_by_its_content_and_not_by_its_place(tmp_path):
     def tasks_hash(folder):
         file = folder / "humaneval_plus.part.jsonl"
-        tasks = benchmarks.load("humaneval_plus", str(file))
+        tasks = loading.load("humaneval_plus", str(file))
         return resume.settings_of(
             tiny(benchmarks=["humaneval_plus"], benchmark_files={"humaneval_plus": str(file)}),
             {"humaneval_plus": tasks},

@@ -5,7 +5,7 @@ import json
 import pytest
 from helpers import tiny
 
-from distill_nb import benchmarks
+from distill_nb.benchmarks import loading
 from distill_nb.evaluation import evaluate, regrade
 from distill_nb.grading import code, sandbox
 from distill_nb.grading.graders import grade_code, grade_code_all
@@ -88,7 +88,7 @@ def test_regrading_needs_no_model_and_shows_what_changed(runs_dir, monkeypatch, 
     evaluate.evaluate(p)
     file = paths.records_file(p, 2, "pocket_code")
     first, second = (json.loads(x) for x in file.read_text().splitlines())
-    solution = benchmarks.load("pocket_code")
+    solution = loading.load("pocket_code")
     task = next(t for t in solution if t.task_id == first["task_id"])
     name = task.prompt.split("`")[1]
     broken = first | {

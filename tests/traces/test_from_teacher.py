@@ -6,6 +6,7 @@ import pytest
 from fake_teacher import FakeTeacher
 
 from distill_nb import benchmarks
+from distill_nb.benchmarks import loading
 from distill_nb.traces import build, files, from_teacher, params, show
 
 THINGS = ["pears", "plums", "limes", "figs", "nuts", "kiwis", "dates", "beans"]
@@ -141,7 +142,7 @@ def test_nothing_is_sent_without_a_limit_of_cost_and_the_estimate_says_what_it_w
 
 
 def test_evaluation_problems_and_repeated_ones_are_never_asked(tmp_path, runs_dir):
-    asked = benchmarks.load("pocket_math")[0]
+    asked = loading.load("pocket_math")[0]
     text = asked.prompt.removesuffix(benchmarks.BOXED)
     problem = PROBLEMS[0]["problem"]
     rows = [

@@ -4,8 +4,7 @@ import re
 
 import pytest
 
-from distill_nb import benchmarks
-from distill_nb.benchmarks import Task, pocket_problems
+from distill_nb.benchmarks import Task, loading, pocket_problems
 from distill_nb.grading.extract import blocks, visible_text
 from distill_nb.grading.graders import grade
 from distill_nb.traces import load, pocket
@@ -17,7 +16,7 @@ def test_no_benchmark_problem_is_ever_trained_on(teacher, seed):
     asked = {
         " ".join(t.prompt.lower().split())
         for name in ("pocket_math", "pocket_code")
-        for t in benchmarks.load(name)
+        for t in loading.load(name)
     }
     trained = [
         t
@@ -25,11 +24,11 @@ def test_no_benchmark_problem_is_ever_trained_on(teacher, seed):
         for t in pocket.pocket_traces(teacher, domain, n, seed)
     ]
     assert asked.isdisjoint(" ".join(t["problem"].lower().split()) for t in trained)
-    numbers = {tuple(sorted(re.findall(r"\d+", t.prompt))) for t in benchmarks.load("pocket_math")}
+    numbers = {tuple(sorted(re.findall(r"\d+", t.prompt))) for t in loading.load("pocket_math")}
     assert numbers.isdisjoint(
         tuple(sorted(re.findall(r"\d+", t["problem"]))) for t in trained if t["answer"]
     )
-    functions = {t.entry_point for t in benchmarks.load("pocket_code")}
+    functions = {t.entry_point for t in loading.load("pocket_code")}
     assert not [t for t in trained if any(f"`{f}(" in t["problem"] for f in functions)]
 
 

@@ -2,8 +2,7 @@
 
 import json
 
-from distill_nb import benchmarks
-from distill_nb.benchmarks import BOXED, evalplus_data, livecodebench, sources
+from distill_nb.benchmarks import BOXED, evalplus_data, livecodebench, loading, sources
 from distill_nb.traces.decontamination.examples import described
 from distill_nb.traces.decontamination.match import Statements
 
@@ -17,7 +16,7 @@ def problems(name: str, file: str | None = None) -> Statements:
     elif name == "livecodebench":
         found = _livecodebench(file)
     else:
-        found = {t.task_id: t.prompt.removesuffix(BOXED) for t in benchmarks.load(name, file)}
+        found = {t.task_id: t.prompt.removesuffix(BOXED) for t in loading.load(name, file)}
     return [(name, i, text) for i, text in found.items()]
 
 
