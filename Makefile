@@ -117,5 +117,5 @@ constraints:  ## write constraints.txt anew from pyproject.toml (needs uv, for t
 	@UV=$(UV) .ci/constraints
 
 clean:  ## delete .venv and caches; runs/ stays
-	@rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
+	@rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

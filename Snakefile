@@ -1,13 +1,14 @@
-# The study: traces → train → eval → analyze → paper. `make study` runs it; README.md, "How the study reruns", has the rest.
+# The study: traces → train → eval → analyze → paper. `make study` runs it; README.md has the rest
+# in "How the study reruns".
 #
 #   snakemake                                             the study at full size
-#   snakemake --config scale=tiny                         the same with random 2-layer students, offline, in minutes
+#   snakemake --config scale=tiny                         random 2-layer students, in minutes
 #   snakemake runs/full/llama8b_math_4k/train.html        one run alone, with the set that it needs
 #   snakemake -n                                          what would run
 #
-# distill_nb/study/ingredients.py says what each stage is made of. It is done when
-# made/<stage>-<hash> is there (stamps.py), and the hash changes with what it is made of. So of Snakemake's own triggers only the time of a file matters, and only for pages
-# (profiles/default).
+# distill_nb/study/ingredients.py says what each stage is made of. A stage is done when
+# made/<stage>-<hash> is there (stamps.py), and the hash changes with what it is made of. Of
+# Snakemake's own triggers only the time of a file matters, and only for pages (profiles/default).
 import os
 import shlex
 import sys
@@ -19,7 +20,7 @@ from distill_nb.runtime import gpus, paths
 from distill_nb.study import graph, stamps
 
 SCALE = config.get("scale", "full")
-OVERWRITE = str(config.get("overwrite", "")).replace(",", " ").split()  # as in llama8b_math_4k/train
+OVERWRITE = str(config.get("overwrite", "")).replace(",", " ").split()  # llama8b_math_4k/train
 RUNS = os.path.normpath(os.environ.get("DISTILL_NB_RUNS") or "runs")
 if os.path.abspath(RUNS) != str(paths.runs()):  # Snakemake was started elsewhere
     RUNS = str(paths.runs())
@@ -40,6 +41,10 @@ def below(path):
     return os.path.join(RUNS, os.path.relpath(path, paths.runs()))
 
 
+def pages(scale):
+    return [f"{below(stage.dir())}/{stage.name}.html" for stage in graph.grid(scale)]
+
+
 def done(stage):
     return below(stamps.stamp(stage))
 
@@ -51,13 +56,16 @@ def renewed(stage):
 
 def reads(stage):
     """What a stage needs, and the baselines that are made anew whose records it shares."""
-    return [*graph.needs(stage), *(base for base in graph.baselines(stage) if str(base) in OVERWRITE)]
+    renewed_bases = [base for base in graph.baselines(stage) if str(base) in OVERWRITE]
+    return [*graph.needs(stage), *renewed_bases]
 
 
 def waits(name):
     """The input of a rule: the stages that its own needs, but for those whose results are there."""
     return lambda wildcards: [
-        done(need) for need in reads(stage_of(wildcards, name)) if renewed(need) or not stamps.has_results(need)
+        done(need)
+        for need in reads(stage_of(wildcards, name))
+        if renewed(need) or not stamps.has_results(need)
     ]
 
 
@@ -71,14 +79,14 @@ def stage_of(wildcards, name):
 
 
 def page_of(wildcards):
-    """A page is made of its stage. Snakemake does not miss the input of a page that is there, so a page of a stage that is not
-    done as it would be now gets an input that is newer, too."""
+    """A page is made of its stage. Snakemake does not miss the input of a page that is there. So a
+    page of a stage that is not done as it would be now also gets an input that is newer."""
     stamp = stamps.stamp(stage_of(wildcards, wildcards.name))
     return [below(stamp), *([] if stamp.is_file() else [NOW.name])]
 
 
 def tries(wildcards, attempt):
-    """Which attempt this is, with `retries`: later ones go on with what the first has overwritten."""
+    """Which attempt this is (`retries`); later ones go on with what the first has overwritten."""
     return attempt
 
 
@@ -101,7 +109,7 @@ localrules:
 
 rule all:
     input:
-        [f"{below(stage.dir())}/{stage.name}.html" for stage in graph.grid(SCALE)],
+        pages(SCALE),
         f"{RUNS}/{SCALE}/report/index.html",
         done(graph.Stage(SCALE, "report", "paper")),
 
@@ -193,14 +201,14 @@ rule page:
     wildcard_constraints:
         name="traces|train|eval|analyze",
     params:
-        notebook=lambda wildcards: f"{RUNS}/{wildcards.scale}/{wildcards.folder}/{wildcards.name}.ipynb",
+        notebook=lambda w: f"{RUNS}/{w.scale}/{w.folder}/{w.name}.ipynb",
     shell:
         PYTHON + " distill_nb report {params.notebook}"
 
 
 rule index:
     input:
-        lambda wildcards: [f"{below(stage.dir())}/{stage.name}.html" for stage in graph.grid(wildcards.scale)],
+        lambda wildcards: pages(wildcards.scale),
     output:
         RUNS + "/{scale}/report/index.html",
     params:

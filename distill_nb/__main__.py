@@ -12,11 +12,11 @@ from functools import wraps
 from pathlib import Path
 
 import click
-import yaml
 
 from distill_nb import params
 from distill_nb.analysis import results
 from distill_nb.analysis.published import accuracies
+from distill_nb.plan import devices
 from distill_nb.plan import plan as planning
 from distill_nb.report import index_page, latex, notebook_page, study_figures
 from distill_nb.runtime import disk, gpus, log, paths
@@ -26,6 +26,15 @@ from distill_nb.study.graph import Stage
 
 SCALES = click.Choice(["full", "pocket", "tiny"])
 FILES = click.argument("files", nargs=-1, metavar="[FILE]...")
+SCALE = click.option(
+    "--scale", default="pocket", type=SCALES, help="Whose runs: a folder of runs/."
+)
+SELECT_ON = click.option(
+    "--select-on",
+    default="test",
+    type=click.Choice(["test", "dev"]),
+    help="The best checkpoint by all problems, or by a fixed half of them.",
+)
 PARAMETER = click.option(
     "-p", "changes", nargs=2, multiple=True, metavar="KEY VALUE", help="Set one parameter, in YAML."
 )
@@ -33,7 +42,8 @@ PARAMETER = click.option(
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="distill_nb")
-def main() -> None:
+@click.option("--traceback", is_flag=True, help="Where a command fails, show where in the code.")
+def main(traceback: bool) -> None:
     """Distil a teacher's reasoning traces into a small model, and know what that did.
 
     A FILE is a parameter file: a path, or a name in papermill_params/. Later files win. Without one
@@ -50,7 +60,9 @@ def command(name: str = "", **options) -> Callable:
         def quiet(*arguments, **given):
             try:
                 return function(*arguments, **given)
-            except (ValueError, RuntimeError, disk.DiskFull) as error:
+            except (ValueError, disk.DiskFull) as error:
+                if click.get_current_context().find_root().params["traceback"]:
+                    raise
                 sys.exit(str(error))
 
         return main.command(name or function.__name__, **options)(quiet)
@@ -75,7 +87,7 @@ def run(files: tuple[str, ...], changes: tuple) -> None:
     """
     p = commands.run_params(files, changes)
     for name in ("eval",) if params.is_baseline(p) else ("train", "eval"):
-        commands.execute(name, paths.run_dir(p), asdict(p), files)
+        commands.execute(name, paths.run_dir(p), asdict(p))
     _analyse(p.scale, p.select_on)
 
 
@@ -90,7 +102,7 @@ def train(files: tuple[str, ...], changes: tuple) -> None:
              distill-nb train run07.yaml pocket.yaml -p learning_rate 2.0e-4
     """
     p = commands.run_params(files, changes)
-    commands.execute("train", paths.run_dir(p), asdict(p), files)
+    commands.execute("train", paths.run_dir(p), asdict(p))
 
 
 @command("eval")
@@ -104,7 +116,7 @@ def evaluate(files: tuple[str, ...], changes: tuple) -> None:
              distill-nb eval baseline_llama.yaml -p benchmarks "[math500]"
     """
     p = commands.run_params(files, changes)
-    commands.execute("eval", paths.run_dir(p), asdict(p), files)
+    commands.execute("eval", paths.run_dir(p), asdict(p))
 
 
 @command()
@@ -122,17 +134,16 @@ def traces(files: tuple[str, ...], changes: tuple) -> None:
 
 
 @command()
-@FILES
-@PARAMETER
-def analyze(files: tuple[str, ...], changes: tuple) -> None:
+@SCALE
+@SELECT_ON
+def analyze(scale: str, select_on: str) -> None:
     """Analyse the runs of a scale beside the published study: notebooks/analyze.ipynb.
 
     \b
-    Example: distill-nb analyze -p scale full
-             distill-nb analyze -p select_on dev
+    Example: distill-nb analyze --scale full
+             distill-nb analyze --select-on dev
     """
-    p = commands.run_params(files, changes)
-    _analyse(p.scale, p.select_on)
+    _analyse(scale, select_on)
 
 
 def _analyse(scale: str, select_on: str) -> None:
@@ -154,18 +165,18 @@ def report(places: tuple[Path, ...]) -> None:
     Example: distill-nb report runs/pocket
              distill-nb report runs/pocket/sonnet_math_llama_4k/train.ipynb
     """
-    for place in places or [paths.runs() / "pocket"]:
+    for place in map(commands.place, places or [paths.runs() / "pocket"]):
         if place.is_dir() or not place.suffix:
-            _report_scale(paths.resolve(place))
+            _report_scale(place, with_table=sys.stdout.isatty())
         else:
             click.echo(str(notebook_page.render(place)))
 
 
-def _report_scale(folder: Path) -> None:
+def _report_scale(folder: Path, with_table: bool = True) -> None:
     """Write the index page of a scale; print the accuracies of its runs and the page's place."""
     page = index_page.index(folder)
-    table = results.accuracy_table(folder)
-    if not table.empty:
+    table = results.accuracy_table(folder) if with_table else None
+    if table is not None and not table.empty:
         click.echo("\nAccuracy in percent with 95% intervals; step 0 is the base student.")
         click.echo(results.wide_table(table).to_string())
     click.echo(f"\nReport: {page}")
@@ -180,13 +191,13 @@ def figures(folder: Path) -> None:
     Example: distill-nb figures figures
     """
     for key, figure_and_data in study_figures.study(accuracies.load_published()).items():
-        for file in study_figures.save(key, figure_and_data, folder):
+        for file in study_figures.save(key, figure_and_data, commands.place(folder)):
             click.echo(str(file))
 
 
 @command()
-@click.option("--scale", default="pocket", type=SCALES, help="Whose runs the paper tells about.")
-@click.option("--select-on", default="test", type=click.Choice(["test", "dev"]))
+@SCALE
+@SELECT_ON
 def paper(scale: str, select_on: str) -> None:
     """Write the paper's numbers and tables, and paper.pdf where LaTeX is installed.
 
@@ -195,10 +206,12 @@ def paper(scale: str, select_on: str) -> None:
     """
     folder = paths.ROOT / "paper"
     latex.write(folder / "generated", scale, select_on)
-    if latex.compile_pdf(folder):
-        click.echo("paper/paper.pdf")
-    else:
-        click.echo("paper/generated is written; for the PDF install LaTeX (latexmk).")
+    try:
+        if not latex.compile_pdf(folder):
+            sys.exit(f"paper/generated is written; to build the PDF install {latex.PACKAGES}.")
+    except RuntimeError as error:
+        sys.exit(str(error))
+    click.echo("paper/paper.pdf")
 
 
 # ---- before and after a run
@@ -206,7 +219,7 @@ def paper(scale: str, select_on: str) -> None:
 
 @command("plan")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--device", default="this", help="this, or a name such as h100-80gb.")
+@click.option("--device", default="this", help=f"this, {', '.join(devices.KNOWN)}.")
 @PARAMETER
 def plan(files: tuple[str, ...], device: str, changes: tuple) -> None:
     """Say what runs will take: memory, tokens, disk, hours, dollars.
@@ -217,8 +230,8 @@ def plan(files: tuple[str, ...], device: str, changes: tuple) -> None:
     \b
     Example: distill-nb plan run07.yaml --device h100-80gb
     """
-    values = {key: yaml.safe_load(value) for key, value in changes}
-    text, fits = planning.plan_files(list(files), device, values)
+    found = list(map(commands.found, files))
+    text, fits = planning.plan_files(found, device, commands.changed(changes))
     click.echo(text)
     sys.exit(0 if fits else 1)
 
@@ -244,9 +257,9 @@ def verify_(folder: Path | None, into: Path | None) -> None:
     \b
     Example: distill-nb verify runs/pocket/sonnet_math_llama_4k
     """
-    run_dir = paths.resolve(folder) if folder else paths.run_dir(params.pocket())
+    run_dir = commands.place(folder) if folder else paths.run_dir(params.pocket())
     with tempfile.TemporaryDirectory() as temporary:
-        found = verify.verify(run_dir, paths.resolve(into) if into else Path(temporary))
+        found = verify.verify(run_dir, into.resolve() if into else Path(temporary))
     click.echo(verify.report(*found))
     sys.exit(any(c.differs for c in found[0]))
 

@@ -2,9 +2,13 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 
+import nbformat
 import pytest
 from click.testing import CliRunner
 from helpers import tiny
@@ -53,10 +57,8 @@ def test_every_command_has_help_with_an_example_and_does_nothing_else(name, tmp_
 
 
 def test_the_commands_are_those_that_the_readme_names():
-    assert COMMANDS == [
-        "run", "train", "eval", "traces", "analyze", "report", "figures", "paper", "plan", "status",
-        "verify", "doctor",
-    ]  # fmt: skip
+    line = re.search(r"distill-nb --help +# (.*);", (paths.ROOT / "README.md").read_text())
+    assert sorted(line[1].split(", ")) == sorted(COMMANDS)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,11 @@ def test_the_commands_are_those_that_the_readme_names():
         (("eval", "run07.yaml", "-p", "temperature", "2e-1"), "write 2.0e-1"),
         (("run", "run07.yaml", "-p", "save_every", "7"), "does not divide max_steps"),
         (("traces", "traces_r1_math.yaml", "-p", "pick", "longest"), "pick"),
-        (("analyze", "-p", "scale", "large"), "scale is"),
+        (("train", "-p", "benchmarks", "[math500"), "-p benchmarks: [math500 is not YAML"),
+        (("train", "-p", "other_parameters", "3"), "other_parameters"),
+        (("stamp", "tiny", "train"), "train is no stage"),
+        (("stage", "tiny", "train"), "name a stage by folder and name"),
+        (("plan", "run09.yaml", "--device", "h999"), "h999"),
         (("report", "no_such.ipynb"), "does not exist"),
         (("verify", "no_such_run"), "no finished run to verify"),
     ],
@@ -105,12 +111,65 @@ def test_a_run_is_trained_evaluated_and_analysed_with_its_pages(runs_dir):
     assert page == f"page: {folder / 'train.html'}"
 
 
+def test_ctrl_c_saves_what_is_trained_and_the_next_start_goes_on(runs_dir):
+    words = (*TINY, "-p", "max_steps", "400", "-p", "save_every", "400", "-p", "n_examples", "40")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "distill_nb", "train", *words],
+        cwd=paths.ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    metrics = paths.run_dir(tiny()) / "metrics.jsonl"
+    while not metrics.exists() or metrics.read_text().count("\n") < 3:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 1 and "Stopped" in said and "Traceback" not in said
+    steps = metrics.read_text().count("\n")
+    assert 3 <= steps < 400 and (metrics.parent / "train.html").is_file()
+    state = [int(f.name.split("-")[1]) for f in (metrics.parent / "state").glob("checkpoint-*")]
+    assert state == [steps]  # of the very step at which it was asked
+
+
+def test_a_fault_can_be_seen_in_the_code(runs_dir):
+    ran = CliRunner().invoke(main, ["--traceback", "train", "no_such.yaml"])
+    assert isinstance(ran.exception, ValueError)
+
+
+def test_stages_their_stamps_and_gpus_as_the_makefile_asks_for_them(runs_dir, monkeypatch):
+    status, said = call("status", "tiny")
+    assert status == 0 and said.splitlines()[0].split() == ["fixtures/fixtures", "not", "done"]
+    status, said = call("stamp", "tiny", "llama8b_math_4k/train")
+    assert status == 0 and said.startswith("tiny/llama8b_math_4k/made/train-")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    assert call("gpus") == (0, "2\n")
+
+
+def test_figures_are_written_where_it_is_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own").mkdir()
+    status, said = call("figures", "own")
+    made = sorted(f.name for f in (tmp_path / "own").iterdir())
+    assert status == 0 and len(said.splitlines()) == len(made) == 18
+    assert made == sorted(f.name for f in (paths.ROOT / "figures").iterdir())
+
+
+def test_plan_prints_what_a_run_takes(runs_dir):
+    status, said = call("plan", "run09.yaml", "tiny.yaml", "-p", "save_every", "4")
+    assert status == 0 and "memory: peak" in said
+
+
 def test_report_writes_pages_and_the_index(runs_dir):
     tiny_runs = runs_dir / "tiny"
     assert call("report", str(tiny_runs))[0] == 1  # there is no such folder
     (tiny_runs / "report").mkdir(parents=True)
     status, said = call("report", str(tiny_runs))
     assert status == 0 and said.strip() == f"Report: {tiny_runs / 'report' / 'index.html'}"
+    notebook = tiny_runs / "report" / "analyze.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(), notebook)
+    assert call("report", str(notebook)) == (0, f"{notebook.with_suffix('.html')}\n")
 
 
 def test_doctor_says_what_each_lack_costs(monkeypatch):

@@ -1,4 +1,4 @@
-"""The notebooks, executed by the real Papermill; test_study.py executes all of the study's."""
+"""The notebooks, executed by the real Papermill; study/test_graph.py executes the study's."""
 
 import json
 import subprocess

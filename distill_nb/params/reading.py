@@ -6,15 +6,14 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from distill_nb.runtime import log, paths
+from distill_nb.runtime import paths
 
 _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 
 
 def given(namespace: dict[str, Any], known: Collection[str]) -> dict[str, Any]:
     """A notebook's parameters, by its globals(): the `known` names, and others that can only be
-    mistyped ones. From here on the package's messages are shown."""
-    log.show()
+    mistyped ones."""
     values = {}
     # Run All again in one kernel also finds what the notebook has made since: a new name then
     # counts only if it looks like a mistyped parameter.
@@ -28,13 +27,15 @@ def given(namespace: dict[str, Any], known: Collection[str]) -> dict[str, Any]:
 
 
 def read_files(*files: str | Path) -> dict[str, Any]:
-    """The merged mapping of YAML parameter files; the last one that has a key decides. A bare name
-    is one in papermill_params/. Raises ValueError for a file that is not one flat mapping."""
+    """The merged mapping of YAML parameter files; the last one that has a key decides. A name may
+    be one in papermill_params/. Raises ValueError for a file that is not one flat mapping."""
     import yaml
 
     merged: dict[str, Any] = {}
     for file in map(str, files):
-        path = paths.resolve(file) if "/" in file else paths.PARAMS_DIR / file
+        path = paths.PARAMS_DIR / file
+        if "/" in file and not path.is_file():
+            path = paths.resolve(file)
         if not path.is_file():
             raise ValueError(
                 f"{file}: there is no such parameter file: choose one from papermill_params/."

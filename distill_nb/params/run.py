@@ -19,7 +19,7 @@ from typing import Any
 from distill_nb.params.checks import checked, contradictions, key
 from distill_nb.params.names import BENCHMARKS, CHAT_TEMPLATES, POCKET_STUDENT
 from distill_nb.params.reading import given, read_files
-from distill_nb.runtime import paths
+from distill_nb.runtime import log, paths
 
 
 @dataclass(frozen=True)
@@ -151,15 +151,20 @@ def from_notebook(namespace: dict, reads: Iterable[str] | None = None) -> Params
     """The Params of a notebook, from its globals() right after the injected cell.
 
     Private names, IPython's own, modules and callables are passed over; every other name must be a
-    parameter. A notebook declares only the keys that it uses; the others are those of its
-    `parameter_files`, and at pocket and tiny scale of `pocket_values`. At full scale each must be
+    parameter. A notebook declares only the keys that it uses; the others are in its
+    `other_parameters`, and at pocket and tiny scale in `pocket_values`. At full scale each must be
     there, or a forgotten key would quietly take a laptop's value. A notebook of results says which
     keys it `reads`: only those must be there, and only those mean anything."""
-    values = given(namespace, {"parameter_files", *(f.name for f in fields(Params))})
-    files = values.pop("parameter_files", [])
+    log.show()
+    values = given(namespace, {"other_parameters", *(f.name for f in fields(Params))})
+    others = values.pop("other_parameters", {})
+    if not isinstance(others, dict):
+        raise ValueError(
+            f"notebook: other_parameters is {others!r}: write a mapping of keys, or {{}}."
+        )
     if reads is not None:
         values = {k: v for k, v in pocket_values().items() if k not in reads} | values
-    values = read_files(*files) | values
+    values = others | values
     return validate(complete(values) if "scale" in values else values, source="notebook")
 
 

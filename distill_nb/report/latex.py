@@ -24,6 +24,13 @@ KINDS = [
 WORDS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six")
 
 
+# What the paper needs of Debian and Ubuntu; the Makefile installs the same for the tests.
+PACKAGES = (
+    "LaTeX (apt-get install latexmk texlive-latex-recommended texlive-latex-extra "
+    "texlive-fonts-recommended lmodern)"
+)
+
+
 def published_numbers() -> dict[str, str]:
     """Macro → value, of the published study."""
     table, every = accuracies.load_published(), claims.load_claims()
@@ -153,6 +160,8 @@ def compile_pdf(folder: Path) -> bool:
         errors="replace",
     )
     if done.returncode:
-        said = (done.stdout + done.stderr)[-3000:]
-        raise RuntimeError(f"latexmk failed on {folder / 'paper.tex'}:\n{said}")
+        log = folder / "paper.log"
+        text = log.read_text(errors="replace") if log.is_file() else done.stdout + done.stderr
+        said = "\n".join(re.findall(r"^!.*(?:\n.*){0,4}", text, re.MULTILINE)) or text[-3000:]
+        raise RuntimeError(f"latexmk failed on {paths.movable(folder / 'paper.tex')}:\n{said}")
     return True

@@ -10,7 +10,7 @@ import yaml
 
 from distill_nb import params
 from distill_nb.report import failures, notebook_page
-from distill_nb.runtime import lock, paths
+from distill_nb.runtime import disk, lock, paths
 from distill_nb.study import notebooks
 from distill_nb.traces import params as trace_params
 
@@ -19,7 +19,7 @@ Changes = tuple[tuple[str, str], ...]  # of -p KEY VALUE
 
 def run_params(files: tuple[str, ...], changes: Changes) -> params.Params:
     """The parameters of a run, checked before any kernel starts."""
-    return params.validate(params.complete(given(files, changes)), source=_source(files))
+    return params.validate(params.complete(given(files, changes)), _source(files, changes))
 
 
 def set_params(files: tuple[str, ...], changes: Changes) -> trace_params.TraceParams:
@@ -27,42 +27,62 @@ def set_params(files: tuple[str, ...], changes: Changes) -> trace_params.TracePa
     values = given(files, changes)
     if values.get("scale") != "full":
         values = trace_params.pocket_values() | values
-    return trace_params.validate(values, source=_source(files))
+    return trace_params.validate(values, _source(files, changes))
 
 
 def given(files: tuple[str, ...], changes: Changes) -> dict:
     """The values of parameter files and of -p, later ones winning."""
-    return params.read_files(*found(files)) | {k: yaml.safe_load(v) for k, v in changes}
+    return params.read_files(*map(found, files)) | changed(changes)
 
 
-def found(files: tuple[str, ...]) -> list[str]:
-    """Parameter files: from the folder of the command, else from papermill_params/."""
-    return [str(Path(file).resolve()) if Path(file).is_file() else file for file in files]
+def changed(changes: Changes) -> dict:
+    """The values of -p. Raises ValueError for what is not YAML."""
+    values = {}
+    for key, text in changes:
+        try:
+            values[key] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            where = " ".join(str(error).split())
+            raise ValueError(f"-p {key}: {text} is not YAML ({where}): correct it.") from None
+    return values
 
 
-def _source(files: tuple[str, ...]) -> str:
+def found(file: str) -> str:
+    """A parameter file: from the folder of the command, else from papermill_params/."""
+    return str(Path(file).resolve()) if Path(file).is_file() else file
+
+
+def place(path: Path) -> Path:
+    """A file or folder: from the folder of the command if it is there, else from the repository."""
+    return path.resolve() if path.exists() else paths.resolve(path)
+
+
+def _source(files: tuple[str, ...], changes: Changes) -> str:
     """What opens a sentence about a parameter."""
-    return ", ".join(files) or "-p"
+    return ", ".join([*files, *(["-p"] if changes else [])]) or "the pocket run"
 
 
-def execute(name: str, folder: Path, values: dict, files: tuple[str, ...] = ()) -> None:
+def execute(name: str, folder: Path, values: dict) -> None:
     """Execute a notebook into a folder and write its page; a failure ends the command with the
     notebook's one sentence and the place of its page."""
     out = folder / f"{name}.ipynb"
-    folder.mkdir(parents=True, exist_ok=True)
-    if name != "analyze":
-        # Another process may be at it: its notebook must not be overwritten.
-        with lock.alone(folder, "being started", "dataset" if name == "traces" else "run_name"):
-            pass
-    values = values | {"parameter_files": [paths.movable(file) for file in found(files)]}
+    with disk.room(folder.parent if folder.parent.is_dir() else paths.ROOT):
+        folder.mkdir(parents=True, exist_ok=True)
+        if name != "analyze":
+            # Another process may be at it: its notebook must not be overwritten.
+            with lock.alone(folder, "being started", "dataset" if name == "traces" else "run_name"):
+                pass
     click.echo(f"{name}: {paths.movable(out)}")
-    # Ctrl-C asks the notebook to end, as SIGTERM does: training saves its state first. The kernel
-    # and Papermill have a session of their own, so that the terminal's signal reaches only us.
-    before = signal.signal(signal.SIGINT, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    # Ctrl-C and a closed terminal ask the notebook to end, as SIGTERM does: training saves its
+    # state first. The kernel and Papermill have a session of their own, so that the terminal's
+    # signals reach only us.
+    ends = (signal.SIGINT, signal.SIGHUP)
+    before = [signal.signal(number, _ask_to_end) for number in ends]
     try:
         ended = notebooks.execute(name, out, values, shown=True, start_new_session=True)
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in zip(ends, before, strict=True):
+            signal.signal(number, handler)
     if not ended.status:
         click.echo(f"page: {paths.movable(notebook_page.render(out))}")
         return
@@ -73,3 +93,7 @@ def execute(name: str, folder: Path, values: dict, files: tuple[str, ...] = ()) 
     if page:
         click.echo(f"page: {paths.movable(page)}", err=True)
     sys.exit(1)
+
+
+def _ask_to_end(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)

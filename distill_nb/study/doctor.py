@@ -48,8 +48,11 @@ def _python() -> Finding:
 
 
 def _torch() -> Iterator[Finding]:
-    import torch
-
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        yield Finding("torch", "cannot be imported", f"nothing works without it: {error}")
+        return
     build = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built for the CPU"
     yield Finding("torch", f"{torch.__version__}, {build}")
     if torch.cuda.is_available():
@@ -65,11 +68,13 @@ def _torch() -> Iterator[Finding]:
 def _driver() -> Finding:
     question = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
-        answer = subprocess.run(question, capture_output=True, text=True, timeout=60).stdout
+        answer = subprocess.run(question, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
-        answer = ""
-    found = answer.strip().partition("\n")[0]
-    return Finding("CUDA driver", found or "none", "" if found else "needed on a GPU only")
+        return Finding("CUDA driver", "none", "needed on a GPU only")
+    found = answer.stdout.strip().partition("\n")[0]
+    if answer.returncode:
+        return Finding("CUDA driver", "nvidia-smi fails", f"no GPU can be used: {found}")
+    return Finding("CUDA driver", found)
 
 
 def _compiler() -> Finding:

@@ -125,12 +125,16 @@ def extra(stage: Stage) -> dict:
     return made
 
 
+def parameters(stage: Stage) -> dict:
+    """All parameters of the stage's run or set."""
+    return _given(stage) | extra(stage)
+
+
 def values(stage: Stage) -> dict:
-    """The parameters that the stage's notebook declares, as it gets them."""
-    merged = _given(stage) | extra(stage)
+    """The parameters that the stage's notebook declares."""
     # The paper has no notebook: it reads what the analysis reads.
     known = notebooks.declared("analyze" if stage.name in ENTRY else stage.name)
-    return {k: v for k, v in merged.items() if k in known and k not in IDLE}
+    return {k: v for k, v in parameters(stage).items() if k in known and k not in IDLE}
 
 
 @cache
@@ -143,7 +147,7 @@ def needs(stage: Stage) -> tuple[Stage, ...]:
         return tuple(Stage(scale, _folder(file), "eval") for file in [*RUNS, *BASELINES])
     if stage.name == "paper":
         return (Stage(scale, "report", "analyze"),)
-    given = _given(stage) | extra(stage)
+    given = parameters(stage)
     needed = []
     if scale == "tiny" and stage.name != "train":
         needed.append(Stage(scale, "fixtures", "fixtures"))

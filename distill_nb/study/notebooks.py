@@ -39,9 +39,12 @@ def declared(name: str) -> frozenset[str]:
 
 
 def command(name: str, out: Path, values: dict, shown: bool = False) -> list[str]:
-    """The call of Papermill. Of `values` the notebook gets those that it declares, so Papermill has
-    none to warn of; the caller has refused keys that mean nothing."""
-    given = {key: value for key, value in values.items() if key in declared(name)}
+    """The call of Papermill. A notebook gets those of `values` that it declares, so Papermill has
+    none to warn of; the rest is in its `other_parameters`, if it declares that."""
+    known = declared(name)
+    given = {key: value for key, value in values.items() if key in known}
+    if "other_parameters" in known:
+        given["other_parameters"] = {k: v for k, v in values.items() if k not in known}
     text = yaml.safe_dump(given, default_flow_style=True, sort_keys=False, width=float("inf"))
     words = [sys.executable, "-m", "papermill", str(notebook_of(name)), str(out)]
     words += ["--no-progress-bar", "--log-level", "ERROR", "-y", text]

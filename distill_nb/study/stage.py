@@ -131,12 +131,7 @@ def _notebook(stage: Stage, devices: list[str], overwrite: bool) -> tuple[int, l
     log.info(f"$ CUDA_VISIBLE_DEVICES={','.join(devices)} {as_command(stage, overwrite)}")
     # Whether it is made anew is said by who starts it: were it in a parameter file, each start
     # would begin again.
-    files = [f"papermill_params/{file}" for file in graph.files(stage)]
-    values = graph.values(stage) | {
-        "overwrite": overwrite,
-        "regrade": False,
-        "parameter_files": files,
-    }
+    values = graph.parameters(stage) | {"overwrite": overwrite, "regrade": False}
     with _teacher(stage) as environment:
         environment |= gpus.environment(devices)
         ended = notebooks.execute(stage.name, out, values, environment)
@@ -157,6 +152,8 @@ def _notebook(stage: Stage, devices: list[str], overwrite: bool) -> tuple[int, l
 def as_command(stage: Stage, overwrite: bool = False) -> str:
     """The command that does by itself what the stage does."""
     files = [f"papermill_params/{file}" for file in graph.files(stage)]
+    if stage.name == "analyze":
+        return f"distill-nb analyze --scale {stage.scale}"
     values = graph.extra(stage) | ({"overwrite": True} if overwrite else {})
     given = [word for key, value in values.items() for word in ("-p", key, json.dumps(value))]
     return shlex.join(["distill-nb", stage.name, *files, *given])
@@ -170,7 +167,7 @@ def _teacher(stage: Stage) -> Iterator[dict[str, str]]:
         yield {}
         return
     size = graph.values(Stage("tiny", f"traces/r1_{stage.folder.split('_')[1]}", "traces"))
-    rows = size["n_examples"] * 3 // 2  # as many as traces/build.py writes
+    rows = size["n_examples"] * 3 // 2  # as many as traces/from_hub.py generates
     with stand_in.serving(rows, size["seed"]) as url:
         key = os.environ.get("ANTHROPIC_API_KEY", "stand-in")
         yield {"ANTHROPIC_API_KEY": key, "ANTHROPIC_BASE_URL": url}

@@ -1,10 +1,8 @@
 """Files in the shapes of the hubs', with two small problems each, so that the tiny study goes
 through all five benchmarks and both teachers without a network.
 
-    python -m distill_nb.study.tiny [FOLDER]       # default: runs/tiny/fixtures
-
 They are parts (sources.py): no score of them can be taken for a benchmark's. DeepSeek-R1's rows at
-tiny size come from traces_pocket.write_hub_file, and the API teacher's answers from stand_in.py.
+tiny size come from traces/pocket.py, and the API teacher's answers from stand_in.py.
 """
 
 import base64

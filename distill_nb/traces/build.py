@@ -105,7 +105,7 @@ def _finished(folder: Path, p: TraceParams) -> dict | None:
             f"provenance.json in {where}: this set was made from {p.source}, which is another now; "
             "set overwrite: true to make it again (a teacher's paid answers stay)."
         )
-    if other := _other_code(record):
+    if other := _other_code(record, p.teacher_api != "none"):
         log.info(f"{p.dataset} was made by other versions of {other}.")
     funnel = json.loads((folder / "funnel.json").read_text())
     if funnel["rejected"].get("not_asked") and before.get("max_cost") != now["max_cost"]:
@@ -113,9 +113,10 @@ def _finished(folder: Path, p: TraceParams) -> dict | None:
     return funnel
 
 
-def _other_code(record: dict) -> str:
+def _other_code(record: dict, asks_a_teacher: bool) -> str:
     """The files of code that are others than when a set was made, in words; "" where none is."""
-    before, now = record.get("code", {}), code_hash.hashes(__name__)
+    maker = from_teacher if asks_a_teacher else from_hub
+    before, now = record.get("code", {}), code_hash.hashes(maker.__name__)
     other = [name for name, sha256 in now.items() if before.get(name) != sha256]
     if len(other) > NAMED + 1:
         return f"{', '.join(other[:NAMED])} and {len(other) - NAMED} other files"

@@ -12,7 +12,7 @@ from typing import Any
 from distill_nb.params import BENCHMARKS, STUDY, checks, reading
 from distill_nb.params.checks import file_contradictions, key
 from distill_nb.params.names import is_set
-from distill_nb.runtime import paths
+from distill_nb.runtime import log, paths
 from distill_nb.traces.teacher import settings
 from distill_nb.traces.teacher.settings import TeacherKeys
 
@@ -88,6 +88,7 @@ def validate(values: dict, source: str = "parameters") -> TraceParams:
 
 def from_notebook(namespace: dict) -> TraceParams:
     """The TraceParams of a notebook, from its globals(); as params.from_notebook."""
+    log.show()
     values = reading.given(namespace, {f.name for f in fields(TraceParams)})
     if values.get("scale") in ("pocket", "tiny"):
         values = pocket_values() | values

@@ -1,8 +1,8 @@
 """One row group of the hub's files, in a worker process: its rows judged, or chosen ones fetched.
 
 A judged group is a file of its own, a part: one line per row, without the traces. Parts that were
-judged by the same code are used again (scan.py), so nothing is imported here that a row's verdict
-does not depend on."""
+judged by the same code are used again (scan.py): an edit of anything that this file imports judges
+all rows again, so it imports little."""
 
 import multiprocessing
 import os

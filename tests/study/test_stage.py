@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import urllib.request
+from dataclasses import asdict
 
 import nbformat
 import pytest
@@ -18,7 +19,7 @@ from distill_nb import params
 from distill_nb.__main__ import main
 from distill_nb.report import failures, index_page
 from distill_nb.runtime import lock, paths
-from distill_nb.study import graph, ingredients, notebooks, stage, stamps, stand_in
+from distill_nb.study import commands, graph, ingredients, notebooks, stage, stamps, stand_in, tiny
 from distill_nb.study.graph import Stage
 from distill_nb.traces import pocket
 from tests.study.test_stamps import finish
@@ -48,20 +49,48 @@ def instead(monkeypatch, runs_dir):
     return run
 
 
-def test_a_notebook_gets_the_parameters_that_it_declares_and_no_others(runs_dir):
-    def given(name, values):
-        words = notebooks.command(name, runs_dir / "out.ipynb", values)
-        place = [str(notebooks.notebook_of(name)), str(runs_dir / "out.ipynb")]
-        assert words[1:5] == ["-m", "papermill", *place]
-        return yaml.safe_load(words[words.index("-y") + 1])
+def given(name, values, runs_dir):
+    """What a notebook gets of parameters, by the call of Papermill."""
+    words = notebooks.command(name, runs_dir / "out.ipynb", values)
+    place = [str(notebooks.notebook_of(name)), str(runs_dir / "out.ipynb")]
+    assert words[1:5] == ["-m", "papermill", *place] and "--stdout-file" not in words
+    return yaml.safe_load(words[words.index("-y") + 1])
 
+
+def test_a_notebook_gets_the_parameters_that_it_declares_and_the_rest_in_one(runs_dir):
     values = params.read_files("run07.yaml", "pocket.yaml")
-    train, evaluate = given("train", values), given("eval", values)
-    assert set(train) == notebooks.declared("train") and set(evaluate) == notebooks.declared("eval")
-    assert train["learning_rate"] == 1e-3 and "learning_rate" not in evaluate  # and a number, too
-    assert {k: values[k] for k in train | evaluate} == train | evaluate
-    assert given("analyze", values) == {"scale": "pocket", "select_on": "test"}
-    assert "--stdout-file" not in notebooks.command("train", runs_dir / "out.ipynb", values)
+    for name in ("train", "eval"):
+        got = given(name, values, runs_dir)
+        assert set(got) == notebooks.declared(name)
+        others = got.pop("other_parameters")
+        assert got | others == values and not set(got) & set(others)
+    assert "learning_rate" in others and others["learning_rate"] == 1e-3  # a number, no text
+    assert given("analyze", values, runs_dir) == {"scale": "pocket", "select_on": "test"}
+
+
+@pytest.mark.parametrize("name", ["train", "eval"])
+@pytest.mark.parametrize(
+    ("files", "changes"),
+    [
+        (("run07.yaml",), {}),
+        (("run07.yaml",), {"domain": "code", "dataset": "r1_code", "temperature": "0.5"}),
+        (("run09.yaml", "pocket.yaml"), {"max_steps": "15", "save_every": "5"}),
+        (("run09.yaml", "pocket.yaml"), {"learning_rate": "2.0e-4", "lora_rank": "8"}),
+        (("baseline_llama.yaml", "tiny.yaml"), {"benchmarks": "[pocket_math]"}),
+        ((), {"seed": "3"}),
+    ],
+)
+def test_a_notebook_reads_the_run_that_the_command_has_checked(name, files, changes, runs_dir):
+    p = commands.run_params(files, tuple(changes.items()))
+    assert params.from_notebook(given(name, asdict(p), runs_dir)) == p
+
+
+def test_a_stage_hands_on_all_parameters_of_its_run(runs_dir):
+    evaluation = Stage("tiny", "math_4k_lr5", "eval")
+    for benchmark in params.STUDY:
+        tiny.write(benchmark, tiny.folder())
+    p = params.from_notebook(given("eval", graph.parameters(evaluation), runs_dir))
+    assert p.dataset == "r1_math" and p.benchmarks == list(params.STUDY)
 
 
 def test_a_stage_says_the_command_that_does_the_same(runs_dir):
