@@ -193,7 +193,7 @@ def test_two_runs_go_through_slurm_to_the_same_results_though_one_is_cancelled(
     assert {run: len(found) for run, found in logs.items()} == {RUNS[0]: 1, RUNS[1]: 2}
     # the two that ran side by side had a GPU each, and Slurm's word was taken for it
     devices = {
-        run: re.findall(r"\$ CUDA_VISIBLE_DEVICES=(\S*) distill-nb", found[0])
+        run: re.findall(r"\$ CUDA_VISIBLE_DEVICES=(\S*) papermill", found[0])
         for run, found in logs.items()
     }
     assert sorted(devices.values()) == [["0"], ["1"]], devices

@@ -150,13 +150,15 @@ def _notebook(stage: Stage, devices: list[str], overwrite: bool) -> tuple[int, l
 
 
 def as_command(stage: Stage, overwrite: bool = False) -> str:
-    """The command that does by itself what the stage does."""
-    files = [f"papermill_params/{file}" for file in graph.files(stage)]
-    if stage.name == "analyze":
-        return f"distill-nb analyze --scale {stage.scale}"
+    """The call of Papermill that does by itself what the stage does, as a user would type it."""
+    out = paths.movable(stage.dir() / f"{stage.name}.ipynb")
+    words = ["papermill", f"notebooks/{stage.name}.ipynb", out]
+    for file in graph.files(stage):
+        words += ["-f", f"papermill_params/{file}"]
     values = graph.extra(stage) | ({"overwrite": True} if overwrite else {})
-    given = [word for key, value in values.items() for word in ("-p", key, json.dumps(value))]
-    return shlex.join(["distill-nb", stage.name, *files, *given])
+    for key, value in values.items():
+        words += ["-y", json.dumps({key: value})]
+    return shlex.join(words)
 
 
 @contextlib.contextmanager

@@ -93,14 +93,17 @@ def test_a_stage_hands_on_all_parameters_of_its_run(runs_dir):
     assert p.dataset == "r1_math" and p.benchmarks == list(params.STUDY)
 
 
-def test_a_stage_says_the_command_that_does_the_same(runs_dir):
-    said = stage.as_command(Stage("tiny", "llama8b_math_4k_seed2", "train"), overwrite=True)
-    assert said.startswith(
-        "distill-nb train papermill_params/run07.yaml papermill_params/tiny.yaml -p seed 2 "
-    )
-    assert said.endswith("-p overwrite true") and "-p dataset '\"r1_math\"'" in said
-    assert stage.as_command(Stage("pocket", "llama8b_math_4k", "eval")) == (
-        "distill-nb eval papermill_params/run07.yaml papermill_params/pocket.yaml"
+def test_a_stage_says_the_call_of_papermill_that_does_the_same(runs_dir):
+    files = "-f papermill_params/run07.yaml -f papermill_params/tiny.yaml"
+    replicate = Stage("tiny", "llama8b_math_4k_seed2", "train")
+    said = stage.as_command(replicate, overwrite=True)
+    out = replicate.dir() / "train.ipynb"
+    assert said.startswith(f"papermill notebooks/train.ipynb {out} {files} -y '{{\"seed\": 2}}' ")
+    assert said.endswith("""-y '{"dataset": "r1_math"}' -y '{"overwrite": true}'""")
+    evaluation = Stage("pocket", "llama8b_math_4k", "eval")
+    assert stage.as_command(evaluation) == (
+        f"papermill notebooks/eval.ipynb {evaluation.dir() / 'eval.ipynb'} "
+        "-f papermill_params/run07.yaml -f papermill_params/pocket.yaml"
     )
 
 
