@@ -10,7 +10,7 @@ import yaml
 
 from distill_nb import params
 from distill_nb.report import failures, notebook_page
-from distill_nb.runtime import disk, lock, paths
+from distill_nb.runtime import disk, paths
 from distill_nb.study import notebooks
 from distill_nb.traces import params as trace_params
 
@@ -68,10 +68,7 @@ def execute(name: str, folder: Path, values: dict) -> None:
     out = folder / f"{name}.ipynb"
     with disk.room(folder.parent if folder.parent.is_dir() else paths.ROOT):
         folder.mkdir(parents=True, exist_ok=True)
-        if name != "analyze":
-            # Another process may be at it: its notebook must not be overwritten.
-            with lock.alone(folder, "being started", "dataset" if name == "traces" else "run_name"):
-                pass
+        notebooks.refuse_if_busy(name, folder)
     click.echo(f"{name}: {paths.movable(out)}")
     # Ctrl-C and a closed terminal ask the notebook to end, as SIGTERM does: training saves its
     # state first. The kernel and Papermill have a session of their own, so that the terminal's

@@ -19,7 +19,7 @@ from typing import IO
 import yaml
 
 from distill_nb.report import failures, notebook_page
-from distill_nb.runtime import disk, paths, progress, stop
+from distill_nb.runtime import disk, lock, paths, progress, stop
 
 SAID = 2**14  # bytes kept of the end of what Papermill says on stderr
 
@@ -89,6 +89,14 @@ def execute(
     if out.is_file() and not failures.readable(out):
         out.unlink()
     return Ended(status, said, full)
+
+
+def refuse_if_busy(name: str, folder: Path) -> None:
+    """Raises ValueError where another process is at a run or set, before the notebook that it
+    executes is overwritten by our refusal. The analysis has no such folder of its own."""
+    if name != "analyze":
+        with lock.alone(folder, "being started", "dataset" if name == "traces" else "run_name"):
+            pass
 
 
 def page_of_failure(out: Path) -> tuple[Path | None, str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from distill_nb.params import STUDY
 from distill_nb.report import failures, index_page, latex, notebook_page
-from distill_nb.runtime import disk, gpus, lock, paths
+from distill_nb.runtime import disk, gpus, paths
 from distill_nb.study import graph, ingredients, notebooks, stamps, stand_in, tiny
 from distill_nb.study.graph import Stage
 
@@ -123,11 +123,7 @@ def _refuse_too_few(stage: Stage, n_gpus: int) -> None:
 def _notebook(stage: Stage, devices: list[str], overwrite: bool) -> tuple[int, list[str]]:
     """Execute the stage's notebook; its exit status, and the last lines that it said on stderr."""
     out = stage.dir() / f"{stage.name}.ipynb"
-    if stage.name in ingredients.CORE:
-        # Another process may be at it: its notebook must not be overwritten by our refusal.
-        key = "dataset" if stage.name == "traces" else "run_name"
-        with lock.alone(stage.dir(), "being started", key):
-            pass
+    notebooks.refuse_if_busy(stage.name, stage.dir())
     log.info(f"$ CUDA_VISIBLE_DEVICES={','.join(devices)} {as_command(stage, overwrite)}")
     # Whether it is made anew is said by who starts it: were it in a parameter file, each start
     # would begin again.
