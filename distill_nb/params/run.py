@@ -78,6 +78,11 @@ class Params:
     micro_batch_size: int = key(
         "examples in one forward pass, a divisor of batch_size: memory only", low=1
     )
+    recompute: str = key(
+        "activations a second time in the backward pass, for less memory; auto = on CUDA where the "
+        "plan finds no room without; it changes rounding alone",
+        choices=("auto", "on", "off"),
+    )
     train_processes: int = key(
         "processes that share each batch, one on each GPU; their number times micro_batch_size "
         "divides batch_size",
@@ -103,6 +108,8 @@ class Params:
     tensor_parallel: int = key("GPUs that share one vllm engine", low=1)
     data_parallel: int = key("vllm engines side by side", low=1)
     gpu_memory: float = key("share of each GPU's memory that vllm takes", above=0, high=1)
+    max_num_seqs: int = key("answers that one vllm engine makes at once on a GPU", low=1)
+    max_num_batched_tokens: int = key("tokens that vllm takes in one step on a GPU", low=1)
     max_new_tokens: int = key("tokens of one completion", low=1)
     temperature: float = key("0 = greedy", low=0, high=2)
     top_p: float = key("nucleus sampling; 1 = off", above=0, high=1)

@@ -10,7 +10,6 @@ run on a GPU yet; bench/gpu_check.py compares and measures it there."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,9 +92,6 @@ def _patch_unsloth() -> None:
         from unsloth.utils import hf_packed_attention
 
         hf_packed_attention.enable_hf_packed_attention()
-        # up to 2026.10.7 its compiled layers use the mask
-        if not hasattr(hf_packed_attention, "BLOCK_VARLEN_KWARG"):
-            os.environ.setdefault("UNSLOTH_BLOCK_COMPILE", "0")  # read at each forward pass
 
 
 def _attention(
