@@ -175,7 +175,7 @@ def test_report_writes_pages_and_the_index(runs_dir):
 def test_doctor_says_what_each_lack_costs(monkeypatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-test")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.setattr(doctor, "COMPILERS", ("no-such-compiler",))
+    monkeypatch.setenv("CC", "no-such-compiler")
     found = {finding.what: finding for finding in doctor.examine()}
     assert found["Python"].lack == "" and found["key for Anthropic"].found == "set"
     assert "install gcc" in found["C compiler"].lack

@@ -20,8 +20,8 @@ from distill_nb.evaluation.engines import start
 from distill_nb.evaluation.proofs import Proof
 from distill_nb.grading import code
 from distill_nb.params import Params, is_baseline
-from distill_nb.runtime import disk, lock, paths, provenance, stop
-from distill_nb.students import proof, sources
+from distill_nb.runtime import compiler, disk, lock, paths, provenance, stop
+from distill_nb.students import proof, sources, student
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,10 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
     were made with other settings and `overwrite` is false, or if another process is evaluating this
     run; RuntimeError if code could not be run safely; stop.Stopped; disk.DiskFull."""
     # before benchmarks are downloaded: one has gigabytes
-    version = "" if p.regrade else sources.check_student(p)
+    version = ""
+    if not p.regrade:
+        compiler.check(student.device())
+        version = sources.check_student(p)
     tasks, steps = load_tasks(p), resume.checkpoint_steps(p)
     run_dir, file = paths.run_dir(p), paths.run_dir(p) / "provenance_eval.json"
     before = {} if p.overwrite else resume.earlier_provenance(file)

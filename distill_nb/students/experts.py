@@ -9,17 +9,19 @@ layout for Qwen3's mixture and wants gate_proj, up_proj and down_proj of every e
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distill_nb.params import Params
 
 if TYPE_CHECKING:
+    from peft import PeftModel
     from torch import Tensor
     from transformers import PretrainedConfig, PreTrainedModel
 
@@ -91,6 +93,33 @@ def without_false_alarm() -> Iterator[None]:
     said = "The following (rank|alpha)_pattern keys did not match"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=said)
+        yield
+
+
+def multiply_once(model: PeftModel) -> None:
+    """Have a model of Transformers and PEFT compute W + BA of the experts once in a forward pass.
+
+    PEFT registers it as a parametrisation of W before each pass, and torch then computes it once
+    more, to see that it has W's shape and type, which it always has."""
+    from peft.tuners.lora.layer import ParamWrapper
+
+    for module in model.modules():
+        if isinstance(module, ParamWrapper):
+            module._activate_lora = functools.partial(_unchecked, module._activate_lora)
+
+
+@contextlib.contextmanager
+def _unchecked(activate: Callable, adapters: list[str]) -> Iterator[None]:
+    """PEFT's `_activate_lora`, without torch's check."""
+    from torch.nn.utils import parametrize
+
+    register = parametrize.register_parametrization
+    with contextlib.ExitStack() as stack:
+        parametrize.register_parametrization = functools.partial(register, unsafe=True)
+        try:
+            stack.enter_context(activate(adapters))
+        finally:
+            parametrize.register_parametrization = register
         yield
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distill_nb.params import Params
-from distill_nb.runtime import paths
+from distill_nb.runtime import compiler, paths
 from distill_nb.students import chat, experts, sources
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 def choose_backend(p: Params) -> str:
     """`unsloth` or `hf`: what p.backend means on this machine. Call it before anything imports
-    Transformers: Unsloth patches Transformers and must be imported first."""
+    Transformers: Unsloth patches Transformers and must be imported first. Raises ValueError for
+    what this machine lacks."""
     installed = importlib.util.find_spec("unsloth") is not None
     if p.backend == "unsloth" and not installed:
         raise ValueError(
@@ -30,6 +31,7 @@ def choose_backend(p: Params) -> str:
     backend = p.backend
     if backend == "auto":
         backend = "unsloth" if installed and device() == "cuda" else "hf"
+    compiler.check(device())
     if p.load_in_4bit and device() != "cuda":
         raise ValueError(
             "load_in_4bit: 4-bit weights are trained on CUDA only, and there is none here; set "
@@ -40,6 +42,8 @@ def choose_backend(p: Params) -> str:
             "load_in_4bit: bitsandbytes is not installed here; install it with `pip install -e "
             "'.[gpu]' -c constraints.txt`, or set load_in_4bit to false."
         )
+    if backend == "hf" and device() == "cuda":
+        _expand_segments()
     if backend == "unsloth":
         # else it writes the code that it generates into the working folder
         os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", str(paths.cache() / "unsloth_compiled"))
@@ -47,6 +51,14 @@ def choose_backend(p: Params) -> str:
         os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
         import unsloth  # noqa: F401
     return backend
+
+
+def _expand_segments() -> None:
+    """As Unsloth does, for less memory lost between tensors; Windows' Linux cannot do it. torch
+    reads it when CUDA starts."""
+    asked = {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"} & os.environ.keys()
+    if not asked and "microsoft" not in os.uname().release.lower():
+        os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"
 
 
 def device() -> str:
@@ -145,6 +157,7 @@ def attach_lora(
         from peft import LoraConfig, get_peft_model
 
         adapted = get_peft_model(model, LoraConfig(**lora, task_type="CAUSAL_LM"))
+        experts.multiply_once(adapted)
     if checkpointing:
         adapted.gradient_checkpointing_enable({"use_reentrant": False})
         adapted.enable_input_require_grads()

@@ -4,18 +4,16 @@ import os
 import platform
 import shutil
 import subprocess
-import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
 from distill_nb.grading.sandbox import pool
-from distill_nb.runtime import gpus, paths
+from distill_nb.runtime import compiler, gpus, paths
 from distill_nb.runtime.devices import GIB
 
 ROOM = 20  # GiB of free disk under which a run at full size may not fit
-COMPILERS = ("cc", "gcc", "clang")
 
 
 @dataclass(frozen=True)
@@ -78,15 +76,12 @@ def _driver() -> Finding:
 
 
 def _compiler() -> Finding:
-    compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
-    headers = (Path(sysconfig.get_path("include")) / "Python.h").is_file()
-    found = f"{compiler or 'none'}, Python's headers {'are there' if headers else 'are missing'}"
-    lack = (
-        ""
-        if compiler and headers
-        else "Triton compiles on a GPU with it: install gcc and python3-dev"
+    headers = (compiler.headers() / "Python.h").is_file()
+    words = (
+        f"{compiler.found() or 'none'}, Python's headers {'are there' if headers else 'missing'}"
     )
-    return Finding("C compiler", found, lack)
+    lack = f"nothing runs on a GPU: {compiler.REMEDY}" if compiler.lacking() else ""
+    return Finding("C compiler", words, lack)
 
 
 def _sandbox() -> Finding:

@@ -76,6 +76,7 @@ def patch(model: PeftModel, backend: str = "hf") -> None:
             # four dimensions: handed on as it is; empty: attention that would use it must fail
             batch["attention_mask"] = torch.empty(1, 1, 0, 0, device=following.device)
             batch["packed_lengths"] = packed_seq_lengths.tolist()
+            batch["packed_ends"] = ends_of(packed_seq_lengths)
         hidden = base.get_decoder()(use_cache=False, **batch)[0][0]
         places = (following != IGNORE).nonzero()[:, 0]
         loss = loss_of(hidden[places], base.get_output_embeddings(), following[places])
@@ -94,6 +95,13 @@ def _patch_unsloth() -> None:
         hf_packed_attention.enable_hf_packed_attention()
 
 
+def ends_of(lengths: torch.Tensor) -> torch.Tensor:
+    """int32 [B + 1]: 0, and where each of the examples of a row ends."""
+    import torch
+
+    return torch.nn.functional.pad(lengths.cumsum(0, dtype=torch.int32), (1, 0))
+
+
 def _attention(
     module: torch.nn.Module,
     query: torch.Tensor,
@@ -101,28 +109,66 @@ def _attention(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     packed_lengths: list[int] | None = None,
+    packed_ends: torch.Tensor | None = None,
     **options,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Causal attention inside each example of a packed row: query [1, heads, T, d] to [1, T, heads,
     d]. As the kernels get no mask, they compute only the lower half of each example's square.
-    Without packed_lengths it is Transformers' own. options: scaling and dropout, among others."""
+    Without packed_lengths it is Transformers' own. options: scaling and dropout, among others.
+
+    Where torch has FlashAttention for them, one kernel takes all examples. Asked for one example
+    after another, torch takes cuDNN's on an H100, which plans anew for each new length."""
     import torch
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     if packed_lengths is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    dropout, scale = options.get("dropout", 0.0), options.get("scaling")
+    grouped = query.shape[1] != key.shape[1]
+    if not dropout and flash_takes(query):
+        rows = (x[0].transpose(0, 1) for x in (query, key, value))  # [T, heads, d]
+        longest = max(packed_lengths)
+        made = varlen_attention()(
+            *rows,
+            packed_ends,
+            packed_ends,
+            longest,
+            longest,
+            scale=scale,
+            window_size=(-1, 0),  # causal
+            enable_gqa=grouped,
+        )
+        return made[None], None
     examples = zip(*(x.split(packed_lengths, dim=2) for x in (query, key, value)), strict=True)
-    made = [
+    each = [
         torch.nn.functional.scaled_dot_product_attention(
-            *example,
-            dropout_p=options.get("dropout", 0.0),
-            is_causal=True,
-            scale=options.get("scaling"),
-            enable_gqa=query.shape[1] != key.shape[1],
+            *example, dropout_p=dropout, is_causal=True, scale=scale, enable_gqa=grouped
         )
         for example in examples
     ]
-    return torch.cat(made, dim=2).transpose(1, 2), None
+    return torch.cat(each, dim=2).transpose(1, 2), None
+
+
+def flash_takes(query: torch.Tensor) -> bool:
+    """Whether torch's FlashAttention takes such a tensor [1, heads, T, d]: on CUDA from compute
+    capability 8 on, in 16 bits, with heads of up to 256."""
+    import torch
+
+    return (
+        query.is_cuda
+        and query.dtype in (torch.bfloat16, torch.float16)
+        and query.shape[-1] <= 256
+        and torch.backends.cuda.is_flash_attention_available()
+        and torch.cuda.get_device_capability(query.device)[0] >= 8
+    )
+
+
+def varlen_attention() -> Callable[..., torch.Tensor]:
+    """torch's attention over the examples of a packed row, a wrapper of FlashAttention (Dao 2023,
+    arXiv 2307.08691)."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    return varlen_attn
 
 
 def loss_function() -> Callable[[torch.Tensor, torch.nn.Module, torch.Tensor], torch.Tensor]:
@@ -220,7 +266,7 @@ def make_trainer(
         use_cpu=not on_gpu,
         bf16=on_gpu and p.dtype == "bfloat16",
         dataloader_pin_memory=on_gpu,
-        optim="adamw_torch",
+        optim="adamw_torch_fused" if on_gpu else "adamw_torch",
         logging_nan_inf_filter=False,
         ddp_find_unused_parameters=False,  # all adapters are used; reentrant checkpoints need this
     )

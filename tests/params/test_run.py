@@ -262,6 +262,7 @@ def test_the_runs_differ_only_where_the_study_says():
         "dataset",
         "learning_rate",
         "micro_batch_size",
+        "gpu_memory",
     }
     files = [params.read_files(file) for file in RUNS]
     assert {key for key in files[0] if any(v[key] != files[0][key] for v in files)} == varying

@@ -7,6 +7,8 @@ import sys
 import textwrap
 import warnings
 
+import numpy as np
+import peft
 import pytest
 import torch
 from helpers import needs_vllm, tiny
@@ -17,7 +19,7 @@ from distill_nb.evaluation.engines import vllm
 from distill_nb.evaluation.engines.vllm import VllmEngine
 from distill_nb.runtime import paths
 from distill_nb.students import experts, sources, student
-from distill_nb.training import train
+from distill_nb.training import step, train
 
 QWEN = "Qwen/Qwen3-30B-A3B-Base"
 ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
@@ -25,6 +27,35 @@ ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
 
 def moe(**changes):
     return tiny(student=QWEN, learning_rate=0.05, **changes)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_the_experts_weights_are_made_once_in_a_pass(checkpointing, monkeypatch):
+    p = moe()
+    row = {"input_ids": np.arange(40), "labels": np.arange(40)}
+    made = []
+    proxy = peft.tuners.lora.layer._LoraFactorsProxy
+    forward = proxy.forward
+    monkeypatch.setattr(proxy, "forward", lambda self, w: made.append(1) or forward(self, w))
+
+    def trained():
+        model = student.attach_lora(student.load(p), p, checkpointing=checkpointing).train()
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(weight, std=0.05, generator=torch.Generator().manual_seed(1))
+        step.patch(model)
+        made.clear()
+        loss = model(**step.collate([row])).loss
+        loss.backward()
+        return loss.item(), {n: w.grad for n, w in model.named_parameters() if w.requires_grad}
+
+    tensors, passes = 4, 1 + checkpointing
+    loss, gradients = trained()
+    assert len(made) == tensors * passes
+    monkeypatch.setattr(experts, "multiply_once", lambda model: None)
+    expected, theirs = trained()
+    assert len(made) == 2 * tensors * passes  # else PEFT no longer needs it
+    assert loss == expected and all(torch.equal(gradients[n], g) for n, g in theirs.items())
 
 
 def layer_of(name):

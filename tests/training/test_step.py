@@ -92,6 +92,59 @@ def test_examples_of_a_row_do_not_see_each_other(name):
     assert together == pytest.approx(alone, rel=1e-5)
 
 
+def per_example(query, key, value, ends_q, ends_k, longest_q, longest_k, **options):
+    """What torch's varlen_attn computes on CUDA alone: attention [T, heads, d] within each example,
+    by its definition."""
+    assert options["window_size"] == (-1, 0)  # causal
+    lengths = ends_q.diff().tolist()
+    assert torch.equal(ends_q, ends_k) and ends_q.dtype == torch.int32
+    assert longest_q == longest_k == max(lengths)
+    assert options["enable_gqa"] == (query.shape[1] != key.shape[1])
+    each = query.shape[1] // key.shape[1]
+    made = []
+    for q, k, v in zip(*(x.split(lengths) for x in (query, key, value)), strict=True):
+        k, v = (x.repeat_interleave(each, dim=1) for x in (k, v))
+        scores = torch.einsum("ihd,jhd->hij", q, k) * options["scale"]
+        later = torch.ones(len(q), len(q)).triu(1).bool()
+        made.append(torch.einsum("hij,jhd->ihd", scores.masked_fill(later, -1e9).softmax(-1), v))
+    return torch.cat(made)
+
+
+@pytest.mark.parametrize("name", [LLAMA, QWEN])
+def test_one_kernel_for_all_examples_gives_the_same(name, monkeypatch):
+    model, rows = adapted(name), examples()
+    step.patch(model)
+    loss, gradients = loss_and_gradients(model, step.collate(rows))
+    calls = []
+
+    def varlen(*args, **options):
+        calls.append(args[0].shape)
+        return per_example(*args, **options)
+
+    monkeypatch.setattr(step, "flash_takes", lambda query: True)
+    monkeypatch.setattr(step, "varlen_attention", lambda: varlen)
+    ours, found = loss_and_gradients(model, step.collate(rows))
+    assert len(calls) == model.config.num_hidden_layers and calls[0][0] == 30 + 7 + 50
+    assert ours == pytest.approx(loss, abs=1e-5)
+    for key, gradient in gradients.items():
+        torch.testing.assert_close(found[key], gradient, rtol=1e-3, atol=1e-6)
+
+
+def test_torchs_kernel_takes_these_arguments():
+    """On a CPU its shapes alone can be checked."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    assert not step.flash_takes(torch.zeros(1, 4, 8, 16, dtype=torch.bfloat16))  # no CUDA
+    with FakeTensorMode():
+        query, key = (torch.empty(87, heads, 16, dtype=torch.bfloat16) for heads in (4, 2))
+        ends = step.ends_of(torch.empty(3, dtype=torch.int32))
+        made = step.varlen_attention()(
+            query, key, key, ends, ends, 50, 50, scale=0.25, window_size=(-1, 0), enable_gqa=True
+        )
+    assert (made.shape, ends.shape) == (query.shape, (4,))
+    assert step.ends_of(torch.tensor([30, 7, 50])).tolist() == [0, 30, 37, 87]
+
+
 def test_a_student_with_sliding_windows_is_masked_by_transformers():
     model, rows = adapted(LLAMA), examples()
     expected, _ = loss_and_gradients(model, padded(rows))

@@ -1,0 +1,46 @@
+"""The C compiler with which Triton builds the start of each of its kernels, the first time that it
+runs on a GPU: Unsloth's, vLLM's, and those of Transformers' own paths."""
+
+import os
+import shlex
+import shutil
+import sysconfig
+from pathlib import Path
+
+COMPILERS = ("gcc", "clang")  # Triton looks for these, unless CC names one
+REMEDY = (
+    "install them (apt-get install gcc python3-dev, or dnf install gcc python3-devel), or name a "
+    "compiler in CC"
+)
+
+
+def found() -> str | None:
+    """The path of the compiler that Triton would call; None where there is none."""
+    named = shlex.split(os.environ.get("CC", ""))[:1]
+    return next(filter(None, map(shutil.which, named or COMPILERS)), None)
+
+
+def headers() -> Path:
+    """Where Triton looks for Python's headers; Python.h may be missing there."""
+    scheme = sysconfig.get_default_scheme()
+    if scheme == "posix_local":  # Debian's, for which Triton takes the plain one
+        scheme = "posix_prefix"
+    return Path(sysconfig.get_paths(scheme)["include"])
+
+
+def lacking() -> list[str]:
+    """What Triton would miss on this machine, in words."""
+    missing = [] if found() else ["no C compiler"]
+    if not (headers() / "Python.h").is_file():
+        missing.append(f"no Python.h in {headers()}")
+    return missing
+
+
+def check(device: str) -> None:
+    """Raises ValueError where work on `device` (cuda, cpu) would fail for want of a compiler, after
+    a student has been loaded for minutes."""
+    if device == "cuda" and (missing := lacking()):
+        raise ValueError(
+            f"compiler: this machine has {' and '.join(missing)}, and Triton needs a C compiler "
+            f"and Python's headers on a GPU; {REMEDY}."
+        )
