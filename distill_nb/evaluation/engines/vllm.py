@@ -12,9 +12,10 @@ import logging
 import os
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from distill_nb.evaluation.engines import types
 from distill_nb.evaluation.engines.types import Answer, EngineFailed, Request
@@ -41,6 +42,15 @@ def adapter_rank(folder: Path) -> int:
     return max(config["r"], *(config.get("rank_pattern") or {0: 0}).values())
 
 
+def gpu_settings(p: Params) -> dict[str, float]:
+    """vLLM's arguments that only a GPU gets; on a CPU its own values stay."""
+    return {
+        "gpu_memory_utilization": p.gpu_memory,
+        "max_num_seqs": p.max_num_seqs,
+        "max_num_batched_tokens": p.max_num_batched_tokens,
+    }
+
+
 @dataclass
 class _Share:
     """What one process still owes."""
@@ -62,8 +72,15 @@ class VllmEngine:
 
     name, version = "vllm", types.vllm_version()
 
-    def __init__(self, p: Params, adapters: dict[int, Path], mode: str, max_model_len: int):
-        self.p, self.adapters, self.mode = p, adapters, mode
+    def __init__(
+        self,
+        p: Params,
+        adapters: dict[int, Path],
+        mode: str,
+        max_model_len: int,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ):
+        self.p, self.adapters, self.mode, self.environment = p, adapters, mode, environment
         self.tokenizer = student.load_tokenizer(p)
         self.stop_ids = chat.stop_ids(self.tokenizer, chat.template_for(p.student, p.chat_template))
         self._processes: list[Process] = []
@@ -84,7 +101,7 @@ class VllmEngine:
             "max_model_len": min(max_model_len, student.longest_context(p)),
         }
         if torch.cuda.is_available():
-            engine["gpu_memory_utilization"] = p.gpu_memory
+            engine |= gpu_settings(p)
         else:
             engine["enforce_eager"] = True
         served = self._loadable() if self.mode == "multi" else {}
@@ -121,7 +138,7 @@ class VllmEngine:
         """One for each process: on GPUs each sees its own."""
         import torch
 
-        environment = QUIET | paths.child_environment()
+        environment = QUIET | paths.child_environment() | self.environment
         count, each = self.p.data_parallel, self.p.tensor_parallel
         if not torch.cuda.is_available():
             return [CPU_ENVIRONMENT | environment] * count
