@@ -48,8 +48,8 @@ def lent(p: Params, mode: str) -> tuple[str, str, Path] | None:
     if mode == "multi" or p.dtype != "bfloat16" or os.environ.get(FOLDER):
         return None
     folder = vllm_files() if torch.cuda.is_available() else None
-    config = AutoConfig.from_pretrained(sources.source(p)).to_dict()
-    experts, width = config.get("num_experts"), config.get("moe_intermediate_size")
+    config = AutoConfig.from_pretrained(sources.source(p))
+    experts, width = (getattr(config, k, 0) for k in ("num_experts", "moe_intermediate_size"))
     if folder is None or not experts or not width:
         return None
     # named as in vLLM's get_config_file_name

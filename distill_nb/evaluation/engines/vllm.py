@@ -32,6 +32,8 @@ CPU_ENVIRONMENT = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "VLLM_CPU_KVCACHE_SPACE": "2",  # GiB
 }
+# FlashInfer's sampler knows no seeds, so no answer would use it, yet it is compiled at the start
+GPU_ENVIRONMENT = {"VLLM_USE_FLASHINFER_SAMPLER": "0"}
 LONE_DEATHS = 3  # requests one after another of which the engine dies
 QUIET = {"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_NO_USAGE_STATS": "1", "VLLM_CONFIGURE_LOGGING": "1"}
 
@@ -138,10 +140,12 @@ class VllmEngine:
         """One for each process: on GPUs each sees its own."""
         import torch
 
-        environment = QUIET | paths.child_environment() | self.environment
+        on_gpu = torch.cuda.is_available()
+        environment = QUIET | (GPU_ENVIRONMENT if on_gpu else CPU_ENVIRONMENT)
+        environment |= paths.child_environment() | self.environment
         count, each = self.p.data_parallel, self.p.tensor_parallel
-        if not torch.cuda.is_available():
-            return [CPU_ENVIRONMENT | environment] * count
+        if not on_gpu:
+            return [environment] * count
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
         if visible == [""]:
             visible = [str(i) for i in range(torch.cuda.device_count())]

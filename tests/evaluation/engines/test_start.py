@@ -165,6 +165,21 @@ def test_each_engine_gets_gpus_of_its_own(runs_dir, monkeypatch):
     assert [e["CUDA_VISIBLE_DEVICES"] for e in one._environments()] == ["5", "7"]
 
 
+def test_only_a_gpu_gets_a_share_of_memory_and_the_size_of_batches(runs_dir, monkeypatch):
+    p = tiny(engine="vllm", gpu_memory=0.8, max_num_seqs=7, max_num_batched_tokens=70)
+    ours = dict(gpu_memory_utilization=0.8, max_num_seqs=7, max_num_batched_tokens=70)
+    monkeypatch.delenv("VLLM_USE_FLASHINFER_SAMPLER", raising=False)
+    for on_gpu in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: on_gpu)  # noqa: B023
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+        engine = VllmEngine(p, {}, "merged", 100)
+        settings, (environment,) = engine._settings["engine"], engine._environments()
+        assert {k: settings[k] for k in ours if k in settings} == (ours if on_gpu else {})
+        assert settings.get("enforce_eager", False) is not on_gpu
+        # its sampler knows no seeds
+        assert environment.get("VLLM_USE_FLASHINFER_SAMPLER") == ("0" if on_gpu else None)
+
+
 @pytest.fixture
 def trained(runs_dir):
     p = tiny(learning_rate=0.05, engine="vllm", max_new_tokens=12)
