@@ -32,7 +32,7 @@ CPU_ENVIRONMENT = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "VLLM_CPU_KVCACHE_SPACE": "2",  # GiB
 }
-# FlashInfer's sampler knows no seeds, so no answer would use it, yet it is compiled at the start
+# FlashInfer's sampler knows no seeds, so no answer would use it; its compilation needs nvcc
 GPU_ENVIRONMENT = {"VLLM_USE_FLASHINFER_SAMPLER": "0"}
 LONE_DEATHS = 3  # requests one after another of which the engine dies
 QUIET = {"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_NO_USAGE_STATS": "1", "VLLM_CONFIGURE_LOGGING": "1"}

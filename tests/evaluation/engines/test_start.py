@@ -320,6 +320,12 @@ def test_what_an_engine_failed_of_is_found_in_what_it_said_before(tmp_path):
     with open(tmp_path / "said", "w+b") as process._errors:
         assert process._cause(failed) == ""
         process._errors.write(
+            b"(MainProcess pid=5) WARNING 11-29 [base.py:380] ValueError: Tokenizer not available "
+            b"when `skip_tokenizer_init=True`\n"
+        )
+        process._errors.flush()
+        assert process._cause(failed) == ""  # it says so at every start
+        process._errors.write(
             "(EngineCore pid=7) ERROR 10-07 [core.py:9] ValueError: no room for the "
             f"cache\nmore\n{failed}\n".encode()
         )
