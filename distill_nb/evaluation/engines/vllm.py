@@ -12,10 +12,9 @@ import logging
 import os
 import queue
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 from distill_nb.evaluation.engines import types
 from distill_nb.evaluation.engines.types import Answer, EngineFailed, Request
@@ -80,9 +79,10 @@ class VllmEngine:
         adapters: dict[int, Path],
         mode: str,
         max_model_len: int,
-        environment: Mapping[str, str] = MappingProxyType({}),
+        environment: dict[str, str] | None = None,
     ):
-        self.p, self.adapters, self.mode, self.environment = p, adapters, mode, environment
+        self.p, self.adapters, self.mode = p, adapters, mode
+        self.environment = environment or {}  # of the processes, beside the usual
         self.tokenizer = student.load_tokenizer(p)
         self.stop_ids = chat.stop_ids(self.tokenizer, chat.template_for(p.student, p.chat_template))
         self._processes: list[Process] = []
