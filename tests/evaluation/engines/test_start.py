@@ -334,7 +334,7 @@ def test_what_an_engine_failed_of_is_found_in_what_it_said_before(tmp_path):
 
 
 @needs_vllm
-def test_a_mixture_of_experts_is_evaluated_merged(runs_dir):
+def test_a_mixture_of_experts_is_evaluated_merged(runs_dir, monkeypatch):
     """Merged, it says token by token what the unmerged adapter says in Transformers and PEFT."""
     from peft import PeftModel
 
@@ -347,8 +347,10 @@ def test_a_mixture_of_experts_is_evaluated_merged(runs_dir):
         save_every=4,
     )
     train.train(p)
+    monkeypatch.setattr(evaluate.tuned, "record", lambda _, mode: {"moe_config": f"lent, {mode}"})
     record = evaluate.evaluate(p)
     assert record["adapters"] == "merged" and record["engine"] == "vllm" and record["finished"]
+    assert record["moe_config"] == "lent, merged"
     (made,) = record["adapter_proof"]
     assert made["passed"] and made["error"] < 1e-4 and made["effect"] > 0.01
     served = {

@@ -15,6 +15,12 @@ H100 = "NVIDIA H100 80GB HBM3"
 TILES = '{"1": {"BLOCK_SIZE_M": 16}}'
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """A cache of this test alone."""
+    monkeypatch.setenv("DISTILL_NB_CACHE", str(tmp_path / "cache"))
+
+
 def gpu(monkeypatch, name):
     """As on a machine with one GPU of this name."""
     monkeypatch.delenv(tuned.FOLDER, raising=False)
@@ -44,7 +50,7 @@ def vllm_files(tmp_path, monkeypatch):
 
 
 def test_an_h100_gets_the_tiles_of_an_h200_under_its_own_name(
-    runs_dir, student, vllm_files, monkeypatch, caplog
+    student, vllm_files, monkeypatch, caplog
 ):
     caplog.set_level("INFO", "distill_nb")
     gpu(monkeypatch, H100)
@@ -63,7 +69,7 @@ def test_an_h100_gets_the_tiles_of_an_h200_under_its_own_name(
 
 
 def test_vllm_is_left_alone_where_the_tiles_would_not_fit_or_are_not_missing(
-    runs_dir, student, vllm_files, monkeypatch
+    student, vllm_files, monkeypatch
 ):
     gpu(monkeypatch, "NVIDIA A100-SXM4-80GB")
     assert tuned.lent(student, "merged") is None
@@ -88,7 +94,7 @@ def test_vllm_is_left_alone_where_the_tiles_would_not_fit_or_are_not_missing(
     assert tuned.lent(student, "merged") is None
 
 
-def test_the_engines_processes_get_the_folder(runs_dir, vllm_files, monkeypatch):
+def test_the_engines_processes_get_the_folder(vllm_files, monkeypatch):
     gpu(monkeypatch, H100)
     p = tiny(student="Qwen/Qwen3-30B-A3B-Base", dtype="bfloat16", engine="vllm", adapters="merged")
     without = start.start(p, {}, [[1, 2]])._environments()
@@ -108,7 +114,7 @@ json.dump(fused_moe.get_moe_configs(128, 768, None), open(sys.argv[1], "w"))
 
 @needs_vllm
 def test_vllm_has_no_tiles_for_this_student_on_an_h100_and_reads_those_that_it_gets(
-    runs_dir, student, tmp_path, monkeypatch
+    student, tmp_path, monkeypatch
 ):
     gpu(monkeypatch, H100)
     device, near, file = tuned.lent(student, "merged")
