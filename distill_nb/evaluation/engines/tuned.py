@@ -45,12 +45,12 @@ def lent(p: Params, mode: str) -> tuple[str, str, Path] | None:
     import torch
     from transformers import AutoConfig
 
-    if mode == "multi" or p.dtype != "bfloat16" or os.environ.get(FOLDER):
+    alone = mode == "multi" or p.dtype != "bfloat16" or bool(os.environ.get(FOLDER))
+    if alone or not torch.cuda.is_available() or (folder := vllm_files()) is None:
         return None
-    folder = vllm_files() if torch.cuda.is_available() else None
     config = AutoConfig.from_pretrained(sources.source(p))
     experts, width = (getattr(config, k, 0) for k in ("num_experts", "moe_intermediate_size"))
-    if folder is None or not experts or not width:
+    if not experts or not width:
         return None
     # named as in vLLM's get_config_file_name
     device = re.sub(r"[\s/]+", "_", torch.cuda.get_device_name())
