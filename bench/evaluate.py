@@ -172,11 +172,13 @@ def timed(way: str, p, benchmarks: int) -> dict:
 
 def fresh(p, way: str, benchmarks: int) -> dict:
     """The whole evaluation by the peer: a process for each checkpoint and benchmark."""
+    from distill_nb.evaluation.engines import tuned
     from distill_nb.evaluation.engines.vllm import CPU_ENVIRONMENT, QUIET
     from distill_nb.students.student import device
 
     generation, answers = 0.0, {}
     environment = (CPU_ENVIRONMENT if device() == "cpu" else {}) | QUIET | os.environ
+    environment |= tuned.environment(p, "merged" if way == "fresh merged" else "multi")
     for step in range(0, p.max_steps + 1, 10):
         for benchmark in range(benchmarks):
             result = process("--one", way, str(step), str(benchmark), environment=environment)
@@ -190,6 +192,7 @@ def one(p, way: str, step: int, benchmark: int, count: int) -> dict:
     from vllm import LLM, SamplingParams, TokensPrompt
     from vllm.lora.request import LoRARequest
 
+    from distill_nb.evaluation.engines.vllm import gpu_settings
     from distill_nb.runtime import paths
     from distill_nb.students import chat, sources, student
 
@@ -202,11 +205,7 @@ def one(p, way: str, step: int, benchmark: int, count: int) -> dict:
             model = folder
         elif adapter:
             lora = {"enable_lora": True, "max_lora_rank": p.lora_rank}
-        device = (
-            {"enforce_eager": True}
-            if student.device() == "cpu"
-            else {"gpu_memory_utilization": p.gpu_memory}
-        )
+        device = {"enforce_eager": True} if student.device() == "cpu" else gpu_settings(p)
         longest = max(len(r.prompt) for r in asked) + p.max_new_tokens
         llm = LLM(
             model=model,

@@ -16,7 +16,7 @@ from distill_nb import benchmarks, grading
 from distill_nb.benchmarks import loading
 from distill_nb.evaluation import baseline, records, regrade, resume
 from distill_nb.evaluation.collect import Job, collect, missing
-from distill_nb.evaluation.engines import start
+from distill_nb.evaluation.engines import start, tuned
 from distill_nb.evaluation.proofs import Proof
 from distill_nb.grading import code
 from distill_nb.params import Params, is_baseline
@@ -89,6 +89,8 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
             sandbox_level=sandbox_level,
             **{key: settings[key] for key in ("engine", "adapters", "template")},
         )
+        if settings["engine"] == "vllm" and not p.regrade:
+            record |= tuned.record(p, settings["adapters"])
         record = provenance.follow(record, before)
         record["benchmarks"] = before.get("benchmarks", {}) | {
             n: loading.describe(n, p.benchmark_files.get(n), p.benchmark_limit, SUBSET_SEED)

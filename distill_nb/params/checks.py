@@ -142,6 +142,12 @@ def contradictions(v: dict[str, Any]) -> Problems:
             " but this is a baseline: name the adapter's teacher and domain, and its step as "
             "max_steps",
         )
+    if v["max_num_batched_tokens"] < v["max_num_seqs"]:
+        yield (
+            "max_num_batched_tokens",
+            f", less than max_num_seqs {v['max_num_seqs']}, and each answer takes one in a step: "
+            "write a larger number",
+        )
     yield from file_contradictions(v)
     if v["n_samples"] > 1 and v["temperature"] == 0:
         why = " but temperature is 0 and greedy samples are equal: write 1, or raise it"

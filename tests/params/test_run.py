@@ -89,6 +89,8 @@ def error(**changes):
     (dict(warmup_steps=31), "warmup_steps is 31, more than max_steps 30: write a smaller number."),
     (dict(n_samples=4), "n_samples is 4 but temperature is 0 and greedy samples are equal: write "
                         "1,"),
+    (dict(max_num_batched_tokens=9, max_num_seqs=10), "max_num_batched_tokens is 9, less than "
+     "max_num_seqs 10, and each answer takes one in a step: write a larger number."),
     (dict(run_name="../x"), "run_name is '../x', which cannot name a folder: use letters, digits"),
     (dict(run_name="_base"), "run_name is '_base', which cannot name a folder"),
     (dict(run_name="x_seed1"), "run_name is 'x_seed1', which is the name of a replicate's folder"),

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
-from distill_nb.evaluation.engines import types
+from distill_nb.evaluation.engines import tuned, types
 from distill_nb.evaluation.engines.hf import HfEngine
 from distill_nb.evaluation.engines.vllm import VllmEngine
 from distill_nb.params import Params
@@ -67,4 +67,5 @@ def start(
         return HfEngine(p, adapters)
     longest = max(map(len, prompts), default=1) + p.max_new_tokens
     longest = max([longest, *(len(text) + 1 for text in texts)])
-    return VllmEngine(p, adapters, mode if adapters else "merged", longest)
+    environment = tuned.environment(p, mode)
+    return VllmEngine(p, adapters, mode if adapters else "merged", longest, environment)

@@ -31,6 +31,8 @@ CPU_ENVIRONMENT = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "VLLM_CPU_KVCACHE_SPACE": "2",  # GiB
 }
+# FlashInfer's sampler knows no seeds, so no answer would use it; its compilation needs nvcc
+GPU_ENVIRONMENT = {"VLLM_USE_FLASHINFER_SAMPLER": "0"}
 LONE_DEATHS = 3  # requests one after another of which the engine dies
 QUIET = {"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_NO_USAGE_STATS": "1", "VLLM_CONFIGURE_LOGGING": "1"}
 
@@ -39,6 +41,15 @@ def adapter_rank(folder: Path) -> int:
     """The rank of an adapter's widest layer, from its adapter_config.json."""
     config = json.loads((folder / "adapter_config.json").read_text())
     return max(config["r"], *(config.get("rank_pattern") or {0: 0}).values())
+
+
+def gpu_settings(p: Params) -> dict[str, float]:
+    """vLLM's arguments that only a GPU gets; on a CPU its own values stay."""
+    return {
+        "gpu_memory_utilization": p.gpu_memory,
+        "max_num_seqs": p.max_num_seqs,
+        "max_num_batched_tokens": p.max_num_batched_tokens,
+    }
 
 
 @dataclass
@@ -62,8 +73,16 @@ class VllmEngine:
 
     name, version = "vllm", types.vllm_version()
 
-    def __init__(self, p: Params, adapters: dict[int, Path], mode: str, max_model_len: int):
+    def __init__(
+        self,
+        p: Params,
+        adapters: dict[int, Path],
+        mode: str,
+        max_model_len: int,
+        environment: dict[str, str] | None = None,
+    ):
         self.p, self.adapters, self.mode = p, adapters, mode
+        self.environment = environment or {}  # of the processes, beside the usual
         self.tokenizer = student.load_tokenizer(p)
         self.stop_ids = chat.stop_ids(self.tokenizer, chat.template_for(p.student, p.chat_template))
         self._processes: list[Process] = []
@@ -84,7 +103,7 @@ class VllmEngine:
             "max_model_len": min(max_model_len, student.longest_context(p)),
         }
         if torch.cuda.is_available():
-            engine["gpu_memory_utilization"] = p.gpu_memory
+            engine |= gpu_settings(p)
         else:
             engine["enforce_eager"] = True
         served = self._loadable() if self.mode == "multi" else {}
@@ -121,10 +140,12 @@ class VllmEngine:
         """One for each process: on GPUs each sees its own."""
         import torch
 
-        environment = QUIET | paths.child_environment()
+        on_gpu = torch.cuda.is_available()
+        environment = QUIET | (GPU_ENVIRONMENT if on_gpu else CPU_ENVIRONMENT)
+        environment |= paths.child_environment() | self.environment
         count, each = self.p.data_parallel, self.p.tensor_parallel
-        if not torch.cuda.is_available():
-            return [CPU_ENVIRONMENT | environment] * count
+        if not on_gpu:
+            return [environment] * count
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
         if visible == [""]:
             visible = [str(i) for i in range(torch.cuda.device_count())]

@@ -15,6 +15,7 @@ from distill_nb.runtime import disk
 
 TAIL = 2**15  # bytes of the end of its stderr that are read
 ERROR = re.compile(r"\b\w*(Error|Exception): .*")
+HARMLESS = "Tokenizer not available"  # vLLM tries a chat template at its start, and goes on without
 SILENCE = 1800  # seconds; loading takes minutes, and then signs of life come every few seconds
 
 
@@ -77,7 +78,7 @@ class Process:
         """The last error on stderr that `failed` does not name: of vLLM's own processes."""
         matches = [ERROR.search(line) for line in disk.end_of(self._errors, TAIL)]
         errors = [match[0].strip() for match in matches if match]
-        others = [error for error in errors if error not in failed]
+        others = [e for e in errors if e not in failed and HARMLESS not in e]
         return f" (before that: {others[-1][:500]})" if others else ""
 
     def _last_words(self) -> str:

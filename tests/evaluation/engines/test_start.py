@@ -165,6 +165,21 @@ def test_each_engine_gets_gpus_of_its_own(runs_dir, monkeypatch):
     assert [e["CUDA_VISIBLE_DEVICES"] for e in one._environments()] == ["5", "7"]
 
 
+def test_only_a_gpu_gets_a_share_of_memory_and_the_size_of_batches(runs_dir, monkeypatch):
+    p = tiny(engine="vllm", gpu_memory=0.8, max_num_seqs=7, max_num_batched_tokens=70)
+    ours = dict(gpu_memory_utilization=0.8, max_num_seqs=7, max_num_batched_tokens=70)
+    monkeypatch.delenv("VLLM_USE_FLASHINFER_SAMPLER", raising=False)
+    for on_gpu in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: on_gpu)  # noqa: B023
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+        engine = VllmEngine(p, {}, "merged", 100)
+        settings, (environment,) = engine._settings["engine"], engine._environments()
+        assert {k: settings[k] for k in ours if k in settings} == (ours if on_gpu else {})
+        assert settings.get("enforce_eager", False) is not on_gpu
+        # its sampler knows no seeds
+        assert environment.get("VLLM_USE_FLASHINFER_SAMPLER") == ("0" if on_gpu else None)
+
+
 @pytest.fixture
 def trained(runs_dir):
     p = tiny(learning_rate=0.05, engine="vllm", max_new_tokens=12)
@@ -305,6 +320,12 @@ def test_what_an_engine_failed_of_is_found_in_what_it_said_before(tmp_path):
     with open(tmp_path / "said", "w+b") as process._errors:
         assert process._cause(failed) == ""
         process._errors.write(
+            b"(MainProcess pid=5) WARNING 11-29 [base.py:380] ValueError: Tokenizer not available "
+            b"when `skip_tokenizer_init=True`\n"
+        )
+        process._errors.flush()
+        assert process._cause(failed) == ""  # it says so at every start
+        process._errors.write(
             "(EngineCore pid=7) ERROR 10-07 [core.py:9] ValueError: no room for the "
             f"cache\nmore\n{failed}\n".encode()
         )
@@ -313,7 +334,7 @@ def test_what_an_engine_failed_of_is_found_in_what_it_said_before(tmp_path):
 
 
 @needs_vllm
-def test_a_mixture_of_experts_is_evaluated_merged(runs_dir):
+def test_a_mixture_of_experts_is_evaluated_merged(runs_dir, monkeypatch):
     """Merged, it says token by token what the unmerged adapter says in Transformers and PEFT."""
     from peft import PeftModel
 
@@ -326,8 +347,10 @@ def test_a_mixture_of_experts_is_evaluated_merged(runs_dir):
         save_every=4,
     )
     train.train(p)
+    monkeypatch.setattr(evaluate.tuned, "record", lambda _, mode: {"moe_config": f"lent, {mode}"})
     record = evaluate.evaluate(p)
     assert record["adapters"] == "merged" and record["engine"] == "vllm" and record["finished"]
+    assert record["moe_config"] == "lent, merged"
     (made,) = record["adapter_proof"]
     assert made["passed"] and made["error"] < 1e-4 and made["effect"] > 0.01
     served = {
