@@ -35,6 +35,8 @@ TIMES = 2.0  # floors that the engine may be from the trainer with the adapter
 LARGEST = {"float32": 0.1, "bfloat16": 0.25}
 LARGEST_EXPERTS = {"float32": 0.1, "bfloat16": 1.5}
 HALF = 0.5  # a share of it is as near to the adapter as to the base
+NEARER = 0.6  # somewhat more than HALF, which chance gives of a difference that is rounding alone
+TOO_MUCH = 1.5  # a share that no adapter has that is applied as it is
 SURE = 3.0  # standard errors that a share must be from HALF to say either
 CLEAR = 1.5  # floors that an adapter must change to be called missing
 OTHER_WAY = "set adapters to merged, or engine to hf"
@@ -109,7 +111,7 @@ def judge(
         """The step whose adapter `found`, a difference from `here`, surely is nearer to."""
         for s, values in same_text.items():
             there, error = share_of(found, values - here, beside)
-            if there - SURE * error > HALF:
+            if NEARER + SURE * error < there < TOO_MUCH:
                 return s
         return None
 
@@ -125,7 +127,7 @@ def judge(
         why = f"the engine's base answers with the adapter of step {carried}; {OTHER_WAY}"
     elif not effect:
         why = "the adapter changes nothing in the trainer either"
-    elif share - SURE * se > 1.5 or (
+    elif share - SURE * se > TOO_MUCH or (
         share + SURE * se < HALF and (effect > CLEAR * floor or not moved)
     ):
         why = f"the adapter is not applied as trained: {shift}; {OTHER_WAY}"
