@@ -169,9 +169,10 @@ def table(record: dict) -> pd.DataFrame | None:
     for proof in proofs:
         if not proof["passed"]:
             log.info(f"Step {proof['step']} is not scored: {proof['why']}.")
-    columns = ["passed", "error", "effect", "moved", "share", "tokens"]
+    columns = ["passed", "error", "base_error", "effect", "moved", "share", "tokens"]
     shown = pd.DataFrame(proofs).set_index("step")[columns]
-    return shown.assign(error=shown["error"].map("{:.1e}".format)).round(4)
+    small = {name: shown[name].map("{:.1e}".format) for name in ("error", "base_error")}
+    return shown.assign(**small).round(4)
 
 
 def proved(
