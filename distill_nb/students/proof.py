@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FILE = "proof.json"
-# tokens of the fixed text, at most; how many of its last tokens are compared
+# tokens of the fixed text, at most; how many of its last tokens are compared: as many as it takes
+# where a mixture of experts' engines are far apart (bench/proofs.py)
 LONGEST, PLACES = (1024, 512)
 FEW = 16  # of these in float32, evenly: rounding is far below any adapter's effect
 
