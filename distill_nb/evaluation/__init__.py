@@ -4,6 +4,7 @@ problem and sample.
 evaluate.py  evaluate a run: make what is missing, or grade it again
 collect.py   answers of one engine, graded and written as they come
 proofs.py    whether an engine applies the adapters that it serves
+shares.py    how much of one shift of log-probabilities is found in another
 baseline.py  the base student's records, which runs share
 records.py   those records on disk
 regrade.py   stored completions graded again, without the model

@@ -219,10 +219,7 @@ def _collect(
         return []
     adapters = resume.adapters_of(p, sorted({job.step for job in own}))
     # of an adapter from elsewhere, what Transformers and PEFT make of the first prompt
-    references = {
-        step: proof.read(folder) or proof.reference(p, folder, own[0].prompt)
-        for step, folder in adapters.items()
-    }
+    references = {step: proof.of(p, folder, own[0].prompt) for step, folder in adapters.items()}
 
     def keep(made: Proof) -> None:
         provenance.write(_proof_file(p, made.step), asdict(made))

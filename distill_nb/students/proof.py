@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FILE = "proof.json"
-# tokens of the fixed text, at most; how many of its last tokens are compared
-LONGEST, PLACES = (1024, 64)
-SPARSE = 4  # of these every fourth in float32: rounding is far below any adapter's effect
+# tokens of the fixed text, at most; how many of its last tokens are compared: as many as it takes
+# where a mixture of experts' engines are far apart (bench/proofs.py)
+LONGEST, PLACES = (1024, 512)
+FEW = 16  # of these in float32, evenly: rounding is far below any adapter's effect
 
 
 def text_of(example: dict) -> list[int]:
@@ -35,30 +36,35 @@ def text_of(example: dict) -> list[int]:
     return [int(i) for i in example["input_ids"][: first + PLACES][:LONGEST]]
 
 
-def places(ids: list[int], dtype: str = "bfloat16") -> list[int]:
-    """The compared positions of a text: of its last PLACES, without the very first, `looked_at`."""
-    return looked_at(range(max(1, len(ids) - PLACES), len(ids)), dtype)
+def places(ids: Sequence[int], count: int = PLACES) -> list[int]:
+    """The compared positions of a text: of its last `count`, without the very first."""
+    return list(range(max(1, len(ids) - count), len(ids)))
 
 
 def looked_at(values: Sequence[T], dtype: str) -> list[T]:
-    """All values in bfloat16; in float32 every SPARSE-th, the last among them."""
-    return list(values[::-1][:: 1 if dtype == "bfloat16" else SPARSE][::-1])
+    """Of the values at `places` those that are compared: in bfloat16 all, in float32 every n-th,
+    FEW at most and the last among them."""
+    every = 1 if dtype == "bfloat16" else max(1, -(-len(values) // FEW))
+    return list(values[::-1][::every][::-1])
 
 
 def token_logprobs(
-    model: PreTrainedModel | PeftModel, ids: list[int], dtype: str = "bfloat16"
+    model: PreTrainedModel | PeftModel, ids: list[int], at: Sequence[int]
 ) -> list[float]:
-    """Log-probability in nats of the token at each of `places(ids, dtype)`, given those before."""
+    """Log-probability in nats of the token at each position of `at`, given those before."""
     import torch
 
     was_training = model.training
     model.eval()
     with torch.no_grad():
         tokens = torch.tensor([ids], device=next(model.parameters()).device)
-        found = torch.log_softmax(model(input_ids=tokens).logits[0, :-1].float(), -1)
-        found = found.gather(1, tokens[0, 1:, None].to(found.device))[:, 0].tolist()
+        logits = model(input_ids=tokens).logits[0]
+        rows = torch.tensor(at, device=logits.device)
+        found = torch.log_softmax(logits[rows - 1].float(), -1)
+        wanted = tokens[0].to(logits.device)[rows, None]
+        logprobs = found.gather(1, wanted)[:, 0].tolist()
     model.train(was_training)
-    return [round(found[place - 1], 6) for place in places(ids, dtype)]
+    return [round(logprob, 6) for logprob in logprobs]
 
 
 def write(model: PeftModel, ids: list[int], folder: Path) -> None:
@@ -69,20 +75,35 @@ def write(model: PeftModel, ids: list[int], folder: Path) -> None:
 
 
 def _both(model: PeftModel, ids: list[int]) -> dict:
-    with_adapter = token_logprobs(model, ids)
+    at = places(ids)
+    with_adapter = token_logprobs(model, ids, at)
     with model.disable_adapter():
-        return {"tokens": ids, "adapter": with_adapter, "base": token_logprobs(model, ids)}
+        base = token_logprobs(model, ids, at)
+    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
+    return {"tokens": ids, "adapter": with_adapter, "base": base, "dtype": dtype}
 
 
 def read(folder: Path) -> dict | None:
-    """What `write` wrote, or None for an adapter that was trained elsewhere."""
+    """What `write` wrote, or None for an adapter that was trained elsewhere. Earlier versions wrote
+    no dtype, and 64 places."""
     file = folder / FILE
     return json.loads(file.read_text()) if file.exists() else None
 
 
+def of(p: Params, folder: Path, ids: list[int]) -> dict:
+    """What the trainer left, or the same made anew (`reference`): of an adapter that was trained
+    elsewhere, on `ids`; and in float32, where the trainer's bfloat16 could hide a weak adapter."""
+    left = read(folder)
+    if left is None:
+        return reference(p, folder, ids)
+    if p.dtype == "float32" and left.get("dtype", p.dtype) != p.dtype:
+        return reference(p, folder, left["tokens"])
+    return left
+
+
 def reference(p: Params, folder: Path, ids: list[int]) -> dict:
-    """The same for an adapter trained elsewhere, by Transformers and PEFT, unmerged, in p.dtype, on
-    the CPU, as an engine will need a GPU's memory."""
+    """What `write` writes, by Transformers and PEFT, unmerged, in p.dtype, on the CPU, as an engine
+    will need a GPU's memory."""
     from peft import PeftModel
 
     base = student.load(student.unquantised(p), where="cpu")

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from helpers import tiny
 
@@ -10,7 +11,11 @@ from distill_nb.evaluation import collect
 from distill_nb.evaluation.engines.types import Answer, EngineFailed
 from distill_nb.runtime import jsonl
 
-BASE = {"tokens": [1, 2], "adapter": [-1.0], "base": [-3.0]}
+BASE = {
+    "tokens": list(range(9)),
+    "adapter": [-1.0, -0.5, -2.0, -0.1, -1.5, -0.7, -1.2, -0.3],
+    "base": [-3.0, -0.9, -1.0, -0.4, -2.5, -0.6, -4.0, -2.0],
+}
 
 
 class Engine:
@@ -39,7 +44,10 @@ class Engine:
 
     def logprobs(self, texts):
         return [
-            [self.says.get(step, BASE["adapter"] if step else BASE["base"]) for step, _ in texts]
+            [
+                [self.says.get(step, BASE["adapter" if step else "base"])[i - 1] for i in at]
+                for step, _, at in texts
+            ]
         ]
 
     def answers(self, requests):
@@ -147,7 +155,7 @@ def test_a_checkpoint_without_its_proof_is_reported_and_not_scored(jobs, tmp_pat
     (proof,) = collect.collect(
         tiny(), Engine(says={2: BASE["base"]}, groups=groups), jobs, {2: BASE}
     )
-    assert not proof.passed and "Step 2 is not scored: the engine is" in caplog.text
+    assert not proof.passed and "Step 2 is not scored: the adapter is not applied" in caplog.text
     assert len(outcomes(tmp_path, 0)) == 3 and outcomes(tmp_path, 2) == {}
 
 
@@ -156,6 +164,23 @@ def test_an_engine_that_can_load_another_way_is_given_the_chance(jobs, tmp_path)
         tiny(), Engine(says={2: BASE["base"]}, repairs=True), jobs, {2: BASE}
     )
     assert proof.passed and len(outcomes(tmp_path, 2)) == 3
+
+
+@pytest.mark.parametrize(("dtype", "count"), [("float32", 16), ("bfloat16", 64)])
+def test_what_an_earlier_version_left_is_compared_at_its_own_places(dtype, count, jobs):
+    """It left the last 64 places of a text, and nothing else about it."""
+    rng = np.random.default_rng(0)
+    ids = list(range(200))
+    base, shift = -rng.exponential(2.0, 200), rng.normal(0, 1, 200)
+    old = {"tokens": ids, "adapter": list(base[136:] + shift[136:]), "base": list(base[136:])}
+
+    class Exact(Engine):
+        def logprobs(self, texts):
+            return [[list(base[at] + (shift[at] if step else 0)) for step, _, at in texts]]
+
+    (made,) = collect.collect(tiny(dtype=dtype), Exact(), jobs, {2: old})
+    assert made.passed and made.error == 0 and made.tokens == count
+    assert made.share == pytest.approx(1) and made.effect > 0.5
 
 
 def test_answers_are_graded_in_batches_and_none_waits_for_long(monkeypatch):

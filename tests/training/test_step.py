@@ -195,9 +195,10 @@ def test_a_head_that_is_trained_gets_its_gradient():
 
 def test_whole_sequences_go_through_a_patched_model_as_before():
     model, ids = adapted(LLAMA), examples()[0]["input_ids"].tolist()
-    before = proof.token_logprobs(model, ids, "float32"), model(**padded(examples())).logits
+    at = proof.places(ids)
+    before = proof.token_logprobs(model, ids, at), model(**padded(examples())).logits
     step.patch(model)
-    assert proof.token_logprobs(model, ids, "float32") == pytest.approx(before[0], abs=1e-6)
+    assert proof.token_logprobs(model, ids, at) == pytest.approx(before[0], abs=1e-6)
     torch.testing.assert_close(model(**padded(examples())).logits, before[1])
 
 

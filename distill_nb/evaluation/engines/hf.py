@@ -48,9 +48,9 @@ class HfEngine:
     def again(self) -> bool:
         return False  # there is no other way to load a checkpoint
 
-    def logprobs(self, texts: list[tuple[int, list[int]]]) -> list[list[list[float]]]:
-        assert {step for step, _ in texts} <= {self.step}
-        return [[proof.token_logprobs(self.model, ids, self.p.dtype) for _, ids in texts]]
+    def logprobs(self, texts: list[tuple[int, list[int], list[int]]]) -> list[list[list[float]]]:
+        assert {step for step, *_ in texts} <= {self.step}
+        return [[proof.token_logprobs(self.model, ids, at) for _, ids, at in texts]]
 
     def answers(self, requests: list[Request]) -> Iterator[list[Answer]]:
         """One batch after another, longest prompts first. Where memory runs out, batches are half

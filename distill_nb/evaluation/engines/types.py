@@ -49,8 +49,9 @@ class Engine(Protocol):
     def again(self) -> bool:
         """Load a checkpoint that failed its proof in another way; False where there is none."""
 
-    def logprobs(self, texts: list[tuple[int, list[int]]]) -> list[list[list[float]]]:
-        """Log-probabilities of every (step, token ids) at `proof.places`, from every process."""
+    def logprobs(self, texts: list[tuple[int, list[int], list[int]]]) -> list[list[list[float]]]:
+        """Log-probabilities of the tokens of every (step, token ids, positions) at these positions,
+        in nats, from every process."""
 
     def answers(self, requests: list[Request]) -> Iterator[list[Answer]]:
         """The answers to requests of the steps that are served, as they finish."""

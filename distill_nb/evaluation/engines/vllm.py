@@ -21,7 +21,7 @@ from distill_nb.evaluation.engines.types import Answer, EngineFailed, Request
 from distill_nb.evaluation.engines.vllm_client import Process
 from distill_nb.params import Params
 from distill_nb.runtime import disk, paths
-from distill_nb.students import chat, experts, proof, sources, student
+from distill_nb.students import chat, experts, sources, student
 
 log = logging.getLogger(__name__)
 
@@ -221,10 +221,9 @@ class VllmEngine:
         self._start()
         return True
 
-    def logprobs(self, texts: list[tuple[int, list[int]]]) -> list[list[list[float]]]:
-        asked = [[step, ids, proof.places(ids, self.p.dtype)] for step, ids in texts]
+    def logprobs(self, texts: list[tuple[int, list[int], list[int]]]) -> list[list[list[float]]]:
         for process in self._processes:
-            process.send({"texts": asked})
+            process.send({"texts": texts})
         return [process.receive()["logprobs"] for process in self._processes]
 
     def answers(self, requests: list[Request]) -> Iterator[list[Answer]]:
