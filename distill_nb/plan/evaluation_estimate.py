@@ -107,7 +107,7 @@ def of_config(
     most = count // (len(steps) if merged else 1) // p.data_parallel or 1
 
     def at_once(context: float) -> int:
-        return int(min(p.max_num_seqs, most, room / (context * cache)))
+        return int(min(p.max_num_seqs, most, max(0, room) / (context * cache)))
 
     def step(answering: int, context: float, i: int) -> float:
         """Seconds."""

@@ -117,7 +117,8 @@ def _hours(evaluation: Evaluation) -> dict[str, str]:
 def _time(hours: tuple[float, float]) -> tuple[str, str]:
     """(unit, a range in it)."""
     unit, seconds = ("seconds", 3600) if hours[1] < 0.1 else ("hours", 1)
-    return unit, _range((seconds * hours[0], seconds * hours[1]), ",.2g")
+    form = ",.2g" if seconds * hours[1] < 100 else ",.0f"
+    return unit, _range((seconds * hours[0], seconds * hours[1]), form)
 
 
 def cost_of_traces(values: dict) -> tuple[str, float]:
