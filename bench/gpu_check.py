@@ -29,7 +29,7 @@ after 10 minutes:
   steps moe …   the same for the layers of Qwen3-30B-A3B, 12 of its 48, so that disk and memory
                 suffice
   plan          what distill_nb.plan.plan expects of those steps, against what was measured: within
-                20%, or with unsloth no more, as that moves a part of it to the host's memory
+                20%, or with unsloth no more, of which the plan is on the safe side
   evaluate dense
                 bench/evaluate.py: adapters of two checkpoints side by side in one vLLM engine, with
                 the proof that each adapter is applied

@@ -420,25 +420,20 @@ def plan_rows(size: str, folder: Path, measured: list[dict]) -> list[dict]:
     from dataclasses import replace
 
     import numpy as np
-    import torch
 
     from distill_nb.plan import devices as plan_devices
     from distill_nb.plan import plan
     from distill_nb.training.data import Data, training_order
 
-    device, rows, on_gpu = None, [], torch.cuda.is_available()
+    device, rows = None, []
     for row in measured:
         model = folder / f"{row['kind']}-config"
         if size == "full" and not model.exists():
             real_config(row["kind"]).save_pretrained(model)
-        if on_gpu and not row["recomputed"]:  # the plan recomputes
-            fitting = [t for t in row["tried"] if "seconds" in t and t["recomputed"]]
-            if not fitting:
-                continue
-            row = row | min(fitting, key=lambda t: t["seconds"])
         p = replace(
-            steps_params(size, row["kind"], "hf", str(model)),
+            steps_params(size, row["kind"], row["way"], str(model)),
             micro_batch_size=row["micro_batch_size"],
+            recompute="on" if row["recomputed"] else "off",
         )
         device = device or plan_devices.this(p.dtype)
         order = training_order(row["lengths"], p.batch_size, 1, p.seed, p.micro_batch_size)
@@ -458,20 +453,21 @@ def plan_rows(size: str, folder: Path, measured: list[dict]) -> list[dict]:
         )
         expected = plan.estimate(replace(p, n_heldout=0), device, data)
         hours = row["seconds"] * p.max_steps / 3600
+        memory = expected.peak - expected.memory.get("CUDA", 0)  # torch does not allocate that
         rows.append(
             {
                 "section": "plan",
                 "kind": row["kind"],
                 "way": row["way"],
                 "spread": row["spread"],
-                "memory_gib": round(expected.peak / 2**30, 4),
+                "memory_gib": round(memory / 2**30, 4),
                 "measured_memory_gib": row["peak_memory_gib"],
                 "hours": [round(h, 6) for h in expected.hours],
                 "measured_hours": round(hours, 6),
                 "hours_in_range": expected.hours[0] <= hours <= expected.hours[1],
             }
         )
-        off = expected.peak / 2**30 / row["peak_memory_gib"] - 1
+        off = memory / 2**30 / row["peak_memory_gib"] - 1
         if size == "full" and (
             off < -MEMORY_TOLERANCE or (off > MEMORY_TOLERANCE and row["way"] != "unsloth")
         ):

@@ -52,6 +52,13 @@ def _number(value: Any, kind: str) -> int | float:
     return float(value) if kind == "float" else value
 
 
+def _word(value: Any, choices: tuple[str, ...] | None) -> Any:
+    """The value, or on or off where these are choices, which YAML 1.1 takes for true and false."""
+    if isinstance(value, bool) and choices and {"on", "off"} <= set(choices):
+        return "on" if value else "off"
+    return value
+
+
 def check_type(kind: str, value: Any) -> Any:
     """A copy of the value, as a float for `float`; kind: int, float, bool, str, list[str] or
     dict[str, str]. Raises TypeError for another type."""
@@ -227,7 +234,8 @@ def checked(
     clean = {}
     for name, f in known.items():
         try:
-            clean[name] = check_type(str(f.type), values[name])
+            value = _word(values[name], f.metadata["choices"])
+            clean[name] = check_type(str(f.type), value)
             check_range(f.metadata, clean[name])
         except TypeError as error:
             raise ValueError(f"{source}: {name} {error}.") from None

@@ -4,6 +4,7 @@ tries."""
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from distill_nb.params import POCKET_STUDENT, Params
@@ -103,7 +104,8 @@ def on_meta(config: PretrainedConfig, p: Params, checkpointing: bool) -> PeftMod
         options = {"dtype": getattr(torch, p.dtype), "attn_implementation": "sdpa"}
         model = AutoModelForCausalLM.from_config(config, **options)
         model.config.use_cache = False
-        return student.attach_lora(model, p, "hf", checkpointing).train()
+        p = replace(p, recompute="on" if checkpointing else "off")
+        return student.attach_lora(model, p, "hf").train()
 
 
 def count(config: PretrainedConfig, p: Params) -> dict[str, int]:

@@ -1,24 +1,26 @@
-"""The estimate of a run's memory, tokens, disk and hours, from its student's config alone.
+"""The estimate of a run: memory (memory.py), tokens, hours, disk, and its evaluation
+(evaluation_estimate.py), from its student's config alone.
 
-Memory is tried with tensors without data (step_memory.py) and compared with real training on a CPU
-in tests/plan/test_plan.py; Unsloth needs less than the Transformers and PEFT that are tried here.
-bench/gpu_check.py compares the plan with a GPU; nobody has run that yet."""
+Memory, tokens and disk of Transformers + PEFT are compared with real training on a CPU in
+tests/plan/test_plan.py. bench/gpu_check.py compares the plan with a GPU, which nobody has done yet.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import pickle
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distill_nb import params
-from distill_nb.evaluation.engines import types
 from distill_nb.params import Params
-from distill_nb.plan import architectures, devices, step_memory
+from distill_nb.plan import architectures, devices, evaluation_estimate, memory, trace_lengths
 from distill_nb.plan.devices import Device
+from distill_nb.plan.evaluation_estimate import Evaluation
 from distill_nb.runtime import paths
 from distill_nb.runtime.devices import GIB
 from distill_nb.students import chat
@@ -30,10 +32,6 @@ if TYPE_CHECKING:
 
 Example = tuple[int, int]  # its tokens, and how many of them have a label
 
-USABLE = 0.94  # of a GPU's memory: the rest is CUDA's own, and gaps between tensors
-LIBRARIES = GIB // 2  # of a process on a CPU: what it has imported
-SHORT = 4  # without data, examples have between max_length / SHORT and max_length tokens
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -42,16 +40,17 @@ class Plan:
     run_name: str
     device: Device
     micro_batch_size: int
-    # weights, adapters, gradients, optimiser, activations, loss; their sum is the peak
+    # weights, adapters, gradients, optimiser, activations, loss, …; their sum is the peak
     memory: dict[str, int]
-    other_activations: int  # with gradient checkpointing where the run has none, or without it
-    checkpointing: bool
+    recompute: bool  # activations: as p.recompute says, or as decided where that is auto
+    other_activations: int  # the other way
+    best_micro_batch_size: int  # the largest that fits; 0: none does
     tokens: tuple[int, int]
-    disk: dict[str, int]  # checkpoints, states, merged
+    disk: dict[str, int]  # checkpoints, states
     hours: tuple[float, float]  # of each process
     gpu_hours: tuple[float, float]  # of all processes together
+    evaluation: Evaluation
     notes: tuple[str, ...]
-    best_micro_batch_size: int = 0  # the largest that fits; 0: none does
 
     @property
     def peak(self) -> int:
@@ -59,34 +58,11 @@ class Plan:
 
     @property
     def available(self) -> int:
-        if self.device.kind == "cuda":
-            return int(self.device.memory * USABLE)
-        return self.device.memory - LIBRARIES
+        return memory.available(self.device)
 
     @property
     def fits(self) -> bool:
         return self.peak <= self.available
-
-
-_tried: dict[str, dict[str, int]] = {}  # the runs of a study share their students
-
-
-def _activations(
-    config: PretrainedConfig,
-    p: Params,
-    lengths: list[int],
-    trained: int,
-    checkpointing: bool,
-    autocast: bool,
-) -> dict[str, int]:
-    """step_memory.activations, each tried once."""
-    lora = [value for name, value in asdict(p).items() if name.startswith("lora_")]
-    key = repr((config.to_json_string(), p.dtype, lora, lengths, trained, checkpointing, autocast))
-    if key not in _tried:
-        _tried[key] = step_memory.activations(
-            config, p, lengths, trained, checkpointing=checkpointing, autocast=autocast
-        )
-    return _tried[key]
 
 
 def estimate(p: Params, device: str | Device = "this", data: Data | None = None) -> Plan:
@@ -105,7 +81,9 @@ def estimate(p: Params, device: str | Device = "this", data: Data | None = None)
             (len(e["input_ids"]), sum(label != chat.IGNORE for label in e["labels"]))
             for e in data.train
         ]
-    device = _device(p, device)
+    if device == "this" and p.backend == "auto" and importlib.util.find_spec("unsloth") is None:
+        p = replace(p, backend="hf")
+    device = device_of(p, device)
     # Unsloth has put its own code, for GPUs, into the models that would be tried here.
     make = _in_a_child if "unsloth" in sys.modules else _estimate
     return make(p, device, examples)
@@ -134,49 +112,64 @@ def _estimate(p: Params, device: Device, examples: list[Example] | None) -> Plan
     config, source = architectures.config_of(p)
     counts = architectures.count(config, p)
     on_gpu, experts = device.kind == "cuda", bool(getattr(config, "num_experts", 0))
-    autocast = on_gpu and p.dtype == "bfloat16"
-    lengths, trained = _largest(p, examples)
-    tried = _activations(config, p, lengths, trained, on_gpu, autocast)
-    other = _activations(config, p, lengths, trained, not on_gpu, autocast)
-    adapters = counts["bytes_of_adapters"]
-    memory = {
-        "weights": counts["bytes_of_weights"],
-        "adapters": adapters,
-        "gradients": adapters,
-        "optimiser": 2 * adapters,  # Adam's two moments
-        "activations": tried["layers"],
-        "loss": tried["loss"],
-    }
-    if on_gpu:  # AdamW takes all adapters at once, with two more tensors as large as each
-        memory["activations"] = max(memory["activations"], 2 * adapters - memory["loss"])
+    fixed, room = memory.fixed(p, counts, on_gpu), memory.available(device)
+    rest = sum(fixed.values())
+    step = memory.Step(config, p, *_largest(p, examples), on_gpu)
+    # the largest micro-batch that would leave room for all activations, and for the plan's error
+    reserve = memory.RESERVE if on_gpu else 0
+    without = step.largest(rest, room, False, reserve)
+    recompute = p.recompute == "on"
+    if p.recompute == "auto":
+        recompute = on_gpu and without < p.micro_batch_size
     tokens, squares, heldout = _tokens(p, examples)
     slow, fast = device.experts if experts else device.dense
 
     def hours(i: int, share: float) -> float:
-        operations = flops(counts, config, tokens[i], squares[i], checkpointing=on_gpu)
+        operations = flops(counts, config, tokens[i], squares[i], checkpointing=recompute)
         seconds = operations / (device.flops * share)
         return seconds / 3600 * (1 + heldout) / p.train_processes
 
+    def saved() -> float:
+        """The share of operations that are not made where activations are not recomputed."""
+        fewer, all_of_them = (
+            flops(counts, config, tokens[1], squares[1], checkpointing=again)
+            for again in (False, True)
+        )
+        return 1 - fewer / all_of_them
+
+    notes = [f"{p.student}: {source}"]
+    if recompute and (moved := step.moved()):
+        size = f"{moved / GIB:,.1f} GiB of the activations"
+        notes.append(f"with Unsloth {size} are in the host's memory")
+    if recompute and without and on_gpu:
+        notes.append(
+            f"with micro_batch_size {without} all activations fit: recompute: off saves "
+            f"{saved():.0%} of the operations"
+        )
+    if examples is None:
+        notes.append(f"examples of {trace_lengths.of_examples(p)[1]}, as none are prepared")
+    evaluation = evaluation_estimate.of_config(p, device, config, counts)
     least, most = hours(0, fast), hours(1, slow)
-    # inputs of all layers but one: Unsloth's gradient checkpointing has them in the host's memory
-    moved = 2 * sum(lengths) * config.hidden_size * (config.num_hidden_layers - 1) * on_gpu
-    plan = Plan(
+    return Plan(
         run_name=p.run_name,
         device=device,
         micro_batch_size=p.micro_batch_size,
-        memory=memory,
-        other_activations=sum(other.values()),
-        checkpointing=on_gpu,
+        memory=fixed | step.adds(recompute),
+        recompute=recompute,
+        other_activations=sum(step.adds(not recompute).values()),
+        best_micro_batch_size=step.largest(rest, room, recompute, reserve)
+        or step.largest(rest, room, recompute),
         tokens=tokens,
-        disk=_disk(p, counts, on_gpu, experts),
+        disk=_disk(p, counts),
         hours=(least, most),
         gpu_hours=(least * p.train_processes, most * p.train_processes),
-        notes=_notes(p, examples, source, moved),
+        evaluation=evaluation,
+        notes=(*notes, *evaluation.notes),
     )
-    return replace(plan, best_micro_batch_size=_best(p, plan, config, lengths, autocast))
 
 
-def _device(p: Params, device: str | Device) -> Device:
+def device_of(p: Params, device: str | Device) -> Device:
+    """A device by its name (devices.py); of a CPU, what one of several processes has."""
     if device == "this":
         here = devices.this(p.dtype)
         alone = here.kind == "cuda" or p.train_processes == 1
@@ -206,8 +199,9 @@ def _tokens(
         tokens = sum(length for length, _ in examples)
         squares = sum(length * length for length, _ in examples)
         return (tokens, tokens), (squares, squares), heldout
-    short, long = p.max_length // SHORT, p.max_length
-    return (n * short, n * long), (n * short * short, n * long * long), heldout
+    mean, square = trace_lengths.mean_and_square(trace_lengths.of_examples(p)[0])
+    long = p.max_length
+    return (round(n * mean), n * long), (round(n * square), n * long * long), heldout
 
 
 def flops(
@@ -235,47 +229,8 @@ def flops(
     return forward + backward + again + 4 * counts["head_parameters"] * tokens
 
 
-def _disk(p: Params, counts: dict[str, int], on_gpu: bool, experts: bool) -> dict[str, int]:
+def _disk(p: Params, counts: dict[str, int]) -> dict[str, int]:
     """checkpoints: all adapters. states: the last two to resume from, each an adapter and its
-    optimiser. merged: the students that vLLM reads during an evaluation where adapters are merged,
-    one and the next while that is written."""
-    adapter = counts["bytes_of_adapters"]
-    saves = p.max_steps // p.save_every
-    vllm = p.engine == "vllm" or (p.engine == "auto" and (on_gpu or types.installed_vllm()))
-    merges = vllm and (p.adapters == "merged" or (p.adapters == "auto" and (experts or not on_gpu)))
-    whole = counts["parameters"] * (2 if p.dtype == "bfloat16" else 4)
-    return {
-        "checkpoints": saves * adapter,
-        "states": min(2, saves) * 3 * adapter,
-        "merged": 2 * whole if merges else 0,
-    }
-
-
-def _notes(p: Params, examples: list[Example] | None, source: str, moved: int) -> tuple[str, ...]:
-    """moved: bytes that are in the host's memory with Unsloth."""
-    notes = [f"{p.student}: {source}"]
-    if moved and p.backend != "hf":
-        size = f"{moved / GIB:,.1f} GiB of the activations"
-        notes.append(f"with Unsloth up to {size} are in the host's memory instead")
-    if examples is None:
-        lengths = f"{p.max_length // SHORT} to {p.max_length} tokens"
-        notes.append(f"examples of {lengths}, as none are prepared")
-    return tuple(notes)
-
-
-def _best(
-    p: Params, plan: Plan, config: PretrainedConfig, lengths: list[int], autocast: bool
-) -> int:
-    """The largest micro_batch_size that divides the batch and fits; 0 where none does. Activations
-    grow linearly with the examples; one example and those of the plan are tried."""
-    examples = p.batch_size // p.train_processes
-    longest, size = max(lengths), p.micro_batch_size
-    one = sum(_activations(config, p, [longest], longest, plan.checkpointing, autocast).values())
-    here = plan.memory["activations"] + plan.memory["loss"]
-    each = max(here - one, 0) / (size - 1) if size > 1 else one
-    rest = plan.peak - here
-
-    def fits(n: int) -> bool:
-        return rest + (here if n == size else one + (n - 1) * each) <= plan.available
-
-    return max((n for n in range(1, examples + 1) if examples % n == 0 and fits(n)), default=0)
+    optimiser."""
+    adapter, saves = counts["bytes_of_adapters"], p.max_steps // p.save_every
+    return {"checkpoints": saves * adapter, "states": min(2, saves) * 3 * adapter}

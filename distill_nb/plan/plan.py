@@ -8,8 +8,9 @@ from pandas import DataFrame
 
 from distill_nb import params
 from distill_nb.params import Params
-from distill_nb.plan import devices
-from distill_nb.plan.estimate import Plan, estimate
+from distill_nb.plan import devices, evaluation_estimate
+from distill_nb.plan.estimate import Plan, device_of, estimate
+from distill_nb.plan.evaluation_estimate import Evaluation
 from distill_nb.runtime.devices import GIB
 from distill_nb.traces.teacher import costs
 
@@ -30,6 +31,9 @@ def refuse(p: Params, plan: Plan) -> None:
         )
     small = replace(p, micro_batch_size=1)
     ways = []
+    if not plan.recompute:
+        small = replace(small, recompute="on")
+        ways.append(("recompute", "on", small))
     if plan.device.kind == "cuda" and not p.load_in_4bit:
         ways.append(("load_in_4bit", "true", replace(small, load_in_4bit=True)))
     if p.lora_expert_rank > 1:
@@ -67,17 +71,54 @@ def table(plan: Plan) -> DataFrame:
     rows = {f"memory: {name}": _gib(size) for name, size in plan.memory.items()}
     room = f"{_gib(plan.available)} that {plan.device.name} has to use"
     rows["memory: peak"] = f"{_gib(plan.peak)} of {room}"
-    other = "without" if plan.checkpointing else "with"
-    rows[f"activations {other} gradient checkpointing"] = _gib(plan.other_activations)
+    ways = ("kept", "recomputed")  # in the backward pass
+    rows["recompute"] = (
+        f"{'on' if plan.recompute else 'off'}: activations are {ways[plan.recompute]}"
+    )
+    rows[f"activations if {ways[not plan.recompute]}"] = _gib(plan.other_activations)
     best = plan.best_micro_batch_size or "none"
     rows["micro_batch_size"] = f"{plan.micro_batch_size}; the largest that fits: {best}"
     rows["tokens"] = _range(plan.tokens)
     rows |= {f"disk: {name}": _gib(size) for name, size in plan.disk.items()}
-    unit, seconds = ("seconds", 3600) if plan.hours[1] < 0.1 else ("hours", 1)
-    least, most = plan.hours
+    rows |= _disk(plan.evaluation)
     rate = f"{plan.device.flops / 1e12:,.4g} TFLOP/s {plan.device.source}"
-    rows[unit] = f"{_range((seconds * least, seconds * most), ',.2g')} ({rate})"
-    return pd.DataFrame({plan.run_name: rows}).rename_axis("plan")
+    unit, time = _time(plan.hours)
+    rows[unit] = f"{time} ({rate})"
+    return _as_table(plan.run_name, rows | _hours(plan.evaluation))
+
+
+def evaluation_table(run_name: str, evaluation: Evaluation) -> DataFrame:
+    """The plan of a baseline, which is only evaluated, as `table` shows it."""
+    return _as_table(run_name, _disk(evaluation) | _hours(evaluation))
+
+
+def _as_table(run_name: str, rows: dict[str, str]) -> DataFrame:
+    return pd.DataFrame({run_name: rows}).rename_axis("plan")
+
+
+def _disk(evaluation: Evaluation) -> dict[str, str]:
+    return {f"disk: {name}": f"at most {_gib(n)}" for name, n in evaluation.disk.items() if n}
+
+
+def _hours(evaluation: Evaluation) -> dict[str, str]:
+    if not evaluation.hours:
+        return {}
+    rows = {}
+    for name, hours in evaluation.hours.items():
+        unit, time = _time(hours)
+        answers = f", {evaluation.answers[name]:,} answers" if name in evaluation.answers else ""
+        rows[f"evaluation: {name}"] = f"{time} {unit}{answers}"
+    unit, time = _time(evaluation.total)
+    gpus = f" of {evaluation.gpus} GPUs" if evaluation.gpus > 1 else ""
+    rows["evaluation"] = f"{time} {unit}{gpus}, {evaluation.at_once} answers or more at once"
+    return rows
+
+
+def _time(hours: tuple[float, float]) -> tuple[str, str]:
+    """(unit, a range in it)."""
+    unit, seconds = ("seconds", 3600) if hours[1] < 0.1 else ("hours", 1)
+    form = ",.2g" if seconds * hours[1] < 100 else ",.0f"
+    return unit, _range((seconds * hours[0], seconds * hours[1]), form)
 
 
 def cost_of_traces(values: dict) -> tuple[str, float]:
@@ -114,16 +155,20 @@ def plan_files(
             overlays.append(values)
         else:
             lines.append(f"{file}: no run, no overlay for runs and no set of traces; left out.")
-    plans, every_run_fits = [], True
+    plans, evaluations, every_run_fits = [], [], True
     for file, values in runs.items():
         for overlay in (*overlays, changes or {}):
             values = values | overlay
         p = params.validate(values, source=file)
         if params.is_baseline(p):
-            lines.append(f"{p.run_name}: a baseline, nothing is trained\n")
+            lines.append(f"{p.run_name}: a baseline, nothing is trained")
+            made = evaluation_estimate.estimate(p, device_of(p, device))
+            evaluations.append(made)
+            lines += [evaluation_table(p.run_name, made).to_string(), "; ".join(made.notes) + ".\n"]
             continue
         plan = estimate(p, device)
         plans.append(plan)
+        evaluations.append(plan.evaluation)
         lines += [table(plan).to_string(), "; ".join(plan.notes) + "."]
         try:
             refuse(p, plan)
@@ -134,7 +179,8 @@ def plan_files(
     traces = [cost_of_traces(values) for values in sets]
     lines += [line for line, _ in traces]
     if len(plans) > 1:
-        lines.append(_sum(plans, sum(dollars for _, dollars in traces) if traces else None))
+        dollars = sum(dollars for _, dollars in traces) if traces else None
+        lines.append(_sum(plans, evaluations, dollars))
     return "\n".join(lines), every_run_fits
 
 
@@ -143,14 +189,20 @@ def _path(file: str) -> str:
     return f"./{file}" if file.startswith(".") and "/" not in file else file
 
 
-def _sum(plans: list[Plan], dollars: float | None) -> str:
+def _sum(plans: list[Plan], evaluations: list[Evaluation], dollars: float | None) -> str:
     """All runs together, and what their teachers' answers cost where there are sets of traces."""
     hours = sum(plan.gpu_hours[0] for plan in plans), sum(plan.gpu_hours[1] for plan in plans)
     kept = sum(plan.disk["checkpoints"] + plan.disk["states"] for plan in plans)
-    merged = max(plan.disk["merged"] for plan in plans)
+    kept += sum(made.disk["records"] for made in evaluations)
+    merged = max(made.disk["merged"] for made in evaluations)
+    evaluating = ""
+    if all(made.hours for made in evaluations):
+        totals = [[made.gpus * hours for hours in made.total] for made in evaluations]
+        least, most = (sum(column) for column in zip(*totals, strict=True))
+        evaluating = f", evaluation {_range((least, most), ',.3g')}"
     api = "" if dollars is None else f"; API: at most ${dollars:,.0f}"
     return (
         f"{len(plans)} runs: training takes {_range(hours, ',.3g')} hours of "
-        f"{plans[0].device.name}; {_gib(kept)} of disk stay, and {_gib(merged)} are taken during "
-        f"an evaluation{api}."
+        f"{plans[0].device.name}{evaluating}; at most {_gib(kept)} of disk stay, and "
+        f"{_gib(merged)} are taken during an evaluation{api}."
     )

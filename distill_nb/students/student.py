@@ -68,6 +68,17 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def recomputes(p: Params) -> bool:
+    """Whether training computes activations a second time in the backward pass; `auto` that no plan
+    has decided: on CUDA."""
+    return device() == "cuda" if p.recompute == "auto" else p.recompute == "on"
+
+
+def _unsloth_recomputes(p: Params) -> str | bool:
+    """As Unsloth's use_gradient_checkpointing takes it."""
+    return "unsloth" if recomputes(p) else False
+
+
 def load_tokenizer(p: Params) -> PreTrainedTokenizerBase:
     """The student's tokenizer with the template's end and pad tokens set."""
     from transformers import AutoTokenizer
@@ -95,6 +106,7 @@ def load(p: Params, backend: str = "hf", where: str = "") -> PreTrainedModel:
             load_in_4bit=p.load_in_4bit,
             offload_embedding=False,
             use_exact_model_name=True,  # else it loads its own copy of the student
+            use_gradient_checkpointing=_unsloth_recomputes(p),
         )
     else:
         from transformers import AutoModelForCausalLM, BitsAndBytesConfig
@@ -116,13 +128,11 @@ def load(p: Params, backend: str = "hf", where: str = "") -> PreTrainedModel:
     return model
 
 
-def attach_lora(
-    model: PreTrainedModel, p: Params, backend: str = "hf", checkpointing: bool | None = None
-) -> PeftModel:
+def attach_lora(model: PreTrainedModel, p: Params, backend: str = "hf") -> PeftModel:
     """LoRA adapters on p.lora_targets (Hu et al. 2021, arXiv 2106.09685), seeded by p.seed.
 
-    B starts at zero, so the student at step 0 is the base student. checkpointing: recompute
-    activations in the backward pass, by default on CUDA. ValueError: a target that is not there."""
+    B starts at zero, so the student at step 0 is the base student. Activations are recomputed where
+    `recomputes` says so. ValueError: a target that is not there."""
     from transformers import set_seed
 
     names = "\n".join(name for name, _ in model.named_parameters())
@@ -133,7 +143,6 @@ def attach_lora(
             "remove it."
         )
     set_seed(p.seed)
-    checkpointing = device() == "cuda" if checkpointing is None else checkpointing
     lora = dict(
         r=p.lora_rank,
         lora_alpha=p.lora_alpha,
@@ -151,14 +160,14 @@ def attach_lora(
                 **lora,
                 random_state=p.seed,
                 max_seq_length=p.max_length,
-                use_gradient_checkpointing="unsloth" if checkpointing else False,
+                use_gradient_checkpointing=_unsloth_recomputes(p),
             )
         # not prepare_model_for_kbit_training, which makes experts float32
         from peft import LoraConfig, get_peft_model
 
         adapted = get_peft_model(model, LoraConfig(**lora, task_type="CAUSAL_LM"))
         experts.multiply_once(adapted)
-    if checkpointing:
+    if recomputes(p):
         adapted.gradient_checkpointing_enable({"use_reentrant": False})
         adapted.enable_input_require_grads()
     return adapted

@@ -75,7 +75,8 @@ def verify(run_dir: Path, into: Path) -> tuple[list[Compared], list[Compared]]:
         fresh = paths.run_dir(p)
         if fresh.exists():  # it would be left alone, or gone on with, and not made again
             raise ValueError(f"into: {fresh.name} is in {into.name} already; name a fresh folder.")
-        again = train.train(replace(p, overwrite=False))
+        recompute = trained.get("recompute", "auto")  # as it was decided then
+        again = train.train(replace(p, overwrite=False), recompute=recompute)
         for changes in _calls(evaluated):
             then = evaluate.evaluate(replace(q, **changes, overwrite=False, regrade=False))
     results = [Compared(f"{k} of training", _other(trained.get(k), again.get(k))) for k in DATA]

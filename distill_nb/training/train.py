@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +37,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def train(p: Params, data: Data | None = None, notebook: str | Path | None = None) -> dict:
+def train(
+    p: Params, data: Data | None = None, notebook: str | Path | None = None, recompute: str = "auto"
+) -> dict:
     """Train one run, or go on where it was interrupted, or leave a finished one alone. Returns its
-    provenance. data: of `prepare`; notebook: relative to the repository.
+    provenance. data: of `prepare`; notebook: relative to the repository; recompute: on | off, what
+    the plan decided where p.recompute is auto (auto: on with CUDA, else off).
 
     Raises ValueError if the folder holds a run of other parameters or data, or one that has lost an
     adapter or lines of its metrics, and `overwrite` is false; if another process is training it; if
@@ -49,13 +53,20 @@ def train(p: Params, data: Data | None = None, notebook: str | Path | None = Non
     data = data or prepare(p)
     run_dir = paths.run_dir(p)
     with lock.alone(run_dir, "being trained"), disk.room(run_dir), stop.listening() as stopping:
-        return _train(p, data, notebook, backend, stopping)
+        return _train(p, data, notebook, backend, recompute, stopping)
 
 
 def _train(
-    p: Params, data: Data, notebook: str | Path | None, backend: str, stopping: Stopping
+    p: Params,
+    data: Data,
+    notebook: str | Path | None,
+    backend: str,
+    recompute: str,
+    stopping: Stopping,
 ) -> dict:
     """`train`, in a folder that is locked."""
+    decided = replace(p, recompute=recompute) if p.recompute == "auto" else p
+    decided = replace(decided, recompute="on" if student.recomputes(decided) else "off")
     run_dir = paths.run_dir(p)
     if p.overwrite:
         resume.start_again(run_dir)
@@ -79,6 +90,7 @@ def _train(
         notebook=notebook,
         entry="distill_nb.training.train",
         backend=backend,
+        recompute=decided.recompute,
         data_sha256=data.sha256,
         ledger=data.ledger,
         tokens_sha256=data.tokens_sha256,
@@ -91,7 +103,7 @@ def _train(
 
     if start < p.max_steps:  # equal if the last state was written and the kill came just after
         job: dict[str, Any] = dict(
-            p=p, data=data, backend=backend, run_dir=run_dir, start=start, state=state
+            p=decided, data=data, backend=backend, run_dir=run_dir, start=start, state=state
         )
         if p.train_processes == 1:
             fit(**job, stopping=stopping)
@@ -141,6 +153,8 @@ def _enough_memory(p: Params) -> Iterator[None]:
         share = p.batch_size // p.train_processes
         smaller = max((n for n in range(1, p.micro_batch_size) if share % n == 0), default=0)
         remedy = "take a GPU with more memory"
+        if p.recompute == "off":
+            remedy = "set recompute to on"
         if smaller:
             remedy = f"set it to {smaller}, which changes nothing else"
         raise ValueError(

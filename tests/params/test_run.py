@@ -120,6 +120,16 @@ def test_bad_values(changes, message):
     assert message in error(**changes)
 
 
+def test_on_and_off_are_words_though_yaml_takes_them_for_truth_values(tmp_path):
+    file = tmp_path / "run.yaml"
+    for word in ("on", "off", "auto"):
+        file.write_text(f"recompute: {word}\n")
+        p = params.validate(params.read_files("run09.yaml", "pocket.yaml", file))
+        assert p.recompute == word
+    assert params.pocket(recompute=False).recompute == "off"
+    assert "recompute is 'yes': choose from auto, on, off." in error(recompute="yes")
+
+
 def test_a_part_of_a_benchmark_is_not_evaluated_at_full_scale(tmp_path):
     files = {"math500": str(tmp_path / "math500.part.jsonl")}
     (tmp_path / "math500.part.jsonl").touch()

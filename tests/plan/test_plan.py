@@ -11,7 +11,7 @@ import pytest
 from helpers import tiny
 
 from distill_nb import params
-from distill_nb.plan import architectures, estimate, plan
+from distill_nb.plan import architectures, estimate, evaluation_estimate, memory, plan
 from distill_nb.plan import devices as plan_devices
 from distill_nb.plan.devices import Device
 from distill_nb.report import train_report
@@ -34,13 +34,12 @@ COMMON = dict(
 CPU = Device("a CPU", "cpu", 100 * GIB, 1e11, "made up", (0.3, 1.0), (0.1, 0.8))
 
 MEASURE = """
-    import functools, json, sys
+    import json, sys
     from pathlib import Path
     sys.path.insert(0, {tests!r})
     from helpers import tiny
     from distill_nb import params
     from distill_nb.runtime import paths
-    from distill_nb.students import student
     from distill_nb.training import train
 
     def memory(key):
@@ -58,8 +57,6 @@ MEASURE = """
 
     train.train(tiny(run_name="first", student={warm!r}))  # all libraries are in memory now
     p = params.validate(json.loads(sys.argv[1]))
-    if {checkpointing}:
-        student.attach_lora = functools.partial(student.attach_lora, checkpointing=True)
     data, make_trainer = train.prepare(p), train.make_trainer
     train.make_trainer, before, files = loaded, memory("VmRSS"), memory("RssFile")
     train.train(p, data)
@@ -105,7 +102,6 @@ STUDENTS = {
             num_key_value_heads=4,
         ),
         dict(max_length=384),
-        False,
     ),
     "14M, Llama, recomputing": (
         dict(
@@ -117,8 +113,7 @@ STUDENTS = {
             num_attention_heads=8,
             num_key_value_heads=4,
         ),
-        dict(max_length=384),
-        True,
+        dict(max_length=384, recompute="on"),
     ),
     "30M, Qwen3's mixture of experts": (
         dict(
@@ -135,12 +130,10 @@ STUDENTS = {
             head_dim=32,
         ),
         dict(max_length=384),
-        False,
     ),
     "135M, Llama": (
         None,
         dict(student=params.POCKET_STUDENT, max_length=128, batch_size=2, micro_batch_size=2),
-        False,
     ),
 }
 
@@ -154,13 +147,11 @@ def test_memory_tokens_and_disk_are_what_training_takes(which, runs_dir, tmp_pat
     """Memory is what the process has at its peak, training, over what it had before the student was
     loaded, without pages of the file of weights, which the system takes back at will. The C library
     is told to give freed tensors back."""
-    sizes, changes, checkpointing = STUDENTS[which]
+    sizes, changes = STUDENTS[which]
     made = written(folder=tmp_path / "student", **sizes) if sizes else {}
     p = tiny(run_name="measured", **COMMON | made | changes)
     warm = "Qwen/Qwen3-30B-A3B-Base" if "Qwen" in which else "meta-llama/Llama-3.1-8B-Instruct"
-    script = textwrap.dedent(MEASURE).format(
-        tests=str(paths.ROOT / "tests"), checkpointing=checkpointing, warm=warm
-    )
+    script = textwrap.dedent(MEASURE).format(tests=str(paths.ROOT / "tests"), warm=warm)
     done = subprocess.run(
         [sys.executable, "-c", script, json.dumps(asdict(p))],
         capture_output=True,
@@ -171,15 +162,10 @@ def test_memory_tokens_and_disk_are_what_training_takes(which, runs_dir, tmp_pat
     found = json.loads(done.stdout.split("FOUND ")[1])
 
     expected = plan.estimate(p, CPU, train.prepare(p))
-    activations = (
-        expected.other_activations
-        if checkpointing
-        else expected.memory["activations"] + expected.memory["loss"]
-    )
-    peak = (
-        sum(expected.memory[k] for k in ("weights", "adapters", "gradients", "optimiser"))
-        + activations
-    )
+    activations, peak = expected.memory["activations"] + expected.memory["loss"], expected.peak
+    other = {"on": "off", "off": "on", "auto": "on"}[p.recompute]
+    assert plan.estimate(replace(p, recompute=other), CPU).recompute == (other == "on")
+    assert expected.recompute == (p.recompute == "on")
     print(
         which,
         f"peak {found['peak'] / 2**20:.0f} MiB, planned {peak / 2**20:.0f}; without activations",
@@ -234,7 +220,8 @@ def test_operations_are_those_that_torch_counts(runs_dir):
     p = tiny(lora_rank=16)
     config, _ = architectures.config_of(p)
     for checkpointing in (False, True):
-        model = student.attach_lora(student.load(p), p, checkpointing=checkpointing).train()
+        made = replace(p, recompute="on" if checkpointing else "off")
+        model = student.attach_lora(student.load(made), made).train()
         train.patch(model)
         batch = train_batch(200)
         with FlopCounterMode(display=False) as counter:
@@ -256,7 +243,7 @@ def train_batch(tokens):
 def test_the_largest_micro_batch_that_fits_is_found_and_named(runs_dir):
     p = tiny(batch_size=12, micro_batch_size=12, n_examples=12, max_length=700)
     needs = {m: plan.estimate(replace(p, micro_batch_size=m), CPU).peak for m in (1, 4)}
-    room = replace(CPU, memory=needs[4] + estimate.LIBRARIES + 1000)
+    room = replace(CPU, memory=needs[4] + memory.LIBRARIES + 1000)
     for m in (1, 12):
         made = plan.estimate(replace(p, micro_batch_size=m), room)
         assert (made.best_micro_batch_size, made.fits) == (4, m < 12)
@@ -264,17 +251,23 @@ def test_the_largest_micro_batch_that_fits_is_found_and_named(runs_dir):
         ValueError, match=r"^micro_batch_size: \w+ needs about .* and a CPU has .*set it to 4,"
     ):
         plan.refuse(p, made)
+    small = replace(CPU, memory=int(0.8 * needs[1]) + memory.LIBRARIES)
+    with pytest.raises(
+        ValueError, match=r"^recompute: .*set micro_batch_size to 1 and recompute to on, or take"
+    ):
+        plan.refuse(p, plan.estimate(p, small))
     with pytest.raises(
         ValueError, match=r"^max_length: .*set micro_batch_size to 1 and max_length to 350, or take"
     ):
-        plan.refuse(
-            p, plan.estimate(p, replace(CPU, memory=int(0.8 * needs[1]) + estimate.LIBRARIES))
-        )
+        p = replace(p, recompute="on")
+        needed = plan.estimate(replace(p, micro_batch_size=1), CPU).peak
+        small = replace(CPU, memory=int(0.9 * needed) + memory.LIBRARIES)
+        plan.refuse(p, plan.estimate(p, small))
     with pytest.raises(
         ValueError,
         match=r"^student: .*take a larger device, such as rtx4090-24gb, with micro_batch_size 1",
     ):
-        plan.refuse(p, plan.estimate(p, replace(CPU, memory=estimate.LIBRARIES + 2**20)))
+        plan.refuse(p, plan.estimate(p, replace(CPU, memory=memory.LIBRARIES + 2**20)))
 
 
 def test_rank_32_on_every_expert_does_not_fit_80_gb_and_the_plan_says_what_does():
@@ -294,16 +287,21 @@ def test_rank_32_on_every_expert_does_not_fit_80_gb_and_the_plan_says_what_does(
 
 
 @pytest.mark.parametrize(
-    ("file", "size", "larger"), [("run01.yaml", 5, 10), ("run07.yaml", 10, 25)]
+    ("file", "recompute", "size", "larger"),
+    [("run01.yaml", "on", 5, 10), ("run07.yaml", "off", 2, 5)],
 )
 def test_the_studys_micro_batches_are_the_largest_that_fit_80_gb_with_room_for_the_plans_error(
-    file, size, larger
+    file, recompute, size, larger
 ):
     p, made = params.validate(params.read_files(file)), {}
     for n in (size, larger):
-        plan_of_n = plan.estimate(replace(p, micro_batch_size=n), "h100-80gb")
+        changed = replace(p, micro_batch_size=n, recompute=recompute)
+        plan_of_n = plan.estimate(changed, "h100-80gb")
         made[n] = plan_of_n.peak + 0.2 * plan_of_n.memory["activations"] <= plan_of_n.available
     assert p.micro_batch_size == size and made == {size: True, larger: False}
+    decided = plan.estimate(p, "h100-80gb")
+    assert decided.recompute == (recompute == "on")
+    assert decided.best_micro_batch_size == size
 
 
 def test_a_grid_is_summed_over_runs_and_traces(runs_dir):
@@ -325,10 +323,18 @@ def test_a_grid_is_summed_over_runs_and_traces(runs_dir):
     plans = [plan.estimate(x, "h100-80gb") for x in p]
     hours = [sum(made.gpu_hours[i] for made in plans) for i in (0, 1)]
     disk = sum(made.disk["checkpoints"] + made.disk["states"] for made in plans)
+    evaluations = [made.evaluation for made in plans]
+    baseline = params.validate(
+        params.read_files("baseline_llama.yaml", "tiny.yaml") | {"save_every": 4}
+    )
+    device = plan_devices.device_named("h100-80gb")
+    evaluations.append(evaluation_estimate.estimate(baseline, device))
+    assert all(made.hours for made in evaluations) is ("evaluation " in said.splitlines()[-1])
+    disk += sum(made.disk["records"] for made in evaluations)
     dollars = 25200 * 8192 * 15 / 1e6 / 2  # batches, half the price
     assert (
-        f"2 runs: training takes {hours[0]:,.3g} to {hours[1]:,.3g} hours of h100-80gb; "
-        f"{plan._gib(disk)} of disk" in said
+        f"2 runs: training takes {hours[0]:,.3g} to {hours[1]:,.3g} hours of h100-80gb" in said
+        and f"; at most {plan._gib(disk)} of disk stay" in said
     )
     assert (
         f"at most ${dollars:,.0f} for the answers" in said
@@ -352,13 +358,15 @@ def test_files_say_which_run_does_not_fit(runs_dir):
 def test_a_finished_run_is_not_planned_and_a_new_one_is_shown(runs_dir, capsys):
     p = tiny()
     data = train.prepare(p)
-    made = train_report.show_plan(p, data)
+    made = plan.estimate(p, data=data)
+    assert train_report.show_plan(p, data) == "off"  # a CPU has room
     assert "HTML" in capsys.readouterr().out and made.fits
     shown = plan.table(made)[p.run_name]
     assert shown["tokens"] == f"{sum(len(e['input_ids']) for e in data.train):,}"
     assert shown["seconds"].endswith("TFLOP/s measured here)") and "of " in shown["memory: peak"]
     train.train(p, data)
-    assert train_report.show_plan(p, data) is None and "finished already" in capsys.readouterr().out
+    assert train_report.show_plan(p, data) == "auto"
+    assert "finished already" in capsys.readouterr().out
 
 
 def test_beside_unsloth_the_plan_is_the_same(runs_dir, monkeypatch):

@@ -9,10 +9,10 @@ from distill_nb.training import step
 LLAMA, QWEN = "meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen3-30B-A3B-Base"
 
 
-def adapted(name, checkpointing=False, **changes):
+def adapted(name, **changes):
     """A tiny student whose adapter is not zero."""
     p = tiny(student=name, **changes)
-    model = student.attach_lora(student.load(p), p, checkpointing=checkpointing)
+    model = student.attach_lora(student.load(p), p)
     for key, weight in model.named_parameters():
         if "lora_B" in key:
             torch.nn.init.normal_(weight, std=0.05, generator=torch.Generator().manual_seed(1))
@@ -158,7 +158,7 @@ def test_a_student_with_sliding_windows_is_masked_by_transformers():
 def test_recomputing_activations_changes_nothing(name):
     model, rows = adapted(name), examples()
     loss, gradients = loss_and_gradients(model, padded(rows))
-    model = adapted(name, checkpointing=True).train()
+    model = adapted(name, recompute="on").train()
     step.patch(model)
     ours, found = loss_and_gradients(model, step.collate(rows))
     assert model.is_gradient_checkpointing and ours == pytest.approx(loss, abs=1e-5)
@@ -169,7 +169,7 @@ def test_recomputing_activations_changes_nothing(name):
 def test_mixed_precision_as_on_a_gpu_differs_by_rounding_alone():
     rows = examples()
     exact, gradients = loss_and_gradients(adapted(LLAMA), padded(rows))
-    model = adapted(LLAMA, dtype="bfloat16", checkpointing=True).train()  # adapters stay float32
+    model = adapted(LLAMA, dtype="bfloat16", recompute="on").train()  # adapters stay float32
     step.patch(model)
     with torch.autocast("cpu", torch.bfloat16):
         loss, found = loss_and_gradients(model, step.collate(rows))

@@ -441,3 +441,45 @@ def test_unsloth_is_asked_for_the_student_itself_and_not_for_its_own_copy(monkey
     assert asked["name"] == sources.source(p) == LLAMA
     assert asked["use_exact_model_name"] is True and asked["offload_embedding"] is False
     assert asked["load_in_4bit"] is True and asked["dtype"] is torch.bfloat16
+
+
+@pytest.mark.parametrize("name", [LLAMA, QWEN])
+def test_recomputing_changes_rounding_alone_and_is_recorded(name, runs_dir, monkeypatch):
+    losses, attach = {}, student.attach_lora
+    for asked, decided in (("off", "auto"), ("on", "off"), ("auto", "on"), ("auto", "auto")):
+        seen = []
+
+        def attached(*args, seen=seen):
+            model = attach(*args)
+            seen.append(model.is_gradient_checkpointing)
+            return model
+
+        monkeypatch.setattr(student, "attach_lora", attached)
+        p = tiny(student=name, recompute=asked, run_name=f"{asked}_{decided}")
+        record = train.train(p, recompute=decided)  # heard where the run says auto
+        on = asked == "on" or (asked, decided) == ("auto", "on")
+        assert seen == [on] and record["recompute"] == ("on" if on else "off")
+        assert record["parameters"]["recompute"] == asked
+        losses[p.run_name] = train.load_metrics(p)["loss"].tolist()
+    first = losses.pop("off_auto")
+    assert len(first) == 4 and first[-1] < first[0]
+    for found in losses.values():
+        assert found == pytest.approx(first, abs=1e-5)
+
+
+def test_a_run_goes_on_with_or_without_recomputing(runs_dir):
+    p = tiny(max_steps=4, save_every=2)
+    whole = train.train(replace(p, run_name="whole"))
+    train.train(p, recompute="on")
+    file = paths.run_dir(p) / "provenance_train.json"
+    for later in ("state/checkpoint-4", "checkpoints/step_00004"):
+        shutil.rmtree(paths.run_dir(p) / later)
+    before = json.loads(file.read_text())
+    file.write_text(json.dumps({k: v for k, v in before.items() if k != "finished"}))
+    record = train.train(replace(p, recompute="off"))
+    assert record["finished"] and record["resumed_at"] == 2
+    assert (record["recompute"], record["sessions"][0]["recompute"]) == ("off", "on")
+    assert record["sessions"][0]["parameters"] == {"recompute": "auto"}
+    expected = train.load_metrics(replace(p, run_name="whole"))["loss"].tolist()
+    assert whole["recompute"] == "off"
+    assert train.load_metrics(p)["loss"].tolist() == pytest.approx(expected, abs=1e-5)

@@ -137,7 +137,7 @@ def test_unsloth_has_the_same_losses_and_ends_with_the_same_adapter(trained, kin
 
 
 PACKED = """
-    import json, os, sys
+    import json, sys
     sys.path.insert(0, {tests!r})
     from helpers import tiny
     from distill_nb.students import student
@@ -148,18 +148,14 @@ PACKED = """
     from training.test_step import adapted, examples, padded
     model, rows = adapted({student!r}), examples()
     found = [model(**padded(rows)).loss.item()]
-    def patched():
-        on_gpu, torch.cuda.is_available = torch.cuda.is_available, lambda: True
-        train_step.patch(model, "unsloth")
-        torch.cuda.is_available = on_gpu
-        return os.environ.get("UNSLOTH_BLOCK_COMPILE")
-    compiled = [patched()]
+    on_gpu, torch.cuda.is_available = torch.cuda.is_available, lambda: True
+    train_step.patch(model, "unsloth")
+    torch.cuda.is_available = on_gpu
     found.append(model(**train_step.collate(rows)).loss.item())
     from unsloth.utils import hf_packed_attention as packed
     stats = dict(packed.HF_PACKED_ATTENTION_STATS)
-    vars(packed).pop("BLOCK_VARLEN_KWARG", None)
-    compiled.append(patched())
-    print("FOUND", json.dumps([found, stats["fast"], stats["fallback"], compiled]))
+    knows = hasattr(packed, "BLOCK_VARLEN_KWARG")
+    print("FOUND", json.dumps([found, stats["fast"], stats["fallback"], knows]))
 """
 
 
@@ -167,8 +163,7 @@ def test_a_mixtures_packed_rows_reach_unsloths_attention_for_them(tmp_path, monk
     """Which has no kernel for a CPU, and takes Transformers' with a mask there. bench/gpu_check.py
     counts it on a GPU."""
     monkeypatch.setenv("DISTILL_NB_CACHE", str(tmp_path / "cache"))
-    for name in ("UNSLOTH_COMPILE_LOCATION", "UNSLOTH_BLOCK_COMPILE"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("UNSLOTH_COMPILE_LOCATION", raising=False)
     script = textwrap.dedent(PACKED).format(
         tests=str(paths.ROOT / "tests"), student=STUDENTS["moe"]
     )
@@ -177,11 +172,10 @@ def test_a_mixtures_packed_rows_reach_unsloths_attention_for_them(tmp_path, monk
     )
     line = next((line for line in done.stdout.splitlines() if line.startswith("FOUND ")), None)
     assert line, done.stdout + done.stderr
-    (before, packed), fast, fallback, compiled = json.loads(line.removeprefix("FOUND "))
+    (before, packed), fast, fallback, knows = json.loads(line.removeprefix("FOUND "))
     # its two layers
     assert packed == pytest.approx(before, abs=1e-5) and (fast, fallback) == (0, 2)
-    # a release whose compiled layers do not know packed rows must not compile them
-    assert compiled[-1] == "0"
+    assert knows  # its compiled layers take packed rows
     assert [f.name for f in tmp_path.iterdir()] == ["cache"] and (
         tmp_path / "cache" / "unsloth_compiled"
     ).is_dir()
