@@ -191,14 +191,14 @@ def one(p, way: str, step: int, benchmark: int, count: int) -> dict:
     from vllm.lora.request import LoRARequest
 
     from distill_nb.runtime import paths
-    from distill_nb.students import chat, sources, student
+    from distill_nb.students import chat, merge, sources, student
 
     asked = requests(p, count, [step], [benchmark])
     adapter = paths.checkpoint_dir(p, step) if step else None
     with tempfile.TemporaryDirectory() as folder:
         model, lora = sources.source(p), {}
         if adapter and way == "fresh merged":
-            student.write_merged(p, adapter, Path(folder))
+            merge.write_merged(p, adapter, Path(folder))
             model = folder
         elif adapter:
             lora = {"enable_lora": True, "max_lora_rank": p.lora_rank}

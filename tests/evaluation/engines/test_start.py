@@ -21,7 +21,7 @@ from distill_nb.evaluation.engines.types import EngineFailed, Request
 from distill_nb.evaluation.engines.vllm import VllmEngine
 from distill_nb.evaluation.proofs import proved
 from distill_nb.runtime import paths
-from distill_nb.students import chat, proof, student
+from distill_nb.students import chat, merge, proof, student
 from distill_nb.students.adapters import adapter_folder
 from distill_nb.training import train
 
@@ -388,7 +388,7 @@ def test_an_adapter_from_elsewhere_and_a_merged_export(trained, tmp_path):
         }
 
     assert said("elsewhere") == said(p.run_name) and len(said("elsewhere")) == 3
-    student.write_merged(p, adapters[4], tmp_path / "merged")
+    merge.write_merged(p, adapters[4], tmp_path / "merged")
     exported = student.load(
         tiny(student=str(tmp_path / "merged"), chat_template="llama3", student_size="full")
     )
