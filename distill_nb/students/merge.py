@@ -185,10 +185,10 @@ def deltas_of(p: Params, adapter: Path, found: dict[str, Entry]) -> dict[str, De
         raise NotStreamed(f"the student's weights have the dtype {', '.join(strange)}")
     _refuse_other_settings(json.loads((adapter / "adapter_config.json").read_text()))
     adapted = _without_data(p, adapter)
-    _refuse_lost_tensors(adapted, adapter)
     made: dict[str, Delta] = {}
     for name, module in adapted.get_base_model().named_modules():
         made |= _deltas_of_layer(name, module, found)
+    _refuse_lost_tensors(adapted, adapter)
     base = adapted.get_base_model()
     if base.config.tie_word_embeddings and made.keys() & set(base._tied_weights_keys or ()):
         raise NotStreamed("it is on the head, which is the embedding too")
@@ -257,7 +257,7 @@ def _deltas_of_layer(name: str, module: object, found: dict[str, Entry]) -> dict
         return {f"{name}.weight": Delta(key, scale)}
     leaf = getattr(module, "parameter_name", "")
     if not isinstance(module, ParamWrapper) or leaf not in experts.FUSED:
-        raise NotStreamed(f"{name} is a {type(module).__name__} of another kind")
+        raise NotStreamed(f"it is on {name}, for PEFT a layer of the kind {type(module).__name__}")
     shape = tuple(module.get_param().shape)
     if len(shape) != 3 or not module._did_swap_in_out_features:
         raise NotStreamed(f"{name}.{leaf} is not [experts, out, in]")

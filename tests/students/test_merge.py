@@ -2,6 +2,7 @@
 handled goes through PEFT, and what finds no place is refused."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -51,7 +52,7 @@ def adapter_of(p, folder, dtype="float32", **how):
     )
     adapted = get_peft_model(student.load(p, where="cpu"), config)
     with torch.no_grad():
-        for name, weight in adapted.named_parameters():
+        for weight in adapted.parameters():
             if weight.requires_grad:
                 weight.add_(torch.randn_like(weight) * 0.1)
     adapted.save_pretrained(folder)
@@ -133,14 +134,17 @@ def test_experts_are_merged_in_both_layouts_of_files(dtype, layout, student_in, 
     found, expected = both(p, adapter, tmp_path)
     other = differing(found, expected)
     experts = {f"model.layers.{n}.{tensor}" for n in (0, 1) for tensor in TENSORS}
+    base = student.load(p, where="cpu").state_dict()
     if dtype == "float32":
         assert other == set()
     else:  # PEFT rounds what it adds to experts, then the sum
         assert other <= experts
         for name in other:
-            one = expected[name].abs().clamp(min=2**-9).float() * 2**-7  # a unit in the last place
-            assert ((found[name].float() - expected[name].float()).abs() <= one).all()
-    base = student.load(p, where="cpu").state_dict()
+            mine, theirs = found[name].float(), expected[name].float()
+            added = (theirs - base[name].float()).abs()
+            # half a unit in the last place of each that is rounded: of ours the sum
+            allowed = (mine.abs() + theirs.abs() + 1.01 * added) * 2**-8
+            assert ((mine - theirs).abs() <= allowed).all()
     assert differing(found, base) == experts | {
         f"model.layers.{n}.self_attn.{t}.weight" for n in (0, 1) for t in ATTENTION
     }
@@ -181,7 +185,10 @@ def test_tied_embeddings_stay_tied(student_in, tmp_path, caplog):
         ({"use_dora": True}, "its use_dora is True"),
         ({"bias": "lora_only"}, "its bias is lora_only"),
         ({"modules_to_save": ["lm_head"]}, r"its modules_to_save is \['lm_head'\]"),
-        ({"target_modules": ["q_proj", "embed_tokens"]}, "model.embed_tokens is a Embedding"),
+        (
+            {"target_modules": ["q_proj", "embed_tokens"]},
+            "it is on model.embed_tokens, .* Embedding",
+        ),
         ({"trainable_token_indices": [1, 5]}, r"its trainable_token_indices is \[1, 5\]"),
     ],
 )
@@ -192,7 +199,7 @@ def test_what_is_not_handled_goes_through_peft(how, why, student_in, tmp_path, c
     assert differing(found, expected) == set()
     assert differing(found, student.load(p).state_dict())
     (said,) = [m for m in caplog.messages if "merged by PEFT" in m]
-    assert pytest.importorskip("re").search(why, said), said
+    assert re.search(why, said), said
 
 
 def test_no_tensor_of_an_adapter_is_left_out(student_in, tmp_path):
@@ -200,7 +207,8 @@ def test_no_tensor_of_an_adapter_is_left_out(student_in, tmp_path):
     adapter = adapter_of(p, tmp_path / "adapter")
     held = load_file(adapter / merge.LORA)
     key = next(iter(held))
-    save_file(held | {key.replace("layers.0", "layers.7"): held[key]}, adapter / merge.LORA)
+    other = {key.replace("layers.0", "layers.7"): held[key].clone()}
+    save_file(held | other, adapter / merge.LORA)
     with pytest.raises(
         ValueError, match=r"adapter does not fit .*layers\.7\..* is of no layer; nam"
     ):

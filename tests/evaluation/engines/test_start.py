@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -143,9 +144,13 @@ def test_auto_takes_vllm_where_it_is_installed_and_merges_on_a_cpu(monkeypatch):
     with pytest.raises(ValueError, match=r"mixture of experts on a CPU.*merged"):
         start.adapter_mode(moe)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    about = SimpleNamespace(total_memory=2**30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: about)
     assert start.adapter_mode(tiny(engine="auto")) == start.adapter_mode(moe) == "multi"
-    # six adapters would not fit beside it
-    assert start.adapter_mode(replace(moe, adapters="auto")) == "merged"
+    assert start.adapter_mode(replace(moe, adapters="auto")) == "multi"
+    about.total_memory = 2**20
+    mode, why = start.adapter_choice(replace(moe, adapters="auto"))
+    assert mode == "merged" and "3 slots for adapters of rank 8 take 0.0 GiB, more than" in why
     with pytest.raises(ValueError, match="adapters: multi needs the engine vllm"):
         start.adapter_mode(tiny(engine="hf", adapters="multi"))
 
