@@ -67,7 +67,7 @@ class Delta:
         a, b = read(self.key), read(self.key.replace(".lora_A.", ".lora_B."))
         a = a.reshape(self.experts, -1, a.shape[-1])[expert]
         b = b.reshape(len(b), -1, self.experts)[:, :, expert]
-        return (b.chunk(self.parts)[self.part] @ a) * self.scale
+        return (b.chunk(self.parts)[self.part] @ a).mul_(self.scale)
 
 
 def write_merged(p: Params, adapter: Path, folder: Path) -> None:
@@ -137,7 +137,7 @@ def _parts(
 
     def add(base: Tensor, delta: Tensor) -> Tensor:
         # to p.dtype first: that is the student which the adapter was trained on
-        return (base.to(dtype).float() + delta).to(dtype)
+        return delta.add_(base.to(dtype)).to(dtype)  # added in float32, delta's
 
     with safe_open(file, "pt") as base, safe_open(adapter / LORA, "pt") as lora:
         # A and B of all experts of a layer are needed for one after another: gate_up and down
