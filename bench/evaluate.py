@@ -8,10 +8,10 @@ checkpoint and benchmark.
 
 The peer is what evaluation scripts usually do: for every checkpoint and benchmark a new process
 that starts vLLM and generates; `fresh served` hands vLLM the adapter, `fresh merged` merges it
-first (saved by students/merge.py, and loaded). Ours, in engines/start.py: `merged`, `multi` (vLLM) and `hf`
-(Transformers), each with the adapter proof, for all prompts of all checkpoints, in a process of its
-own too. Adapters are random, as large as trained ones; prompts are the pocket run's, math and code;
-decoding is greedy.
+first (written by students/merge.py, and loaded). Ours, in engines/start.py: `merged`, `multi`
+(vLLM) and `hf` (Transformers), each with the adapter proof, for all prompts of all checkpoints, in
+a process of its own too. Adapters are random, as large as trained ones; prompts are the pocket
+run's, math and code; decoding is greedy.
 
 Every way runs once in a round, in turn; seconds are shown for start (processes, engines, loading,
 merging, proof) and generation apart. Writes bench/results/evaluate_<device>_<student>.json: rounds,

@@ -22,11 +22,17 @@ def trained(runs_dir):
     return p, {step: paths.checkpoint_dir(p, step) for step in (2, 4)}
 
 
+@pytest.fixture
+def own_cache(runs_dir, tmp_path, monkeypatch):
+    """A cache that other processes do not clean, nor write to."""
+    monkeypatch.setenv("DISTILL_NB_CACHE", str(tmp_path / "cache"))
+
+
 def engine_of(p, adapters=None):
     return VllmEngine(p, adapters or {}, "merged", 60)
 
 
-def test_a_run_has_one_place_and_shares_it_with_no_other(runs_dir):
+def test_a_run_has_one_place_and_shares_it_with_no_other(own_cache):
     p = tiny(engine="vllm")
     first = engine_of(p)
     place = first._place()
@@ -42,7 +48,7 @@ def test_a_run_has_one_place_and_shares_it_with_no_other(runs_dir):
     again.__exit__()
 
 
-def test_what_a_killed_evaluation_left_is_removed_and_its_place_is_used_again(runs_dir):
+def test_what_a_killed_evaluation_left_is_removed_and_its_place_is_used_again(own_cache):
     p = tiny(engine="vllm")
     program = (
         "import os, signal, sys; sys.path.insert(0, sys.argv[1]); from helpers import tiny\n"
