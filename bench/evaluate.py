@@ -8,10 +8,10 @@ checkpoint and benchmark.
 
 The peer is what evaluation scripts usually do: for every checkpoint and benchmark a new process
 that starts vLLM and generates; `fresh served` hands vLLM the adapter, `fresh merged` merges it
-first (with PEFT, saved and loaded). Ours, in engines/start.py: `merged`, `multi` (vLLM) and `hf`
-(Transformers), each with the adapter proof, for all prompts of all checkpoints, in a process of its
-own too. Adapters are random, as large as trained ones; prompts are the pocket run's, math and code;
-decoding is greedy.
+first (written by students/merge.py, and loaded). Ours, in engines/start.py: `merged`, `multi`
+(vLLM) and `hf` (Transformers), each with the adapter proof, for all prompts of all checkpoints, in
+a process of its own too. Adapters are random, as large as trained ones; prompts are the pocket
+run's, math and code; decoding is greedy.
 
 Every way runs once in a round, in turn; seconds are shown for start (processes, engines, loading,
 merging, proof) and generation apart. Writes bench/results/evaluate_<device>_<student>.json: rounds,
@@ -194,14 +194,14 @@ def one(p, way: str, step: int, benchmark: int, count: int) -> dict:
 
     from distill_nb.evaluation.engines.vllm import gpu_settings
     from distill_nb.runtime import paths
-    from distill_nb.students import chat, sources, student
+    from distill_nb.students import chat, merge, sources, student
 
     asked = requests(p, count, [step], [benchmark])
     adapter = paths.checkpoint_dir(p, step) if step else None
     with tempfile.TemporaryDirectory() as folder:
         model, lora = sources.source(p), {}
         if adapter and way == "fresh merged":
-            student.write_merged(p, adapter, Path(folder))
+            merge.write_merged(p, adapter, Path(folder))
             model = folder
         elif adapter:
             lora = {"enable_lora": True, "max_lora_rank": p.lora_rank}

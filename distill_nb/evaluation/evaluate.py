@@ -105,6 +105,7 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
             record = provenance.finish(record)
             provenance.write(file, record)
             return record
+        record["adapters_why"] = start.adapter_choice(p)[1]
         return _evaluate(p, tasks, steps, shared, before, record)
 
 

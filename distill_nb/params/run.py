@@ -102,7 +102,8 @@ class Params:
         "of generation; auto = vllm where it is installed, else hf", choices=("auto", "hf", "vllm")
     )
     adapters: str = key(
-        "multi = side by side, merged = one after another; auto = multi with vllm on CUDA",
+        "multi = side by side, merged = one after another; auto = multi with vllm on CUDA where "
+        "memory allows it",
         choices=("auto", "multi", "merged"),
     )
     tensor_parallel: int = key("GPUs that share one vllm engine", low=1)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from distill_nb import params
 from distill_nb.benchmarks import aime, evalplus_data, livecodebench, math500
-from distill_nb.evaluation.engines import types
+from distill_nb.evaluation.engines import slots, types
 from distill_nb.params import Params
 from distill_nb.plan import architectures, trace_lengths
 from distill_nb.plan.devices import Device
@@ -36,7 +36,6 @@ REACHED = (0.35, 0.7)  # of the bandwidth and of the operations
 WORK = 2 * GIB  # of the GPU's memory: what vLLM computes in, and its CUDA graphs
 START = (60, 300)  # seconds until an engine answers, beside reading its weights
 DISK = (0.5e9, 2e9)  # bytes a second that are read or written
-MERGED_AT_ONCE = 2  # students on disk: one is read while the next is written
 CHARACTERS, RECORD = 4, 1000  # bytes of a token as text, and of a record beside its answer
 
 
@@ -81,7 +80,7 @@ def of_config(
     count = sum(answers.values())
     on_gpu = device.kind == "cuda"
     vllm = p.engine == "vllm" or (p.engine == "auto" and (on_gpu or types.installed_vllm()))
-    merged = vllm and _merges(p, config, on_gpu)
+    merged = vllm and _merges(p, config, device)
     weights = counts["parameters"] * _bytes(p)
     made = Evaluation(
         answers=answers,
@@ -91,7 +90,7 @@ def of_config(
         gpus=p.tensor_parallel * p.data_parallel,
         disk={
             "records": count * (p.max_new_tokens * CHARACTERS + RECORD),
-            "merged": MERGED_AT_ONCE * weights if merged and len(steps) > 1 else 0,
+            "merged": weights if merged and len(steps) > 1 else 0,  # one at a time
         },
         notes=(),
     )
@@ -100,8 +99,8 @@ def of_config(
         return replace(made, notes=(f"evaluation: {why}",))
 
     gpus = p.tensor_parallel
-    slots = 0 if merged else len(steps) * 2 * counts["adapter_parameters"]
-    room = gpus * (p.gpu_memory * device.memory - WORK) - weights - slots
+    beside = 0 if merged or len(steps) == 1 else slots.memory_of(p, config, len(steps) - 1)
+    room = gpus * (p.gpu_memory * device.memory - WORK - beside) - weights
     width = config.num_key_value_heads * _head(config)
     cache = 2 * config.num_hidden_layers * width * _bytes(p)  # bytes of a token
     most = count // (len(steps) if merged else 1) // p.data_parallel or 1
@@ -161,11 +160,11 @@ def _head(config: PretrainedConfig) -> int:
     return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
 
 
-def _merges(p: Params, config: PretrainedConfig, on_gpu: bool) -> bool:
+def _merges(p: Params, config: PretrainedConfig, device: Device) -> bool:
     """As evaluation.engines.start.adapter_mode, on the planned device."""
-    if p.adapters == "auto":
-        return bool(_experts(config)) or not on_gpu
-    return p.adapters == "merged"
+    if p.adapters != "auto":
+        return p.adapters == "merged"
+    return device.kind != "cuda" or slots.choose(p, config, device.memory)[0] == "merged"
 
 
 def _read(config: PretrainedConfig, counts: dict[str, int], answering: int) -> float:

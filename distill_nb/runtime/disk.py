@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -54,6 +55,17 @@ def _sentence(place: Path) -> str:
         "free): make room and start again; what is written is whole, and the work goes on from "
         "there."
     )
+
+
+def need(folder: Path, size: int, what: str, remedy: str) -> None:
+    """Raises DiskFull where the disk of a folder that is there has less than `size` bytes free.
+    remedy: beside making room, such as `or name another folder`."""
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise DiskFull(
+            f"{paths.movable(folder)}: {what} takes {size / 2**30:,.2f} GiB, and the disk has "
+            f"{free / 2**30:,.2f} GiB free: make room, {remedy}, and start again."
+        )
 
 
 def _named_place(error: BaseException, folder: Path) -> Path | None:
@@ -109,23 +121,32 @@ def broken(folder: Path) -> str:
 
 
 class Scratch:
-    """A folder below `parent` until `cleanup` or the end of this process. Those of the same prefix
+    """A folder below `parent` until `cleanup` or the end of this process: <prefix><name>, or one
+    with a random name where none is given or another process has that one. Those of the same prefix
     that killed processes left are removed first: one may hold a whole model's weights."""
 
-    def __init__(self, parent: Path, prefix: str):
+    def __init__(self, parent: Path, prefix: str, name: str = ""):
         parent.mkdir(parents=True, exist_ok=True)
         for left in parent.glob(f"{prefix}*"):
             if (left / lock.FILE).exists():  # else another process is just making it
                 with lock.locked(left, wait=False, doing="") as free:
                     if free:
                         shutil.rmtree(left, ignore_errors=True)
-        self._folder = tempfile.TemporaryDirectory(
-            prefix=prefix, dir=parent, ignore_cleanup_errors=True
-        )
-        self.name, self._held = self._folder.name, contextlib.ExitStack()
-        self._held.enter_context(lock.locked(Path(self.name), wait=False, doing="in use"))
+        self._held = contextlib.ExitStack()
+        folder = parent / f"{prefix}{name}"
+        if not name or not self._take(folder):
+            folder = Path(tempfile.mkdtemp(prefix=f"{prefix}{name}", dir=parent))
+            self._take(folder)
+        self.name = str(folder)
+        self._remove = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+
+    def _take(self, folder: Path) -> bool:
+        """Lock a folder, where no other process has it."""
+        held = self._held.enter_context(lock.locked(folder, wait=False, doing="in use"))
+        # another process may have taken it for a left one before it was locked, and removed it
+        return held is not None and (folder / lock.FILE).exists()
 
     def cleanup(self) -> None:
         """Remove it."""
         self._held.close()
-        self._folder.cleanup()
+        self._remove()

@@ -2,7 +2,9 @@
 
 sources.py   where a student comes from (hub, folder, PyPI, tiny), and whether it can be had
 chat.py      one explicit chat template per student; token ids and loss mask
-student.py   load a student, attach LoRA, merge an adapter
+student.py   load a student, attach LoRA, merge in memory
+merge.py     write a student with an adapter merged into its weights
+weights.py   safetensors files, read and written tensor by tensor
 adapters.py  adapters on disk, and those trained elsewhere
 experts.py   adapters on a mixture of experts: their rank, and the layout that vLLM loads
 proof.py     what the trainer writes so that an engine can be proved to apply the adapter

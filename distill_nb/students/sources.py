@@ -142,7 +142,7 @@ def check_student(p: Params) -> str:
     name = "config.json"
     try:
         commit = file(where, name, kind="model").parent.name
-        for name in ("tokenizer_config.json", _weights(where, commit)):
+        for name in ("tokenizer_config.json", _weights(where, commit)[0]):
             reach(where, name, commit, "model")
     except Exception as error:  # the hub fails in many ways
         raise ValueError(
@@ -152,15 +152,31 @@ def check_student(p: Params) -> str:
     return commit
 
 
-def _weights(hub_id: str, commit: str) -> str:
-    """The name of the first file of a model's weights."""
+def _weights(hub_id: str, commit: str) -> list[str]:
+    """The names of the files of a model's weights on the hub."""
     import huggingface_hub
     from huggingface_hub import errors
 
     if isinstance(huggingface_hub.try_to_load_from_cache(hub_id, WEIGHTS, revision=commit), str):
-        return WEIGHTS
+        return [WEIGHTS]
     try:
         index = json.loads(file(hub_id, INDEX, commit, "model").read_text())
     except errors.EntryNotFoundError:  # all in one file
-        return WEIGHTS
-    return min(index["weight_map"].values())
+        return [WEIGHTS]
+    return sorted(set(index["weight_map"].values()))
+
+
+def weight_files(p: Params) -> list[Path]:
+    """The safetensors files of a student's weights; of the hub's, they are downloaded where they
+    are not in its cache. None where a folder has its weights in another form."""
+    where = source(p)
+    if not Path(where).is_dir():
+        commit = file(where, "config.json", kind="model").parent.name
+        return [file(where, name, commit, "model") for name in _weights(where, commit)]
+    folder = Path(where)
+    if (folder / WEIGHTS).exists():
+        return [folder / WEIGHTS]
+    if not (folder / INDEX).exists():
+        return []
+    index = json.loads((folder / INDEX).read_text())
+    return [folder / name for name in sorted(set(index["weight_map"].values()))]

@@ -1,4 +1,4 @@
-"""Load a student, attach LoRA, merge an adapter: Unsloth on CUDA, Transformers + PEFT elsewhere.
+"""Load a student, attach LoRA, merge in memory: Unsloth on CUDA, Transformers + PEFT elsewhere.
 Both were run on a CPU; `load_in_4bit` was not run yet. bench/gpu_check.py runs all on a GPU."""
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from distill_nb.students import chat, experts, sources
 
 if TYPE_CHECKING:
     from peft import PeftModel
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
 def choose_backend(p: Params) -> str:
@@ -191,24 +191,19 @@ def load_for_generation(p: Params, adapter: Path | None = None, where: str = "")
     return model.eval()
 
 
-def is_mixture_of_experts(p: Params) -> bool:
-    """Whether the student's config names experts."""
+def config(p: Params) -> PretrainedConfig:
+    """The student's config."""
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(sources.source(p)).to_dict()
-    return any(config.get(key) for key in ("num_experts", "num_local_experts", "n_routed_experts"))
+    return AutoConfig.from_pretrained(sources.source(p))
+
+
+def is_mixture_of_experts(p: Params) -> bool:
+    """Whether the student's config names experts."""
+    found = config(p).to_dict()
+    return any(found.get(key) for key in ("num_experts", "num_local_experts", "n_routed_experts"))
 
 
 def longest_context(p: Params) -> int:
     """The student's longest context in tokens."""
-    from transformers import AutoConfig
-
-    return AutoConfig.from_pretrained(sources.source(p)).max_position_embeddings
-
-
-def write_merged(p: Params, adapter: Path, folder: Path) -> None:
-    """Write the student with an adapter merged into its weights, in p.dtype, and its tokenizer, as
-    a folder that loads like any model. On the CPU, as an engine may need a GPU's memory."""
-    model = load_for_generation(p, adapter, where="cpu")
-    model.save_pretrained(folder)
-    load_tokenizer(p).save_pretrained(folder)
+    return config(p).max_position_embeddings

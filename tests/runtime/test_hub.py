@@ -195,6 +195,21 @@ print(json.dumps([record["student_version"], evaluate.evaluate(p)["settings"]["s
     assert ask(program, endpoint, tmp_path) == [COMMIT, COMMIT]
     program = BEGIN + 'print(json.dumps(sources.check_student(of("org/model"))))'
     assert ask(program, "http://127.0.0.1:9", tmp_path) == COMMIT  # nobody listens there
+    program = (
+        BEGIN
+        + f"""
+from pathlib import Path
+from distill_nb.students import merge, weights
+p = of("org/model", max_steps=1, save_every=1)
+merge.write_merged(p, paths.checkpoint_dir(p, 1), Path({str(tmp_path / "merged")!r}))
+(base,), merged = sources.weight_files(p), Path({str(tmp_path / "merged")!r})
+same = weights.entries(base) == weights.entries(merged / base.name)
+print(json.dumps([same, sorted(f.name for f in merged.iterdir())]))
+"""
+    )
+    names = ["config.json", "generation_config.json", "model.safetensors"]
+    names += ["tokenizer.json", "tokenizer_config.json"]
+    assert ask(program, "http://127.0.0.1:9", tmp_path) == [True, names]
     program = BEGIN + 'print(json.dumps(said(lambda: sources.check_student(of("org/other")))))'
     assert SAYS["org/hangs"] in ask(program, "http://127.0.0.1:9", tmp_path)
 

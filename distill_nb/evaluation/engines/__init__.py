@@ -6,6 +6,7 @@
                 ...
 
 start.py         which engine a run gets, and how it serves adapters
+slots.py         what adapters side by side take of a GPU, and whether they are better merged
 types.py         the interface: requests, answers, and what an engine does
 hf.py            Transformers: one merged checkpoint after another
 vllm.py          vLLM: the base and all checkpoints of a run from one engine

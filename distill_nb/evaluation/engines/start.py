@@ -1,19 +1,25 @@
 """Which engine a run gets, and how it serves adapters.
 
 vllm is one engine for the base and all checkpoints of a run: `adapters: multi` serves them side by
-side as LoRA adapters, `merged` one after another in the base's weights (faster on a CPU; for a
-mixture of experts less memory, and on a CPU the only way). hf is Transformers, always merged.
+side as LoRA adapters, `merged` one after another in the base's weights (faster on a CPU, and for a
+mixture of experts there the only way). Merged, each checkpoint of a mixture of experts is written
+to disk and read by a new engine; side by side, adapters take memory that answers could have:
+`auto` looks at that (slots.py). hf is Transformers, always merged.
 Sampling is seeded per prompt and sample: what shares a batch changes rounding alone."""
 
+import logging
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
-from distill_nb.evaluation.engines import tuned, types
+from distill_nb.evaluation.engines import slots, tuned, types
 from distill_nb.evaluation.engines.hf import HfEngine
-from distill_nb.evaluation.engines.vllm import VllmEngine
-from distill_nb.params import Params
+from distill_nb.evaluation.engines.vllm import VllmEngine, adapter_rank
+from distill_nb.params import Params, is_baseline
 from distill_nb.students import student
+from distill_nb.students.adapters import adapter_folder
+
+log = logging.getLogger(__name__)
 
 
 def engine_name(p: Params) -> str:
@@ -30,6 +36,11 @@ def engine_name(p: Params) -> str:
 
 def adapter_mode(p: Params) -> str:
     """`multi` or `merged`, also for `auto`. Raises ValueError for what no engine does here."""
+    return adapter_choice(p)[0]
+
+
+def adapter_choice(p: Params) -> tuple[str, str]:
+    """(adapter_mode, why)."""
     import torch
 
     engine, on_gpu = engine_name(p), torch.cuda.is_available()
@@ -43,10 +54,17 @@ def adapter_mode(p: Params) -> str:
                 "adapters: multi cannot serve LoRA on a mixture of experts on a CPU (vLLM's "
                 "kernels for it are for GPUs); set adapters to merged or auto."
             )
-        return "multi"
-    served = p.adapters == "auto" and engine == "vllm" and on_gpu
-    # Six adapters of a mixture of experts are as large as half of it: merged, 30B fits 80 GB.
-    return "multi" if served and not student.is_mixture_of_experts(p) else "merged"
+    if p.adapters != "auto":
+        return p.adapters, "the parameter adapters says so"
+    if is_baseline(p):
+        return "merged", "a baseline has no adapters"
+    if engine == "hf" or not on_gpu:
+        return "merged", "Transformers does no other" if engine == "hf" else "it is faster on a CPU"
+    count = rank = 0
+    if p.adapter != "none":
+        count, rank = 1, adapter_rank(adapter_folder(p.adapter))
+    memory = torch.cuda.get_device_properties(0).total_memory
+    return slots.choose(p, student.config(p), memory, count, rank)
 
 
 def engine_version(p: Params) -> str:
@@ -62,7 +80,9 @@ def start(
 
     adapters: step → folder. prompts: of the requests; texts: whose log-probabilities will be asked;
     the longest of both sets the context. Raises ValueError as engine_name and adapter_mode do."""
-    mode = adapter_mode(p)
+    mode, why = adapter_choice(p)
+    if adapters:
+        log.info(f"Adapters: {mode}, as {why}.")
     if engine_name(p) == "hf":
         return HfEngine(p, adapters)
     longest = max(map(len, prompts), default=1) + p.max_new_tokens

@@ -11,21 +11,22 @@ import json
 import logging
 import os
 import queue
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from distill_nb.evaluation.engines import types
+from distill_nb.evaluation.engines.slots import RANKS
 from distill_nb.evaluation.engines.types import Answer, EngineFailed, Request
 from distill_nb.evaluation.engines.vllm_client import Process
 from distill_nb.params import Params
-from distill_nb.runtime import disk, paths
-from distill_nb.students import chat, experts, sources, student
+from distill_nb.runtime import disk, paths, provenance
+from distill_nb.students import chat, experts, merge, sources, student
 
 log = logging.getLogger(__name__)
 
-RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM has room for
 CPU_ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
@@ -68,6 +69,12 @@ class VllmEngine:
     Mode merged: the weights of one checkpoint after another take the base's place, in the running
     engine or in a new one. A new one is taken for a mixture of experts, of whose weights vLLM 0.32
     on the CPU does not replace all (the proof shows it), and where the first way fails the proof.
+    All of them are written to one place, one after another: vLLM compiles anew for a path that it
+    has not seen (ModelConfig.compute_hash has it), and a new engine would do so each time. Once an
+    engine runs, it has the weights in memory; the files are there for one that has to be started
+    again, until the next checkpoint takes their place. Two places in turn would be two
+    compilations, and twice the disk.
+
     Mode multi: all adapters are loaded, with one slot more than there are: where every slot is
     taken, vLLM on the CPU gives the base's requests the last adapter."""
 
@@ -87,7 +94,7 @@ class VllmEngine:
         self.stop_ids = chat.stop_ids(self.tokenizer, chat.template_for(p.student, p.chat_template))
         self._processes: list[Process] = []
         self._loaded = 0  # the step whose weights the processes have
-        self._merged: disk.Scratch | None = None  # those weights, if they are not the base's
+        self._merged: disk.Scratch | None = None  # has those weights, if they are not the base's
         self._by_expert: disk.Scratch | None = None  # adapters in the layout that vLLM loads
         self._anew = mode == "merged" and student.is_mixture_of_experts(p)  # one process each
         self._settings = self._engine_settings(max_model_len)
@@ -188,7 +195,15 @@ class VllmEngine:
         return self._settings | {"engine": self._settings["engine"] | {"model": self._weights()}}
 
     def _weights(self) -> str:
-        return self._merged.name if self._merged else sources.source(self.p)
+        return str(self._place()) if self._loaded else sources.source(self.p)
+
+    def _place(self) -> Path:
+        """Where merged checkpoints are written: for a run, the same path at each evaluation."""
+        if self._merged is None:
+            run_dir = paths.run_dir(self.p)
+            name = f"{run_dir.name}_{provenance.sha256_of_json(str(run_dir))[:12]}"
+            self._merged = disk.Scratch(paths.cache(), "merged_", name)  # it may be large
+        return Path(self._merged.name) / "model"
 
     def serve(self, steps: list[int]) -> Iterator[list[int]]:
         if self.mode == "multi":
@@ -200,19 +215,16 @@ class VllmEngine:
             yield [step]
 
     def _load(self, step: int) -> None:
-        old, self._merged = self._merged, None
         if step:
-            self._merged = disk.Scratch(paths.cache(), "merged_")  # it may be large
-            student.write_merged(self.p, self.adapters[step], Path(self._merged.name))
+            shutil.rmtree(self._place(), ignore_errors=True)
+            merge.write_merged(self.p, self.adapters[step], self._place())
+        self._loaded = step
         if self._anew:
             self._start()
         else:
             for process in self._processes:
                 process.send({"load": self._weights()})
                 process.receive()
-        self._loaded = step
-        if old is not None:
-            old.cleanup()
 
     def again(self) -> bool:
         if self.mode == "multi" or self._anew:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -21,7 +22,7 @@ from distill_nb.evaluation.engines.types import EngineFailed, Request
 from distill_nb.evaluation.engines.vllm import VllmEngine
 from distill_nb.evaluation.proofs import proved
 from distill_nb.runtime import paths
-from distill_nb.students import chat, proof, student
+from distill_nb.students import chat, merge, proof, student
 from distill_nb.students.adapters import adapter_folder
 from distill_nb.training import train
 
@@ -143,9 +144,15 @@ def test_auto_takes_vllm_where_it_is_installed_and_merges_on_a_cpu(monkeypatch):
     with pytest.raises(ValueError, match=r"mixture of experts on a CPU.*merged"):
         start.adapter_mode(moe)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    about = SimpleNamespace(total_memory=2**30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: about)
     assert start.adapter_mode(tiny(engine="auto")) == start.adapter_mode(moe) == "multi"
-    # six adapters would not fit beside it
-    assert start.adapter_mode(replace(moe, adapters="auto")) == "merged"
+    assert start.adapter_mode(replace(moe, adapters="auto")) == "multi"
+    alone = replace(moe, adapters="auto", teacher="none", domain="none")
+    assert start.adapter_choice(alone) == ("merged", "a baseline has no adapters")
+    about.total_memory = 2**20
+    mode, why = start.adapter_choice(replace(moe, adapters="auto"))
+    assert mode == "merged" and "3 slots for adapters of rank 8 take 0.0 GiB, more than" in why
     with pytest.raises(ValueError, match="adapters: multi needs the engine vllm"):
         start.adapter_mode(tiny(engine="hf", adapters="multi"))
 
@@ -411,7 +418,7 @@ def test_an_adapter_from_elsewhere_and_a_merged_export(trained, tmp_path):
         }
 
     assert said("elsewhere") == said(p.run_name) and len(said("elsewhere")) == 3
-    student.write_merged(p, adapters[4], tmp_path / "merged")
+    merge.write_merged(p, adapters[4], tmp_path / "merged")
     exported = student.load(
         tiny(student=str(tmp_path / "merged"), chat_template="llama3", student_size="full")
     )
