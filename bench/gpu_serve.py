@@ -135,9 +135,7 @@ def prove(p, steps: list[int], row: dict, size: str) -> None:
         for served, proofs in proved(p, engine, steps, references):
             row |= chosen(engine)
             row["proofs"] += [vars(made) for made in proofs]
-            asked = [
-                Request(i, served[i % len(served)], text, i) for i, text in enumerate(texts)
-            ]
+            asked = [Request(i, served[i % len(served)], text, i) for i, text in enumerate(texts)]
             if proofs:
                 note_proofs(row)
                 emit(row)

@@ -13,7 +13,6 @@ from pathlib import Path
 from gpu_models import (
     LOSS_TOLERANCE,
     RUNS,
-    config_of,
     emit,
     examples_of,
     expected_loss,
@@ -21,7 +20,6 @@ from gpu_models import (
     gib,
     left,
     loaded,
-    run_params,
     tiny_params,
 )
 
@@ -88,7 +86,7 @@ def measure(row, size, kind, backend, layers, folder, recomputed, changes) -> No
     from distill_nb.training import step
 
     on_gpu = torch.cuda.is_available()
-    print(row["row"], "loads", file=sys.stderr, flush=True)
+    emit(row | {"says": "loads"})
     p, network, seconds = loaded(size, kind, layers, folder, backend, recomputed, **changes)
     step.patch(network, backend)
     row |= {"layers": network.config.num_hidden_layers, "load_seconds": round(seconds, 1)}
@@ -106,11 +104,11 @@ def measure(row, size, kind, backend, layers, folder, recomputed, changes) -> No
         trainer = step.make_trainer(network, p, examples, Path(state), [meter])
         trainer.train()
     network.zero_grad(set_to_none=True)
-    problems = faults(row, size, p.dtype)
+    problems = faults(row)
     emit(row | ({"failed": "; ".join(problems)} if problems else {}))
 
 
-def faults(row: dict, size: str, dtype: str) -> list[str]:
+def faults(row: dict) -> list[str]:
     """What is wrong with a measured row, in words."""
     found, loss = [], row["losses"][0]
     if not abs(loss - row["expected_loss"]) < LOSS_APART:
@@ -176,7 +174,8 @@ def report(row: dict, seconds: list[float], losses: list[float]) -> dict:
         made["says"] += f", {rate:,.0f} tokens/s"
     if torch.cuda.is_available():
         free_bytes, total = torch.cuda.mem_get_info()
-        outside = total - free_bytes - torch.cuda.memory_reserved()  # CUDA's own, and others'
+        # CUDA's own, and what others have
+        outside = max(0, total - free_bytes - torch.cuda.memory_reserved())
         made["peak_reserved_gib"] = gib(torch.cuda.max_memory_reserved())
         made["outside_gib"] = gib(outside)
         made["fits_80_gb"] = torch.cuda.max_memory_reserved() + outside <= SMALL
@@ -215,7 +214,7 @@ def limit_memory(small: bool) -> None:
     import torch
 
     free_bytes, total = torch.cuda.mem_get_info()
-    outside = total - free_bytes - torch.cuda.memory_reserved()
+    outside = max(0, total - free_bytes - torch.cuda.memory_reserved())
     torch.cuda.set_per_process_memory_fraction((SMALL - outside) / total if small else 1.0)
 
 
@@ -238,146 +237,3 @@ def compare_steps(rows: list[dict]) -> None:
         row["loss_difference"] = max(abs(a - b) for a, b in pairs)
         if not row["loss_difference"] <= LOSS_TOLERANCE["bfloat16"]:
             row["failed"] = f"its losses are {row['loss_difference']:.3g} nats from the first's"
-
-
-def attention(size: str, layers: int, length: int, folder: Path) -> None:
-    """hf over a micro-batch whose lengths are spread as R1's traces: step.patch's attention, and
-    torch's SDPA for one example after another in its place."""
-    import torch
-    import training
-    from transformers import AttentionInterface
-
-    from distill_nb.students import student
-    from distill_nb.training import step
-
-    longest = batch(size, length)[1]
-    count = 4 if size == "tiny" else 10
-    lengths = training.r1_lengths(count, longest)
-    changes = {"max_length": longest, "batch_size": count, "micro_batch_size": count}
-    student.choose_backend(tiny_params("dense"))
-    on_gpu = torch.cuda.is_available()
-    depth = layers or (0 if size == "tiny" else 8)
-    p, network, _ = loaded(size, "dense", depth, folder, "hf", on_gpu, **changes)
-    step.patch(network, "hf")
-    network.train()
-    device = "cuda" if on_gpu else "cpu"
-    made = step.collate(examples_of(p, lengths))
-    made = {key: value.to(device) for key, value in made.items()}
-    ours = AttentionInterface()[step.ATTENTION]
-    losses: dict[str, float] = {}
-    ways = (("ours", ours), ("one by one", one_by_one(lengths)), ("ours again", ours))
-    for way, function in ways:
-        AttentionInterface.register(step.ATTENTION, function)
-        row = {"row": way, "layers": network.config.num_hidden_layers, "tokens": sum(lengths)}
-        row["longest"] = max(lengths)
-        try:
-            row |= passes(network, made, on_gpu and p.dtype == "bfloat16")
-            losses[way] = row["loss"]
-            row["says"] = f"{way}: {row['tokens_per_second']:,.0f} tokens/s"
-            apart = abs(row["loss"] - losses["ours"]) if "ours" in losses else 0.0
-            row["loss_difference"] = apart
-            if not apart <= LOSS_TOLERANCE["bfloat16"]:
-                row["failed"] = f"the losses are {apart:.3g} nats apart"
-        except Exception as error:
-            row |= failure(error)
-        emit(row)
-
-
-def passes(network, made: dict, autocast: bool, repeats: int = 5) -> dict:
-    """Tokens/s and the loss of forward and backward passes over one micro-batch; the first warms
-    up."""
-    import torch
-
-    seconds = []
-    for _ in range(1 + repeats):
-        begin = time.perf_counter()
-        with torch.autocast("cuda", torch.bfloat16, enabled=autocast):
-            loss = network(**made).loss
-        loss.backward()
-        value = loss.item()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - begin)
-        network.zero_grad(set_to_none=True)
-    typical, tokens = statistics.median(seconds[1:]), made["input_ids"].numel()
-    return {"tokens_per_second": tokens / typical, "seconds": seconds, "loss": value}
-
-
-def one_by_one(lengths: list[int]):
-    """The peer of step.patch's attention, for packed rows of these lengths: SDPA for each
-    example."""
-
-    def attend(module, query, key, value, attention_mask, **options):
-        import torch
-
-        examples = zip(*(x.split(lengths, dim=2) for x in (query, key, value)), strict=True)
-        made = [
-            torch.nn.functional.scaled_dot_product_attention(
-                *example,
-                is_causal=True,
-                scale=options.get("scaling"),
-                enable_gqa=query.shape[1] != key.shape[1],
-            )
-            for example in examples
-        ]
-        return torch.cat(made, dim=2).transpose(1, 2).contiguous(), None
-
-    return attend
-
-
-def plan_rows(size: str, kinds: list[str], layers: int, length: int, folder: Path) -> None:
-    """What the plan expects of the steps of both kinds, from configs: memory, tokens/s, and the
-    operations of a token. It needs no GPU."""
-    from dataclasses import replace
-
-    import training
-    from gpu_models import folder_of
-
-    from distill_nb.plan import devices, estimate
-
-    device = devices.KNOWN["h100-80gb"] if size == "full" else devices.this("float32")
-    for kind in kinds:
-        model = folder_of(size, kind, layers, folder)
-        for micro, recomputed in cases(size, kind):
-            changes = dict(zip(("batch_size", "max_length"), batch(size, length), strict=True))
-            changes |= {"micro_batch_size": micro, "recompute": "on" if recomputed else "off"}
-            p = replace(run_params(size, kind, model, **changes), n_heldout=0)
-            expected = estimate.estimate(p, device)
-            peak = expected.peak
-            if expected.checkpointing != recomputed:
-                kept = ("activations", "loss")
-                peak += expected.other_activations - sum(expected.memory[key] for key in kept)
-            work = training.step_flops(p, [p.max_length], p.max_length // 2, recomputed)
-            # without data the plan takes examples of a quarter of the length to all of it
-            rates = [expected.tokens[1] / hours / 3600 for hours in reversed(expected.hours)]
-            emit(
-                {
-                    "row": f"{kind} {micro} {'recomputed' if recomputed else 'kept'}",
-                    "kind": kind,
-                    "micro_batch_size": micro,
-                    "recomputed": recomputed,
-                    "layers": config_of(size, kind, layers).num_hidden_layers,
-                    "plan_gib": gib(peak),
-                    "memory_gib": {name: gib(value) for name, value in expected.memory.items()},
-                    "plan_tokens_per_second": rates[0],
-                    "flop_a_token": work / p.max_length,
-                    "says": f"{kind} {micro}: {gib(peak):.1f} GiB",
-                }
-            )
-
-
-def compare_plan(planned: list[dict], measured: list[dict], rate: float | None, full: bool) -> None:
-    """Add to measured steps what the plan expected, and their share of the matrix rate."""
-    keys = ("kind", "micro_batch_size", "recomputed", "layers")
-    for row in measured:
-        match = [r for r in planned if [r[k] for k in keys] == [row.get(k) for k in keys]]
-        if not match or "peak_memory_gib" not in row:
-            continue
-        row["plan_gib"] = match[0]["plan_gib"]
-        row["of_plan"] = row["peak_memory_gib"] / row["plan_gib"]
-        if "tokens_per_second" in row:
-            row["flop_per_second"] = row["tokens_per_second"] * match[0]["flop_a_token"]
-            row["share_of_matrix_rate"] = row["flop_per_second"] / rate if rate else None
-        low = 0.8 if row["way"] == "hf" else 0.0  # Unsloth moves a part to the host's memory
-        if full and not low <= row["of_plan"] <= 1.2:
-            row["failed"] = f"its memory is {row['of_plan']:.2f} of the plan's"
