@@ -169,7 +169,7 @@ def test_a_file_of_weights_takes_no_disk_and_has_the_hubs_names(tmp_path, bench)
     gpu_models.write_hole(folder)
     file = folder / "model.safetensors"
     size = file.stat().st_size
-    assert 3.5 < size / 2**30 < 3.7 and file.stat().st_blocks * 512 < 2**20
+    assert 3.4 < size / 2**30 < 3.5 and file.stat().st_blocks * 512 < 2**20
     with safe_open(file, "pt") as found:
         name = "model.layers.1.mlp.experts.127.down_proj.weight"
         assert found.get_slice(name).get_shape() == [2048, 768]
@@ -191,16 +191,16 @@ def test_what_is_wrong_with_steps_is_said(bench):
     import gpu_steps
 
     key = {"kind": "moe", "micro_batch_size": 5, "recomputed": True, "layers": 48}
-    planned = [key | {"plan_gib": 70.0, "flop_a_token": 2e10}]
+    planned = [key | {"way": "hf", "plan_gib": 70.0, "flop_a_token": 2e10}]
 
-    def compared(memory, way):
+    def compared(memory, way="hf"):
         row = key | {"way": way, "peak_memory_gib": memory, "tokens_per_second": 1e4}
         gpu_plan.compare_plan(planned, [row], 1e15, full=True)
-        assert row["share_of_matrix_rate"] == pytest.approx(0.2)
+        assert way != "hf" or row["share_of_matrix_rate"] == pytest.approx(0.2)
         return "failed" in row
 
-    assert [compared(gib, "hf") for gib in (50, 69, 90)] == [True, False, True]
-    assert [compared(gib, "unsloth") for gib in (50, 69, 90)] == [False, False, True]
+    assert [compared(gib) for gib in (50, 69, 90)] == [True, False, True]
+    assert not compared(50, "unsloth")  # of which nothing is planned here
     made = [{"losses": [12.3, 12.2]}, {"losses": [12.31, 12.2]}, {"losses": [12.3]}]
     made.append({"losses": [12.4, 12.2]})
     gpu_steps.compare_steps(made)
