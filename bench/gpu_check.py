@@ -10,7 +10,7 @@ from configs with random weights.
 
 Sections, with the seconds that each may take at full size:
 
-  environment 20        C compiler, versions, memory, rate of products of matrices, back ends,
+  environment 30        C compiler, versions, memory, rate of products of matrices, back ends,
                         whether Triton builds a kernel
   steps moe unsloth 150 Qwen3-30B-A3B, all 48 layers, at its run's micro-batch: useful tokens/s,
                         peak memory against the plan's, whether 80 GB are enough (on a larger GPU
@@ -19,9 +19,10 @@ Sections, with the seconds that each may take at full size:
   parity real width 90  losses and adapters' gradients by Unsloth and by hf, of the same weights
                         and batch, with real width and few layers
   serve moe 120         vLLM, four layers: adapters side by side and merged, each with its proof
-  steps dense 100       Llama-3.1-8B, recomputing activations at its run's micro-batch, and keeping
-                        them at 2; by Unsloth, then by hf
-  serve dense 120       vLLM, the whole Llama-3.1-8B with 6 adapters in 7 slots: proofs, tokens/s
+  steps dense 100       Llama-3.1-8B, keeping activations at a micro-batch of 2, and computing them
+                        again at 10; by Unsloth, then by hf
+  serve dense 120       vLLM, the whole Llama-3.1-8B with 6 adapters in 7 slots, in the memory of 80
+                        GB: proofs, tokens/s
   hf attention 60       hf over lengths as of R1's traces: step.patch's attention against SDPA for
                         one example after another
   plan 60               what distill_nb.plan expects of the steps: it runs beside the others, as it
@@ -57,11 +58,12 @@ import gpu_plan
 import gpu_serve
 import gpu_steps
 from gpu_jobs import Report, run_job
+from gpu_models import failure
 
 ROOT = Path(__file__).resolve().parents[1]
 # section → its seconds, and its jobs: each is a process; one named unsloth needs that installed
 SECTIONS: dict[str, tuple[int, list[tuple[str, ...]]]] = {
-    "environment": (20, [("environment",)]),
+    "environment": (30, [("environment",)]),
     "steps moe unsloth": (150, [("steps", "moe", "unsloth")]),
     "parity real width": (90, [("gradients", "unsloth"), ("gradients", "hf")]),
     "serve moe": (120, [("serve", "moe")]),
@@ -140,7 +142,10 @@ def run_section(report: Report, name: str, args, folder: Path, seconds: float) -
             continue
         done.append(run_job(report, section, args, folder, job, rest))
     with report.lock:
-        finish(name, section, folder)
+        try:
+            finish(name, section, folder)
+        except Exception as error:  # of this section alone
+            report.add(section, {"row": "comparison"} | failure(error))
         section["seconds"] = round(time.monotonic() - begin, 1)
         late = any(row.get("late") for row in section["rows"])
         failed = not all(done) or any("failed" in row for row in section["rows"])

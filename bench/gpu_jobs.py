@@ -15,6 +15,7 @@ from pathlib import Path
 
 SCRIPT = Path(__file__).with_name("gpu_check.py")
 SAID = 60  # lines of the end of what a job that failed said on stderr
+RELEASE = 5  # seconds in which what a job started is gone with it
 
 
 class Report:
@@ -69,24 +70,27 @@ def run_job(report: Report, section: dict, args, folder: Path, job: tuple, secon
             env=environment,
             start_new_session=True,
         )
-        late = threading.Event()
 
-        def end() -> None:
-            late.set()
+        def read() -> None:
+            for line in running.stdout:
+                if found := re.match(r"ROW (\{.*\})$", line):
+                    report.add(section, json.loads(found[1]))
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        late = False
+        try:
+            running.wait(seconds)
+        except subprocess.TimeoutExpired:
+            late = True
             # with what it has started: that holds the GPU's memory
             os.killpg(running.pid, signal.SIGKILL)
-
-        timer = threading.Timer(seconds, end)
-        timer.start()
-        for line in running.stdout:
-            if found := re.match(r"ROW (\{.*\})$", line):
-                report.add(section, json.loads(found[1]))
-        running.wait()
-        timer.cancel()
-        if not late.is_set() and not running.returncode:
+            running.wait()
+        reader.join(RELEASE)
+        if not late and not running.returncode:
             return True
         errors.seek(0)
         said = [line.rstrip() for line in errors if line.strip()][-SAID:]
-    why = f"not done after {seconds:.0f} seconds" if late.is_set() else (said or ["?"])[-1][:500]
-    report.add(section, {"row": " ".join(job), "failed": why, "said": said, "late": late.is_set()})
+    why = f"not done after {seconds:.0f} seconds" if late else (said or ["?"])[-1][:500]
+    report.add(section, {"row": " ".join(job), "failed": why, "said": said, "late": late})
     return False

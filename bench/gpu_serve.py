@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gpu_models import config_of, emit, failure, folder_of, gib, run_params
-from gpu_steps import free
+from gpu_steps import SMALL, free
 
 # layers of the mixture, and how many adapters are served side by side; a slot more is kept free
 LAYERS = {"moe": 4, "dense": 0}  # 0: all
@@ -65,10 +65,11 @@ def write(size: str, kind: str, layers: int, count: int, folder: Path):
     with torch.device(student.device()):
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)
     model.save_pretrained(made)
-    p = run_params(
-        size,
-        kind,
-        made,
+    p = run_params(size, kind, made)
+    if torch.cuda.is_available():  # no more than on a GPU of 80 GB
+        p = replace(p, gpu_memory=p.gpu_memory * min(1.0, SMALL / torch.cuda.mem_get_info()[1]))
+    p = replace(
+        p,
         run_name=f"gpu_check_{kind}",
         backend="hf",
         engine="vllm",

@@ -27,7 +27,7 @@ MEASURED = 3  # steps after the one to warm up, at most
 SMALL = 79 * 2**30  # bytes that an 80-GB GPU has, as its driver reports them
 LOSS_APART = 0.3  # nats that a random student's loss may be from what is expected
 # kind → (micro-batch, 0 for the run file's, and whether activations are recomputed)
-CASES = {"moe": [(0, True)], "dense": [(0, True), (2, False)]}
+CASES = {"moe": [(0, True)], "dense": [(2, False), (10, True)]}
 
 
 def cases(size: str, kind: str) -> list[tuple[int, bool]]:
@@ -36,7 +36,8 @@ def cases(size: str, kind: str) -> list[tuple[int, bool]]:
 
     files = [RUNS[kind]] + (["tiny.yaml"] if size == "tiny" else [])
     own = params.read_files(*files)["micro_batch_size"]
-    return [(micro or own, recomputed) for micro, recomputed in CASES[kind]]
+    most = own if size == "tiny" else 10
+    return [(min(micro or own, most), recomputed) for micro, recomputed in CASES[kind]]
 
 
 def batch(size: str, length: int) -> tuple[int, int]:
