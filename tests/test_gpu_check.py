@@ -196,11 +196,12 @@ def test_what_is_wrong_with_steps_is_said(bench):
     def compared(memory, way="hf"):
         row = key | {"way": way, "peak_memory_gib": memory, "tokens_per_second": 1e4}
         gpu_plan.compare_plan(planned, [row], 1e15, full=True)
-        assert way != "hf" or row["share_of_matrix_rate"] == pytest.approx(0.2)
+        assert row["share_of_matrix_rate"] == pytest.approx(0.2)
         return "failed" in row
 
     assert [compared(gib) for gib in (50, 69, 90)] == [True, False, True]
-    assert not compared(50, "unsloth")  # of which nothing is planned here
+    planned.append(planned[0] | {"way": "unsloth"})
+    assert [compared(gib, "unsloth") for gib in (50, 69, 90)] == [False, False, True]
     made = [{"losses": [12.3, 12.2]}, {"losses": [12.31, 12.2]}, {"losses": [12.3]}]
     made.append({"losses": [12.4, 12.2]})
     gpu_steps.compare_steps(made)
