@@ -3,7 +3,7 @@ checkpoint and benchmark.
 
     # the pocket student
     python bench/evaluate.py [--checkpoints 5] [--prompts 50] [--new-tokens 64]
-    # another student, as gpu_check.py does
+    # another student
     python bench/evaluate.py --student FOLDER --chat-template llama3 --dtype bfloat16
 
 The peer is what evaluation scripts usually do: for every checkpoint and benchmark a new process

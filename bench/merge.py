@@ -65,7 +65,7 @@ def build(place: Path, layers: int) -> None:
     model.save_pretrained(folder, max_shard_size="1GB")
     tiny = params.pocket(student="Qwen/Qwen3-30B-A3B-Base", student_size="tiny")
     student.load_tokenizer(tiny).save_pretrained(folder)
-    adapted = student.attach_lora(model, student_at(folder), checkpointing=False)
+    adapted = student.attach_lora(model, student_at(folder))
     with torch.no_grad():
         for name, weight in adapted.named_parameters():
             if "lora_B" in name:
