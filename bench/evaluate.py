@@ -173,11 +173,12 @@ def timed(way: str, p, benchmarks: int) -> dict:
 def fresh(p, way: str, benchmarks: int) -> dict:
     """The whole evaluation by the peer: a process for each checkpoint and benchmark."""
     from distill_nb.evaluation.engines import tuned
-    from distill_nb.evaluation.engines.vllm import CPU_ENVIRONMENT, QUIET
+    from distill_nb.evaluation.engines.vllm import CPU_ENVIRONMENT, GPU_ENVIRONMENT, QUIET
     from distill_nb.students.student import device
 
     generation, answers = 0.0, {}
-    environment = (CPU_ENVIRONMENT if device() == "cpu" else {}) | QUIET | os.environ
+    ours = CPU_ENVIRONMENT if device() == "cpu" else GPU_ENVIRONMENT
+    environment = ours | QUIET | os.environ
     environment |= tuned.environment(p, "merged" if way == "fresh merged" else "multi")
     for step in range(0, p.max_steps + 1, 10):
         for benchmark in range(benchmarks):

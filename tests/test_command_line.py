@@ -179,6 +179,7 @@ def test_doctor_says_what_each_lack_costs(monkeypatch):
     found = {finding.what: finding for finding in doctor.examine()}
     assert found["Python"].lack == "" and found["key for Anthropic"].found == "set"
     assert "install gcc" in found["C compiler"].lack
+    assert found["C compiler"].found.startswith("none, Python's headers")
     assert "OPENAI_API_KEY" in found["key for OpenAI"].lack
     said = doctor.table()
     assert "sk-test" not in said

@@ -50,6 +50,7 @@ def note_session(jobs: list[Job], record: dict | None) -> None:
     """Write down what is going to make missing records of the base. record: its provenance."""
     if not record:
         return
-    session = {k: record[k] for k in ("started_at", "code", "packages")}
+    kept = ("started_at", "code", "packages", "device", "adapters", "moe_config")
+    session = {k: record[k] for k in kept if k in record}
     for file in {job.file for job in jobs}:
         provenance.write(note_file(file), {"sessions": [*sessions(file), session]})

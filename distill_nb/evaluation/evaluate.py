@@ -58,6 +58,9 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
     tasks, steps = load_tasks(p), resume.checkpoint_steps(p)
     run_dir, file = paths.run_dir(p), paths.run_dir(p) / "provenance_eval.json"
     before = {} if p.overwrite else resume.earlier_provenance(file)
+    asked, why = p, ""
+    if not p.regrade:
+        p, why = start.decided(p, before.get("settings", {}).get("adapters", ""))
     settings = resume.settings_of(p, tasks, steps, before, version)
     if before.get("settings"):
         # an earlier version's did not say
@@ -81,7 +84,7 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
         for part in resume.PARTS:
             settings[part] = before.get("settings", {}).get(part, {}) | settings[part]
         record = provenance.collect(
-            p,
+            asked,
             notebook=notebook,
             entry="distill_nb.evaluation.evaluate",
             settings=settings,
@@ -105,7 +108,9 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
             record = provenance.finish(record)
             provenance.write(file, record)
             return record
-        record["adapters_why"] = start.adapter_choice(p)[1]
+        if steps:
+            log.info(f"Adapters: {p.adapters}, as {why}.")
+        record["adapters_why"] = why
         return _evaluate(p, tasks, steps, shared, before, record)
 
 

@@ -80,9 +80,9 @@ def judge(
     that are looked at. experts: whether the student is a mixture of experts.
 
     others: step → what the trainer left in other checkpoints: an engine that mixes adapters up is
-    nearer to one of these, or to the base. Two checkpoints that differ by less than the floor can
-    not be told apart. An adapter whose shift is lost in the engines' rounding is not proved: `why`
-    says that it is inconclusive."""
+    nearer to one of these, or to the base. Those with other places are passed over. Two
+    checkpoints that differ by less than the floor can not be told apart. An adapter whose shift is
+    lost in the engines' rounding is not proved: `why` says that it is inconclusive."""
 
     def sparse(values: list[float]) -> np.ndarray:  # the trainer leaves all places
         return np.array(looked_at(values, dtype))
@@ -104,7 +104,8 @@ def judge(
     same_text = {
         s: sparse(other["adapter"])
         for s, other in sorted({**others, step: trainer}.items())
-        if other["tokens"] == trainer["tokens"]
+        # an earlier version left fewer places of the same text
+        if other["tokens"] == trainer["tokens"] and len(other["adapter"]) == len(trainer["adapter"])
     }
 
     def nearer(found: np.ndarray, here: np.ndarray, beside: np.ndarray | None = None) -> int | None:

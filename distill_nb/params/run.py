@@ -76,11 +76,12 @@ class Params:
     max_grad_norm: float = key("clip the gradient's norm to this; 0 = no clipping", low=0)
     batch_size: int = key("examples in one optimiser step", low=1)
     micro_batch_size: int = key(
-        "examples in one forward pass, a divisor of batch_size: memory only", low=1
+        "examples in one forward pass, a divisor of batch_size: memory, speed and rounding only",
+        low=1,
     )
     recompute: str = key(
-        "activations a second time in the backward pass, for less memory; auto = on CUDA where the "
-        "plan finds no room without; it changes rounding alone",
+        "gradient checkpointing: activations a second time in the backward pass, for less memory; "
+        "auto = on CUDA where the plan finds no room without; it changes rounding alone",
         choices=("auto", "on", "off"),
     )
     train_processes: int = key(

@@ -23,19 +23,19 @@ class Device:
     dense: tuple[float, float]
     experts: tuple[float, float]
     bandwidth: float = 0.0
+    total: int = 0  # bytes that it has, others' included; 0: as `memory`
 
 
 # Shares of an H100's 989 TFLOP/s, as estimate.flops counts operations. None is of our own code, of
 # which nothing has run on a GPU. Source: NVIDIA's NeMo AutoModel Performance Summary
 # (docs/performance-summary.md, 2025-10-02), bfloat16, full examples of 4,096 tokens.
 # - dense: 12,473 tokens/s with LoRA on Llama-3 8B, one H100, which are 0.43 without recomputing
-#   (34.3 GFLOP a token). At least three fifths of that.
+#   (34.3 GFLOP a token). The least is assumed: 3/5 of that.
 # - experts: 277 TFLOP/s (12,040 tokens/s) in full training of Qwen3-30B-A3B, eight H100: 0.28. Of
-#   LoRA on it nobody has published a rate on one H100. At least half of that.
+#   LoRA on it nobody has published a rate on one H100. The least is assumed: half of that.
 DENSE, EXPERTS = (0.26, 0.43), (0.14, 0.28)
-PRODUCTS = (
-    0.7  # of its peak an H100 reaches in large products (an assumption): what `this` measures
-)
+# Of its peak an H100 reaches this in large products, which `this` measures: an assumption.
+PRODUCTS = 0.7
 
 
 def _listed(name: str, gib: float, teraflops: float, terabytes: float, source: str) -> Device:
@@ -78,7 +78,8 @@ def this(dtype: str = "bfloat16") -> Device:
     # others may have the rest
     memory = torch.cuda.mem_get_info(0)[0] + torch.cuda.memory_reserved(0)
     dense, experts = ((low / PRODUCTS, high / PRODUCTS) for low, high in (DENSE, EXPERTS))
-    return Device(name, "cuda", memory, rate, "measured here", dense, experts, bandwidth)
+    total = torch.cuda.get_device_properties(0).total_memory
+    return Device(name, "cuda", memory, rate, "measured here", dense, experts, bandwidth, total)
 
 
 def shared(cpu: Device, processes: int) -> Device:

@@ -51,6 +51,7 @@ class Plan:
     gpu_hours: tuple[float, float]  # of all processes together
     evaluation: Evaluation
     notes: tuple[str, ...]
+    backend: str = "auto"  # that was planned for: hf, or what may be Unsloth
 
     @property
     def peak(self) -> int:
@@ -165,6 +166,7 @@ def _estimate(p: Params, device: Device, examples: list[Example] | None) -> Plan
         gpu_hours=(least * p.train_processes, most * p.train_processes),
         evaluation=evaluation,
         notes=(*notes, *evaluation.notes),
+        backend=p.backend,
     )
 
 

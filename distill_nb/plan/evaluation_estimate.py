@@ -164,7 +164,9 @@ def _merges(p: Params, config: PretrainedConfig, device: Device) -> bool:
     """As evaluation.engines.start.adapter_mode, on the planned device."""
     if p.adapters != "auto":
         return p.adapters == "merged"
-    return device.kind != "cuda" or slots.choose(p, config, device.memory)[0] == "merged"
+    count = 0 if p.adapter == "none" else 1
+    memory = device.total or device.memory
+    return device.kind != "cuda" or slots.choose(p, config, memory, count)[0] == "merged"
 
 
 def _read(config: PretrainedConfig, counts: dict[str, int], answering: int) -> float:

@@ -1,8 +1,7 @@
 """The memory of a run at its peak, part by part, and the micro-batches that fit.
 
 Transformers + PEFT (`hf`) is tried without data (step_memory.py), and that was compared with real
-training on a CPU. Unsloth cannot be tried without a GPU: its figures follow from its source, and
-were compared with what its code allocates in two and three layers on a GPU that is made believe.
+training on a CPU. Unsloth cannot be tried without a GPU: its figures follow from its source.
 CUDA's and NCCL's shares are assumptions. Nothing of this has run on a GPU; bench/gpu_check.py
 compares."""
 

@@ -26,10 +26,10 @@ def refuse(p: Params, plan: Plan) -> None:
     )
     if plan.best_micro_batch_size:
         raise ValueError(
-            f"micro_batch_size: {needs}; set it to {plan.best_micro_batch_size}, which changes "
-            "nothing else."
+            f"micro_batch_size: {needs}; set it to {plan.best_micro_batch_size}, which "
+            "changes memory, speed and rounding only."
         )
-    small = replace(p, micro_batch_size=1)
+    small = replace(p, micro_batch_size=1, backend=plan.backend)
     ways = []
     if not plan.recompute:
         small = replace(small, recompute="on")

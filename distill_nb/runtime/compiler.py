@@ -2,22 +2,22 @@
 runs on a GPU: Unsloth's, vLLM's, and those of Transformers' own paths."""
 
 import os
-import shlex
 import shutil
 import sysconfig
 from pathlib import Path
 
-COMPILERS = ("gcc", "clang")  # Triton looks for these, unless CC names one
+COMPILERS = ("gcc", "clang")  # Triton looks for these, unless CC is set
 REMEDY = (
     "install them (apt-get install gcc python3-dev, or dnf install gcc python3-devel), or name a "
-    "compiler in CC"
+    "compiler in CC, without options"
 )
 
 
 def found() -> str | None:
     """The path of the compiler that Triton would call; None where there is none."""
-    named = shlex.split(os.environ.get("CC", ""))[:1]
-    return next(filter(None, map(shutil.which, named or COMPILERS)), None)
+    named = os.environ.get("CC")  # as a whole: Triton takes no options from it
+    candidates = COMPILERS if named is None else (named,)
+    return next(filter(None, map(shutil.which, candidates)), None)
 
 
 def headers() -> Path:
@@ -30,7 +30,9 @@ def headers() -> Path:
 
 def lacking() -> list[str]:
     """What Triton would miss on this machine, in words."""
-    missing = [] if found() else ["no C compiler"]
+    named = os.environ.get("CC")
+    absent = "no C compiler" if named is None else f"no program that CC names ({named!r})"
+    missing = [] if found() else [absent]
     if not (headers() / "Python.h").is_file():
         missing.append(f"no Python.h in {headers()}")
     return missing

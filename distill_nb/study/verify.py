@@ -21,7 +21,10 @@ from distill_nb.training import train
 
 DATA = ("data_sha256", "tokens_sha256", "student_version", "template")
 LOSSES = ("tokens", "learning_rate", "loss", "grad_norm", "heldout_loss")  # causes first
-AROUND = ("python", "platform", "device", "threads", "backend", "grader")
+AROUND = (
+    "python", "platform", "device", "threads", "backend", "recompute", "adapters", "moe_config",
+    "grader",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

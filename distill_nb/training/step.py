@@ -151,12 +151,13 @@ def _attention(
 
 def flash_takes(query: torch.Tensor) -> bool:
     """Whether torch's FlashAttention takes such a tensor [1, heads, T, d]: on CUDA from compute
-    capability 8 on, in 16 bits, with heads of up to 256."""
+    capability 8 on, in 16 bits, with d a multiple of 8 and up to 256."""
     import torch
 
     return (
         query.is_cuda
         and query.dtype in (torch.bfloat16, torch.float16)
+        and query.shape[-1] % 8 == 0
         and query.shape[-1] <= 256
         and torch.backends.cuda.is_flash_attention_available()
         and torch.cuda.get_device_capability(query.device)[0] >= 8

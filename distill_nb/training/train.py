@@ -156,7 +156,7 @@ def _enough_memory(p: Params) -> Iterator[None]:
         if p.recompute == "off":
             remedy = "set recompute to on"
         if smaller:
-            remedy = f"set it to {smaller}, which changes nothing else"
+            remedy = f"set it to {smaller}, which changes memory, speed and rounding only"
         raise ValueError(
             f"micro_batch_size: the GPU has too little memory for {p.micro_batch_size} of these "
             f"examples in one pass; {remedy}, and start the run again: it goes on from its last "

@@ -180,3 +180,13 @@ def test_a_table_says_who_is_not_scored(caplog):
     assert list(table.index) == [100, 200] and list(table["passed"]) == [True, False]
     assert list(table["share"].round(2)) == [1.0, 0.0]
     assert "Step 200 is not scored: the adapter is not applied" in caplog.text
+
+
+def test_a_neighbour_of_an_earlier_version_is_passed_over():
+    """It left 64 places of the same text."""
+    rng = np.random.default_rng(0)
+    base, shift = rng.normal(-2, 1, 300), rng.normal(0, 0.5, 300)
+    mine = {"tokens": [1, 2], "adapter": (base + shift).tolist(), "base": base.tolist()}
+    older = mine | {"adapter": mine["adapter"][-64:], "base": mine["base"][-64:]}
+    made = proofs.judge(200, mine, mine["adapter"], mine["base"], {100: older}, "bfloat16")
+    assert made.passed and made.tokens == 300

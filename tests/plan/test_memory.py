@@ -26,7 +26,8 @@ def parts(p, layers=0):
 
 @pytest.mark.parametrize(("layers", "allocated"), [(2, 5.93), (3, 7.28)])
 def test_unsloths_layers_take_what_its_code_allocated(layers, allocated):
-    """GiB, of Llama-3.1-8B without recomputation, on a GPU that was made believe."""
+    """GiB, of Llama-3.1-8B without recomputation, as torch counted it beside stand-ins for CUDA's
+    libraries: notes, which no command here makes again. `gpu_check.py` measures it on a GPU."""
     fixed, made = parts(run("run07.yaml", micro_batch_size=2), layers)
     peak = sum(fixed.values()) - fixed["CUDA"] + sum(made.adds(False).values())
     assert allocated < peak / GIB < 1.1 * allocated

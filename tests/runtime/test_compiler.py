@@ -18,10 +18,12 @@ def test_the_compiler_is_the_one_that_triton_would_call(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
     assert compiler.found() == str(tmp_path / "clang")  # Triton does not try cc
-    monkeypatch.setenv("CC", "mine -O1")
+    monkeypatch.setenv("CC", "mine")
     assert compiler.found() == str(tmp_path / "mine")
-    monkeypatch.setenv("CC", "absent")
-    assert compiler.found() is None and "no C compiler" in compiler.lacking()
+    for value in ("mine -O1", "absent", ""):  # Triton starts the whole text as a program
+        monkeypatch.setenv("CC", value)
+        assert compiler.found() is None
+        assert f"no program that CC names ({value!r})" in compiler.lacking()
 
 
 def test_it_is_needed_on_cuda_only(tmp_path, monkeypatch):
@@ -33,7 +35,8 @@ def test_it_is_needed_on_cuda_only(tmp_path, monkeypatch):
     (tmp_path / "Python.h").touch()
     compiler.check("cuda")
     monkeypatch.setenv("CC", "absent")
-    with pytest.raises(ValueError, match=r"^compiler: this machine has no C compiler, and"):
+    said = r"^compiler: this machine has no program that CC names \('absent'\), and Triton needs"
+    with pytest.raises(ValueError, match=said):
         compiler.check("cuda")
 
 

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -130,11 +132,29 @@ def test_one_kernel_for_all_examples_gives_the_same(name, monkeypatch):
         torch.testing.assert_close(found[key], gradient, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("changes", "capability", "takes"),
+    [
+        ({}, 9, True),
+        ({"is_cuda": False}, 9, False),
+        ({"dtype": torch.float32}, 9, False),
+        ({"shape": (1, 4, 87, 256)}, 8, True),
+        ({"shape": (1, 4, 87, 264)}, 9, False),
+        ({"shape": (1, 4, 87, 100)}, 9, False),  # torch pads no head here
+        ({}, 7, False),
+    ],
+)
+def test_flash_attention_is_asked_for_what_it_takes(changes, capability, takes, monkeypatch):
+    monkeypatch.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (capability, 0))
+    about = {"is_cuda": True, "dtype": torch.bfloat16, "shape": (1, 4, 87, 128), "device": "cuda"}
+    assert step.flash_takes(SimpleNamespace(**about | changes)) == takes
+
+
 def test_torchs_kernel_takes_these_arguments():
     """On a CPU its shapes alone can be checked."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    assert not step.flash_takes(torch.zeros(1, 4, 8, 16, dtype=torch.bfloat16))  # no CUDA
     with FakeTensorMode():
         query, key = (torch.empty(87, heads, 16, dtype=torch.bfloat16) for heads in (4, 2))
         ends = step.ends_of(torch.empty(3, dtype=torch.int32))

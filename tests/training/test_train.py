@@ -351,7 +351,8 @@ def test_a_gpu_that_is_full_ends_with_what_to_set_and_the_run_goes_on_in_smaller
     with pytest.raises(
         ValueError,
         match=r"^micro_batch_size: .* for 2 of these examples .*; set it to 1, which changes "
-        r"nothing else, and start.* \(CUDA out of memory\. Tried to allocate 2.00 GiB.\)$",
+        r"memory, speed and rounding only, and start.* "
+        r"\(CUDA out of memory\. Tried to allocate 2.00 GiB.\)$",
     ):
         train.train(p)
     with pytest.raises(

@@ -10,7 +10,7 @@ slots.py         what adapters side by side take of a GPU, and whether they are 
 types.py         the interface: requests, answers, and what an engine does
 hf.py            Transformers: one merged checkpoint after another
 vllm.py          vLLM: the base and all checkpoints of a run from one engine
-tuned.py         vLLM's tuned tiles for a mixture of experts, lent by a near GPU
+tuned.py         vLLM's tuned kernel configuration for experts, lent by a near GPU
 vllm_client.py   starts vLLM's process, exchanges messages with it, ends it
 vllm_process.py  the process in which vLLM runs
 """

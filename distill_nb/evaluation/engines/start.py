@@ -7,8 +7,9 @@ to disk and read by a new engine; side by side, adapters take memory that answer
 `auto` looks at that (slots.py). hf is Transformers, always merged.
 Sampling is seeded per prompt and sample: what shares a batch changes rounding alone."""
 
-import logging
+import contextlib
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,8 +19,6 @@ from distill_nb.evaluation.engines.vllm import VllmEngine, adapter_rank
 from distill_nb.params import Params, is_baseline
 from distill_nb.students import student
 from distill_nb.students.adapters import adapter_folder
-
-log = logging.getLogger(__name__)
 
 
 def engine_name(p: Params) -> str:
@@ -37,6 +36,16 @@ def engine_name(p: Params) -> str:
 def adapter_mode(p: Params) -> str:
     """`multi` or `merged`, also for `auto`. Raises ValueError for what no engine does here."""
     return adapter_choice(p)[0]
+
+
+def decided(p: Params, begun: str = "") -> tuple[Params, str]:
+    """(the run with adapters multi or merged, why). begun: the mode of an evaluation that is gone
+    on with, perhaps on another kind of GPU; `auto` keeps it where it is possible here."""
+    if p.adapters == "auto" and begun in ("multi", "merged"):
+        with contextlib.suppress(ValueError):
+            return replace(p, adapters=adapter_mode(replace(p, adapters=begun))), "it began so"
+    mode, why = adapter_choice(p)
+    return replace(p, adapters=mode), why
 
 
 def adapter_choice(p: Params) -> tuple[str, str]:
@@ -80,9 +89,7 @@ def start(
 
     adapters: step → folder. prompts: of the requests; texts: whose log-probabilities will be asked;
     the longest of both sets the context. Raises ValueError as engine_name and adapter_mode do."""
-    mode, why = adapter_choice(p)
-    if adapters:
-        log.info(f"Adapters: {mode}, as {why}.")
+    mode = adapter_mode(p)
     if engine_name(p) == "hf":
         return HfEngine(p, adapters)
     longest = max(map(len, prompts), default=1) + p.max_new_tokens

@@ -1,4 +1,4 @@
-"""Tuned tiles of a near GPU: which file is lent, under which name, and that vLLM reads it."""
+"""Kernel configurations of a near GPU: which is lent, by which name, and that vLLM reads it."""
 
 import json
 import subprocess
@@ -42,14 +42,14 @@ def student(tmp_path):
 
 @pytest.fixture
 def vllm_files(tmp_path, monkeypatch):
-    """A folder like vLLM's, with tiles for the H200 alone."""
+    """A folder like vLLM's, with a file for the H200 alone."""
     (tmp_path / "E=128,N=768,device_name=NVIDIA_H200.json").write_text(TILES)
     monkeypatch.setattr(tuned, "vllm_files", lambda: tmp_path)
     monkeypatch.setattr(types, "vllm_version", lambda: "1.2")
     return tmp_path
 
 
-def test_an_h100_gets_the_tiles_of_an_h200_under_its_own_name(
+def test_an_h100_gets_the_file_of_an_h200_under_its_own_name(
     student, vllm_files, monkeypatch, caplog
 ):
     caplog.set_level("INFO", "distill_nb")
@@ -60,15 +60,15 @@ def test_an_h100_gets_the_tiles_of_an_h200_under_its_own_name(
         "E=128,N=768,device_name=NVIDIA_H100_80GB_HBM3.json": TILES
     }
     assert caplog.messages == [
-        "vLLM has no tuned tiles for these experts on NVIDIA_H100_80GB_HBM3; it gets those of "
-        "NVIDIA_H200."
+        "vLLM has no tuned configuration for these experts on NVIDIA_H100_80GB_HBM3: it gets "
+        "NVIDIA_H200's."
     ]
     assert tuned.record(student, "merged") == {
         "moe_config": "NVIDIA_H200's of vLLM 1.2, under the name of NVIDIA_H100_80GB_HBM3"
     }
 
 
-def test_vllm_is_left_alone_where_the_tiles_would_not_fit_or_are_not_missing(
+def test_vllm_is_left_alone_where_the_file_would_not_fit_or_is_not_missing(
     student, vllm_files, monkeypatch
 ):
     gpu(monkeypatch, "NVIDIA A100-SXM4-80GB")
@@ -113,7 +113,7 @@ json.dump(fused_moe.get_moe_configs(128, 768, None), open(sys.argv[1], "w"))
 
 
 @needs_vllm
-def test_vllm_has_no_tiles_for_this_student_on_an_h100_and_reads_those_that_it_gets(
+def test_vllm_has_no_file_for_this_student_on_an_h100_and_reads_what_it_gets(
     student, tmp_path, monkeypatch
 ):
     gpu(monkeypatch, H100)
