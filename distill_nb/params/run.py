@@ -89,8 +89,8 @@ class Params:
         low=1,
     )
     sharding: str = key(
-        "none = each training process holds the whole student; full = its weights are divided among "
-        "the train_processes (FSDP2), for a student that one GPU cannot hold; hf only",
+        "none = each training process holds the whole student; full = its weights are divided "
+        "among the train_processes (FSDP2), for a student that one GPU cannot hold; hf only",
         choices=("none", "full"),
     )
     max_steps: int = key("optimiser steps", low=0)

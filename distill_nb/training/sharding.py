@@ -31,6 +31,7 @@ def arguments(model: PeftModel) -> dict[str, Any]:
     layers = model.get_base_model().get_decoder().layers
     return {
         "fsdp": True,
+        "ddp_timeout": 7200,  # seconds: the others wait while the first process reads all weights
         "fsdp_config": {
             "version": 2,
             "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
@@ -80,6 +81,6 @@ def refuse_other_states(p: Params, state: Path | None) -> None:
     if written != p.sharding:
         raise ValueError(
             f"sharding: {state.parents[1].name} stopped with {written}, and its state cannot be "
-            f"resumed with {p.sharding}; set sharding to {written}, or set overwrite: true to train "
-            "it again."
+            f"resumed with {p.sharding}; set sharding to {written}, or set overwrite: true to "
+            "train it again."
         )
