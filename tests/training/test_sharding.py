@@ -129,6 +129,14 @@ def test_a_state_of_a_whole_student_is_not_divided(one, runs_dir):
         train.train(p)
 
 
+def test_auto_is_transformers_where_the_student_is_divided(monkeypatch):
+    monkeypatch.setattr(student, "device", lambda: "cuda")
+    monkeypatch.setattr(student.compiler, "check", lambda device: None)
+    monkeypatch.setattr(student.importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setenv("PYTORCH_ALLOC_CONF", "")  # what is set stays
+    assert student.choose_backend(divided(backend="auto")) == "hf"
+
+
 @pytest.mark.parametrize("name", ["meta-llama/Llama-3.1-8B-Instruct", QWEN])
 def test_the_other_processes_make_the_student_without_its_weights(name):
     p = tiny(student=name, dtype="bfloat16")
