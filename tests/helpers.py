@@ -10,6 +10,7 @@ import textwrap
 
 import psutil
 import pytest
+from safetensors.torch import load_file
 
 from distill_nb import params
 from distill_nb.evaluation.engines import types
@@ -32,6 +33,29 @@ def encode_example(tokenizer, template, messages):
     """{"input_ids": [L], "labels": [L]} of a conversation; only the last message is trained on."""
     ((ids, n_prompt),) = chat.encode_many(tokenizer, template, [messages])
     return {"input_ids": ids, "labels": [chat.IGNORE] * n_prompt + ids[n_prompt:]}
+
+
+def adapter(p, step=4):
+    """The tensors of a run's adapter of a step."""
+    from distill_nb.runtime import paths
+
+    return load_file(paths.checkpoint_dir(p, step) / "adapter_model.safetensors")
+
+
+def assert_the_same_training(found, expected, weights, start, reference):
+    """Two runs' metrics and last adapters agree but for rounding; start: an earlier adapter."""
+    assert (
+        found["step"].tolist() == list(range(1, len(expected) + 1))
+        and found["tokens"].tolist() == expected["tokens"].tolist()
+    )
+    for column in ("loss", "grad_norm", "learning_rate"):
+        assert found[column].tolist() == pytest.approx(expected[column].tolist(), rel=2e-4), column
+    assert found["heldout_loss"].dropna().tolist() == pytest.approx(
+        expected["heldout_loss"].dropna().tolist(), rel=2e-4
+    )
+    for key, weight in weights.items():
+        moved = (reference[key] - start[key]).abs().max()
+        assert moved > 1e-5 and (weight - reference[key]).abs().max() < 0.02 * moved, key
 
 
 def adapter_hashes(p):

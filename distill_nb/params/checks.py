@@ -139,6 +139,8 @@ def contradictions(v: dict[str, Any]) -> Problems:
             f", and with micro_batch_size {v['micro_batch_size']} they do not share batch_size "
             f"{v['batch_size']} evenly: choose numbers whose product divides it",
         )
+    if v["sharding"] == "full":
+        yield from _sharding_contradictions(v)
     if v["max_steps"] % v["save_every"]:
         yield "save_every", f", which does not divide max_steps {v['max_steps']}: choose a divisor"
     if v["warmup_steps"] > v["max_steps"]:
@@ -159,6 +161,16 @@ def contradictions(v: dict[str, Any]) -> Problems:
     if v["n_samples"] > 1 and v["temperature"] == 0:
         why = " but temperature is 0 and greedy samples are equal: write 1, or raise it"
         yield "n_samples", why
+
+
+def _sharding_contradictions(v: dict[str, Any]) -> Problems:
+    if v["train_processes"] == 1:
+        why = " but train_processes is 1: set it to the number of GPUs, or sharding to none"
+        yield "sharding", why
+    if v["backend"] == "unsloth":
+        yield "sharding", " but backend is 'unsloth': set backend to hf, or sharding to none"
+    if v["load_in_4bit"]:
+        yield "sharding", " but load_in_4bit is true: set it to false, or sharding to none"
 
 
 def file_contradictions(v: dict[str, Any]) -> Problems:

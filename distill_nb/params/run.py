@@ -89,6 +89,11 @@ class Params:
         "divides batch_size",
         low=1,
     )
+    sharding: str = key(
+        "none = each training process holds the whole student; full = its weights are divided "
+        "among the train_processes (FSDP2), for a student that one GPU cannot hold; hf only",
+        choices=("none", "full"),
+    )
     max_steps: int = key("optimiser steps", low=0)
     save_every: int = key("steps between checkpoints, a divisor of max_steps", low=1)
     benchmarks: list[str] = key("what is evaluated, in this order", choices=BENCHMARKS)

@@ -30,7 +30,8 @@ def choose_backend(p: Params) -> str:
         )
     backend = p.backend
     if backend == "auto":
-        backend = "unsloth" if installed and device() == "cuda" else "hf"
+        whole = p.sharding == "none"
+        backend = "unsloth" if installed and whole and device() == "cuda" else "hf"
     compiler.check(device())
     if p.load_in_4bit and device() != "cuda":
         raise ValueError(
@@ -124,6 +125,21 @@ def load(p: Params, backend: str = "hf", where: str = "") -> PreTrainedModel:
         model = AutoModelForCausalLM.from_pretrained(
             sources.source(p), dtype=dtype, attn_implementation="sdpa", **options
         )
+    model.config.use_cache = False
+    return model
+
+
+def without_weights(p: Params) -> PreTrainedModel:
+    """The same for Transformers on the CPU, with weights that are not set: memory takes room when
+    it is written to. (Transformers 5.17's own way for this reads all weights first.)"""
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.initialization import no_init_weights
+
+    options = {"dtype": getattr(torch, p.dtype), "attn_implementation": "sdpa"}
+    with no_init_weights():
+        model = AutoModelForCausalLM.from_config(config(p), **options)
+    model.tie_weights()
     model.config.use_cache = False
     return model
 

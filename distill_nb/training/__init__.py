@@ -7,4 +7,5 @@ callbacks.py  what is written while a run trains: metrics, held-out losses, chec
 resume.py     what an earlier start of a run left, and how far it came
 parallel.py   several processes that share each batch
 worker.py     one of those processes
+sharding.py   a student that is divided among them
 """

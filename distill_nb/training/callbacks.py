@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from distill_nb.params import Params
 from distill_nb.runtime import disk, jsonl, paths, stop
 from distill_nb.students import proof, sources
-from distill_nb.training import parallel
+from distill_nb.training import parallel, sharding
 from distill_nb.training.data import Data
 from distill_nb.training.parallel import Stopping
 from distill_nb.training.step import heldout_loss
@@ -25,11 +25,16 @@ if TYPE_CHECKING:
 
 
 def save_adapter(p: Params, model: PeftModel, data: Data, step: int) -> None:
-    """Write the adapter of a step, whole or not at all, with what proves it (proof.py)."""
+    """Write the adapter of a step, whole or not at all, with what proves it (proof.py). Where the
+    student is divided, all processes call this, and the first writes."""
     final = paths.checkpoint_dir(p, step)
     partial = final.with_name(final.name + ".partial")
+    weights = sharding.whole_adapter(model) if p.sharding == "full" else None
+    if not parallel.is_first():
+        proof.take_part(model, proof.text_of(data.train[0]))
+        return
     shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(partial)
+    model.save_pretrained(partial, state_dict=weights)
     _make_portable(partial, p)
     proof.write(model, proof.text_of(data.train[0]), partial)
     disk.sync(partial)
@@ -78,6 +83,21 @@ def make_callback(
         def on_save(self, *_, **__) -> None:
             parallel.wait_for_all()
             parallel.wait_for_all()
+
+    class Partner(Follower):
+        """Takes part, too, in the first process's passes of a divided student."""
+
+        def on_step_end(
+            self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more
+        ) -> None:
+            super().on_step_end(args, state, control)
+            if state.global_step % p.save_every == 0:
+                heldout_loss(more["model"], data.heldout, p.micro_batch_size)
+
+        def on_save(self, args: TrainingArguments, state: TrainerState, *_, **more) -> None:
+            if state.global_step % p.save_every == 0:
+                save_adapter(p, more["model"], data, state.global_step)
+            super().on_save()
 
     class Recorder(Follower):
         def on_train_begin(self, *_, **__) -> None:
@@ -136,4 +156,6 @@ def make_callback(
         def on_train_end(self, *_, **__) -> None:
             self.bar.close()
 
-    return Recorder() if parallel.is_first() else Follower()
+    if parallel.is_first():
+        return Recorder()
+    return Partner() if p.sharding == "full" else Follower()

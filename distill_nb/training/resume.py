@@ -15,8 +15,9 @@ from distill_nb.training.data import Data
 log = logging.getLogger(__name__)
 
 # A run is the same run if these are equal. How a batch is divided (micro_batch_size,
-# train_processes) and whether activations are recomputed change rounding alone: a run may go on
-# with less memory or more GPUs.
+# train_processes, sharding) and whether activations are recomputed change rounding alone: a run may
+# go on with less memory or more GPUs. But a state of one value of sharding is none of the other:
+# sharding.refuse_other_states.
 TRAINING_KEYS = (
     "run_name", "scale", "seed", "teacher", "domain",
     "student", "student_size", "chat_template", "dtype", "load_in_4bit", "backend",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from distill_nb.params import Params
 from distill_nb.students.chat import IGNORE
+from distill_nb.training import sharding
 
 if TYPE_CHECKING:
     import torch
@@ -203,9 +204,13 @@ def loss_function() -> Callable[[torch.Tensor, torch.nn.Module, torch.Tensor], t
             return ctx.saved_tensors[0] * upstream, None, None
 
     def loss_of(hidden: torch.Tensor, head: torch.nn.Module, labels: torch.Tensor) -> torch.Tensor:
-        plain = type(head) is torch.nn.Linear and head.bias is None
+        divided = hasattr(head, "unshard")  # by FSDP2, which makes a class from the layer's
+        kind = type(head).__bases__[-1] if divided else type(head)
+        plain = kind is torch.nn.Linear and head.bias is None
         if not plain or head.weight.requires_grad:  # adapted or quantised
             return torch.nn.functional.cross_entropy(head(hidden).float(), labels, reduction="sum")
+        if divided:  # only its forward would do it; the backward pass ends with a reshard of all
+            head.unshard()
         with torch.autocast(hidden.device.type, enabled=False):
             return Fused.apply(hidden.to(head.weight.dtype), head.weight, labels)
 
@@ -270,11 +275,16 @@ def make_trainer(
         optim="adamw_torch_fused" if on_gpu else "adamw_torch",
         logging_nan_inf_filter=False,
         ddp_find_unused_parameters=False,  # all adapters are used; reentrant checkpoints need this
+        **(sharding.arguments(model) if p.sharding == "full" else {}),
     )
     # else Trainer splits each micro-batch of a single process among all GPUs
     args._n_gpu = min(args.n_gpu, 1)
+    if p.sharding == "full" and not on_gpu:
+        sharding.allow_cpu()
     trainer = Trainer(
         model=model, args=args, train_dataset=examples, data_collator=collate, callbacks=callbacks
     )
     trainer.remove_callback(PrinterCallback)
+    if p.sharding == "full":
+        sharding.keep_float32(trainer)
     return trainer

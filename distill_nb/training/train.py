@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from distill_nb.params import Params
 from distill_nb.runtime import devices, disk, lock, paths, provenance, stop
 from distill_nb.students import adapters, chat, student
-from distill_nb.training import parallel, resume
+from distill_nb.training import parallel, resume, sharding
 from distill_nb.training.callbacks import make_callback
 from distill_nb.training.data import Data, prepare
 from distill_nb.training.parallel import Stopping
@@ -80,6 +80,7 @@ def _train(
         return before
     run_dir.mkdir(parents=True, exist_ok=True)
     start, state = resume.last_state(run_dir, resume.saved_steps(p))
+    sharding.refuse_other_states(p, state)
     resume.keep_metrics_up_to(run_dir / "metrics.jsonl", start)
     plan = f"{p.max_steps} steps of {p.batch_size}"
     if start:
@@ -130,7 +131,8 @@ def fit(
 ) -> None:
     """Train from a state to the last step: in this process, or as one of several (parallel.py).
     Raises stop.Stopped where stopping() asks it to end before."""
-    model = student.attach_lora(student.load(p, backend), p, backend)
+    base = student.load(p, backend) if p.sharding == "none" else sharding.load(p)
+    model = student.attach_lora(base, p, backend)
     patch(model, backend)
     callback = make_callback(p, data, run_dir, start, stopping)
     with _enough_memory(p):

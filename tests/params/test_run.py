@@ -85,6 +85,12 @@ def error(**changes):
     (dict(lora_dropout=1.0), "lora_dropout is 1.0: write a number that is less than 1."),
     (dict(top_p=1.1), "top_p is 1.1: write a number that is at most 1."),
     (dict(batch_size=10, micro_batch_size=3), "3, which does not divide batch_size 10: choose"),
+    (dict(sharding="full"), "sharding is 'full' but train_processes is 1: set it to the number of "
+                            "GPUs, or sharding to none."),
+    (dict(sharding="full", train_processes=2, micro_batch_size=5, backend="unsloth"),
+     "sharding is 'full' but backend is 'unsloth': set backend to hf, or sharding to none."),
+    (dict(sharding="full", train_processes=2, micro_batch_size=5, load_in_4bit=True),
+     "sharding is 'full' but load_in_4bit is true: set it to false, or sharding to none."),
     (dict(max_steps=30, save_every=20), "20, which does not divide max_steps 30: choose"),
     (dict(warmup_steps=31), "warmup_steps is 31, more than max_steps 30: write a smaller number."),
     (dict(n_samples=4), "n_samples is 4 but temperature is 0 and greedy samples are equal: write "

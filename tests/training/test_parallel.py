@@ -7,8 +7,7 @@ import time
 import psutil
 import pytest
 import torch
-from helpers import killed_with_all_below, tiny
-from safetensors.torch import load_file
+from helpers import adapter, assert_the_same_training, killed_with_all_below, tiny
 
 from distill_nb.runtime import paths, stop
 from distill_nb.training import parallel, train
@@ -31,10 +30,6 @@ SAYS_HALF = """
 """
 
 
-def adapter(p, step=4):
-    return load_file(paths.checkpoint_dir(p, step) / "adapter_model.safetensors")
-
-
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     """What two processes made of the tiny Llama: its record, metrics, adapters of steps 2 and 4,
@@ -45,21 +40,6 @@ def two(tmp_path_factory):
         record = train.train(p)
         assert not (paths.run_dir(p) / "workers").exists()
         return record, train.load_metrics(p), adapter(p, 2), adapter(p, 4), paths.run_dir(p)
-
-
-def assert_the_same_training(found, expected, weights, start, reference):
-    assert (
-        found["step"].tolist() == [1, 2, 3, 4]
-        and found["tokens"].tolist() == expected["tokens"].tolist()
-    )
-    for column in ("loss", "grad_norm", "learning_rate"):
-        assert found[column].tolist() == pytest.approx(expected[column].tolist(), rel=2e-4), column
-    assert found["heldout_loss"].dropna().tolist() == pytest.approx(
-        expected["heldout_loss"].dropna().tolist(), rel=2e-4
-    )
-    for key, weight in weights.items():
-        moved = (reference[key] - start[key]).abs().max()
-        assert moved > 1e-5 and (weight - reference[key]).abs().max() < 0.02 * moved, key
 
 
 def test_two_processes_train_what_one_does(two, runs_dir):
