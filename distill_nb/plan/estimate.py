@@ -82,7 +82,8 @@ def estimate(p: Params, device: str | Device = "this", data: Data | None = None)
             (len(e["input_ids"]), sum(label != chat.IGNORE for label in e["labels"]))
             for e in data.train
         ]
-    if device == "this" and p.backend == "auto" and importlib.util.find_spec("unsloth") is None:
+    here = device == "this" and importlib.util.find_spec("unsloth") is None
+    if p.backend == "auto" and (here or p.sharding == "full"):
         p = replace(p, backend="hf")
     device = device_of(p, device)
     # Unsloth has put its own code, for GPUs, into the models that would be tried here.
@@ -113,7 +114,8 @@ def _estimate(p: Params, device: Device, examples: list[Example] | None) -> Plan
     config, source = architectures.config_of(p)
     counts = architectures.count(config, p)
     on_gpu, experts = device.kind == "cuda", bool(getattr(config, "num_experts", 0))
-    fixed, room = memory.fixed(p, counts, on_gpu), memory.available(device)
+    fixed = memory.fixed(p, counts, on_gpu, config.num_hidden_layers)
+    room = memory.available(device)
     rest = sum(fixed.values())
     step = memory.Step(config, p, *_largest(p, examples), on_gpu)
     # the largest micro-batch that would leave room for all activations, and for the plan's error

@@ -33,18 +33,28 @@ def available(device: Device) -> int:
     return int(device.memory * USABLE) if device.kind == "cuda" else device.memory - LIBRARIES
 
 
-def fixed(p: Params, counts: dict[str, int], on_gpu: bool) -> dict[str, int]:
-    """Bytes of what does not depend on the micro-batch. AdamW changes weights in place: fused on
-    CUDA, and one after another on a CPU. Several processes average gradients in buckets that are as
-    large as these (gradient_as_bucket_view is False in Trainer, as in torch)."""
+def fixed(p: Params, counts: dict[str, int], on_gpu: bool, layers: int) -> dict[str, int]:
+    """Bytes, in each process, of what does not depend on the micro-batch. AdamW changes weights in
+    place: fused on CUDA, and one after another on a CPU. Several processes average gradients in
+    buckets that are as large as these (gradient_as_bucket_view is False in Trainer, as in torch).
+
+    Divided among the processes (`sharding: full`), one layer is there whole while the next is
+    gathered, and the head from the loss on; gradients are summed whole over the micro-batches of a
+    step, and then divided. layers: of the student."""
     adapters, several = counts["bytes_of_adapters"], p.train_processes > 1
+    divided = p.train_processes if p.sharding == "full" else 1
     parts = {
-        "weights": counts["bytes_of_weights"],
-        "adapters": adapters,
-        "gradients": adapters,
-        "optimiser": 2 * adapters,  # Adam's two moments
+        "weights": counts["bytes_of_weights"] // divided,
+        "adapters": adapters // divided,
+        "gradients": adapters // divided,
+        "optimiser": 2 * adapters // divided,  # Adam's two moments
     }
-    if several:
+    if divided > 1:
+        head = counts["head_parameters"] * (2 if p.dtype == "bfloat16" else 4)
+        parts["weights"] += 2 * (counts["bytes_of_weights"] - 2 * head) // layers + head
+        if p.batch_size > p.micro_batch_size * p.train_processes:
+            parts["gradients"] += adapters
+    elif several:
         parts["buckets"] = adapters
     if on_gpu:
         parts["CUDA"] = CUDA + (NCCL if several else 0)

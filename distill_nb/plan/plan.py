@@ -34,7 +34,10 @@ def refuse(p: Params, plan: Plan) -> None:
     if not plan.recompute:
         small = replace(small, recompute="on")
         ways.append(("recompute", "on", small))
-    if plan.device.kind == "cuda" and not p.load_in_4bit:
+    if p.train_processes > 1 and p.sharding == "none" and p.backend != "unsloth":
+        whole = replace(small, sharding="full", backend="hf", load_in_4bit=False)
+        ways.append(("sharding", "full", whole))
+    if plan.device.kind == "cuda" and not p.load_in_4bit and p.sharding == "none":
         ways.append(("load_in_4bit", "true", replace(small, load_in_4bit=True)))
     if p.lora_expert_rank > 1:
         ways.append(("lora_expert_rank", "0", replace(small, lora_expert_rank=0)))

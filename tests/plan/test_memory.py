@@ -6,7 +6,7 @@ import pytest
 from helpers import tiny
 
 from distill_nb import params
-from distill_nb.plan import architectures, memory, plan
+from distill_nb.plan import architectures, estimate, memory, plan
 from distill_nb.runtime.devices import GIB
 from distill_nb.training import step
 
@@ -21,7 +21,8 @@ def parts(p, layers=0):
     config = architectures.with_layers(config, layers) if layers else config
     lengths = [p.max_length] * p.micro_batch_size
     made = memory.Step(config, p, lengths, sum(lengths), True)
-    return memory.fixed(p, architectures.count(config, p), True), made
+    fixed = memory.fixed(p, architectures.count(config, p), True, config.num_hidden_layers)
+    return fixed, made
 
 
 @pytest.mark.parametrize(("layers", "allocated"), [(2, 5.93), (3, 7.28)])
@@ -55,7 +56,7 @@ def test_several_processes_hold_gradients_twice(runs_dir, tmp_path):
     p = tiny(micro_batch_size=1)
     config, _ = architectures.config_of(p)
     counts = architectures.count(config, p)
-    one, two = (memory.fixed(replace(p, train_processes=n), counts, True) for n in (1, 2))
+    one, two = (memory.fixed(replace(p, train_processes=n), counts, True, 2) for n in (1, 2))
     assert "buckets" not in one and two["buckets"] == counts["bytes_of_adapters"]
     assert two["CUDA"] - one["CUDA"] == memory.NCCL
     # why: Trainer leaves this as it is in torch, and each bucket is then a copy
@@ -94,3 +95,29 @@ def test_the_plan_names_a_micro_batch_that_needs_no_recomputation():
     # with the padded-free step of Transformers, only one example fits
     hf = plan.estimate(replace(p, backend="hf"), "h100-80gb")
     assert hf.recompute and any("with micro_batch_size 1 all" in note for note in hf.notes)
+
+
+def test_a_divided_student_has_its_share_and_what_is_gathered():
+    p = run("run07.yaml", backend="hf", micro_batch_size=1, train_processes=2)
+    config, _ = architectures.config_of(p)
+    counts = architectures.count(config, p)
+    whole, part = (
+        memory.fixed(replace(p, sharding=value), counts, True, 32) for value in ("none", "full")
+    )
+    head = 2 * 128256 * 4096
+    layer = (whole["weights"] - 2 * head) / 32
+    assert part["weights"] == pytest.approx(whole["weights"] / 2 + 2 * layer + head, rel=1e-6)
+    assert part["optimiser"] * 2 == whole["optimiser"] and "buckets" not in part
+    # 25 micro-batches a step in each process: their gradients are summed whole
+    assert part["gradients"] == 1.5 * whole["gradients"]
+    once = replace(p, sharding="full", batch_size=2)
+    assert memory.fixed(once, counts, True, 32)["gradients"] * 2 == whole["gradients"]
+
+
+def test_a_student_that_is_too_large_for_one_gpu_is_told_to_be_divided(runs_dir):
+    p = run("run01.yaml", backend="auto", micro_batch_size=1, train_processes=5)
+    made = estimate.estimate(p, "a100-40gb")
+    with pytest.raises(ValueError, match=r"^sharding: .*set micro_batch_size to 1 and sharding to"):
+        plan.refuse(p, made)
+    divided = estimate.estimate(replace(p, sharding="full"), "a100-40gb")
+    assert divided.fits and divided.backend == "hf" and made.peak > 2 * divided.peak
