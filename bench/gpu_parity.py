@@ -154,19 +154,22 @@ def four_bits(way: str, folder: Path) -> None:
 
 def processes() -> None:
     """Both tiny students in two processes, with a GPU each where there are two, against the same in
-    one; losses of every step."""
+    one: each with the whole student, and with the student divided; losses of every step."""
     from distill_nb.training import train
 
-    for kind in STUDENTS:
-        p = tiny_params(kind, run_name=f"{kind}_one", backend="auto")
-        runs = [p, replace(p, run_name=f"{kind}_two", train_processes=2)]
-        row = {"row": kind, "kind": kind}
+    for kind, sharding in [(kind, value) for kind in STUDENTS for value in ("none", "full")]:
+        backend = "auto" if sharding == "none" else "hf"
+        p = tiny_params(kind, run_name=f"{kind}_{sharding}_one", backend=backend)
+        several = dict(run_name=f"{kind}_{sharding}_two", train_processes=2, sharding=sharding)
+        runs = [p, replace(p, **several)]
+        row = {"row": f"{kind} sharding {sharding}", "kind": kind}
         try:
             for run in runs:
                 train.train(run)
             one, two = (train.load_metrics(run)["loss"].tolist() for run in runs)
             apart = max(abs(a - b) for a, b in zip(one, two, strict=True))
-            row |= {"losses": two, "loss_difference": apart, "says": f"{kind}: {apart:.2g} apart"}
+            says = f"{row['row']}: {apart:.2g} apart"
+            row |= {"losses": two, "loss_difference": apart, "says": says}
             if not apart <= LOSS_TOLERANCE["float32"]:
                 row["failed"] = "the losses differ"
         except Exception as error:
