@@ -355,11 +355,15 @@ def test_a_gpu_that_is_full_ends_with_what_to_set_and_the_run_goes_on_in_smaller
         r"\(CUDA out of memory\. Tried to allocate 2.00 GiB.\)$",
     ):
         train.train(p)
-    with pytest.raises(
-        ValueError,
-        match=r" for 1 of these examples in one pass; take a GPU with more memory, and start",
+    smallest = replace(p, micro_batch_size=1, run_name="smallest")
+    for recompute, remedy in (
+        ("off", "set recompute to on"),
+        ("on", "take a GPU with more memory"),
     ):
-        train.train(replace(p, micro_batch_size=1, run_name="smallest"))
+        with pytest.raises(
+            ValueError, match=f" for 1 of these examples in one pass; {remedy}, and"
+        ):
+            train.train(replace(smallest, recompute=recompute))
     monkeypatch.setattr(train, "patch", patch)
     record = train.train(replace(p, micro_batch_size=1))
     assert record["resumed_at"] == 2 and record["finished"]
