@@ -1,5 +1,6 @@
-"""The C compiler with which Triton builds the start of each of its kernels, the first time that it
-runs on a GPU: Unsloth's, vLLM's, and those of Transformers' own paths."""
+"""The C compiler with which Triton builds what starts its kernels, the first time that one runs on
+a GPU: Unsloth's, vLLM's, and torch's own, as torch 2.13 has one for the outer products of rotary
+embeddings. So every student needs it."""
 
 import os
 import shutil
