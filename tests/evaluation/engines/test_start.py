@@ -157,6 +157,21 @@ def test_auto_takes_vllm_where_it_is_installed_and_merges_on_a_cpu(monkeypatch):
         start.adapter_mode(tiny(engine="hf", adapters="multi"))
 
 
+def test_an_evaluation_goes_on_as_it_began_where_that_is_possible(monkeypatch):
+    monkeypatch.setattr(types, "installed_vllm", lambda: True)
+    moe = tiny(student="Qwen/Qwen3-30B-A3B-Base", engine="vllm", adapters="auto")
+    assert start.decided(moe, "multi")[0].adapters == "merged"  # impossible on a CPU
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    about = SimpleNamespace(total_memory=2**20)  # a smaller GPU than before
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: about)
+    p, why = start.decided(moe, "multi")
+    assert (p.adapters, why) == ("multi", "it began so") and moe.adapters == "auto"
+    p, why = start.decided(moe)
+    assert p.adapters == "merged" and "of rank 8 take" in why
+    explicit = replace(moe, adapters="merged")
+    assert start.decided(explicit, "multi")[0].adapters == "merged"
+
+
 def test_each_engine_gets_gpus_of_its_own(runs_dir, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
