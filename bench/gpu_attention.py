@@ -17,7 +17,6 @@ def attention(size: str, layers: int, length: int, folder: Path) -> None:
     torch's SDPA for one example after another in its place."""
     import torch
     import training
-    from transformers import AttentionInterface
 
     from distill_nb.students import student
     from distill_nb.training import step
@@ -35,11 +34,11 @@ def attention(size: str, layers: int, length: int, folder: Path) -> None:
     device = "cuda" if on_gpu else "cpu"
     made = step.collate(examples_of(p, lengths))
     made = {key: value.to(device) for key, value in made.items()}
-    ours = AttentionInterface()[step.ATTENTION]
+    takes = step.flash_takes
     losses: dict[str, float] = {}
-    ways = (("ours", ours), ("one by one", one_by_one(lengths)), ("ours again", ours))
-    for way, function in ways:
-        AttentionInterface.register(step.ATTENTION, function)
+    for way in ("ours", "one by one", "ours again"):
+        # where FlashAttention takes none, step asks SDPA for one example after another
+        step.flash_takes = takes if way.startswith("ours") else lambda query: False
         row = {"row": way, "layers": network.config.num_hidden_layers, "tokens": sum(lengths)}
         row["longest"] = max(lengths)
         try:
@@ -73,25 +72,3 @@ def passes(network, made: dict, autocast: bool, repeats: int = 5) -> dict:
         network.zero_grad(set_to_none=True)
     typical, tokens = statistics.median(seconds[1:]), made["input_ids"].numel()
     return {"tokens_per_second": tokens / typical, "seconds": seconds, "loss": value}
-
-
-def one_by_one(lengths: list[int]):
-    """The peer of step.patch's attention, for packed rows of these lengths: SDPA for each
-    example."""
-
-    def attend(module, query, key, value, attention_mask, **options):
-        import torch
-
-        examples = zip(*(x.split(lengths, dim=2) for x in (query, key, value)), strict=True)
-        made = [
-            torch.nn.functional.scaled_dot_product_attention(
-                *example,
-                is_causal=True,
-                scale=options.get("scaling"),
-                enable_gqa=query.shape[1] != key.shape[1],
-            )
-            for example in examples
-        ]
-        return torch.cat(made, dim=2).transpose(1, 2).contiguous(), None
-
-    return attend

@@ -120,12 +120,12 @@ def back_ends(size: str) -> dict:
 
 def tuned_files() -> list[str]:
     """The names of vLLM's files of tuned sizes for these experts, without importing it."""
-    spec = importlib.util.find_spec("vllm")
-    own = os.environ.get("VLLM_TUNED_CONFIG_FOLDER")
+    from distill_nb.evaluation.engines import tuned
+
+    own = os.environ.get(tuned.FOLDER)
     places = [Path(own)] if own else []
-    if spec and spec.origin:
-        inside = "model_executor/layers/fused_moe/configs"
-        places.append(Path(spec.origin).parent / inside)
+    if (theirs := tuned.vllm_files()) is not None:
+        places.append(theirs)
     return sorted({file.name for place in places for file in place.glob(f"{TUNED},*.json")})
 
 

@@ -10,43 +10,24 @@ import traceback
 import zlib
 from pathlib import Path
 
-# meta-llama/Llama-3.1-8B's config.json
-LLAMA_8B = dict(
-    vocab_size=128256,
-    hidden_size=4096,
-    intermediate_size=14336,
-    num_hidden_layers=32,
-    num_attention_heads=32,
-    num_key_value_heads=8,
-    head_dim=128,
-    max_position_embeddings=131072,
-    rms_norm_eps=1e-5,
-    rope_parameters={
-        "rope_type": "llama3",
-        "rope_theta": 500000.0,
-        "factor": 8.0,
-        "low_freq_factor": 1.0,
-        "high_freq_factor": 4.0,
-        "original_max_position_embeddings": 8192,
-    },
-)
-# Qwen/Qwen3-30B-A3B-Base's config.json
-QWEN_MOE = dict(
-    vocab_size=151936,
-    hidden_size=2048,
-    intermediate_size=6144,
-    num_hidden_layers=48,
-    num_attention_heads=32,
-    num_key_value_heads=4,
-    head_dim=128,
-    max_position_embeddings=40960,
-    rms_norm_eps=1e-6,
-    num_experts=128,
-    num_experts_per_tok=8,
-    moe_intermediate_size=768,
-    norm_topk_prob=True,
-    rope_parameters={"rope_type": "default", "rope_theta": 1000000.0},
-)
+# of config.json what architectures.KNOWN has not, as it is about sizes
+POSITIONS = {
+    "dense": dict(
+        max_position_embeddings=131072,
+        rope_parameters={
+            "rope_type": "llama3",
+            "rope_theta": 500000.0,
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8192,
+        },
+    ),
+    "moe": dict(
+        max_position_embeddings=40960,
+        rope_parameters={"rope_type": "default", "rope_theta": 1000000.0},
+    ),
+}
 STUDENTS = {
     "dense": ("meta-llama/Llama-3.1-8B-Instruct", "llama3"),
     "moe": ("Qwen/Qwen3-30B-A3B-Base", "qwen3"),
@@ -98,7 +79,7 @@ def run_params(size: str, kind: str, model: str | Path, **changes):
 
 def config_of(size: str, kind: str, layers: int = 0):
     """The config of a student, with fewer layers where `layers` is not 0."""
-    from transformers import AutoConfig, LlamaConfig, Qwen3MoeConfig
+    from transformers import AutoConfig
 
     from distill_nb.plan import architectures
     from distill_nb.students import sources
@@ -106,7 +87,8 @@ def config_of(size: str, kind: str, layers: int = 0):
     if size == "tiny":
         config = AutoConfig.from_pretrained(sources.source(tiny_params(kind)))
     else:
-        config = LlamaConfig(**LLAMA_8B) if kind == "dense" else Qwen3MoeConfig(**QWEN_MOE)
+        sizes = architectures.KNOWN[STUDENTS[kind][0]] | POSITIONS[kind]
+        config = AutoConfig.for_model(**sizes)
     config.dtype = "float32" if size == "tiny" else "bfloat16"
     layers = min(layers, config.num_hidden_layers)
     return architectures.with_layers(config, layers) if layers else config
@@ -134,32 +116,29 @@ def write_hole(folder: Path) -> None:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from distill_nb.students import experts
+    from distill_nb.students import experts, weights
 
     config = AutoConfig.from_pretrained(folder)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, dtype=config.dtype)
-    header: dict = {"__metadata__": {"format": "pt"}}
-    end, kind = 0, {torch.bfloat16: "BF16", torch.float32: "F32"}[config.dtype]
+    kind = weights.OF_TORCH[str(config.dtype).removeprefix("torch.")]
+    found: list[weights.Entry] = []
     for name, weight in model.named_parameters():
         base, _, leaf = name.rpartition(".")
-        shapes = {name: list(weight.shape)}
+        shapes = {name: tuple(weight.shape)}
         if leaf in experts.FUSED:  # the hub has each expert's projections apart
             count, high, wide = weight.shape
             parts = experts.FUSED[leaf]
             shapes = {
-                f"{base}.{i}.{part}.weight": [high // len(parts), wide]
+                f"{base}.{i}.{part}.weight": (high // len(parts), wide)
                 for i in range(count)
                 for part in parts
             }
-        for key, shape in shapes.items():
-            begin, end = end, end + torch.Size(shape).numel() * weight.element_size()
-            header[key] = {"dtype": kind, "shape": shape, "data_offsets": [begin, end]}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
+        found += [weights.Entry(key, kind, shape) for key, shape in shapes.items()]
+    begin = weights.header(found)
     with open(folder / "model.safetensors", "wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        file.truncate(8 + len(text) + end)
+        file.write(begin)
+        file.truncate(len(begin) + sum(entry.size for entry in found))
 
 
 def fill(model, only: str = "", std: float = STD) -> None:

@@ -41,25 +41,15 @@ def student_at(folder: Path) -> object:
 def build(place: Path, layers: int) -> None:
     """A random student and an adapter on it."""
     import torch
-    from transformers import AutoModelForCausalLM, Qwen3MoeConfig
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     from distill_nb import params
+    from distill_nb.plan import architectures
     from distill_nb.students import student
 
     torch.manual_seed(0)
-    config = Qwen3MoeConfig(
-        vocab_size=32768,
-        hidden_size=2048,
-        intermediate_size=6144,
-        num_hidden_layers=layers,
-        num_attention_heads=32,
-        num_key_value_heads=4,
-        head_dim=128,
-        num_experts=128,
-        num_experts_per_tok=8,
-        moe_intermediate_size=768,
-        tie_word_embeddings=False,
-    )
+    sizes = architectures.KNOWN["Qwen/Qwen3-30B-A3B-Base"]
+    config = AutoConfig.for_model(**sizes | {"vocab_size": 32768, "num_hidden_layers": layers})
     model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     folder = place / "student"
     model.save_pretrained(folder, max_shard_size="1GB")

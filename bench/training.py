@@ -3,32 +3,19 @@ FLOPs."""
 
 from __future__ import annotations
 
-import json
-import math
 import random
 import time
-from itertools import pairwise
 from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def r1_lengths(count: int, max_length: int, seed: int = 0, whole: int = 4096) -> list[int]:
     """Tokens of `count` examples, spread as 200 real traces of deepseek-reasoner
-    (results/ledger.json) cut at `whole` tokens, and scaled so that `whole` becomes max_length.
+    (plan/trace_lengths.py) cut at `whole` tokens, and scaled so that `whole` becomes max_length.
     Stratified, so that few examples already have the spread; shuffled."""
-    book = json.loads((ROOT / "bench" / "results" / "ledger.json").read_text())["ledgers"][
-        "pcmb_traces_filtered, Llama 3"
-    ]
-    known = [(q / 100, book[f"tokens_p{q or 5}"]) for q in (0, 5, 25, 50, 75, 95)] + [
-        (1.0, book["longest"])
-    ]
-    lengths = []
-    for i in range(count):
-        share = (i + 0.5) / count
-        (low, a), (high, b) = next(pair for pair in pairwise(known) if share <= pair[1][0])
-        tokens = math.exp(math.log(a) + (share - low) / (high - low) * (math.log(b) - math.log(a)))
-        lengths.append(round(min(tokens, whole) * max_length / whole))
+    from distill_nb.plan import trace_lengths
+
+    tokens = trace_lengths.r1_tokens(count)
+    lengths = [round(min(n, whole) * max_length / whole) for n in tokens]
     random.Random(seed).shuffle(lengths)
     return lengths
 

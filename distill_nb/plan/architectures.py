@@ -86,6 +86,11 @@ def config_of(p: Params) -> tuple[PretrainedConfig, str]:
         ) from None
 
 
+def head_dim(config: PretrainedConfig) -> int:
+    """The width of one attention head."""
+    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+
+
 def with_layers(config: PretrainedConfig, layers: int) -> PretrainedConfig:
     """The same architecture with fewer layers."""
     small = copy.deepcopy(config)

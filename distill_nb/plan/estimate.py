@@ -222,8 +222,7 @@ def flops(
     and 4; gradient checkpointing adds a forward pass. Attention over an example of l tokens takes
     2 l^2 for each dimension of a head forwards, and 2.5 times that backwards (Dao 2023, arXiv
     2307.08691, section 4.1)."""
-    heads = config.num_attention_heads
-    width = heads * (getattr(config, "head_dim", None) or config.hidden_size // heads)
+    width = config.num_attention_heads * architectures.head_dim(config)
     attention = 2 * squares * width * config.num_hidden_layers
     frozen = counts["active_parameters"] * tokens
     adapters = counts["active_adapter_parameters"] * tokens

@@ -18,6 +18,7 @@ from distill_nb.params import Params
 from distill_nb.plan import architectures, trace_lengths
 from distill_nb.plan.devices import Device
 from distill_nb.runtime.devices import GIB
+from distill_nb.students import student
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -81,7 +82,8 @@ def of_config(
     on_gpu = device.kind == "cuda"
     vllm = p.engine == "vllm" or (p.engine == "auto" and (on_gpu or types.installed_vllm()))
     merged = vllm and _merges(p, config, device)
-    weights = counts["parameters"] * _bytes(p)
+    size = student.bytes_of_number(p)  # adapters are evaluated on weights that are not quantised
+    weights = counts["parameters"] * size
     made = Evaluation(
         answers=answers,
         tokens=(round(count * spreads[0][0]), round(count * spreads[1][0])),
@@ -101,8 +103,8 @@ def of_config(
     gpus = p.tensor_parallel
     beside = 0 if merged or len(steps) == 1 else slots.memory_of(p, config, len(steps) - 1)
     room = gpus * (p.gpu_memory * device.memory - WORK - beside) - weights
-    width = config.num_key_value_heads * _head(config)
-    cache = 2 * config.num_hidden_layers * width * _bytes(p)  # bytes of a token
+    width = config.num_key_value_heads * architectures.head_dim(config)
+    cache = 2 * config.num_hidden_layers * width * size  # bytes of a token
     most = count // (len(steps) if merged else 1) // p.data_parallel or 1
 
     def at_once(context: float) -> int:
@@ -110,7 +112,7 @@ def of_config(
 
     def step(answering: int, context: float, i: int) -> float:
         """Seconds."""
-        read = _read(config, counts, answering) * _bytes(p) + answering * context * cache
+        read = _read(config, counts, answering) * size + answering * context * cache
         active = counts["active_parameters"] + counts["head_parameters"]
         operations = 2 * answering * active
         at_best = max(read / device.bandwidth, operations / device.flops) / gpus
@@ -147,17 +149,8 @@ def of_config(
     return replace(made, hours=hours, at_once=min(together), notes=(note,))
 
 
-def _bytes(p: Params) -> int:
-    """Of a number: an adapter is evaluated on weights that are not quantised."""
-    return 2 if p.dtype == "bfloat16" else 4
-
-
 def _experts(config: PretrainedConfig) -> int:
     return getattr(config, "num_experts", 0) or 0
-
-
-def _head(config: PretrainedConfig) -> int:
-    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
 
 
 def _merges(p: Params, config: PretrainedConfig, device: Device) -> bool:

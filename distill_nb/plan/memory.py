@@ -11,9 +11,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from distill_nb.params import Params
-from distill_nb.plan import step_memory
+from distill_nb.plan import architectures, step_memory
 from distill_nb.plan.devices import Device
 from distill_nb.runtime.devices import GIB
+from distill_nb.students import student
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -50,7 +51,7 @@ def fixed(p: Params, counts: dict[str, int], on_gpu: bool, layers: int) -> dict[
         "optimiser": 2 * adapters // divided,  # Adam's two moments
     }
     if divided > 1:
-        head = counts["head_parameters"] * (2 if p.dtype == "bfloat16" else 4)
+        head = counts["head_parameters"] * student.bytes_of_number(p)
         parts["weights"] += 2 * (counts["bytes_of_weights"] - 2 * head) // layers + head
         if p.batch_size > p.micro_batch_size * p.train_processes:
             parts["gradients"] += adapters
@@ -71,7 +72,7 @@ class Step:
     ) -> None:
         self.config, self.p, self.lengths, self.trained = config, p, lengths, trained
         self.on_gpu, self.unsloth = on_gpu, on_gpu and p.backend != "hf"
-        self.bytes = 2 if p.dtype == "bfloat16" else 4  # of a number
+        self.bytes = student.bytes_of_number(p)
 
     def adds(self, recompute: bool) -> dict[str, int]:
         """{activations, loss}: bytes."""
@@ -119,8 +120,7 @@ class Step:
         backward pass of one and for the loss. tests/plan compares it with what its code allocated.
         """
         config = self.config
-        heads = config.num_attention_heads
-        head = getattr(config, "head_dim", None) or config.hidden_size // heads
+        heads, head = config.num_attention_heads, architectures.head_dim(config)
         attention = 3 * heads * head + 2 * config.num_key_value_heads * head
         wide = 4 * config.hidden_size + attention + 2 * config.intermediate_size
         layer = self.bytes * sum(lengths) * wide

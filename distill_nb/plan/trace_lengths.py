@@ -15,16 +15,20 @@ R1 = ((0.0, 933), (0.05, 933), (0.25, 1160), (0.5, 1688), (0.75, 3487), (0.95, 1
 SHORT = 4  # examples that are no teacher's have between max_length / SHORT and max_length tokens
 
 
-def r1_lengths(cut: int, count: int = 200) -> list[int]:
-    """Tokens of `count` traces with the spread R1 (straight between its points on a logarithmic
-    scale), cut at `cut` tokens."""
-    lengths = []
+def r1_tokens(count: int) -> list[float]:
+    """Tokens of `count` traces with the spread R1, ascending: straight between its points on a
+    logarithmic scale."""
+    tokens = []
     for i in range(count):
         share = (i + 0.5) / count
         (low, a), (high, b) = next(pair for pair in pairwise(R1) if share <= pair[1][0])
-        tokens = math.exp(math.log(a) + (share - low) / (high - low) * math.log(b / a))
-        lengths.append(round(min(tokens, cut)))
-    return lengths
+        tokens.append(math.exp(math.log(a) + (share - low) / (high - low) * math.log(b / a)))
+    return tokens
+
+
+def r1_lengths(cut: int, count: int = 200) -> list[int]:
+    """`r1_tokens`, cut at `cut` tokens."""
+    return [round(min(tokens, cut)) for tokens in r1_tokens(count)]
 
 
 def mean_and_square(lengths: list[int]) -> tuple[float, float]:

@@ -207,6 +207,11 @@ def load_for_generation(p: Params, adapter: Path | None = None, where: str = "")
     return model.eval()
 
 
+def bytes_of_number(p: Params) -> int:
+    """Of a weight or an activation in p.dtype."""
+    return 2 if p.dtype == "bfloat16" else 4
+
+
 def config(p: Params) -> PretrainedConfig:
     """The student's config."""
     from transformers import AutoConfig

@@ -49,25 +49,32 @@ def entries(file: Path) -> list[Entry]:
     return [Entry(name, about["dtype"], tuple(about["shape"])) for name, about in header.items()]
 
 
+def header(found: list[Entry]) -> bytes:
+    """What a file begins with, where it has these tensors in this order."""
+    about: dict = {"__metadata__": {"format": "pt"}}  # Transformers asks for it
+    end = 0
+    for entry in found:
+        offsets = [end, end := end + entry.size]
+        about[entry.name] = {
+            "dtype": entry.dtype,
+            "shape": list(entry.shape),
+            "data_offsets": offsets,
+        }
+    text = json.dumps(about, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
 def write(file: Path, found: list[Entry], parts: Iterable[Tensor]) -> None:
     """Write a file. parts: the tensors' elements in the order of `found`; each is a tensor, or a
     slice of one along its first dimension. Raises RuntimeError where they are more or fewer."""
     import torch
 
-    header: dict = {"__metadata__": {"format": "pt"}}  # Transformers asks for it
-    end = 0
-    for entry in found:
-        offsets = [end, end := end + entry.size]
-        header[entry.name] = {
-            "dtype": entry.dtype,
-            "shape": list(entry.shape),
-            "data_offsets": offsets,
-        }
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
+    begin = header(found)
+    size = sum(entry.size for entry in found)
     with open(file, "wb") as stream:
-        stream.write(len(text).to_bytes(8, "little") + text)
+        stream.write(begin)
         for part in parts:
             stream.write(part.contiguous().reshape(-1).view(torch.uint8).numpy().data)
-        if stream.tell() != 8 + len(text) + end:
-            raise RuntimeError(f"{file.name}: {stream.tell()} bytes are written, not {end}")
+        if (written := stream.tell() - len(begin)) != size:
+            raise RuntimeError(f"{file.name}: {written} bytes are written, not {size}")

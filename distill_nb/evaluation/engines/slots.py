@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from distill_nb.params import Params
 from distill_nb.runtime.devices import GIB
-from distill_nb.students import experts
+from distill_nb.students import experts, student
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -82,5 +82,5 @@ def _slots(p: Params, config: PretrainedConfig, adapters: int, rank: int) -> tup
     """(slots, their rank, bytes of a number): one slot more than adapters, as VllmEngine says."""
     wanted = rank or rank_of(p, config)
     widest = next((r for r in RANKS if r >= wanted), wanted)
-    size = 2 if p.dtype == "bfloat16" else 4
-    return (adapters or p.max_steps // p.save_every) + 1, widest, size
+    count = (adapters or p.max_steps // p.save_every) + 1
+    return count, widest, student.bytes_of_number(p)
