@@ -132,7 +132,8 @@ def _read(
     for number, _, row in jsonl.rows(io.BytesIO(data), path.name, remedy, finite=False):
         rows.append(row)
         for key, kind in KEYS.items():
-            if not isinstance(row.get(key), kind):
+            value = row.get(key)
+            if not isinstance(value, kind) or (isinstance(value, str) and not value.strip()):
                 raise ValueError(
                     f"{path.name}: line {number} has no {key!r} as evalplus writes it; {remedy}."
                 )

@@ -16,7 +16,7 @@ SIZE = 500
 def load(file: str | None) -> tuple[list[Task], dict]:
     """(tasks, source record). Raises ValueError as sources.py does."""
     (path,), source = sources.locate("math500", file, HUB_ID, REVISION, FILES)
-    rows = [row for _, row in sources.rows(path, HUB_ID, ("problem", "answer", "unique_id"))]
+    rows = sources.read(path, HUB_ID, ("problem", "answer", "unique_id"))
     ids = [row["unique_id"] for row in rows]
     source = sources.measure(source, ids, SIZE, remedy=f"use the file of {HUB_ID}")
     prefix = sources.prefix(source)

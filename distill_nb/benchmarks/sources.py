@@ -91,6 +91,11 @@ def rows(path: Path, hub_id: str, keys: tuple[str, ...]) -> Iterator[tuple[str, 
         yield where, row
 
 
+def read(path: Path, hub_id: str, keys: tuple[str, ...]) -> list[dict]:
+    """The rows of `rows`."""
+    return [row for _, row in rows(path, hub_id, keys)]
+
+
 def measure(source: dict, ids: list[str], size: int, *, same: bool = True, remedy: str) -> dict:
     """The source record with size (of the benchmark), found (in the file) and whole.
 

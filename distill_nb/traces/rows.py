@@ -16,18 +16,19 @@ WITH_MESSAGES = ("messages", "answer", "id")
 MESSAGE = ("role", "content", *REASONING)
 # Keys that may stand in rows and messages and are not read, beside all that begin with meta_.
 BOOKKEEPING = {
+    # which row it is
     "id", "uuid", "idx", "index", "order", "row_id", "source_id", "problem_id", "trace_id",
-    "sample_id", "message_id",
-    "conversation_id", "__index_level_0__", "metadata", "meta",
+    "sample_id", "message_id", "conversation_id", "__index_level_0__",
+    # where it is from, and what it is about
     "source", "dataset", "subset", "config", "split", "url", "license", "author", "year", "domain",
-    "subject", "topic", "category",
-    "problem_type", "question_type", "level", "difficulty", "tags", "language",
+    "subject", "topic", "category", "problem_type", "question_type", "level", "difficulty", "tags",
+    "language", "metadata", "meta",
+    # what made it
     "teacher", "teacher_model", "model", "generator", "temperature", "seed", "attempt",
-    "score", "scores", "reward", "rating",
-    "tokens", "n_tokens", "num_tokens", "total_tokens", "prompt_tokens", "completion_tokens",
-    "output_tokens",
-    "reasoning_tokens", "cost", "seconds", "timestamp", "date", "created", "created_at",
-    "updated_at",
+    # what it was found to be worth, and what it took
+    "score", "scores", "reward", "rating", "tokens", "n_tokens", "num_tokens", "total_tokens",
+    "prompt_tokens", "completion_tokens", "output_tokens", "reasoning_tokens", "cost", "seconds",
+    "timestamp", "date", "created", "created_at", "updated_at",
 }  # fmt: skip
 ROLES = ("system", "user", "assistant")
 TAGS = ("<think>", "</think>")
