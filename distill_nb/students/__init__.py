@@ -7,5 +7,9 @@ merge.py     write a student with an adapter merged into its weights
 weights.py   safetensors files, read and written tensor by tensor
 adapters.py  adapters on disk, and those trained elsewhere
 experts.py   adapters on a mixture of experts: their rank, and the layout that vLLM loads
+integrity.py whether files are whole, and were loaded whole
+check_student.py  whether a student is whole: config, weights, tokenizer
+check_adapter.py  whether an adapter is whole, and fits the student
+base_model.py     whether an adapter was trained on the student, by its base model's name
 proof.py     what the trainer writes so that an engine can be proved to apply the adapter
 """

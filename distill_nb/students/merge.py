@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 from distill_nb.params import Params
 from distill_nb.runtime import disk, paths
 from distill_nb.runtime.devices import GIB
-from distill_nb.students import experts, sources, student, weights
+from distill_nb.students import check_adapter, check_student, experts, sources, student, weights
 from distill_nb.students.weights import Entry
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ def write_merged(p: Params, adapter: Path, folder: Path) -> None:
     the student; disk.DiskFull before anything is written where there is not enough room."""
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{paths.movable(folder)}: it is not empty; name a new folder.")
+    check_student.check_weights(p)
+    check_adapter.check(p, adapter)
     begun, new = time.perf_counter(), folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(new, ignore_errors=True)  # of a process that was killed
     new.mkdir(parents=True)
@@ -278,22 +280,10 @@ def _deltas_of_layer(name: str, module: object, found: dict[str, Entry]) -> dict
 
 def _through_peft(p: Params, adapter: Path, new: Path) -> int:
     """`_write`, by PEFT."""
-    from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
-
     model = student.load(student.unquantised(p), where="cpu")
     size = sum(weight.numel() * weight.element_size() for weight in model.parameters())
     _need(new, size)
-    with experts.without_false_alarm():
-        adapted = PeftModel.from_pretrained(model, str(adapter), torch_device="cpu")
-    # from_pretrained does not say which tensors found no place
-    result = set_peft_model_state_dict(adapted, load_peft_weights(str(adapter), "cpu"))
-    lacking = [key for key in result.missing_keys if "lora_" in key]
-    if other := [*result.unexpected_keys, *lacking]:
-        raise ValueError(
-            f"adapter: {adapter.name} does not fit {p.student}: {other[0]} is "
-            f"{'not in the adapter' if other[0] in lacking else 'of no layer'}; name the student "
-            "that it was trained on."
-        )
+    adapted = student.with_adapter(p, model, adapter, where="cpu")
     merged = adapted.merge_and_unload()
     merged.config.use_cache = True
     merged.save_pretrained(new)

@@ -17,7 +17,7 @@ from distill_nb.evaluation.engines import slots, tuned, types
 from distill_nb.evaluation.engines.hf import HfEngine
 from distill_nb.evaluation.engines.vllm import VllmEngine, adapter_rank
 from distill_nb.params import Params, is_baseline
-from distill_nb.students import student
+from distill_nb.students import check_adapter, student
 from distill_nb.students.adapters import adapter_folder
 
 
@@ -63,12 +63,21 @@ def adapter_choice(p: Params) -> tuple[str, str]:
                 "adapters: multi cannot serve LoRA on a mixture of experts on a CPU (vLLM's "
                 "kernels for it are for GPUs); set adapters to merged or auto."
             )
+    alone = ""
+    if p.adapter != "none" and engine == "vllm" and p.adapters != "merged":
+        alone = check_adapter.merged_only(adapter_folder(p.adapter))
+    if p.adapters == "multi" and alone:
+        raise ValueError(
+            f"adapters: multi cannot serve {p.adapter}, as {alone}; set adapters to merged or auto."
+        )
     if p.adapters != "auto":
         return p.adapters, "the parameter adapters says so"
     if is_baseline(p):
         return "merged", "a baseline has no adapters"
     if engine == "hf" or not on_gpu:
         return "merged", "Transformers does no other" if engine == "hf" else "it is faster on a CPU"
+    if alone:
+        return "merged", alone
     count = rank = 0
     if p.adapter != "none":
         count, rank = 1, adapter_rank(adapter_folder(p.adapter))
