@@ -83,8 +83,9 @@ def refuse_unknown(row: dict, where: str, known: tuple[str, ...]) -> None:
     for key, value in row.items():
         if key in known or key in BOOKKEEPING or key.startswith("meta_") or is_absent(value):
             continue
-        remedy = f"take it out, or, where it is bookkeeping, call it meta_{key}"
-        raise ValueError(f"{where}: {key!r} is not read here: {REMEDIES.get(key, remedy)}.")
+        remedy = "take it out, or, where it is bookkeeping, put meta_ before its name"
+        shown = f"{key[:50]!r}"
+        raise ValueError(f"{where}: {shown} is not read here: {REMEDIES.get(key, remedy)}.")
 
 
 def text_of(row: dict, key: str, where: str, remedy: str) -> str:
