@@ -118,6 +118,7 @@ REFUSED = [  # row, what the sentence names
     (asked(reasoning="six</think>"), "which would be there twice"),
     (asked(trace="<think>\nsix\n</think>\n"), "says nothing after its thinking"),
     (asked(trace="<think>\nsix, so 11"), "does not end it"),
+    (asked(trace="It is 11. <think>\nNo, wait"), "does not end it"),
     (asked(reasoning="six", thinking="seven"), "do not say the same"),
     (asked(reasoning=["six"]), "reasoning is no text"),
     (asked(answer=True), "answer is no text or number"),
