@@ -92,6 +92,7 @@ def test_bookkeeping_may_stand_and_absent_keys_are_absent():
     nothing = {"system": "", "tools": [], "tool_calls": None, "function_call": {}}
     plain = {"id": "r1", "problem": "What is 6 + 5?", "trace": r"\boxed{11}", "answer": "0"}
     assert rows.trace_of(asked(id="r1", answer=0) | extra | nothing, "x") == plain
+    assert rows.trace_of(asked(answer=10**400), "x")["answer"] == "1" + 400 * "0"
     message = LAST | {"id": "m1", "meta_by": "me", "name": None, "refusal": None, "audio": {}}
     row = talk(
         USER | {"timestamp": 5}, message, id=7, answer="11", problem=None, **extra, **nothing
