@@ -8,7 +8,7 @@ from distill_nb.benchmarks import Task
 from distill_nb.grading import code_answer, sandbox
 from distill_nb.grading.extract import visible_text
 from distill_nb.grading.outcome import Grade, missing
-from distill_nb.grading.suites import suite
+from distill_nb.grading.suites import prepare, suite
 from distill_nb.runtime import paths
 
 
@@ -72,6 +72,7 @@ def _run(
     distinct = list(dict.fromkeys(jobs))
     if not distinct:
         return {}
+    prepare([task for task, _ in distinct])
     prepared = [sandbox.Job(code, suite(task)[0], suite(task)[2]) for task, code in distinct]
     return dict(zip(distinct, pool(allow_unsafe).run(prepared), strict=True))
 
