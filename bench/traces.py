@@ -174,8 +174,8 @@ def _peer_keeps(reason: str, against: str) -> bool:
 
 def _peer_judge(row: dict, dataset: str) -> dict:
     """Which trace of a row is taken, or why none."""
-    from distill_nb.grading import extract
-    from distill_nb.grading.extract import blocks, visible_text
+    from distill_nb.grading import code_answer, extract
+    from distill_nb.grading.extract import visible_text
     from distill_nb.traces import hub_rows
 
     reason, trace, problem = (
@@ -198,10 +198,8 @@ def _peer_judge(row: dict, dataset: str) -> dict:
         reason, trace = ("", good[0]) if good else ("not_verified", "")
     else:
         trace = hub_rows.plain(row["output"])
-        found = blocks(visible_text(trace))
-        reason = (
-            "no_code" if not found else "" if extract.compiles(found[-1]) else "does_not_compile"
-        )
+        code = code_answer.strict(visible_text(trace), "")
+        reason = "no_code" if not code else "" if extract.compiles(code) else "does_not_compile"
     return {"reason": reason, "problem": problem, "trace": trace}
 
 

@@ -6,6 +6,8 @@ its answer, ran too long), grader_error (the grader itself failed, never the stu
 
 outcome.py      the grade of one completion
 extract.py      the part of a completion that is graded
+blocks.py       the fenced code blocks of a text
+code_answer.py  which code of a completion is its answer
 graders.py      grade one or many, of either kind
 math.py         final answers, compared by Math-Verify
 math_pool.py    the processes in which Math-Verify runs

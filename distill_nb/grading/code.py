@@ -1,14 +1,14 @@
-"""Code answers: the last complete fenced block outside the thinking, run with the benchmark's tests
+"""Code answers: the code of a completion (code_answer.py), run with the benchmark's tests
 (suites.py) in the sandbox, which treats the code as hostile (sandbox/)."""
 
 import atexit
 from functools import cache
 
 from distill_nb.benchmarks import Task
-from distill_nb.grading import sandbox
-from distill_nb.grading.extract import blocks, lenient_code, visible_text
+from distill_nb.grading import code_answer, sandbox
+from distill_nb.grading.extract import visible_text
 from distill_nb.grading.outcome import Grade, missing
-from distill_nb.grading.suites import suite
+from distill_nb.grading.suites import prepare, suite
 from distill_nb.runtime import paths
 
 
@@ -38,9 +38,8 @@ def grade_many(
     read = []
     for task, completion in zip(tasks, completions, strict=True):
         text = visible_text(completion)
-        complete = blocks(text)
-        code = complete[-1] if complete and complete[-1].strip() else ""
-        read.append((task, code, lenient_code(text, task.entry_point)))
+        code = code_answer.strict(text, task.entry_point)
+        read.append((task, code, code_answer.lenient(text, task.entry_point)))
     results = _run([(task, code) for task, code, _ in read if code], allow_unsafe)
     also_lenient = {}  # completion's number → (task, code)
     for i, (task, code, lenient) in enumerate(read):
@@ -56,10 +55,14 @@ def grade_many(
             second = _base_outcome(found, suite(task)[1])
         else:
             outcome = second = missing(finish_reason)
-            detail = "no complete code block outside the thinking"
+            detail = f"no block outside the thinking {_wanted(task)}"
         lenient_outcome = results[also_lenient[i]].outcome if i in also_lenient else outcome
         grades.append(Grade(outcome, code, detail, lenient_outcome, second, level(allow_unsafe)))
     return grades
+
+
+def _wanted(task: Task) -> str:
+    return f"defines {task.entry_point}" if task.entry_point else "is a program"
 
 
 def _run(
@@ -69,6 +72,7 @@ def _run(
     distinct = list(dict.fromkeys(jobs))
     if not distinct:
         return {}
+    prepare([task for task, _ in distinct])
     prepared = [sandbox.Job(code, suite(task)[0], suite(task)[2]) for task, code in distinct]
     return dict(zip(distinct, pool(allow_unsafe).run(prepared), strict=True))
 

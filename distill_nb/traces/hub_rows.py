@@ -17,7 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distill_nb.grading.extract import blocks, closes_its_thinking, compiles, visible_text
+from distill_nb.grading import code_answer
+from distill_nb.grading.extract import closes_its_thinking, compiles, visible_text
 from distill_nb.runtime import data_files, paths
 
 if TYPE_CHECKING:
@@ -168,14 +169,14 @@ def _code(row: Row, output: pa.StringScalar) -> Row:
     if row.reason:
         return row
     trace = plain(output.as_py())
-    found = blocks(visible_text(trace)) if trace else []
+    code = code_answer.strict(visible_text(trace), "") if trace else ""
     if not trace:
         row.reason = "no_trace"
     elif not closes_its_thinking(trace):
         row.reason = "incomplete"
-    elif not found or not found[-1].strip():
+    elif not code:
         row.reason = "no_code"
-    elif not compiles(found[-1]):
+    elif not compiles(code):
         row.reason = "does_not_compile"
     else:
         row.trace = trace

@@ -103,8 +103,9 @@ def answer_of(row: dict, where: str) -> str:
     value = row.get("answer")
     if value is None:
         return ""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not isinstance(value, str) and not (number and math.isfinite(value)):
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    finite = isinstance(value, float) and math.isfinite(value)
+    if not (isinstance(value, str) or whole or finite):
         raise ValueError(f"{where}: answer is no text or number; write it as text.")
     return str(value)
 

@@ -51,7 +51,7 @@ def test_pocket_code_by_its_public_function():
 
 def test_the_lenient_reading_takes_code_outside_a_complete_block():
     text = "def add(a, b):\n    return a + b"
-    for answer in (text, f"```python\n{text}", block(text) + "\nUse it so:\n" + block("add(1, 2)")):
+    for answer in (text, f"```python\n{text}", f"```python\n{text}```\nIt adds them."):
         g = grade_code("pocket_code", "pocket_code/add", answer)
         assert g.outcome != "correct" and g.lenient_outcome == "correct", answer
 

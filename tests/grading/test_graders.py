@@ -1,13 +1,9 @@
 import pytest
 
 from distill_nb.benchmarks import Task
-from distill_nb.grading.extract import (
-    blocks,
-    last_boxed,
-    lenient_answer,
-    lenient_code,
-    visible_text,
-)
+from distill_nb.grading import code_answer
+from distill_nb.grading.blocks import blocks
+from distill_nb.grading.extract import last_boxed, lenient_answer, visible_text
 from distill_nb.grading.graders import grade
 
 
@@ -63,10 +59,10 @@ def block(code):
         ("def f(x): return x + 1", "correct"),
         ("def f(x): return x", "wrong"),
         ("def f(x) return x", "wrong"),
-        ("import sys; sys.exit(0)", "wrong"),
-        ("import os; os._exit(0)", "wrong"),
-        ("print('x' * 9)", "wrong"),
-        ("x = [0] * 10**10", "wrong"),
+        ("def f(x): return 2\nimport sys; sys.exit(0)", "wrong"),
+        ("def f(x): return 2\nimport os; os._exit(0)", "wrong"),
+        ("print('x' * 9)", "no_answer"),
+        ("def f(x): return 2\nx = [0] * 10**10", "wrong"),
         ("def f(x):\n    while True: pass", "timeout"),
         ("f = lambda x: x + 1\nprint('noise')", "correct"),
     ],
@@ -100,34 +96,6 @@ def test_candidates_see_no_environment(monkeypatch):
     )
 
 
-FENCED = [
-    ("```python\na\n```", ["a\n"]),
-    ("```\na\n```\n~~~py\nb\n~~~", ["a\n", "b\n"]),
-    ("1. So:\n\n    ```python\n    def f():\n        pass\n    ```\n", ["def f():\n    pass\n"]),
-    ("```python\r\na\r\n\r\nb\r\n```\r\n", ["a\n\nb\n"]),
-    ("````\n```\na\n```\n````", ["```\na\n```\n"]),
-    ("````\n```\na\n```\n", ["a\n"]),
-    ("```python\na", []),
-    ("``` a ``` b\n", []),
-    ("```\n```", [""]),
-    ("~~~\n```\na\n```", ["a\n"]),
-    ("```\na\n~~~\n```", ["a\n~~~\n"]),
-    ("```\na\n`````  \nb", ["a\n"]),
-    ('```\n"""\n    ```\n    f()\n    ```\n"""\n```', ['"""\n    ```\n    f()\n    ```\n"""\n']),
-]
-
-
-@pytest.mark.parametrize(("text", "contents"), FENCED)
-def test_fenced_blocks(text, contents):
-    assert blocks(text) == contents
-
-
-def test_the_lenient_reading_of_a_method_and_of_a_program():
-    text = "```python\nclass Solution:\n    def f(self): ...\n```\n```python\nprint(1)\n```"
-    assert lenient_code(text, "Solution().f").startswith("class Solution")
-    assert lenient_code(text, "") == "print(1)\n"
-
-
 @pytest.mark.timeout(60)  # a quadratic reading of these takes hours
 def test_a_completion_that_loops_is_read_in_one_pass():
     many = 100_000
@@ -135,11 +103,16 @@ def test_a_completion_that_loops_is_read_in_one_pass():
     assert last_boxed("\\" * many + "{" * many) is None
     assert visible_text("<think>" * many) == "" and visible_text("</think>a" * many) == "a"
     assert visible_text("<think>a</think>b" * many) == "b" * many
-    assert blocks("```python\n" * many) == [] and blocks("````\n~~~~\n" * many + "```\nx\n```")[
-        -1:
-    ] == ["x\n"]
-    assert lenient_code("\n" * many + "def f(): pass" + "\n" * many, "f").strip() == "def f(): pass"
-    assert lenient_code(" " * many + "\n" * many, "f") == ""
+    assert blocks("```python\n" * many) == []
+    assert blocks("````\n~~~~\n" * many + "```\nx\n```")[-1].code == "x\n"
+    code = "def f(): return 1"
+    for text in ("\n" * many + code + "\n" * many, f"```python\n{code}\n```\n" * (many // 20)):
+        assert code_answer.lenient(text, "f").strip() == code
+    for text in (" " * many + "\n" * many, "def g(\n" * many, "> 1. " * many + "```\n"):
+        assert code_answer.strict(text, "f") == "" and len(code_answer.lenient(text, "f")) <= len(
+            text
+        )
+    assert code_answer.strict("```python\nx\n```\n" * (many // 20), "f") == ""
     assert (
         lenient_answer(r"\boxed{7" + " " * many + "}") == "7" and lenient_answer("1," * many) == "1"
     )

@@ -311,35 +311,3 @@ def test_the_index_leads_to_the_sets_of_traces(tmp_path):
     page = index_page.index(tmp_path / "tiny").read_text()
     assert 'href="../traces/r1_math/traces.html"' in page and "1,000" in page and "1,234" in page
     assert 'href="../../report/index.html"' in made.read_text()
-
-
-HALF = "half \ud83d of a pair"
-
-
-@pytest.mark.parametrize(
-    "cell",
-    [
-        new_markdown_cell(HALF),
-        new_code_cell("1", outputs=[stream(HALF, "stdout")]),
-        new_code_cell("1", outputs=[new_output("display_data", {"text/html": f"<p>{HALF}</p>"})]),
-        new_code_cell("1", outputs=[new_output("execute_result", {"text/plain": HALF})]),
-        new_code_cell("1", outputs=[new_output("error", ename="E", evalue=HALF, traceback=[HALF])]),
-        new_code_cell(f"print({HALF!r}, '{HALF}')", outputs=[stream("said")]),
-    ],
-)
-def test_a_page_shows_what_stands_around_half_a_surrogate_pair(cell, tmp_path):
-    cells = [new_markdown_cell("# A title"), cell, new_markdown_cell("and the end")]
-    file = tmp_path / "a.ipynb"
-    file.write_text(json.dumps(new_notebook(cells=cells)))
-    page = Page(notebook_page.render(file))
-    shown = page.shown + page.folded
-    assert "half \ufffd of a pair" in shown and "and the end" in shown
-
-
-def test_a_notebook_in_another_encoding_is_refused(tmp_path):
-    file = tmp_path / "a.ipynb"
-    file.write_bytes(json.dumps(new_notebook(cells=[new_markdown_cell("é")])).encode("utf-16"))
-    with pytest.raises(
-        ValueError, match=r"is not a notebook: give the \.ipynb that papermill wrote"
-    ):
-        notebook_page.render(file)

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from distill_nb.benchmarks import Task, loading, pocket_problems
-from distill_nb.grading.extract import blocks, visible_text
+from distill_nb.grading.blocks import blocks
+from distill_nb.grading.extract import visible_text
 from distill_nb.grading.graders import grade
 from distill_nb.traces import load, pocket
 
@@ -72,9 +73,9 @@ def test_a_code_trace_is_one_complete_block_that_runs():
     for teacher in ("r1", "sonnet"):
         for row in pocket.pocket_traces(teacher, "code", 60, 0):
             name, argument = row["problem"].split("`")[1].rstrip(")").split("(")
-            (code,) = blocks(visible_text(row["trace"]))
+            (block,) = blocks(visible_text(row["trace"]))
             namespace = {}
-            exec(code, namespace)
+            exec(block.code, namespace)
             namespace[name](SAMPLES[argument])
 
 

@@ -92,6 +92,7 @@ def test_bookkeeping_may_stand_and_absent_keys_are_absent():
     nothing = {"system": "", "tools": [], "tool_calls": None, "function_call": {}}
     plain = {"id": "r1", "problem": "What is 6 + 5?", "trace": r"\boxed{11}", "answer": "0"}
     assert rows.trace_of(asked(id="r1", answer=0) | extra | nothing, "x") == plain
+    assert rows.trace_of(asked(answer=10**400), "x")["answer"] == "1" + 400 * "0"
     message = LAST | {"id": "m1", "meta_by": "me", "name": None, "refusal": None, "audio": {}}
     row = talk(
         USER | {"timestamp": 5}, message, id=7, answer="11", problem=None, **extra, **nothing
@@ -118,6 +119,7 @@ REFUSED = [  # row, what the sentence names
     (asked(reasoning="six</think>"), "which would be there twice"),
     (asked(trace="<think>\nsix\n</think>\n"), "says nothing after its thinking"),
     (asked(trace="<think>\nsix, so 11"), "does not end it"),
+    (asked(trace="It is 11. <think>\nNo, wait"), "does not end it"),
     (asked(reasoning="six", thinking="seven"), "do not say the same"),
     (asked(reasoning=["six"]), "reasoning is no text"),
     (asked(answer=True), "answer is no text or number"),

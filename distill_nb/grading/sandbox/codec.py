@@ -43,23 +43,37 @@ class Opaque:
         self.name = name
 
 
-def encode(value: object, iterate: bool = False) -> bytes:
+class TooLong(ValueError):
+    """A value's bytes are more than they may be."""
+
+
+class _Bytes(bytearray):
+    longest = math.inf  # bytes after which a list, tuple, set or dict is not taken further
+
+
+def encode(value: object, iterate: bool = False, longest: float = math.inf) -> bytes:
     """The bytes of a value. iterate: a value without an encoding is sent as its elements (at most
-    ITERATED) if it has any. Raises ValueError if it is nested deeper than DEPTH, as a cycle is."""
-    out = bytearray()
+    ITERATED) if it has any. Raises ValueError if it is nested deeper than DEPTH, as a cycle is, and
+    TooLong for more than `longest` bytes."""
+    out = _Bytes()
+    out.longest = longest
     _encode(value, out, DEPTH, iterate)
+    if len(out) > longest:
+        raise TooLong(f"a value of more than {longest:.0f} bytes")
     return bytes(out)
 
 
-def _sized(out: bytearray, tag: bytes, content: bytes) -> None:
+def _sized(out: _Bytes, tag: bytes, content: bytes) -> None:
     out += tag
     out += _length.pack(len(content))
     out += content
 
 
-def _encode(value: Any, out: bytearray, depth: int, iterate: bool = False) -> None:
+def _encode(value: Any, out: _Bytes, depth: int, iterate: bool = False) -> None:
     if depth < 0:
         raise ValueError(f"a value nested deeper than {DEPTH}")
+    if len(out) > out.longest:
+        raise TooLong(f"a value of more than {out.longest:.0f} bytes")
     kind = type(value)
     if value is None:
         out += b"N"
@@ -85,7 +99,7 @@ def _encode(value: Any, out: bytearray, depth: int, iterate: bool = False) -> No
         _encode_rare(value, kind, out, depth, iterate)
 
 
-def _encode_rare(value: Any, kind: type, out: bytearray, depth: int, iterate: bool) -> None:
+def _encode_rare(value: Any, kind: type, out: _Bytes, depth: int, iterate: bool) -> None:
     if kind is complex:
         out += b"c" + _pair.pack(value.real, value.imag)
     elif kind is bytes:

@@ -4,7 +4,7 @@ import json
 
 from distill_nb import benchmarks
 from distill_nb.benchmarks import livecodebench_tests as official
-from distill_nb.grading import code, extract, graders, sandbox
+from distill_nb.grading import code, code_answer, extract, graders, sandbox
 from distill_nb.grading.extract import compiles
 from distill_nb.students import chat
 
@@ -100,8 +100,8 @@ def prepare(problems: list[dict], allow_unsafe: bool) -> None:
 
 def default_outcomes(problems: list[dict], texts: list[str], allow_unsafe: bool) -> list[str]:
     """The outcome of each visible text, in order, on all cores: math by grade_math against the
-    answer; code by its tests in the sandbox; code without tests is `unverified` where its last
-    complete block compiles, else does_not_compile."""
+    answer; code by its tests in the sandbox; code without tests is `unverified` where it
+    compiles, else does_not_compile."""
     outcomes = [""] * len(problems)
     math = [i for i, problem in enumerate(problems) if kind_of(problem) == "math"]
     if math:
@@ -113,15 +113,16 @@ def default_outcomes(problems: list[dict], texts: list[str], allow_unsafe: bool)
     for i, problem in enumerate(problems):
         if outcomes[i]:
             continue
-        complete = extract.blocks(extract.visible_text(texts[i]))
-        last = complete[-1] if complete and complete[-1].strip() else ""
-        tests = tests_of(problem) if last else None
-        if not last:
+        name = function_of(problem)
+        entry_point = f"Solution().{name}" if name else ""  # or the bare function
+        answer = code_answer.strict(extract.visible_text(texts[i]), entry_point)
+        tests = tests_of(problem) if answer else None
+        if not answer:
             outcomes[i] = "no_answer"
         elif tests is None:
-            outcomes[i] = "unverified" if compiles(last) else "does_not_compile"
+            outcomes[i] = "unverified" if compiles(answer) else "does_not_compile"
         else:
-            jobs[i] = sandbox.Job(last, *tests)
+            jobs[i] = sandbox.Job(answer, *tests)
     if jobs:
         results = code.pool(allow_unsafe).run(list(jobs.values()))
         for i, result in zip(jobs, results, strict=True):

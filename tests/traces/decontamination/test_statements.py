@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from distill_nb.grading.extract import blocks, visible_text
+from distill_nb.grading.blocks import blocks
+from distill_nb.grading.extract import visible_text
 from distill_nb.traces.decontamination import examples, match, short_problems, statements
 
 
