@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from distill_nb import grading
-from distill_nb.traces.teacher import costs, send
+from distill_nb.traces.teacher import costs, failures
 from distill_nb.traces.teacher.records import Request, State
 from distill_nb.traces.teacher.settings import FIXED, Settings
 from distill_nb.traces.teacher.store import open_store
@@ -31,7 +31,7 @@ def check_problems(problems: list[dict]) -> None:
                 )
         if problem["id"] in seen:
             raise ValueError(f"problems: id {problem['id']} is there twice; remove one of them.")
-        if send.clean(text := prompt_of(problem)) != text:
+        if failures.clean(text := prompt_of(problem)) != text:
             raise ValueError(
                 f"problems: the text of {problem['id']} holds half a surrogate pair; correct it."
             )
@@ -73,15 +73,17 @@ class Work:
     def states(self) -> dict[str, State]:
         """Where each problem stands."""
         s = self.s
-        return {i: self.store.state(i, s.attempts, s.max_requeues) for i in self.problems}
+        return {i: self.store.state(i, s.attempts) for i in self.problems}
 
     def todo(self, states: dict[str, State]) -> list[Request]:
-        """The requests that are to be sent next."""
-        return [
+        """The requests that are to be sent next. Problems that met a refusal come last: answers to
+        others then show whether it was theirs."""
+        found = [
             Request(i, state.attempt, _sha(self.prompts[i]))
             for i, state in states.items()
             if state.attempt
         ]
+        return sorted(found, key=lambda request: request.id in self.store.refusals.met)
 
     def spent(self) -> float:
         """Dollars so far."""
