@@ -6,12 +6,14 @@ APIs, with faults.
 
 `answer(prompt, n)` gives the n-th (from 1) answer to a prompt: a text, or a dict with any of text,
 thinking, redacted, stop_reason, model, status (errored | expired | canceled), error (its type),
-message (its text), or fault (as below, for a plain request). What it executes, it counts in `paid`. Faults are lists that are used up one by one: `faults["POST
-/v1/messages/batches"] = [429, "drop", "drop after", "cut"]`. 429 and the like: that status; "drop":
-the connection breaks before anything is done; "drop after": after it was done; "cut": a stream of
-results breaks in the middle; "short": it ends early at a whole line, without an error. A dict: a
-reply of its own, with any of status, body (a text, or what becomes JSON), headers. `down = fault`:
-every call meets it until `down = None`."""
+message (its text), or fault (as below, for a plain request). What it executes, it counts in `paid`.
+
+Faults are lists that are used up one by one: `faults["POST /v1/messages/batches"] = [429, "drop",
+"drop after", "cut"]`. 429 and the like: that status; "drop": the connection breaks before anything
+is done; "drop after": after it was done; "cut": a stream of results breaks in the middle; "short":
+it ends early at a whole line, without an error. A dict: a reply of its own, with any of status,
+body (a text, or what becomes JSON), headers. `down = fault`: every call meets it, until None.
+"""
 
 import json
 import threading

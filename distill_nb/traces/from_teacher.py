@@ -9,8 +9,6 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-import pandas as pd
-
 from distill_nb.params import names
 from distill_nb.runtime import paths, provenance
 from distill_nb.traces import files, funnel, load, prompts, selection
@@ -105,6 +103,8 @@ def cost(p: TraceParams, evaluation: Statements) -> costs.Estimate:
 def asked_again(p: TraceParams) -> int:
     """How many problems of a finished set failed for what was the account's or the server's and not
     theirs, as an earlier version recorded it: they can be asked again."""
+    import pandas as pd
+
     rejected = pd.read_parquet(files.folder_of(p.dataset, p.scale) / "rejected.parquet")
     failed = rejected.loc[rejected["reason"] == "failed", "id"]
     return len(store.opened_again(folder_of(p), failed, p.attempts))
