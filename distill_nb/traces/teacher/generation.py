@@ -191,7 +191,7 @@ def _rounds(
             todo = now
         if waits := max(failed[r.id] for r in todo) + idle:
             log.info(f"{len(todo)} requests are sent; some of them failed before.")
-            time.sleep(send.pause(s, waits - 1))
+            time.sleep(send.pause(s, waits))
         before = len(store.answers)
         if s.teacher_mode == "batch":
             batches.send_batches(s, store, api, todo, work.prompts)

@@ -20,18 +20,27 @@ def gpt(kind, message, code=None):
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
-def failure_of(api, fault):
-    """What failures.py makes of a fault, met by a plain request of the API's real client."""
-    with FakeTeacher(lambda prompt, n: "5") as server:
+@pytest.fixture(scope="module")
+def failure_of():
+    """Calls failures.of with what a fault raises, met by a plain request of an API's real client:
+    failure_of(api, fault)."""
+    clients = {}  # each takes a while to make
+
+    def find(api, fault):
         server.down = fault
         url = f"{server.url}/v1" if api == "openai" else server.url
         s = settings(server, teacher_api=api, teacher_mode="messages", teacher_url=url)
         module = {"anthropic": anthropic, "openai": openai}[api]
+        if api not in clients:
+            clients[api] = module.client(s)
         try:
-            module.read(failures.answer(module.ask(module.client(s), s, "Say 5")))
+            module.read(failures.answer(module.ask(clients[api], s, "Say 5")))
         except failures.expected(s) as error:
             return failures.of(error)
-    raise AssertionError("it was answered")
+        raise AssertionError("it was answered")
+
+    with FakeTeacher(lambda prompt, n: "5") as server:
+        yield find
 
 
 INVALID, LIMIT = "invalid_request_error", "rate_limit_error"
@@ -80,7 +89,7 @@ def coded(kind, code):
         ("openai", 200, {"error": "Something went wrong."}, "passing", None),
     ],
 )  # fmt: skip
-def test_what_an_answer_of_the_api_means(api, status, body, kind, remedy):
+def test_what_an_answer_of_the_api_means(failure_of, api, status, body, kind, remedy):
     found = failure_of(api, {"status": status, "body": body})
     assert found.kind == kind and (remedy is None or remedy in found.remedy)
     assert not found.paid or status == 504
@@ -107,12 +116,12 @@ def test_what_an_answer_of_the_api_means(api, status, body, kind, remedy):
         ({"body": '{"id": "ms', "headers": {"content-type": "application/json"}}, True, True),
     ],
 )
-def test_what_passes_and_whether_it_may_cost(api, fault, taken, paid):
+def test_what_passes_and_whether_it_may_cost(failure_of, api, fault, taken, paid):
     found = failure_of(api, fault)
     assert (found.kind, found.taken, found.paid) == ("passing", taken, paid)
 
 
-def test_a_server_that_is_not_there_passes_and_costs_nothing(monkeypatch):
+def test_a_server_that_is_not_there_passes_and_costs_nothing():
     with FakeTeacher(lambda prompt, n: "5") as server:
         s = settings(server, teacher_mode="messages", teacher_url="http://127.0.0.1:9")
     for module in (anthropic, openai):
@@ -134,7 +143,7 @@ def test_an_answer_that_the_server_broke_off_passes():
     assert (found.kind, found.paid) == ("passing", True)
 
 
-def test_what_the_api_asks_to_wait_is_read_and_waited(monkeypatch):
+def test_what_the_api_asks_to_wait_is_read_and_waited(failure_of):
     for asked, low, high in (("7", 7, 7), (formatdate(time.time() + 100), 90, 100), ("soon", 0, 0)):
         found = failure_of("anthropic", {"status": 429, "headers": {"retry-after": asked}})
         assert low <= found.wait <= high
