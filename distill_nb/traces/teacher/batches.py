@@ -208,7 +208,9 @@ def _fetch(settings: Settings, store: Store, api: Anthropic, intent: Intent) -> 
         except failures.expected(settings) as error:
             if any(i in store.answers for i in missing):  # it broke later than the last time
                 broken = 0
-            send.wait_or_stop(settings, failures.of(error), broken, _not_found(intent))
+            failure = failures.of(error)
+            remedy = _not_found(intent) if failure.status == 404 else ""
+            send.wait_or_stop(settings, failure, broken, remedy)
             broken += 1
     store.done(intent)
     counts = Counter(store.answers[i].status for i in intent.custom_ids())

@@ -46,7 +46,7 @@ _ACCOUNT_WORDS = (  # (what an error says, what is to be done)
     (
         r"organization_on_hold|account_deactivated|account is not active"
         r"|(organi[sz]ation|account|workspace)\b.{0,40}\b(is|been|was) "
-        r"(disabled|deactivated|suspended|on hold)",
+        r"(disabled|deactivated|suspended|terminated|blocked|flagged|on hold)",
         "ask the API's support about the account or use the key of another",
     ),
     (r"invalid_api_key|incorrect api key", "put a valid key into {key}"),
@@ -269,7 +269,8 @@ class Refusals:
         run[problem] = custom_id
         if len(run) >= ALIKE:
             self.stuck = error
-            self.others |= set(run.values())
-            self.own -= self.others
+            shown = set(run.values()) if len(run) == ALIKE else {custom_id}
+            self.others |= shown
+            self.own -= shown
         elif kind == REQUEST or (again and self.answered):
             self.own.add(custom_id)

@@ -204,7 +204,7 @@ def _rounds(
         if idle == send.TRIES:
             raise send.Unavailable(
                 f"teacher_api {s.teacher_api}: the API took nothing in {idle} tries; start again "
-                "later."
+                f"later: {send.OPEN}"
             )
 
 

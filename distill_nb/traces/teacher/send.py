@@ -70,7 +70,7 @@ def stop_for(settings: Settings, failure: Failure, remedy: str = "") -> Exceptio
             f"teacher_api {settings.teacher_api}: {why} ({failure.error}); start again later: "
             f"{OPEN}"
         )
-    remedy = (remedy or failure.remedy).format(key=api_of(settings).KEY)
+    remedy = (remedy or failure.remedy).replace("{key}", api_of(settings).KEY)
     return ValueError(
         f"teacher_api {settings.teacher_api}: the API refused ({failure.error}); {remedy}, and "
         f"start again: {OPEN}"

@@ -152,10 +152,13 @@ class Store:
                     found.append(own[-1])
         return found
 
-    def tokens(self) -> dict[str, list[int]]:
-        """mode → [input tokens, output tokens] of all that was paid for, or may have been."""
+    def tokens(self, status: str = "") -> dict[str, list[int]]:
+        """mode → [input tokens, output tokens] of all that was paid for, or may have been; of one
+        status alone where it is given."""
         total = {"batch": [0, 0], "messages": [0, 0]}
         for answer in self.answers.values():
+            if status not in ("", answer.status):
+                continue
             total[answer.mode][0] += answer.input_tokens
             total[answer.mode][1] += answer.output_tokens
         return total

@@ -85,9 +85,9 @@ class Work:
         ]
         return sorted(found, key=lambda request: request.id in self.store.refusals.met)
 
-    def spent(self) -> float:
-        """Dollars so far."""
-        return costs.spent(self.price, self.store.tokens())
+    def spent(self, lost: bool = False) -> float:
+        """Dollars so far. lost: only of requests without an answer that may have been paid for."""
+        return costs.spent(self.price, self.store.tokens("lost" if lost else ""))
 
     def most_cost(self, request: Request) -> float:
         """Dollars that a request costs where its answer is as long as it may be."""
@@ -105,7 +105,8 @@ class Work:
         return found
 
     def say_what_waits(self, todo: list[Request], now: list[Request]) -> None:
-        """Say what max_cost leaves out. ValueError where it allows none and none was ever sent."""
+        """Say what max_cost leaves out. ValueError where it allows none and none was ever sent, or
+        where it would allow all but for requests that the API may charge for without an answer."""
         bound = sum(map(self.most_cost, todo))
         sentence = (
             f"max_cost is {costs.dollars(self.s.max_cost)}, {costs.dollars(self.spent())} are "
@@ -120,6 +121,13 @@ class Work:
         remedy = "raise max_cost, lower teacher_max_tokens, or ask fewer problems."
         if not self.store.answers:
             raise ValueError(f"{sentence}, and not even one fits; {remedy}")
+        lost = self.spent(lost=True)
+        if lost and self.spent() - lost + bound <= self.s.max_cost:
+            raise ValueError(
+                f"{sentence}: {costs.dollars(lost)} count for requests that got no answer and that "
+                "the API may charge for; raise max_cost and start again: every problem without an "
+                "answer stays open."
+            )
         log.info(
             f"Stopped with {len(todo):,} requests left: {sentence}, and not one more fits; {remedy}"
         )

@@ -63,6 +63,7 @@ def coded(kind, code):
         ("anthropic", 402, claude("billing_error", "Pay."), "account", "credit"),
         ("anthropic", 403, claude("permission_error", "No."), "account", "right"),
         ("anthropic", 404, claude("not_found_error", "model: x"), "account", "teacher_model"),
+        ("anthropic", 403, claude("x", "Your account has been flagged"), "account", "support"),
         ("anthropic", 413, claude("request_too_large", "Too big."), "request", None),
         ("anthropic", 400, claude(INVALID, "prompt is too long: 9 > 8"), "request", None),
         ("anthropic", 400, claude(INVALID, "blocked by content filtering policy"), "request", None),
@@ -205,6 +206,8 @@ ODD_9 = ODD.replace("7", "9")
         # believed of two, until a third shows that it was none of theirs
         (["ok", ("a", ODD), ("a", ODD), ("b", ODD), ("c", ODD)], set(), ODD),
         (["ok", ("a", ODD), ("b", ODD), ("c", ODD), "ok", ("a", ODD)], {"5"}, ""),
+        # the fourth of a row, and one of the row again
+        (["ok", *((i, ODD) for i in "abcda")], set(), ODD),
         (["ok", ("a", ODD), "ok", ("b", ODD), "ok", ("c", ODD)], set(), ""),
     ],
 )  # fmt: skip
