@@ -92,8 +92,8 @@ def test_requests_without_an_answer_that_use_max_cost_up_leave_every_problem_ope
         for _ in range(2):
             with pytest.raises(
                 ValueError,
-                match=r"max_cost is \$0\.10, \$0\.09 are spent, .*: \$0\.09 count for requests that "
-                r"got no answer .*; raise max_cost and start again: every problem",
+                match=r"max_cost is \$0\.10, \$0\.09 are spent, .*: \$0\.09 count for requests "
+                r"that got no answer .*; raise max_cost and start again: every problem",
             ):
                 made(s, tmp_path / "t")
         assert not server.paid and server.calls["POST /v1/messages"] == 6
