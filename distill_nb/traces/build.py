@@ -110,6 +110,12 @@ def _finished(folder: Path, p: TraceParams) -> dict | None:
     funnel = json.loads((folder / "funnel.json").read_text())
     if funnel["rejected"].get("not_asked") and before.get("max_cost") != now["max_cost"]:
         return None  # more may be spent now
+    if p.max_cost and funnel["rejected"].get("failed") and (n := from_teacher.asked_again(p)):
+        log.info(
+            f"{p.dataset} is there, but {n:,} of its problems failed for a reason that was not "
+            "theirs (the account's or the server's): they are asked again."
+        )
+        return None
     return funnel
 
 

@@ -23,7 +23,7 @@ REASONS = {  # in the order in which they are tested; the first that holds is th
     # of an API teacher, whose problems are judged before it is asked
     "wrong": "no attempt was correct by our grader",
     "no_answer": "no attempt had an answer to grade",
-    "failed": "no attempt can be used: refused, hidden thinking, or the API failed",
+    "failed": "no attempt can be used: refused, hidden thinking, or given up",
     "not_asked": "not asked: max_cost was reached",
     "not_needed": "good, and not needed",
 }
