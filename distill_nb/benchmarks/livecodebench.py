@@ -92,6 +92,13 @@ def _window(files: tuple[tuple[Path, int, int], ...]) -> list[dict]:
     return found
 
 
+def check(line: bytes, where: str) -> str:
+    """The question id of a line whose row and tests can be read; else raises ValueError."""
+    row = _row(line, where)
+    tests_of(row["public_test_cases"], row["private_test_cases"], row["function"], where)
+    return row["question_id"]
+
+
 def _row(line: bytes, where: str) -> dict:
     """A line as the hub has it, with its date and the name of its function ("" for a program)."""
     source = f"the files of {HUB_ID}"
