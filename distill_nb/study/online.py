@@ -7,7 +7,7 @@ tested against a hub and APIs of our own on loopback, and never run against the 
 
 from __future__ import annotations
 
-import sys
+import io
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -68,7 +68,7 @@ def check(files: list[str], say: Callable[[str], object]) -> bool:
 
     found = []
     # what libraries print, such as evalplus of a download, is no part of the table
-    with online_budget.counted(budget), redirect_stdout(sys.stderr):
+    with online_budget.counted(budget), redirect_stdout(io.StringIO()):
         for together, seconds in ((asked, SECONDS), ([Source("disk", disk)], LAST_SECONDS)):
             for source in answers(together, seconds, budget):
                 say(f"\n{source.name}\n{doctor.as_text(source.found, indent=2)}")
@@ -109,6 +109,7 @@ def _prepare() -> None:
     """Import what all sources use, so that none spends its seconds on that. Raises ValueError where
     the hub may not be asked."""
     from huggingface_hub import constants
+    from huggingface_hub.utils import disable_progress_bars
 
     if constants.is_offline_mode():
         raise ValueError(
@@ -118,6 +119,7 @@ def _prepare() -> None:
     for name in LIBRARIES:
         if util.find_spec(name.partition(".")[0]):
             import_module(name)
+    disable_progress_bars()
 
 
 def sources(

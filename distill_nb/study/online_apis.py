@@ -1,4 +1,5 @@
-"""The APIs of teachers, as `doctor --online` asks them: one request of a few tokens, and its price.
+"""The APIs of teachers, as `doctor --online` asks them: one request of a few tokens, and its price;
+of one that is to be sent batches, whether the key may list them, which costs nothing.
 
 Nothing is sent where its cost cannot be said before, or without a key."""
 
@@ -73,7 +74,7 @@ def look(p: TraceParams) -> Iterator[Finding]:
     if key := _lacks_key(s):
         yield Finding("answer", "not asked, without a key", f"no new traces from it: set {key}")
         return
-    yield _ask(s, price)
+    yield from _ask(s, price, p.teacher_mode == "batch")
 
 
 def _lacks_key(s: Settings) -> str:
@@ -83,15 +84,24 @@ def _lacks_key(s: Settings) -> str:
     return "" if own or os.environ.get(key) else key
 
 
-def _ask(s: Settings, price: dict) -> Finding:
-    api = send.api_of(s)
+def _ask(s: Settings, price: dict, in_batches: bool) -> Iterator[Finding]:
+    api, what = send.api_of(s), "answer"
+    client = api.client(s)
     try:
-        answer = api.ask(api.client(s), s, PROMPT)
+        yield _answer(s, price, api.ask(client, s, PROMPT))
+        if in_batches:
+            what = "batches"
+            client.messages.batches.list(limit=1)
+            yield Finding(what, "open to the key")
     except send.errors_of(s) as error:
-        return Finding("answer", send.error_text(error), _remedy(error, s))
+        yield Finding(what, send.error_text(error), _remedy(error, s))
     except send.UNREADABLE as error:
         lack = "what answers is not this API: correct teacher_api or teacher_url"
-        return Finding("answer", f"cannot be read ({type(error).__name__}: {error})", lack)
+        yield Finding(what, f"cannot be read ({type(error).__name__}: {error})", lack)
+
+
+def _answer(s: Settings, price: dict, answer: dict) -> Finding:
+    """Which model answered, and what it cost."""
     tokens = answer["input_tokens"] or 0, answer["output_tokens"] or 0
     paid = costs.dollars(costs.cost(price, "messages", *tokens))
     found = f"from {answer['model']}: {tokens[0]} tokens of input, {tokens[1]} of output, {paid}"

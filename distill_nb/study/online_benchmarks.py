@@ -18,7 +18,8 @@ ON_HUB = {"math500": math500, "aime": aime, "livecodebench": livecodebench}
 READ = 3  # rows of LiveCodeBench, of a few megabytes each
 MOST, PIECE = 40_000_000, 2_000_000  # bytes in which they must be, and of one request
 SECONDS = 20.0  # for evalplus's server to answer
-OTHER = "scores would not compare with the benchmark's: set benchmark_files to a copy of the files"
+INSTEAD = "set benchmark_files to a copy of its files"
+OTHER = f"its scores would not be the benchmark's: {INSTEAD}"
 
 
 def look(name: str, file: str, needs: Needs, budget: Budget) -> Iterator[Finding]:
@@ -54,9 +55,9 @@ def _listed(name: str, module: ModuleType, needs: Needs) -> Generator[Finding, N
     pinned."""
     hub_id, revision, expected = module.HUB_ID, module.REVISION, module.FILES
     try:
-        about = online_hub.repository(hub_id, revision, "dataset")
+        about = online_hub.repository(hub_id, revision, "dataset", INSTEAD)
     except ValueError as error:
-        yield Finding("revision", f"{revision[:8]} of {hub_id} cannot be had", f"{error} {OTHER}")
+        yield Finding("revision", f"{revision[:8]} of {hub_id} cannot be had", str(error))
         return False
     yield Finding("revision", f"{revision[:8]} of {hub_id}")
     there = {file.rfilename: file for file in about.siblings}
@@ -79,7 +80,7 @@ def _listed(name: str, module: ModuleType, needs: Needs) -> Generator[Finding, N
 def _first_rows() -> Finding:
     """The first rows of LiveCodeBench, with their tests."""
     name = next(iter(livecodebench.FILES))
-    with online_hub.opened(livecodebench.HUB_ID, livecodebench.REVISION, name) as stream:
+    with online_hub.opener(livecodebench.HUB_ID, livecodebench.REVISION)(name) as stream:
         lines = first_lines(stream, READ, MOST)
     try:
         ids = [livecodebench.check(line, f"{name}, line {i}") for i, line in enumerate(lines, 1)]

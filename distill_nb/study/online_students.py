@@ -30,6 +30,7 @@ DATED = re.compile(
     r"<\|start_header_id\|>system<\|end_header_id\|>\s*Cutting Knowledge Date: [^\n]*\n"
     r"Today Date: [^\n]*\s*<\|eot_id\|>"
 )
+INSTEAD = "set student to a folder with a copy of it"
 TOLERANCE = 0.02  # of the size of the weights: the files' headers
 _counting = threading.Lock()  # building a model sets torch's default dtype
 
@@ -37,7 +38,7 @@ _counting = threading.Lock()  # building a model sets torch's default dtype
 def look(p: Params, needs: Needs) -> Iterator[Finding]:
     """Yield what is found of a student."""
     try:
-        about = online_hub.repository(p.student, None, "model")
+        about = online_hub.repository(p.student, None, "model", INSTEAD)
         commit = sources.check_student(p)
     except ValueError as error:
         yield Finding("access", "none", str(error))
