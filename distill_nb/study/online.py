@@ -30,7 +30,7 @@ from distill_nb.study import (
     online_students,
 )
 from distill_nb.study.doctor import Finding
-from distill_nb.study.online_budget import Budget
+from distill_nb.study.online_budget import Budget, Spent
 from distill_nb.study.online_hub import Needs
 from distill_nb.traces import params as trace_params
 from distill_nb.traces.params import TraceParams
@@ -187,14 +187,13 @@ def _ask(source: Source, budget: Budget) -> None:
     try:
         for finding in source.look():
             source.found.append(finding)
+    except Spent:
+        said = f"not read: {budget.most / 1e6:,.1f} MB are all that this command downloads"
+        lack = "give fewer parameter files, so that each source is read"
+        source.found.append(Finding("fault", said, lack))
+    except ImportError as error:
+        source.found.append(Finding("fault", str(error), "make setup-study installs it"))
     except Exception as error:  # of many libraries
-        said = " ".join(str(error).split())[:200]
-        if budget.spent:
-            lack = "give fewer parameter files, so that each source is read"
-            said = f"{budget.most / 1e6:,.0f} MB are all that this command downloads"
-        elif isinstance(error, ImportError):
-            lack = "a package is missing: make setup-study"
-        else:
-            lack = "try again; if it stays, what the source gives is not as the code expects"
-            said = f"{type(error).__name__}: {said}"
+        said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        lack = "try again; if it stays, what the source gives is not as the code expects"
         source.found.append(Finding("fault", said, lack))

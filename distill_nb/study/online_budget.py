@@ -13,32 +13,30 @@ if TYPE_CHECKING:
 MOST = 200_000_000  # bytes
 
 
-class Spent(RuntimeError):
-    """More would be downloaded than the budget has."""
+class Spent(BaseException):
+    """More would be downloaded than the budget has. It is no Exception, of which the readers make
+    a sentence about the source."""
 
 
 class Budget:
     """Bytes that may be downloaded, and those that were, by all threads together."""
 
     def __init__(self, most: int = MOST):
-        self.most, self.used, self.spent = most, 0, False
+        self.most, self.used = most, 0
         self._lock = threading.Lock()
 
     def take(self, size: int) -> None:
         """Count bytes that came. Raises Spent where that is too many."""
         with self._lock:
             self.used += size
-            self._refuse(self.used > self.most)
+            if self.used > self.most:
+                raise Spent
 
     def ask(self, size: int) -> None:
         """Raises Spent where so many are not left; counts nothing."""
         with self._lock:
-            self._refuse(self.used + size > self.most)
-
-    def _refuse(self, refused: bool) -> None:
-        if refused:
-            self.spent = True
-            raise Spent(f"more than {self.most / 1e6:,.0f} MB would be downloaded")
+            if self.used + size > self.most:
+                raise Spent
 
 
 @contextmanager
@@ -51,7 +49,7 @@ def counted(budget: Budget) -> Iterator[None]:
     def client() -> httpx.Client:
         made = default_client_factory()
         hooks = made.event_hooks
-        made.event_hooks = hooks | {"response": [*hooks["response"], _counter(budget)]}
+        made.event_hooks = hooks | {"response": [*hooks["response"], counter(budget)]}
         return made
 
     xet, constants.HF_HUB_DISABLE_XET = constants.HF_HUB_DISABLE_XET, True
@@ -63,7 +61,8 @@ def counted(budget: Budget) -> Iterator[None]:
         constants.HF_HUB_DISABLE_XET = xet
 
 
-def _counter(budget: Budget) -> Callable[[httpx.Response], None]:
+def counter(budget: Budget) -> Callable[[httpx.Response], None]:
+    """A hook of httpx that counts the body of each response as it comes."""
     import httpx
 
     class Counted(httpx.SyncByteStream):

@@ -2,16 +2,17 @@
 
 import sys
 
+import httpx
 import pytest
 from click.testing import CliRunner
-from online_world import LLAMA, MODEL
+from online_world import LLAMA, MODEL, sha256
 
 from distill_nb.__main__ import main
 from distill_nb.benchmarks import math500
-from distill_nb.study import online
+from distill_nb.study import online, online_budget
 from distill_nb.study.doctor import Finding
 from distill_nb.study.online import Source
-from distill_nb.study.online_budget import Budget
+from distill_nb.study.online_budget import Budget, Spent
 from distill_nb.traces import hub as traces_hub
 
 FILES = [
@@ -68,28 +69,52 @@ def test_what_does_not_answer_in_time_is_said_with_what_it_has_said():
         raise OSError("the rest\nis not")
 
     asked = [Source("slow", slow), Source("quick", quick)]
-    first, second = online.answers(asked, 0.5, Budget())
+    first, second = online.answers(asked, 1.0, Budget())
     ended.set()
     assert first.found == [
         Finding("first", "is there"),
-        Finding("answer", "not within 0 s", online.SLOW),
+        Finding("answer", "not within 1 s", online.SLOW),
     ]
     assert second.found[1].found == "OSError: the rest is not" and second.found[1].lack
 
 
 def test_no_more_is_downloaded_than_the_budget_has(world):
     name = next(iter(math500.FILES))
-    world.hub.repositories["dataset", math500.HUB_ID].files[name] = b" " * 3_000_000
-    for most in (1_000, 300_000):
-        world.hub.served = 0
-        program = f"result = findings('math500', {FILES!r}, Budget({most}))"
-        (*_, (what, found, lack)) = world.run(program)
-        assert (what, lack) == ("fault", "give fewer parameter files, so that each source is read")
-        assert "all that this command downloads" in found
-        assert world.hub.served <= most + 100_000
+    repository = world.hub.repositories["dataset", math500.HUB_ID]
+    repository.listed[name] = sha256(repository.files[name])
+    repository.files[name] = b" " * 40_000_000
+    program = f"result = findings('math500', {FILES!r}, Budget(300_000))"
+    (*_, (what, found, lack)) = world.run(program)
+    assert (what, lack) == ("fault", "give fewer parameter files, so that each source is read")
+    assert found == "not read: 0.3 MB are all that this command downloads"
+    assert world.hub.served < 20_000_000  # what the system's buffers took before the end
     program = f"result = findings('humaneval_plus', {FILES!r}, Budget(100))"
     (*_, (what, found, lack)) = world.run(program)
     assert what == "fault" and "all that this command downloads" in found
+
+
+def test_bytes_are_counted_as_they_come():
+    budget = Budget(100)
+    pieces = httpx.MockTransport(lambda _: httpx.Response(200, content=iter([b"x" * 40] * 4)))
+    hooks = {"response": [online_budget.counter(budget)]}
+    with httpx.Client(transport=pieces, event_hooks=hooks) as client:
+        client.head("http://hub")
+        assert budget.used == 0
+        with pytest.raises(Spent):
+            client.get("http://hub")
+    assert budget.used == 120
+    with pytest.raises(Spent):
+        Budget(100).ask(101)
+    Budget(100).ask(100)
+
+
+def test_the_hubs_client_is_as_before_afterwards():
+    from huggingface_hub import constants, get_session
+
+    before = constants.HF_HUB_DISABLE_XET
+    with online_budget.counted(Budget()):
+        assert constants.HF_HUB_DISABLE_XET and len(get_session().event_hooks["response"]) == 1
+    assert constants.HF_HUB_DISABLE_XET == before and not get_session().event_hooks["response"]
 
 
 def test_a_full_disk(world):
@@ -105,7 +130,7 @@ def test_a_package_that_is_missing_and_a_hub_that_may_not_be_asked(world):
         yield
 
     (source,) = online.answers([Source("api", look)], 5, Budget())
-    assert source.found[0].lack == "a package is missing: make setup-study"
+    assert source.found[0].lack == "make setup-study installs it"
     program = """
 from huggingface_hub import constants
 constants.HF_HUB_OFFLINE = True

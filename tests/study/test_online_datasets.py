@@ -93,7 +93,7 @@ def test_little_of_large_files_is_read(world):
 
 def test_files_that_the_hub_does_not_give(world):
     of(world).refuses = GATED
-    found, lack = world.ask("r1_math", MATH_FILE)["default: columns"]
+    _, lack = world.ask("r1_math", MATH_FILE)["default: columns"]
     assert lack == (
         "the hub's data set open-r1/OpenR1-Math-220k is gated: ask for access on its page and log "
         "in with `hf auth login`, or set source to a folder with copies of its .parquet files"

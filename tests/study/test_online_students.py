@@ -82,12 +82,12 @@ def test_a_student_without_a_chat_template_is_no_difference(world):
 def test_other_special_tokens(world):
     files = of(world).files
     changed(files, "tokenizer_config.json", eos_token="<|start_header_id|>")
-    found, lack = world.ask(LLAMA, *FILES)["special tokens"]
+    _, lack = world.ask(LLAMA, *FILES)["special tokens"]
     assert "its own end token is <|start_header_id|>, at which our answers do not stop" in lack
     token = b"<|finetune_right_pad_id|>"
     for name in ("tokenizer.json", "tokenizer_config.json"):
         files[name] = files[name].replace(token, b"<|another_pad|>")
-    found, lack = world.ask(LLAMA, *FILES)["special tokens"]
+    _, lack = world.ask(LLAMA, *FILES)["special tokens"]
     assert "the student's tokenizer has no token '<|finetune_right_pad_id|>'" in lack
 
 
