@@ -114,7 +114,7 @@ def test_the_hubs_client_is_as_before_afterwards():
     before = constants.HF_HUB_DISABLE_XET
     with online_budget.counted(Budget()):
         assert constants.HF_HUB_DISABLE_XET and len(get_session().event_hooks["response"]) == 1
-    assert constants.HF_HUB_DISABLE_XET == before and not get_session().event_hooks["response"]
+    assert before == constants.HF_HUB_DISABLE_XET and not get_session().event_hooks["response"]
 
 
 def test_a_full_disk(world):
