@@ -110,8 +110,9 @@ def about(
     import huggingface_hub
     from huggingface_hub.constants import HF_HUB_ETAG_TIMEOUT
 
+    more = {"files_metadata": True} if sizes else {}
     return huggingface_hub.HfApi().repo_info(
-        hub_id, repo_type=kind, revision=revision, timeout=HF_HUB_ETAG_TIMEOUT, files_metadata=sizes
+        hub_id, repo_type=kind, revision=revision, timeout=HF_HUB_ETAG_TIMEOUT, **more
     )
 
 
