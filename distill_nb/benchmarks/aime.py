@@ -23,13 +23,14 @@ def load(file: str | None) -> tuple[list[Task], dict]:
     """(tasks by year, paper and number; source record). Raises ValueError as sources.py does."""
     (path,), source = sources.locate("aime", file, HUB_ID, REVISION, FILES)
     golds, texts, ids = {}, {}, []
-    for number, row in enumerate(sources.read(path, HUB_ID, ("url",)), 1):
+    for where, row in sources.rows(path, HUB_ID, ("url",)):
         text, answer = row.get("problem", row.get("question")), str(row.get("answer")).strip()
         place = re.search(r"(\d{4})_AIME_(II?)_Problems/Problem_(\d+)", row["url"])
-        if not isinstance(text, str) or not place or not re.fullmatch(r"\d{1,3}", answer):
+        asks = isinstance(text, str) and text.strip()
+        if not asks or not place or not re.fullmatch(r"\d{1,3}", answer):
             raise ValueError(
-                f"{path.name}: line {number} is no AIME problem with an integer answer and the url "
-                f"of its year, paper and number; use the file of {HUB_ID}."
+                f"{where} is no AIME problem with an integer answer and the url of its year, paper "
+                f"and number; use the file of {HUB_ID}."
             )
         task_id = "-".join(place.groups())
         ids.append(task_id)

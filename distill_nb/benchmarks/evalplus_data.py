@@ -10,8 +10,8 @@ import copy
 import gzip
 import hashlib
 import io
-import json
 import time
+import zlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 
 from distill_nb.benchmarks import sources
 from distill_nb.benchmarks.task import Task
-from distill_nb.runtime import paths
+from distill_nb.runtime import jsonl, paths
 
 SIZES = {"humaneval_plus": 164, "mbpp_plus": 378}
 VERSIONS = {"humaneval_plus": "v0.1.10", "mbpp_plus": "v0.2.0"}
@@ -134,14 +134,17 @@ def _read(
     try:
         data = path.read_bytes()
         data = gzip.decompress(data) if path.suffix == ".gz" else data
-        rows = [json.loads(line) for line in data.decode("utf-8").split("\n") if line.strip()]
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ValueError(
             f"{path.name}: not evalplus's JSONL ({type(error).__name__}: {error}); {remedy}."
         ) from None
-    for number, row in enumerate(rows, 1):
+    rows = []
+    # finite: inputs of MBPP+ hold Infinity
+    for number, _, row in jsonl.rows(io.BytesIO(data), path.name, remedy, finite=False):
+        rows.append(row)
         for key, kind in KEYS.items():
-            if not isinstance(row, dict) or not isinstance(row.get(key), kind):
+            value = row.get(key)
+            if not isinstance(value, kind) or (isinstance(value, str) and not value.strip()):
                 raise ValueError(
                     f"{path.name}: line {number} has no {key!r} as evalplus writes it; {remedy}."
                 )

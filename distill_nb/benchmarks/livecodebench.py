@@ -12,7 +12,7 @@ not run their loader script). `benchmark_files` may name test.jsonl with the oth
 or one JSONL file with the window's rows. The prompt has the content of the official one in our own
 words, without its system message, as no other benchmark here has one."""
 
-import json
+from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -21,8 +21,10 @@ from distill_nb.benchmarks import sources
 from distill_nb.benchmarks.livecodebench_tests import Tests, parsed, tests_of
 from distill_nb.benchmarks.loading import subset
 from distill_nb.benchmarks.task import Task
+from distill_nb.runtime import jsonl
 
 HUB_ID = "livecodebench/code_generation_lite"
+SOURCE = f"the files of {HUB_ID}"
 REVISION = "0fe84c3912ea0c4d4a78037083943e8f0c4dd505"
 FILES = {
     "test.jsonl": "2bd02b38beb48e8c46b5b9987095d999ff38cd8efc255ea5d58974317c48f63f",
@@ -80,44 +82,44 @@ def _window(files: tuple[tuple[Path, int, int], ...]) -> list[dict]:
     """The window's rows, with the `place` of their tests (file, line number, offset) for these."""
     found, start, end = [], datetime.fromisoformat(START), datetime.fromisoformat(END)
     for path, *_ in files:
-        offset = 0
         with open(path, "rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    row = _row(line, f"{path.name}, line {number}")
-                    if start <= row["date"] <= end:
-                        kept = {key: row[key] for key in (*KEPT, "function")}
-                        found.append(kept | {"place": (path, number, offset)})
-                offset += len(line)
+            for number, offset, line in jsonl.rows(lines, path.name, f"use {SOURCE}"):
+                row = _row(line, f"{path.name}: line {number}")
+                if start <= row["date"] <= end:
+                    kept = {key: row[key] for key in (*KEPT, "function")}
+                    found.append(kept | {"place": (path, number, offset)})
     return found
 
 
-def check(line: bytes, where: str) -> str:
-    """The question id of a line whose row and tests can be read; else raises ValueError."""
-    row = _row(line, where)
-    tests_of(row["public_test_cases"], row["private_test_cases"], row["function"], where)
-    return row["question_id"]
+def check(lines: Iterable[bytes], name: str) -> list[str]:
+    """The question ids of a file's lines whose rows and tests can all be read; else raises
+    ValueError."""
+    ids = []
+    for number, _, line in jsonl.rows(lines, name, f"use {SOURCE}"):
+        where = f"{name}: line {number}"
+        row = _row(line, where)
+        tests_of(row["public_test_cases"], row["private_test_cases"], row["function"], where)
+        ids.append(row["question_id"])
+    return ids
 
 
-def _row(line: bytes, where: str) -> dict:
-    """A line as the hub has it, with its date and the name of its function ("" for a program)."""
-    source = f"the files of {HUB_ID}"
-    row = parsed(line, dict, where, "line", source)
+def _row(row: dict, where: str) -> dict:
+    """A row as the hub has it, with its date and the name of its function ("" for a program)."""
     for key in KEYS:
-        if not isinstance(row.get(key), str):
-            raise ValueError(f"{where}: no text {key!r}; use {source}.")
+        if not isinstance(row.get(key), str) or (key in KEPT[:2] and not row[key].strip()):
+            raise ValueError(f"{where}: no text {key!r}; use {SOURCE}.")
     try:
         date = datetime.fromisoformat(row["contest_date"]).replace(tzinfo=None)
     except ValueError:
         raise ValueError(
             f"{where}: contest_date {row['contest_date']!r} is no date as in 2024-08-17T00:00:00; "
-            f"use {source}."
+            f"use {SOURCE}."
         ) from None
-    function = parsed(row["metadata"], dict, where, "metadata", source).get("func_name") or ""
+    function = parsed(row["metadata"], dict, where, "metadata", SOURCE).get("func_name") or ""
     if function and not (isinstance(function, str) and function.isidentifier()):
         raise ValueError(
             f"{where}: metadata has the func_name {str(function)[:50]!r}, which is no name; use "
-            f"{source}."
+            f"{SOURCE}."
         )
     return row | {"date": date, "function": function}
 
@@ -126,9 +128,9 @@ def _tests(row: dict) -> Tests:
     path, number, offset = row["place"]
     with open(path, "rb") as lines:
         lines.seek(offset)
-        whole = json.loads(lines.readline())
+        whole = next(jsonl.rows(lines, path.name)).row
     public, private = whole["public_test_cases"], whole["private_test_cases"]
-    return tests_of(public, private, row["function"], f"{path.name}, line {number}")
+    return tests_of(public, private, row["function"], f"{path.name}: line {number}")
 
 
 def _task(row: dict, prefix: str, file: str | None) -> Task:

@@ -14,6 +14,8 @@ import zlib
 from dataclasses import dataclass
 from typing import TypeVar
 
+from distill_nb.runtime.text import ESCAPED, place_of_half
+
 T = TypeVar("T")
 LARGEST = 2**30  # bytes of one problem's private tests, decompressed
 SECONDS = 6.0  # for one test, the official limit
@@ -103,14 +105,18 @@ def text_of_pickle(data: bytes) -> str:
 
 
 def parsed(
-    text: str | bytes, kind: type[T], where: str, what: str, source: str = "the file of the hub"
+    text: str, kind: type[T], where: str, what: str, source: str = "the file of the hub"
 ) -> T:
-    """The value of a JSON text. Raises ValueError where it is not JSON or not of the kind."""
+    """The value of a JSON text. Raises ValueError where it is not JSON, has half a surrogate pair,
+    or is not of the kind."""
     try:
         value = json.loads(text)
+        half = ESCAPED.search(text) and place_of_half(value)
     except (ValueError, RecursionError) as error:
         reason = str(error)[:100]
         raise ValueError(f"{where}: {what} is not JSON ({reason}); use {source}.") from None
+    if half:
+        raise ValueError(f"{where}: {what} has half a surrogate pair; use {source}.")
     if not isinstance(value, kind):
         found = type(value).__name__
         raise ValueError(f"{where}: {what} is a JSON {found}, not a {kind.__name__}; use {source}.")

@@ -5,12 +5,12 @@ local file of the same shape (`benchmark_files`). A file that is not the whole b
 unless its name says so, as in `math500.part.jsonl`. Then its task ids begin with part/ and its
 record says so: its score cannot be taken for the benchmark's."""
 
-import json
 import logging
+from collections.abc import Iterator
 from functools import cache, lru_cache
 from pathlib import Path
 
-from distill_nb.runtime import hub, paths, provenance
+from distill_nb.runtime import data_files, hub, paths, provenance
 
 log = logging.getLogger(__name__)
 PART = "part/"
@@ -80,26 +80,20 @@ def _sha256(path: Path, _mtime: int, _size: int) -> str:
     return provenance.sha256_of_file(path)
 
 
-def read(path: Path, hub_id: str, keys: tuple[str, ...]) -> list[dict]:
-    """The rows of a .parquet or JSONL file. ValueError: one has no text under one of `keys`."""
-    try:
-        if path.suffix == ".parquet":
-            from pyarrow import parquet
-
-            rows = parquet.read_table(path).to_pylist()
-        else:
-            lines = path.read_text(encoding="utf-8").split("\n")
-            rows = [json.loads(line) for line in lines if line.strip()]
-    except (ValueError, OSError) as error:  # of JSON, UTF-8 or parquet
-        kind = "parquet" if path.suffix == ".parquet" else "JSONL"
-        raise ValueError(f"{path.name}: not {kind} ({error}); use the file of {hub_id}.") from None
-    for number, row in enumerate(rows, 1):
+def rows(path: Path, hub_id: str, keys: tuple[str, ...]) -> Iterator[tuple[str, dict]]:
+    """(file and line, row) of a .parquet or JSONL file. Only `keys`, and what its benchmark looks
+    up itself, are read. ValueError: a row has no text under one of them, or data_files refuses."""
+    remedy = f"use the file of {hub_id}"
+    for where, row in data_files.rows(path, path.name, remedy):
         for key in keys:
-            if not isinstance(row, dict) or not isinstance(row.get(key), str):
-                raise ValueError(
-                    f"{path.name}: line {number} has no text {key!r}; use the file of {hub_id}."
-                )
-    return rows
+            if not isinstance(row.get(key), str) or not row[key].strip():
+                raise ValueError(f"{where} has no text {key!r}; {remedy}.")
+        yield where, row
+
+
+def read(path: Path, hub_id: str, keys: tuple[str, ...]) -> list[dict]:
+    """The rows of `rows`."""
+    return [row for _, row in rows(path, hub_id, keys)]
 
 
 def measure(source: dict, ids: list[str], size: int, *, same: bool = True, remedy: str) -> dict:

@@ -143,7 +143,7 @@ def render(notebook: Path, html: Path | None = None) -> Path:
     except FileNotFoundError:
         remedy = "execute the notebook with papermill first"
         raise ValueError(f"{notebook} does not exist: {remedy}.") from None
-    except (nbformat.reader.NotJSONError, nbformat.ValidationError):
+    except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError):
         remedy = "give the .ipynb that papermill wrote"
         raise ValueError(f"{notebook} is not a notebook: {remedy}.") from None
     plain_outputs(nb)

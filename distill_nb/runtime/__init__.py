@@ -3,7 +3,10 @@ made a result.
 
 paths.py       where everything is
 files.py       files that are written whole or not at all
-jsonl.py       files of one JSON record a line, appended so that a kill tears the last line at most
+text.py        halves of surrogate pairs
+jsonl.py       files of one JSON object a line: records of our own, and data from elsewhere
+file_kinds.py  what a file is that should be JSON lines and is not
+data_files.py  data from elsewhere: .jsonl and .parquet files, row by row
 provenance.py  what made a result: parameters, versions, code, device, times
 code_hash.py   which modules an entry runs, and a hash of each
 log.py         messages of the package, shown as plain lines

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from distill_nb.runtime.text import clean
+
 BESIDE = ".partial"  # ends the names of files that a killed process left half-written
 
 
@@ -35,8 +37,8 @@ def write_bytes(file: Path, data: bytes) -> None:
 
 
 def write_text(file: Path, text: str) -> None:
-    """The whole of a file, in UTF-8."""
-    write_bytes(file, text.encode())
+    """The whole of a file, in UTF-8; U+FFFD stands for half a surrogate pair."""
+    write_bytes(file, clean(text).encode())
 
 
 def write_json(file: Path, value: Any) -> None:

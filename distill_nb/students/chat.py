@@ -171,6 +171,14 @@ def encode_many(
     return encoded
 
 
+def with_thinking(thinking: str, answer: str) -> str:
+    """An answer after its thinking, as Qwen3's chat template and DeepSeek-R1 write them.
+
+    Llama 3.1's and SmolLM2's templates have no form for thinking, so it is the same for all:
+    evaluation takes it away from every student's answer (grading.extract.visible_text)."""
+    return f"<think>\n{thinking.strip()}\n</think>\n\n{answer.strip()}"
+
+
 def messages_of(trace: dict) -> list[dict]:
     """A trace as messages: itself if it has them, else problem and trace as one exchange."""
     return trace.get("messages") or [

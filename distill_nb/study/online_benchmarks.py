@@ -83,7 +83,7 @@ def _first_rows() -> Finding:
     with online_hub.opener(livecodebench.HUB_ID, livecodebench.REVISION)(name) as stream:
         lines = first_lines(stream, READ, MOST)
     try:
-        ids = [livecodebench.check(line, f"{name}, line {i}") for i, line in enumerate(lines, 1)]
+        ids = livecodebench.check(lines, name)
     except ValueError as error:
         return Finding("first rows", "cannot be read", str(error))
     if not ids:

@@ -16,6 +16,7 @@ funnel.py         what became of a source's rows
 files.py          a set's files
 prompts.py        what a student is asked: in the benchmarks' words
 pocket.py         generated traces
+rows.py           a row of a local file as a trace, read strictly
 load.py           traces to train on: a set, generated ones, or a local file
 ledger.py         traces as tokens, and what the length limit does to them
 show.py           what a report shows of a set

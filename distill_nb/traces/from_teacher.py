@@ -11,7 +11,7 @@ from pathlib import Path
 
 from distill_nb.params import names
 from distill_nb.runtime import paths, provenance
-from distill_nb.traces import files, funnel, load, prompts, selection
+from distill_nb.traces import files, funnel, load, prompts, rows, selection
 from distill_nb.traces.decontamination import statements
 from distill_nb.traces.decontamination.match import EvaluationProblems, Statements
 from distill_nb.traces.params import TraceParams, teacher_and_domain
@@ -24,6 +24,8 @@ REASONS = {  # of a teacher's, in a funnel's words
     "max_tokens": "incomplete", "max_cost": "not_asked", "timeout": "wrong",
     "truncated": "incomplete",
 }  # fmt: skip
+# What a row of a file of problems may hold beside bookkeeping; another teacher's trace is not read.
+KEYS = ("problem", "answer", "tests", "starter_code", "trace", *rows.REASONING)
 
 
 def folder_of(p: TraceParams) -> Path:
@@ -35,32 +37,37 @@ def problems_of(p: TraceParams) -> tuple[list[dict], dict]:
     """(problems in the order in which they are taken: id, problem, prompt, answer, perhaps tests; a
     record of the source)."""
     if names.is_set(p.source):
-        rows = files.read(p.source, p.scale, ["id", "problem", "prompt", "answer"])
+        found = files.read(p.source, p.scale, ["id", "problem", "prompt", "answer"])
         file, source = files.folder_of(p.source, p.scale) / "train.parquet", p.source
     else:
         domain = teacher_and_domain(p.dataset)[1]
-        rows = load.read_rows(p.source, lambda r, where: _problem(r, where, domain), key="source")
-        rows.sort(key=lambda r: selection.rank(p.seed, r["id"]))
+        found = load.read_rows(p.source, lambda r, where: _problem(r, where, domain), key="source")
+        found.sort(key=lambda r: selection.rank(p.seed, r["id"]))
         file = paths.resolve(p.source)
         source = paths.movable(file)
     sha256 = {file.name: provenance.sha256_of_file(file)}
-    return rows, {"source": source, "rows": len(rows), "sha256": sha256}
+    return found, {"source": source, "rows": len(found), "sha256": sha256}
 
 
 def _problem(row: dict, where: str, domain: str) -> dict:
     """A row of a file as a problem."""
-    if not isinstance(row.get("problem"), str) or not row["problem"].strip():
-        raise ValueError(f"{where}: problem is missing or empty; give every row a problem.")
-    if domain == "math" and not str(row.get("answer") or "").strip():
+    rows.refuse_unknown(row, where, KEYS)
+    text = rows.text_of(row, "problem", where, "give every row a problem").strip()
+    answer = rows.answer_of(row, where)
+    if domain == "math" and rows.is_blank(answer):
         raise ValueError(
             f"{where}: answer is missing; a teacher's math is graded against the known answer."
         )
-    text, answer = row["problem"].strip(), str(row.get("answer") or "")
     problem = {"id": statements.problem_id(row["problem"]), "problem": text, "answer": answer}
     if row.get("tests"):
         problem["tests"] = row["tests"]
-    function = "" if domain == "math" else verify.function_of(problem)
-    starter = str(row.get("starter_code") or "")
+    try:
+        function = "" if domain == "math" else verify.function_of(problem)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    starter = row.get("starter_code") or ""
+    if not isinstance(starter, str):
+        raise ValueError(f"{where}: starter_code is no text; write the code as text.")
     problem["prompt"] = prompts.prompt_of(text, domain, starter, function)
     return problem
 

@@ -11,7 +11,6 @@ problems that want a function (column starter_code)."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from distill_nb.grading.extract import blocks, closes_its_thinking, compiles, visible_text
-from distill_nb.runtime import paths
+from distill_nb.runtime import data_files, paths
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,9 +62,11 @@ def batches(
     try:
         size = PAGE if stream else 0
         with parquet.ParquetFile(stream or path, pre_buffer=False, buffer_size=size) as file:
-            yield from file.iter_batches(
+            for batch in file.iter_batches(
                 batch_size=rows, row_groups=[group], columns=names, use_threads=False
-            )
+            ):
+                batch.validate(full=True)  # texts are UTF-8
+                yield batch
     except MemoryError:  # pyarrow's own is an ArrowException too
         raise
     except (pa.ArrowException, OSError) as error:
@@ -199,20 +200,13 @@ def look_up(statements: dict[str, str], dataset: str, split: str, index: str) ->
 
 @lru_cache(maxsize=4)
 def _questions(file: str) -> list[tuple[str, str]]:
-    from pyarrow import parquet
-
-    path = paths.resolve(file)
-    try:
-        if path.suffix == ".parquet":
-            present = parquet.read_schema(path).names
-            columns = ["question", *(["starter_code"] if "starter_code" in present else [])]
-            rows = parquet.read_table(path, columns=columns).to_pylist()
-        else:
-            lines = path.read_text(encoding="utf-8").split("\n")
-            rows = [json.loads(line) for line in lines if line.strip()]
-        return [(row["question"] or "", row.get("starter_code") or "") for row in rows]
-    except (ValueError, KeyError, OSError) as error:
-        raise ValueError(
-            f"statements: {file} has no column question ({str(error)[:100]}); give TACO's or "
-            "APPS's split as .parquet or .jsonl."
-        ) from None
+    path, remedy = paths.resolve(file), "give TACO's or APPS's split as .parquet or .jsonl"
+    if not path.is_file():
+        raise ValueError(f"statements: there is no file {file}; {remedy}.")
+    found = []
+    for where, row in data_files.rows(path, file, remedy, ["question", "starter_code"]):
+        question, starter = row.get("question"), row.get("starter_code")
+        if "question" not in row or not all(isinstance(t or "", str) for t in (question, starter)):
+            raise ValueError(f"statements: {where} has no text question; {remedy}.")
+        found.append((question or "", starter or ""))
+    return found

@@ -164,15 +164,18 @@ def _examples(tokens: Tokens, max_length: int, overlong: str) -> list[dict]:
 def measure(
     tokenizer: PreTrainedTokenizerBase, tokens: Tokens, traces: Traces, max_length: int
 ) -> dict:
-    """What cutting at max_length does to traces: how many are over it; how many lose their end
+    """What cutting at max_length does to traces: how many are over it, and how many have earlier
+    turns of the assistant's, which are not trained on; how many lose their end
     token, </think>, boxed answer (outside the thinking) or code block, and how many had these;
     their lengths; how many tokens, prompts apart, would be trained on, cut or with the long ones
     dropped."""
-    had = dict.fromkeys(("think", "answer", "code"), 0)
+    had, several_turns = dict.fromkeys(("think", "answer", "code"), 0), 0
     lost = dict(had)
     lengths, trained = tokens.lengths, tokens.lengths - tokens.prompts
     for i, trace in enumerate(traces):
-        whole = _shows(messages_of(trace)[-1]["content"])
+        messages = messages_of(trace)
+        several_turns += any(m["role"] == "assistant" for m in messages[:-1])
+        whole = _shows(messages[-1]["content"])
         cut = whole
         if lengths[i] > max_length:
             ids, n_prompt = tokens[i]
@@ -184,6 +187,7 @@ def measure(
     kept = np.clip(max_length - tokens.prompts, 0, None)
     return {
         "traces": len(traces),
+        "several_turns": several_turns,
         "max_length": max_length,
         "over_max_length": int(over.sum()),
         "nothing_left_to_train": int((tokens.prompts >= max_length).sum()),
@@ -204,6 +208,7 @@ def measure(
 
 SHOWN = [  # key, label, what its share is of
     ("traces", "traces", None),
+    ("several_turns", "of several turns: only the last is trained on", "traces"),
     ("over_max_length", "over max_length", "traces"),
     ("lost_end_token", "cut: lose the end token", "traces"),
     ("lost_closing_think", "cut: lose </think>", "with_think"),
@@ -232,6 +237,8 @@ def table(books: dict[str, dict]) -> pd.DataFrame:
         return f"{book[key]:,}{share}"
 
     rows = [row for row in SHOWN if all(row[0] in book for book in books.values())]
+    if not any(book.get("several_turns") for book in books.values()):
+        rows = [row for row in rows if row[0] != "several_turns"]
     columns = {name: [cell(book, key, of) for key, _, of in rows] for name, book in books.items()}
     return pd.DataFrame(columns, index=pd.Index([label for _, label, _ in rows], name=""))
 

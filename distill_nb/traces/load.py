@@ -1,46 +1,13 @@
 """Traces to train on: a set that traces.ipynb made, generated ones, or a local file."""
 
-import json
 import random
 from collections.abc import Callable
 
 from distill_nb.params.names import is_set
-from distill_nb.runtime import paths
+from distill_nb.runtime import data_files, paths
 from distill_nb.traces import files, pocket
+from distill_nb.traces import rows as local_rows
 from distill_nb.traces.decontamination import statements
-
-
-def _trace_of(row: dict, where: str) -> dict:
-    """A row of a local file as a trace."""
-    messages = row.get("messages")
-    if messages is not None:
-        if not _is_dialogue(messages):
-            raise ValueError(
-                f"{where}: messages must be a list of role and content that ends with the "
-                "assistant's; correct or remove the row."
-            )
-        asked = messages[-2]["content"]
-        return {"id": str(row.get("id") or statements.problem_id(asked)), "messages": messages}
-    for key in ("problem", "trace"):
-        if not isinstance(row.get(key), str) or not row[key].strip():
-            raise ValueError(
-                f"{where}: {key} is missing or empty; give every row problem and trace, or "
-                "messages."
-            )
-    own = {"problem": row["problem"], "trace": row["trace"], "answer": str(row.get("answer") or "")}
-    return {"id": str(row.get("id") or statements.problem_id(row["problem"])), **own}
-
-
-def _is_dialogue(messages: object) -> bool:
-    """Whether it is a list of messages, from the user's or system's to the assistant's."""
-    if not isinstance(messages, list) or len(messages) < 2:
-        return False
-    for message in messages:
-        if not isinstance(message, dict):
-            return False
-        if not isinstance(message.get("content"), str) or not isinstance(message.get("role"), str):
-            return False
-    return messages[-1]["role"] == "assistant" and messages[0]["role"] in ("user", "system")
 
 
 def read_rows(file: str, check: Callable[[dict, str], dict], key: str = "dataset") -> list[dict]:
@@ -52,36 +19,7 @@ def read_rows(file: str, check: Callable[[dict, str], dict], key: str = "dataset
             f"{key}: there is no file {file}; give its path from the repository's root, or "
             "absolute."
         )
-    if path.suffix == ".parquet":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
-            table = pq.read_table(path).to_pylist()
-        except pa.ArrowException as error:
-            raise ValueError(
-                f"{file}: not a Parquet file ({error}); write it anew, or give a .jsonl file."
-            ) from None
-        return [check(row, f"{file}: row {i}") for i, row in enumerate(table, 1)]
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{file}: byte {error.start} is not UTF-8; save the file as UTF-8."
-        ) from None
-    rows = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        where = f"{file}: line {number}"
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            raise ValueError(f"{where} is not JSON; correct or remove it.") from None
-        if not isinstance(row, dict):
-            raise ValueError(f"{where} is no mapping; write one JSON object a line.")
-        rows.append(check(row, where))
-    return rows
+    return [check(row, where) for where, row in data_files.rows(path, file)]
 
 
 def traces_and_spare(
@@ -90,15 +28,15 @@ def traces_and_spare(
     """(the first n traces of a seeded order, [{"id", "problem", "trace", "answer"} or {"id",
     "messages"}]; the others of the set or file, in the order in which they fill gaps).
 
-    dataset: `pocket`, a set (r1_math …), or a .jsonl or .parquet file of problem + trace or
-    messages. Raises ValueError for a bad row, for fewer than n traces, or for no such set."""
+    dataset: `pocket`, a set (r1_math …), or a .jsonl or .parquet file of rows as in rows.py. Raises
+    ValueError for a bad row, for fewer than n traces, or for no such set."""
     if dataset == "pocket":
         return pocket.pocket_traces(teacher, domain, n, seed), []
     if is_set(dataset):  # `problem` is what the student is asked
         columns = {"id": "id", "problem": "prompt", "trace": "trace", "answer": "answer"}
         rows = files.read(dataset, scale, columns)
     else:
-        rows = read_rows(dataset, _trace_of)
+        rows = read_rows(dataset, local_rows.trace_of)
     if len(rows) < n:
         remedy = "lower n_examples"
         if is_set(dataset):

@@ -136,7 +136,7 @@ PROBLEM = fixtures.TWICE | {"task_id": "HumanEval/0"}
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("humaneval_plus", "{", "not evalplus's JSONL"),
+        ("humaneval_plus", "{", "line 1 is not JSON .*; use evalplus's release"),
         (
             "mbpp_plus",
             '{"task_id": "Mbpp/2", "base_input": [], "plus_input": []}\n',
@@ -213,7 +213,8 @@ def test_aime_is_ninety_problems_by_year_paper_and_number(tmp_path):
     for broken, words in (
         (aime_rows()[:89], "89 rows are not the 90"),
         ([{**aime_rows()[0], "answer": "x"}], "line 1 is no AIME"),
-        ([{"answer": "1", "url": ""}], "line 1 is no AIME"),
+        ([{"answer": "1", "url": "x"}], "line 1 is no AIME"),
+        ([{**aime_rows()[0], "problem": " "}], "line 1 is no AIME"),
         ([{"answer": 1}], "has no text 'url'"),
         ([{**aime_rows()[0], "url": "/2021_AIME_I_Problems/Problem_1"}], "2021-I-1 is not of"),
         ([*aime_rows()[:89], aime_rows()[0]], "more than once"),
@@ -372,7 +373,7 @@ def test_math500_and_aime_come_from_the_hub_at_a_pinned_revision(monkeypatch, tm
         and local["source"].endswith(".parquet")
     )
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")
-    with pytest.raises(ValueError, match=r"broken\.parquet: not parquet"):
+    with pytest.raises(ValueError, match=r"broken\.parquet: not a Parquet file"):
         loading.load("aime", str(tmp_path / "broken.parquet"))
 
 

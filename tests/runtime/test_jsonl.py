@@ -1,3 +1,5 @@
+import pytest
+
 from distill_nb.evaluation import records
 from distill_nb.runtime import jsonl
 
@@ -50,3 +52,29 @@ def test_a_file_is_replaced_whole(tmp_path):
     jsonl.write(file, [{"a": "ä\u2028"}])
     jsonl.write(file, [{"b": 1}])
     assert jsonl.read(file) == [{"b": 1}] and [f.name for f in file.parent.iterdir()] == ["x.jsonl"]
+
+
+def test_half_a_surrogate_pair_loses_no_record(tmp_path):
+    file = tmp_path / "x.jsonl"
+    jsonl.append(
+        file, [{"a": "half \ud83d", "b": ["\ud83d", "\ude00"], "c\ude00": 1}, {"a": "😀é"}]
+    )
+    jsonl.append(file, [{"a": "\ud83d" + "\ude00"}])
+    expected = [
+        {"a": "half \ufffd", "b": ["\ufffd", "\ufffd"], "c\ufffd": 1},
+        {"a": "😀é"},
+        {"a": "😀"},
+    ]
+    assert jsonl.read(file) == expected
+    jsonl.write(file, [{"a": "\udc00"}])
+    assert file.read_text(encoding="utf-8") == '{"a": "\ufffd"}\n'
+
+
+@pytest.mark.parametrize("line", [b'{"a": ', b'{"a": "\xff"}', b"\0\0\0\0"])
+def test_a_damaged_line_of_a_record_is_named(line, tmp_path):
+    file = tmp_path / "step_00004" / "x.jsonl"
+    jsonl.append(file, [{"a": 1}])
+    with open(file, "ab") as stream:
+        stream.write(line + b"\n" + b'{"a": 2}\n')
+    with pytest.raises(ValueError, match=r"^step_00004/x\.jsonl: line 2 is damaged; put a copy"):
+        jsonl.read(file)

@@ -72,10 +72,10 @@ def test_livecodebench_is_compared_by_its_listing_and_its_first_rows(world):
     repository.listed["test.jsonl"] = first
     repository.files["test.jsonl"] = broken
     found, lack = world.ask("livecodebench", *FILES)["first rows"]
-    assert found == "cannot be read" and lack.startswith("test.jsonl, line 2: private_test_cases")
+    assert found == "cannot be read" and lack.startswith("test.jsonl: line 2: private_test_cases")
     repository.files["test.jsonl"] = jsonl([row | {"contest_date": 5}])
     found, lack = world.ask("livecodebench", *FILES)["first rows"]
-    assert "test.jsonl, line 1: no text 'contest_date'" in lack
+    assert "test.jsonl: line 1: no text 'contest_date'" in lack
 
 
 def test_first_lines_are_whole_and_bounded(monkeypatch):

@@ -281,6 +281,10 @@ def test_code_problems_with_starter_code_or_tests_of_a_function_ask_for_it(tmp_p
     [
         ({"problem": ""}, "line 1: problem is missing"),
         ({"problem": "x"}, "line 1: answer is missing"),
+        ({"problem": "x", "answer": ["1"]}, "line 1: answer is no text or number"),
+        ({"problem": "x", "answer": 0, "system": "Be brief."}, "line 1: 'system' is not read here"),
+        ({"prompt": "x", "answer": 0}, "line 1: 'prompt' is not read here: call what the student"),
+        ({"problem": "x", "answer": 0, "tests": {"a": ["\ud83d"]}}, r"line 1 .* in 'tests.a\[0\]'"),
     ],
 )
 def test_a_problem_that_cannot_be_asked_is_named(row, words, tmp_path, runs_dir):

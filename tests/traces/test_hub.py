@@ -216,6 +216,31 @@ def test_a_damaged_row_group_is_named(tmp_path):
         list(hub_rows.batches(file, 0, ["problem"]))
 
 
+def test_a_row_group_with_text_that_is_not_utf_8_is_named(tmp_path):
+    texts = pa.array([b"a", b"half a pair: \xed\xa0\xbd"]).cast(pa.string(), safe=False)
+    pq.write_table(pa.table({"problem": texts}), tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match=r"row group 0 of a.parquet cannot be read \(.*UTF8"):
+        list(hub_rows.batches(tmp_path / "a.parquet", 0, ["problem"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"question": "half \\ud83d"}', "line 1 has half a surrogate pair in 'question'"),
+        ('{"questions": "a"}', "line 1 has no text question; give TACO's or APPS's split"),
+        ('{"question": ["a"]}', "line 1 has no text question"),
+    ],
+)
+def test_statements_are_read_as_strictly(text, words, tmp_path):
+    file = tmp_path / "apps.jsonl"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=words):
+        hub_rows.look_up({"apps/train": str(file)}, "apps", "train", "0")
+    file.write_text('\ufeff{"question": "a", "starter_code": null, "input_output": "{}"}\r\n')
+    hub_rows._questions.cache_clear()
+    assert hub_rows.look_up({"apps/train": str(file)}, "apps", "train", "0") == ("a", "")
+
+
 class Hub:
     """The hub's API, without a network."""
 

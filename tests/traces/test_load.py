@@ -176,7 +176,7 @@ def test_no_held_out_problem_is_trained_on_nor_in_reserve(ids, tmp_path):
         ("[1]", "line 2 is no mapping"),
         ('{"problem": "x"}', "trace is missing"),
         ('{"problem": "", "trace": "y"}', "problem is missing or empty"),
-        ('{"messages": [{"role": "user", "content": "q"}]}', "messages must be"),
+        ('{"messages": [{"role": "user", "content": "q"}]}', "messages must end"),
         ('{"messages": "hi"}', "messages must be"),
         ('{"messages": 5}', "messages must be"),
         ('{"messages": ["a", "b"]}', "messages must be"),

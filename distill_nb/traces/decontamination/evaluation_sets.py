@@ -1,7 +1,5 @@
 """The statements of the evaluation sets' problems, which no training set may hold."""
 
-import json
-
 from distill_nb.benchmarks import BOXED, evalplus_data, livecodebench, loading, sources
 from distill_nb.traces.decontamination.examples import described
 from distill_nb.traces.decontamination.match import Statements
@@ -26,7 +24,7 @@ def _livecodebench(file: str | None) -> dict[str, str]:
     )
     found: dict[str, str] = {}
     for path in files:
-        with open(path, "rb") as lines:
-            rows = (json.loads(line) for line in lines if line.strip())
-            found |= {row["question_id"]: row["question_content"] for row in rows}
+        keys = ("question_id", "question_content")
+        for _, row in sources.rows(path, livecodebench.HUB_ID, keys):
+            found[row["question_id"]] = row["question_content"]
     return found

@@ -22,6 +22,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar
 
+from distill_nb.runtime.text import clean
 from distill_nb.traces.teacher import anthropic, openai
 from distill_nb.traces.teacher.records import Intent, Request
 from distill_nb.traces.teacher.settings import Settings
@@ -67,11 +68,6 @@ def scrubbed(text: str) -> str:
         if os.environ.get(name):
             text = text.replace(os.environ[name], f"<{name}>")
     return clean(text)[:500]
-
-
-def clean(text: str) -> str:
-    """A text without halves of surrogate pairs, which JSON may hold and UTF-8 may not."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def fate(error: Exception) -> str:

@@ -83,7 +83,7 @@ class Store:
         jsonl.append(file, made)
         for record in made:
             self._index(offset, record)
-            offset += len(json.dumps(record, ensure_ascii=False).encode()) + 1
+            offset += len(jsonl.encoded([record]))
 
     def judge(self, answers: list[Answer], outcomes: list[str]) -> None:
         """Store what responses are worth, but not a grader's own failure: it is graded again."""

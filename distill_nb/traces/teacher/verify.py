@@ -6,6 +6,7 @@ from distill_nb import benchmarks
 from distill_nb.benchmarks import livecodebench_tests as official
 from distill_nb.grading import code, extract, graders, sandbox
 from distill_nb.grading.extract import compiles
+from distill_nb.students import chat
 
 COMPLETE = ("end_turn", "stop_sequence", "stop")  # Anthropic's two, and the OpenAI-compatible one
 CUT = ("max_tokens", "length", "model_context_window_exceeded")
@@ -16,7 +17,7 @@ CODE_BLOCK = "Answer with the whole solution in one Python code block."
 def trace_of(response: dict, trace_from: str) -> str:
     """The text that a student is trained on. trace_from: thinking_and_text | text | thinking."""
     if trace_from == "thinking_and_text":
-        return f"<think>\n{response['thinking'].strip()}\n</think>\n\n{response['text'].strip()}"
+        return chat.with_thinking(response["thinking"], response["text"])
     return response[trace_from].strip()
 
 

@@ -14,6 +14,7 @@ from teacher_cases import ALL, MARKS, PROBLEMS, TEXTS, boxed, made, right, setti
 
 from distill_nb.runtime import jsonl, paths
 from distill_nb.traces.teacher import generation, store
+from distill_nb.traces.teacher.records import Request
 
 pytestmark = MARKS
 
@@ -184,3 +185,17 @@ def test_answers_under_other_ids_are_not_asked_for_again(tmp_path):
             ValueError, match=rf"^t/settings.json: .* ids of {words}, and this version gives"
         ):
             store.open_store(tmp_path / "t", fixed, "g", None)
+
+
+def test_half_a_surrogate_pair_anywhere_in_a_response_loses_nothing(tmp_path):
+    found = store.open_store(tmp_path, {}, "grader", None)
+    asked = [Request(i, 1, "0" * 16) for i in "abc"]
+    intent = found.intend("batch", asked)
+    blank = {"status": "succeeded", "error": "", "input_tokens": 1, "output_tokens": 1}
+    odd = [{"model": "m \ud83d"}, {"usage": {"a": ["\ude00"]}}, {"message_id": "é"}]
+    found.keep(
+        [{"custom_id": c, **blank, **o} for c, o in zip(intent.custom_ids(), odd, strict=True)]
+    )
+    for again in (found, store.open_store(tmp_path, {}, "grader", None)):
+        a, b, c = (again.response(answer) for answer in again.answers.values())
+        assert (a["model"], b["usage"], c["message_id"]) == ("m \ufffd", {"a": ["\ufffd"]}, "é")

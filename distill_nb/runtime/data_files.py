@@ -1,0 +1,75 @@
+"""Data from elsewhere, a .jsonl or .parquet file, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from distill_nb.runtime import file_kinds, jsonl
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH = 256  # rows of a Parquet file in memory at once
+
+
+def rows(
+    path: Path, name: str, remedy: str = "correct or remove it", columns: list[str] | None = None
+) -> Iterator[tuple[str, dict]]:
+    """(where, row) of each row, where as in "<name>: line 3", or "row 3" of a Parquet file.
+    columns: those of a Parquet file to read, where it has them. Raises ValueError as jsonl.rows."""
+    if path.suffix == ".parquet":
+        yield from _parquet(path, name, remedy, columns)
+    else:
+        with open(path, "rb") as stream:
+            for line in jsonl.rows(stream, name, remedy):
+                yield f"{name}: line {line.number}", line.row
+
+
+def _parquet(
+    path: Path, name: str, remedy: str, columns: list[str] | None
+) -> Iterator[tuple[str, dict]]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    with open(path, "rb") as stream:
+        head = stream.read(file_kinds.HEAD)
+    if not head.startswith(b"PAR1") and (other := file_kinds.other_kind(head)):
+        raise ValueError(f"{name} {other}.")
+    number = 1
+    try:
+        with parquet.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            if twice := [column for column in names if names.count(column) > 1]:
+                raise ValueError(f"{name} has the column {twice[0]!r} twice; {remedy}.")
+            if columns is not None:
+                names = [column for column in columns if column in names]
+            for batch in file.iter_batches(batch_size=BATCH, columns=names, use_threads=False):
+                for row in _rows_of(batch, name, number, remedy):
+                    yield f"{name}: row {number}", row
+                    number += 1
+    except MemoryError:  # pyarrow's own is an ArrowException too
+        raise
+    except (pa.ArrowException, OSError) as error:
+        why = " ".join(str(error).split())[:100]
+        raise ValueError(
+            f"{name}: not a Parquet file, or a damaged one ({why}); write it anew."
+        ) from None
+
+
+def _rows_of(batch: pa.RecordBatch, name: str, first: int, remedy: str) -> list[dict]:
+    try:
+        return batch.to_pylist()
+    except UnicodeDecodeError:
+        pass
+    for i in range(batch.num_rows):
+        for column in batch.schema.names:
+            try:
+                batch.column(column)[i].as_py()
+            except UnicodeDecodeError:
+                raise ValueError(
+                    f"{name}: row {first + i} is not UTF-8 in {column!r}, such as half a surrogate "
+                    f"pair; {remedy}."
+                ) from None
+    raise AssertionError("a batch was not readable, and each of its values is")
