@@ -36,8 +36,10 @@ from distill_nb.traces import params as trace_params
 from distill_nb.traces.params import TraceParams
 
 SECONDS, LAST_SECONDS = 180.0, 60.0  # of all sources, asked together; then of the disk
-LIBRARIES = ("huggingface_hub", "transformers", "peft", "pyarrow.parquet", "evalplus.data")
-LIBRARIES = (*LIBRARIES, "anthropic", "openai")
+LIBRARIES = (
+    "huggingface_hub", "transformers", "peft", "pyarrow.parquet", "evalplus.data", "anthropic",
+    "openai",
+)  # fmt: skip
 SLOW = "it hangs or is slow: try again later"
 
 
@@ -98,11 +100,8 @@ def read(files: list[str]) -> tuple[list[Params], list[TraceParams]]:
 
 def study_files() -> list[str]:
     """The study's parameter files: runs, baselines, sets of traces."""
-    sets = sorted(
-        {str(params.read_files(file)["dataset"]) for file in graph.RUNS},
-        key=lambda dataset: dataset,
-    )
-    return [*graph.RUNS, *graph.BASELINES, *(f"traces_{dataset}.yaml" for dataset in sets)]
+    sets = sorted({str(params.read_files(file)["dataset"]) for file in graph.RUNS})
+    return [*graph.RUNS, *graph.BASELINES, *(f"traces_{name}.yaml" for name in sets)]
 
 
 def _prepare() -> None:
