@@ -11,19 +11,11 @@ from dataclasses import replace
 
 from distill_nb.study.doctor import Finding
 from distill_nb.traces.params import TraceParams
-from distill_nb.traces.teacher import costs, send, settings
+from distill_nb.traces.teacher import costs, failures, send, settings
+from distill_nb.traces.teacher.failures import Failure
 from distill_nb.traces.teacher.settings import Settings
 
 PROMPT, TOKENS = "Answer with one word: what colour is the sky?", 16
-# What to do about an HTTP status.
-REMEDIES = {
-    401: "the key in {key} is not known there: correct it",
-    402: "the account has no credit: add some",
-    403: "the key in {key} may not use {model}: ask for access, or use another key",
-    404: "there is no {model} at that address: correct teacher_model or teacher_url",
-    429: "too many requests, or a limit of the account is reached: wait, or raise the limit",
-}
-NO_CREDIT = ("credit", "quota", "billing")
 
 
 def question(p: TraceParams) -> Settings:
@@ -88,16 +80,14 @@ def _ask(s: Settings, price: dict, in_batches: bool) -> Iterator[Finding]:
     api, what = send.api_of(s), "answer"
     client = api.client(s)
     try:
-        yield _answer(s, price, api.ask(client, s, PROMPT))
+        yield _answer(s, price, api.read(failures.answer(api.ask(client, s, PROMPT))))
         if in_batches:
             what = "batches"
             client.messages.batches.list(limit=1)
             yield Finding(what, "open to the key")
-    except send.errors_of(s) as error:
-        yield Finding(what, send.error_text(error), _remedy(error, s))
-    except send.UNREADABLE as error:
-        lack = "what answers is not this API: correct teacher_api or teacher_url"
-        yield Finding(what, f"cannot be read ({type(error).__name__}: {error})", lack)
+    except failures.expected(s) as error:
+        failure = failures.of(error)
+        yield Finding(what, failure.error, _remedy(failure, s))
 
 
 def _answer(s: Settings, price: dict, answer: dict) -> Finding:
@@ -111,12 +101,9 @@ def _answer(s: Settings, price: dict, answer: dict) -> Finding:
     return Finding("answer", found, lack)
 
 
-def _remedy(error: Exception, s: Settings) -> str:
-    status = getattr(error, "status_code", 0) or 0
-    if any(word in str(error).lower() for word in NO_CREDIT):
-        status = 402
-    if status >= 500 or not status:
-        return "the API could not be reached or has an error of its own: try again later"
-    general = "the request is refused: correct the teacher's keys in the parameter file"
-    key = send.api_of(s).KEY
-    return REMEDIES.get(status, general).format(key=key, model=s.teacher_model)
+def _remedy(failure: Failure, s: Settings) -> str:
+    if failure.kind == failures.PASSING:
+        return "try again later; if it stays, correct teacher_url, or look at the account's limits"
+    if failure.kind == failures.ACCOUNT:
+        return failure.remedy.format(key=send.api_of(s).KEY)
+    return "the request is refused: correct the teacher's keys in the parameter file"

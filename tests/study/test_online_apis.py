@@ -24,12 +24,22 @@ def test_one_request_of_a_few_tokens_and_its_price(world):
 @pytest.mark.parametrize(
     ("status", "kind", "message", "lack"),
     [
-        (401, "authentication_error", "invalid x-api-key", "the key in ANTHROPIC_API_KEY"),
-        (403, "permission_error", "no", f"may not use {MODEL}: ask for access"),
-        (404, "not_found_error", f"model: {MODEL}", f"there is no {MODEL} at that address"),
-        (400, "invalid_request_error", "Your credit balance is too low", "has no credit: add"),
-        (429, "rate_limit_error", "slow down", "too many requests, or a limit of the account"),
-        (529, "overloaded_error", "Overloaded", "has an error of its own: try again later"),
+        (
+            401,
+            "authentication_error",
+            "invalid x-api-key",
+            "put a valid key into ANTHROPIC_API_KEY",
+        ),
+        (403, "permission_error", "no", "give the account of ANTHROPIC_API_KEY the right"),
+        (404, "not_found_error", f"model: {MODEL}", "correct teacher_model or teacher_url"),
+        (
+            400,
+            "invalid_request_error",
+            "Your credit balance is too low",
+            "add credit to the account",
+        ),
+        (429, "rate_limit_error", "slow down", "try again later; if it stays"),
+        (529, "overloaded_error", "Overloaded", "try again later; if it stays"),
         (400, "invalid_request_error", "max_tokens: no", "the request is refused: correct"),
     ],
 )
@@ -48,7 +58,7 @@ def test_batches_that_the_key_may_not_have(world):
 
     world.hub.answer = only_messages
     found = world.ask(MODEL, *FILES)
-    assert not found["answer"][1] and "ask for access" in found["batches"][1]
+    assert not found["answer"][1] and "the right to use" in found["batches"][1]
 
 
 def test_another_model_or_another_api_that_answers(world):
@@ -57,7 +67,7 @@ def test_another_model_or_another_api_that_answers(world):
     assert "from claude-other" in found and lack == f"{MODEL} was asked: correct teacher_model"
     world.hub.answer = lambda path, asked: (200, {"hello": 1})
     found, lack = world.ask(MODEL, *FILES)["answer"]
-    assert "cannot be read" in found and "what answers is not this API" in lack
+    assert "unreadable response" in found and "correct teacher_url" in lack
 
 
 PRICES = """
