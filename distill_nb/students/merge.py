@@ -10,8 +10,9 @@ added in float32 and rounded once. PEFT rounds what it adds to experts before th
 only in bfloat16, the two differ by a rounding.
 
 What is not merged so goes through PEFT, which takes the memory of the whole model: DoRA, biases,
-embeddings, weights that are no safetensors, and whatever else an adapter's config has. Nothing of
-an adapter is left out in silence: ValueError (Unsloth has: unslothai/unsloth#5410)."""
+embeddings, weights that are no safetensors, and whatever else an adapter's config has. Where the
+adapter makes the embedding and the head of a tied student differ, both are written (embeddings.py).
+Nothing of an adapter is left out in silence: ValueError (Unsloth has: unslothai/unsloth#5410)."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING
 from distill_nb.params import Params
 from distill_nb.runtime import disk, paths
 from distill_nb.runtime.devices import GIB
-from distill_nb.students import experts, sources, student, weights
+from distill_nb.students import embeddings, experts, generation, sources, student, weights
 from distill_nb.students.weights import Entry
 
 if TYPE_CHECKING:
@@ -157,21 +158,19 @@ def _parts(
 
 def _copy_configs(p: Params, new: Path) -> None:
     """The student's config as it is, but for the dtype, and its generation_config."""
-    from transformers.utils import cached_file
+    file = generation.own_file(p, "config.json")
+    assert file is not None  # the student was loaded by it
+    config = json.loads(file.read_text())
+    config.pop("torch_dtype", None)  # its name before Transformers 5
+    config["dtype"] = p.dtype
+    (new / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    _copy_generation_config(p, new)
 
-    quietly = {
-        "_raise_exceptions_for_missing_entries": False,
-        "_raise_exceptions_for_connection_errors": False,
-    }
-    for name in ("config.json", "generation_config.json"):
-        file = cached_file(sources.source(p), name, **quietly)
-        if file is None:
-            continue
-        config = json.loads(Path(file).read_text())
-        if name == "config.json":
-            config.pop("torch_dtype", None)  # its name before Transformers 5
-            config["dtype"] = p.dtype
-        (new / name).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+def _copy_generation_config(p: Params, new: Path) -> None:
+    (new / generation.FILE).unlink(missing_ok=True)
+    if file := generation.own_file(p, generation.FILE):
+        shutil.copyfile(file, new / generation.FILE)
 
 
 def deltas_of(p: Params, adapter: Path, found: dict[str, Entry]) -> dict[str, Delta]:
@@ -281,8 +280,6 @@ def _through_peft(p: Params, adapter: Path, new: Path) -> int:
     from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
 
     model = student.load(student.unquantised(p), where="cpu")
-    size = sum(weight.numel() * weight.element_size() for weight in model.parameters())
-    _need(new, size)
     with experts.without_false_alarm():
         adapted = PeftModel.from_pretrained(model, str(adapter), torch_device="cpu")
     # from_pretrained does not say which tensors found no place
@@ -294,7 +291,10 @@ def _through_peft(p: Params, adapter: Path, new: Path) -> int:
             f"{'not in the adapter' if other[0] in lacking else 'of no layer'}; name the student "
             "that it was trained on."
         )
-    merged = adapted.merge_and_unload()
+    merged = embeddings.merge(adapted)
+    size = sum(weight.numel() * weight.element_size() for weight in merged.parameters())
+    _need(new, size)
     merged.config.use_cache = True
     merged.save_pretrained(new)
+    _copy_generation_config(p, new)
     return size
