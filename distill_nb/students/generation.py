@@ -2,19 +2,22 @@
 
 Transformers adds generation_config.json, or keys of config.json, to whatever it is asked for, also
 to a GenerationConfig that it is given: a repetition penalty in there changes greedy answers. vLLM
-takes stop tokens from it. Here answers are made by a run's parameters and its template's stop
-tokens alone: student.load and vllm_process.start put an empty file in its place. What it holds
-is written down."""
+takes stop tokens from it, also where it is told to take nothing (`generation_config: vllm`), and
+the code of some of its models takes more. Here answers are made by a run's parameters and its
+template's stop tokens alone: Transformers gets an empty GenerationConfig (student.load), vLLM an
+empty file (`nothing`). What the student's own holds is written down."""
 
 from __future__ import annotations
 
 import json
 import logging
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
 from distill_nb.params import Params
+from distill_nb.runtime import files, paths
 from distill_nb.students import chat, sources, student
 
 log = logging.getLogger(__name__)
@@ -25,6 +28,14 @@ WITHOUT_EFFECT = (
     "_from_model_config", "transformers_version", "bos_token_id", "pad_token_id",
     "decoder_start_token_id",
 )  # fmt: skip
+
+
+def nothing() -> Path:
+    """A folder with an empty generation_config.json, always the same: vLLM compiles anew for
+    another."""
+    folder = paths.cache() / "no_generation_config"
+    files.write_json(folder / FILE, {})
+    return folder
 
 
 def own_file(p: Params, name: str) -> Path | None:
@@ -38,6 +49,13 @@ def own_file(p: Params, name: str) -> Path | None:
         _raise_exceptions_for_connection_errors=False,
     )
     return None if found is None else Path(found)
+
+
+def copy(p: Params, new: Path) -> None:
+    """Put the student's file, or none, into the folder of one that is made from it."""
+    (new / FILE).unlink(missing_ok=True)
+    if file := own_file(p, FILE):
+        shutil.copyfile(file, new / FILE)
 
 
 def record(p: Params) -> dict[str, Any]:
@@ -91,9 +109,7 @@ def _read(file: Path | None) -> dict[str, Any] | str | None:
         return float(text) if math.isfinite(float(text)) else text
 
     try:
-        found = json.loads(
-            file.read_text(encoding="utf-8"), parse_constant=str, parse_float=number
-        )
+        found = json.loads(file.read_text(encoding="utf-8"), parse_constant=str, parse_float=number)
     except (OSError, ValueError, RecursionError) as error:
         return f"cannot be read ({type(error).__name__})"
     return found if isinstance(found, dict) else "holds no JSON object"

@@ -164,13 +164,7 @@ def _copy_configs(p: Params, new: Path) -> None:
     config.pop("torch_dtype", None)  # its name before Transformers 5
     config["dtype"] = p.dtype
     (new / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-    _copy_generation_config(p, new)
-
-
-def _copy_generation_config(p: Params, new: Path) -> None:
-    (new / generation.FILE).unlink(missing_ok=True)
-    if file := generation.own_file(p, generation.FILE):
-        shutil.copyfile(file, new / generation.FILE)
+    generation.copy(p, new)
 
 
 def deltas_of(p: Params, adapter: Path, found: dict[str, Entry]) -> dict[str, Delta]:
@@ -182,7 +176,7 @@ def deltas_of(p: Params, adapter: Path, found: dict[str, Entry]) -> dict[str, De
         raise NotStreamed(f"it has no {LORA}")
     if strange := {e.dtype for e in found.values()} - weights.SIZES.keys():
         raise NotStreamed(f"the student's weights have the dtype {', '.join(strange)}")
-    _refuse_other_settings(json.loads((adapter / "adapter_config.json").read_text()))
+    refuse_other_settings(adapter)
     adapted = _without_data(p, adapter)
     made: dict[str, Delta] = {}
     for name, module in adapted.get_base_model().named_modules():
@@ -194,9 +188,12 @@ def deltas_of(p: Params, adapter: Path, found: dict[str, Entry]) -> dict[str, De
     return made
 
 
-def _refuse_other_settings(config: dict) -> None:
+def refuse_other_settings(adapter: Path) -> None:
+    """Raises NotStreamed where an adapter's config says more than where LoRA matrices are, and
+    their scale."""
     from peft import LoraConfig
 
+    config = json.loads((adapter / "adapter_config.json").read_text())
     default = LoraConfig().to_dict()
     if config.get("peft_type") != "LORA":
         raise NotStreamed(f"its peft_type is {config.get('peft_type')}")
@@ -296,5 +293,5 @@ def _through_peft(p: Params, adapter: Path, new: Path) -> int:
     _need(new, size)
     merged.config.use_cache = True
     merged.save_pretrained(new)
-    _copy_generation_config(p, new)
+    generation.copy(p, new)
     return size

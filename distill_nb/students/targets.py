@@ -51,7 +51,9 @@ def refuse(model: PreTrainedModel, p: Params) -> None:
             )
     if embeddings.tied(model):
         both = (model.get_input_embeddings(), model.get_output_embeddings())
-        shared = [t for t, modules in named.items() if any(m is one for m in modules for one in both)]
+        shared = [
+            t for t, modules in named.items() if any(m is one for m in modules for one in both)
+        ]
         if shared:
             raise ValueError(
                 f"lora_targets: the embedding and the head of {p.student} are one tensor "
