@@ -6,13 +6,14 @@ import re
 
 import pytest
 import torch
-from helpers import tiny
+from helpers import needs_vllm, tiny
 from safetensors.torch import load_file, save_file
 
 from distill_nb.evaluation import evaluate
 from distill_nb.evaluation.engines import start, types
+from distill_nb.evaluation.proofs import proved
 from distill_nb.runtime import paths
-from distill_nb.students import embeddings, merge, sources, student, targets
+from distill_nb.students import embeddings, merge, proof, sources, student, targets
 from distill_nb.training import data, train
 
 IDS = torch.arange(1, 40)[None]
@@ -197,18 +198,31 @@ def test_an_untied_student_is_trained_there_and_proved(kind, runs_dir, tmp_path)
 
 
 def test_what_vllm_cannot_serve_side_by_side_is_merged(student_in, tmp_path, monkeypatch):
+    p = student_in("llama", False)
+    said = {
+        "whole head": r"its modules_to_save is \['lm_head'\]",
+        "tokens": r"its trainable_token_indices is \[1, 5\]",
+        "DoRA": "its use_dora is True",
+        "a tensor, the head's": "its target_parameters has lm_head.weight",
+    }
+    for name in said:
+        adapter_of(p, tmp_path / name, **ADAPTERS[name][0])
     monkeypatch.setattr(types, "installed_vllm", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    p = student_in("llama", False)
-    for name, why in (
-        ("whole head", r"its modules_to_save is \['lm_head'\]"),
-        ("tokens", r"its trainable_token_indices is \[1, 5\]"),
-        ("DoRA", "its use_dora is True"),
-        ("a tensor, the head's", "its target_parameters has lm_head.weight"),
-    ):
-        adapter = adapter_of(p, tmp_path / name, **ADAPTERS[name][0])
-        how = vars(p) | dict(engine="vllm", adapter=str(adapter))
+    for name, why in said.items():
+        how = vars(p) | dict(engine="vllm", adapter=str(tmp_path / name))
         with pytest.raises(ValueError, match=f"^adapters: multi cannot .*, as {why}; set adapters"):
             start.adapter_mode(tiny(**how | {"adapters": "multi"}))
-        mode, said = start.adapter_choice(tiny(**how | {"adapters": "auto"}))
-        assert mode == "merged" and re.fullmatch(why, said)
+        mode, because = start.adapter_choice(tiny(**how | {"adapters": "auto"}))
+        assert mode == "merged" and re.fullmatch(why, because)
+
+
+@needs_vllm
+@pytest.mark.parametrize(("tied", "mode"), [(True, "merged"), (True, "multi"), (False, "multi")])
+def test_vllm_serves_them_as_peft_does(tied, mode, student_in, tmp_path):
+    p = student_in("smollm2", tied, engine="vllm", adapters=mode)
+    adapters = {4: adapter_of(p, tmp_path / "adapter", **ADAPTERS["both"][0])}
+    references = {4: proof.of(p, adapters[4], IDS[0].tolist())}
+    with start.start(p, adapters, [[1, 2]], [IDS[0].tolist()]) as engine:
+        (made,) = [m for _, some in proved(p, engine, [4], references) for m in some]
+    assert made.passed and made.error < 1e-4 and made.effect > 0.1
