@@ -277,6 +277,7 @@ def _through_peft(p: Params, adapter: Path, new: Path) -> int:
     from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
 
     model = student.load(student.unquantised(p), where="cpu")
+    _need(new, model.get_memory_footprint(return_buffers=False))
     with experts.without_false_alarm():
         adapted = PeftModel.from_pretrained(model, str(adapter), torch_device="cpu")
     # from_pretrained does not say which tensors found no place
@@ -289,8 +290,8 @@ def _through_peft(p: Params, adapter: Path, new: Path) -> int:
             "that it was trained on."
         )
     merged = embeddings.merge(adapted)
-    size = sum(weight.numel() * weight.element_size() for weight in merged.parameters())
-    _need(new, size)
+    size = merged.get_memory_footprint(return_buffers=False)
+    _need(new, size)  # a head of its own may have come to it
     merged.config.use_cache = True
     merged.save_pretrained(new)
     generation.copy(p, new)
