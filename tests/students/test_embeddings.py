@@ -226,3 +226,12 @@ def test_vllm_serves_them_as_peft_does(tied, mode, student_in, tmp_path):
     with start.start(p, adapters, [[1, 2]], [IDS[0].tolist()]) as engine:
         (made,) = [m for _, some in proved(p, engine, [4], references) for m in some]
     assert made.passed and made.error < 1e-4 and made.effect > 0.1
+
+
+@pytest.mark.parametrize("how", ["head", "all linear"])
+def test_a_head_of_its_own_that_the_config_calls_tied(how, student_in, tmp_path):
+    p = student_in("llama", False)
+    file = tmp_path / "llama False" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"tie_word_embeddings": True}))
+    assert not embeddings.tied(student.load(p))  # Transformers goes by the weights
+    compare(p, adapter_of(p, tmp_path / "adapter", **ADAPTERS[how][0]), tmp_path / "merged")
