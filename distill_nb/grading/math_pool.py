@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from distill_nb.runtime import paths
 from distill_nb.runtime.devices import cores
 
-SECONDS = 5  # for each parsing and for each comparison
+SECONDS = 5  # for parsing two answers and comparing them
 
 
 class _Worker:
@@ -38,7 +38,7 @@ class _Worker:
             if self._exchange(["1", "1", 60], 120) != "equal":
                 self.stop()
                 return "error: the grader's process did not start"
-        return self._exchange([gold, answer, seconds], 4 * seconds + 5)
+        return self._exchange([gold, answer, seconds], seconds + 5)
 
     def _exchange(self, question: list, limit: float) -> str:
         assert self.process and self.process.stdin and self.process.stdout
@@ -81,7 +81,7 @@ def close() -> None:
 
 
 def verdict(gold: str, answer: str) -> str:
-    """`equal`, `different`, `timeout` or `error: …` for two LaTeX answers."""
+    """`equal`, `different`, `timeout`, `too large` or `error: …` for two answers in plain form."""
     _start()
     worker = _idle.get()
     try:

@@ -1,8 +1,8 @@
 """One process of the pool in math_pool.py: answers on standard input, verdicts on standard output.
 
-A line in: JSON [gold, answer, seconds]. A line out: JSON, one of `equal`, `different`, `timeout`,
-`starved` (a time-out with so little processor time that the machine's load may be the cause) or
-`error: …`. Math-Verify runs in the main thread, where its SIGALRM works (its issue #55)."""
+A line in: JSON [gold, answer, seconds], both in their plain form. A line out: JSON, a verdict of
+math_values.py, or `starved` (a time-out with so little processor time that the machine's load may
+be the cause)."""
 
 import contextlib
 import json
@@ -13,28 +13,10 @@ import signal
 import sys
 import time
 
+from distill_nb.grading import math_values
 from distill_nb.grading.sandbox import confine
 
 MEMORY = 3 * 2**30  # bytes of address space: a hostile answer can make SymPy take any amount
-
-
-def verdict(gold: str, answer: str, seconds: int) -> str:
-    """Math-Verify's verdict on two LaTeX answers, with `seconds` for each parsing and comparing."""
-    from math_verify import parse, verify
-    from math_verify.errors import TimeoutException
-
-    try:
-        sides = [
-            parse(f"\\boxed{{{side}}}", parsing_timeout=seconds, raise_on_error=True)
-            for side in (gold, answer)
-        ]
-        if all(sides) and verify(*sides, timeout_seconds=seconds, raise_on_error=True):
-            return "equal"
-        return "different"
-    except TimeoutException:  # a BaseException
-        return "timeout"
-    except Exception as error:  # SymPy may fail in any way on an answer without a meaning
-        return f"error: {type(error).__name__}: {error}"[:200]
 
 
 def watch_over() -> None:
@@ -71,7 +53,7 @@ def main() -> None:
     for line in sys.stdin:
         gold, answer, seconds = json.loads(line)
         start = time.process_time()
-        said = verdict(gold, answer, seconds)
+        said = math_values.verdict(gold, answer, seconds)
         if said == "timeout" and time.process_time() - start < 0.8 * seconds:
             said = "starved"
         answers.write(json.dumps(said) + "\n")
