@@ -2,8 +2,9 @@ r"""Math answers: the last \boxed{…} outside the thinking, against the gold an
 
 Both are brought to a plain form first (math_forms.py). Plain numbers, numbers in a base, words and
 units are compared here; everything else by Math-Verify
-(https://github.com/huggingface/Math-Verify), which compares expressions. The second grader compares
-the plain forms as text. Both are kept, since the choice of grader alone moves MATH-500 by points."""
+(https://github.com/huggingface/Math-Verify), which compares expressions. The second grader only
+compares the plain forms as text. Both are kept, since the choice of grader alone moves MATH-500 by
+points."""
 
 import re
 from functools import lru_cache

@@ -10,8 +10,8 @@ BRACES = re.compile(r"\\\\?f?box(?:ed)?\s*\{|\\.|[{}]", re.DOTALL)
 GROUP = r"\{[^{}]{0,200}\}"
 # \boxed 4 and \boxed \frac{3}{4}, without braces
 UNBRACED = re.compile(
-    rf"\\f?box(?:ed)?(?![A-Za-z{{])[ \t]*(?P<it>-?(?:\d[\d,.]*(?:/\d+)?|\\[A-Za-z]+(?:{GROUP}){{0,2}}|"
-    r"[A-Za-z](?![A-Za-z])))"
+    r"\\f?box(?:ed)?(?![A-Za-z{])[ \t]*"
+    rf"(?P<it>-?(?:\d[\d,.]*(?:/\d+)?|\\[A-Za-z]+(?:{GROUP}){{0,2}}|[A-Za-z](?![A-Za-z])))"
 )
 INTEGER = r"(?:\d{1,3}(?:(?:,|\{,\})\d{3})+|\d+)"
 NUMBER = re.compile(
@@ -26,8 +26,8 @@ PROSE = re.compile(r"(?<![\\{A-Za-z])[A-Za-z]{2,}\s+[A-Za-z]{2,}")
 
 
 def last_boxed(text: str) -> str | None:
-    r"""The content of the last \boxed{…} or \fbox{…} with balanced braces (not \{ \}) or of the last
-    \boxed 4 after it, or None."""
+    r"""The content of the last \boxed{…} or \fbox{…} with balanced braces (not \{ \}), or of a
+    \boxed 4 after it; None if there is none."""
     open_at: list[int] = []  # where each open brace's content begins, or -1 if it is no box's
     last, content = -1, None
     for token in BRACES.finditer(text):  # one pass: a text that loops has thousands of open boxes
@@ -70,6 +70,6 @@ def _value(formula: str) -> str | None:
     """The right side of a formula's last relation; None for prose between two dollar signs."""
     if PROSE.search(re.sub(r"\\text\{[^{}]*\}", "", formula)):
         return None
-    return re.split(r"(?<![<>!])=|\\approx|\\equiv|\\implies|\\Rightarrow", formula)[-1].strip(" .,;")
-
-
+    return re.split(r"(?<![<>!])=|\\approx|\\equiv|\\implies|\\Rightarrow", formula)[-1].strip(
+        " .,;"
+    )

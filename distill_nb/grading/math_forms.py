@@ -11,6 +11,8 @@ from distill_nb.grading import math_signs, math_units
 
 # one argument in braces, with braces inside it
 ARG = r"\{((?:[^{}]|\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\})*)\}"
+
+
 def _once(pattern: str, new: str | Callable[[re.Match[str]], str]) -> Callable[[str], str]:
     return lambda text: re.sub(pattern, new, text)
 
@@ -31,14 +33,12 @@ def _styles(text: str) -> str:
 
 def _texts(text: str) -> str:
     r"""\text{12 cm} holds a value: 12 cm. \text{$} holds a sign."""
-    return re.sub(
-        rf"\\text\s*{ARG}",
-        lambda m: (
-            f" {m[1]} " if re.search(r"\d", m[1]) or not re.search(r"[^\W\d_]", m[1])
-            else f"\\text{{{m[1].strip()}}}"
-        ),  # fmt: skip
-        text,
-    )
+
+    def plain(match: re.Match[str]) -> str:
+        in_words = re.search(r"[^\W\d_]", match[1]) and not re.search(r"\d", match[1])
+        return rf"\text{{{match[1].strip()}}}" if in_words else f" {match[1]} "
+
+    return re.sub(rf"\\text\s*{ARG}", plain, text)
 
 
 GAP = r"(?:\s|~|(?<!\\)\\(?:[,;:! ]|(?:quad|qquad|thinspace)(?![A-Za-z])))"
@@ -58,7 +58,9 @@ def _thousands(text: str) -> str:
         depth -= part in (")", "]", r"\}")
         if depth <= 0:
             parts[i] = re.sub(
-                r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])", lambda m: m.group().replace(",", ""), part
+                r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])",
+                lambda m: m.group().replace(",", ""),
+                part,
             )
     return "".join(parts)
 
@@ -106,16 +108,14 @@ def _fractions(text: str) -> str:
     text = re.sub(r"\\sqrt\s*(\d|[a-z])", r"\\sqrt{\1}", text)
     # not \frac{1}{2} + 4/5, and 14/5 has no space
     return re.sub(
-        r"(?<![\d.}/^])(?<![\d.}/^]\s)(\d+)\s+(\d+)\s*/\s*(\d+)(?![\d./^])", r"\1\\frac{\2}{\3}", text
+        r"(?<![\d.}/^])(?<![\d.}/^]\s)(\d+)\s+(\d+)\s*/\s*(\d+)(?![\d./^])",
+        r"\1\\frac{\2}{\3}",
+        text,
     )
 
 
-BASES = {
-    word: str(number)
-    for number, word in enumerate(
-        "two three four five six seven eight nine ten eleven twelve".split(), start=2
-    )
-} | {"sixteen": "16"}
+TWO_ON = "two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
+BASES = {word: str(i) for i, word in enumerate(TWO_ON, start=2)} | {"sixteen": "16"}
 
 
 def _bases(text: str) -> str:
@@ -141,13 +141,13 @@ SCALES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12, "万": 4, "
 
 def _scales(text: str) -> str:
     r"""2 million is 2\cdot 10^{6}."""
-    words = "|".join(SCALES)
-    return re.sub(
-        rf"(?<=\d)\s*(?:\\text\{{\s*)?({words})(?![A-Za-z])(\s*\}})?",
-        lambda m: rf"\cdot 10^{{{SCALES[m[1].lower()]}}}" + ("" if m[2] or "text" not in m[0] else r" \text{"),
-        text,
-        flags=re.IGNORECASE,
-    )  # fmt: skip
+
+    def power(match: re.Match[str]) -> str:
+        in_text = "text" in match.group() and not match[2]  # \text{million dollars}
+        return rf"\cdot 10^{{{SCALES[match[1].lower()]}}}" + (r" \text{" if in_text else "")
+
+    words = rf"(?<=\d)\s*(?:\\text\{{\s*)?({'|'.join(SCALES)})(?![A-Za-z])(\s*\}})?"
+    return re.sub(words, power, text, flags=re.IGNORECASE)
 
 
 def _percent(text: str) -> str:
@@ -188,7 +188,7 @@ BEFORE_UNITS: dict[str, Callable[[str], str]] = {
     "other names": math_signs.one_name,
     "delimiters": _once(
         r"(?<!\\)\\[\[\]()]|(?<!\\)\$|\\(?:begin|end)\s*\{(?:aligned|align|split|gathered|gather|equation)"
-        r"\*?\}|(?<!\\)&(?=\s*=)",
+        r"\*?\}|(?<!\\)&(?=\s*=)|^\s*\*\*(?!\*)|\*\*\s*$",
         " ",
     ),
     "styles": _styles,
@@ -215,10 +215,7 @@ BEFORE_UNITS: dict[str, Callable[[str], str]] = {
     "bases": _bases,
     "numbers in words": _scales,
 }
-AFTER_UNITS: dict[str, Callable[[str], str]] = {
-    "end": _end,
-    "words": _words,
-}
+AFTER_UNITS: dict[str, Callable[[str], str]] = {"end": _end, "words": _words}
 RULES = [*BEFORE_UNITS, "units", *AFTER_UNITS]
 
 

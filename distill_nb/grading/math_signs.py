@@ -8,20 +8,19 @@ SIGNS = {
     "∙": r"\cdot ", "∞": r"\infty ", "π": r"\pi ", "°": r"^\circ ", "≤": r"\le ", "⩽": r"\le ",
     "≥": r"\ge ", "⩾": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "±": r"\pm ", "∓": r"\mp ",
     "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∅": r"\emptyset ", "∠": r"\angle ", "→": r"\to ",
-    "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℚ": r"\mathbb{Q}", "ℕ": r"\mathbb{N}", "⟨": r"\langle ",
-    "⟩": r"\rangle ", "。": ".", "、": ",", "；": ";", "٫": ".", "٬": ",", "⁄": "/", "∕": "/",
-    "✓": "", "✔": "", "\ufe0f": "", "\u200b": "", "\u2061": "", "\ufeff": "", "‰": r"\cdot 10^{-3}",
+    "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℚ": r"\mathbb{Q}", "ℕ": r"\mathbb{N}",
+    "⟨": r"\langle ", "⟩": r"\rangle ", "。": ".", "、": ",", "；": ";", "٫": ".", "٬": ",",
+    "⁄": "/", "∕": "/", "✓": "", "✔": "", "\ufe0f": "", "\u200b": "", "\u2061": "", "\ufeff": "",
+    "‰": r"\cdot 10^{-3}",
 }  # fmt: skip
-GREEK = dict(
-    zip(
-        "αβγδεζηθικλμνξρστυφχψωΓΔΘΛΞΠΣΦΨΩ",
-        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau "
-        "upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega".split(),
-        strict=True,
-    )
+LETTERS = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau "
+    "upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega"
 )
+GREEK = dict(zip("αβγδεζηθικλμνξρστυφχψωΓΔΘΛΞΠΣΦΨΩ", LETTERS.split(), strict=True))
 SYNONYMS = {
-    "leq": "le", "leqslant": "le", "geq": "ge", "lt": "<", "gt": ">", "geqslant": "ge", "neq": "ne", "varnothing": "emptyset",
+    "leq": "le", "leqslant": "le", "geq": "ge", "geqslant": "ge", "neq": "ne", "lt": "<", "gt": ">",
+    "varnothing": "emptyset",
     "lvert": "|", "rvert": "|", "vert": "|", "lbrace": r"\{", "rbrace": r"\}", "lbrack": "[",
     "rbrack": "]", "lparen": "(", "rparen": ")", "colon": ":", "dfrac": "frac", "tfrac": "frac",
     "cfrac": "frac", "mathrm": "text", "mbox": "text", "textrm": "text", "textbf": "text",
@@ -58,15 +57,14 @@ def latex(text: str) -> str:
     text = unicodedata.normalize("NFC", "".join(out))
     return re.sub(
         r"([√∛])\s*(?:(\d+(?:\.\d+)?|[A-Za-z]|\\pi)|\(([^()]*)\)|\{([^{}]*)\})",
-        lambda m: (
-            ("\\sqrt{" if m[1] == "√" else "\\sqrt[3]{") + (m[2] or m[3] or m[4] or "") + "}"
-        ),
+        lambda m: ("\\sqrt{" if m[1] == "√" else "\\sqrt[3]{") + (m[2] or m[3] or m[4] or "") + "}",
         text,
     )
 
 
 def one_name(text: str) -> str:
     """One name for each sign of LaTeX that has several."""
+
     def other(match: re.Match[str]) -> str:
         new = SYNONYMS.get(match[1])
         if new is None or (match[1] == "operatorname" and _named(text[match.end() :])):

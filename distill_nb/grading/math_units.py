@@ -43,7 +43,7 @@ SPELLINGS = {
 }
 KNOWN = {spelling: unit for unit, all_of in SPELLINGS.items() for spelling in all_of.split()}
 # words that are no part of which unit it is; a power follows from what is asked
-SHAPES = {"square", "squared", "sq", "cubic", "cubed", "cu", "per", "of"}
+SHAPES = {"unit", "units", "square", "squared", "sq", "cubic", "cubed", "cu", "per", "of"}
 # after or before a number these make another value, or a statement about the number
 QUALIFIERS = re.compile(
     r"\b(?:or|and|more|less|fewer|greater|larger|smaller|higher|lower|bigger|least|most|than|not|no|"
@@ -58,19 +58,18 @@ QUALIFIERS = re.compile(
     re.IGNORECASE,
 )
 TEXT = r"\\text\{[^{}]*\}"
-POWER = r"(?:\s*\^\s*(?:\{-?\d\}|-?\d)|[23](?!\d))?"
-NAMES = "|".join(sorted((re.escape(s) + "s?" for s in KNOWN if len(s) > 1), key=len, reverse=True))
-BARE = rf"(?:(?:{NAMES})(?![A-Za-z])|(?:(?:sq|cu|square|cubic)\.?\s+)(?:[A-Za-z]+))\.?{POWER}"
-FOREIGN = r"(?=[^\x00-\x7f])[^\W\d_]+"
-WORDS = rf"(?:{FOREIGN}|(?<![^\W_])[^\W\d_]{{4,}})(?:\s+(?:[^\W\d_]{{2,}}|a)(?![^\W_]))*"
-ITEM = rf"(?:{TEXT}{POWER}|{BARE}|{WORDS})"
+POWER = r"\^\s*(?:\{-?\d\}|-?\d)|(?<=[A-Za-z])[23](?!\d)"
+WORD = r"[^\W\d_]+(?![^\W\d_])\.?"
 END = r"\s*(?=[.,;]|$)"
+# what follows a value up to the end of the answer or of the part of a list
 UNIT = re.compile(
-    rf"(?P<value>[\d.)\]}}]|\\pi|\\infty|(?<![A-Za-z\\])[A-Za-z])"
-    rf"(?P<unit>\s*{ITEM}(?:\s*(?:/|\\cdot|\s)\s*{ITEM})*){END}"
+    rf"(?P<value>\d(?!\d)|[.)\]}}]|\\pi|\\infty|(?<![A-Za-z\\])[A-Za-z](?![A-Za-z]))"
+    rf"(?P<unit>(?:\s*(?:{TEXT}|{WORD}|{POWER}|/|\\cdot(?![A-Za-z])|[()]))+){END}"
 )
-LETTER = re.compile(rf"(?P<value>[\d.)}}])(?P<unit>\s+[msghlLAVWJNKCF]{POWER}){END}")
-DEGREES = re.compile(r"\s*(?:\^\s*(?:\\circ|\{\s*\\circ\s*\})|\\degrees?\b)\s*(?:(?:\\text\{)?[CF]\}?)?")
+LETTERS = "msghlLAVWJNKCF"  # one letter, as a unit
+DEGREES = re.compile(
+    r"\s*(?:\^\s*(?:\\circ|\{\s*\\circ\s*\})|\\degrees?\b)\s*(?:(?:\\text\{)?[CF]\}?)?"
+)
 MONEY = re.compile(r"\\\$|\\(?:euro|pounds|cents)\b|[€£¥¢]")
 SYMBOLS = {r"\$": "dollar", r"\euro": "euro", r"\pounds": "£", r"\cents": "¢"}
 ANGLE_FUNCTION = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
@@ -90,17 +89,43 @@ def without_units(text: str, letters: bool) -> tuple[str, str]:
     text = MONEY.sub(lambda m: note(SYMBOLS.get(m.group(), m.group())), text).strip()
 
     def drop(match: re.Match[str]) -> str:
-        words = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", match["unit"])
-        if QUALIFIERS.search(words.strip()) or _only_words(text[: match.end("value")]):
+        if not _is_unit(match["value"], match["unit"], letters):
             return match.group()
-        note(words)
+        if _only_words(text[: match.end("value")]):
+            return match.group()
+        note(re.sub(r"\\text\{([^{}]*)\}", r" \1 ", match["unit"]))
         return match["value"]
 
     text = UNIT.sub(drop, text)
-    if letters:
-        text = LETTER.sub(drop, text)
     known = {_known(unit) for unit in named}
     return text.strip(), known.pop() if len(known) == 1 else ""
+
+
+def _is_unit(value: str, unit: str, letters: bool) -> bool:
+    """Whether what follows a value is words that leave it as it is."""
+    words = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", unit).strip()
+    if QUALIFIERS.search(words) or not re.match(rf"\s*(?:{TEXT}|{WORD})", unit):
+        return False
+    bare = re.findall(WORD, re.sub(TEXT, " ", unit))
+    if not bare:
+        return True
+    first, glued = bare[0].rstrip("."), not unit[0].isspace() and unit[0] != "\\"
+    if _named(first) and len(first) > 1:
+        fine = not (glued and first == "in")
+    elif len(first) == 1 and first.isascii():
+        fine = letters and not glued and first in LETTERS
+    elif value.isalpha() or unit.lstrip().startswith("\\text"):
+        fine = False
+    else:
+        # in another script, or of four letters: no product of variables
+        fine = not first[0].isascii() or (not glued and len(first) >= 4) or words.startswith("in ")
+    rest = [w.rstrip(".") for w in bare[1:]]
+    return fine and all(len(w) > 1 or w == "a" or _named(w) or not w.isascii() for w in rest)
+
+
+def _named(word: str) -> bool:
+    word = word.lower()
+    return word in SHAPES or word in KNOWN or word.removesuffix("s") in KNOWN
 
 
 def _only_words(text: str) -> bool:

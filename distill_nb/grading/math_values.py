@@ -6,7 +6,6 @@ answer in it; decimals are exact; numbers are compared by their size, not by six
 
 import math
 import signal
-from collections.abc import Callable
 from fractions import Fraction
 from types import FrameType
 from typing import Any
@@ -21,26 +20,26 @@ class OutOfTimeError(BaseException):
 
 
 def verdict(gold: str, answer: str, seconds: float) -> str:
-    """`equal`, `different`, `timeout`, `too large` or `error: …`, in `seconds` or little more. Runs
-    in a process's main thread."""
+    """`equal`, `different`, `timeout`, `too large` or `error: …`. seconds: of processor time, so
+    that a busy machine changes no verdict. Runs in a process's main thread."""
 
     def stop(signum: int, frame: FrameType | None) -> None:
         raise OutOfTimeError
 
-    before = signal.signal(signal.SIGALRM, stop)
+    before = signal.signal(signal.SIGPROF, stop)
     try:
         # again and again, in case SymPy swallows the first
-        signal.setitimer(signal.ITIMER_REAL, seconds, 0.5)
+        signal.setitimer(signal.ITIMER_PROF, seconds, 0.5)
         try:
             return _verdict(gold, answer)
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
     except OutOfTimeError:
         return "timeout"
     except Exception as error:  # SymPy may fail in any way on an answer without a meaning
         return f"error: {type(error).__name__}: {error}"[:200]
     finally:
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGPROF, before)
 
 
 def _verdict(gold: str, answer: str) -> str:
@@ -87,11 +86,15 @@ def _size(side: Any) -> float:
             size = _power(node.exp, below[1]) * max(below[0], 1.0)
             if node.base in (-1, 0, 1):
                 size = 1.0
-        elif isinstance(node, sympy.factorial | sympy.factorial2 | sympy.gamma | sympy.subfactorial):
+        elif isinstance(
+            node, sympy.factorial | sympy.factorial2 | sympy.gamma | sympy.subfactorial
+        ):
             top = _power(node.args[0], below[0])
             size = top * math.log10(top + 1)
         elif isinstance(node, sympy.Product):
-            top = max((_power(bound[2], digits.get(bound[2], 0.0)) for bound in node.limits), default=1)
+            top = max(
+                (_power(bound[2], digits.get(bound[2], 0.0)) for bound in node.limits), default=1
+            )
             size = top * max(max(below, default=0), math.log10(top + 1), 1.0)
         else:
             size = sum(below)
@@ -143,7 +146,9 @@ def _equal(one: Any, other: Any, *settings: object) -> bool:
             near = Fraction(str(sympy.N(value, 30)))
             if not number[1] and math_numbers.rounds_alike(number[0], near):
                 return True
-    return bool(one == other) or _alike(sympy.N(one - other, 40), sympy.N(one, 40), sympy.N(other, 40))
+    return bool(one == other) or _alike(
+        sympy.N(one - other, 40), sympy.N(one, 40), sympy.N(other, 40)
+    )
 
 
 def _simplify(one: Any, other: Any) -> bool:
@@ -180,6 +185,8 @@ def _number(side: Any) -> tuple[Fraction, bool] | None:
     if has_sign:
         side = sympy.Mul(*(a for a in side.args if a != percent))
     value = side.doit()
-    return (Fraction(int(value.p), int(value.q)), has_sign) if isinstance(value, sympy.Rational) else None
-
-
+    return (
+        (Fraction(int(value.p), int(value.q)), has_sign)
+        if isinstance(value, sympy.Rational)
+        else None
+    )

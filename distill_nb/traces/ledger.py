@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from distill_nb.grading.extract import blocks, last_boxed, visible_text
+from distill_nb.grading.extract import blocks, visible_text
+from distill_nb.grading.math_answer import last_boxed
 from distill_nb.runtime import paths, progress, provenance
 from distill_nb.students import chat
 from distill_nb.students.chat import IGNORE, Template, messages_of
