@@ -48,7 +48,7 @@ def _thousands(text: str) -> str:
     """10,080 and 10 080 are 10080. A comma in brackets stands between two: (1,234)."""
     text = re.sub(rf"(?<=\d)(?:\{{,\}}|,\\!){GAP}*(?=\d{{3}}(?!\d))", "", text)
     text = re.sub(
-        rf"(?<![\d.,])[1-9]\d{{0,2}}(?:{GAP}+\d{{3}})+(?![\d/,])",
+        rf"(?<![\d.])(?<![^\\],)[1-9]\d{{0,2}}(?:{GAP}+\d{{3}})+(?!\d|[/,]\s*\d)",
         lambda m: re.sub(GAP, "", m.group()),
         text,
     )
@@ -58,7 +58,7 @@ def _thousands(text: str) -> str:
         depth -= part in (")", "]", r"\}")
         if depth <= 0:
             parts[i] = re.sub(
-                r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])",
+                r"(?<![\d.])(?<![^\\],)[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)",
                 lambda m: m.group().replace(",", ""),
                 part,
             )
@@ -202,7 +202,8 @@ BEFORE_UNITS: dict[str, Callable[[str], str]] = {
     ),
     "text": _texts,
     "thousands": _thousands,
-    "spaces": lambda text: re.sub(rf"{GAP}+", " ", text.replace(r"\!", "")).strip(),
+    # the space of a last "\\ " may be lost
+    "spaces": lambda text: re.sub(rf"{GAP}+|(?<!\\)\\$", " ", text.replace(r"\!", "")).strip(),
     "lead-ins": _lead,
     "ordinals": _once(
         r"(?<=\d)\s*(?:\^\s*)?\{?\s*(?:\\text\s*\{\s*)?(?:st|nd|rd|th)\s*(?![A-Za-z])(?:(?<=[a-z])"
@@ -222,15 +223,23 @@ RULES = [*BEFORE_UNITS, "units", *AFTER_UNITS]
 def read(answer: str, letters: bool = False) -> tuple[str, str]:
     """(the answer in its plain form, the known unit that it names or ""). letters: see
     math_units.without_units."""
-    text = answer
-    for rule in BEFORE_UNITS.values():
-        text = rule(text)
-    text, unit = math_units.without_units(text, letters)
-    for rule in AFTER_UNITS.values():
-        text = rule(text)
-    return text.strip(), unit
+    text, before, named = answer, None, ""
+    for _ in range(4):  # one form may hide another: braces around a lead-in
+        if text == before:
+            break
+        before = text
+        for rule in BEFORE_UNITS.values():
+            text = rule(text)
+        text, unit = math_units.without_units(text, letters)
+        named = named or unit
+        for rule in AFTER_UNITS.values():
+            text = rule(text)
+        text = text.strip()
+    return text, named
 
 
 def key(plain: str) -> str:
-    """A plain form without the spaces that mean nothing; 2 5 is not 25."""
+    """A plain form as text that may be compared: without the spaces that mean nothing (2 5 is not
+    25), and without the mark of what is words."""
+    plain = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", plain)
     return re.sub(r"\s", "", re.sub(r"(?<=\d)\s+(?=\d)", "_", plain))

@@ -60,11 +60,11 @@ QUALIFIERS = re.compile(
 TEXT = r"\\text\{[^{}]*\}"
 POWER = r"\^\s*(?:\{-?\d\}|-?\d)|(?<=[A-Za-z])[23](?!\d)"
 WORD = r"[^\W\d_]+(?![^\W\d_])\.?"
-END = r"\s*(?=[.,;]|$)"
+END = r"\s*(?=[.,;)\]}]|$)"
 # what follows a value up to the end of the answer or of the part of a list
 UNIT = re.compile(
     rf"(?P<value>\d(?!\d)|[.)\]}}]|\\pi|\\infty|(?<![A-Za-z\\])[A-Za-z](?![A-Za-z]))"
-    rf"(?P<unit>(?:\s*(?:{TEXT}|{WORD}|{POWER}|/|\\cdot(?![A-Za-z])|[()]))+){END}"
+    rf"(?P<unit>(?=\s*\(?(?:{TEXT}|{WORD}))(?:\s*(?:{TEXT}|{WORD}|{POWER}|/|\\cdot(?![A-Za-z])|[()]))+){END}"
 )
 LETTERS = "msghlLAVWJNKCF"  # one letter, as a unit
 DEGREES = re.compile(
@@ -104,7 +104,7 @@ def without_units(text: str, letters: bool) -> tuple[str, str]:
 def _is_unit(value: str, unit: str, letters: bool) -> bool:
     """Whether what follows a value is words that leave it as it is."""
     words = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", unit).strip()
-    if QUALIFIERS.search(words) or not re.match(rf"\s*(?:{TEXT}|{WORD})", unit):
+    if QUALIFIERS.search(words):
         return False
     bare = re.findall(WORD, re.sub(TEXT, " ", unit))
     if not bare:

@@ -1,14 +1,9 @@
 import pytest
 
 from distill_nb.benchmarks import Task
-from distill_nb.grading.extract import (
-    blocks,
-    last_boxed,
-    lenient_answer,
-    lenient_code,
-    visible_text,
-)
+from distill_nb.grading.extract import blocks, lenient_code, visible_text
 from distill_nb.grading.graders import grade
+from distill_nb.grading.math_answer import last_boxed, lenient_answer
 
 
 def grade_math(completion, gold, finish_reason="stop"):
