@@ -43,25 +43,22 @@ def last_boxed(text: str) -> str | None:
 
 
 def lenient_answer(completion: str) -> str | None:
-    r"""The answer by a lenient reading: the boxed one (37 of \text{37 apples}), else the last
-    number of the visible text, with the formula that it stands in ($\frac{3}{4}$), else None."""
+    r"""The answer by a lenient reading: the boxed one, else the last number of the visible text,
+    with the formula that it stands in ($\frac{3}{4}$), else None."""
     text = visible_text(completion)
     boxed = last_boxed(text)
     if boxed is not None:
-        if len(boxed) > LONGEST:
-            return boxed
-        plain = re.sub(r"\\(?:text|mathrm)\{([^{}]*)\}", r"\1", boxed)
-        with_unit = re.fullmatch(rf"\\?\$?\s*({NUMBER.pattern})\s+[A-Za-z .]+", plain)
-        return with_unit.group(1) if with_unit else boxed
+        return boxed
     number = None
     for number in NUMBER.finditer(text):  # noqa: B007
         pass
     if number is None:
         return None
-    around = text[max(0, number.start() - 2 * LONGEST) : number.end() + LONGEST]
-    place = number.start() - max(0, number.start() - 2 * LONGEST)
-    for formula in FORMULA.finditer(around):
-        if formula.start() <= place < formula.end():
+    start = max(0, number.start() - 2 * LONGEST)
+    if start:  # a line's start: in the midst of one, a formula's end could be taken for its start
+        start = max(start, text.find("\n", start, number.start()) + 1)
+    for formula in FORMULA.finditer(text, start, number.end() + LONGEST):
+        if formula.start() <= number.start() < formula.end():
             return _value(formula[formula.lastindex or 0]) or number.group()
     return number.group()
 

@@ -56,7 +56,8 @@ def main() -> None:
     for line in sys.stdin:
         gold, answer, seconds = json.loads(line)
         end = math.ceil(time.process_time() + seconds) + 2
-        resource.setrlimit(resource.RLIMIT_CPU, (end, most))
+        if most == resource.RLIM_INFINITY or end <= most:
+            resource.setrlimit(resource.RLIMIT_CPU, (end, most))
         said = math_values.verdict(gold, answer, seconds)
         answers.write(json.dumps(said) + "\n")
         answers.flush()

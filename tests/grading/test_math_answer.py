@@ -41,8 +41,9 @@ def test_a_box_without_braces(text, content):
         ("it costs $5 and then some $", "5"),
         ("The answer is 42.", "42"),
         ("3/4 of it", "3/4"),
-        (r"\boxed{37 apples}", "37"),
+        (r"5 and \boxed{3} of 7", "3"),
         ("none", None),
+        ("$a$ and " * 500 + "\nso $x = 2^{5}$", "2^{5}"),
     ],
 )
 def test_the_lenient_reading_takes_the_formula_around_the_last_number(text, answer):
@@ -54,6 +55,8 @@ def test_both_readings_are_graded():
     assert (g.outcome, g.lenient_outcome) == ("no_answer", "correct")
     assert grade_math(r"So it is $\frac{3}{4}$.", "4").lenient_outcome == "wrong"
     assert grade_math(r"So it is \boxed 4.", "4").outcome == "correct"
+    assert grade_math(r"\boxed{37 apples}", "37").lenient_outcome == "correct"
+    assert grade_math(r"\boxed{37 or more}", "37").lenient_outcome == "wrong"
     g = grade_math(r"\boxed{9^{9^{9^9}}}", "7")
     assert (g.outcome, g.detail) == ("timeout", "too large a number to compute")
 

@@ -56,7 +56,7 @@ CASES = {
          r"\Big(4,3\Big)")],
     ),
     "text": (
-        [("24", r"\text{24}"), ("24", r"\text{24 cm}"), ("x=3", r"\text{x=3}")],
+        [("24", r"\text{24}"), ("24", r"\text{24 cm}"), ("0.5", r"\text{0.50}")],
         [("24", r"\text{25}"), ("24", r"\text{24 or more}"), ("24", r"\text{-24}")],
     ),
     "thousands": (

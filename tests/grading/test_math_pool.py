@@ -101,7 +101,7 @@ def test_killing_the_grader_leaves_no_worker_however_busy():
         math_pool.SECONDS = 60
         worker = math_pool._Worker()
         assert worker.ask("1", "1.0", 5) == "equal"
-        slow = (r"\binom{{10^9}}{{10^8}}", "7", 60)
+        slow = (r"\\binom{{10^9}}{{10^8}}", "7", 60)
         threading.Thread(target=worker.ask, args=slow, daemon=True).start()
         time.sleep(0.5)
         print("busy", flush=True)
@@ -190,9 +190,7 @@ def test_math_verifys_own_cases(data_dir):
     # prose is read as a completion; the rest is an answer
     golds = [c["gold"].strip("$ ") for c in cases]
     read = [(last_boxed(g) or lenient_answer(g) or g) if PROSE.search(g) else g for g in golds]
-    texts = [
-        c["pred"] if PROSE.search(c["pred"]) else c["pred"].strip("$ ") for c in cases
-    ]
+    texts = [c["pred"] if PROSE.search(c["pred"]) else c["pred"].strip("$ ") for c in cases]
     texts = [
         c["pred"] if PROSE.search(t) else rf"\boxed{{{t}}}"
         for c, t in zip(cases, texts, strict=True)
