@@ -71,6 +71,8 @@ def one_name(text: str) -> str:
             return match.group()
         return ("\\" if new[0].isalpha() else "") + new
 
+    if r"\begin" not in text:  # no rows to separate: \\frac was escaped twice
+        text = re.sub(r"\\\\(?=[A-Za-z])", r"\\", text)
     text = re.sub(r"\\([A-Za-z]+)\*?", other, text)
     text = re.sub(r"<=", r"\\le ", re.sub(r">=", r"\\ge ", text))
     return re.sub(r"\\\{\s*\\\}", r"\\emptyset", text)

@@ -22,7 +22,9 @@ CASES = {
     "other names": (
         [
             (r"\emptyset", r"\varnothing"), (r"\emptyset", r"\{\}"), ("3:2", r"3\colon 2"),
-            (r"\frac{3}{4}", r"\tfrac{3}{4}"), (r"x \le 5", r"x \leqslant 5"), ("x>5", r"x \gt 5"),
+            (r"\frac{3}{4}", r"\tfrac{3}{4}"),
+            (r"(\frac{1}{5},2)", r"\\left(\\frac{1}{5},2\\right)"),
+            (r"x \le 5", r"x \leqslant 5"), ("x>5", r"x \gt 5"),
             (r"15\mbox{ cm}", r"15\mathrm{ cm}"),
         ],
         [(r"\emptyset", "0"), ("3:2", r"2\colon 3"), (r"x \le 5", r"x \geqslant 5")],
