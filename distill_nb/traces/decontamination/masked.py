@@ -7,14 +7,13 @@ from collections import Counter
 from functools import lru_cache
 
 from distill_nb.traces.decontamination.statements import SIGNS
-from distill_nb.traces.decontamination.symbols import GREEK
+from distill_nb.traces.decontamination.symbols import VARIABLES
 from distill_nb.traces.decontamination.words import KNOWN
 
 NGRAM = 4
 # Share of an evaluation problem's numbers that must be there. A 1 is not counted, which copies
 # write as `a`.
 NUMBERS = 0.8
-VARIABLES = frozenset(GREEK.values()) - {r"\pi"} | {r"\ell"}
 FUNCTIONS = frozenset([
     r"\sin", r"\cos", r"\tan", r"\cot", r"\sec", r"\csc", r"\arcsin", r"\arccos", r"\arctan",
     r"\log", r"\ln", r"\exp", r"\gcd", r"\lcm", r"\min", r"\max",
@@ -39,8 +38,14 @@ def masked_words(words: list[str]) -> list[str]:
 
 
 def with_numbers(words: list[str]) -> list[str]:
-    """Words with variables as `v`; as long as `masked_words`."""
-    return [w if mask == "#" else mask for w in words if (mask := _mask(w))]
+    """Words with variables as `v`, and a number after a minus as `-3`; as long as
+    `masked_words`."""
+    found: list[str] = []
+    for word in words:
+        if mask := _mask(word):
+            minus = "-" if mask == "#" and found and found[-1] == "-" else ""
+            found.append(minus + word if mask == "#" else mask)
+    return found
 
 
 def ngrams(words: list[str]) -> list[tuple[str, ...]]:
@@ -49,8 +54,8 @@ def ngrams(words: list[str]) -> list[tuple[str, ...]]:
 
 
 def values(words: list[str]) -> list[str]:
-    """The numbers among words, in order."""
-    return [w for w in words if w[0].isdigit()]
+    """The numbers among words, in order, those after a minus as `-3`."""
+    return [w for w in with_numbers(words) if w.lstrip("-")[:1].isdigit()]
 
 
 def _counts(words: list[str]) -> Counter[str]:

@@ -36,7 +36,10 @@ from dataclasses import dataclass
 
 from distill_nb.traces.decontamination import short_problems, statements
 from distill_nb.traces.decontamination.examples import without_examples
+from distill_nb.traces.decontamination.forms import compared, prepared, words_of
 from distill_nb.traces.decontamination.masked import NGRAM, Numbers, masked_words, ngrams, values
+from distill_nb.traces.decontamination.near import NearProblems
+from distill_nb.traces.decontamination.turned import Turns, turned
 from distill_nb.traces.decontamination.words import without_figures
 
 # Share of the evaluation problem's n-grams. At 0.5, some pairs of MATH-500's own problems match.
@@ -49,7 +52,7 @@ FEW = 4  # problems of a set in which an n-gram may be, however small the set is
 # makes another problem.
 OTHER = 0.1
 # Sets of programming problems, whose copies lack sentences with numbers.
-CODE = ("humaneval_plus", "mbpp_plus", "livecodebench", "pocket_code")
+CODE = frozenset(["humaneval_plus", "mbpp_plus", "livecodebench", "pocket_code"])
 # Characters up to which a text without its examples is compared too; n-grams find a longer one.
 BARE = 1000
 Statements = list[tuple[str, str, str]]  # [(benchmark, task id, statement)]
@@ -73,19 +76,24 @@ class Match:
 class EvaluationProblems:
     """The evaluation problems, ready to be compared with; `match` takes a fraction of a ms."""
 
-    def __init__(self, texts: Statements):
+    def __init__(self, texts: Statements, second_look: bool = True):
         """A problem with a drawing has two forms, with and without it. `names`, `words`, `content`
-        and `sizes` have one entry per form; the indexes below hold the places of forms."""
+        and `sizes` have one entry per form; the indexes below hold the places of forms.
+        second_look: whether near.py looks at what is found by nothing else."""
         self.names: list[tuple[str, str]] = []
         self.words: list[list[str]] = []
+        kept: list[str] = []  # their texts
         for benchmark, task_id, text in texts:
             text = without_examples(text)
-            forms = [statements.words(text)]
-            bare = statements.words(without_figures(text))
+            forms = [words_of(text)]
+            bare = words_of(without_figures(text))
             if bare != forms[0] and len(bare) >= FOR_NGRAMS:
                 forms.append(bare)
             self.names += [(benchmark, task_id)] * len(forms)
             self.words += forms
+            kept += [text] * len(forms)
+        self.near = NearProblems(self.names, self.words, kept, CODE) if second_look else None
+        self.turns = [Turns(words) for words in self.words]
         keys = [short_problems.key_of(words) for words in self.words]
         self.content = [  # the content words of short ones
             short_problems.content_of(words) if key else frozenset()
@@ -124,36 +132,39 @@ class EvaluationProblems:
                 size += weight
             self.sizes.append(size)
 
-    def match(self, words: list[str], sketch: bytes | None = None, text: str = "") -> Match | None:
+    def match(self, text: str, words: list[str] | None = None) -> Match | None:
         """What a training problem matches best; contamination comes before the same template.
 
-        words: of the whole statement; sketch: statements.sketch of them; text: the statement.
-        Without it, a short problem is not found beside examples or inside a longer statement."""
-        found = self._alike(words, sketch, text)
-        if text and len(bare := without_examples(text)) < min(len(text), BARE):
-            found += self._alike(statements.words(bare), None, bare)
+        words: statements.words of the text, where the caller has them."""
+        whole = prepared(text)
+        words = compared(words if words and whole is text else statements.words(whole))
+        found = self._alike(words, whole)
+        if len(bare := without_examples(whole)) < min(len(whole), BARE):
+            found += self._alike(compared(statements.words(bare)), bare)
         matches = []
         for i, share, same in found:
             kind = "contaminated" if same else "same_template"
             matches.append(Match(*self.names[i], kind, round(min(share, 1.0), 3)))
         return min(matches, key=lambda m: (m.kind, -m.share, m.benchmark, m.task_id), default=None)
 
-    def _alike(
-        self, words: list[str], sketch: bytes | None, text: str
-    ) -> list[tuple[int, float, bool]]:
-        """[(evaluation problem, share, whether its numbers are the same)] of what asks the same."""
+    def _alike(self, words: list[str], text: str) -> list[tuple[int, float, bool]]:
+        """[(evaluation problem, share, whether nothing in it was changed)] of what asks the same.
+
+        text: what the words are of."""
         mask = masked_words(words)
         grams = set(ngrams(mask))
         found = self._equal(words, mask)
-        if text and self._may_hold_a_short_one(mask, grams):
+        if self._may_hold_a_short_one(mask, grams):
             for sentence in SENTENCE.split(text):
-                parts = statements.words(sentence)
+                parts = compared(statements.words(sentence))
                 found += self._equal(parts, masked_words(parts)) if len(parts) >= NGRAM else []
+        turns = Turns(words)
         if key := short_problems.key_of(words):
-            found += [(i, 1.0, key[1] == numbers) for i, numbers in self.by_content.get(key[0], ())]
+            for i, numbers in self.by_content.get(key[0], ()):
+                found.append((i, 1.0, key[1] == numbers and not turned(self.turns[i], turns)))
         shares = self._shares(grams)
         if len(mask) >= FOR_NGRAMS:
-            for name, similarity in self.similar.all_like(sketch or statements.sketch(words)):
+            for name, similarity in self.similar.all_like(statements.sketch(words)):
                 shares.setdefault(int(name), similarity)
         decided = {i for i, *_ in found}
         left = {i: share for i, share in shares.items() if i not in decided}
@@ -162,7 +173,11 @@ class EvaluationProblems:
             for i, share in left.items():
                 if len(self.content[i] - content) <= OTHER * len(self.content[i]):
                     missing = self.names[i][0] in CODE
-                    found.append((i, share, numbers.agree_with(self.words[i], missing)))
+                    same = numbers.agree_with(self.words[i], missing)
+                    found.append((i, share, same and not turned(self.turns[i], turns)))
+        if self.near and not any(same for *_, same in found):
+            known = {i for i, *_ in found}
+            found += [(i, share, True) for i, share in self.near.like(words, text, known)]
         return found
 
     def _equal(self, words: list[str], mask: list[str]) -> list[tuple[int, float, bool]]:
