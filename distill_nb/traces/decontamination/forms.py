@@ -13,6 +13,7 @@ from distill_nb.traces.decontamination.synonyms import SYNONYMS
 
 # LaTeX takes one digit as a power or an index, 13^47; who writes two means both.
 DIGITS = re.compile(r"(\^|_)\s?(\d\d+)|\*\*(?=\s?[\w({])")
+MINUS = re.compile(r"(?<=[^\W\d_]{2}) - (?=[^\W\d_]{2})")  # no hyphen has spaces
 # *KLM*, **list**
 EMPHASIS = re.compile(r"(?<![\w*])(\*{1,2})([^\W\d_](?:[\w ]{0,40}\w)?)\1(?![\w*])")
 TAG = re.compile(r"<(sup|sub)>([^<]{1,40})</\1>|</?(?:[pbiu]|br|em|strong|span|code)\s?/?>")
@@ -29,7 +30,7 @@ MARKS = frozenset([
 ])  # fmt: skip
 # Marks on a letter or a name of points; on a digit they say that it repeats.
 LINES = frozenset([r"\overline", r"\bar", r"\underline"])
-NAMED = {r"\angle": "angle", r"\triangle": "triangle", r"\circ": "degree", "%": "percent"}
+NAMED = {r"\angle": "angle", r"\triangle": "triangle", r"\circ": "degree", "%": "percent", r"\minus": "-"}
 SMALL = frozenset("0123")  # indexes that name a variable; a_10 is a place in a sequence
 PREFIXES = frozenset(["sub", "bi", "multi", "pre", "co", "semi", "anti", "non"])
 CASES = frozenset(["upper", "lower"])
@@ -48,6 +49,8 @@ def prepared(text: str) -> str:
         text = EMPHASIS.sub(r"\2", text)
     if "^" in text or "_" in text or "**" in text:
         text = DIGITS.sub(lambda m: f"{m[1]}{{{m[2]}}}" if m[1] else "^", text)
+    if " - " in text:
+        text = MINUS.sub(r" \\minus ", text)
     found = POINTS.search(text)
     if found and sum(map(str.isupper, text)) * 2 < sum(map(str.isalpha, text)):
         text = POINTS.sub(_apart, text)
@@ -90,6 +93,8 @@ def compared(words: list[str]) -> list[str]:
             continue
         if word in ("<", ">") and after == "=":
             word, place = (r"\le" if word == "<" else r"\ge"), place + 1
+        elif word == "no" and after == "1":  # no one
+            word, place = "nobody", place + 1
         elif word == "case" and found and found[-1] in CASES:
             found[-1] += word
             continue

@@ -151,7 +151,7 @@ class NearProblems:
         left, added = _left_over(asked.content, here.content)
         weights = self.weights[self.set_of[i]]
         shared = sum(weights[w] for w in asked.content - left)
-        if asked.numbers.total() >= 2 and shared >= ENOUGH:
+        if shared >= (ENOUGH if asked.numbers.total() >= 2 else PLENTY):
             left, added = left - asked.names, added - here.names
         if added & ORDINAL or (left & ORDINAL and shared < PLENTY):
             return 0.0

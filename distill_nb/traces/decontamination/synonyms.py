@@ -49,6 +49,9 @@ _ALIKE = """
     children kids
     automobile car
     begins starts
+    somebody someone
+    everybody everyone
+    anybody anyone
     arranged ordered
     arrange order
     ascending increasing
@@ -90,6 +93,8 @@ _OPPOSITES = r"""
     even odd
     first last
     positive negative
+    nonpositive nonnegative
+    nonincreasing nondecreasing
     left right
     before after
     above below
@@ -103,7 +108,7 @@ _OPPOSITES = r"""
     horizontal vertical
     clockwise counterclockwise
     inside outside
-    nobody somebody everybody someone everyone anybody
+    nobody somebody everybody anybody
     nothing something everything anything
     none some every
     always never sometimes
@@ -127,7 +132,6 @@ _OPPOSITES = r"""
     prime composite
     convex concave
     arithmetic geometric
-    odd even
     true false
     second third fourth fifth sixth
     equilateral isosceles scalene

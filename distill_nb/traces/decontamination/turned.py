@@ -57,7 +57,8 @@ def turned(asked: Turns, here: Turns) -> bool:
 def _exchanged(asked: Sides, here: Sides) -> bool:
     for joint, before, after in asked:
         same = [(b, a) for j, b, a in here if j == joint]
-        crossed = any(before & a and after & b for b, a in same)
-        if crossed and not any(before & b or after & a for b, a in same):
+        crossed = [bool(before & a and after & b) for b, a in same]
+        kept = [bool(before & b or after & a) for b, a in same]
+        if any(crossed) and not any(k and not c for k, c in zip(kept, crossed, strict=True)):
             return True
     return False
