@@ -41,7 +41,10 @@ FILES = {
 }
 METHODS = ("first_look", "both_looks", "words_8", "words_13")
 # Tasks of MBPP beside MBPP+ that ask what a task of MBPP+ asks, by reading what was flagged.
-TWINS = frozenset[int]()
+TWINS = frozenset([
+    33, 43, 54, 152, 156, 195, 199, 208, 217, 316, 362, 393, 411, 495, 505, 516, 542, 625, 649, 658,
+    673, 686, 768, 841, 879, 922, 924, 928, 940, 970,
+])  # fmt: skip
 Flags = dict[str, Callable[[str], set[str]]]
 
 

@@ -127,7 +127,7 @@ def _about(problem: str, same_template: str) -> dict[str, str | bytes]:
     """What a part says of a statement."""
     words = statements.words(problem)
     sketch = statements.sketch(words)
-    match = _evaluation().match(words, sketch, problem)
+    match = _evaluation().match(problem, words)
     against = match and (match.kind == "contaminated" or same_template == "remove")
     return {
         "problem_id": statements.id_of(words),

@@ -111,14 +111,14 @@ def compared(words: list[str]) -> list[str]:
 def _without_fractions(words: list[str]) -> list[str]:
     r"""Words with `A / B` for `\frac A B`; the braces around A and B stay, where they have any."""
     found, place = [], 0
-    below: list[int] = []  # places where a slash belongs
+    below: set[int] = set()  # places where a slash belongs
     while place < len(words):
         if place in below:
             found.append("/")
         word = words[place]
         place += 1
         if word == r"\frac":
-            below.append(_end_of_group(words, place))
+            below.add(_end_of_group(words, place))
         else:
             found.append(word)
     return found

@@ -14,6 +14,7 @@ NGRAM = 4
 # Share of an evaluation problem's numbers that must be there. A 1 is not counted, which copies
 # write as `a`.
 NUMBERS = 0.8
+SHORT = 26  # words
 FUNCTIONS = frozenset([
     r"\sin", r"\cos", r"\tan", r"\cot", r"\sec", r"\csc", r"\arcsin", r"\arccos", r"\arctan",
     r"\log", r"\ln", r"\exp", r"\gcd", r"\lcm", r"\min", r"\max",

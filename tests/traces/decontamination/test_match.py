@@ -29,7 +29,7 @@ def evaluation():
 
 
 def match(evaluation, text):
-    return evaluation.match(statements.words(text), None, text)
+    return evaluation.match(text)
 
 
 @pytest.mark.parametrize(
