@@ -3,16 +3,17 @@
 
     python bench/decontamination.py [--data FOLDER] [--mbpp mbpp.jsonl] [--math-train FILE.jsonl]
 
-Pairs are made by rule (decontamination_pairs.py) from problems generated here, and from the problems
-of evaluation sets below --data: math500/math500.jsonl, aime/aimo-validation-aime.jsonl,
+Pairs are made by rule (decontamination_pairs.py) from problems generated here, and from those of
+evaluation sets below --data: math500/math500.jsonl, aime/aimo-validation-aime.jsonl,
 evalplus/MbppPlus.jsonl.gz, evalplus/HumanEvalPlus.jsonl.gz. --mbpp is MBPP's own file: its wordings
 of the tasks of MBPP+ are leaks, its other tasks are none, but for those that were read and found to
-ask the same as one of MBPP+ (TWINS). --math-train is the training set of MATH, {"problem"} a line.
-A leak is found if it is flagged for any evaluation problem, and a changed problem is flagged falsely
-if it is flagged for the one that it was made of. The peers flag whatever shares 8 or 13
+ask the same as one of MBPP+ (TWINS). --math-train is MATH's training set, {"problem"} a line.
+A leak is found if it is flagged for any evaluation problem, and a changed problem is flagged
+falsely if it is flagged for the one that it was made of. The peers flag whatever shares 8 or 13
 words in a row, in lower case and without punctuation, with one (Brown et al. 2020, arXiv
 2005.14165, appendix C, has 13). Writes bench/results/decontamination.json and the table in
-docs/decontamination.md; `--table` writes the table alone, of the results that are there."""
+docs/decontamination.md; `--table` writes the table alone, of the results that are there,
+and with `--print` prints it."""
 
 from __future__ import annotations
 
@@ -38,6 +39,18 @@ FILES = {
     "aime": "aime/aimo-validation-aime.jsonl",
     "mbpp_plus": "evalplus/MbppPlus.jsonl.gz",
     "humaneval_plus": "evalplus/HumanEvalPlus.jsonl.gz",
+}
+TEMPLATES = {  # of generated problems
+    "power": "Find the remainder when $13^{1<A>} + <B>^{1<C>}$ is divided by $<D>$.",
+    "fraction": r"Compute $\frac{<A>}{<B>} + \frac{<C>}{<D>}$, and simplify.",
+    "vectors": r"Let $\vec{u}$ and $\vec{v}$ be vectors of length $<A>$ and $<B>$ whose sum "
+    r"has length $<C>$. Find $\vec{u} \cdot \vec{v}$.",
+    "points": "In the triangle $KLM$ the side $KL$ has length $<A>$ cm and $LM$ has length $<B>$ "
+    "cm. The point $P$ halves $KM$. What is the largest area that $KLP$ can have?",
+    "sequence": "A sequence has $a_1 = <A>$, $a_2 = <B>$ and $a_3 = <C>$, and each further number "
+    "is the sum of the three before it. What is the smallest one above $9<D>$?",
+    "people": "There are <A> chairs in a room and <B> guests at the door. At least <C> guests sit "
+    "down. In how many of the <D> rows can nobody sit alone?",
 }
 METHODS = ("first_look", "both_looks", "words_8", "words_13")
 # Tasks of MBPP beside MBPP+ that ask what a task of MBPP+ asks, by reading what was flagged.
@@ -87,24 +100,16 @@ def generated() -> match.Statements:
     for function, returns, _ in pocket_problems.CODE:
         rows.append(("pocket_code", function, f"Write a function to find {returns}."))
     for i in range(40):
-        a, b, c, d = rng.sample(range(2, 90), 4)
-        rows += [("generated", f"{kind} {i}", text) for kind, text in (
-            ("power", f"Find the remainder when $13^{{{a + 9}}} + {b}^{{{c + 9}}}$ is divided by ${d}$."),
-            ("fraction", rf"Compute $\frac{{{a}}}{{{b}}} + \frac{{{c}}}{{{d}}}$, and simplify."),
-            ("vectors", rf"Let $\vec{{u}}$ and $\vec{{v}}$ be vectors of length ${a}$ and ${b}$ whose "
-             rf"sum has length ${c}$. Find $\vec{{u}} \cdot \vec{{v}}$."),
-            ("points", f"In the triangle $KLM$ the side $KL$ has length ${a}$ cm and $LM$ has length "
-             f"${b}$ cm. The point $P$ halves $KM$. What is the largest area that $KLP$ can have?"),
-            ("sequence", f"A sequence has $a_1 = {a}$, $a_2 = {b}$ and $a_3 = {c}$, and each further "
-             "number is the sum of the three before it. What is the smallest one above "
-             f"${900 + d}$?"),
-            ("people", f"There are {a} chairs in a room and {b} guests at the door. At least {c} "
-             f"guests sit down. In how many of the {d} rows can nobody sit alone?"),
-        )]  # fmt: skip
+        numbers = dict(zip("ABCD", rng.sample(range(2, 90), 4), strict=True))
+        for kind, text in TEMPLATES.items():
+            text = re.sub("<([A-D])>", lambda m, n=numbers: str(n[m[1]]), text)
+            rows.append(("generated", f"{kind} {i}", text))
     places = ["miles", "kilometers", "pounds", "grams", "euros", "dollars", "knots", "inches"]
     for one in places[::2]:
         for other in places[1::2]:
-            rows.append(("pocket_code", f"{one} {other}", f"Write a function to convert {one} to {other}."))
+            rows.append(
+                ("pocket_code", f"{one} {other}", f"Write a function to convert {one} to {other}.")
+            )
     return rows
 
 
@@ -192,10 +197,12 @@ def main() -> None:
     parser.add_argument("--mbpp", type=Path)
     parser.add_argument("--math-train", type=Path)
     parser.add_argument("--table", action="store_true")
+    parser.add_argument("--print", action="store_true", help="with --table: print it alone")
     parser.add_argument("--out", type=Path, default=RESULTS)
     a = parser.parse_args()
     if a.table:
-        write_page(json.loads(RESULTS.read_text()))
+        report = json.loads(RESULTS.read_text())
+        print(table(report)) if a.print else write_page(report)
         return
     leaks, others, sources, known = [], [], {}, {}
     known["generated"] = generated()
@@ -225,7 +232,10 @@ def main() -> None:
         others.append(count("MATH's training set", pairs, flags, "math500"))
         sources["math_train"] = provenance.sha256_of_file(a.math_train)
         every = [row for name, rows in known.items() if name != "generated" for row in rows]
-        speed = {"evaluation_problems": len(every), "cpu_seconds_per_1000": seconds(every, texts[::7])}
+        speed = {
+            "evaluation_problems": len(every),
+            "cpu_seconds_per_1000": seconds(every, texts[::7]),
+        }
     report = {
         "sources": sources,
         "rule": match.VERSION,

@@ -7,7 +7,9 @@ import random
 import re
 from collections.abc import Callable
 
-FORMULA = re.compile(r"(\$\$.*?\$\$|\\\[.*?\\\]|(?<!\\)\$(?:[^$\\]|\\.)*\$|\[asy\].*?\[/asy\])", re.DOTALL)
+FORMULA = re.compile(
+    r"(\$\$.*?\$\$|\\\[.*?\\\]|(?<!\\)\$(?:[^$\\]|\\.)*\$|\[asy\].*?\[/asy\])", re.DOTALL
+)
 SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Z])")
 NAMES = {
     "Ada": "Ruth", "Ben": "Omar", "Cleo": "Nina", "Dan": "Igor", "Eva": "Lena", "Finn": "Karl",
@@ -42,7 +44,8 @@ UNITS = {
     r"\bmph\b": "miles per hour", r"\\%": "percent", r"\bkg\b": "kilograms", r"\bft\b": "feet",
     r"\bmm\b": "millimeters", r"(?<=\d)%": "percent",
 }  # fmt: skip
-LEFT_OUT = frozenset("a an the of that is are be its their this these any given as to in".split())
+SMALL = "a an the of that is are be its their this these any given as to in"
+LEFT_OUT = frozenset(SMALL.split(" "))
 
 
 def _changed(change: Callable[[str], str]) -> Callable[[str, random.Random], str | None]:
@@ -101,7 +104,9 @@ def _verb(text: str, rng: random.Random) -> str | None:
     """Another verb in a problem of at most 15 words."""
     if len(text.split()) > 15:
         return None
-    start = next((v for v in sorted(VERBS, key=len, reverse=True) if text.strip().startswith(v)), "")
+    start = next(
+        (v for v in sorted(VERBS, key=len, reverse=True) if text.strip().startswith(v)), ""
+    )
     return VERBS[start] + text.strip()[len(start) :] if start else None
 
 
@@ -131,9 +136,7 @@ LEAKS: dict[str, Callable[[str, random.Random], str | None]] = {
     r"\mathbf for \vec and back": _changed(
         _in_formulas(r"\\(vec|mathbf)", lambda m: r"\mathbf" if m[1] == "vec" else r"\vec")
     ),
-    "*ABC* for $ABC$": _changed(
-        lambda t: re.sub(r"\$(?:\\triangle ?)?([A-Z]{2,5})\$", r"*\1*", t)
-    ),
+    "*ABC* for $ABC$": _changed(lambda t: re.sub(r"\$(?:\\triangle ?)?([A-Z]{2,5})\$", r"*\1*", t)),
     "other indexes": _changed(_in_formulas(r"([a-z])_([1-3])(?!\d)", r"\1_{\2}")),
     "units written out": _changed(_units),
     "array for list": _changed(_swap({"list": "array", "lists": "arrays", "sublist": "subarray"})),

@@ -32,7 +32,11 @@ SCHEMA = [
 CODE = {
     file.relative_to(paths.ROOT).as_posix(): code_hash.content_hash(file)
     for file in code_hash.modules_of(__name__)
-} | {"python": platform.python_version(), "rensa": metadata.version("rensa")}
+} | {
+    "python": platform.python_version(),
+    "rensa": metadata.version("rensa"),
+    "rapidfuzz": metadata.version("rapidfuzz"),
+}
 _texts: Statements = []  # of this process: the evaluation problems
 
 

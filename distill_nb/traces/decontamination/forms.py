@@ -3,7 +3,7 @@ alone decides. Ids are of words.py's words, so that they stay what they were.
 
 The same are `7/80` and `\frac{7}{80}`, `13^47` and `13^{47}`, `\vec{v}`, `\mathbf{v}` and `v`,
 *KLM* and $KLM$, a_1 and a_n (not a_10), 60° and 60 degrees, `sub-list` and `sublist`, and words
-that mean the same in problems: array and list, greatest and largest."""
+that mean the same in problems: array and list, greatest and largest, how many and the number of."""
 
 import re
 
@@ -12,17 +12,25 @@ from distill_nb.traces.decontamination.symbols import VARIABLES
 from distill_nb.traces.decontamination.synonyms import SYNONYMS
 
 # LaTeX takes one digit as a power or an index, 13^47; who writes two means both.
-DIGITS = re.compile(r"(\^|_)\s?(\d\d+)|\*\*(?=\s?[\w({])")
+DIGITS = re.compile(r"([\^_])\s?(\d\d+)")
+POWER = re.compile(r"\*\*(?=\s?[\w({])")  # of Python
+# An index that names a variable, a_1 or A_n; a_10 is a place in a sequence, 10_2 and \log_2 a base.
+INDEX = re.compile(
+    r"((?<![A-Za-z\\])[A-Za-z]|"
+    + "|".join(map(re.escape, sorted(VARIABLES, key=len, reverse=True)))
+    + r")_(?:\{([0-3A-Za-z])\}|([0-3](?!\d)|[A-Za-z](?![A-Za-z\d_])))"
+)
 MINUS = re.compile(r"(?<=[^\W\d_]{2}) - (?=[^\W\d_]{2})")  # no hyphen has spaces
 # *KLM*, **list**
 EMPHASIS = re.compile(r"(?<![\w*])(\*{1,2})([^\W\d_](?:[\w ]{0,40}\w)?)\1(?![\w*])")
 TAG = re.compile(r"<(sup|sub)>([^<]{1,40})</\1>|</?(?:[pbiu]|br|em|strong|span|code)\s?/?>")
 POINTS = re.compile(r"(?<![A-Za-z\\])[A-Z]{2,6}(?![A-Za-z])")
-NO_POINTS = frozenset("""
+_WORDS = """
     GCD LCM HCF SIN COS TAN LOG MAX MIN AND OR NOT XOR IS OF TO IN AT ON BY IF IT AS AN WE MOD
     ASCII ABS UTF HTML HTTP JSON RGB UPPER LOWER TRUE FALSE NONE NULL MATH CODE INPUT OUTPUT
     USA UK AM PM ID DNA
-""".split())  # fmt: skip
+"""
+NO_POINTS = frozenset(_WORDS.split())
 # Marks on a letter, and kinds of type.
 MARKS = frozenset([
     r"\vec", r"\mathbf", r"\boldsymbol", r"\bold", r"\bf", r"\overrightarrow", r"\mathcal",
@@ -30,9 +38,17 @@ MARKS = frozenset([
 ])  # fmt: skip
 # Marks on a letter or a name of points; on a digit they say that it repeats.
 LINES = frozenset([r"\overline", r"\bar", r"\underline"])
-NAMED = {r"\angle": "angle", r"\triangle": "triangle", r"\circ": "degree", "%": "percent", r"\minus": "-"}
-SMALL = frozenset("0123")  # indexes that name a variable; a_10 is a place in a sequence
+NAMED = {
+    r"\angle": "angle",
+    r"\triangle": "triangle",
+    r"\circ": "degree",
+    "%": "percent",
+    r"\minus": "-",
+}
+BRACKETS = frozenset("(){}")
+LONGEST_GROUP = 60  # words above a slash
 PREFIXES = frozenset(["sub", "bi", "multi", "pre", "co", "semi", "anti", "non"])
+NTH = frozenset(["nth", "kth", "ith", "jth", "mth"])
 CASES = frozenset(["upper", "lower"])
 
 
@@ -47,8 +63,10 @@ def prepared(text: str) -> str:
         text = TAG.sub(_untagged, text)
     if "*" in text:
         text = EMPHASIS.sub(r"\2", text)
-    if "^" in text or "_" in text or "**" in text:
-        text = DIGITS.sub(lambda m: f"{m[1]}{{{m[2]}}}" if m[1] else "^", text)
+    if "**" in text:
+        text = POWER.sub("^", text)
+    if "^" in text or "_" in text:
+        text = INDEX.sub(r"\1", DIGITS.sub(r"\1{\2}", text))
     if " - " in text:
         text = MINUS.sub(r" \\minus ", text)
     found = POINTS.search(text)
@@ -71,8 +89,8 @@ def _apart(match: re.Match) -> str:
 
 def compared(words: list[str]) -> list[str]:
     """Words of words.py as those by which problems are compared."""
-    if r"\frac" in words:
-        words = _without_fractions(words)
+    if "/" in words:
+        words = _with_fractions(words)
     found: list[str] = []
     place, end = 0, len(words)
     while place < end:
@@ -81,59 +99,64 @@ def compared(words: list[str]) -> list[str]:
         place += 1
         if word in MARKS or (word in LINES and _is_letter(after, words, place)):
             continue
-        if word == "_" and found and _is_variable(found[-1]) and _names(after):
-            place += 1
-            continue
         if word == "^" and after in (r"\circ", "th"):
             continue
         if word == "-" and found and _hyphen(found[-1], after):
-            if found[-1] in PREFIXES or (len(found[-1]) == 1 and after == "th"):
+            if found[-1] in PREFIXES:
                 found[-1] += after
                 place += 1
             continue
+        if word == "'" and after == "th":
+            continue
         if word in ("<", ">") and after == "=":
             word, place = (r"\le" if word == "<" else r"\ge"), place + 1
+        elif word == "how" and after == "many":
+            found.append("number")
+            word, place = "of", place + 1
         elif word == "no" and after == "1":  # no one
             word, place = "nobody", place + 1
         elif word == "case" and found and found[-1] in CASES:
             found[-1] += word
             continue
-        elif word == "th" and found and (len(found[-1]) == 1 or found[-1] == "'"):
-            found = found[:-1] if found[-1] == "'" else found
-            if found and len(found[-1]) == 1:
-                found[-1] += "th"
-                continue
+        elif word in NTH:
+            found.append(word[0])
+            word = "th"
         word = NAMED.get(word, word)
         found.append(SYNONYMS.get(word, word))
     return found
 
 
-def _without_fractions(words: list[str]) -> list[str]:
-    r"""Words with `A / B` for `\frac A B`; the braces around A and B stay, where they have any."""
-    found, place = [], 0
-    below: set[int] = set()  # places where a slash belongs
-    while place < len(words):
-        if place in below:
-            found.append("/")
-        word = words[place]
-        place += 1
-        if word == r"\frac":
-            below.add(_end_of_group(words, place))
+def _with_fractions(words: list[str]) -> list[str]:
+    r"""Words with `\frac A B` for `A / B`, where A and B are numbers, variables, commands or stand
+    in brackets."""
+    found: list[str] = []
+    for place, word in enumerate(words):
+        after = words[place + 1] if place + 1 < len(words) else ""
+        if word == "/" and found and _divides(found[-1], after):
+            start = _start_of_group(found)
+            found.insert(start, r"\frac")
         else:
             found.append(word)
     return found
 
 
-def _end_of_group(words: list[str], place: int) -> int:
-    """Where the group that begins at a place ends: a word, or what stands in braces."""
-    if words[place : place + 1] != ["{"]:
-        return place + 1
+def _divides(above: str, below: str) -> bool:
+    """Whether a slash between two words is that of a fraction: not in and/or."""
+    return all(
+        w in BRACKETS or w[:1].isdigit() or _is_variable(w) or w[:1] == "\\" for w in (above, below)
+    )
+
+
+def _start_of_group(words: list[str]) -> int:
+    """Where the last group of words begins: a word, or what stands in brackets."""
+    end = len(words) - 1
+    opening = {")": "(", "}": "{"}.get(words[end], "")
     depth = 0
-    for end in range(place, min(len(words), place + 200)):
-        depth += (words[end] == "{") - (words[end] == "}")
+    for place in range(end, max(-1, end - LONGEST_GROUP), -1) if opening else ():
+        depth += (words[place] == words[end]) - (words[place] == opening)
         if not depth:
-            return end + 1
-    return place + 1
+            return place
+    return end
 
 
 def _is_variable(word: str) -> bool:
@@ -145,11 +168,6 @@ def _is_letter(word: str, words: list[str], place: int) -> bool:
     if word == "{":
         word = words[place + 1] if place + 1 < len(words) else ""
     return _is_variable(word)
-
-
-def _names(index: str) -> bool:
-    """Whether an index only names a variable: a_1, a_n, and A_max."""
-    return index in SMALL or index.isalpha() or index in VARIABLES
 
 
 def _hyphen(before: str, after: str) -> bool:

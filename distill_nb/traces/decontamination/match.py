@@ -1,7 +1,7 @@
 """Training problems that an evaluation set asks too: found whatever their layout, names of
 variables, frame or examples.
 
-A problem is compared with every problem of the evaluation sets by its words (statements.py) without
+A problem is compared with every problem of the evaluation sets by its words (forms.py) without
 brackets. Each variable, that is each single letter or Greek one, is read as the same word. It asks
 the same if
 
@@ -11,24 +11,28 @@ the same if
   more than 2% of an evaluation set (`write a function to`) counts for less, in proportion, so that
   such a set's problems are not taken for each other; or
 - it is a near-duplicate by MinHash; or
-- both are short and have the same content words (short_problems.py), or the same words altogether.
+- both are short and have the same content words (short_problems.py), or the same words altogether;
+  or
+- a second look finds it reworded, shortened, or with other names or spelling (near.py).
 
 An evaluation problem of fewer than 8 words must be a whole statement but for its frame, or a whole
 sentence of one: anything shorter would be found in half of all texts. The examples in programming
 problems are left out on both sides (examples.py), and drawings of the evaluation problem may be
 missing.
 
-What asks the same is contaminated if its numbers are the same: no number of the evaluation problem
-stands changed where the words around it are the same, and at least four fifths of its numbers are
-there. One changed number of twenty makes another problem with another answer, and training sets are
-full of such problems: it is of the same template, and is kept and counted (`same_template: keep`),
-or removed (`remove`). A copy with a misprinted number is of the same template too. Numbers may be
+What asks the same is contaminated if nothing that decides the answer was changed: no sign, no word
+for its opposite (turned.py), and no number. No number of the evaluation problem stands changed
+where the words around it are the same, and at least four fifths of its numbers are there. One
+changed number of twenty makes another problem with another answer, and training sets are full of
+such problems: it is of the same template, and is kept and counted (`same_template: keep`), or
+removed (`remove`). A copy with a misprinted number is of the same template too. Numbers may be
 missing with the words around them, as in a copy without its table; of programming problems any
 number of them, for copies lack whole sentences. Numbers in words are read as digits.
 
 Not found: a problem told in other words throughout, or in another language; one cut before it says
-what is asked; one of fewer than 8 words as part of a sentence, or of fewer than 4 inside a longer
-statement; and short ones whose content words were replaced by others."""
+what is asked; a reworded one inside a longer statement; one of fewer than 8 words as part of a
+sentence, or of fewer than 4 inside a longer statement. docs/decontamination.md has a table of what
+is found, by kind."""
 
 import re
 from collections import Counter
@@ -63,7 +67,7 @@ SENTENCE = re.compile(r"(?<=[.?!:])\s+|(?<=[.?!]\$)\s+|\n+")
 @dataclass(frozen=True)
 class Match:
     """kind: `contaminated` or `same_template`; share: of the evaluation problem's n-grams (of a
-    near-duplicate, the similarity)."""
+    near-duplicate or a reworded one, the similarity)."""
 
     benchmark: str
     task_id: str

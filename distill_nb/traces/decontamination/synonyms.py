@@ -4,6 +4,8 @@ A general dictionary would do harm: `mean` is an average here, and `right` a sid
 
 # The first of a line stands for all of it.
 _ALIKE = """
+    a an
+    only just
     list array vector dataset
     lists arrays vectors datasets
     sublist subarray
@@ -70,7 +72,7 @@ _ALIKE = """
     mph mi
     hour hours hr hrs
     minute minutes
-    second seconds sec secs
+    second seconds
     degree degrees
     percent percentage
     dollar dollars
