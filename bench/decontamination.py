@@ -180,6 +180,15 @@ def table(report: dict) -> str:
             kind = f"`{kind}`" if "\\" in row["kind"] else kind
             lines.append(f"| {kind} | {row['source']} | {row['problems']} | {' | '.join(shares)} |")
         lines.append("")
+    if speed := report["speed"]:
+        shares = " | ".join(f"{speed['cpu_seconds_per_1000'][m]:.2f}" for m in METHODS)
+        lines += ["| Time | | evaluation problems | first look | both looks | 8 words | 13 words |"]
+        lines += ["|---|---|---|---|---|---|---|"]
+        lines += [
+            "| CPU seconds for 1,000 training problems | MATH's training set | "
+            f"{speed['evaluation_problems']} | {shares} |",
+            "",
+        ]
     return "\n".join(lines)
 
 

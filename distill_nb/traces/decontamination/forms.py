@@ -12,7 +12,7 @@ from distill_nb.traces.decontamination.symbols import VARIABLES
 from distill_nb.traces.decontamination.synonyms import SYNONYMS
 
 # LaTeX takes one digit as a power or an index, 13^47; who writes two means both.
-DIGITS = re.compile(r"([\^_])\s?(\d\d+)")
+DIGITS = re.compile(r"(\^|(?<![A-Za-z\\])[A-Za-z]_)\s?(\d\d+)")
 POWER = re.compile(r"\*\*(?=\s?[\w({])")  # of Python
 # An index that names a variable, a_1 or A_n; a_10 is a place in a sequence, 10_2 and \log_2 a base.
 INDEX = re.compile(

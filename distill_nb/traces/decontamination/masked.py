@@ -15,6 +15,7 @@ NGRAM = 4
 # write as `a`.
 NUMBERS = 0.8
 SHORT = 26  # words
+LONGER = 1.2  # times the words of the evaluation problem
 FUNCTIONS = frozenset([
     r"\sin", r"\cos", r"\tan", r"\cot", r"\sec", r"\csc", r"\arcsin", r"\arccos", r"\arctan",
     r"\log", r"\ln", r"\exp", r"\gcd", r"\lcm", r"\min", r"\max",
@@ -65,29 +66,40 @@ def _counts(words: list[str]) -> Counter[str]:
 
 
 class Numbers:
-    """The numbers of a training problem, and the words around them."""
+    """The numbers of a problem, and the words around them."""
 
     def __init__(self, words: list[str]):
         self.counts = _counts(words)
-        self.masked = set(ngrams(masked_words(words)))
-        self.exact = set(ngrams(with_numbers(words)))
+        self.mask = masked_words(words)
+        self.windows = list(zip(ngrams(self.mask), ngrams(with_numbers(words)), strict=True))
+        self.masked = {masked for masked, _ in self.windows}
+        self.exact = {exact for _, exact in self.windows}
 
     def agree_with(self, asked: list[str], missing: bool) -> bool:
-        """Whether the numbers here are those of an evaluation problem, whose words are `asked`.
+        """Whether the numbers of a training problem are those of an evaluation problem, whose words
+        are `asked`.
 
         None of its numbers may stand changed in the same words here: of the n-grams around it, at
-        least two are here, but none with this number. Unless numbers may be `missing`, a share of
-        NUMBERS of them must be here too."""
-        wanted = _counts(asked)
-        if not missing and (wanted & self.counts).total() < NUMBERS * wanted.total():
+        least two are here, but none with this number. Nor may one of a training problem that is
+        hardly longer. Unless numbers may be `missing`, a share of NUMBERS of them must be here too;
+        and of a short problem none may be missing while others are here."""
+        wanted = Numbers(asked)
+        shared = (wanted.counts & self.counts).total()
+        if not missing and shared < NUMBERS * wanted.counts.total():
             return False
-        mask = masked_words(asked)
-        windows = list(zip(ngrams(mask), ngrams(with_numbers(asked)), strict=True))
-        for place, word in enumerate(mask):
+        if len(asked) <= SHORT and wanted.counts - self.counts and self.counts - wanted.counts:
+            return False
+        if self._changes_one_of(wanted):
+            return False
+        return len(self.mask) > LONGER * len(wanted.mask) or not wanted._changes_one_of(self)
+
+    def _changes_one_of(self, other: "Numbers") -> bool:
+        """Whether a number of another problem stands changed in the same words here."""
+        for place, word in enumerate(other.mask):
             if word != "#":
                 continue
-            around = windows[max(0, place - NGRAM + 1) : place + 1]
+            around = other.windows[max(0, place - NGRAM + 1) : place + 1]
             known = [exact for masked, exact in around if masked in self.masked]
             if known and len(known) >= min(2, len(around)) and self.exact.isdisjoint(known):
-                return False
-        return True
+                return True
+        return False

@@ -13,6 +13,7 @@ from distill_nb.traces.decontamination.masked import masked_words
         ("Find $13^{47}$", "Find $13^47$"),
         ("Find $13^{47}$", "Find 13^47"),
         ("Find $2^{10}$", "Find 2**10"),
+        ("the place $a_{10}$", "the place $a_10$"),
         ("Find $x^{12}$", "Find x<sup>12</sup>"),
         ("In the triangle $KLM$ the point", "In the triangle *KLM* the point"),
         ("In the triangle $KLM$ the point", "In the triangle KLM the point"),

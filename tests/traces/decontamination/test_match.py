@@ -287,3 +287,15 @@ def test_one_changed_number_of_many_is_another_problem_and_a_missing_one_is_not(
     assert (
         match(evaluation, text.replace(", and each hat cost 40 coins", "")).kind == "contaminated"
     )
+
+
+def test_a_changed_one_is_another_number_too():
+    text = (
+        "Let $a, b, c, d$ be positive real numbers. Find the least value of "
+        r"$\frac{1}{a} + \frac{1}{b} + \frac{1}{c} + \frac{1}{d}$."
+    )
+    evaluation = EvaluationProblems([("math500", "sum", text)])
+    found = match(evaluation, text.replace("{1}{c}", "{4}{c}").replace("{1}{d}", "{18}{d}"))
+    assert found is None or found.kind == "same_template"
+    longer = f"{text} Then find the least value of $\\frac{{7}}{{a}} + \\frac{{9}}{{b}}$, too, and say why."
+    assert match(evaluation, longer).kind == "contaminated"
