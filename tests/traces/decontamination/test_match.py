@@ -297,5 +297,5 @@ def test_a_changed_one_is_another_number_too():
     evaluation = EvaluationProblems([("math500", "sum", text)])
     found = match(evaluation, text.replace("{1}{c}", "{4}{c}").replace("{1}{d}", "{18}{d}"))
     assert found is None or found.kind == "same_template"
-    longer = f"{text} Then find the least value of $\\frac{{7}}{{a}} + \\frac{{9}}{{b}}$, and say why."
+    longer = f"{text} Then find the least value of $\\frac{{7}}{{a}} + \\frac{{9}}{{b}}$."
     assert match(evaluation, longer).kind == "contaminated"
