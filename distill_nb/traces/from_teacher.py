@@ -83,7 +83,7 @@ def judge(
         i, words = problem["id"], statements.words(problem["problem"])
         sketch = statements.sketch(words)
         numbers = " ".join(statements.numbers(words))
-        matched = known.match(words, sketch, problem["problem"])
+        matched = known.match(problem["problem"], words)
         if matched and (matched.kind == "contaminated" or p.same_template == "remove"):
             rejected.append(_rejected(i, matched.kind, str(matched)))
         elif i in seen:
