@@ -24,11 +24,9 @@ if TYPE_CHECKING:
 
 BIN, BIN_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 ADAPTER = "adapter_config.json"
-# what a tokenizer may be read from; those with .json hold a mapping
-TOKENIZER = (
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "vocab.json", "merges.txt", "tokenizer.model",
-)  # fmt: skip
+# what a tokenizer is read from: one of the first, and any of the others; .json holds a mapping
+VOCABULARIES = ("tokenizer.json", "vocab.json", "tokenizer.model")
+TOKENIZER = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt")
 EXPERT = re.compile(r"(.*\.experts)\.(\d+)\.(.*)")
 SENTENCE = "In 12 steps, x + 7 = 19; so it is \\boxed{12}."  # must come back from a tokenizer
 
@@ -57,9 +55,7 @@ def check_folder(p: Params) -> None:
     if (where, template, state) in _whole:
         return
     config = _config(p)
-    for name in TOKENIZER:
-        if (where / name).is_file():
-            _whole_text(where / name)
+    _check_tokenizer_files(where)
     _refuse_other_tensors(p, config, _stored(where))
     _check_tokenizer(p, config)
     _whole.add((where, template, state))
@@ -119,11 +115,16 @@ def _refuse_adapter(where: Path) -> None:
     )
 
 
-def _whole_text(file: Path) -> None:
-    if file.suffix == ".json":
-        integrity.mapping("student", file)
-    else:
-        integrity.refuse_empty("student", file)
+def _check_tokenizer_files(where: Path) -> None:
+    if not any((where / name).is_file() for name in VOCABULARIES):
+        raise ValueError(
+            f"student: {paths.movable(where)} has no tokenizer: {VOCABULARIES[0]}; copy it from "
+            "where the folder came from."
+        )
+    for name in (*VOCABULARIES, *TOKENIZER):
+        if (where / name).is_file():
+            read = integrity.mapping if name.endswith(".json") else integrity.refuse_empty
+            read("student", where / name)
 
 
 def _stored(where: Path) -> Shapes:
@@ -289,5 +290,5 @@ def _check_tokenizer(p: Params, config: PretrainedConfig) -> None:
 def _unreadable(p: Params, error: Exception) -> str:
     return (
         f"student: the tokenizer of {p.student} cannot be read ({integrity.first_line(error)}); "
-        f"copy {TOKENIZER[0]} and {TOKENIZER[1]} again from where they came from."
+        f"copy {VOCABULARIES[0]} and {TOKENIZER[0]} again from where they came from."
     )
