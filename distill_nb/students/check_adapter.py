@@ -142,8 +142,9 @@ def _refuse_other_layers(p: Params, folder: Path, settings: dict, found: Shapes)
             result = set_peft_model_state_dict(adapted, integrity.on_meta(found))
         except Exception as error:  # a config of other values fails in many ways
             problem = error
-    if isinstance(problem, KeyError):  # of a module that is saved as a whole
-        integrity.refuse_partial_adapter(p, folder, [str(problem.args[0])], [])
+    if isinstance(problem, KeyError) and str(problem.args[0]).startswith("base_model."):
+        # of a module that is saved as a whole
+        integrity.refuse_partial_adapter(p, folder, [problem.args[0]], [], all_keys=True)
     if problem is not None:
         raise ValueError(_misfit(p, folder, problem)) from None
     integrity.refuse_partial_adapter(p, folder, result.missing_keys, result.unexpected_keys)
