@@ -201,7 +201,7 @@ def _refuse_unused_names(folder: Path, settings: dict, adapted: PeftModel) -> No
     modules, tensors = tuner.targeted_module_names, tuner.targeted_parameter_names
 
     def unused(names: Iterable[str], held: list[str], pattern: bool = False) -> list[str]:
-        forms = {name: f"({name})" if pattern else re.escape(name) for name in names}
+        forms = {name: f"({name})" if pattern else re.escape(str(name)) for name in names}
         return [
             name
             for name, form in forms.items()

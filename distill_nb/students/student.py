@@ -128,6 +128,11 @@ def load(p: Params, backend: str = "hf", where: str = "") -> PreTrainedModel:
             sources.source(p), dtype=dtype, **options
         )
         integrity.refuse_partial_student(p, report)
+        if getattr(model, "_hf_peft_config_loaded", False):
+            raise ValueError(
+                f"student: {p.student} holds an adapter beside the model, which only some engines "
+                "would add; copy the model alone into a folder, and name the adapter as adapter."
+            )
     for name, weight in model.named_parameters():
         if not integrity.is_finite(weight):
             raise ValueError(
