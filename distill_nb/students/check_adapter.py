@@ -108,6 +108,12 @@ def _refuse_other_settings(folder: Path, settings: dict) -> None:
         raise ValueError(f"adapter: r in {file} is {rank}, and must be 1 or more; {_put_back()}.")
     if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not math.isfinite(alpha):
         raise ValueError(f"adapter: lora_alpha in {file} is {alpha}, and no number; {_put_back()}.")
+    for key in ("use_rslora", "use_dora", "lora_bias"):
+        value = settings.get(key)
+        if value is not None and type(value) is not bool:  # "false" would be true
+            raise ValueError(
+                f"adapter: {key} in {file} is {value!r}, not true or false; {_put_back()}."
+            )
     init = settings.get("init_lora_weights", True)
     if init not in INITS:
         raise ValueError(
@@ -213,6 +219,7 @@ def _refuse_unused_names(folder: Path, settings: dict, adapted: PeftModel) -> No
     faults = {
         "target_modules": unused(targets, modules),
         "target_parameters": unused(config.target_parameters or [], tensors),
+        "modules_to_save": unused(settings.get("modules_to_save") or [], _all_modules(adapted)),
         **{
             key: unused(settings.get(key) or {}, [*modules, *tensors], pattern=True)
             for key in ("rank_pattern", "alpha_pattern")
@@ -224,6 +231,10 @@ def _refuse_unused_names(folder: Path, settings: dict, adapted: PeftModel) -> No
                 f"adapter: {key} in {paths.movable(folder / CONFIG)} has {integrity.listed(names)},"
                 f" which is no layer with an adapter; remove it, or {_put_back()}."
             )
+
+
+def _all_modules(adapted: PeftModel) -> list[str]:
+    return [name for name, _ in adapted.get_base_model().named_modules()]
 
 
 def _put_back() -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from distill_nb.params import Params
 from distill_nb.runtime import paths
-from distill_nb.students import chat, check_tokenizer, integrity, sources, student
+from distill_nb.students import chat, check_tokenizer, integrity, sources
 from distill_nb.students.integrity import Shapes
 
 if TYPE_CHECKING:

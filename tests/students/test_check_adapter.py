@@ -122,6 +122,8 @@ FAULTS = {
         r"q_proj\.lora_A\.weight is \[8, 64\], and by its .* and the student \[4, 64\]; n",
     ),
     "wide": (tensors(lambda held: held.update({Q: torch.ones(8, 65)})), r"is \[8, 65\], and by"),
+    "scale is text": (settings(use_rslora="false"), "use_rslora in .* is 'false', not true or"),
+    "no such module": (settings(modules_to_save=["score"]), "modules_to_save in .* has score, wh"),
     "pissa": (settings(init_lora_weights="pissa"), "init_lora_weights in .* is pissa, which chan"),
     "pissa by steps": (settings(init_lora_weights="pissa_niter_4"), "is pissa_niter_4, which"),
     "olora": (settings(init_lora_weights="olora"), "is olora, which changes"),
