@@ -21,7 +21,7 @@ from distill_nb.evaluation.proofs import Proof
 from distill_nb.grading import code
 from distill_nb.params import Params, is_baseline
 from distill_nb.runtime import compiler, disk, lock, paths, provenance, stop
-from distill_nb.students import generation, proof, sources, student
+from distill_nb.students import check_student, generation, proof, student
 
 log = logging.getLogger(__name__)
 
@@ -47,14 +47,17 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
     requests that fail for good have failed (the engine dies of one alone, or it does not fit memory
     alone).
 
-    Raises ValueError before any work if a benchmark or checkpoints are missing, if records on disk
-    were made with other settings and `overwrite` is false, or if another process is evaluating this
-    run; RuntimeError if code could not be run safely; stop.Stopped; disk.DiskFull."""
+    Raises ValueError before any work if a benchmark or checkpoints are missing, if the student or
+    an adapter is not whole or they do not belong together, if records on disk were made with other
+    settings and `overwrite` is false, or if another process is evaluating this run; RuntimeError if
+    code could not be run safely; stop.Stopped; disk.DiskFull."""
     # before benchmarks are downloaded: one has gigabytes
-    version = ""
+    version, notes = "", {}
     if not p.regrade:
         compiler.check(student.device())
-        version = sources.check_student(p)
+        version = check_student.check(p)
+        if p.adapter != "none":
+            notes = resume.check_adapters(p, [p.max_steps])
     tasks, steps = load_tasks(p), resume.checkpoint_steps(p)
     run_dir, file = paths.run_dir(p), paths.run_dir(p) / "provenance_eval.json"
     before = {} if p.overwrite else resume.earlier_provenance(file)
@@ -71,6 +74,8 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
         resume.refuse_other_records(p, settings, before, [*shared.values(), *stored])
     if not p.regrade:
         resume.refuse_other_checkpoints(p, settings["adapters_sha256"])
+        if p.adapter == "none":
+            notes = resume.check_adapters(p, steps)
     has_code = any(task.kind == "code" for task_list in tasks.values() for task in task_list)
     # refused here, before any answer is generated
     sandbox_level = code.level(p.allow_unsafe) if has_code else ""
@@ -116,7 +121,7 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
             return record
         if steps:
             log.info(f"Adapters: {p.adapters}, as {why}.")
-        record["adapters_why"] = why
+        record |= {"adapters_why": why, "adapter_base": notes}
         return _evaluate(p, tasks, steps, shared, before, record)
 
 
@@ -229,6 +234,7 @@ def _collect(
     jobs = [*base, *own]
     if not jobs:
         return []
+    check_student.check_weights(p)
     adapters = resume.adapters_of(p, sorted({job.step for job in own}))
     # of an adapter from elsewhere, what Transformers and PEFT make of the first prompt
     references = {step: proof.of(p, folder, own[0].prompt) for step, folder in adapters.items()}

@@ -1,5 +1,6 @@
 """What an evaluation finds on disk, and whether the same settings made it."""
 
+import logging
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -7,7 +8,9 @@ from distill_nb import grading
 from distill_nb.evaluation.engines import start
 from distill_nb.params import GENERATION_KEYS, Params, is_baseline
 from distill_nb.runtime import jsonl, paths, provenance
-from distill_nb.students import adapters, chat, sources
+from distill_nb.students import adapters, chat, check_adapter, sources
+
+log = logging.getLogger(__name__)
 
 # Settings that are kept piece by piece, so that a run can be evaluated in several calls: some
 # benchmarks now and others later, these with one sample a problem and AIME with 16.
@@ -56,6 +59,15 @@ def adapters_of(p: Params, steps: list[int]) -> dict[int, Path]:
         s: adapters.adapter_folder(p.adapter) if p.adapter != "none" else paths.checkpoint_dir(p, s)
         for s in steps
     }
+
+
+def check_adapters(p: Params, steps: list[int]) -> dict[str, str]:
+    """step → what cannot be told of the model that its adapter was trained on, where that is
+    anything; it is said, too. Raises ValueError as check_adapter.check does."""
+    notes = {str(s): check_adapter.check(p, f) for s, f in adapters_of(p, steps).items()}
+    for note in dict.fromkeys(filter(None, notes.values())):
+        log.info(note)
+    return {step: note for step, note in notes.items() if note}
 
 
 def refuse_other_records(p: Params, settings: dict, before: dict, files: list[Path]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from distill_nb.params import POCKET_STUDENT, Params
 from distill_nb.runtime import paths
-from distill_nb.students import sources, student
+from distill_nb.students import check_student, sources, student
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -67,7 +67,8 @@ def config_of(p: Params) -> tuple[PretrainedConfig, str]:
     """(the student's config, where it is from). A student of KNOWN that is not on this machine is
     taken from there, without asking the hub.
 
-    Raises ValueError where the hub does not give the config of another student."""
+    Raises ValueError where the hub does not give the config of another student, or a folder is not
+    whole."""
     from huggingface_hub import try_to_load_from_cache
     from transformers import AutoConfig
 
@@ -77,6 +78,8 @@ def config_of(p: Params) -> tuple[PretrainedConfig, str]:
             sizes = dict(KNOWN[p.student])
             config = AutoConfig.for_model(sizes.pop("model_type"), **sizes)
             return config, "sizes as in distill_nb/plan/architectures.py"
+    if paths.resolve(p.student).is_dir():
+        check_student.check_folder(p)
     try:
         return AutoConfig.from_pretrained(sources.source(p)), "its config.json"
     except (OSError, ValueError) as error:

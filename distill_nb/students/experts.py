@@ -152,8 +152,8 @@ def write_per_expert(adapter: Path, folder: Path) -> None:
             continue
         tensor = _tensor_of(match, config)
         name = f"{match['experts']}.{tensor}"
-        size = _pattern(config["rank_pattern"], name, config["r"])
-        ranks[tensor] = (size, _pattern(config["alpha_pattern"], name, config["lora_alpha"]))
+        size = _pattern(config.get("rank_pattern"), name, config["r"])
+        ranks[tensor] = (size, _pattern(config.get("alpha_pattern"), name, config["lora_alpha"]))
         count, parts = weight.shape[match["side"] == "B"] // size, FUSED[tensor]
         if match["side"] == "A":
             each = [[a] * len(parts) for a in weight.reshape(count, size, -1)]

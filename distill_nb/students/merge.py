@@ -29,7 +29,16 @@ from typing import TYPE_CHECKING
 from distill_nb.params import Params
 from distill_nb.runtime import disk, paths
 from distill_nb.runtime.devices import GIB
-from distill_nb.students import embeddings, experts, generation, sources, student, weights
+from distill_nb.students import (
+    check_adapter,
+    check_student,
+    embeddings,
+    experts,
+    generation,
+    sources,
+    student,
+    weights,
+)
 from distill_nb.students.weights import Entry
 
 if TYPE_CHECKING:
@@ -80,6 +89,8 @@ def write_merged(p: Params, adapter: Path, folder: Path) -> None:
     the student; disk.DiskFull before anything is written where there is not enough room."""
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{paths.movable(folder)}: it is not empty; name a new folder.")
+    check_student.check_weights(p)
+    check_adapter.check(p, adapter)
     begun, new = time.perf_counter(), folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(new, ignore_errors=True)  # of a process that was killed
     new.mkdir(parents=True)
@@ -176,7 +187,7 @@ def deltas_of(p: Params, adapter: Path, found: dict[str, Entry]) -> dict[str, De
         raise NotStreamed(f"it has no {LORA}")
     if strange := {e.dtype for e in found.values()} - weights.SIZES.keys():
         raise NotStreamed(f"the student's weights have the dtype {', '.join(strange)}")
-    refuse_other_settings(adapter)
+    _refuse_other_settings(adapter)
     adapted = _without_data(p, adapter)
     made: dict[str, Delta] = {}
     for name, module in adapted.get_base_model().named_modules():
@@ -188,7 +199,7 @@ def deltas_of(p: Params, adapter: Path, found: dict[str, Entry]) -> dict[str, De
     return made
 
 
-def refuse_other_settings(adapter: Path) -> None:
+def _refuse_other_settings(adapter: Path) -> None:
     """Raises NotStreamed where an adapter's config says more than where LoRA matrices are, and
     their scale."""
     from peft import LoraConfig
@@ -274,22 +285,9 @@ def _deltas_of_layer(name: str, module: object, found: dict[str, Entry]) -> dict
 
 def _through_peft(p: Params, adapter: Path, new: Path) -> int:
     """`_write`, by PEFT."""
-    from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
-
     model = student.load(student.unquantised(p), where="cpu")
     _need(new, model.get_memory_footprint(return_buffers=False))
-    with experts.without_false_alarm():
-        adapted = PeftModel.from_pretrained(model, str(adapter), torch_device="cpu")
-    # from_pretrained does not say which tensors found no place
-    result = set_peft_model_state_dict(adapted, load_peft_weights(str(adapter), "cpu"))
-    lacking = [key for key in result.missing_keys if "lora_" in key]
-    if other := [*result.unexpected_keys, *lacking]:
-        raise ValueError(
-            f"adapter: {adapter.name} does not fit {p.student}: {other[0]} is "
-            f"{'not in the adapter' if other[0] in lacking else 'of no layer'}; name the student "
-            "that it was trained on."
-        )
-    merged = embeddings.merge(adapted)
+    merged = embeddings.merge(student.with_adapter(p, model, adapter, where="cpu"))
     size = merged.get_memory_footprint(return_buffers=False)
     _need(new, size)  # a head of its own may have come to it
     merged.config.use_cache = True

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from distill_nb.params import Params
-from distill_nb.students import experts, student
+from distill_nb.students import student
 from distill_nb.students.chat import IGNORE
 
 if TYPE_CHECKING:
@@ -109,9 +109,6 @@ def of(p: Params, folder: Path, ids: list[int]) -> dict:
 def reference(p: Params, folder: Path, ids: list[int]) -> dict:
     """What `write` writes, by Transformers and PEFT, unmerged, in p.dtype, on the CPU, as an engine
     will need a GPU's memory."""
-    from peft import PeftModel
-
     base = student.load(student.unquantised(p), where="cpu")
-    with experts.without_false_alarm():
-        model = PeftModel.from_pretrained(base, str(folder), torch_device="cpu")
+    model = student.with_adapter(p, base, folder, where="cpu")
     return _both(model, ids[-LONGEST:])

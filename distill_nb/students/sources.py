@@ -13,7 +13,7 @@ from pathlib import Path
 from distill_nb.params import POCKET_STUDENT, Params
 from distill_nb.runtime import paths
 from distill_nb.runtime.hub import file, hash_of_folder, reach, why
-from distill_nb.students import chat
+from distill_nb.students import chat, integrity
 
 HUB_NAMES = {POCKET_STUDENT: "HuggingFaceTB/SmolLM2-135M-Instruct"}
 
@@ -79,7 +79,7 @@ def _write_pocket(folder: Path) -> None:
 def _architecture(student: str) -> str:
     config = paths.resolve(student) / "config.json"
     if config.exists():
-        kind = json.loads(config.read_text())["model_type"]
+        kind = integrity.mapping("student", config).get("model_type")
         if kind not in ("llama", "qwen3_moe"):
             raise ValueError(
                 f"student_size: tiny knows llama and qwen3_moe, not the {kind} of {student}."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from distill_nb.params import Params
 from distill_nb.runtime import compiler, paths
-from distill_nb.students import chat, embeddings, experts, sources, targets
+from distill_nb.students import chat, embeddings, experts, integrity, sources, targets
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -99,7 +99,8 @@ def load(p: Params, backend: str = "hf", where: str = "") -> PreTrainedModel:
     """The student's model in p.dtype on this device, or on `where` (cpu).
 
     p.load_in_4bit: its linear layers as 4-bit NF4 with doubly quantised scales (Dettmers et al.
-    2023, arXiv 2305.14314), on CUDA only; with `hf` fused experts stay as they are."""
+    2023, arXiv 2305.14314), on CUDA only; with `hf` fused experts stay as they are. ValueError:
+    a tensor is missing, too much, or holds NaN (check_student.py looks at the files before)."""
     import torch
 
     dtype = getattr(torch, p.dtype)
@@ -129,9 +130,22 @@ def load(p: Params, backend: str = "hf", where: str = "") -> PreTrainedModel:
             )
         if (where or device()) == "cuda":  # directly, as the host may have less memory
             options["device_map"] = {"": torch.cuda.current_device()}
-        model = AutoModelForCausalLM.from_pretrained(
-            sources.source(p), dtype=dtype, attn_implementation="sdpa", **options
+        options |= {"attn_implementation": "sdpa", "output_loading_info": True}
+        model, report = AutoModelForCausalLM.from_pretrained(
+            sources.source(p), dtype=dtype, **options
         )
+        integrity.refuse_partial_student(p, report)
+        if getattr(model, "_hf_peft_config_loaded", False):
+            raise ValueError(
+                f"student: {p.student} holds an adapter beside the model, which only some engines "
+                "would add; copy the model alone into a folder, and name the adapter as adapter."
+            )
+    for name, weight in model.named_parameters():
+        if not integrity.is_finite(weight):
+            raise ValueError(
+                f"student: {name} of {p.student} holds NaN or infinity; copy its weights again "
+                "from where they came from, or name another student."
+            )
     model.config.use_cache = False
     return model
 
@@ -199,13 +213,24 @@ def load_for_generation(p: Params, adapter: Path | None = None, where: str = "")
     """The student in eval mode, with an adapter, if given, merged into its weights."""
     model = load(unquantised(p), where=where)
     if adapter is not None:
-        from peft import PeftModel
-
+        adapted = with_adapter(p, model, adapter, where)
         with experts.without_false_alarm():
-            adapted = PeftModel.from_pretrained(model, str(adapter), torch_device=where or None)
             model = embeddings.merge(adapted)
     model.config.use_cache = True
     return model.eval()
+
+
+def with_adapter(p: Params, model: PreTrainedModel, adapter: Path, where: str = "") -> PeftModel:
+    """A student's model with an adapter of PEFT's, not merged. Raises ValueError unless PEFT takes
+    all of it (check_adapter.py looks before anything is loaded)."""
+    from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
+
+    with experts.without_false_alarm():
+        adapted = PeftModel.from_pretrained(model, str(adapter), torch_device=where or None)
+    # from_pretrained does not say which tensors found no place
+    result = set_peft_model_state_dict(adapted, load_peft_weights(str(adapter), where or device()))
+    integrity.refuse_partial_adapter(p, adapter, result.missing_keys, result.unexpected_keys)
+    return adapted
 
 
 def bytes_of_number(p: Params) -> int:

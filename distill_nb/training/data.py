@@ -9,7 +9,7 @@ import numpy as np
 
 from distill_nb.params import Params, is_baseline
 from distill_nb.runtime import provenance
-from distill_nb.students import chat, sources, student, targets
+from distill_nb.students import chat, check_student, student, targets
 from distill_nb.traces import ledger as traces_ledger
 from distill_nb.traces import load
 
@@ -25,19 +25,19 @@ class Data:
     ledger: dict = field(default_factory=dict)  # of ledger.encode_traces
     sha256: str = ""
     tokens_sha256: str = ""  # of what is trained on, in its order: ids and labels
-    student_version: str = ""  # of sources.check_student
+    student_version: str = ""  # of check_student.check
 
 
 def prepare(p: Params) -> Data:
     """Load, encode and order a run's traces; held out are the last n_heldout, without problems that
-    are trained on. Raises ValueError for a baseline, for layers that cannot get an adapter, and
-    where no trace fits max_length."""
+    are trained on. Raises ValueError for a baseline, a student that is not whole, layers that get no
+    adapter, and where no trace fits max_length."""
     if is_baseline(p):
         raise ValueError(
             f"teacher: {p.run_name} is a baseline, which trains nothing; run eval.ipynb on it."
         )
     student.choose_backend(p)  # Unsloth, where it is used, must be imported before Transformers is
-    version = sources.check_student(p)
+    version = check_student.check(p)
     targets.check(p)
     tokenizer = student.load_tokenizer(p)
     template = chat.template_for(p.student, p.chat_template)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from distill_nb.params import Params
 from distill_nb.runtime import devices, disk, lock, paths, provenance, stop
-from distill_nb.students import adapters, chat, student
+from distill_nb.students import adapters, chat, check_student, student
 from distill_nb.training import parallel, resume, sharding
 from distill_nb.training.callbacks import make_callback
 from distill_nb.training.data import Data, prepare
@@ -131,6 +131,8 @@ def fit(
 ) -> None:
     """Train from a state to the last step: in this process, or as one of several (parallel.py).
     Raises stop.Stopped where stopping() asks it to end before."""
+    if parallel.is_first():
+        check_student.check_weights(p)
     base = student.load(p, backend) if p.sharding == "none" else sharding.load(p)
     model = student.attach_lora(base, p, backend)
     patch(model, backend)
