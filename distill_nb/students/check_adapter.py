@@ -88,7 +88,7 @@ def merged_only(folder: Path) -> str:
         if settings.get(key) not in (None, False, "none", [], {}):
             return f"its {key} is {settings[key]}"
     tensors = settings.get("target_parameters") or []
-    if others := [t for t in tensors if t.rpartition(".")[2] not in experts.LEAVES]:
+    if others := [t for t in tensors if t.rpartition(".")[2] not in experts.FUSED]:
         return f"its target_parameters has {others[0]}"
     names = integrity.shapes("adapter", weights_of(folder))
     if others := [name for name in names if not re.search(r"\.lora_(embedding_)?[AB]\b", name)]:

@@ -30,7 +30,9 @@ class Data:
 
 def prepare(p: Params) -> Data:
     """Load, encode and order a run's traces; held out are the last n_heldout, without problems that
-    are trained on. Raises ValueError for a baseline, a student that is not whole, layers that get no
+    are trained on.
+
+    Raises ValueError for a baseline, for a student that is not whole, for layers that cannot get an
     adapter, and where no trace fits max_length."""
     if is_baseline(p):
         raise ValueError(
