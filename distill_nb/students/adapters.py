@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from distill_nb.runtime import hub, paths, provenance
-from distill_nb.students import proof
+from distill_nb.students import check_adapter, proof
 
 
 def sha256_of_adapter(folder: Path) -> str:
-    """64 hex digits of an adapter's weights."""
-    return provenance.sha256_of_file(next(folder.glob("adapter_model.*")))
+    """64 hex digits of an adapter's weights. Raises ValueError where it has none."""
+    return provenance.sha256_of_file(check_adapter.weights_of(folder))
 
 
 def adapter_folder(adapter: str) -> Path:

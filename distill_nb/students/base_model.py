@@ -70,12 +70,12 @@ def _config(name: str) -> dict:
     from huggingface_hub import try_to_load_from_cache
 
     file = paths.resolve(name) / "config.json"
-    if not file.is_file() and _owner(name):
-        cached = try_to_load_from_cache(name, "config.json")
-        file = Path(cached) if isinstance(cached, str) else file
     try:
+        if not file.is_file() and _owner(name):
+            cached = try_to_load_from_cache(name, "config.json")
+            file = Path(cached) if isinstance(cached, str) else file
         found = json.loads(file.read_bytes())
-    except (OSError, ValueError):  # it is gone, or damaged, and not the student's
+    except (OSError, ValueError):  # no name, or the file is gone or damaged, and not the student's
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from distill_nb.params import Params
 from distill_nb.runtime import paths
-from distill_nb.students import base_model, integrity, student
+from distill_nb.students import base_model, experts, integrity, student
 from distill_nb.students.integrity import Shapes
 
 if TYPE_CHECKING:
@@ -87,6 +87,9 @@ def merged_only(folder: Path) -> str:
     for key in MERGED_ONLY:
         if settings.get(key) not in (None, False, "none", [], {}):
             return f"its {key} is {settings[key]}"
+    tensors = settings.get("target_parameters") or []
+    if others := [t for t in tensors if t.rpartition(".")[2] not in experts.FUSED]:
+        return f"its target_parameters has {others[0]}"
     names = integrity.shapes("adapter", weights_of(folder))
     if others := [name for name in names if not re.search(r"\.lora_(embedding_)?[AB]\b", name)]:
         return f"it holds {integrity.listed(others)}, which is no LoRA weight"
@@ -108,6 +111,12 @@ def _refuse_other_settings(folder: Path, settings: dict) -> None:
         raise ValueError(f"adapter: r in {file} is {rank}, and must be 1 or more; {_put_back()}.")
     if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not math.isfinite(alpha):
         raise ValueError(f"adapter: lora_alpha in {file} is {alpha}, and no number; {_put_back()}.")
+    for key in ("use_rslora", "use_dora", "lora_bias"):
+        value = settings.get(key)
+        if value is not None and type(value) is not bool:  # "false" would be true
+            raise ValueError(
+                f"adapter: {key} in {file} is {value!r}, not true or false; {_put_back()}."
+            )
     init = settings.get("init_lora_weights", True)
     if init not in INITS:
         raise ValueError(
@@ -142,8 +151,9 @@ def _refuse_other_layers(p: Params, folder: Path, settings: dict, found: Shapes)
             result = set_peft_model_state_dict(adapted, integrity.on_meta(found))
         except Exception as error:  # a config of other values fails in many ways
             problem = error
-    if isinstance(problem, KeyError):  # of a module that is saved as a whole
-        integrity.refuse_partial_adapter(p, folder, [str(problem.args[0])], [])
+    if isinstance(problem, KeyError) and str(problem.args[0]).startswith("base_model."):
+        # of a module that is saved as a whole
+        integrity.refuse_partial_adapter(p, folder, [problem.args[0]], [], all_keys=True)
     if problem is not None:
         raise ValueError(_misfit(p, folder, problem)) from None
     integrity.refuse_partial_adapter(p, folder, result.missing_keys, result.unexpected_keys)
@@ -200,7 +210,7 @@ def _refuse_unused_names(folder: Path, settings: dict, adapted: PeftModel) -> No
     modules, tensors = tuner.targeted_module_names, tuner.targeted_parameter_names
 
     def unused(names: Iterable[str], held: list[str], pattern: bool = False) -> list[str]:
-        forms = {name: f"({name})" if pattern else re.escape(name) for name in names}
+        forms = {name: f"({name})" if pattern else re.escape(str(name)) for name in names}
         return [
             name
             for name, form in forms.items()
@@ -212,6 +222,7 @@ def _refuse_unused_names(folder: Path, settings: dict, adapted: PeftModel) -> No
     faults = {
         "target_modules": unused(targets, modules),
         "target_parameters": unused(config.target_parameters or [], tensors),
+        "modules_to_save": unused(settings.get("modules_to_save") or [], _all_modules(adapted)),
         **{
             key: unused(settings.get(key) or {}, [*modules, *tensors], pattern=True)
             for key in ("rank_pattern", "alpha_pattern")
@@ -223,6 +234,10 @@ def _refuse_unused_names(folder: Path, settings: dict, adapted: PeftModel) -> No
                 f"adapter: {key} in {paths.movable(folder / CONFIG)} has {integrity.listed(names)},"
                 f" which is no layer with an adapter; remove it, or {_put_back()}."
             )
+
+
+def _all_modules(adapted: PeftModel) -> list[str]:
+    return [name for name, _ in adapted.get_base_model().named_modules()]
 
 
 def _put_back() -> str:

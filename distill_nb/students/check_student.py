@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from distill_nb.params import Params
 from distill_nb.runtime import paths
-from distill_nb.students import chat, integrity, sources, student
+from distill_nb.students import chat, check_tokenizer, integrity, sources
 from distill_nb.students.integrity import Shapes
 
 if TYPE_CHECKING:
@@ -24,13 +24,7 @@ if TYPE_CHECKING:
 
 BIN, BIN_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 ADAPTER = "adapter_config.json"
-# what a tokenizer may be read from; those with .json hold a mapping
-TOKENIZER = (
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "vocab.json", "merges.txt", "tokenizer.model",
-)  # fmt: skip
 EXPERT = re.compile(r"(.*\.experts)\.(\d+)\.(.*)")
-SENTENCE = "In 12 steps, x + 7 = 19; so it is \\boxed{12}."  # must come back from a tokenizer
 
 _whole: set[tuple] = set()  # the folders that were found whole, with the state of their files
 
@@ -44,7 +38,7 @@ def check(p: Params) -> str:
         check_folder(p)
         return sources.check_student(p)
     version = sources.check_student(p)  # the hub can be reached
-    _check_tokenizer(p, _config(p))
+    check_tokenizer.check(p, _config(p))
     return version
 
 
@@ -57,11 +51,9 @@ def check_folder(p: Params) -> None:
     if (where, template, state) in _whole:
         return
     config = _config(p)
-    for name in TOKENIZER:
-        if (where / name).is_file():
-            _whole_text(where / name)
+    check_tokenizer.check_files(where)
     _refuse_other_tensors(p, config, _stored(where))
-    _check_tokenizer(p, config)
+    check_tokenizer.check(p, config)
     _whole.add((where, template, state))
 
 
@@ -117,13 +109,6 @@ def _refuse_adapter(where: Path) -> None:
         f"student: {paths.movable(where)} is an adapter, not a student; set adapter to it, and "
         f"student to the model that it was trained on, by its {ADAPTER} {base or 'unknown'}."
     )
-
-
-def _whole_text(file: Path) -> None:
-    if file.suffix == ".json":
-        integrity.mapping("student", file)
-    else:
-        integrity.refuse_empty("student", file)
 
 
 def _stored(where: Path) -> Shapes:
@@ -195,8 +180,10 @@ def _refuse_other_tensors(p: Params, config: PretrainedConfig, found: Shapes) ->
     """Raises ValueError where the weights are not those of the config's model."""
     import transformers
 
-    if getattr(config, "quantization_config", None):
-        return  # its tensors have names and shapes of its method: student.load looks
+    if quantised := getattr(config, "quantization_config", None):
+        # its tensors have names and shapes of its method: student.load looks at them
+        _refuse_unknown_method(p, quantised)
+        return
     _refuse_lost_experts(p, found)
     kind = transformers.MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
     try:
@@ -215,6 +202,18 @@ def _refuse_other_tensors(p: Params, config: PretrainedConfig, found: Shapes) ->
             f"weights ({integrity.first_line(error)}); copy both again from where they came from."
         ) from None
     integrity.refuse_partial_student(p, report)
+
+
+def _refuse_unknown_method(p: Params, quantised: dict) -> None:
+    from transformers.quantizers.auto import AutoQuantizationConfig
+
+    try:
+        AutoQuantizationConfig.from_dict(quantised)
+    except Exception as error:  # of values that are no settings
+        raise ValueError(
+            f"student: quantization_config in config.json of {p.student} is none that Transformers "
+            f"reads ({integrity.first_line(error)}); correct it, or name another student."
+        ) from None
 
 
 def _refuse_lost_experts(p: Params, found: Shapes) -> None:
@@ -248,46 +247,3 @@ def _quietly() -> Iterator[None]:
         logging.set_verbosity(level)
         if bar:
             logging.enable_progress_bar()
-
-
-def _check_tokenizer(p: Params, config: PretrainedConfig) -> None:
-    """Raises ValueError where the tokenizer lacks a token of the chat template or text, or has
-    tokens that the model has no row for."""
-    template = chat.template_for(p.student, p.chat_template)
-    try:
-        tokenizer = student.load_tokenizer(p)
-        used = [template.bos, template.turn_start, template.turn_middle, template.pad]
-        ids = [chat.token_id(tokenizer, token) for token in used if token]
-        ids += chat.stop_ids(tokenizer, template)
-        back = tokenizer.decode(tokenizer(SENTENCE, add_special_tokens=False)["input_ids"])
-    except ValueError as error:
-        if str(error).startswith("chat_template: "):
-            raise
-        raise ValueError(_unreadable(p, error)) from None
-    except Exception as error:  # damaged files fail in many ways
-        raise ValueError(_unreadable(p, error)) from None
-    if "".join(back.split()) != "".join(SENTENCE.split()):
-        raise ValueError(
-            f"student: the tokenizer of {p.student} turns {SENTENCE!r} into {back!r}, so its files "
-            "are incomplete; copy all of them again from where they came from."
-        )
-    rows = config.get_text_config().vocab_size
-    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
-    beyond = {
-        token
-        for token, i in tokenizer.get_vocab().items()
-        if i >= rows and (i not in special or i in ids)
-    }
-    if beyond:
-        raise ValueError(
-            f"student: the tokenizer of {p.student} has {integrity.listed(beyond)} beyond the "
-            f"{rows} tokens of config.json's vocab_size; take the tokenizer that belongs to the "
-            "weights."
-        )
-
-
-def _unreadable(p: Params, error: Exception) -> str:
-    return (
-        f"student: the tokenizer of {p.student} cannot be read ({integrity.first_line(error)}); "
-        f"copy {TOKENIZER[0]} and {TOKENIZER[1]} again from where they came from."
-    )

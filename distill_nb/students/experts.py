@@ -152,8 +152,8 @@ def write_per_expert(adapter: Path, folder: Path) -> None:
             continue
         tensor = _tensor_of(match, config)
         name = f"{match['experts']}.{tensor}"
-        size = _pattern(config["rank_pattern"], name, config["r"])
-        ranks[tensor] = (size, _pattern(config["alpha_pattern"], name, config["lora_alpha"]))
+        size = _pattern(config.get("rank_pattern"), name, config["r"])
+        ranks[tensor] = (size, _pattern(config.get("alpha_pattern"), name, config["lora_alpha"]))
         count, parts = weight.shape[match["side"] == "B"] // size, FUSED[tensor]
         if match["side"] == "A":
             each = [[a] * len(parts) for a in weight.reshape(count, size, -1)]
@@ -178,7 +178,7 @@ def write_per_expert(adapter: Path, folder: Path) -> None:
     }
     config |= {
         "target_parameters": None,
-        "target_modules": sorted({key.split(".")[-3] for key in made}),
+        "target_modules": sorted({key.partition(".lora_")[0].rpartition(".")[2] for key in made}),
         "rank_pattern": {name: size for name, (size, _) in patterns.items()},
         "alpha_pattern": {name: alpha for name, (_, alpha) in patterns.items()},
     }

@@ -430,7 +430,10 @@ def test_a_full_gpu_is_known_by_its_words(error, expected):
 
 
 def test_unsloth_is_asked_for_the_student_itself_and_not_for_its_own_copy(monkeypatch):
-    asked, model = {}, types.SimpleNamespace(config=types.SimpleNamespace(use_cache=True))
+    asked = {}
+    model = types.SimpleNamespace(
+        config=types.SimpleNamespace(use_cache=True), named_parameters=lambda: []
+    )
 
     class FastLanguageModel:
         @staticmethod

@@ -4,7 +4,8 @@ vllm is one engine for the base and all checkpoints of a run: `adapters: multi` 
 side as LoRA adapters, `merged` one after another in the base's weights (faster on a CPU, and for a
 mixture of experts there the only way). Merged, each checkpoint of a mixture of experts is written
 to disk and read by a new engine; side by side, adapters take memory that answers could have:
-`auto` looks at that (slots.py). hf is Transformers, always merged.
+`auto` looks at that (slots.py). An adapter from elsewhere that is more than LoRA matrices can only
+be merged. hf is Transformers, always merged.
 Sampling is seeded per prompt and sample: what shares a batch changes rounding alone."""
 
 import contextlib
@@ -68,7 +69,8 @@ def adapter_choice(p: Params) -> tuple[str, str]:
         alone = check_adapter.merged_only(adapter_folder(p.adapter))
     if p.adapters == "multi" and alone:
         raise ValueError(
-            f"adapters: multi cannot serve {p.adapter}, as {alone}; set adapters to merged or auto."
+            f"adapters: multi cannot serve the adapter {p.adapter}, as {alone}; set adapters to "
+            "merged or auto."
         )
     if p.adapters != "auto":
         return p.adapters, "the parameter adapters says so"

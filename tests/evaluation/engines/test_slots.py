@@ -1,12 +1,17 @@
 """What vLLM's slots for adapters take, and when they are better merged."""
 
+import json
+import re
 from dataclasses import replace
 
 import pytest
+import torch
+from helpers import tiny
+from safetensors.torch import save_file
 from transformers import LlamaConfig, Qwen3MoeConfig
 
 from distill_nb import params
-from distill_nb.evaluation.engines import slots
+from distill_nb.evaluation.engines import slots, start
 from distill_nb.plan import architectures
 from distill_nb.runtime import paths
 from distill_nb.runtime.devices import GIB
@@ -73,3 +78,25 @@ def test_a_rank_is_rounded_up_to_one_that_vllm_has(rank, mode):
     found, why = slots.choose(p, config, 1000 * GIB, adapters=1, rank=rank)
     assert f"2 slots for adapters of rank {mode} take" in why
     assert found == ("merged" if rank > 512 else "multi")
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"use_dora": True}, "its use_dora is True"),
+        ({"modules_to_save": ["lm_head"]}, "its modules_to_save is ['lm_head']"),
+        ({}, "it holds lm_head.weight, which is no LoRA weight"),
+    ],
+)
+def test_an_adapter_that_vllm_does_not_serve_side_by_side_is_merged(
+    settings, why, tmp_path, monkeypatch
+):
+    (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
+    save_file({"lm_head.weight": torch.ones(2)}, tmp_path / "adapter_model.safetensors")
+    monkeypatch.setattr(start, "engine_name", lambda _: "vllm")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert start.adapter_choice(tiny(adapter=str(tmp_path), adapters="auto")) == ("merged", why)
+    with pytest.raises(
+        ValueError, match=f"^adapters: multi cannot serve .*, as {re.escape(why)}; set adapters to"
+    ):
+        start.adapter_choice(tiny(adapter=str(tmp_path), adapters="multi", engine="vllm"))
