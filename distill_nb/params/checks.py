@@ -3,6 +3,7 @@ Each gives the rest of a sentence that begins with the file's and the key's name
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import math
 import operator
@@ -24,7 +25,7 @@ LIMITS = {
 
 
 def _yaml_number(text: str) -> str:
-    """A number that YAML 1.1 takes for text, as it wants it: with a point and a signed exponent."""
+    """A number that YAML 1.1 takes for text, with the point and the signed exponent it needs."""
     match = re.fullmatch(r"([+-]?\d+)(?:\.(\d*))?[eE]([+-]?)(\d+)", text.strip())
     if not match:
         return text.strip()
@@ -41,7 +42,7 @@ def _number(value: Any, kind: str) -> int | float:
         except ValueError:
             raise TypeError(f"is the text {value!r}: write a number") from None
         scientific = "e" in value.lower()
-        why = "YAML needs the point and a signed exponent" if scientific else "without quotes"
+        why = "YAML 1.1 needs the point and a signed exponent" if scientific else "without quotes"
         raise TypeError(
             f"is the text {value!r} and not a number: write {_yaml_number(value)} ({why})"
         )
@@ -59,6 +60,18 @@ def _word(value: Any, choices: tuple[str, ...] | None) -> Any:
     return value
 
 
+def _no_text(value: Any) -> str:
+    """What a value is that should be a text, and the remedy."""
+    if value is None:
+        return "is None: write the word none"
+    kinds = ((bool, "a truth value"), ((int, float), "a number"), (datetime.date, "a date"))
+    for types, name in kinds:
+        if isinstance(value, types):
+            remedy = "write it in quotes, or with papermill as -r NAME TEXT"
+            return f"is {value}, {name} and no text: {remedy}"
+    return f"is {value!r}: write a text that is not empty"
+
+
 def check_type(kind: str, value: Any) -> Any:
     """A copy of the value, as a float for `float`; kind: int, float, bool, str, list[str] or
     dict[str, str]. Raises TypeError for another type."""
@@ -70,8 +83,7 @@ def check_type(kind: str, value: Any) -> Any:
             "takes true for text"
         )
     if kind == "str" and (not isinstance(value, str) or not value.strip()):
-        remedy = "the word none" if value is None else "a text that is not empty"
-        raise TypeError(f"is {value!r}: write {remedy}")
+        raise TypeError(_no_text(value))
     if kind == "list[str]":
         if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) for v in value):
             raise TypeError(

@@ -1,7 +1,7 @@
 """What a run is: one flat set of parameters, read strictly.
 
 A run is a YAML file (papermill_params/run07.yaml), perhaps shrunk by an overlay (pocket.yaml,
-tiny.yaml). Papermill hands unknown keys over, and YAML reads `2e-5` as text: so a notebook checks
+tiny.yaml). Papermill hands unknown keys over, and reads `2e-5` as text: so a notebook checks
 its own namespace right after the injected cell, by `p = params.from_notebook(globals())`. Every
 problem is a ValueError of one sentence that names the key, the value and the remedy."""
 # ruff: noqa: RUF009  (key returns dataclasses.field; nothing mutable is shared)
@@ -16,6 +16,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+from distill_nb.params import papermill_call
 from distill_nb.params.checks import checked, contradictions, key
 from distill_nb.params.names import BENCHMARKS, CHAT_TEMPLATES, POCKET_STUDENT
 from distill_nb.params.reading import given, read_files
@@ -170,6 +171,7 @@ def from_notebook(namespace: dict, reads: Iterable[str] | None = None) -> Params
     there, or a forgotten key would quietly take a laptop's value. A notebook of results says which
     keys it `reads`: only those must be there, and only those mean anything."""
     log.show()
+    papermill_call.refuse_ambiguous()
     values = given(namespace, {"other_parameters", *(f.name for f in fields(Params))})
     others = values.pop("other_parameters", {})
     if not isinstance(others, dict):

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import click
-import yaml
 
 from distill_nb import params
+from distill_nb.params import yaml_text
 from distill_nb.report import failures, notebook_page
 from distill_nb.runtime import disk, paths
 from distill_nb.study import notebooks
@@ -36,15 +36,8 @@ def given(files: tuple[str, ...], changes: Changes) -> dict:
 
 
 def changed(changes: Changes) -> dict:
-    """The values of -p. Raises ValueError for what is not YAML."""
-    values = {}
-    for key, text in changes:
-        try:
-            values[key] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            where = " ".join(str(error).split())
-            raise ValueError(f"-p {key}: {text} is not YAML ({where}): correct it.") from None
-    return values
+    """The values of -p, read as a file's are. Raises ValueError as `yaml_text.read`."""
+    return {key: yaml_text.read(text, f"-p {key}", key) for key, text in changes}
 
 
 def found(file: str) -> str:
