@@ -142,7 +142,7 @@ def test_stages_their_stamps_and_gpus_as_the_makefile_asks_for_them(runs_dir, mo
     status, said = call("status", "tiny")
     assert status == 0 and said.splitlines()[0].split() == ["fixtures/fixtures", "not", "done"]
     status, said = call("stamp", "tiny", "llama8b_math_4k/train")
-    assert status == 0 and said.startswith("tiny/llama8b_math_4k/made/train-")
+    assert status == 0 and said.startswith(f"{runs_dir}/tiny/llama8b_math_4k/made/train-")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     assert call("gpus") == (0, "2\n")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from types import MappingProxyType
@@ -150,11 +150,13 @@ def pocket_values() -> MappingProxyType[str, Any]:
     return MappingProxyType(read_files("run09.yaml", "pocket.yaml"))
 
 
-def validate(values: dict, source: str = "parameters") -> Params:
+def validate(
+    values: dict, source: str = "parameters", given: Collection[str] | None = None
+) -> Params:
     """A Params from a complete mapping; `source`, such as a file's name, opens each error. Files
     and folders become movable texts (paths.resolve opens them). Raises ValueError, one sentence,
-    for an unknown, missing, mistyped, out-of-range or contradictory key."""
-    clean = checked(values, source, Params, contradictions)
+    for an unknown, missing, mistyped, out-of-range or contradictory key. given: as of `checked`."""
+    clean = checked(values, source, Params, contradictions, given)
     for name in ("student", "dataset", "adapter"):
         clean[name] = paths.movable(clean[name])
     files = clean["benchmark_files"].items()
@@ -178,10 +180,11 @@ def from_notebook(namespace: dict, reads: Iterable[str] | None = None) -> Params
         raise ValueError(
             f"notebook: other_parameters is {others!r}: write a mapping of keys, or {{}}."
         )
+    values = own = others | values
     if reads is not None:
-        values = {k: v for k, v in pocket_values().items() if k not in reads} | values
-    values = others | values
-    return validate(complete(values) if "scale" in values else values, source="notebook")
+        values = {k: v for k, v in pocket_values().items() if k not in reads} | own
+    whole = complete(values) if "scale" in values else values
+    return validate(whole, source="notebook", given=own)
 
 
 def complete(values: dict) -> dict:

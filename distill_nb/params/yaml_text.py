@@ -94,7 +94,8 @@ class _Reader(yaml.SafeLoader):
         text = isinstance(event, yaml.ScalarEvent) and tag == f"{TAG}str"
         if tag is not None and not text:
             shown = f"!!{tag.removeprefix(TAG)}" if tag.startswith(TAG) else tag
-            what = f"{shown} is a tag, and none is read here: write the value without it"
+            key = f"{index.value} has" if isinstance(index, yaml.ScalarNode) else "here is"
+            what = f"{key} the tag {shown}, and none is read: write the value without it"
             raise self.refuse(event.start_mark.line, what)
         node = super().compose_node(parent, index)
         if text:

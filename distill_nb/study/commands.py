@@ -19,15 +19,17 @@ Changes = tuple[tuple[str, str], ...]  # of -p KEY VALUE
 
 def run_params(files: tuple[str, ...], changes: Changes) -> params.Params:
     """The parameters of a run, checked before any kernel starts."""
-    return params.validate(params.complete(given(files, changes)), _source(files, changes))
+    values = given(files, changes)
+    whole = params.complete(values)
+    return params.validate(whole, _source(files, changes, whole.keys() > values.keys()))
 
 
 def set_params(files: tuple[str, ...], changes: Changes) -> trace_params.TraceParams:
     """The parameters of a set of traces, checked likewise."""
-    values = given(files, changes)
+    values = whole = given(files, changes)
     if values.get("scale") != "full":
-        values = trace_params.pocket_values() | values
-    return trace_params.validate(values, _source(files, changes))
+        whole = trace_params.pocket_values() | values
+    return trace_params.validate(whole, _source(files, changes, whole.keys() > values.keys()))
 
 
 def given(files: tuple[str, ...], changes: Changes) -> dict:
@@ -50,9 +52,11 @@ def place(path: Path) -> Path:
     return path.resolve() if path.exists() else paths.resolve(path)
 
 
-def _source(files: tuple[str, ...], changes: Changes) -> str:
-    """What opens a sentence about a parameter."""
-    return ", ".join([*files, *(["-p"] if changes else [])]) or "the pocket run"
+def _source(files: tuple[str, ...], changes: Changes, filled: bool) -> str:
+    """What opens a sentence about a parameter; filled: keys that are not given are the pocket
+    run's."""
+    given = ", ".join([*files, *(["-p"] if changes else [])])
+    return f"{given} over the pocket run" if given and filled else given or "the pocket run"
 
 
 def execute(name: str, folder: Path, values: dict) -> None:

@@ -325,7 +325,7 @@ def test_a_failure_stops_no_other_run_destroys_nothing_and_is_shown(copy, study_
     done = snakemake(copy, runs, "--config", "scale=tiny", "overwrite=llama8b_code_4k/train")
     assert done.returncode != 0
     # refused, with the remedy, and nothing of it lost
-    assert "weight_decay; set overwrite: true" in done.stdout + done.stderr
+    assert "weight_decay (0.0, now 0.1); set overwrite: true" in done.stdout + done.stderr
     assert before and {f: provenance.sha256_of_file(f) for f in before} == before
     cells = [c for c in nbformat.read(refused / "train.ipynb", 4).cells if c.get("execution_count")]
     assert "train.train(p" in cells[-1].source and len(cells) > 4  # the partial notebook is kept
