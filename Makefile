@@ -27,7 +27,6 @@ system = command -v $(1) >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-g
 CHROMIUM := chromium fonts-dejavu-core
 LATEX := latexmk texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended lmodern
 
-RUNS := $(patsubst %/,%,$(or $(DISTILL_NB_RUNS),runs))
 DISTILL_NB := $(PY) -m distill_nb
 
 .DEFAULT_GOAL := help
@@ -83,9 +82,9 @@ STUDY := $(PY) -m snakemake --config scale=$(or $(SCALE),full) $(if $(OVERWRITE)
 WHERE = $(if $(PROFILE),--workflow-profile profiles/$(PROFILE),--resources gpu=$$($(DISTILL_NB) gpus))
 
 study: setup-study  ## the ten runs, three baselines, analysis, paper; SCALE=tiny or pocket, PROFILE=slurm, OVERWRITE=run/train, DRY=1
-	@anew=""; for stage in $(OVERWRITE); do \
-	    stamp=$$($(DISTILL_NB) stamp $(or $(SCALE),full) $$stage) || exit 1; anew="$$anew $(RUNS)/$$stamp"; done; \
-	  $(STUDY) $(WHERE) $(if $(DRY),-n) $${anew:+--forcerun$$anew}
+	@anew=(); for stage in $(OVERWRITE); do \
+	    stamp=$$($(DISTILL_NB) stamp $(or $(SCALE),full) "$$stage") || exit 1; anew+=("$$stamp"); done; \
+	  $(STUDY) $(WHERE) $(if $(DRY),-n) $${anew:+--forcerun} "$${anew[@]}"
 
 graph: setup-study  ## print the study's graph, as in README.md
 	@DISTILL_NB_RUNS=$$(mktemp -d) $(PY) -m snakemake --rulegraph mermaid-js 2>/dev/null \
@@ -107,7 +106,7 @@ lint: setup  ## check style, format, types, and that rooms import only downwards
 	@$(PY) -m mypy
 
 verify: setup  ## run the pocket run again from its provenance, in a fresh folder, and compare; RUN=runs/…: another run
-	@$(DISTILL_NB) verify $(RUN)
+	@$(DISTILL_NB) verify $${RUN:+"$$RUN"}
 
 chaos: setup-study  ## kill the tiny study twenty times and compare it with one that was not killed (bench/chaos.py)
 	@$(PY) bench/chaos.py

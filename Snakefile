@@ -21,10 +21,9 @@ from distill_nb.study import graph, stamps
 
 SCALE = config.get("scale", "full")
 OVERWRITE = str(config.get("overwrite", "")).replace(",", " ").split()  # llama8b_math_4k/train
-RUNS = os.path.normpath(os.environ.get("DISTILL_NB_RUNS") or "runs")
-if os.path.abspath(RUNS) != str(paths.runs()):  # Snakemake was started elsewhere
-    RUNS = str(paths.runs())
+RUNS = paths.runs_from_here()
 PYTHON = f"PYTHONPATH={shlex.quote(workflow.basedir)} {shlex.quote(sys.executable)} -m"
+PYTHON = PYTHON.replace("{", "{{").replace("}", "}}")  # Snakemake formats it
 STAGE = PYTHON + " distill_nb stage {wildcards.scale}"
 SETTINGS = " --made {wildcards.made} --gpus {resources.gpu} --attempt {resources.tries}"
 HERE = len(gpus.visible())
@@ -203,7 +202,7 @@ rule page:
     params:
         notebook=lambda w: f"{RUNS}/{w.scale}/{w.folder}/{w.name}.ipynb",
     shell:
-        PYTHON + " distill_nb report {params.notebook}"
+        PYTHON + " distill_nb report {params.notebook:q}"
 
 
 rule index:
@@ -214,7 +213,7 @@ rule index:
     params:
         folder=lambda wildcards: f"{RUNS}/{wildcards.scale}",
     shell:
-        PYTHON + " distill_nb report {params.folder}"
+        PYTHON + " distill_nb report {params.folder:q}"
 
 
 onerror:

@@ -299,8 +299,9 @@ def report_failed(scale: str) -> None:
 @click.argument("scale", type=SCALES)
 @click.argument("name")
 def stamp(scale: str, name: str) -> None:
-    """The file that says that a stage is done, below the runs folder."""
-    click.echo(str(status.stamp_of(scale, name).relative_to(paths.runs())))
+    """The file that says that a stage is done, as the Snakefile names it."""
+    stamp = status.stamp_of(scale, name).relative_to(paths.runs())
+    click.echo(f"{paths.runs_from_here()}/{stamp.as_posix()}")
 
 
 @command("gpus", hidden=True)

@@ -11,6 +11,7 @@ import pytest
 # Tiny models are fastest on one thread, and threads that wait for a busy neighbour are slow: for
 # child processes too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+ODD = "a b'é\"c"  # a folder's name with a blank, quotes, and a letter that is not ASCII
 KEY = "sk-fake-0123456789-never-to-be-seen"  # of an API teacher
 
 
@@ -72,6 +73,14 @@ def runs_dir(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
+def odd_runs_dir(tmp_path, monkeypatch) -> Path:
+    """As runs_dir, in a folder with an odd name."""
+    folder = tmp_path / ODD / "runs"
+    monkeypatch.setenv("DISTILL_NB_RUNS", str(folder))
+    return folder
+
+
+@pytest.fixture
 def teacher_keys(monkeypatch):
     """The keys of API teachers, as in no real environment; results of batches in small groups."""
     from distill_nb.traces.teacher import batches
@@ -116,7 +125,7 @@ def study_runs(tmp_path_factory) -> Path:
     pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
     from distill_nb.runtime import gpus, paths
 
-    runs = tmp_path_factory.mktemp("study") / "runs"
+    runs = tmp_path_factory.mktemp("study") / ODD / "runs"
     # nothing here uses them, and each stage gets its own
     fake = {} if gpus.visible() else {"CUDA_VISIBLE_DEVICES": "0,1"}
     done = snakemake(

@@ -28,12 +28,13 @@ def papermill(notebook, out, *files, cwd=None, **parameters):
     return subprocess.run([*command, "--no-progress-bar"], capture_output=True, text=True, cwd=cwd)
 
 
-def test_all_five_benchmarks_go_through_the_notebook_with_vllm(runs_dir, tmp_path):
+def test_all_five_benchmarks_go_through_the_notebook_with_vllm(odd_runs_dir, tmp_path):
     pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
     if not types.installed_vllm():
         pytest.skip("vLLM is not installed: make setup-ci installs its CPU build")
     names = ["math500", "aime", "humaneval_plus", "mbpp_plus", "livecodebench"]
-    files = {name: str(tiny.write(name, tmp_path)) for name in names}
+    odd_runs_dir.mkdir(parents=True)
+    files = {name: str(tiny.write(name, odd_runs_dir.parent)) for name in names}
     for notebook in ("train", "eval"):
         done = papermill(
             notebook,
@@ -48,7 +49,7 @@ def test_all_five_benchmarks_go_through_the_notebook_with_vllm(runs_dir, tmp_pat
             temperature=0.7,
         )
         assert done.returncode == 0, done.stderr[-3000:]
-    folder = runs_dir / "tiny" / "llama8b_math_4k"
+    folder = odd_runs_dir / "tiny" / "llama8b_math_4k"
     for step in (0, 2, 4):
         for name in names:
             found = jsonl.read(folder / "eval" / f"step_{step:05d}" / f"{name}.jsonl")

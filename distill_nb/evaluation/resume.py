@@ -73,9 +73,10 @@ def check_adapters(p: Params, steps: list[int]) -> dict[str, str]:
 def refuse_other_records(p: Params, settings: dict, before: dict, files: list[Path]) -> None:
     """Raises ValueError if the records on disk have other settings or another grader."""
     known = before.get("settings", {})
-    differing = [k for k in settings if known and k not in PARTS and known.get(k) != settings[k]]
+    whole = [k for k in settings if known and k not in PARTS]
+    differing = provenance.differing(known, settings, whole)
     differing += [
-        f"{name} {n}"
+        f"{name} {n} ({provenance.both(known[part][n], h)})"
         for part, name in PARTS.items()
         for n, h in settings[part].items()
         if known.get(part, {}).get(n, h) != h
@@ -101,7 +102,7 @@ def refuse_other_checkpoints(p: Params, sha256s: dict[str, str]) -> None:
         return
     trained = provenance.read(file, "train it again with overwrite: true")
     keys = ("student", "student_size", "teacher", "domain")
-    differing = [k for k in keys if trained["parameters"][k] != getattr(p, k)]
+    differing = provenance.differing(trained["parameters"], asdict(p), keys)
     if differing:
         raise ValueError(
             f"run_name: {paths.run_dir(p).name} was trained with other values of "

@@ -1,9 +1,11 @@
 """What a run is: one flat set of parameters, read strictly, and what the names in it may be.
 
-names.py    the names that parameters may take
-reading.py  what parameters a notebook's namespace or parameter files give
-checks.py   checks of one value, and of values that contradict each other
-run.py      the parameters of a run
+names.py           the names that parameters may take
+yaml_text.py       YAML by one set of rules, and what Papermill's would take differently
+reading.py         what parameters a notebook's namespace or parameter files give
+papermill_call.py  the parameter files of the Papermill that executes a notebook
+checks.py          checks of one value, and of values that contradict each other
+run.py             the parameters of a run
 """
 
 from distill_nb.params.names import BENCHMARKS, CHAT_TEMPLATES, POCKET_STUDENT, STUDY, TEACHER

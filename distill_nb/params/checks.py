@@ -3,18 +3,20 @@ Each gives the rest of a sentence that begins with the file's and the key's name
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import math
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import MISSING, field, fields
 from typing import Any
 
 from distill_nb.params.names import POCKET_STUDENT, TEACHER, is_set
 from distill_nb.runtime import paths
 
-Problems = Iterator[tuple[str, str]]  # (key, rest of the sentence)
+# (a key and those that it contradicts, with spaces between; the rest of the sentence)
+Problems = Iterator[tuple[str, str]]
 LIMITS = {
     "low": ("at least", operator.ge),
     "high": ("at most", operator.le),
@@ -24,7 +26,7 @@ LIMITS = {
 
 
 def _yaml_number(text: str) -> str:
-    """A number that YAML 1.1 takes for text, as it wants it: with a point and a signed exponent."""
+    """A number that YAML 1.1 takes for text, with the point and the signed exponent it needs."""
     match = re.fullmatch(r"([+-]?\d+)(?:\.(\d*))?[eE]([+-]?)(\d+)", text.strip())
     if not match:
         return text.strip()
@@ -41,7 +43,7 @@ def _number(value: Any, kind: str) -> int | float:
         except ValueError:
             raise TypeError(f"is the text {value!r}: write a number") from None
         scientific = "e" in value.lower()
-        why = "YAML needs the point and a signed exponent" if scientific else "without quotes"
+        why = "YAML 1.1 needs the point and a signed exponent" if scientific else "without quotes"
         raise TypeError(
             f"is the text {value!r} and not a number: write {_yaml_number(value)} ({why})"
         )
@@ -59,6 +61,18 @@ def _word(value: Any, choices: tuple[str, ...] | None) -> Any:
     return value
 
 
+def _no_text(value: Any) -> str:
+    """What a value is that should be a text, and the remedy."""
+    if value is None:
+        return "is None: write the word none"
+    kinds = ((bool, "a truth value"), ((int, float), "a number"), (datetime.date, "a date"))
+    for types, name in kinds:
+        if isinstance(value, types):
+            remedy = "write it in quotes, or with papermill as -r NAME TEXT"
+            return f"is {value}, {name} and no text: {remedy}"
+    return f"is {value!r}: write a text that is not empty"
+
+
 def check_type(kind: str, value: Any) -> Any:
     """A copy of the value, as a float for `float`; kind: int, float, bool, str, list[str] or
     dict[str, str]. Raises TypeError for another type."""
@@ -70,8 +84,7 @@ def check_type(kind: str, value: Any) -> Any:
             "takes true for text"
         )
     if kind == "str" and (not isinstance(value, str) or not value.strip()):
-        remedy = "the word none" if value is None else "a text that is not empty"
-        raise TypeError(f"is {value!r}: write {remedy}")
+        raise TypeError(_no_text(value))
     if kind == "list[str]":
         if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) for v in value):
             raise TypeError(
@@ -111,7 +124,7 @@ def contradictions(v: dict[str, Any]) -> Problems:
         yield "run_name", why
     if re.search(r"_seed\d+$", v["run_name"]):
         why = ", which is the name of a replicate's folder: leave _seed<k> out and set seed"
-        yield "run_name", why
+        yield "run_name seed", why
     if not re.fullmatch(TEACHER, v["teacher"]):
         yield (
             "teacher",
@@ -125,52 +138,58 @@ def contradictions(v: dict[str, Any]) -> Problems:
         yield "student", why
     if v["scale"] == "full" and v["student_size"] != "full":
         why = " but scale is 'full': set scale to tiny, so that no folder mixes sizes"
-        yield "student_size", why
+        yield "student_size scale", why
     if (v["teacher"] == "none") != (v["domain"] == "none"):
         why = f" but teacher is {v['teacher']!r}: set both to none for a baseline, or neither"
-        yield "domain", why
+        yield "domain teacher", why
     yield from _dataset_contradictions(v)
     if v["batch_size"] % v["micro_batch_size"]:
         why = f", which does not divide batch_size {v['batch_size']}: choose a divisor"
-        yield "micro_batch_size", why
+        yield "micro_batch_size batch_size", why
     elif v["batch_size"] % (v["micro_batch_size"] * v["train_processes"]):
         yield (
-            "train_processes",
+            "train_processes micro_batch_size batch_size",
             f", and with micro_batch_size {v['micro_batch_size']} they do not share batch_size "
             f"{v['batch_size']} evenly: choose numbers whose product divides it",
         )
     if v["sharding"] == "full":
         yield from _sharding_contradictions(v)
     if v["max_steps"] % v["save_every"]:
-        yield "save_every", f", which does not divide max_steps {v['max_steps']}: choose a divisor"
+        why = f", which does not divide max_steps {v['max_steps']}: choose a divisor"
+        yield "save_every max_steps", why
     if v["warmup_steps"] > v["max_steps"]:
-        yield "warmup_steps", f", more than max_steps {v['max_steps']}: write a smaller number"
+        why = f", more than max_steps {v['max_steps']}: write a smaller number"
+        yield "warmup_steps max_steps", why
     if v["adapter"] != "none" and (v["teacher"] == "none" or v["max_steps"] == 0):
         yield (
-            "adapter",
+            "adapter teacher domain max_steps",
             " but this is a baseline: name the adapter's teacher and domain, and its step as "
             "max_steps",
         )
     if v["max_num_batched_tokens"] < v["max_num_seqs"]:
         yield (
-            "max_num_batched_tokens",
+            "max_num_batched_tokens max_num_seqs",
             f", less than max_num_seqs {v['max_num_seqs']}, and each answer takes one in a step: "
             "write a larger number",
         )
     yield from file_contradictions(v)
     if v["n_samples"] > 1 and v["temperature"] == 0:
         why = " but temperature is 0 and greedy samples are equal: write 1, or raise it"
-        yield "n_samples", why
+        yield "n_samples temperature", why
 
 
 def _sharding_contradictions(v: dict[str, Any]) -> Problems:
     if v["train_processes"] == 1:
         why = " but train_processes is 1: set it to the number of GPUs, or sharding to none"
-        yield "sharding", why
+        yield "sharding train_processes", why
     if v["backend"] == "unsloth":
-        yield "sharding", " but backend is 'unsloth': set backend to hf, or sharding to none"
+        yield (
+            "sharding backend",
+            " but backend is 'unsloth': set backend to hf, or sharding to none",
+        )
     if v["load_in_4bit"]:
-        yield "sharding", " but load_in_4bit is true: set it to false, or sharding to none"
+        why = " but load_in_4bit is true: set it to false, or sharding to none"
+        yield "sharding load_in_4bit", why
 
 
 def file_contradictions(v: dict[str, Any]) -> Problems:
@@ -181,7 +200,7 @@ def file_contradictions(v: dict[str, Any]) -> Problems:
             yield "benchmark_files", why
         elif v["scale"] == "full" and ".part." in file.rpartition("/")[2]:
             why = f" but scale is 'full' and the file of {benchmark} a part: name the whole one"
-            yield "benchmark_files", why
+            yield "benchmark_files scale", why
 
 
 def _dataset_contradictions(v: dict[str, Any]) -> Problems:
@@ -198,18 +217,19 @@ def _dataset_contradictions(v: dict[str, Any]) -> Problems:
             yield "dataset", why
     elif dataset not in ("pocket", "none") and dataset != f"{v['teacher']}_{v['domain']}":
         why = f" but teacher and domain are {v['teacher']} and {v['domain']}: make them agree"
-        yield "dataset", why
+        yield "dataset teacher domain", why
     if dataset == "pocket" and v["teacher"] not in ("r1", "sonnet", "none"):
         yield (
-            "dataset",
+            "dataset teacher",
             f" but teacher is {v['teacher']!r}: generated traces stand in for r1 and sonnet only; "
             "name a file",
         )
     if dataset == "none" and v["max_steps"] > 0:
         why = f" but max_steps is {v['max_steps']}: name a dataset, or set max_steps to 0"
-        yield "dataset", why
+        yield "dataset max_steps", why
     if dataset != "none" and v["n_examples"] == 0:
-        yield "n_examples", " but there is a dataset: write at least 1, or set dataset to none"
+        why = " but there is a dataset: write at least 1, or set dataset to none"
+        yield "n_examples dataset", why
 
 
 def key(
@@ -232,8 +252,11 @@ def checked(
     source: str,
     kind: type,
     contradicts: Callable[[dict[str, Any]], Problems],
+    given: Collection[str] | None = None,
 ) -> dict[str, Any]:
-    """A complete mapping, checked against the fields of `kind` and by `contradicts`."""
+    """A complete mapping, checked against the fields of `kind` and by `contradicts`. given: the
+    keys that a notebook has, None for all. The others have the pocket run's values and mean nothing
+    to it, so nothing that it has can contradict them."""
     known = {f.name: f for f in fields(kind)}
     for name, value in values.items():
         if name not in known:
@@ -251,6 +274,9 @@ def checked(
             check_range(f.metadata, clean[name])
         except TypeError as error:
             raise ValueError(f"{source}: {name} {error}.") from None
-    for name, problem in contradicts(clean):
+    for names, problem in contradicts(clean):
+        name, *others = names.split()
+        if given is not None and not {name, *others} <= set(given):
+            continue
         raise ValueError(f"{source}: {name} is {clean[name]!r}{problem}.")
     return clean

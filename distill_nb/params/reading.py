@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from distill_nb.params import yaml_text
 from distill_nb.runtime import paths
 
 _IPYTHON = {"In", "Out", "exit", "quit", "open", "get_ipython"}
@@ -28,9 +29,8 @@ def given(namespace: dict[str, Any], known: Collection[str]) -> dict[str, Any]:
 
 def read_files(*files: str | Path) -> dict[str, Any]:
     """The merged mapping of YAML parameter files; the last one that has a key decides. A name may
-    be one in papermill_params/. Raises ValueError for a file that is not one flat mapping."""
-    import yaml
-
+    be one in papermill_params/. Raises ValueError as `read_file` does, and for a file that is not
+    there."""
     merged: dict[str, Any] = {}
     for file in map(str, files):
         path = paths.PARAMS_DIR / file
@@ -40,12 +40,25 @@ def read_files(*files: str | Path) -> dict[str, Any]:
             raise ValueError(
                 f"{file}: there is no such parameter file: choose one from papermill_params/."
             )
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            where = " ".join(str(error).split())
-            raise ValueError(f"{file}: this is not YAML ({where}): correct it.") from None
-        if not isinstance(values, dict):
-            raise ValueError(f"{file}: this is not a mapping: write one `key: value` a line.")
-        merged.update(values)
+        merged.update(read_file(path, file))
     return merged
+
+
+def read_file(path: Path, source: str) -> dict[str, Any]:
+    """The mapping of one YAML file; `source` opens each sentence. Raises ValueError for a file that
+    is not one mapping in UTF-8, and as `yaml_text.read` does."""
+    try:
+        data = path.read_bytes()
+        text = data.decode("utf-8-sig")
+    except OSError as error:
+        raise ValueError(f"{source}: this cannot be read ({error.strerror}): make it so.") from None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{source}: line {line} is not UTF-8: save the file as UTF-8.") from None
+    values = yaml_text.read(text, source)
+    if values is None:
+        raise ValueError(f"{source}: this file is empty: write one `key: value` a line.")
+    if not isinstance(values, dict):
+        kind = "a list" if isinstance(values, list) else "one value"
+        raise ValueError(f"{source}: this is {kind} and no mapping: write one `key: value` a line.")
+    return values

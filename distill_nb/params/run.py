@@ -1,7 +1,7 @@
 """What a run is: one flat set of parameters, read strictly.
 
 A run is a YAML file (papermill_params/run07.yaml), perhaps shrunk by an overlay (pocket.yaml,
-tiny.yaml). Papermill hands unknown keys over, and YAML reads `2e-5` as text: so a notebook checks
+tiny.yaml). Papermill hands unknown keys over, and reads `2e-5` as text: so a notebook checks
 its own namespace right after the injected cell, by `p = params.from_notebook(globals())`. Every
 problem is a ValueError of one sentence that names the key, the value and the remedy."""
 # ruff: noqa: RUF009  (key returns dataclasses.field; nothing mutable is shared)
@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+from distill_nb.params import papermill_call
 from distill_nb.params.checks import checked, contradictions, key
 from distill_nb.params.names import BENCHMARKS, CHAT_TEMPLATES, POCKET_STUDENT
 from distill_nb.params.reading import given, read_files
@@ -149,11 +150,13 @@ def pocket_values() -> MappingProxyType[str, Any]:
     return MappingProxyType(read_files("run09.yaml", "pocket.yaml"))
 
 
-def validate(values: dict, source: str = "parameters") -> Params:
+def validate(
+    values: dict, source: str = "parameters", given: Collection[str] | None = None
+) -> Params:
     """A Params from a complete mapping; `source`, such as a file's name, opens each error. Files
     and folders become movable texts (paths.resolve opens them). Raises ValueError, one sentence,
-    for an unknown, missing, mistyped, out-of-range or contradictory key."""
-    clean = checked(values, source, Params, contradictions)
+    for an unknown, missing, mistyped, out-of-range or contradictory key. given: as of `checked`."""
+    clean = checked(values, source, Params, contradictions, given)
     for name in ("student", "dataset", "adapter"):
         clean[name] = paths.movable(clean[name])
     files = clean["benchmark_files"].items()
@@ -170,16 +173,18 @@ def from_notebook(namespace: dict, reads: Iterable[str] | None = None) -> Params
     there, or a forgotten key would quietly take a laptop's value. A notebook of results says which
     keys it `reads`: only those must be there, and only those mean anything."""
     log.show()
+    papermill_call.refuse_ambiguous()
     values = given(namespace, {"other_parameters", *(f.name for f in fields(Params))})
     others = values.pop("other_parameters", {})
     if not isinstance(others, dict):
         raise ValueError(
             f"notebook: other_parameters is {others!r}: write a mapping of keys, or {{}}."
         )
+    values = own = others | values
     if reads is not None:
-        values = {k: v for k, v in pocket_values().items() if k not in reads} | values
-    values = others | values
-    return validate(complete(values) if "scale" in values else values, source="notebook")
+        values = {k: v for k, v in pocket_values().items() if k not in reads} | own
+    whole = complete(values) if "scale" in values else values
+    return validate(whole, source="notebook", given=own)
 
 
 def complete(values: dict) -> dict:

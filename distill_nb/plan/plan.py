@@ -1,7 +1,7 @@
 """The plans of runs in words: one as a table, what to change where it does not fit, and those of a
 whole study together (`distill-nb plan`)."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pandas as pd
 from pandas import DataFrame
@@ -12,6 +12,7 @@ from distill_nb.plan import devices, evaluation_estimate
 from distill_nb.plan.estimate import Plan, device_of, estimate
 from distill_nb.plan.evaluation_estimate import Evaluation
 from distill_nb.runtime.devices import GIB
+from distill_nb.traces import params as trace_params
 from distill_nb.traces.teacher import costs
 
 
@@ -149,20 +150,22 @@ def plan_files(
     Raises ValueError for a file that is not there, and for what `estimate` does."""
     read = {file: params.read_files(_path(file)) for file in files}
     runs = {file: values for file, values in read.items() if "run_name" in values}
-    sets = [values for values in read.values() if {"dataset", "decontaminate"} <= set(values)]
+    sets = {f: values for f, values in read.items() if {"dataset", "decontaminate"} <= set(values)}
     overlays, lines = [], []
     for file, values in read.items():
-        if file in runs or values in sets:
+        if file in runs or file in sets:
             continue
         if set(values) <= set(params.pocket_values()):
             overlays.append(values)
         else:
             lines.append(f"{file}: no run, no overlay for runs and no set of traces; left out.")
     plans, evaluations, every_run_fits = [], [], True
-    for file, values in runs.items():
-        for overlay in (*overlays, changes or {}):
-            values = values | overlay
-        p = params.validate(values, source=file)
+    over = {k: v for values in (*overlays, changes or {}) for k, v in values.items()}
+    # all are checked before the first is planned, which takes a while
+    costs_of_sets = [
+        cost_of_traces(asdict(trace_params.validate(values, file))) for file, values in sets.items()
+    ]
+    for p in [params.validate(values | over, file) for file, values in runs.items()]:
         if params.is_baseline(p):
             lines.append(f"{p.run_name}: a baseline, nothing is trained")
             made = evaluation_estimate.estimate(p, device_of(p, device))
@@ -179,10 +182,9 @@ def plan_files(
             every_run_fits = False
             lines.append(f"Does not fit: {error}")
         lines.append("")
-    traces = [cost_of_traces(values) for values in sets]
-    lines += [line for line, _ in traces]
+    lines += [line for line, _ in costs_of_sets]
     if len(plans) > 1:
-        dollars = sum(dollars for _, dollars in traces) if traces else None
+        dollars = sum(dollars for _, dollars in costs_of_sets) if costs_of_sets else None
         lines.append(_sum(plans, evaluations, dollars))
     return "\n".join(lines), every_run_fits
 

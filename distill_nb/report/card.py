@@ -14,6 +14,7 @@ from pandas import DataFrame
 
 from distill_nb import params
 from distill_nb.analysis import names, results, selection
+from distill_nb.params import yaml_text
 from distill_nb.report import markup
 from distill_nb.runtime import paths
 from distill_nb.runtime.files import write_text
@@ -59,8 +60,6 @@ def show_cards(p: params.Params) -> None:
 def card(table: DataFrame, step: int, trained: dict, evaluated: dict, chosen: str) -> str:
     """The card of one checkpoint, Markdown with YAML metadata. table: results.accuracy_table of one
     run; trained, evaluated: its provenance; chosen: the sentence of selection.sentences."""
-    import yaml
-
     given, sets = trained["parameters"], evaluated.get("benchmarks", {})
     scores = table[table["step"] == step]
     base = table[table["step"] == 0].set_index("benchmark")
@@ -76,7 +75,7 @@ def card(table: DataFrame, step: int, trained: dict, evaluated: dict, chosen: st
     hyperparameters = [[k, _value(given[k])] for k in HYPERPARAMETERS if k in given]
     return markup.fill(
         "model_card.md.j2",
-        metadata=yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True).strip(),
+        metadata=yaml_text.dump(metadata, flow=False),
         given=given,
         step=step,
         teacher=TEACHERS.get(given["teacher"], given["teacher"]),

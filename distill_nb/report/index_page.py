@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 from distill_nb import params
 from distill_nb.analysis import comparability, results
@@ -107,7 +108,7 @@ def _link(target: Path, page: Path) -> dict[str, str]:
 
 
 def _address(target: Path, page: Path) -> str:
-    return Path(os.path.relpath(target, page.parent)).as_posix()
+    return quote(Path(os.path.relpath(target, page.parent)).as_posix())
 
 
 def _failed(scale_dir: Path, page: Path) -> list[dict]:

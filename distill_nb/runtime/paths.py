@@ -50,6 +50,13 @@ def runs() -> Path:
     return resolve(os.environ.get("DISTILL_NB_RUNS") or "runs")
 
 
+def runs_from_here() -> str:
+    """The runs folder as it was named, where that means the same in the working folder; else
+    absolute. Snakemake knows files by these names."""
+    named = os.path.normpath(os.environ.get("DISTILL_NB_RUNS") or "runs")
+    return named if os.path.abspath(named) == str(runs()) else str(runs())
+
+
 def cache() -> Path:
     """The folder of downloads and built students: $DISTILL_NB_CACHE, else ~/.cache/distill_nb."""
     return resolve(os.environ.get("DISTILL_NB_CACHE") or "~/.cache/distill_nb")

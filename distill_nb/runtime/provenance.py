@@ -10,8 +10,10 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
@@ -30,6 +32,8 @@ OF_SESSION = (
     "started_at", "seconds", "git", "device", "threads", "packages", "code_sha256", "code",
     "backend", "recompute", "grader", "moe_config",
 )  # fmt: skip
+
+LONG = 40  # characters of a value in a sentence
 
 
 def sha256_of_file(file: str | Path) -> str:
@@ -105,6 +109,28 @@ def _movable(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_movable(item) for item in value]
     return paths.movable(value) if isinstance(value, (str, Path)) else value
+
+
+def differing(was: Mapping, now: Mapping, keys: Iterable[str]) -> list[str]:
+    """`key (its value in was, now its value in now)` of each key that has two."""
+    return [f"{k} ({both(was.get(k), now.get(k))})" for k in keys if was.get(k) != now.get(k)]
+
+
+def both(was: Any, now: Any) -> str:
+    """An earlier value and the present one, in words; of long ones what is not the same."""
+    old, new = _words(was), _words(now)
+    pairs = enumerate(zip(old, new, strict=False))
+    same = next((i for i, (a, b) in pairs if a != b), min(len(old), len(new)))
+    start = max(0, same - LONG // 4) if max(len(old), len(new)) > LONG else 0
+    shown = [("…" if start else "") + text[start:] for text in (old, new)]
+    old, new = (text if len(text) <= LONG else f"{text[:LONG]}…" for text in shown)
+    return f"{old}, now {new}"
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, str):
+        return value[:12] if re.fullmatch("[0-9a-f]{64}", value) else value
+    return "not recorded" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def collect(

@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 
 import click
-import yaml
 
 from distill_nb import params
 from distill_nb.analysis import results
+from distill_nb.params import yaml_text
 from distill_nb.report import failures, index_page, notebook_page
 from distill_nb.runtime import disk, paths
 from distill_nb.study import doctor as machine
@@ -22,15 +22,17 @@ Changes = tuple[tuple[str, str], ...]  # of -p KEY VALUE
 
 def run_params(files: tuple[str, ...], changes: Changes) -> params.Params:
     """The parameters of a run, checked before any kernel starts."""
-    return params.validate(params.complete(given(files, changes)), _source(files, changes))
+    values = given(files, changes)
+    whole = params.complete(values)
+    return params.validate(whole, _source(files, changes, whole.keys() > values.keys()))
 
 
 def set_params(files: tuple[str, ...], changes: Changes) -> trace_params.TraceParams:
     """The parameters of a set of traces, checked likewise."""
-    values = given(files, changes)
+    values = whole = given(files, changes)
     if values.get("scale") != "full":
-        values = trace_params.pocket_values() | values
-    return trace_params.validate(values, _source(files, changes))
+        whole = trace_params.pocket_values() | values
+    return trace_params.validate(whole, _source(files, changes, whole.keys() > values.keys()))
 
 
 def given(files: tuple[str, ...], changes: Changes) -> dict:
@@ -39,15 +41,8 @@ def given(files: tuple[str, ...], changes: Changes) -> dict:
 
 
 def changed(changes: Changes) -> dict:
-    """The values of -p. Raises ValueError for what is not YAML."""
-    values = {}
-    for key, text in changes:
-        try:
-            values[key] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            where = " ".join(str(error).split())
-            raise ValueError(f"-p {key}: {text} is not YAML ({where}): correct it.") from None
-    return values
+    """The values of -p, read as a file's are. Raises ValueError as `yaml_text.read`."""
+    return {key: yaml_text.read(text, f"-p {key}", key) for key, text in changes}
 
 
 def found(file: str) -> str:
@@ -60,9 +55,11 @@ def place(path: Path) -> Path:
     return path.resolve() if path.exists() else paths.resolve(path)
 
 
-def _source(files: tuple[str, ...], changes: Changes) -> str:
-    """What opens a sentence about a parameter."""
-    return ", ".join([*files, *(["-p"] if changes else [])]) or "the pocket run"
+def _source(files: tuple[str, ...], changes: Changes, filled: bool) -> str:
+    """What opens a sentence about a parameter; filled: keys that are not given are the pocket
+    run's."""
+    given = ", ".join([*files, *(["-p"] if changes else [])])
+    return f"{given} over the pocket run" if given and filled else given or "the pocket run"
 
 
 def execute(name: str, folder: Path, values: dict) -> None:

@@ -16,8 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
-import yaml
-
+from distill_nb.params import yaml_text
 from distill_nb.report import failures, notebook_page
 from distill_nb.runtime import disk, lock, paths, progress, stop
 
@@ -45,7 +44,7 @@ def command(name: str, out: Path, values: dict, shown: bool = False) -> list[str
     given = {key: value for key, value in values.items() if key in known}
     if "other_parameters" in known:
         given["other_parameters"] = {k: v for k, v in values.items() if k not in known}
-    text = yaml.safe_dump(given, default_flow_style=True, sort_keys=False, width=float("inf"))
+    text = yaml_text.dump(given)
     words = [sys.executable, "-m", "papermill", str(notebook_of(name)), str(out)]
     words += ["--no-progress-bar", "--log-level", "ERROR", "-y", text]
     # One stream for both: Papermill would cut off a file that stderr was sent to.

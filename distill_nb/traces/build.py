@@ -95,7 +95,7 @@ def _finished(folder: Path, p: TraceParams) -> dict | None:
     record = json.loads((folder / "provenance.json").read_text())
     before, now = record["parameters"], json.loads(json.dumps(asdict(p)))
     where = f"{folder.parent.name}/{folder.name}"
-    differing = [k for k in now if k not in FREE and before.get(k) != now[k]]
+    differing = provenance.differing(before, now, [k for k in now if k not in FREE])
     if differing:
         raise ValueError(
             f"provenance.json in {where}: this set was made with other values of "

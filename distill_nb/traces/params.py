@@ -9,7 +9,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from distill_nb.params import BENCHMARKS, STUDY, checks, reading
+from distill_nb.params import BENCHMARKS, STUDY, checks, papermill_call, reading
 from distill_nb.params.checks import file_contradictions, key
 from distill_nb.params.names import is_set
 from distill_nb.runtime import log, paths
@@ -89,6 +89,7 @@ def validate(values: dict, source: str = "parameters") -> TraceParams:
 def from_notebook(namespace: dict) -> TraceParams:
     """The TraceParams of a notebook, from its globals(); as params.from_notebook."""
     log.show()
+    papermill_call.refuse_ambiguous()
     values = reading.given(namespace, {f.name for f in fields(TraceParams)})
     if values.get("scale") in ("pocket", "tiny"):
         values = pocket_values() | values

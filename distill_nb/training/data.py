@@ -54,9 +54,15 @@ def prepare(p: Params) -> Data:
     heldout, _ = traces_ledger.encode_traces(tokenizer, template, held, p.max_length, p.overlong)
     rows = taken + held
     if not train:
+        remedy = "raise max_length"
+        if (
+            p.overlong == "drop"
+            and traces_ledger.encode_traces(tokenizer, template, taken, p.max_length, "truncate")[0]
+        ):
+            remedy += ", or set overlong to truncate"
         raise ValueError(
             f"max_length: none of the {len(rows)} traces of {p.dataset} fits {p.max_length} "
-            "tokens; raise max_length or set overlong to truncate."
+            f"tokens{', not even cut' * (p.overlong == 'truncate')}; {remedy}."
         )
     if ledger["missing"]:
         log.info(

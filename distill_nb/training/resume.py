@@ -85,11 +85,11 @@ def refuse_other_run(run_dir: Path, p: Params, data: Data) -> dict:
     now = json.loads(json.dumps(asdict(p)))
     # keys that came later did what they do in the pocket run
     was = pocket_values() | before["parameters"]
-    differing = [k for k in TRAINING_KEYS if was.get(k) != now[k]]
-    if before.get("data_sha256") != data.sha256:
-        differing.append("dataset (its content)")
-    if before.get("student_version", data.student_version) != data.student_version:
-        differing.append("student (its files)")
+    differing = provenance.differing(was, now, TRAINING_KEYS)
+    if (content := before.get("data_sha256")) != data.sha256:
+        differing.append(f"dataset (its content: {provenance.both(content, data.sha256)})")
+    if (version := before.get("student_version", data.student_version)) != data.student_version:
+        differing.append(f"student (its files: {provenance.both(version, data.student_version)})")
     if differing:
         raise ValueError(
             f"{file.name} in {run_dir.name}: this run was started with other values of "

@@ -381,7 +381,7 @@ def test_a_benchmark_may_have_more_samples_than_another(runs_dir):
     assert "n_samples 1 for pocket_code and 3 for pocket_math" in card.write_cards(p)[0].read_text()
     assert evaluate.evaluate(p)["finished"] and evaluate.evaluate(several)["finished"]
     with pytest.raises(
-        ValueError, match=r"other values of n_samples of pocket_math; set overwrite"
+        ValueError, match=r"other values of n_samples of pocket_math \(3, now 2\); set over"
     ):
         evaluate.evaluate(replace(several, n_samples=2))
 
@@ -391,13 +391,17 @@ def test_another_adapter_engine_or_mode_never_mixes_with_what_is_there(runs_dir,
     train.train(p)
     evaluate.evaluate(p)
     monkeypatch.setattr(evaluate.start, "engine_version", lambda _: "hf 0")
-    with pytest.raises(ValueError, match=r"other values of engine_version; set overwrite"):
+    with pytest.raises(
+        ValueError, match=r"other values of engine_version \(hf .*, now hf 0\); set over"
+    ):
         evaluate.evaluate(p)
     monkeypatch.undo()
     monkeypatch.setenv("DISTILL_NB_RUNS", str(runs_dir))
     file = next(paths.checkpoint_dir(p, 4).glob("adapter_model.*"))
     file.write_bytes(file.read_bytes() + b" ")
-    with pytest.raises(ValueError, match=r"other values of the adapter of step 4; set overwrite"):
+    with pytest.raises(
+        ValueError, match=r"of the adapter of step 4 \(\w{12}, now \w{12}\); set overwrite"
+    ):
         evaluate.evaluate(p)
 
 

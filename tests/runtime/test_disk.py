@@ -6,11 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from helpers import adapter_hashes, tiny
 
-from distill_nb.evaluation import evaluate
+from distill_nb.evaluation import evaluate, resume
 from distill_nb.runtime import disk, jsonl, lock, paths
 from distill_nb.students import student
 from distill_nb.training import train
@@ -214,9 +215,13 @@ def test_a_changed_adapter_or_another_runs_is_not_evaluated(trained, monkeypatch
         student, "load_for_generation", lambda *_: pytest.fail("a student was loaded")
     )
     with pytest.raises(
-        ValueError, match="was trained with other values of student; use its own parameter file"
+        ValueError,
+        match=r"was trained with other values of student \(meta-llama/Llama-3\.1-8B-Instruct, now "
+        r"Qwen/Qwen3-30B-A3B-Base\); use its own parameter file",
     ):
         evaluate.evaluate(tiny(benchmark_limit=2, student="Qwen/Qwen3-30B-A3B-Base"))
+    with pytest.raises(ValueError, match=r"other values of student_size \(tiny, now full\);"):
+        resume.refuse_other_checkpoints(replace(p, student_size="full"), {})
     file = paths.checkpoint_dir(p, 4) / "adapter_model.safetensors"
     file.write_bytes(file.read_bytes()[:-4] + b"\0\1\2\3")
     with pytest.raises(

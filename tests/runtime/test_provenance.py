@@ -162,3 +162,19 @@ def test_collecting_does_not_load_torch():
             "print('torch' in sys.modules)")  # fmt: skip
     printed = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=paths.ROOT)
     assert printed.strip() == "False"
+
+
+@pytest.mark.parametrize("was, now, said", [
+    ("full", "tiny", "full, now tiny"), (0.0, 0.1, "0.0, now 0.1"),
+    (None, "x", "not recorded, now x"),
+    (["a"], ["a", "b"], '["a"], now ["a", "b"]'), (True, False, "true, now false"),
+    ("0" * 64, "f" * 64, "000000000000, now ffffffffffff"),
+    ("x" * 100, "y", "x" * 40 + "…, now y"),
+    ("a" * 60 + "/one", "a" * 60 + "/two", "…aaaaaaaaa/one, now …aaaaaaaaa/two"),
+    ("a" * 60, "a" * 61, "…aaaaaaaaaa, now …aaaaaaaaaaa"),
+])  # fmt: skip
+def test_two_values_are_named_and_shortened_to_what_is_not_the_same(was, now, said):
+    assert provenance.both(was, now) == said
+    assert provenance.differing({"k": was, "same": 1}, {"k": now, "same": 1}, ["k", "same"]) == [
+        f"k ({said})"
+    ]

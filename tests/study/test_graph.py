@@ -10,7 +10,7 @@ import sys
 
 import nbformat
 import pytest
-from conftest import KEY, snakemake
+from conftest import KEY, ODD, snakemake
 
 from distill_nb import params
 from distill_nb.params import BENCHMARKS
@@ -124,9 +124,9 @@ def test_no_two_stages_shared_a_gpu(study_runs):
 
 @pytest.fixture
 def copy(tmp_path):
-    """A fresh checkout: the same files, all with new times."""
-    folder = tmp_path / "checkout"
-    folder.mkdir()
+    """A fresh checkout in a folder with an odd name: the same files, all with new times."""
+    folder = tmp_path / ODD / "checkout"
+    folder.mkdir(parents=True)
     for name in (
         "Snakefile",
         "README.md",
@@ -170,7 +170,7 @@ def planned(copy, runs, *words) -> set[str]:
     """The stages and pages that `snakemake -n` would run."""
     done = snakemake(copy, runs, "-n", "--config", "scale=tiny", *words)
     assert done.returncode == 0, done.stdout + done.stderr
-    made = re.findall(r"^    output: (\S+)", done.stdout + done.stderr, re.MULTILINE)
+    made = re.findall(r"^    output: (.+)", done.stdout + done.stderr, re.MULTILINE)
     assert made or "Nothing to be done" in done.stdout + done.stderr
     return {re.sub(r"made/(\w+)-\w{16}$", r"\1", m.removeprefix(f"{runs}/tiny/")) for m in made}
 
@@ -300,7 +300,7 @@ def test_one_run_alone_waits_for_its_own_set_only(copy, tmp_path):
         copy, tmp_path / "runs", "-n", tmp_path / "runs" / "full" / "llama8b_math_4k" / "train.html"
     )
     assert done.returncode == 0, done.stderr
-    made = re.findall(r"^    output: (\S+)", done.stdout + done.stderr, re.MULTILINE)
+    made = re.findall(r"^    output: (.+)", done.stdout + done.stderr, re.MULTILINE)
     assert [re.sub(r"-\w{16}$", "", m.removeprefix(f"{tmp_path}/runs/full/")) for m in made] == [
         "traces/r1_math/made/traces",
         "llama8b_math_4k/made/train",
@@ -312,7 +312,7 @@ def test_one_run_alone_waits_for_its_own_set_only(copy, tmp_path):
 
 
 def test_a_failure_stops_no_other_run_destroys_nothing_and_is_shown(copy, study_runs, tmp_path):
-    runs = tmp_path / "runs"
+    runs = tmp_path / ODD / "runs"
     shutil.copytree(study_runs, runs)
     for file in ("run07", "run08"):
         edit(copy / "papermill_params" / f"{file}.yaml", "weight_decay: 0.0", "weight_decay: 0.1")
@@ -325,7 +325,7 @@ def test_a_failure_stops_no_other_run_destroys_nothing_and_is_shown(copy, study_
     done = snakemake(copy, runs, "--config", "scale=tiny", "overwrite=llama8b_code_4k/train")
     assert done.returncode != 0
     # refused, with the remedy, and nothing of it lost
-    assert "weight_decay; set overwrite: true" in done.stdout + done.stderr
+    assert "weight_decay (0.0, now 0.1); set overwrite: true" in done.stdout + done.stderr
     assert before and {f: provenance.sha256_of_file(f) for f in before} == before
     cells = [c for c in nbformat.read(refused / "train.ipynb", 4).cells if c.get("execution_count")]
     assert "train.train(p" in cells[-1].source and len(cells) > 4  # the partial notebook is kept

@@ -115,7 +115,9 @@ def test_a_finished_set_is_left_alone_and_another_is_refused(source, runs_dir, c
         and file.stat().st_mtime_ns == stamp
     )
     assert "r1_math is there (40 traces)" in caplog.text
-    with pytest.raises(ValueError, match="other values of per_problem; set overwrite"):
+    with pytest.raises(
+        ValueError, match=r"other values of per_problem \(1, now 2\); set overwrite"
+    ):
         build.build(settings(source, per_problem=2))
     assert (
         build.build(settings(source, per_problem=2, overwrite=True))["rejected"]["not_needed"] == 21

@@ -395,7 +395,7 @@ def test_data_that_has_changed_under_a_run_is_refused_whether_it_is_finished_or_
         )
         with pytest.raises(
             ValueError,
-            match=r"started with other values of dataset \(its content\); set overwrite: true",
+            match=r"values of dataset \(its content: \w{12}, now \w{12}\); set overwrite: true",
         ):
             train.train(p)
         assert adapter_hashes(p) == weights

@@ -20,13 +20,17 @@ def price_of(model: str, prices: dict | None = None) -> dict:
     where = "prices"
     if prices is None:
         where = "papermill_params/prices.yaml"
-        prices = params.read_files(paths.PARAMS_DIR / "prices.yaml")["prices"]
+        prices = params.read_files(paths.PARAMS_DIR / "prices.yaml").get("prices")
+    if not isinstance(prices, dict):
+        raise ValueError(f"{where}: prices is {prices!r}: write model: {{input: …, output: …}}.")
     price = prices.get(model)
     if price is None:
         raise ValueError(
             f"{where}: teacher_model {model} has no price there, so max_cost could not be kept; "
             "add its line (0 for a model that you serve yourself)."
         )
+    if not isinstance(price, dict):
+        raise ValueError(f"{where}: {model} is {price!r}: write {{input: …, output: …}}.")
     price = {"batch": 1.0} | price
     for key in ("input", "output", "batch"):
         value = price.get(key)

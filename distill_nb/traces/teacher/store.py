@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from distill_nb.runtime import jsonl
+from distill_nb.runtime import jsonl, provenance
 from distill_nb.runtime.files import write_json
 from distill_nb.runtime.jsonl import cut_torn_line, lines
 from distill_nb.traces.decontamination import statements
@@ -223,7 +223,7 @@ def open_store(
     file = folder / "settings.json"
     if file.exists():
         before = json.loads(file.read_text(encoding="utf-8"))
-        differing = [key for key in fixed if before["settings"].get(key) != fixed[key]]
+        differing = provenance.differing(before["settings"], fixed, fixed)
         if differing:
             raise ValueError(
                 f"{folder.name}/settings.json: the responses there were made with other values of "
