@@ -31,7 +31,7 @@ DISTILL_NB := $(PY) -m distill_nb
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-ci setup-study demo study graph figures paper test lint verify chaos constraints clean
+.PHONY: help setup setup-ci setup-study demo study graph figures paper test lint verify fuzz chaos constraints clean
 
 help:  ## say what the targets do
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## /make \1\t/' | expand -t 18
@@ -107,6 +107,10 @@ lint: setup  ## check style, format, types, and that rooms import only downwards
 
 verify: setup  ## run the pocket run again from its provenance, in a fresh folder, and compare; RUN=runs/…: another run
 	@$(DISTILL_NB) verify $${RUN:+"$$RUN"}
+
+fuzz: setup-study  ## change one field of valid inputs at random (tests/fuzz) for MINUTES=10: a result, or one sentence
+	@end=$$((SECONDS + 60 * $(or $(MINUTES),10))); while [ $$SECONDS -lt $$end ]; do \
+	  DISTILL_NB_FUZZ=5 $(PY) -m pytest -q -x tests/fuzz || exit 1; done
 
 chaos: setup-study  ## kill the tiny study twenty times and compare it with one that was not killed (bench/chaos.py)
 	@$(PY) bench/chaos.py

@@ -12,8 +12,8 @@ SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_s
 
 
 def search(examples):
-    """Settings of a search: `examples` cases, the same ones each time; `make fuzz` looks at others,
-    and at more."""
+    """Settings of a search: `examples` cases, the same ones each time. `make fuzz` looks at others,
+    and at more: at DISTILL_NB_FUZZ times as many."""
     long = int(os.environ.get("DISTILL_NB_FUZZ", "0"))
     return settings(
         max_examples=long * examples or examples,
@@ -31,9 +31,7 @@ numbers = st.one_of(
 )
 values = st.recursive(
     st.one_of(numbers, texts),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3), st.dictionaries(texts, inner, max_size=3)
-    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(texts, inner, max_size=3)),
     max_leaves=5,
 )
 

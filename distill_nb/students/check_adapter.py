@@ -33,6 +33,14 @@ APPLIED = {
     "target_modules", "target_parameters", "task_type", "trainable_token_indices", "use_dora",
     "use_rslora",
 }  # fmt: skip
+# what their values are; null may stand for none
+KINDS: dict[str, type | tuple[type, ...]] = {
+    "alpha_pattern": dict, "bias": str, "exclude_modules": (list, str), "fan_in_fan_out": bool,
+    "layers_pattern": (list, str), "layers_to_transform": (list, int), "lora_bias": bool,
+    "lora_dropout": (int, float), "modules_to_save": list, "rank_pattern": dict,
+    "target_modules": (list, str), "target_parameters": list,
+    "trainable_token_indices": (list, dict), "use_dora": bool, "use_rslora": bool,
+}  # fmt: skip
 # these leave the student's own weights as they are; pissa, olora, corda, loftq and lora_ga do not
 INITS = (True, False, None, "gaussian", "eva", "orthogonal", "mica")
 # what PEFT says where nothing is left out: its patterns miss tensors that it does follow, which is
@@ -124,6 +132,12 @@ def _refuse_other_settings(folder: Path, settings: dict) -> None:
             "weights in training; save the adapter again with PEFT's "
             "path_initial_model_for_weight_conversion, which makes a plain one of it."
         )
+    for key, kind in KINDS.items():
+        value = settings.get(key)
+        if value is not None and not isinstance(value, kind):
+            raise ValueError(
+                f"adapter: {key} in {file} is {value!r}, which it cannot be; {_put_back()}."
+            )
     default = LoraConfig().to_dict()
     for key, value in settings.items():
         # None, false, {} and [] are all nothing
@@ -199,8 +213,8 @@ def _misfit(p: Params, folder: Path, error: Exception) -> str:
         name = integrity.name_in_file(size[1])
         said = f"{name} is {size[2]}, and by its {CONFIG} and the student {size[3]}"
     return (
-        f"adapter: {paths.movable(folder)} does not fit {p.student}: {said}; name the student that "
-        f"it was trained on, or {_put_back()}."
+        f"adapter: {paths.movable(folder)} does not fit {p.student} ({said}); name the student "
+        f"that it was trained on, or {_put_back()}."
     )
 
 

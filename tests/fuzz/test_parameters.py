@@ -1,11 +1,13 @@
 """One field of a valid parameter file is changed: it is read as it was, or as the documented change
 that Papermill hands to the notebook, or refused in one sentence that names file and key."""
 
+import datetime
 import math
 from dataclasses import asdict, fields
 
 import fuzz_cases
 import pytest
+import ruamel.yaml
 import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -21,13 +23,15 @@ DOORS = {"run": (RUN, params), "set": (SET, trace_params)}
 
 # As a person writes them; each is more than one thing to some reader.
 WRITTEN = [
-    "010", "0o10", "0x1F", "0b11", "1_000", "1e3", "1.0e3", "1e-5", "2.0e-5", "2.0e5", ".5", "5.", "+3", "-0",
-    "1:30", "12:30:45", "2024-01-05", "2024_01_05", "2024-01-05T10:00:00", "yes", "no", "on", "off", "y",
-    "True", "TRUE", "true", "~", "null", "Null", "", "''", "' '", ".inf", "-.inf", ".nan", ".NaN", "=", "<<",
-    "!!str 10", "!!int '7'", "!!float 3", "!!python/name:os.system", "!!binary aGk=", "!!set {a}", "!mine 3",
-    "&a 3", "*a", "[a", "{a: 1", "[1, 2]", "[none]", "{}", "[]", "{a: b}", "{1: 2}", "[[a]]", "'a", "\"\\ud83d\"",
-    "\"a\\nb\"", "|\n  a\n  b", "- a", "a: b", "@x", "`x`", "%x", "#", "a # b", "a#b", "none", "None", "auto",
-    "1e400", "9999999999999999999999", "3.0", "3.5", "٣", "１", "−3", "1,000", "1 000", "0.1e1", "0e0", "\u2028", "\x85",
+    "010", "0o10", "0x1F", "0b11", "1_000", "1e3", "1.0e3", "1e-5", "2.0e-5", "2.0e5", ".5", "5.",
+    "+3", "-0", "1:30", "12:30:45", "2024-01-05", "2024_01_05", "2024-01-05T10:00:00", "yes",
+    "no", "on", "off", "y", "True", "TRUE", "true", "~", "null", "Null", "", "''", "' '", ".inf",
+    "-.inf", ".nan", ".NaN", "=", "<<", "!!str 10", "!!int '7'", "!!float 3",
+    "!!python/name:os.system", "!!binary aGk=", "!!set {a}", "!mine 3", "&a 3", "*a", "[a",
+    "{a: 1", "[1, 2]", "[none]", "{}", "[]", "{a: b}", "{1: 2}", "[[a]]", "'a", "\"\\ud83d\"",
+    "\"a\\nb\"", "|\n  a\n  b", "- a", "a: b", "@x", "`x`", "%x", "#", "a # b", "a#b", "none",
+    "None", "auto", "1e400", "9999999999999999999999", "3.0", "3.5", "٣", "１", "−3", "1,000",
+    "1 000", "0.1e1", "0e0", "\u2028", "\x85",
 ]  # fmt: skip
 
 
@@ -37,7 +41,7 @@ def changed_files(draw):
     door = draw(st.sampled_from(sorted(DOORS)))
     values = DOORS[door][0]
     key = draw(st.sampled_from(sorted(values)))
-    plain = st.one_of(fuzz_cases.values).map(
+    plain = fuzz_cases.values.map(
         lambda v: yaml.safe_dump(v, default_flow_style=True, width=10**6).removesuffix("...\n")
     )
     near = st.sampled_from(sorted(map(str, values.values())))
@@ -55,9 +59,8 @@ def file_with(values, key, written):
     return "".join(line.rstrip("\n") + "\n" for line in lines.values())
 
 
-def read_both(tmp_path, door, key, text):
+def read_both(file, door, text):
     """(what the file gives, why it is refused) by our reader, and by Papermill's and a notebook."""
-    file = tmp_path / "changed.yaml"
     file.write_bytes(text.encode("utf-8", "surrogatepass"))
     module = DOORS[door][1]
 
@@ -75,7 +78,7 @@ def same(a, b):
     return repr(a) == repr(b)
 
 
-@fuzz_cases.search(300)
+@fuzz_cases.search(150)
 @given(changed_files())
 @example(("run", "seed", file_with(RUN, "seed", "010")))
 @example(("run", "run_name", file_with(RUN, "run_name", "2024_01_05")))
@@ -84,13 +87,18 @@ def same(a, b):
 @example(("set", "n_examples", file_with(SET, "n_examples", "1_000")))
 def test_a_value_is_read_alike_by_all_or_refused(tmp_path_factory, changed):
     door, key, text = changed
-    (found, said), theirs = read_both(tmp_path_factory.mktemp("p"), door, key, text)
+    file = tmp_path_factory.mktemp("p") / "changed.yaml"
+    (found, said), theirs = read_both(file, door, text)
     if said:
-        # a value may break the lines after it, or begin a key of its own
-        assert any(k in said for k in (key, *DOORS[door][0], "YAML")), said
+        assert key in said or "line" in said, said
         return
-    # what we take, Papermill's notebook takes, and as the same
+    # what we take, Papermill's notebook takes, and as the same, as does a reader of YAML 1.2
     assert same(found, theirs()), text
+    by_ruamel = ruamel.yaml.YAML(typ="safe", pure=True).load(text)
+    dates = {k for k, v in by_ruamel.items() if isinstance(v, datetime.date)}
+    ours = read_files(file)
+    assert all(isinstance(ours[k], str) for k in dates)  # the core schema has no dates
+    assert same(ours, by_ruamel | {k: ours[k] for k in dates}), text
     before = asdict(DOORS[door][1].validate(DOORS[door][0]))
     other = {k for k, v in asdict(found).items() if repr(v) != repr(before[k])}
     assert other <= {key}, f"{other} changed, though only {key} was written otherwise"
@@ -99,7 +107,7 @@ def test_a_value_is_read_alike_by_all_or_refused(tmp_path_factory, changed):
 
 
 @pytest.mark.parametrize("door", sorted(DOORS))
-@fuzz_cases.search(100)
+@fuzz_cases.search(60)
 @given(data=st.data())
 def test_a_key_that_is_none_is_refused(door, data):
     values, module = DOORS[door]

@@ -33,10 +33,13 @@ CHAT = {
     "score": 0.5,
 }
 NOT_LEARNT = {*rows.BOOKKEEPING, "answer", "role", "type", "signature"}
-KEYS = sorted(
-    {*rows.REMEDIES, *rows.REASONING, *rows.WITH_MESSAGES, *rows.PROBLEM_AND_TRACE, "role", "content", "name"}
-)
-WORDS = ["system", "user", "assistant", "tool", "text", "thinking", "<think>", "</think>", "\ud83d", "\u200b", "\ufeff"]
+READ = {*rows.REASONING, *rows.WITH_MESSAGES, *rows.PROBLEM_AND_TRACE, "role", "content"}
+KEYS = sorted({*rows.REMEDIES, *READ, "name"})
+WORDS = [
+    "system", "user", "assistant", "tool", "text", "thinking", "<think>", "</think>", "\ud83d",
+    "\u200b", "\ufeff",
+]  # fmt: skip
+BYTES = [b"\n", b"\xef\xbb\xbf", b"\0", b'"', b"NaN", b"\r"]
 values = st.one_of(fuzz_cases.values, st.sampled_from(WORDS))
 
 
@@ -62,7 +65,8 @@ def changed_rows(draw):
     change = draw(st.sampled_from(["set", "set", "remove", "rename"]))
     key = draw(st.sampled_from(sorted(place)))
     if change == "set":
-        place[draw(st.one_of(st.just(key), st.sampled_from(KEYS), st.text(max_size=5)))] = draw(values)
+        other = st.one_of(st.just(key), st.sampled_from(KEYS), st.text(max_size=5))
+        place[draw(other)] = draw(values)
     elif change == "remove":
         del place[key]
     else:
@@ -106,7 +110,7 @@ def blank(text):
     return not any(c.isprintable() and not c.isspace() for c in text)
 
 
-@fuzz_cases.search(400)
+@fuzz_cases.search(150)
 @given(row=changed_rows())
 @example(row=TRACE)
 @example(row=CHAT)
@@ -126,14 +130,14 @@ def test_all_that_a_row_says_is_learnt_or_it_is_refused(folder, row):
     assert messages[-1]["role"] == "assistant" and messages[-2]["role"] == "user"
 
 
-@fuzz_cases.search(300)
+@fuzz_cases.search(100)
 @given(data=st.data())
 def test_damaged_bytes(folder, data):
     lines = [fuzz_cases.as_json(r).encode() + b"\n" for r in (GOOD, TRACE, CHAT)]
     whole = b"".join(lines)
     at = data.draw(st.integers(0, len(whole)))
     gone = data.draw(st.integers(0, 3))
-    new = data.draw(st.one_of(st.binary(max_size=3), st.sampled_from([b"\n", b"\xef\xbb\xbf", b"\0", b'"', b"NaN", b"\r"])))
+    new = data.draw(st.one_of(st.binary(max_size=3), st.sampled_from(BYTES)))
     file = folder / "damaged.jsonl"
     file.write_bytes(whole[:at] + new + whole[at + gone :])
     found, refused = fuzz_cases.outcome(lambda: learnt(file), "damaged.jsonl")
@@ -145,18 +149,27 @@ def test_damaged_bytes(folder, data):
 
 
 MATH = {
-    "problem": "What is 1 + 1?", "solution": "2", "answer": "2", "subject": "Algebra", "level": 1, "unique_id": "a/1.json",
-}  # fmt: skip
+    "problem": "What is 1 + 1?",
+    "solution": "2",
+    "answer": "2",
+    "subject": "Algebra",
+    "level": 1,
+    "unique_id": "a/1.json",
+}
 
 
-@fuzz_cases.search(150)
-@given(key=st.sampled_from([*MATH, "id", "question", "x"]), value=st.one_of(values, st.just("a/2.json")), gone=st.booleans())
+@fuzz_cases.search(60)
+@given(
+    key=st.sampled_from([*MATH, "id", "question", "x"]),
+    value=st.one_of(values, st.just("a/2.json")),
+    gone=st.booleans(),
+)
 def test_a_benchmark_is_what_its_file_says_or_it_is_refused(folder, key, value, gone):
     other = MATH | {"unique_id": "a/2.json", "problem": "What is 2 + 2?", "answer": "4"}
     changed = {k: v for k, v in MATH.items() if k != key} if gone else MATH | {key: value}
     file = folder / "math.part.jsonl"
     file.write_text(fuzz_cases.as_json(other) + "\n" + fuzz_cases.as_json(changed) + "\n")
-    tasks, refused = fuzz_cases.outcome(lambda: loading.load("math500", str(file)), "math.part.jsonl")
+    tasks, refused = fuzz_cases.outcome(lambda: loading.load("math500", str(file)), file.name)
     if refused:
         assert key in refused or "line 2" in refused or "a/2.json" in refused, refused
         return

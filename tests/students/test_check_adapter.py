@@ -119,7 +119,7 @@ FAULTS = {
     "alpha is NaN": (settings(lora_alpha=float("nan")), "lora_alpha in .* is nan"),
     "rank": (
         settings(r=4),
-        r"q_proj\.lora_A\.weight is \[8, 64\], and by its .* and the student \[4, 64\]; n",
+        r"q_proj\.lora_A\.weight is \[8, 64\], and by its .* and the student \[4, 64\]\); n",
     ),
     "wide": (tensors(lambda held: held.update({Q: torch.ones(8, 65)})), r"is \[8, 65\], and by"),
     "scale is text": (settings(use_rslora="false"), "use_rslora in .* is 'false', not true or"),
