@@ -63,7 +63,7 @@ def parse(code: str) -> ast.Module | None:
 
 def _chosen(found: list[Block], entry_point: str) -> str:
     """The last block that can be the answer; else the last that was meant to be, and is faulty."""
-    faulty = empty = unread = ""
+    faulty = empty = unread = bound = ""
     for i, block in reversed(list(enumerate(found))):
         if block.language not in PYTHON and block.language:
             continue
@@ -73,15 +73,18 @@ def _chosen(found: list[Block], entry_point: str) -> str:
                 faulty = block.code
         elif entry_point:
             defined = _definitions(tree, entry_point)
-            if any(map(_has_body, defined)):
+            if any(map(_is_function, defined)):
                 return _joined(found[:i], block.code, tree)
-            if defined and not empty:
+            if any(map(_has_body, defined)):
+                bound = bound or _joined(found[:i], block.code, tree)
+            elif defined and not empty:
                 empty = block.code
         elif _does_something(tree):
-            if READS.search(block.code):
-                return _joined(found[:i], block.code, tree)
-            unread = unread or _joined(found[:i], block.code, tree)
-    return unread or faulty or empty
+            code = _joined(found[:i], block.code, tree)
+            if READS.search(code):
+                return code
+            unread = unread or code
+    return unread or bound or faulty or empty
 
 
 def _meant(code: str, entry_point: str) -> bool:
@@ -124,9 +127,30 @@ def _definitions(tree: ast.Module, entry_point: str) -> list[ast.stmt]:
     for statement in _top_level(tree):
         if method and isinstance(statement, ast.ClassDef) and statement.name == owner:
             found += [s for s in statement.body if method in _names(s)]
-        elif (method or owner) in _names(statement):
+        elif (method or owner) in _names(statement) and _makes(statement, method or owner):
             found.append(statement)
     return found
+
+
+def _makes(statement: ast.stmt, name: str) -> bool:
+    """Whether a statement defines the name: an import, a loop or a use of it does not."""
+    if isinstance(statement, (*Function, ast.ClassDef)):
+        return True
+    if not isinstance(statement, (ast.Assign, ast.AnnAssign)):
+        return False
+    read = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and _is_read(n)}
+    return name not in read
+
+
+def _is_read(name: ast.Name) -> bool:
+    return isinstance(name.ctx, ast.Load)
+
+
+def _is_function(statement: ast.stmt) -> bool:
+    """Whether a definition is a function or class with a body, or a lambda."""
+    if isinstance(statement, (*Function, ast.ClassDef)):
+        return _has_body(statement)
+    return isinstance(getattr(statement, "value", None), ast.Lambda)
 
 
 def _has_body(statement: ast.stmt) -> bool:
@@ -167,17 +191,38 @@ def _joined(earlier: list[Block], code: str, tree: ast.Module) -> str:
         other = parse(block.code) if block.language in PYTHON or not block.language else None
         if other is not None:
             shown = (ast.Expr, ast.Assert)
-            kept = [s for s in other.body if not isinstance(s, shown) and _names(s)]
+            kept = [s for s in other.body if not isinstance(s, shown) and _names_within(s)]
             declared[i] = ast.Module(kept, [])
     taken: set[int] = set()
     for _ in declared:  # the last of those that define what is lacking, then what that one lacks
         for i in sorted(declared.keys() - taken, reverse=True):
-            made = {name for s in declared[i].body for name in _names(s)}
+            made = {name for s in declared[i].body for name in _names_within(s)}
             if lacking & made:
                 taken.add(i)
                 lacking = (lacking | _lacking(declared[i])) - made
                 break
-    return "\n".join([*(ast.unparse(declared[i]) for i in sorted(taken)), code])
+    return _together([declared[i] for i in sorted(taken)], code, tree)
+
+
+def _together(before: list[ast.Module], code: str, tree: ast.Module) -> str:
+    """Declarations, then the code. What is imported from __future__ must stand first of all."""
+    if not before:
+        return code
+    parts = [*before, tree]
+    future = [s for part in parts for s in part.body if _is_future(s)]
+    if future:
+        rest = [s for part in parts for s in part.body if not _is_future(s)]
+        return ast.unparse(ast.Module([*future, *rest], []))
+    return "\n".join([*map(ast.unparse, before), code])
+
+
+def _is_future(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.ImportFrom) and statement.module == "__future__"
+
+
+def _names_within(statement: ast.stmt) -> set[str]:
+    """What a statement makes known in the module's scope, under a condition too."""
+    return {name for s in _top_level(ast.Module([statement], [])) for name in _names(s)}
 
 
 def _lacking(tree: ast.Module) -> set[str]:

@@ -51,14 +51,32 @@ def test_what_cannot_be_the_answer_of_a_function_is_passed_over(after):
         "f = lambda a: a + 1\n",
         "async def f(a):\n    return a\n",
         "if 1:\n    def f(a): return 1\n",
-        "from m import g as f\n",
-        "f: object = len\n",
         "class f:\n    x = 1\n",
-        "try:\n    f = 1\nexcept E: f = 2\n",
     ],
 )
 def test_what_defines_a_function(code):
     assert code_answer.strict(fence(WRONG) + fence(code), "f") == code
+
+
+@pytest.mark.parametrize("code", ["f: object = len\n", "try:\n    f = abs\nexcept E: f = int\n"])
+def test_another_name_of_a_function_is_an_answer_where_nothing_defines_it(code):
+    assert code_answer.strict(fence(code), "f") == code
+    assert code_answer.strict(fence(RIGHT) + fence(code), "f") == RIGHT
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        "from solution import f\nprint(f(1))",
+        "try:\n    from a import f\nexcept ImportError:\n    pass",
+        "f = f(1)",
+        "for f in [1]:\n    print(f)",
+        "with open('x') as f:\n    pass",
+        "f = 5",
+    ],
+)
+def test_a_use_of_the_function_does_not_define_it(after):
+    assert code_answer.strict(fence(RIGHT) + fence(after), "f") == RIGHT
 
 
 def test_a_faulty_answer_is_an_answer():
@@ -115,6 +133,24 @@ def test_of_programs_the_last_counts():
     assert code_answer.strict(fence("print(1"), "") == "print(1\n"
     for none in (fence("5"), fence("5", ""), fence('{"a": 1}', "json"), fence("1 2", ""), "5", ""):
         assert code_answer.strict(none, "") == ""
+
+
+def test_a_program_in_two_blocks_is_joined():
+    solve = "def solve():\n    print(int(input()) + 1)\n"
+    for call in ("solve()", "if __name__ == '__main__':\n    solve()"):
+        assert code_answer.strict(fence(solve) + fence(call), "") == f"{solve}{call}\n"
+    read, shown = "n = int(input())", "print(n * 2)"
+    assert code_answer.strict(fence(read) + fence(shown), "") == f"{read}\n{shown}\n"
+
+
+def test_joined_code_is_python():
+    helper, code = "def g(a):\n    return a + 1", "def f(a):\n    return g(a)"
+    future = "from __future__ import annotations\n"
+    guarded = "if True:\n    def g(a):\n        return a + 1"
+    for before, after in ((helper, future + code), (future + helper, code), (guarded, code)):
+        namespace = {}
+        exec(code_answer.strict(fence(before) + fence(after), "f"), namespace)
+        assert namespace["f"](1) == 2
 
 
 def test_declarations_that_it_lacks_are_put_before_it():

@@ -34,16 +34,14 @@ UNREADABLE = (TypeError, AttributeError, IndexError, KeyError, ValueError)
 # Different problems that meet one error in a row, with no answer between: then it is not theirs.
 ALIKE = 3
 
+_USAGE = "raise the account's limit of usage or wait until it ends"
 _ACCOUNT_WORDS = (  # (what an error says, what is to be done)
     (
         r"credit balance|insufficient[ _](quota|balance|credit|fund)|exceeded your current quota"
         r"|billing_(error|hard_limit|not_active)|billing hard limit|requires more credits",
         "add credit to the account or raise its limit",
     ),
-    (
-        r"(usage|spend|spending|budget)[ _]limit|budget (has been )?exceeded",
-        "raise the account's limit of usage or wait until it ends",
-    ),
+    (r"(usage|spend|spending|budget)[ _]limit|budget (has been )?exceeded", _USAGE),
     (
         r"organization_on_hold|account_deactivated|account is not active"
         r"|(organi[sz]ation|account|workspace)\b.{0,40}\b(is|been|was) "
@@ -68,13 +66,15 @@ _ACCOUNT_STATUS = {
     407: "correct the proxy's name and password",
     410: "correct teacher_model or teacher_url",
 }
+_OF_A_REQUEST = (400, 403, 413, 422)  # what may be said of one request alone
 _UNCLEAR_REMEDY = "correct the settings of the teacher or the account"
 _STATUS_OF = {  # of a type that stands alone, in a batch's results or in a body of status 200
     "authentication_error": 401, "billing_error": 402, "permission_error": 403,
     "not_found_error": 404, "conflict_error": 409, "request_too_large": 413,
     "rate_limit_error": 429, "rate_limit_exceeded": 429, "api_error": 500, "server_error": 500,
     "internal_server_error": 500, "service_unavailable": 503, "timeout_error": 504,
-    "overloaded_error": 529, "NotFoundError": 404, "InternalServerError": 500,
+    "overloaded_error": 529, "ThrottlingException": 429, "NotFoundError": 404,
+    "InternalServerError": 500,
 }  # fmt: skip
 _TYPE_OF = {400: "invalid_request_error", 413: "request_too_large", 422: "invalid_request_error"}
 _EARLIER = (408, 409, 425, 429)  # of 4xx: the same request may be taken later
@@ -149,9 +149,11 @@ def of(error: Exception) -> Failure:
         cause = type(error.__cause__ or error).__name__
         begun = cause not in ("ConnectError", "ConnectTimeout", "PoolTimeout")
         return Failure(PASSING, text, taken=begun, paid=begun)
-    kind, remedy = _kind(text, status)
+    (kind, remedy), wait = _kind(text, status), _retry_after(error)
+    if status == 429 and remedy == _USAGE and wait >= 1:  # a limit that says when it ends
+        kind = PASSING
     taken = kind == PASSING and status not in _NOT_TAKEN
-    return Failure(kind, text, remedy, status, taken, taken and status != 503, _retry_after(error))
+    return Failure(kind, text, remedy, status, taken, taken and status != 503, wait)
 
 
 def of_stored(status: str, error: str) -> Failure:
@@ -168,10 +170,11 @@ def _kind(text: str, status: int | None) -> tuple[str, str]:
     for pattern, remedy in _ACCOUNT_WORDS:
         if re.search(pattern, words):
             return ACCOUNT, remedy
-    if _REQUEST_WORDS.search(words):
-        return REQUEST, _UNCLEAR_REMEDY
     if status is None:
         status = _STATUS_OF.get(text.partition(":")[0], 400)
+    # a server that is busy also speaks of too many tokens
+    if status in _OF_A_REQUEST and _REQUEST_WORDS.search(words):
+        return REQUEST, _UNCLEAR_REMEDY
     if status in _ACCOUNT_STATUS:
         return ACCOUNT, _ACCOUNT_STATUS[status]
     if status == 413:

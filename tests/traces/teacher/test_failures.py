@@ -71,6 +71,10 @@ def coded(kind, code):
         ("anthropic", 200, claude("overloaded_error", "Overloaded"), "passing", None),
         ("anthropic", 200, claude(INVALID, "Your credit balance is low."), "account", "credit"),
         ("anthropic", 504, "the request took too long", "passing", ""),
+        ("anthropic", 429, claude(LIMIT, "Too many input tokens per minute"), "passing", ""),
+        ("anthropic", 529, claude("overloaded_error", "context window cache"), "passing", ""),
+        ("openai", 429, gpt("tokens", "Request too large", "rate_limit_exceeded"), "passing", ""),
+        ("openai", 503, gpt("server_error", "the safety system is down"), "passing", ""),
         ("openai", 429, gpt("insufficient_quota", "No."), "account", "credit"),
         ("openai", 429, gpt("x", "No.", "billing_not_active"), "account", "credit"),
         ("openai", 400, gpt(INVALID, "Stop.", "billing_hard_limit_reached"), "account", "credit"),
@@ -148,6 +152,13 @@ def test_what_the_api_asks_to_wait_is_read_and_waited(failure_of):
     for asked, low, high in (("7", 7, 7), (formatdate(time.time() + 100), 90, 100), ("soon", 0, 0)):
         found = failure_of("anthropic", {"status": 429, "headers": {"retry-after": asked}})
         assert low <= found.wait <= high
+    used_up = {"status": 429, "body": claude(LIMIT, "you have hit your usage limit")}
+    assert failure_of("anthropic", used_up).kind == "account"
+    soon = used_up | {"headers": {"retry-after": "300"}}  # a limit that says when it ends
+    assert (failure_of("anthropic", soon).kind, failure_of("anthropic", soon).wait) == (
+        "passing",
+        300,
+    )
     with FakeTeacher(lambda prompt, n: "5") as server:
         s = settings(server)
     asks = failures.Failure("passing", "x", wait=7)
@@ -162,6 +173,7 @@ def test_what_the_api_asks_to_wait_is_read_and_waited(failure_of):
         ("errored", "invalid_request_error: Your credit balance is too low", "account"),
         ("errored", "not_found_error: model: x", "account"),
         ("errored", "overloaded_error: Overloaded", "passing"),
+        ("errored", "ThrottlingException: Too many tokens, please wait", "passing"),
         ("errored", "invalid_request_error: prompt is too long: 9 > 8", "request"),
         ("errored", "invalid_request_error: Never met before", "unclear"),
         ("lost", "InternalServerError: no", "passing"),
