@@ -51,7 +51,7 @@ def problems_of(p: TraceParams) -> tuple[list[dict], dict]:
 
 def _problem(row: dict, where: str, domain: str) -> dict:
     """A row of a file as a problem."""
-    rows.refuse_unknown(row, where, KEYS)
+    rows.refuse_unknown(row, where, KEYS, rows.IN_A_SOURCE)
     text = rows.text_of(row, "problem", where, "give every row a problem").strip()
     answer = rows.answer_of(row, where)
     if domain == "math" and rows.is_blank(answer):

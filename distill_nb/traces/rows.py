@@ -18,38 +18,63 @@ MESSAGE = ("role", "content", *REASONING)
 BOOKKEEPING = {
     # which row it is
     "id", "uuid", "idx", "index", "order", "row_id", "source_id", "problem_id", "trace_id",
-    "sample_id", "message_id", "conversation_id", "__index_level_0__",
+    "sample_id", "message_id", "conversation_id", "prompt_id", "__index_level_0__",
     # where it is from, and what it is about
     "source", "dataset", "subset", "config", "split", "url", "license", "author", "year", "domain",
     "subject", "topic", "category", "problem_type", "question_type", "level", "difficulty", "tags",
-    "language", "metadata", "meta",
+    "language", "metadata", "meta", "info", "problem_source", "expected_answer",
     # what made it
-    "teacher", "teacher_model", "model", "generator", "temperature", "seed", "attempt",
+    "teacher", "teacher_model", "model", "generator", "generation_model", "inference_mode",
+    "temperature", "seed", "attempt",
     # what it was found to be worth, and what it took
     "score", "scores", "reward", "rating", "tokens", "n_tokens", "num_tokens", "total_tokens",
     "prompt_tokens", "completion_tokens", "output_tokens", "reasoning_tokens", "cost", "seconds",
     "timestamp", "date", "created", "created_at", "updated_at",
+    # of all of a problem's generations, which are not bookkeeping themselves
+    "finish_reasons", "is_reasoning_complete", "correctness_math_verify", "correctness_llama",
+    "correctness_count",
 }  # fmt: skip
 ROLES = ("system", "user", "assistant")
 TAGS = ("<think>", "</think>")
 
-_ASKED = "call what the student is asked problem"
-_LEARNT = "call what the student learns to say trace"
-_EITHER = "give the row problem and trace, or messages, not both"
+# What to do about other keys. Those that say what is asked or learnt get a new name, unless a key
+# has it.
+_ASKED = ("prompt", "question", "instruction", "input")
+_LEARNT = ("completion", "response", "output", "solution", "generation")
+_TRAJECTORIES = tuple(f"{of}thinking_trajectory" for of in ("", "deepseek_", "gemini_"))
 _TOOLS = "conversations with tools are not trained on; take the row out"
 _WEIGHTS = "take out what is not to be trained on, and the key"
+_BAD = "take out the rows that it says are wrong or cut off, and the key"
 _IMAGES = "only text is trained on; take the row out"
-REMEDIES = {
-    "system": "make it the first of the messages, with the role system",
-    "conversations": "write them as messages, each with role and content",
-    **dict.fromkeys(("problem", "trace", "messages"), _EITHER),
-    **dict.fromkeys(("prompt", "question", "instruction", "input"), _ASKED),
-    **dict.fromkeys(("completion", "response", "output", "solution", "generation"), _LEARNT),
+_OTHER = "take it out, or put meta_ before its name"
+IN_A_MESSAGE = {
     **dict.fromkeys(("tools", "tool_calls", "tool_call_id", "tool_choice"), _TOOLS),
     **dict.fromkeys(("functions", "function_call"), _TOOLS),
     **dict.fromkeys(("weight", "weights", "train", "mask", "loss", "loss_mask"), _WEIGHTS),
+    **dict.fromkeys(("correct", "is_correct", "finish_reason"), _BAD),
     **dict.fromkeys(("image", "images", "audio", "video", "videos"), _IMAGES),
 }
+BESIDE_MESSAGES = IN_A_MESSAGE | {
+    "system": "make it the first of the messages, with the role system",
+    **dict.fromkeys(("problem", "trace"), "give the row problem and trace, or messages, not both"),
+}
+IN_A_ROW = IN_A_MESSAGE | {
+    "conversations": "write them as messages, with from as role (human as user, gpt as assistant), "
+    "value as content, and system as the first message",
+    "system": "write the row as messages, the first of them with the role system",
+    "generations": "write a row with problem and trace for each that is to be learnt",
+    **dict.fromkeys(_ASKED, "call what the student is asked problem"),
+    **dict.fromkeys(_LEARNT, "call what the student learns to say trace"),
+    **dict.fromkeys(
+        (*_TRAJECTORIES, "thinking_trajectories"),
+        "call the reasoning thinking, as one text, and what follows it trace",
+    ),
+}
+IN_A_SOURCE = {
+    **dict.fromkeys(_ASKED, "call it problem"),
+    **dict.fromkeys(("image", "images", "audio", "video", "videos"), _IMAGES),
+}
+MOST_NAMED = 30  # keys in one sentence
 
 
 def trace_of(row: dict, where: str) -> dict:
@@ -57,10 +82,10 @@ def trace_of(row: dict, where: str) -> dict:
     Raises ValueError that names it and the key."""
     answer = answer_of(row, where)
     if not is_absent(row.get("messages")):
-        refuse_unknown(row, where, WITH_MESSAGES)
+        refuse_unknown(row, where, WITH_MESSAGES, BESIDE_MESSAGES)
         messages = _conversation(row["messages"], where)
         return {"id": _id_of(row, where, messages[-2]["content"]), "messages": messages}
-    refuse_unknown(row, where, PROBLEM_AND_TRACE)
+    refuse_unknown(row, where, PROBLEM_AND_TRACE, IN_A_ROW)
     remedy = "give every row problem and trace, or messages"
     problem, trace = (text_of(row, key, where, remedy) for key in ("problem", "trace"))
     trace = _whole(_reasoning(row, where), trace, f"{where}: trace")
@@ -78,14 +103,32 @@ def is_blank(text: str) -> bool:
     return not any(sign.isprintable() and not sign.isspace() for sign in text)
 
 
-def refuse_unknown(row: dict, where: str, known: tuple[str, ...]) -> None:
-    """Raise ValueError for a key that is neither `known` nor bookkeeping."""
-    for key, value in row.items():
-        if key in known or key in BOOKKEEPING or key.startswith("meta_") or is_absent(value):
-            continue
-        remedy = "take it out, or, where it is bookkeeping, put meta_ before its name"
-        shown = f"{key[:50]!r}"
-        raise ValueError(f"{where}: {shown} is not read here: {REMEDIES.get(key, remedy)}.")
+def refuse_unknown(row: dict, where: str, known: tuple[str, ...], remedies: dict[str, str]) -> None:
+    """Raise ValueError that names the keys that are neither `known` nor bookkeeping, and what to do
+    about the first: of `conversations`, else of one with a remedy of its own."""
+    found = {
+        key: _remedy(key, row, remedies)
+        for key, value in row.items()
+        if not (key in known or key in BOOKKEEPING or key.startswith("meta_") or is_absent(value))
+    }
+    if not found:
+        return
+    first, *others = sorted(found, key=lambda k: (k != "conversations", found[k] == _OTHER))
+    rest = ", ".join(f"{key[:50]!r}" for key in others[:MOST_NAMED])
+    rest += f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
+    rest = rest and f"; nor {'are' if len(others) > 1 else 'is'} {rest}"
+    raise ValueError(f"{where}: {first[:50]!r} is not read here: {found[first]}{rest}.")
+
+
+def _remedy(key: str, row: dict, remedies: dict[str, str]) -> str:
+    """What to do about an unknown key, given what else the row has."""
+    there = (key in _ASKED and not is_absent(row.get("problem"))) or (
+        key in _LEARNT and not is_absent(row.get("trace"))
+    )
+    # a reference solution beside what a teacher wrote
+    written = ("generations", "thinking_trajectories", *_TRAJECTORIES)
+    there = there or (key == "solution" and not all(is_absent(row.get(k)) for k in written))
+    return _OTHER if there else remedies.get(key, _OTHER)
 
 
 def text_of(row: dict, key: str, where: str, remedy: str) -> str:
@@ -114,6 +157,8 @@ def _id_of(row: dict, where: str, asked: str) -> str:
     value = row.get("id")
     if is_absent(value):
         return statements.problem_id(asked)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        value = int(value)  # as pandas writes whole numbers beside missing ones
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise ValueError(f"{where}: id is no text or whole number; write it as text.")
     return str(value)
@@ -123,22 +168,27 @@ def _id_of(row: dict, where: str, asked: str) -> str:
 
 
 def _conversation(messages: Any, where: str) -> list[dict]:
-    """The messages with role and content alone."""
+    """The messages with role and content alone, without an empty system message."""
     if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
         raise ValueError(
             f"{where}: messages must be a list of mappings with role and content; correct or "
             "remove the row."
         )
     for i, message in enumerate(messages, 1):
-        refuse_unknown(message, f"{where}, message {i}", MESSAGE)
+        weight = message.get("weight")
+        known = (*MESSAGE, "weight") if type(weight) in (int, float) and weight == 1 else MESSAGE
+        refuse_unknown(message, f"{where}, message {i}", known, IN_A_MESSAGE)
         if message.get("role") not in ROLES:
             raise ValueError(
                 f"{where}, message {i}: role {message.get('role')!r} is not system, user or "
                 "assistant; correct it or remove the row."
             )
     _refuse_order([m["role"] for m in messages], where)
-    last = len(messages)
-    return [_message(m, f"{where}, message {i}", i == last) for i, m in enumerate(messages, 1)]
+    last, numbered = len(messages), list(enumerate(messages, 1))
+    system = messages[0]
+    if system["role"] == "system" and all(is_absent(system.get(k)) for k in MESSAGE[1:]):
+        del numbered[0]
+    return [_message(m, f"{where}, message {i}", i == last) for i, m in numbered]
 
 
 def _refuse_order(roles: list[str], where: str) -> None:
@@ -196,7 +246,7 @@ def _content(content: Any, where: str) -> tuple[str, str]:
                 f'{at} is not {{"type": "text", "text": …}}; only text is trained on, with one '
                 "part of thinking before it: correct or remove the row."
             )
-        refuse_unknown(part, at, ("type", kind, "signature"))
+        refuse_unknown(part, at, ("type", kind, "signature"), IN_A_MESSAGE)
         text = part.get(kind)
         if not isinstance(text, str):
             raise ValueError(f"{at} has no text under {kind!r}; correct or remove the row.")

@@ -34,7 +34,7 @@ CHAT = {
 }
 NOT_LEARNT = {*rows.BOOKKEEPING, "answer", "role", "type", "signature"}
 READ = {*rows.REASONING, *rows.WITH_MESSAGES, *rows.PROBLEM_AND_TRACE, "role", "content"}
-KEYS = sorted({*rows.REMEDIES, *READ, "name"})
+KEYS = sorted({*rows.IN_A_ROW, *READ, "name"})
 WORDS = [
     "system", "user", "assistant", "tool", "text", "thinking", "<think>", "</think>", "\ud83d",
     "\u200b", "\ufeff",
@@ -83,10 +83,11 @@ def containers(value):
 
 
 def said(value):
-    """What a row says beside bookkeeping: its texts, numbers and truth values."""
+    """What a row says beside bookkeeping and a weight of 1: its texts, numbers and truth values."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            if not key.startswith("meta_") and key not in NOT_LEARNT:
+            plain = key == "weight" and type(inner) in (int, float) and inner == 1
+            if not key.startswith("meta_") and key not in NOT_LEARNT and not plain:
                 yield from said(inner)
     elif isinstance(value, list):
         for inner in value:

@@ -247,7 +247,12 @@ def test_code_problems_with_starter_code_or_tests_of_a_function_ask_for_it(tmp_p
         ({"problem": "x"}, "line 1: answer is missing"),
         ({"problem": "x", "answer": ["1"]}, "line 1: answer is no text or number"),
         ({"problem": "x", "answer": 0, "system": "Be brief."}, "line 1: 'system' is not read here"),
-        ({"prompt": "x", "answer": 0}, "line 1: 'prompt' is not read here: call what the student"),
+        ({"prompt": "x", "answer": 0}, "line 1: 'prompt' is not read here: call it problem."),
+        (
+            {"problem": "x", "question": "y", "solution": "z", "answer": 0, "messages": ["a"]},
+            "line 1: 'question' is not read here: take it out, or put meta_ before its name; nor "
+            "are 'solution', 'messages'.",
+        ),
         ({"problem": "x", "answer": 0, "tests": {"a": ["\ud83d"]}}, r"line 1 .* in 'tests.a\[0\]'"),
     ],
 )

@@ -100,9 +100,58 @@ def test_bookkeeping_may_stand_and_absent_keys_are_absent():
     assert rows.trace_of(row, "x") == {"id": "7", "messages": [USER, LAST]}
 
 
+def test_an_empty_system_message_is_absent_and_what_changes_nothing_may_stand():
+    plain = {"id": "r1", "messages": [USER, LAST]}
+    for content in ("", None, []):
+        row = talk({"role": "system", "content": content}, USER, LAST, id="r1")
+        assert rows.trace_of(row, "x") == plain
+    assert rows.trace_of(talk(USER | {"weight": 1}, LAST | {"weight": 1.0}, id="r1"), "x") == plain
+    assert rows.trace_of(asked(id=1.0), "x")["id"] == rows.trace_of(asked(id=1), "x")["id"] == "1"
+
+
+def test_without_its_empty_system_message_a_conversation_has_the_templates_own():
+    name = "HuggingFaceTB/SmolLM2-135M-Instruct"
+    template = chat.template_for(name)
+    tokenizer = student.load_tokenizer(tiny(student=name))
+    row = talk({"role": "system", "content": ""}, USER, LAST)
+    made = rows.trace_of(row, "x")["messages"]
+    shown = tokenizer.decode(encode_example(tokenizer, template, made)["input_ids"])
+    assert template.system and template.system in shown
+
+
 TEXT = {"type": "text", "text": "a"}
 REFUSED = [  # row, what the sentence names
     *((asked(**{k: "a"}), repr(k)) for k in ("system", "prompt", "solution", "tools", "new")),
+    (
+        {"prompt": "a", "completion": "b", "new": 1},
+        "'prompt' is not read here: call what the student is asked problem; nor are 'completion', "
+        "'new'.",
+    ),
+    # a remedy leads to no other refusal
+    (asked(prompt="a"), "'prompt' is not read here: take it out, or put meta_ before its name."),
+    ({"problem": "a", "solution": "b"}, "'solution' is not read here: call what the student learn"),
+    (asked(solution="a", correct=True), "'correct' is not read here: take out the rows that it"),
+    (talk(USER, LAST, prompt="a"), "'prompt' is not read here: take it out, or put meta_"),
+    (talk(USER, LAST, solution="a"), "'solution' is not read here: take it out, or put meta_"),
+    (talk(USER, LAST | {"question": "a"}), "'question' is not read here: take it out, or"),
+    (
+        {"problem": "a", "solution": "b", "deepseek_thinking_trajectory": "c"},
+        "'deepseek_thinking_trajectory' is not read here: call the reasoning thinking, as one text,"
+        " and what follows it trace; nor is 'solution'.",
+    ),
+    (
+        {"problem": "a", "solution": "b", "generations": ["c"], "finish_reasons": ["stop"]},
+        "'generations' is not read here: write a row with problem and trace for each that is to be "
+        "learnt; nor is 'solution'.",
+    ),
+    (
+        {"system": "a", "conversations": [{"from": "human", "value": "a"}]},
+        "'conversations' is not read here: write them as messages, with from as role (human as "
+        "user, gpt as assistant), value as content, and system as the first message; nor is "
+        "'system'.",
+    ),
+    (asked(**{f"k{i}": 1 for i in range(40)}), "before its name; nor are 'k1', 'k2', 'k3', "),
+    (asked(**{f"k{i}": 1 for i in range(40)}), "'k30' and 9 more."),
     *(
         (asked(**{k: v}), repr(k))
         for k, v in {"weight": 0, "train": False, "is_correct": 0}.items()
@@ -124,11 +173,19 @@ REFUSED = [  # row, what the sentence names
     (asked(reasoning=["six"]), "reasoning is no text"),
     (asked(answer=True), "answer is no text or number"),
     (asked(answer=[1]), "answer is no text or number"),
-    (asked(id=1.5), "id is no text or whole number"),
-    ({"conversations": [{"from": "human", "value": "a"}]}, "'conversations' is not read here"),
+    *((asked(id=i), "id is no text or whole number") for i in (1.5, 1e300, True)),
     ({}, "problem is missing or empty; give every row problem and trace, or messages"),
     *((talk(USER, LAST, **{k: "a"}), repr(k)) for k in ("system", "tools", "trace", "reasoning")),
     *((talk(USER, LAST | {k: 0}), f"message 2: {k!r}") for k in ("weight", "name", "tool_calls")),
+    *(
+        (talk(USER, LAST | {"weight": w}), "message 2: 'weight' is not read here: take out what")
+        for w in (True, 0.5, 2, "1")
+    ),
+    (talk(USER, LAST, weight=1), "line 3: 'weight' is not read here"),
+    (talk({"role": "system"}, LAST), "no turn of the user's"),
+    (talk({"role": "system", "thinking": "a"}, USER, LAST), "message 1: content is missing"),
+    (talk({"role": "system", "content": ""}, USER, USER, LAST), "message 3: role 'user' is out of"),
+    (talk({"role": "system", "content": ""}, USER | {"content": ""}, LAST), "message 2: content"),
     (talk(USER | {"function_call": {"name": "f"}}, LAST), "message 1: 'function_call'"),
     ({"messages": "hi"}, "messages must be a list"),
     (talk("a", "b"), "messages must be a list"),
