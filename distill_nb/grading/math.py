@@ -9,11 +9,12 @@ points."""
 import re
 from functools import lru_cache
 
-from distill_nb.grading import math_forms, math_numbers, math_pool
+from distill_nb.grading import math_forms, math_numbers, math_pool, math_units
 from distill_nb.grading.extract import visible_text
 from distill_nb.grading.math_answer import LONGEST, last_boxed, lenient_answer
 from distill_nb.grading.outcome import Grade, missing
 
+LABEL = re.compile(r"\s*((?:\\text\{[^{}]*[^\W\d_]{2}[^{}]*\}\s*)+)[=:]")
 WORDS = re.compile(r"\\text\{[^{}]*\}")
 
 
@@ -24,7 +25,7 @@ def plain_forms(gold: str, answer: str) -> tuple[str, str, bool]:
     one, unit = math_forms.read(gold)
     variables = re.search(r"[A-Za-z]", re.sub(r"\\[A-Za-z]+", "", one))
     other, other_unit = math_forms.read(answer, letters=not variables)
-    return one, other, bool(unit and other_unit and unit != other_unit)
+    return one, other, unit.differs(other_unit)
 
 
 def equal_text(gold: str, answer: str) -> bool:
@@ -47,6 +48,9 @@ def compare(gold: str, answer: str) -> bool | None:
         return math_numbers.same(numbers[0], numbers[1])
     if WORDS.fullmatch(one) and WORDS.fullmatch(other):
         return False
+    label = LABEL.match(other)
+    if label and not LABEL.match(one) and not math_units.is_label(label[1]):
+        return False  # half of it = 4
     return None
 
 

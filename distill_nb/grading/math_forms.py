@@ -78,7 +78,18 @@ def _lead(text: str) -> str:
     text = re.sub(rf"^\s*(\\text\{{)?{LEAD}", r"\1", text, flags=re.IGNORECASE)
     text = re.sub(r"^\s*(?:\\approx|(?:\\text\{)?(?:approximately|about)\b\}?)\s*", "", text)
     label = re.match(r"\s*((?:\\text\{[^{}=]*[^\W\d_]{2}[^{}=]*\}\s*)+)[=:]([^=<>]+)$", text)
-    return label[2] if label and not math_units.QUALIFIERS.search(label[1]) else text
+    return label[2] if label and math_units.is_label(label[1]) else text
+
+
+def _ordinals(text: str) -> str:
+    r"""12^{\text{th}} and 12th are 12, 9\text{th grade} is 9\text{grade}."""
+    text = re.sub(r"(?<=\d)\s*\\text\s*\{\s*(?:st|nd|rd|th)\s+(?=[^{}]*\})", r" \\text{", text)
+    return re.sub(
+        r"(?<=\d)\s*(?:\^\s*)?\{?\s*(?:\\text\s*\{\s*)?(?:st|nd|rd|th)\s*(?![A-Za-z])"
+        r"(?:(?<=[a-z])(?:\s*\}){0,2})",
+        " ",
+        text,
+    )
 
 
 def _repeating(text: str) -> str:
@@ -123,7 +134,7 @@ def _bases(text: str) -> str:
     bare = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text)
     match = re.match(
         r"\s*(?:\{|\()*\s*(-?[0-9A-F]*\d[0-9A-F]*|-?\d[0-9A-F]*|[A-F]+)\s*(?:\)|\})*\s*"
-        r"(?:_\s*[{(]*\s*(?:base\s*)?|(?:in\s+)?base\s+)(\w+)[\s)}]*$",
+        r"(?:_\s*[{(]*\s*(?:base\s*)?|\(?\s*(?:in\s+)?base\s+)(\w+)[\s)}]*$",
         bare,
     )
     if match is None:
@@ -205,11 +216,7 @@ BEFORE_UNITS: dict[str, Callable[[str], str]] = {
     # the space of a last "\\ " may be lost
     "spaces": lambda text: re.sub(rf"{GAP}+|(?<!\\)\\$", " ", text.replace(r"\!", "")).strip(),
     "lead-ins": _lead,
-    "ordinals": _once(
-        r"(?<=\d)\s*(?:\^\s*)?\{?\s*(?:\\text\s*\{\s*)?(?:st|nd|rd|th)\s*(?![A-Za-z])(?:(?<=[a-z])"
-        r"(?:\s*\}){0,2})",
-        " ",
-    ),
+    "ordinals": _ordinals,
     "repeating decimals": _repeating,
     "fractions": _fractions,
     "percent": _percent,
@@ -220,10 +227,10 @@ AFTER_UNITS: dict[str, Callable[[str], str]] = {"end": _end, "words": _words}
 RULES = [*BEFORE_UNITS, "units", *AFTER_UNITS]
 
 
-def read(answer: str, letters: bool = False) -> tuple[str, str]:
-    """(the answer in its plain form, the known unit that it names or ""). letters: see
+def read(answer: str, letters: bool = False) -> tuple[str, math_units.Unit]:
+    """(the answer in its plain form, the known unit that it names). letters: see
     math_units.without_units."""
-    text, before, named = answer, None, ""
+    text, before, named = answer, None, math_units.Unit()
     for _ in range(4):  # one form may hide another: braces around a lead-in
         if text == before:
             break
@@ -231,7 +238,7 @@ def read(answer: str, letters: bool = False) -> tuple[str, str]:
         for rule in BEFORE_UNITS.values():
             text = rule(text)
         text, unit = math_units.without_units(text, letters)
-        named = named or unit
+        named = named if any(named) else unit
         for rule in AFTER_UNITS.values():
             text = rule(text)
         text = text.strip()

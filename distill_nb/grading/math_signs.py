@@ -26,6 +26,8 @@ SYNONYMS = {
     "cfrac": "frac", "mathrm": "text", "mbox": "text", "textrm": "text", "textbf": "text",
     "textit": "text", "textnormal": "text", "operatorname": "text", "land": "text{and}",
 }  # fmt: skip
+# upright i, e, d and x are letters; the others may be units
+LETTER = r"\\text\s*\{\s*([a-fi-kn-rt-zBCDGHIMO-RTUX-Z])\s*\}"
 NAMES = {"lim", "det", "rank", "tr", "Re", "Im", "arg", "lcm", "gcd", "max", "min", "sgn", "arcsec"}
 
 
@@ -74,6 +76,7 @@ def one_name(text: str) -> str:
     if r"\begin" not in text:  # no rows to separate: \\frac was escaped twice
         text = re.sub(r"\\\\(?=[A-Za-z])", r"\\", text)
     text = re.sub(r"\\([A-Za-z]+)\*?", other, text)
+    text = re.sub(LETTER, r" \1 ", text)
     text = re.sub(r"<=", r"\\le ", re.sub(r">=", r"\\ge ", text))
     return re.sub(r"\\\{\s*\\\}", r"\\emptyset", text)
 

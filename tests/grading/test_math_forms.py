@@ -178,7 +178,8 @@ def _fresh():
 
 def without(rule, monkeypatch):
     if rule == "units":
-        monkeypatch.setattr(math_units, "without_units", lambda text, letters: (text, ""))
+        nothing = math_units.Unit()
+        monkeypatch.setattr(math_units, "without_units", lambda text, letters: (text, nothing))
     else:
         before = rule in math_forms.BEFORE_UNITS
         rules = math_forms.BEFORE_UNITS if before else math_forms.AFTER_UNITS
