@@ -2,6 +2,7 @@
 (suites.py) in the sandbox, which treats the code as hostile (sandbox/)."""
 
 import atexit
+import os
 from functools import cache
 
 from distill_nb.benchmarks import Task
@@ -9,18 +10,31 @@ from distill_nb.grading import code_answer, sandbox
 from distill_nb.grading.extract import visible_text
 from distill_nb.grading.outcome import Grade, missing
 from distill_nb.grading.suites import prepare, suite
-from distill_nb.runtime import paths
+from distill_nb.runtime import data_files, paths
 
 
 @cache
 def pool(allow_unsafe: bool = False) -> sandbox.Pool:
     """The sandbox's workers, one a core, started once and kept until the program ends. Raises
     RuntimeError with the remedy where no sandbox works here and allow_unsafe is false."""
-    hidden = (str(paths.ROOT), str(paths.cache()), str(paths.runs()))
+    hidden = (str(paths.ROOT), str(paths.cache()), str(paths.runs()), *_caches())
     workers = sandbox.Pool(allow_unsafe=allow_unsafe, hidden=hidden)
     workers.__enter__()
     atexit.register(workers.__exit__, None)
     return workers
+
+
+def _caches() -> tuple[str, ...]:
+    """Where the hub's files and evalplus's lie, if not in the home."""
+    names = ("HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "XDG_CACHE_HOME")
+    return tuple(os.environ[name] for name in names if os.environ.get(name))
+
+
+def run(jobs: list[sandbox.Job], allow_unsafe: bool = False) -> list[sandbox.Result]:
+    """The results of jobs, in order, by code that sees no file of data which this process read."""
+    workers = pool(allow_unsafe)
+    workers.hide(data_files.opened())
+    return workers.run(jobs)
 
 
 def level(allow_unsafe: bool = False) -> str:
@@ -74,7 +88,7 @@ def _run(
         return {}
     prepare([task for task, _ in distinct])
     prepared = [sandbox.Job(code, suite(task)[0], suite(task)[2]) for task, code in distinct]
-    return dict(zip(distinct, pool(allow_unsafe).run(prepared), strict=True))
+    return dict(zip(distinct, run(prepared, allow_unsafe), strict=True))
 
 
 def _base_outcome(result: sandbox.Result, base: int) -> str:

@@ -127,9 +127,20 @@ def standard_files(text: bytes) -> None:
         file.seek(0)
         os.dup2(file.fileno(), 0)
     source = io.BufferedReader(io.FileIO(0, closefd=False))
-    stdin = io.TextIOWrapper(source, encoding="utf-8", errors="surrogateescape")
+    stdin = standard_stream(source, "r", "<stdin>")
     for name in ("stdin", "__stdin__"):
         setattr(sys, name, stdin)
+
+
+def standard_stream(
+    buffer: io.BufferedReader | io.BufferedWriter, mode: str, name: str
+) -> io.TextIOWrapper:
+    """A text stream with the mode and name that an interpreter gives its own; programs of contests
+    ask for the mode."""
+    buffer.raw.name = name  # type: ignore[attr-defined]
+    stream = io.TextIOWrapper(buffer, encoding="utf-8", errors="surrogateescape")
+    stream.mode = mode  # type: ignore[misc]
+    return stream
 
 
 def run_program(shared: mmap.mmap, sources: list, limit: float) -> None:
@@ -137,7 +148,7 @@ def run_program(shared: mmap.mmap, sources: list, limit: float) -> None:
     os.dup2(CHANNEL, 1)
     os.close(CHANNEL)
     output = io.BufferedWriter(io.FileIO(1, "w", closefd=False))
-    stdout = io.TextIOWrapper(output, encoding="utf-8", errors="surrogateescape")
+    stdout = standard_stream(output, "w", "<stdout>")
     for name in ("stdout", "__stdout__"):
         setattr(sys, name, stdout)
     module = sys.modules["__main__"] = type(sys)("__main__")
