@@ -195,7 +195,7 @@ def one(p, way: str, step: int, benchmark: int, count: int) -> dict:
 
     from distill_nb.evaluation.engines.vllm import gpu_settings
     from distill_nb.runtime import paths
-    from distill_nb.students import chat, merge, sources, student
+    from distill_nb.students import chat, generation, merge, sources, student
 
     asked = requests(p, count, [step], [benchmark])
     adapter = paths.checkpoint_dir(p, step) if step else None
@@ -213,7 +213,7 @@ def one(p, way: str, step: int, benchmark: int, count: int) -> dict:
             dtype=p.dtype,
             max_model_len=longest,
             skip_tokenizer_init=True,
-            generation_config="vllm",
+            generation_config=str(generation.nothing()),
             **lora,
             **device,
         )

@@ -17,8 +17,12 @@ import statistics
 import time
 from pathlib import Path
 
-from distill_nb.grading import extract, math, math_pool, math_worker
+from math_verify import parse, verify
+from math_verify.errors import TimeoutException
+
+from distill_nb.grading import math, math_pool
 from distill_nb.grading.extract import visible_text
+from distill_nb.grading.math_answer import last_boxed
 from distill_nb.runtime import provenance
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,13 +38,24 @@ def ours(golds: list[str], texts: list[str]) -> tuple[float, list[str]]:
 
 
 def peer(golds: list[str], texts: list[str]) -> tuple[float, list[str]]:
-    """The same by Math-Verify alone; It reads strictly only, ours also leniently."""
+    """The same by Math-Verify alone, which reads strictly only, ours also leniently."""
     start, found = time.perf_counter(), []
     for gold, text in zip(golds, texts, strict=True):
-        answer = extract.last_boxed(visible_text(text))
-        said = math_worker.verdict(gold, answer, math_pool.SECONDS) if answer else "different"
-        found.append({"equal": "correct", "timeout": "timeout"}.get(said, "wrong"))
+        answer = last_boxed(visible_text(text))
+        found.append(math_verify(gold, answer) if answer else "wrong")
     return time.perf_counter() - start, found
+
+
+def math_verify(gold: str, answer: str) -> str:
+    """Math-Verify's own verdict."""
+    try:
+        sides = [parse(f"\\boxed{{{side}}}", parsing_timeout=5) for side in (gold, answer)]
+        same = verify(*sides, timeout_seconds=5, raise_on_error=True)
+    except TimeoutException:  # a BaseException
+        return "timeout"
+    except Exception:  # SymPy may fail in any way on an answer without a meaning
+        return "wrong"
+    return "correct" if same else "wrong"
 
 
 def main() -> None:
@@ -51,7 +66,7 @@ def main() -> None:
     rows = [json.loads(line) for file in a.files for line in Path(file).read_text().splitlines()]
     golds, texts = [r["gt"] for r in rows], [r["code"][0] for r in rows]
     math_pool.verdicts([(str(i), "1") for i in range(4 * math_pool.cores())])  # start the pool
-    math_worker.verdict("1", "2", 5)
+    math_verify("1", "2")
     pairs, differing = [], set()
     for _ in range(a.pairs):
         (one, mine), (other, theirs) = ours(golds, texts), peer(golds, texts)
@@ -63,7 +78,7 @@ def main() -> None:
             }
         )
         differing |= {
-            (g, extract.last_boxed(t) or "", m, v)
+            (g, last_boxed(t) or "", m, v)
             for g, t, m, v in zip(golds, texts, mine, theirs, strict=True)
             if m != v
         }

@@ -216,7 +216,7 @@ def _peer_describe(row: dict) -> dict:
         _known = match.EvaluationProblems(evaluation())
     words = statements.words(row["problem"])
     sketch = statements.sketch(words)
-    found = _known.match(words, sketch)
+    found = _known.match(row["problem"], words)
     return {
         "reason": "contaminated" if found and found.kind == "contaminated" else "",
         "sketch": sketch,

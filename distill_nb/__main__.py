@@ -14,14 +14,12 @@ from pathlib import Path
 import click
 
 from distill_nb import params
-from distill_nb.analysis import results
 from distill_nb.analysis.published import accuracies
 from distill_nb.plan import devices
 from distill_nb.plan import plan as planning
-from distill_nb.report import index_page, latex, notebook_page, study_figures
+from distill_nb.report import latex, notebook_page, study_figures
 from distill_nb.runtime import disk, gpus, log, paths
 from distill_nb.study import commands, stage, status, verify
-from distill_nb.study import doctor as machine
 from distill_nb.study.graph import Stage
 
 SCALES = click.Choice(["full", "pocket", "tiny"])
@@ -150,7 +148,7 @@ def _analyse(scale: str, select_on: str) -> None:
     """The analysis of a scale, its index page, and the accuracies as text."""
     folder = paths.runs() / scale
     commands.execute("analyze", folder / "report", {"scale": scale, "select_on": select_on})
-    _report_scale(folder)
+    commands.report_scale(folder)
 
 
 # ---- pages, figures, paper
@@ -167,19 +165,9 @@ def report(places: tuple[Path, ...]) -> None:
     """
     for place in map(commands.place, places or [paths.runs() / "pocket"]):
         if place.is_dir() or not place.suffix:
-            _report_scale(place, with_table=sys.stdout.isatty())
+            commands.report_scale(place, with_table=sys.stdout.isatty())
         else:
             click.echo(str(notebook_page.render(place)))
-
-
-def _report_scale(folder: Path, with_table: bool = True) -> None:
-    """Write the index page of a scale; print the accuracies of its runs and the page's place."""
-    page = index_page.index(folder)
-    table = results.accuracy_table(folder) if with_table else None
-    if table is not None and not table.empty:
-        click.echo("\nAccuracy in percent with 95% intervals; step 0 is the base student.")
-        click.echo(results.wide_table(table).to_string())
-    click.echo(f"\nReport: {page}")
 
 
 @command()
@@ -265,13 +253,21 @@ def verify_(folder: Path | None, into: Path | None) -> None:
 
 
 @command()
-def doctor() -> None:
+@FILES
+@click.option("--online", is_flag=True, help="Ask the hub and the APIs instead.")
+def doctor(files: tuple[str, ...], online: bool) -> None:
     """Say what this machine has of what a study needs, and what each lack costs.
+
+    With --online: what the sources of FILEs, or of the whole study, have, and what differs from
+    what the code expects. It takes less than five minutes, downloads at most 200 MB, and sends each
+    API one request, after saying what that costs. The exit status is 1 where anything differs.
 
     \b
     Example: distill-nb doctor
+             distill-nb doctor --online
+             distill-nb doctor --online run07.yaml traces_r1_math.yaml
     """
-    click.echo(machine.table())
+    sys.exit(0 if commands.doctor(files, online) else 1)
 
 
 # ---- what the Snakefile and the Makefile call

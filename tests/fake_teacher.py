@@ -5,11 +5,15 @@ APIs, with faults.
         Settings(teacher_url=server.url, …)
 
 `answer(prompt, n)` gives the n-th (from 1) answer to a prompt: a text, or a dict with any of text,
-thinking, redacted, stop_reason, model, status (errored | expired | canceled), error (its type).
-What it executes, it counts in `paid`. Faults are lists that are used up one by one: `faults["POST
-/v1/messages/batches"] = [429, "drop", "drop after", "cut"]`. 429 and the like: that status; "drop":
-the connection breaks before anything is done; "drop after": after it was done; "cut": a stream of
-results breaks in the middle; "short": it ends early at a whole line, without an error."""
+thinking, redacted, stop_reason, model, status (errored | expired | canceled), error (its type),
+message (its text), or fault (as below, for a plain request). What it executes, it counts in `paid`.
+
+Faults are lists that are used up one by one: `faults["POST /v1/messages/batches"] = [429, "drop",
+"drop after", "cut"]`. 429 and the like: that status; "drop": the connection breaks before anything
+is done; "drop after": after it was done; "cut": a stream of results breaks in the middle; "short":
+it ends early at a whole line, without an error. A dict: a reply of its own, with any of status,
+body (a text, or what becomes JSON), headers. `down = fault`: every call meets it, until None.
+"""
 
 import json
 import threading
@@ -28,7 +32,7 @@ class FakeTeacher:
             twice,
             echo_key,
         )
-        self.faults, self.paid, self.asked = {}, Counter(), Counter()
+        self.faults, self.paid, self.asked, self.down = {}, Counter(), Counter(), None
         self.calls, self.bodies, self.headers, self.batches, self.lock = (
             Counter(),
             [],
@@ -58,7 +62,7 @@ class FakeTeacher:
             self.asked[prompt] += 1
             found = self.answer(prompt, self.asked[prompt])
         found = {"text": found} if isinstance(found, str) else dict(found)
-        if "status" not in found:
+        if not {"status", "fault"} & found.keys():
             with self.lock:
                 self.paid[prompt] += 1
         return found
@@ -116,7 +120,10 @@ class FakeTeacher:
     def result(self, params):
         found = self.made(params["messages"][-1]["content"])
         if found.get("status") == "errored":
-            error = {"type": found.get("error", "api_error"), "message": "it failed"}
+            error = {
+                "type": found.get("error", "api_error"),
+                "message": found.get("message", "it failed"),
+            }
             return {
                 "type": "errored",
                 "error": {"type": "error", "error": error, "request_id": "req_1"},
@@ -174,7 +181,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.fake.bodies.append(body)
                 self.fake.headers.append(dict(self.headers))
             waiting = self.fake.faults.get(name, [])
-            fault = waiting.pop(0) if waiting else None
+            fault = self.fake.down or (waiting.pop(0) if waiting else None)
         if fault == "drop":
             return self.drop()
         if isinstance(fault, int):
@@ -182,21 +189,27 @@ class Handler(BaseHTTPRequestHandler):
             kind = {
                 400: "invalid_request_error",
                 401: "authentication_error",
+                404: "not_found_error",
                 429: "rate_limit_error",
                 529: "overloaded_error",
             }.get(fault, "api_error")
             return self.reply(
                 {"type": "error", "error": {"type": kind, "message": f"no: {key}"}}, fault
             )
+        if isinstance(fault, dict):
+            return self.reply(fault.get("body", ""), fault.get("status", 200), fault.get("headers"))
         self.answer(name, path, query, body, fault)
 
     def answer(self, name, path, query, body, fault):
         fake = self.fake
         if name == "POST /v1/messages":
             found = fake.made(body["messages"][-1]["content"])
-            made = fake.message(body, found)
+            fault = found.get("fault", fault)
+            made = "" if "fault" in found else fake.message(body, found)
         elif name == "POST /v1/chat/completions":
-            made = fake.completion(body, fake.made(body["messages"][-1]["content"]))
+            found = fake.made(body["messages"][-1]["content"])
+            fault = found.get("fault", fault)
+            made = "" if "fault" in found else fake.completion(body, found)
         elif name == "POST /v1/messages/batches":
             made = fake.create_batch(body)
         elif name == "GET /v1/messages/batches":
@@ -211,6 +224,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.results(fake.batches[path.split("/")[4]]["results"], fault)
         if fault == "drop after":
             return self.drop()
+        if isinstance(fault, dict):
+            return self.reply(fault.get("body", ""), fault.get("status", 200), fault.get("headers"))
         self.reply(made)
 
     def page(self, query):
@@ -244,13 +259,14 @@ class Handler(BaseHTTPRequestHandler):
     def chunk(self, data):
         self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
-    def reply(self, made, status=200):
-        data = json.dumps(made).encode()
+    def reply(self, made, status=200, headers=None):
+        data = made.encode() if isinstance(made, str) else json.dumps(made).encode()
+        kind = "text/html" if isinstance(made, str) else "application/json"
+        about = {"content-type": kind} | ({"retry-after": "0.01"} if status == 429 else {})
         self.send_response(status)
-        self.send_header("content-type", "application/json")
+        for header, value in (about | (headers or {})).items():
+            self.send_header(header, value)
         self.send_header("content-length", str(len(data)))
-        if status == 429:
-            self.send_header("retry-after", "0.01")
         self.end_headers()
         self.wfile.write(data)
 

@@ -87,11 +87,12 @@ def _missing(benchmark: str, error: ImportError) -> ValueError:
     )
 
 
-def _evalplus_file(benchmark: str) -> Path:
-    """The file that HUMANEVAL_OVERRIDE_PATH or MBPP_OVERRIDE_PATH names, else evalplus's cached."""
+def origin(benchmark: str) -> tuple[str, Path]:
+    """(address, file): the file that HUMANEVAL_OVERRIDE_PATH or MBPP_OVERRIDE_PATH names, and no
+    address; else evalplus's cached one, and where it downloads it from."""
     try:
         from evalplus.data import humaneval, mbpp
-        from evalplus.data.utils import get_dataset_metadata, make_cache
+        from evalplus.data.utils import get_dataset_metadata
     except ImportError as error:
         raise _missing(benchmark, error) from None
     name, override = {
@@ -99,16 +100,26 @@ def _evalplus_file(benchmark: str) -> Path:
         "mbpp_plus": ("MbppPlus", mbpp.MBPP_OVERRIDE_PATH),
     }[benchmark]
     if override:
-        return sources.local(benchmark, override)
+        return "", sources.local(benchmark, override)
     url, path = get_dataset_metadata(name, VERSIONS[benchmark], False)
+    return url, Path(path)
+
+
+def _evalplus_file(benchmark: str) -> Path:
+    """The file of `origin`, downloaded where evalplus does not have it."""
+    url, path = origin(benchmark)
+    if not url:
+        return path
+    from evalplus.data.utils import make_cache
+
     try:
-        make_cache(url, path)
+        make_cache(url, str(path))
     except OSError as error:
         raise ValueError(
             f"benchmarks: {benchmark} could not be downloaded ({error}); set benchmark_files to "
             f"{{{benchmark}: a local file of evalplus's release {VERSIONS[benchmark]}}}."
         ) from None
-    return Path(path)
+    return path
 
 
 @lru_cache(maxsize=8)

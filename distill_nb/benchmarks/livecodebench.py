@@ -12,6 +12,7 @@ not run their loader script). `benchmark_files` may name test.jsonl with the oth
 or one JSONL file with the window's rows. The prompt has the content of the official one in our own
 words, without its system message, as no other benchmark here has one."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -88,6 +89,18 @@ def _window(files: tuple[tuple[Path, int, int], ...]) -> list[dict]:
                     kept = {key: row[key] for key in (*KEPT, "function")}
                     found.append(kept | {"place": (path, number, offset)})
     return found
+
+
+def check(lines: Iterable[bytes], name: str) -> list[str]:
+    """The question ids of a file's lines whose rows and tests can all be read; else raises
+    ValueError."""
+    ids = []
+    for number, _, line in jsonl.rows(lines, name, f"use {SOURCE}"):
+        where = f"{name}: line {number}"
+        row = _row(line, where)
+        tests_of(row["public_test_cases"], row["private_test_cases"], row["function"], where)
+        ids.append(row["question_id"])
+    return ids
 
 
 def _row(row: dict, where: str) -> dict:

@@ -21,7 +21,7 @@ from distill_nb.evaluation.proofs import Proof
 from distill_nb.grading import code
 from distill_nb.params import Params, is_baseline
 from distill_nb.runtime import compiler, disk, lock, paths, provenance, stop
-from distill_nb.students import proof, sources, student
+from distill_nb.students import generation, proof, sources, student
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +81,10 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
     with lock.alone(run_dir, "being evaluated"), disk.room(run_dir), stop.raising(kept):
         if p.overwrite:
             _remove_records(p, shared)
+        own = {}
+        if not p.regrade:
+            own = {"student_generation_config": generation.record(p)}
+            generation.say(own["student_generation_config"])
         for part in resume.PARTS:
             settings[part] = before.get("settings", {}).get(part, {}) | settings[part]
         record = provenance.collect(
@@ -91,6 +95,7 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
             grader=grading.GRADER_VERSION,
             sandbox_level=sandbox_level,
             **{key: settings[key] for key in ("engine", "adapters", "template")},
+            **own,
         )
         if settings["engine"] == "vllm" and not p.regrade:
             record |= tuned.record(p, settings["adapters"])
@@ -102,7 +107,8 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
         if p.regrade:  # without the model: what is missing stays missing
             record["regraded"] = regrade.regrade(p, tasks, shared, steps)
             record["finished"] = before.get("finished", False)
-            record |= {k: before[k] for k in ("failed_requests", "base") if k in before}
+            kept_keys = ("failed_requests", "base", "student_generation_config")
+            record |= {k: before[k] for k in kept_keys if k in before}
             baseline.copy_into(p, shared)
             record |= {"adapter_proof": _proofs(p, steps), "files": records.sizes(run_dir)}
             record = provenance.finish(record)

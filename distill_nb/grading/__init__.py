@@ -8,9 +8,15 @@ outcome.py      the grade of one completion
 extract.py      the part of a completion that is graded
 blocks.py       the fenced code blocks of a text
 code_answer.py  which code of a completion is its answer
+math_answer.py  the math answer in it
 graders.py      grade one or many, of either kind
-math.py         final answers, compared by Math-Verify
-math_pool.py    the processes in which Math-Verify runs
+math.py         final answers against gold answers
+math_forms.py   the forms of an answer, each brought to one form by one rule
+math_signs.py   signs of Unicode and of LaTeX
+math_units.py   units, and what only looks like one
+math_numbers.py numbers, compared exactly
+math_values.py  everything else, compared by Math-Verify
+math_pool.py    the processes in which it runs
 math_worker.py  one of them
 code.py         code, run against a benchmark's tests
 suites.py       these tests

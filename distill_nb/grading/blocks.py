@@ -29,7 +29,7 @@ def blocks(text: str, unclosed: bool = False) -> list[Block]:
     fence that names a language begins a new block, wherever it stands. `unclosed`: the text ends
     the last block."""
     lines = [line.removesuffix("\r") for line in text.split("\n")]
-    closing = [CLOSING.match(QUOTED.sub("", line, count=1)) for line in lines]
+    closing = [CLOSING.match(_unquoted(line)) for line in lines]
     closable = [{"`": 0, "~": 0}] * (len(lines) + 1) if unclosed else _closable(closing)
     found: list[Block] = []
     opening, content = None, [""]
@@ -50,6 +50,12 @@ def blocks(text: str, unclosed: bool = False) -> list[Block]:
     return found
 
 
+def _unquoted(line: str) -> str:
+    """A line without the signs of a quotation."""
+    signs = QUOTED.match(line)
+    return line[signs.end() :] if signs else line
+
+
 def _closable(closing: list[re.Match | None]) -> list[dict[str, int]]:
     """The longest closing fence of each kind from each line on; after the last there is none."""
     longest = {"`": 0, "~": 0}
@@ -64,7 +70,7 @@ def _closable(closing: list[re.Match | None]) -> list[dict[str, int]]:
 
 def _width(opening: re.Match) -> int:
     """How far a block's lines are indented."""
-    return len(QUOTED.sub("", opening["inside"] + opening["indent"], count=1))
+    return len(_unquoted(opening["inside"] + opening["indent"]))
 
 
 def _closes(closing: re.Match | None, opening: re.Match) -> bool:
@@ -84,7 +90,7 @@ def _begins_anew(new: re.Match, opening: re.Match) -> bool:
 
 def _without_container(line: str, opening: re.Match) -> str:
     if ">" in opening["inside"]:
-        line = QUOTED.sub("", line, count=1)
+        line = _unquoted(line)
     indent = len(line) - len(line.lstrip(" \t"))
     return line[min(indent, _width(opening)) :]
 

@@ -17,7 +17,6 @@ from distill_nb.grading.blocks import Block, blocks
 PYTHON = {"python", "python3", "py", "py3", "pypy", "pypy3"}
 BUILTINS = {*dir(builtins), "__name__", "__file__", "__doc__"}
 READS = re.compile(r"\binput\s*\(|\bstdin\b|\bopen\s*\(\s*0|\bread\s*\(\s*0|\bfileinput\b")
-GLUED = re.compile(r"^([^`\n]*\S[^`\n]*?)(```+)[ \t]*$", re.MULTILINE)
 UNFENCED = re.compile(r"^(?:def|import|from|class|async def|@\w) ?", re.MULTILINE)
 TRIES = 200  # lines at which a text is cut to find the code at its beginning
 Function = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -32,7 +31,7 @@ def strict(text: str, entry_point: str) -> str:
 def lenient(text: str, entry_point: str) -> str:
     """The same of a text that is read leniently: a fence may stand at the end of a line of code,
     the last block need not be closed, and code may stand outside of blocks, with prose after it."""
-    text = GLUED.sub(r"\1\n\2", text)
+    text = "\n".join(map(_unglued, text.split("\n")))
     found = blocks(text, unclosed=True)
     if found and (code := _chosen([*found[:-1], _cut(found[-1])], entry_point)):
         return code
@@ -41,6 +40,14 @@ def lenient(text: str, entry_point: str) -> str:
         return ""
     rest = re.split(r"^[ \t]*(?:```|~~~)", text[start.start() :], maxsplit=1, flags=re.MULTILINE)[0]
     return _chosen([_cut(Block("python", rest))], entry_point) or rest
+
+
+def _unglued(line: str) -> str:
+    """A line with the fence at its end on a line of its own."""
+    before = line.rstrip().rstrip("`")
+    fence = line.rstrip()[len(before) :]
+    glued = len(fence) >= 3 and before.strip() and "`" not in before
+    return f"{before}\n{fence}" if glued else line
 
 
 def parse(code: str) -> ast.Module | None:

@@ -1,42 +1,66 @@
 r"""Math answers: the last \boxed{…} outside the thinking, against the gold answer.
 
-The strict verdict is Math-Verify's (https://github.com/huggingface/Math-Verify), which compares
-expressions. The second grader compares normalised text. Both are kept, since the choice of grader
-alone moves MATH-500 by points."""
+Both are brought to a plain form first (math_forms.py). Plain numbers, numbers in a base, words and
+units are compared here; everything else by Math-Verify
+(https://github.com/huggingface/Math-Verify), which compares expressions. The second grader only
+compares the plain forms as text. Both are kept, since the choice of grader alone moves MATH-500 by
+points."""
 
 import re
+from functools import lru_cache
 
-from distill_nb.grading import math_pool
-from distill_nb.grading.extract import LONGEST, last_boxed, lenient_answer, visible_text
+from distill_nb.grading import math_forms, math_numbers, math_pool
+from distill_nb.grading.extract import visible_text
+from distill_nb.grading.math_answer import LONGEST, last_boxed, lenient_answer
 from distill_nb.grading.outcome import Grade, missing
 
-GAP = r"(?:\s|\\[!,;: ]|~)+"  # LaTeX's spaces
+WORDS = re.compile(r"\\text\{[^{}]*\}")
 
 
-def normalise(answer: str) -> str:
-    """An answer's text, for comparison as text, without what does not change its meaning."""
-    # A space within 10 080 is removed; one between two numbers stays, as 2 5 is not 25.
-    text = re.sub(
-        rf"(?<![\d.])\d{{1,3}}(?:{GAP}\d{{3}})+(?!\d)", lambda m: re.sub(GAP, "", m.group()), answer
-    )
-    text = re.sub(rf"(?<=\d){GAP}(?=\d)", "_", text)
-    text = re.sub(r"\\left(?![a-z])|\\right(?![a-z])|\\[!,;: ]|\\\$|\$|\s|\{,\}", "", text)
-    text = re.sub(r"\\[dt]frac", r"\\frac", text).removesuffix(".")
-    # Only commas between thousands are removed: (1,2) and 1,2 keep theirs.
-    return re.sub(
-        r"(?<![\d,.])\d{1,3}(?:,\d{3})+(?![\d,])", lambda m: m.group().replace(",", ""), text
-    )
+@lru_cache(maxsize=4096)
+def plain_forms(gold: str, answer: str) -> tuple[str, str, bool]:
+    """The plain forms of a gold answer and an answer, and whether both name a unit and these
+    differ."""
+    one, unit = math_forms.read(gold)
+    variables = re.search(r"[A-Za-z]", re.sub(r"\\[A-Za-z]+", "", one))
+    other, other_unit = math_forms.read(answer, letters=not variables)
+    return one, other, bool(unit and other_unit and unit != other_unit)
+
+
+def equal_text(gold: str, answer: str) -> bool:
+    """Whether the plain forms are the same text."""
+    one, other, units_differ = plain_forms(gold, answer)
+    return not units_differ and math_forms.key(one) == math_forms.key(other)
+
+
+def compare(gold: str, answer: str) -> bool | None:
+    """Whether an answer is the gold answer, or None where Math-Verify has to say it."""
+    one, other, units_differ = plain_forms(gold, answer)
+    if units_differ or not other:
+        return False
+    if math_forms.key(one) == math_forms.key(other):
+        return True
+    if (same := math_numbers.same_in_base(one, other)) is not None:
+        return same
+    numbers = math_numbers.number(one), math_numbers.number(other)
+    if numbers[0] and numbers[1]:
+        return math_numbers.same(numbers[0], numbers[1])
+    if WORDS.fullmatch(one) and WORDS.fullmatch(other):
+        return False
+    return None
 
 
 def _outcome(gold: str, answer: str, verdicts: dict[tuple, str]) -> tuple[str, str]:
-    """(outcome, detail) of an answer. Equal text is correct whatever Math-Verify says."""
+    """(outcome, detail) of an answer."""
     if len(answer) > LONGEST:
         return "wrong", f"longer than {LONGEST} characters"
-    if normalise(gold) == normalise(answer):
-        return "correct", ""
-    said = verdicts.get((gold, answer), "different")
+    if (same := compare(gold, answer)) is not None:
+        return "correct" if same else "wrong", ""
+    said = verdicts[plain_forms(gold, answer)[:2]]
     if said == "timeout":
         return "timeout", f"Math-Verify took over {math_pool.SECONDS} s"
+    if said == "too large":
+        return "timeout", "too large a number to compute"
     if said.startswith("error: the grader"):
         return "grader_error", said
     return "correct" if said == "equal" else "wrong", said if said.startswith("error") else ""
@@ -49,10 +73,10 @@ def grade_many(golds: list[str], completions: list[str], finish_reasons: list[st
         for gold, c in zip(golds, completions, strict=True)
     ]
     asked = dict.fromkeys(
-        (gold, answer)
+        plain_forms(gold, answer)[:2]
         for gold, *answers in read
         for answer in answers
-        if answer and len(answer) <= LONGEST and normalise(gold) != normalise(answer)
+        if answer and len(answer) <= LONGEST and compare(gold, answer) is None
     )
     verdicts = dict(zip(asked, math_pool.verdicts(list(asked)), strict=True))
     grades = []
@@ -64,7 +88,7 @@ def grade_many(golds: list[str], completions: list[str], finish_reasons: list[st
             grades.append(Grade(nothing, "", detail, lenient_outcome, nothing))
             continue
         outcome, detail = _outcome(gold, boxed, verdicts)
-        same = len(boxed) <= LONGEST and normalise(gold) == normalise(boxed)
+        same = len(boxed) <= LONGEST and equal_text(gold, boxed)
         second = "correct" if same else "wrong"
         grades.append(Grade(outcome, boxed, detail, lenient_outcome, second))
     return grades

@@ -1,14 +1,15 @@
 """Math-Verify in a warm pool of processes, one a core, with time limits that hold in any thread.
 
 Importing SymPy takes longer than most comparisons, so the processes stay until the program ends. A
-process that does not answer is killed and replaced. A comparison that ran out of time while it had
-little of the processor is tried once more with more: a busy machine must not change a verdict."""
+process that ends is replaced. The limit is processor time: a busy machine must not change a
+verdict."""
 
 import atexit
 import contextlib
 import json
 import queue
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -17,7 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from distill_nb.runtime import paths
 from distill_nb.runtime.devices import cores
 
-SECONDS = 5  # for each parsing and for each comparison
+SECONDS = 5  # of processor time, for parsing two answers and comparing them
+BUSY = 20  # times as long by the clock, and the machine is too busy to grade
 
 
 class _Worker:
@@ -26,7 +28,7 @@ class _Worker:
     process: subprocess.Popen[bytes] | None = None
 
     def ask(self, gold: str, answer: str, seconds: int) -> str:
-        """The process's verdict; where it hung or died `timeout` or `error: …`, and it is ended."""
+        """The process's verdict; `timeout` or `error: …` where it ended or was too slow."""
         if self.process is None or self.process.poll() is not None:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "distill_nb.grading.math_worker"],
@@ -38,7 +40,7 @@ class _Worker:
             if self._exchange(["1", "1", 60], 120) != "equal":
                 self.stop()
                 return "error: the grader's process did not start"
-        return self._exchange([gold, answer, seconds], 4 * seconds + 5)
+        return self._exchange([gold, answer, seconds], BUSY * seconds)
 
     def _exchange(self, question: list, limit: float) -> str:
         assert self.process and self.process.stdin and self.process.stdout
@@ -47,17 +49,20 @@ class _Worker:
             self.process.stdin.flush()
             if not select.select([self.process.stdout], [], [], limit)[0]:
                 self.stop()
-                return "timeout"
+                return "error: the grader's machine was too busy"
             return json.loads(self.process.stdout.readline())
         except (OSError, ValueError):
-            self.stop()
-            return "error: the grader's process died"
+            ended = self.stop()
+            return "timeout" if ended == -signal.SIGXCPU else "error: the grader's process died"
 
-    def stop(self) -> None:
+    def stop(self) -> int | None:
+        """End the process. Returns how it ended, which may have been before this."""
         process, self.process = self.process, None
-        if process is not None:
-            with contextlib.suppress(OSError), process:  # OSError: what was left to write
-                process.kill()
+        if process is None:
+            return None
+        with contextlib.suppress(OSError), process:  # OSError: what was left to write
+            process.kill()
+        return process.returncode
 
 
 _idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
@@ -81,14 +86,11 @@ def close() -> None:
 
 
 def verdict(gold: str, answer: str) -> str:
-    """`equal`, `different`, `timeout` or `error: …` for two LaTeX answers."""
+    """`equal`, `different`, `timeout`, `too large` or `error: …` for two answers in plain form."""
     _start()
     worker = _idle.get()
     try:
-        said = worker.ask(gold, answer, SECONDS)
-        if said == "starved":
-            said = worker.ask(gold, answer, 4 * SECONDS)
-        return "error: the grader's machine was too busy" if said == "starved" else said
+        return worker.ask(gold, answer, SECONDS)
     finally:
         _idle.put(worker)
 

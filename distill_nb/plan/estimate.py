@@ -163,7 +163,7 @@ def _estimate(p: Params, device: Device, examples: list[Example] | None) -> Plan
         best_micro_batch_size=step.largest(rest, room, recompute, reserve)
         or step.largest(rest, room, recompute),
         tokens=tokens,
-        disk=_disk(p, counts),
+        disk=disk_of(p, counts),
         hours=(least, most),
         gpu_hours=(least * p.train_processes, most * p.train_processes),
         evaluation=evaluation,
@@ -232,8 +232,8 @@ def flops(
     return forward + backward + again + 4 * counts["head_parameters"] * tokens
 
 
-def _disk(p: Params, counts: dict[str, int]) -> dict[str, int]:
-    """checkpoints: all adapters. states: the last two to resume from, each an adapter and its
-    optimiser."""
+def disk_of(p: Params, counts: dict[str, int]) -> dict[str, int]:
+    """Bytes. checkpoints: all adapters. states: the last two to resume from, each an adapter and
+    its optimiser."""
     adapter, saves = counts["bytes_of_adapters"], p.max_steps // p.save_every
     return {"checkpoints": saves * adapter, "states": min(2, saves) * 3 * adapter}

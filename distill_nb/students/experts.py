@@ -178,7 +178,7 @@ def write_per_expert(adapter: Path, folder: Path) -> None:
     }
     config |= {
         "target_parameters": None,
-        "target_modules": sorted({key.split(".")[-3] for key in made}),
+        "target_modules": sorted({key.partition(".lora_")[0].rpartition(".")[2] for key in made}),
         "rank_pattern": {name: size for name, (size, _) in patterns.items()},
         "alpha_pattern": {name: alpha for name, (_, alpha) in patterns.items()},
     }

@@ -10,8 +10,9 @@ added in float32 and rounded once. PEFT rounds what it adds to experts before th
 only in bfloat16, the two differ by a rounding.
 
 What is not merged so goes through PEFT, which takes the memory of the whole model: DoRA, biases,
-embeddings, weights that are no safetensors, and whatever else an adapter's config has. Nothing of
-an adapter is left out in silence: ValueError (Unsloth has: unslothai/unsloth#5410)."""
+embeddings, weights that are no safetensors, and whatever else an adapter's config has. Where the
+adapter makes the embedding and the head of a tied student differ, both are written (embeddings.py).
+Nothing of an adapter is left out in silence: ValueError (Unsloth has: unslothai/unsloth#5410)."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING
 from distill_nb.params import Params
 from distill_nb.runtime import disk, paths
 from distill_nb.runtime.devices import GIB
-from distill_nb.students import experts, sources, student, weights
+from distill_nb.students import embeddings, experts, generation, sources, student, weights
 from distill_nb.students.weights import Entry
 
 if TYPE_CHECKING:
@@ -157,21 +158,13 @@ def _parts(
 
 def _copy_configs(p: Params, new: Path) -> None:
     """The student's config as it is, but for the dtype, and its generation_config."""
-    from transformers.utils import cached_file
-
-    quietly = {
-        "_raise_exceptions_for_missing_entries": False,
-        "_raise_exceptions_for_connection_errors": False,
-    }
-    for name in ("config.json", "generation_config.json"):
-        file = cached_file(sources.source(p), name, **quietly)
-        if file is None:
-            continue
-        config = json.loads(Path(file).read_text())
-        if name == "config.json":
-            config.pop("torch_dtype", None)  # its name before Transformers 5
-            config["dtype"] = p.dtype
-        (new / name).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    file = generation.own_file(p, "config.json")
+    assert file is not None  # the student was loaded by it
+    config = json.loads(file.read_text())
+    config.pop("torch_dtype", None)  # its name before Transformers 5
+    config["dtype"] = p.dtype
+    (new / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    generation.copy(p, new)
 
 
 def deltas_of(p: Params, adapter: Path, found: dict[str, Entry]) -> dict[str, Delta]:
@@ -183,7 +176,7 @@ def deltas_of(p: Params, adapter: Path, found: dict[str, Entry]) -> dict[str, De
         raise NotStreamed(f"it has no {LORA}")
     if strange := {e.dtype for e in found.values()} - weights.SIZES.keys():
         raise NotStreamed(f"the student's weights have the dtype {', '.join(strange)}")
-    _refuse_other_settings(json.loads((adapter / "adapter_config.json").read_text()))
+    refuse_other_settings(adapter)
     adapted = _without_data(p, adapter)
     made: dict[str, Delta] = {}
     for name, module in adapted.get_base_model().named_modules():
@@ -195,9 +188,12 @@ def deltas_of(p: Params, adapter: Path, found: dict[str, Entry]) -> dict[str, De
     return made
 
 
-def _refuse_other_settings(config: dict) -> None:
+def refuse_other_settings(adapter: Path) -> None:
+    """Raises NotStreamed where an adapter's config says more than where LoRA matrices are, and
+    their scale."""
     from peft import LoraConfig
 
+    config = json.loads((adapter / "adapter_config.json").read_text())
     default = LoraConfig().to_dict()
     if config.get("peft_type") != "LORA":
         raise NotStreamed(f"its peft_type is {config.get('peft_type')}")
@@ -281,8 +277,7 @@ def _through_peft(p: Params, adapter: Path, new: Path) -> int:
     from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
 
     model = student.load(student.unquantised(p), where="cpu")
-    size = sum(weight.numel() * weight.element_size() for weight in model.parameters())
-    _need(new, size)
+    _need(new, model.get_memory_footprint(return_buffers=False))
     with experts.without_false_alarm():
         adapted = PeftModel.from_pretrained(model, str(adapter), torch_device="cpu")
     # from_pretrained does not say which tensors found no place
@@ -294,7 +289,10 @@ def _through_peft(p: Params, adapter: Path, new: Path) -> int:
             f"{'not in the adapter' if other[0] in lacking else 'of no layer'}; name the student "
             "that it was trained on."
         )
-    merged = adapted.merge_and_unload()
+    merged = embeddings.merge(adapted)
+    size = merged.get_memory_footprint(return_buffers=False)
+    _need(new, size)  # a head of its own may have come to it
     merged.config.use_cache = True
     merged.save_pretrained(new)
+    generation.copy(p, new)
     return size

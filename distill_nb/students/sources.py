@@ -142,7 +142,7 @@ def check_student(p: Params) -> str:
     name = "config.json"
     try:
         commit = file(where, name, kind="model").parent.name
-        for name in ("tokenizer_config.json", _weights(where, commit)[0]):
+        for name in ("tokenizer_config.json", weight_names(where, commit)[0]):
             reach(where, name, commit, "model")
     except Exception as error:  # the hub fails in many ways
         raise ValueError(
@@ -152,7 +152,7 @@ def check_student(p: Params) -> str:
     return commit
 
 
-def _weights(hub_id: str, commit: str) -> list[str]:
+def weight_names(hub_id: str, commit: str) -> list[str]:
     """The names of the files of a model's weights on the hub."""
     import huggingface_hub
     from huggingface_hub import errors
@@ -172,7 +172,7 @@ def weight_files(p: Params) -> list[Path]:
     where = source(p)
     if not Path(where).is_dir():
         commit = file(where, "config.json", kind="model").parent.name
-        return [file(where, name, commit, "model") for name in _weights(where, commit)]
+        return [file(where, name, commit, "model") for name in weight_names(where, commit)]
     folder = Path(where)
     if (folder / WEIGHTS).exists():
         return [folder / WEIGHTS]

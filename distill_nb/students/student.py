@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from distill_nb.params import Params
 from distill_nb.runtime import compiler, paths
-from distill_nb.students import chat, experts, sources
+from distill_nb.students import chat, embeddings, experts, sources, targets
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -28,10 +28,16 @@ def choose_backend(p: Params) -> str:
             "backend: unsloth is not installed here; install it with `pip install -e '.[gpu]' "
             "-c constraints.txt`, or set backend to hf."
         )
+    trained_whole = [t for t in p.lora_targets if t in ("embed_tokens", "lm_head")]
+    if p.backend == "unsloth" and trained_whole:
+        raise ValueError(
+            f"lora_targets: Unsloth trains {' and '.join(trained_whole)} whole instead of with an "
+            "adapter; set backend to hf, or remove it."
+        )
     backend = p.backend
     if backend == "auto":
-        whole = p.sharding == "none"
-        backend = "unsloth" if installed and whole and device() == "cuda" else "hf"
+        can = installed and p.sharding == "none" and not trained_whole
+        backend = "unsloth" if can and device() == "cuda" else "hf"
     compiler.check(device())
     if p.load_in_4bit and device() != "cuda":
         raise ValueError(
@@ -110,9 +116,10 @@ def load(p: Params, backend: str = "hf", where: str = "") -> PreTrainedModel:
             use_gradient_checkpointing=_unsloth_recomputes(p),
         )
     else:
-        from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+        from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GenerationConfig
 
-        options: dict = {}
+        # what may be another in the student's own files, and is not to be (generation.py)
+        options: dict = {"generation_config": GenerationConfig(), "return_dict": True}
         if p.load_in_4bit:
             options["quantization_config"] = BitsAndBytesConfig(
                 load_in_4bit=True,
@@ -148,16 +155,10 @@ def attach_lora(model: PreTrainedModel, p: Params, backend: str = "hf") -> PeftM
     """LoRA adapters on p.lora_targets (Hu et al. 2021, arXiv 2106.09685), seeded by p.seed.
 
     B starts at zero, so the student at step 0 is the base student. Activations are recomputed where
-    `recomputes` says so. ValueError: a target that is not there."""
+    `recomputes` says so. Raises ValueError as targets.refuse does."""
     from transformers import set_seed
 
-    names = "\n".join(name for name, _ in model.named_parameters())
-    fused = experts.LEAVES if experts.tensors(model) else ()
-    if unknown := [t for t in p.lora_targets if t not in fused and f".{t}." not in names]:
-        raise ValueError(
-            f"lora_targets: {p.student} has no module named {', '.join(unknown)}; correct or "
-            "remove it."
-        )
+    targets.refuse(model, p)
     set_seed(p.seed)
     lora = dict(
         r=p.lora_rank,
@@ -202,7 +203,7 @@ def load_for_generation(p: Params, adapter: Path | None = None, where: str = "")
 
         with experts.without_false_alarm():
             adapted = PeftModel.from_pretrained(model, str(adapter), torch_device=where or None)
-            model = adapted.merge_and_unload()
+            model = embeddings.merge(adapted)
     model.config.use_cache = True
     return model.eval()
 

@@ -9,6 +9,11 @@ commands.py     what a command does with parameters and notebooks
 stage.py        run one stage, on GPUs of its own
 verify.py       run a recorded run again, and compare
 doctor.py       what this machine has of what a study needs
+online.py       what the hub and the APIs have of it: asks all sources, with a limit for each
+online_datasets.py online_benchmarks.py online_students.py online_apis.py online_disk.py
+                how each kind of source is asked, and compared with what the code expects
+online_hub.py   what these ask of the hub
+online_budget.py  what is downloaded: counted and bounded
 tiny.py         the tiny study's benchmark files, in the shapes of the hubs'
 stand_in.py     the tiny study's API teacher
 """

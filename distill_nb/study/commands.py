@@ -3,15 +3,18 @@
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
 import yaml
 
 from distill_nb import params
-from distill_nb.report import failures, notebook_page
+from distill_nb.analysis import results
+from distill_nb.report import failures, index_page, notebook_page
 from distill_nb.runtime import disk, paths
-from distill_nb.study import notebooks
+from distill_nb.study import doctor as machine
+from distill_nb.study import notebooks, online
 from distill_nb.traces import params as trace_params
 
 Changes = tuple[tuple[str, str], ...]  # of -p KEY VALUE
@@ -90,6 +93,28 @@ def execute(name: str, folder: Path, values: dict) -> None:
     if page:
         click.echo(f"page: {paths.movable(page)}", err=True)
     sys.exit(1)
+
+
+def report_scale(folder: Path, with_table: bool = True) -> None:
+    """Write the index page of a scale; print the accuracies of its runs and the page's place."""
+    page = index_page.index(folder)
+    table = results.accuracy_table(folder) if with_table else None
+    if table is not None and not table.empty:
+        click.echo("\nAccuracy in percent with 95% intervals; step 0 is the base student.")
+        click.echo(results.wide_table(table).to_string())
+    click.echo(f"\nReport: {page}")
+
+
+def doctor(files: tuple[str, ...], ask: bool) -> bool:
+    """Print what this machine has, or, where sources are asked, what they have; returns whether
+    nothing differs there."""
+    if ask:
+        # to the stdout that is there now
+        return online.check(list(map(found, files)), partial(click.echo, file=sys.stdout))
+    if files:
+        raise ValueError(f"{files[0]}: doctor takes parameter files with --online only.")
+    click.echo(machine.table())
+    return True
 
 
 def _ask_to_end(*_: object) -> None:

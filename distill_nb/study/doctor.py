@@ -4,7 +4,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
@@ -18,7 +18,8 @@ ROOM = 20  # GiB of free disk under which a run at full size may not fit
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; what its lack costs, "" where nothing is lacking."""
+    """One thing that was looked at; what its lack costs, or what differs and what to do, "" where
+    nothing is lacking."""
 
     what: str
     found: str
@@ -147,10 +148,15 @@ def _tokens() -> Iterator[Finding]:
 
 
 def table() -> str:
-    """What `examine` found, one line each; a lack and its cost are marked."""
+    """What `examine` found."""
+    return as_text(examine())
+
+
+def as_text(findings: Iterable[Finding], indent: int = 0) -> str:
+    """One line each; a lack and its cost or remedy are marked, on a line below."""
     lines = []
-    for finding in examine():
+    for finding in findings:
         lines.append(f"{'–' if finding.lack else '✓'} {finding.what:<20} {finding.found}")
         if finding.lack:
             lines.append(f"  {'':<20} {finding.lack}")
-    return "\n".join(lines)
+    return "\n".join(" " * indent + line for line in lines)

@@ -24,7 +24,7 @@ from distill_nb.runtime import code_hash, disk, lock, paths, provenance, stop
 from distill_nb.runtime.files import write_json
 from distill_nb.traces import from_hub, from_teacher, hub, scan, workers
 from distill_nb.traces.decontamination import evaluation_sets as sets
-from distill_nb.traces.decontamination.match import Statements
+from distill_nb.traces.decontamination.match import VERSION, Statements
 from distill_nb.traces.files import folder_of
 from distill_nb.traces.params import TraceParams
 
@@ -81,6 +81,7 @@ def build(p: TraceParams, notebook: Path | None = None) -> dict:
             "source": source | {"state": state},
             "funnel": funnel,
             "evaluation": [{"benchmark": b, "problems": sizes[b]} for b in p.decontaminate],
+            "decontamination": VERSION,
             "train_sha256": provenance.sha256_of_file(folder / "train.parquet"),
         }
         provenance.write(folder / "provenance.json", record)
@@ -110,6 +111,12 @@ def _finished(folder: Path, p: TraceParams) -> dict | None:
     funnel = json.loads((folder / "funnel.json").read_text())
     if funnel["rejected"].get("not_asked") and before.get("max_cost") != now["max_cost"]:
         return None  # more may be spent now
+    if p.max_cost and funnel["rejected"].get("failed") and (n := from_teacher.asked_again(p)):
+        log.info(
+            f"{p.dataset} is there, but {n:,} of its problems failed for a reason that was not "
+            "theirs (the account's or the server's): they are asked again."
+        )
+        return None
     return funnel
 
 

@@ -15,7 +15,7 @@ from distill_nb.traces import files, funnel, load, prompts, rows, selection
 from distill_nb.traces.decontamination import statements
 from distill_nb.traces.decontamination.match import EvaluationProblems, Statements
 from distill_nb.traces.params import TraceParams, teacher_and_domain
-from distill_nb.traces.teacher import costs, generation, verify
+from distill_nb.traces.teacher import costs, generation, store, verify
 from distill_nb.traces.teacher.settings import settings
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def judge(
         i, words = problem["id"], statements.words(problem["problem"])
         sketch = statements.sketch(words)
         numbers = " ".join(statements.numbers(words))
-        matched = known.match(words, sketch, problem["problem"])
+        matched = known.match(problem["problem"], words)
         if matched and (matched.kind == "contaminated" or p.same_template == "remove"):
             rejected.append(_rejected(i, matched.kind, str(matched)))
         elif i in seen:
@@ -107,6 +107,16 @@ def cost(p: TraceParams, evaluation: Statements) -> costs.Estimate:
     return generation.estimate(settings(p), good[: p.n_examples + p.spare], folder_of(p))
 
 
+def asked_again(p: TraceParams) -> int:
+    """How many problems of a finished set failed for what was the account's or the server's and not
+    theirs, as an earlier version recorded it: they can be asked again."""
+    import pandas as pd
+
+    rejected = pd.read_parquet(files.folder_of(p.dataset, p.scale) / "rejected.parquet")
+    failed = rejected.loc[rejected["reason"] == "failed", "id"]
+    return len(store.opened_again(folder_of(p), failed, p.attempts))
+
+
 def build(p: TraceParams, folder: Path, evaluation: Statements) -> tuple[dict, dict]:
     """Ask, verify, write train.parquet and rejected.parquet. Returns (funnel, source's record).
     More problems are asked for those without a correct trace, while there are any.
@@ -115,6 +125,7 @@ def build(p: TraceParams, folder: Path, evaluation: Statements) -> tuple[dict, d
     problems, source = problems_of(p)
     good, rejected = judge(p, problems, evaluation)
     wanted, s = p.n_examples + p.spare, settings(p)
+    _check_given_up(p, {problem["id"] for problem in problems})
     estimate = generation.estimate(s, good[:wanted], folder_of(p))
     log.info(estimate.text())
     if s.max_cost == 0 and estimate.next_requests:
@@ -134,6 +145,16 @@ def build(p: TraceParams, folder: Path, evaluation: Statements) -> tuple[dict, d
     rejected += [_rejected(problem["id"], "not_needed") for problem in good[asked:]]
     counts = files.write_rejected(folder, rejected)
     return funnel.funnel_of(len(problems), counts, kept), source | {"teacher": s.teacher_model}
+
+
+def _check_given_up(p: TraceParams, ids: set[str]) -> None:
+    """Raises ValueError where the user gave up a problem that is none of the source's."""
+    unknown = sorted(store.given_up(folder_of(p)) - ids)
+    if unknown:
+        raise ValueError(
+            f"{p.dataset}/teacher/give_up.txt: {unknown[0]} is the id of no problem of {p.source}; "
+            "correct or remove the line."
+        )
 
 
 def _rows(p: TraceParams, good: list[dict], made: generation.Generated) -> Iterator[dict]:

@@ -16,14 +16,14 @@ REASONS = {  # in the order in which they are tested; the first that holds is th
     "no_code": "no complete code block",
     "does_not_compile": "code does not compile",
     "contaminated": "problem of an evaluation set",
-    "same_template": "evaluation problem with other numbers",
+    "same_template": "evaluation problem with another number, sign or opposite word",
     "same_problem": "another trace of its problem was taken, and with regrade graded",
     "near_duplicate": "problem nearly repeats another",
     "regraded_wrong": "answer not correct by our grader",
     # of an API teacher, whose problems are judged before it is asked
     "wrong": "no attempt was correct by our grader",
     "no_answer": "no attempt had an answer to grade",
-    "failed": "no attempt can be used: refused, hidden thinking, or the API failed",
+    "failed": "no attempt can be used: refused, hidden thinking, or given up",
     "not_asked": "not asked: max_cost was reached",
     "not_needed": "good, and not needed",
 }

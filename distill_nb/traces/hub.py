@@ -39,6 +39,14 @@ def files(dataset: str, source: str, config: str) -> tuple[list[Path], str]:
             )
         return found, paths.movable(path)
     hub_id, revision = HUB[dataset]
+    names, remedy = on_hub(dataset, config), "give a folder with copies of its .parquet files"
+    found = [hub.download(hub_id, revision, name, "source", remedy) for name in names]
+    return found, f"{hub_id}@{revision}"
+
+
+def on_hub(dataset: str, config: str) -> list[str]:
+    """The names of its Parquet files on the hub. Raises ValueError where there are none."""
+    hub_id, revision = HUB[dataset]
     folders = _folders(dataset, config)
     names = hub.listed(hub_id, revision, "source", "give a folder with its .parquet files")
     names = sorted(n for n in names if n.endswith(".parquet") and n.startswith(tuple(folders)))
@@ -47,9 +55,7 @@ def files(dataset: str, source: str, config: str) -> tuple[list[Path], str]:
             f"source: {hub_id} at {revision} has no .parquet files in {', '.join(folders)}; give a "
             "folder with copies of them."
         )
-    remedy = "give a folder with copies of its .parquet files"
-    found = [hub.download(hub_id, revision, name, "source", remedy) for name in names]
-    return found, f"{hub_id}@{revision}"
+    return names
 
 
 def _folders(dataset: str, config: str) -> list[str]:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from distill_nb.grading import code_answer
 from distill_nb.grading.extract import closes_its_thinking, compiles, visible_text
@@ -33,6 +33,7 @@ COLUMNS = {
 OPTIONAL = {"index"}  # split_1 alone has it
 TRACES = {"r1_math": "generations", "r1_code": "output"}
 BATCH = 256  # rows in memory at once
+PAGE = 2**17  # bytes that are read of a stream at once, in place of a whole column of a row group
 
 
 @dataclass
@@ -49,15 +50,21 @@ class Row:
     starter: str = ""
 
 
-def batches(path: Path, group: int, names: list[str]) -> Iterator[pa.RecordBatch]:
-    """The record batches of one row group. Raises ValueError where they cannot be read."""
+def batches(
+    path: Path, group: int, names: list[str], stream: BinaryIO | None = None, rows: int = BATCH
+) -> Iterator[pa.RecordBatch]:
+    """The record batches of one row group, of `rows` rows. Of a stream, which is read in place of
+    the file at `path`, only the pages of the rows that are asked for are read.
+
+    Raises ValueError where they cannot be read."""
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
-        with parquet.ParquetFile(path, pre_buffer=False) as file:
+        size = PAGE if stream else 0
+        with parquet.ParquetFile(stream or path, pre_buffer=False, buffer_size=size) as file:
             for batch in file.iter_batches(
-                batch_size=BATCH, row_groups=[group], columns=names, use_threads=False
+                batch_size=rows, row_groups=[group], columns=names, use_threads=False
             ):
                 batch.validate(full=True)  # texts are UTF-8
                 yield batch

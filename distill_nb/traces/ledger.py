@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from distill_nb.grading.blocks import blocks
-from distill_nb.grading.extract import last_boxed, visible_text
+from distill_nb.grading.extract import visible_text
+from distill_nb.grading.math_answer import last_boxed
 from distill_nb.runtime import paths, progress, provenance
 from distill_nb.students import chat
 from distill_nb.students.chat import IGNORE, Template, messages_of

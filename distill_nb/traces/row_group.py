@@ -32,7 +32,11 @@ SCHEMA = [
 CODE = {
     file.relative_to(paths.ROOT).as_posix(): code_hash.content_hash(file)
     for file in code_hash.modules_of(__name__)
-} | {"python": platform.python_version(), "rensa": metadata.version("rensa")}
+} | {
+    "python": platform.python_version(),
+    "rensa": metadata.version("rensa"),
+    "rapidfuzz": metadata.version("rapidfuzz"),
+}
 _texts: Statements = []  # of this process: the evaluation problems
 
 
@@ -127,7 +131,7 @@ def _about(problem: str, same_template: str) -> dict[str, str | bytes]:
     """What a part says of a statement."""
     words = statements.words(problem)
     sketch = statements.sketch(words)
-    match = _evaluation().match(words, sketch, problem)
+    match = _evaluation().match(problem, words)
     against = match and (match.kind == "contaminated" or same_template == "remove")
     return {
         "problem_id": statements.id_of(words),

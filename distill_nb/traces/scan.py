@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -21,23 +22,30 @@ from distill_nb.traces.workers import results
 
 def row_groups(files: list[Path], dataset: str) -> list[RowGroup]:
     """The row groups of all files. ValueError for one that is no Parquet, or of another shape."""
+    return [group for i, path in enumerate(files) for group in groups_of(path, dataset, i)]
+
+
+def groups_of(
+    path: Path, dataset: str, number: int = 0, stream: BinaryIO | None = None
+) -> list[RowGroup]:
+    """The row groups of one file, or of a stream in its place; number: the file's among others.
+    Raises ValueError as `row_groups` does."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    found = []
-    for i, path in enumerate(files):
-        try:
-            about = parquet.read_metadata(path)
-        except (pa.ArrowException, OSError) as error:
-            raise ValueError(
-                f"source: {path.name} is not a Parquet file ({str(error)[:100]}); fetch it from "
-                f"{hub.HUB[dataset][0]} again."
-            ) from None
-        names, first = tuple(hub.columns(about.schema.to_arrow_schema(), path.name, dataset)), 0
-        for number in range(about.num_row_groups):
-            rows = about.row_group(number).num_rows
-            found.append(RowGroup(i, path, number, first, rows, names))
-            first += rows
+    try:
+        about = parquet.read_metadata(stream or path)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(
+            f"source: {path.name} is not a Parquet file ({str(error)[:100]}); fetch it from "
+            f"{hub.HUB[dataset][0]} again."
+        ) from None
+    names = tuple(hub.columns(about.schema.to_arrow_schema(), path.name, dataset))
+    found, first = [], 0
+    for group in range(about.num_row_groups):
+        rows = about.row_group(group).num_rows
+        found.append(RowGroup(number, path, group, first, rows, names))
+        first += rows
     return found
 
 

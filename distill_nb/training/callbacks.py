@@ -34,7 +34,8 @@ def save_adapter(p: Params, model: PeftModel, data: Data, step: int) -> None:
         proof.take_part(model, proof.text_of(data.train[0]))
         return
     shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(partial, state_dict=weights)
+    # not the student's own embedding and head, where the adapter is on them
+    model.save_pretrained(partial, state_dict=weights, save_embedding_layers=False)
     _make_portable(partial, p)
     proof.write(model, proof.text_of(data.train[0]), partial)
     disk.sync(partial)

@@ -9,7 +9,7 @@ import numpy as np
 
 from distill_nb.params import Params, is_baseline
 from distill_nb.runtime import provenance
-from distill_nb.students import chat, sources, student
+from distill_nb.students import chat, sources, student, targets
 from distill_nb.traces import ledger as traces_ledger
 from distill_nb.traces import load
 
@@ -30,13 +30,15 @@ class Data:
 
 def prepare(p: Params) -> Data:
     """Load, encode and order a run's traces; held out are the last n_heldout, without problems that
-    are trained on. Raises ValueError for a baseline, and where no trace fits max_length."""
+    are trained on. Raises ValueError for a baseline, for layers that cannot get an adapter, and
+    where no trace fits max_length."""
     if is_baseline(p):
         raise ValueError(
             f"teacher: {p.run_name} is a baseline, which trains nothing; run eval.ipynb on it."
         )
     student.choose_backend(p)  # Unsloth, where it is used, must be imported before Transformers is
     version = sources.check_student(p)
+    targets.check(p)
     tokenizer = student.load_tokenizer(p)
     template = chat.template_for(p.student, p.chat_template)
     taken, held, spare = load.split(

@@ -252,7 +252,7 @@ def test_a_zip_bomb_is_refused(tmp_path, monkeypatch):
         ("part/3600", "def swapPair(a, b):\n    return [b, a]", "correct", "correct"),
         ("part/3600", SWAP + "[b, 1]", "wrong", "correct"),
         ("part/3600", SWAP + "[a, b]", "wrong", "wrong"),
-        ("part/3600", "class Solution:\n    def another(self): pass", "wrong", "wrong"),
+        ("part/3600", "class Solution:\n    def another(self): pass", "no_answer", "no_answer"),
     ],
 )
 def test_answers_are_graded_in_the_sandbox(task_id, answer, outcome, public, part, monkeypatch):

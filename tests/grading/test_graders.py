@@ -3,8 +3,9 @@ import pytest
 from distill_nb.benchmarks import Task
 from distill_nb.grading import code_answer
 from distill_nb.grading.blocks import blocks
-from distill_nb.grading.extract import last_boxed, lenient_answer, visible_text
+from distill_nb.grading.extract import visible_text
 from distill_nb.grading.graders import grade
+from distill_nb.grading.math_answer import last_boxed, lenient_answer
 
 
 def grade_math(completion, gold, finish_reason="stop"):

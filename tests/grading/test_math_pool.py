@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import resource
 import signal
 import sys
 import threading
@@ -11,10 +13,11 @@ import psutil
 import pytest
 from helpers import killed_with_all_below
 
-from distill_nb.grading import extract, math, math_pool, math_worker
-from distill_nb.grading.extract import last_boxed
+from distill_nb.grading import math, math_pool, math_values
 from distill_nb.grading.graders import grade_all, grade_math
-from distill_nb.grading.math import normalise
+from distill_nb.grading.math_answer import last_boxed, lenient_answer
+
+PROSE = re.compile(r"(?<![\\{A-Za-z])[A-Za-z]{2,} +[A-Za-z]{2,}|[A-Z][a-z]+ \W|boxed")
 
 
 @pytest.fixture(autouse=True)
@@ -46,8 +49,9 @@ def test_verdicts_come_in_order_and_from_any_thread():
 def test_an_endless_comparison_is_stopped_in_any_thread(monkeypatch):
     monkeypatch.setattr(math_pool, "SECONDS", 1)
     start = time.perf_counter()
-    g = in_thread(lambda: grade_math(r"\boxed{9^{9^{9}}}", "7"))
+    g = in_thread(lambda: grade_math(r"\boxed{\binom{10^9}{10^8}}", "7"))
     assert g.outcome == "timeout" and "1 s" in g.detail and time.perf_counter() - start < 60
+    assert grade_math(r"\boxed{9^{9^{9^9}}}", "7").outcome == "timeout"
     assert grade_math(r"\boxed{0.5}", r"\frac{1}{2}").outcome == "correct"
 
 
@@ -56,8 +60,27 @@ def test_a_worker_that_hangs_in_c_code_is_killed_and_replaced(monkeypatch):
     assert worker.ask("1", "1.0", 5) == "equal"
     # deaf to SIGALRM, as a loop inside a C extension is
     os.kill(worker.process.pid, signal.SIGSTOP)
-    assert worker._exchange(["1", "1", 5], 0.5) == "timeout" and worker.process is None
+    assert "too busy" in worker._exchange(["1", "1", 5], 0.5) and worker.process is None
     assert worker.ask("1", "1.0", 5) == "equal"
+    worker.stop()
+
+
+def test_the_kernel_ends_a_worker_that_computes_too_long_in_c_code():
+    worker = math_pool._Worker()
+    assert worker.ask("1", "1.0", 5) == "equal"
+    slow = threading.Timer(0.5, lambda: os.kill(worker.process.pid, signal.SIGXCPU))
+    slow.start()
+    assert worker.ask(r"\binom{10^9}{10^8}", "7", 60) == "timeout" and worker.process is None
+    slow = threading.Timer(0.5, lambda: os.kill(worker.process.pid, signal.SIGKILL))
+    assert worker.ask("1", "1.0", 5) == "equal"
+    slow.start()
+    assert worker.ask(r"\binom{10^9}{10^8}", "7", 60) == "error: the grader's process died"
+    # the limit rises with each question, as the kernel counts from the process's start
+    assert worker.ask("1", "1.0", 5) == "equal"
+    limits = [resource.prlimit(worker.process.pid, resource.RLIMIT_CPU)[0]]
+    assert worker.ask("1", "1.0", 25) == "equal"
+    limits.append(resource.prlimit(worker.process.pid, resource.RLIMIT_CPU)[0])
+    assert limits[1] - limits[0] >= 20 and limits[0] < 60
     worker.stop()
 
 
@@ -78,7 +101,8 @@ def test_killing_the_grader_leaves_no_worker_however_busy():
         math_pool.SECONDS = 60
         worker = math_pool._Worker()
         assert worker.ask("1", "1.0", 5) == "equal"
-        threading.Thread(target=worker.ask, args=("9^{{9^{{9}}}}", "7", 60), daemon=True).start()
+        slow = (r"\\binom{{10^9}}{{10^8}}", "7", 60)
+        threading.Thread(target=worker.ask, args=slow, daemon=True).start()
         time.sleep(0.5)
         print("busy", flush=True)
         time.sleep(60)
@@ -147,10 +171,9 @@ def test_real_generations_get_math_verifys_own_verdict(data_dir):
         boxed = last_boxed(text)
         assert g.answer == (boxed or "")
         if boxed and g.outcome not in ("grader_error", "timeout"):
-            direct = (
-                normalise(gold) == normalise(boxed)
-                or math_worker.verdict(gold, boxed, 5) == "equal"
-            )
+            direct = math.compare(gold, boxed)
+            if direct is None:
+                direct = math_values.verdict(*math.plain_forms(gold, boxed)[:2], 30) == "equal"
             assert (g.outcome == "correct") == direct, (gold, boxed)
             compared += 1
     assert compared > 270
@@ -164,22 +187,25 @@ def test_math_verifys_own_cases(data_dir):
         .splitlines()
     ]
     assert len(cases) == 269
-    pairs = [(c["gold"].strip("$ "), c["pred"].strip("$ ")) for c in cases]
-    texts = [pred if "boxed" in pred else rf"\boxed{{{pred}}}" for _, pred in pairs]
-    grades = math.grade_many([gold for gold, _ in pairs], texts, ["stop"] * len(pairs))
-    compared = 0
-    for (gold, _), g in zip(pairs, grades, strict=True):
-        if 0 < len(g.answer) <= extract.LONGEST and g.outcome not in ("grader_error", "timeout"):
-            direct = math_worker.verdict(gold, g.answer, 5) == "equal" or normalise(
-                gold
-            ) == normalise(g.answer)
-            assert (g.outcome == "correct") == direct, (gold, g.answer)
-            compared += 1
-    assert compared > 250
+    # prose is read as a completion; the rest is an answer
+    golds = [c["gold"].strip("$ ") for c in cases]
+    read = [(last_boxed(g) or lenient_answer(g) or g) if PROSE.search(g) else g for g in golds]
+    texts = [c["pred"] if PROSE.search(c["pred"]) else c["pred"].strip("$ ") for c in cases]
+    texts = [
+        c["pred"] if PROSE.search(t) else rf"\boxed{{{t}}}"
+        for c, t in zip(cases, texts, strict=True)
+    ]
+    grades = math.grade_many(read, texts, ["stop"] * len(cases))
+    outcomes = [g.outcome if g.answer else g.lenient_outcome for g in grades]
     agree = sum(
-        (g.outcome == "correct") == bool(c["expected"]) for c, g in zip(cases, grades, strict=True)
+        (o == "correct") == bool(c["expected"]) for c, o in zip(cases, outcomes, strict=True)
     )
-    assert agree > 200
+    assert agree > 230
+    accepted = [
+        c for c, o in zip(cases, outcomes, strict=True) if o == "correct" and not c["expected"]
+    ]
+    # two that Math-Verify's reader does not find in their text
+    assert [c["gold"] for c in accepted] == ["$9$", "$9$"]
 
 
 def test_a_batch_of_both_kinds_keeps_its_order():

@@ -27,6 +27,7 @@ from distill_nb import benchmarks
 from distill_nb.runtime import provenance
 from distill_nb.traces import build, files, funnel, load, params, selection, show
 from distill_nb.traces.decontamination import statements
+from distill_nb.traces.decontamination.match import VERSION
 
 
 @pytest.fixture
@@ -73,6 +74,7 @@ def test_every_row_is_in_the_set_or_rejected_with_its_reason(source, runs_dir):
         and len(record["source"]["sha256"]) == 2
     )
     assert [e["benchmark"] for e in record["evaluation"]] == ["pocket_math", "pocket_code"]
+    assert record["decontamination"] == VERSION
     assert not os.path.isabs(record["notebook"] or "x")
 
 

@@ -4,20 +4,11 @@ import re
 import pandas as pd
 import pytest
 from fake_teacher import FakeTeacher
+from teacher_sets import PROBLEMS, settings, solved, write_problems
 
 from distill_nb import benchmarks
 from distill_nb.benchmarks import loading
 from distill_nb.traces import build, files, from_teacher, params, show
-
-THINGS = ["pears", "plums", "limes", "figs", "nuts", "kiwis", "dates", "beans"]
-PROBLEMS = [
-    {
-        "problem": f"In the garden of house {i}, {t} grow on {i + 2} trees, {i + 5} on each, and "
-        "birds eat one of them. How many are left?",
-        "answer": str((i + 2) * (i + 5) - 1),
-    }
-    for i, t in enumerate(THINGS)
-]
 
 
 @pytest.fixture(autouse=True)
@@ -25,36 +16,9 @@ def key(monkeypatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-fake")
 
 
-def solved(prompt, n):
-    """The right answer to a problem of PROBLEMS."""
-    (answer,) = (p["answer"] for p in PROBLEMS if prompt.startswith(p["problem"]))
-    return rf"Trees times fruits, less one: \boxed{{{answer}}}."
-
-
 @pytest.fixture
 def source(tmp_path):
-    file = tmp_path / "problems.jsonl"
-    file.write_text("".join(json.dumps(p) + "\n" for p in PROBLEMS))
-    return str(file)
-
-
-def settings(server, source, **changes):
-    return params.pocket(
-        **{
-            "dataset": "sonnet_math",
-            "teacher_api": "anthropic",
-            "teacher_model": "claude-sonnet-4-5-20250929",
-            "config": "none",
-            "source": source,
-            "teacher_url": server.url,
-            "trace_from": "text",
-            "max_cost": 10.0,
-            "poll_seconds": 0.05,
-            "n_examples": 5,
-            "teacher_max_tokens": 1000,
-        }
-        | changes
-    )
+    return write_problems(tmp_path)
 
 
 def test_a_set_is_asked_verified_and_accounted_for(source, runs_dir):

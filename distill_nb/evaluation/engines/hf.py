@@ -99,7 +99,7 @@ def generate(
     prompts: token ids, one list a prompt. seeds: one a prompt, used where p.temperature > 0 (0 is
     greedy). Raises torch.OutOfMemoryError where a GPU has too little for them."""
     import torch
-    from transformers import LogitsProcessorList, TopPLogitsWarper
+    from transformers import GenerationConfig, LogitsProcessorList, TopPLogitsWarper
 
     longest, pad = max(map(len, prompts)), tokenizer.pad_token_id
     padding = [longest - len(prompt) for prompt in prompts]
@@ -111,18 +111,16 @@ def generate(
         if p.top_p < 1:
             processors.append(TopPLogitsWarper(p.top_p))
         processors.append(_GumbelNoise(seeds))
+    # all of it: student.load keeps the student's own from the model, which would be added to this
+    how = GenerationConfig(
+        max_new_tokens=p.max_new_tokens, do_sample=False, eos_token_id=stop_ids, pad_token_id=pad
+    )
     with torch.inference_mode():
         out = model.generate(
             input_ids=torch.tensor(rows, device=model.device),
             attention_mask=torch.tensor(mask, device=model.device),
-            max_new_tokens=p.max_new_tokens,
-            do_sample=False,
-            temperature=None,
-            top_p=None,
-            top_k=None,
+            generation_config=how,
             logits_processor=processors,
-            eos_token_id=stop_ids,
-            pad_token_id=pad,
         )
     return [completion(row[longest:].tolist(), tokenizer, stop_ids) for row in out]
 

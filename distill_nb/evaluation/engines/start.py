@@ -4,10 +4,12 @@ vllm is one engine for the base and all checkpoints of a run: `adapters: multi` 
 side as LoRA adapters, `merged` one after another in the base's weights (faster on a CPU, and for a
 mixture of experts there the only way). Merged, each checkpoint of a mixture of experts is written
 to disk and read by a new engine; side by side, adapters take memory that answers could have:
-`auto` looks at that (slots.py). hf is Transformers, always merged.
+`auto` looks at that (slots.py). An adapter from elsewhere that is more than LoRA matrices can only
+be merged. hf is Transformers, always merged.
 Sampling is seeded per prompt and sample: what shares a batch changes rounding alone."""
 
 import contextlib
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from importlib.metadata import version
@@ -17,7 +19,7 @@ from distill_nb.evaluation.engines import slots, tuned, types
 from distill_nb.evaluation.engines.hf import HfEngine
 from distill_nb.evaluation.engines.vllm import VllmEngine, adapter_rank
 from distill_nb.params import Params, is_baseline
-from distill_nb.students import student
+from distill_nb.students import experts, merge, student
 from distill_nb.students.adapters import adapter_folder
 
 
@@ -63,17 +65,39 @@ def adapter_choice(p: Params) -> tuple[str, str]:
                 "adapters: multi cannot serve LoRA on a mixture of experts on a CPU (vLLM's "
                 "kernels for it are for GPUs); set adapters to merged or auto."
             )
+        if why := _not_side_by_side(p):
+            raise ValueError(
+                f"adapters: multi cannot serve the adapter {p.adapter}, as {why}; set adapters to "
+                "merged or auto."
+            )
     if p.adapters != "auto":
         return p.adapters, "the parameter adapters says so"
     if is_baseline(p):
         return "merged", "a baseline has no adapters"
     if engine == "hf" or not on_gpu:
         return "merged", "Transformers does no other" if engine == "hf" else "it is faster on a CPU"
+    if why := _not_side_by_side(p):
+        return "merged", why
     count = rank = 0
     if p.adapter != "none":
         count, rank = 1, adapter_rank(adapter_folder(p.adapter))
     memory = torch.cuda.get_device_properties(0).total_memory
     return slots.choose(p, student.config(p), memory, count, rank)
+
+
+def _not_side_by_side(p: Params) -> str:
+    """Why vLLM cannot serve an adapter from elsewhere beside the base, "" where it can."""
+    if p.adapter == "none":
+        return ""
+    folder = adapter_folder(p.adapter)
+    try:
+        merge.refuse_other_settings(folder)
+    except merge.NotStreamed as why:
+        return str(why)
+    config = json.loads((folder / "adapter_config.json").read_text())
+    tensors = config.get("target_parameters") or []
+    others = [t for t in tensors if t.rpartition(".")[2] not in experts.LEAVES]
+    return f"its target_parameters has {others[0]}" if others else ""
 
 
 def engine_version(p: Params) -> str:

@@ -23,7 +23,7 @@ from distill_nb.evaluation.engines.types import Answer, EngineFailed, Request
 from distill_nb.evaluation.engines.vllm_client import Process
 from distill_nb.params import Params
 from distill_nb.runtime import disk, paths, provenance
-from distill_nb.students import chat, experts, merge, sources, student
+from distill_nb.students import chat, experts, generation, merge, sources, student
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +108,7 @@ class VllmEngine:
             "tensor_parallel_size": p.tensor_parallel,
             "seed": p.seed,
             "max_model_len": min(max_model_len, student.longest_context(p)),
+            "generation_config": str(generation.nothing()),
         }
         if torch.cuda.is_available():
             engine |= gpu_settings(p)

@@ -37,12 +37,7 @@ def start(settings: dict) -> LLM:
     """vLLM's engine, token ids only."""
     from vllm import LLM
 
-    return LLM(
-        skip_tokenizer_init=True,
-        generation_config="vllm",
-        disable_log_stats=True,
-        **settings["engine"],
-    )
+    return LLM(skip_tokenizer_init=True, disable_log_stats=True, **settings["engine"])
 
 
 def lora(settings: dict, step: int) -> LoRARequest | None:

@@ -1,7 +1,7 @@
 """Training problems that an evaluation set asks too: found whatever their layout, names of
 variables, frame or examples.
 
-A problem is compared with every problem of the evaluation sets by its words (statements.py) without
+A problem is compared with every problem of the evaluation sets by its words (forms.py) without
 brackets. Each variable, that is each single letter or Greek one, is read as the same word. It asks
 the same if
 
@@ -11,24 +11,28 @@ the same if
   more than 2% of an evaluation set (`write a function to`) counts for less, in proportion, so that
   such a set's problems are not taken for each other; or
 - it is a near-duplicate by MinHash; or
-- both are short and have the same content words (short_problems.py), or the same words altogether.
+- both are short and have the same content words (short_problems.py), or the same words altogether;
+  or
+- a second look finds it reworded, shortened, or with other names or spelling (near.py).
 
 An evaluation problem of fewer than 8 words must be a whole statement but for its frame, or a whole
 sentence of one: anything shorter would be found in half of all texts. The examples in programming
 problems are left out on both sides (examples.py), and drawings of the evaluation problem may be
 missing.
 
-What asks the same is contaminated if its numbers are the same: no number of the evaluation problem
-stands changed where the words around it are the same, and at least four fifths of its numbers are
-there. One changed number of twenty makes another problem with another answer, and training sets are
-full of such problems: it is of the same template, and is kept and counted (`same_template: keep`),
-or removed (`remove`). A copy with a misprinted number is of the same template too. Numbers may be
+What asks the same is contaminated if nothing that decides the answer was changed: no sign, no word
+for its opposite (turned.py), and no number. No number of the evaluation problem stands changed
+where the words around it are the same, and at least four fifths of its numbers are there. One
+changed number of twenty makes another problem with another answer, and training sets are full of
+such problems: it is of the same template, and is kept and counted (`same_template: keep`), or
+removed (`remove`). A copy with a misprinted number is of the same template too. Numbers may be
 missing with the words around them, as in a copy without its table; of programming problems any
 number of them, for copies lack whole sentences. Numbers in words are read as digits.
 
 Not found: a problem told in other words throughout, or in another language; one cut before it says
-what is asked; one of fewer than 8 words as part of a sentence, or of fewer than 4 inside a longer
-statement; and short ones whose content words were replaced by others."""
+what is asked; a reworded one inside a longer statement; one of fewer than 8 words as part of a
+sentence, or of fewer than 4 inside a longer statement. docs/decontamination.md has a table of what
+is found, by kind."""
 
 import re
 from collections import Counter
@@ -36,9 +40,13 @@ from dataclasses import dataclass
 
 from distill_nb.traces.decontamination import short_problems, statements
 from distill_nb.traces.decontamination.examples import without_examples
+from distill_nb.traces.decontamination.forms import compared, prepared, words_of
 from distill_nb.traces.decontamination.masked import NGRAM, Numbers, masked_words, ngrams, values
+from distill_nb.traces.decontamination.near import NearProblems
+from distill_nb.traces.decontamination.turned import Turns, turned
 from distill_nb.traces.decontamination.words import without_figures
 
+VERSION = "match-2"  # of the rule; new with every change to what is found
 # Share of the evaluation problem's n-grams. At 0.5, some pairs of MATH-500's own problems match.
 SHARE = 0.6
 SIMILAR = 0.6  # Jaccard similarity of pairs of words, for a near-duplicate
@@ -49,7 +57,7 @@ FEW = 4  # problems of a set in which an n-gram may be, however small the set is
 # makes another problem.
 OTHER = 0.1
 # Sets of programming problems, whose copies lack sentences with numbers.
-CODE = ("humaneval_plus", "mbpp_plus", "livecodebench", "pocket_code")
+CODE = frozenset(["humaneval_plus", "mbpp_plus", "livecodebench", "pocket_code"])
 # Characters up to which a text without its examples is compared too; n-grams find a longer one.
 BARE = 1000
 Statements = list[tuple[str, str, str]]  # [(benchmark, task id, statement)]
@@ -59,7 +67,7 @@ SENTENCE = re.compile(r"(?<=[.?!:])\s+|(?<=[.?!]\$)\s+|\n+")
 @dataclass(frozen=True)
 class Match:
     """kind: `contaminated` or `same_template`; share: of the evaluation problem's n-grams (of a
-    near-duplicate, the similarity)."""
+    near-duplicate or a reworded one, the similarity)."""
 
     benchmark: str
     task_id: str
@@ -73,19 +81,24 @@ class Match:
 class EvaluationProblems:
     """The evaluation problems, ready to be compared with; `match` takes a fraction of a ms."""
 
-    def __init__(self, texts: Statements):
+    def __init__(self, texts: Statements, second_look: bool = True):
         """A problem with a drawing has two forms, with and without it. `names`, `words`, `content`
-        and `sizes` have one entry per form; the indexes below hold the places of forms."""
+        and `sizes` have one entry per form; the indexes below hold the places of forms.
+        second_look: whether near.py looks at what is found by nothing else."""
         self.names: list[tuple[str, str]] = []
         self.words: list[list[str]] = []
+        kept: list[str] = []  # their texts
         for benchmark, task_id, text in texts:
             text = without_examples(text)
-            forms = [statements.words(text)]
-            bare = statements.words(without_figures(text))
+            forms = [words_of(text)]
+            bare = words_of(without_figures(text))
             if bare != forms[0] and len(bare) >= FOR_NGRAMS:
                 forms.append(bare)
             self.names += [(benchmark, task_id)] * len(forms)
             self.words += forms
+            kept += [text] * len(forms)
+        self.near = NearProblems(self.names, self.words, kept, CODE) if second_look else None
+        self.turns = [Turns(words) for words in self.words]
         keys = [short_problems.key_of(words) for words in self.words]
         self.content = [  # the content words of short ones
             short_problems.content_of(words) if key else frozenset()
@@ -124,45 +137,56 @@ class EvaluationProblems:
                 size += weight
             self.sizes.append(size)
 
-    def match(self, words: list[str], sketch: bytes | None = None, text: str = "") -> Match | None:
+    def match(self, text: str, words: list[str] | None = None) -> Match | None:
         """What a training problem matches best; contamination comes before the same template.
 
-        words: of the whole statement; sketch: statements.sketch of them; text: the statement.
-        Without it, a short problem is not found beside examples or inside a longer statement."""
-        found = self._alike(words, sketch, text)
-        if text and len(bare := without_examples(text)) < min(len(text), BARE):
-            found += self._alike(statements.words(bare), None, bare)
+        words: statements.words of the text, where the caller has them."""
+        whole = prepared(text)
+        words = compared(words if words and whole is text else statements.words(whole))
+        found = self._alike(words, whole)
+        if len(bare := without_examples(whole)) < min(len(whole), BARE):
+            found += self._alike(compared(statements.words(bare)), bare)
         matches = []
         for i, share, same in found:
             kind = "contaminated" if same else "same_template"
             matches.append(Match(*self.names[i], kind, round(min(share, 1.0), 3)))
         return min(matches, key=lambda m: (m.kind, -m.share, m.benchmark, m.task_id), default=None)
 
-    def _alike(
-        self, words: list[str], sketch: bytes | None, text: str
-    ) -> list[tuple[int, float, bool]]:
-        """[(evaluation problem, share, whether its numbers are the same)] of what asks the same."""
+    def _alike(self, words: list[str], text: str) -> list[tuple[int, float, bool]]:
+        """[(evaluation problem, share, whether nothing in it was changed)] of what asks the same.
+
+        text: what the words are of."""
         mask = masked_words(words)
         grams = set(ngrams(mask))
         found = self._equal(words, mask)
-        if text and self._may_hold_a_short_one(mask, grams):
+        if self._may_hold_a_short_one(mask, grams):
             for sentence in SENTENCE.split(text):
-                parts = statements.words(sentence)
+                parts = compared(statements.words(sentence))
                 found += self._equal(parts, masked_words(parts)) if len(parts) >= NGRAM else []
+        turns, numbers = Turns(words), Numbers(words)
         if key := short_problems.key_of(words):
-            found += [(i, 1.0, key[1] == numbers) for i, numbers in self.by_content.get(key[0], ())]
+            for i, asked in self.by_content.get(key[0], ()):
+                same = key[1] == asked or (
+                    sorted(key[1]) == sorted(asked) and numbers.agree_with(self.words[i], True)
+                )
+                found.append((i, 1.0, same and not turned(self.turns[i], turns)))
         shares = self._shares(grams)
         if len(mask) >= FOR_NGRAMS:
-            for name, similarity in self.similar.all_like(sketch or statements.sketch(words)):
+            for name, similarity in self.similar.all_like(statements.sketch(words)):
                 shares.setdefault(int(name), similarity)
         decided = {i for i, *_ in found}
         left = {i: share for i, share in shares.items() if i not in decided}
         if left:
-            numbers, content = Numbers(words), short_problems.content_of(words)
+            content = short_problems.content_of(words)
             for i, share in left.items():
                 if len(self.content[i] - content) <= OTHER * len(self.content[i]):
                     missing = self.names[i][0] in CODE
-                    found.append((i, share, numbers.agree_with(self.words[i], missing)))
+                    same = numbers.agree_with(self.words[i], missing)
+                    found.append((i, share, same and not turned(self.turns[i], turns)))
+        if self.near and not any(same for *_, same in found):
+            known = {i for i, *_ in found}
+            for i, share in self.near.like(words, text, known):
+                found.append((i, share, numbers.agree_with(self.words[i], True)))
         return found
 
     def _equal(self, words: list[str], mask: list[str]) -> list[tuple[int, float, bool]]:

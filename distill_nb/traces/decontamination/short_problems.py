@@ -61,7 +61,7 @@ def key_of(words: list[str]) -> tuple[tuple, list[str]] | None:
     joined = " ".join(words)
     if len(joined) > 20 * FRAMED:  # no words
         return None
-    bare = _unframed(joined).split() or words
+    bare = unframed(joined).split() or words
     if len(bare) > LONGEST:
         return None
     content, others = content_of(bare), []
@@ -76,7 +76,7 @@ def key_of(words: list[str]) -> tuple[tuple, list[str]] | None:
     return (content, tuple(others)), [w for w in bare if w[0].isdigit()]
 
 
-def _unframed(text: str) -> str:
+def unframed(text: str) -> str:
     """Joined words without the frame around a task."""
     if any(word in text for word in INSIDE_HAS):
         text = INSIDE.sub(" ", text).strip()
@@ -90,6 +90,19 @@ def _unframed(text: str) -> str:
 def content_of(words: list[str]) -> frozenset[str]:
     """The words of prose that say what a statement is about, without plural's or verb's s."""
     return frozenset(_stem(w) for w in words if _is_prose(w)) - STOP
+
+
+@lru_cache(KNOWN)
+def content_stem(word: str) -> str:
+    """The stem of a content word without endings, so that `rotating` is `rotated`; "" for another
+    word."""
+    if not _is_prose(word) or (stem := _stem(word)) in STOP:
+        return ""
+    for ending in ("ing", "ed", "e"):
+        if stem.endswith(ending) and len(stem) >= len(ending) + 3:
+            stem = stem.removesuffix(ending)
+            return stem[:-1] if len(stem) > 4 and stem[-1] == stem[-2] != "s" else stem
+    return stem
 
 
 def _is_prose(word: str) -> bool:

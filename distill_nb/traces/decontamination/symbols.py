@@ -29,5 +29,6 @@ SIGNS = _pairs(r"""
     ⌋ \rfloor   ⌈ \lceil    ⌉ \rceil    ∑ \sum      ∏ \prod     ∫ \int      ′ '
     ’ '         ‘ '         “ "         ” "         ⋯ \dots
 """)
+VARIABLES = frozenset(GREEK.values()) - {r"\pi"} | {r"\ell"}
 # A command ends with a space, or the letter after it would belong to it.
 AS_LATEX = {k: f"{v} " if v[-1:].isalpha() else v for k, v in (GREEK | SIGNS).items()}

@@ -3,7 +3,8 @@
 settings.py    how it is asked
 generation.py  estimate, then generate
 work.py        the problems and their answers: what is to be sent, and what it costs at most
-send.py        requests, and what becomes of those that fail
+send.py        requests: waited with while the API fails, stopped where none can succeed
+failures.py    what a failure concerns: the account, the server, or this request alone
 batches.py     Message Batches: sent, found again after a crash, read
 anthropic.py   Claude's APIs
 openai.py      OpenAI-compatible APIs, such as vLLM's

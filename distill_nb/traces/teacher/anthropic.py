@@ -55,13 +55,13 @@ def body(settings: Settings, prompt: str) -> dict:
     return made
 
 
-def ask(api: Anthropic, settings: Settings, prompt: str) -> dict:
-    """One plain request; what `read` makes of its response."""
+def ask(api: Anthropic, settings: Settings, prompt: str) -> Message:
+    """One plain request; its response, for `failures.answer` and `read`."""
     made = body(settings, prompt)
     extra = None
     if "temperature" in made:  # no argument of the SDK any more
         extra = {"temperature": made.pop("temperature")}
-    return read(api.messages.create(**made, extra_body=extra, timeout=TIMEOUT))
+    return api.messages.create(**made, extra_body=extra, timeout=TIMEOUT)
 
 
 def thinking_kind(model: str, thinking: str) -> str:
@@ -110,6 +110,9 @@ def read_result(item: MessageBatchIndividualResponse) -> dict:
     made = {"custom_id": item.custom_id, "status": result.type, "error": ""}
     made |= {"input_tokens": 0, "output_tokens": 0}
     if result.type == "errored":
-        made["error"] = f"{result.error.error.type}: {result.error.error.message}"
+        error = result.error.error
+        details = getattr(error, "details", None)
+        code = details.get("error_code") if isinstance(details, dict) else None
+        made["error"] = f"{code or error.type}: {error.message}"
         made["request_id"] = result.error.request_id or ""
     return made

@@ -19,14 +19,14 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from distill_nb.traces.teacher import anthropic, send
+from distill_nb.traces.teacher import anthropic, failures, send
 from distill_nb.traces.teacher.records import Intent, Request, now
 from distill_nb.traces.teacher.settings import Settings
 from distill_nb.traces.teacher.store import Store
 
 if TYPE_CHECKING:
     from anthropic import Anthropic
-    from anthropic.types.messages import MessageBatch
+    from anthropic.types.messages import MessageBatch, MessageBatchIndividualResponse
 
 log = logging.getLogger(__name__)
 
@@ -57,9 +57,12 @@ def send_batches(
 ) -> None:
     """Create the batches of a round. One whose fate is unknown stays an open intent."""
     for part in chunks(settings, todo, prompts):
-        newest = send.reading(
-            settings, lambda: next(iter(api.messages.batches.list(limit=1).data), None)
-        )
+
+        def newest_batch() -> MessageBatch | None:
+            page = failures.answer(api.messages.batches.list(limit=1))
+            return next(iter(page.data), None)
+
+        newest = send.reading(settings, newest_batch)
         intent = store.intend("batch", part, after=newest.id if newest else "")
         bodies = [
             {"custom_id": custom_id, "params": anthropic.body(settings, prompts[request.id])}
@@ -73,22 +76,23 @@ def _create(
 ) -> None:
     for n in range(send.TRIES):
         try:
-            batch = api.messages.batches.create(requests=bodies)
-        except send.errors_of(settings) as error:
-            kind = send.fate(error)
-            if kind == "unknown":
+            batch_id = failures.answer(api.messages.batches.create(requests=bodies)).id
+        except failures.expected(settings) as error:
+            failure = failures.of(error)
+            if failure.taken:
                 log.info(
                     f"A batch of {len(bodies)} requests was sent, and the answer did not come "
-                    f"({send.error_text(error)}): looking for it among the account's batches."
+                    f"({failure.error}): looking for it among the account's batches."
                 )
                 return
-            if kind != "refused" or n + 1 == send.TRIES:
-                store.refused(intent, send.error_text(error))
-                raise send.stop_for(settings, error) from None
-            time.sleep(send.pause(settings, n, error))
+            try:
+                send.wait_or_stop(settings, failure, n)
+            except (ValueError, send.Unavailable):
+                store.refused(intent, failure.error)
+                raise
         else:
-            store.accepted(intent, batch.id)
-            log.info(f"Batch {batch.id}: {len(bodies)} requests sent.")
+            store.accepted(intent, batch_id)
+            log.info(f"Batch {batch_id}: {len(bodies)} requests sent.")
             return
 
 
@@ -100,8 +104,8 @@ def await_batches(settings: Settings, store: Store, api: Anthropic) -> None:
             if not intent.batch_id:
                 _settle(settings, store, api, intent, strangers.setdefault(intent.token, set()))
             if intent.batch_id:
-                retrieve = partial(api.messages.batches.retrieve, intent.batch_id)
-                batch = send.reading(settings, retrieve)
+                look = partial(_retrieve, api, intent.batch_id)
+                batch = send.reading(settings, look, _not_found(intent))
                 if batch.processing_status == "ended" and batch.results_url:
                     _fetch(settings, store, api, intent)
                 elif batch.processing_status == "ended":  # the API keeps results for 29 days
@@ -111,6 +115,17 @@ def await_batches(settings: Settings, store: Store, api: Anthropic) -> None:
                     store.done(intent)
         if store.open_intents("batch"):
             time.sleep(settings.poll_seconds)
+
+
+def _retrieve(api: Anthropic, batch_id: str) -> MessageBatch:
+    batch = failures.answer(api.messages.batches.retrieve(batch_id))
+    _size(batch)  # a body that is no batch has no counts
+    return batch
+
+
+def _not_found(intent: Intent) -> str:
+    """What to do where a batch is not found again and again."""
+    return f"use the {{key}} of the workspace in which batch {intent.batch_id} was sent"
 
 
 def _keep_without_result(settings: Settings, store: Store, intent: Intent, response: dict) -> None:
@@ -149,7 +164,8 @@ def _newer(settings: Settings, api: Anthropic, intent: Intent) -> list[MessageBa
         return batch.id != intent.after and batch.created_at > oldest
 
     def newer() -> list[MessageBatch]:
-        return list(itertools.takewhile(is_newer, api.messages.batches.list(limit=100)))
+        pages = failures.answer(api.messages.batches.list(limit=100))
+        return list(itertools.takewhile(is_newer, pages))
 
     return send.reading(settings, newer)
 
@@ -164,10 +180,19 @@ def _is_it(settings: Settings, api: Anthropic, intent: Intent, batch: MessageBat
         return False
 
     def first() -> str:
-        with contextlib.closing(api.messages.batches.results(batch.id)) as stream:
-            return next((item.custom_id for item in stream), "")
+        return next((item.custom_id for item in _results(api, batch.id)), "")
 
     return send.reading(settings, first).startswith(f"{intent.token}-")
+
+
+def _results(api: Anthropic, batch_id: str) -> Iterator[MessageBatchIndividualResponse]:
+    """Yield the lines of a batch's results."""
+    with contextlib.closing(api.messages.batches.results(batch_id)) as stream:
+        for line in stream:
+            item = failures.answer(line)
+            if not isinstance(getattr(item, "custom_id", None), str):
+                raise failures.NoAnswer(item, paid=True)
+            yield item
 
 
 def _fetch(settings: Settings, store: Store, api: Anthropic, intent: Intent) -> None:
@@ -180,12 +205,13 @@ def _fetch(settings: Settings, store: Store, api: Anthropic, intent: Intent) -> 
         try:
             _stream(settings, store, api, intent)
             clean_reads += 1
-        except send.errors_of(settings) as error:
-            if send.fate(error) in ("fatal", "rejected") or broken + 1 == send.TRIES:
-                raise send.stop_for(settings, error) from None
-            progress = any(i in store.answers for i in missing)
-            broken = 0 if progress else broken + 1
-            time.sleep(send.pause(settings, broken, error))
+        except failures.expected(settings) as error:
+            if any(i in store.answers for i in missing):  # it broke later than the last time
+                broken = 0
+            failure = failures.of(error)
+            remedy = _not_found(intent) if failure.status == 404 else ""
+            send.wait_or_stop(settings, failure, broken, remedy)
+            broken += 1
     store.done(intent)
     counts = Counter(store.answers[i].status for i in intent.custom_ids())
     said = ", ".join(f"{n} {status}" for status, n in counts.items())
@@ -196,19 +222,18 @@ def _stream(settings: Settings, store: Store, api: Anthropic, intent: Intent) ->
     wanted = set(intent.custom_ids())
     group: dict[str, dict] = {}
     try:
-        with contextlib.closing(api.messages.batches.results(intent.batch_id)) as stream:
-            for item in stream:
-                if item.custom_id not in wanted or item.custom_id in store.answers:
-                    continue  # a line twice, or of a stream that broke before
-                try:
-                    found = anthropic.read_result(item)
-                except send.UNREADABLE as error:
-                    lost = send.unreadable(error, (0, settings.teacher_max_tokens))
-                    found = {"custom_id": item.custom_id, **lost}
-                group[item.custom_id] = send.tidy(settings, found)
-                if len(group) == GROUP:
-                    store.keep(list(group.values()))
-                    group = {}
+        for item in _results(api, intent.batch_id):
+            if item.custom_id not in wanted or item.custom_id in store.answers:
+                continue  # a line twice, or of a stream that broke before
+            try:
+                found = anthropic.read_result(item)
+            except failures.UNREADABLE as error:
+                lost = send.unreadable(error, (0, settings.teacher_max_tokens))
+                found = {"custom_id": item.custom_id, **lost}
+            group[item.custom_id] = send.tidy(settings, found)
+            if len(group) == GROUP:
+                store.keep(list(group.values()))
+                group = {}
     finally:  # what came before a break is worth keeping
         if group:
             store.keep(list(group.values()))

@@ -18,13 +18,14 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distill_nb.runtime import lock
-from distill_nb.traces.teacher import batches, costs, send
+from distill_nb.traces.teacher import batches, costs, failures, send
 from distill_nb.traces.teacher.records import Answer, State
 from distill_nb.traces.teacher.settings import Settings
 from distill_nb.traces.teacher.store import Store
@@ -138,7 +139,8 @@ def generate(
 
     Raises ValueError, before anything is sent, for a missing key or price, problems or tests that
     cannot be used, another process at work in the folder, or where max_cost does not allow a single
-    request. Raises send.Unavailable where the API cannot be reached for long."""
+    request. Raises ValueError for what concerns the account or the settings, and send.Unavailable
+    for a server that fails for long (failures.py): every problem without an answer stays open."""
     module, folder = send.api_of(s), Path(folder)
     if not os.environ.get(module.KEY) and not (s.teacher_api == "openai" and s.teacher_url):
         raise ValueError(
@@ -151,6 +153,11 @@ def generate(
         prepare(problems, allow_unsafe)
     with lock.alone(folder, "being filled with traces", "folder"):
         work = Work(s, problems, folder, verify, price, repair=True)
+        if failed := work.store.open_again(work.problems, s.attempts):
+            log.info(
+                f"{len(failed):,} problems failed before for a reason that was not theirs "
+                f"({failed[-1].error or failed[-1].status}): they are asked again."
+            )
         states, stopped = _rounds(work, module.client(s), allow_unsafe)
     kept, rejected = [], []
     for i, state in states.items():
@@ -167,7 +174,7 @@ def _rounds(
     """Rounds of asking and verifying, until nothing is left to ask or max_cost stops it (True)."""
     s, store = work.s, work.store
     send.settle_messages(s, store, work.most)
-    idle = 0
+    idle, failed = 0, Counter[str]()  # rounds without a response; a problem's passing failures
     while True:
         if store.open_intents("batch"):
             batches.await_batches(s, store, api)
@@ -182,19 +189,43 @@ def _rounds(
             if not now:
                 return states, True
             todo = now
-        failures = max(states[r.id].failures for r in todo) + idle
-        if failures:
+        if waits := max(failed[r.id] for r in todo) + idle:
             log.info(f"{len(todo)} requests are sent; some of them failed before.")
-            time.sleep(send.pause(s, failures - 1))
+            time.sleep(send.pause(s, waits))
         before = len(store.answers)
         if s.teacher_mode == "batch":
             batches.send_batches(s, store, api, todo, work.prompts)
             batches.await_batches(s, store, api)
         else:
             send.send_messages(s, store, api, todo, work.prompts, work.most)
-        idle = idle + 1 if len(store.answers) == before else 0
+        new = list(store.answers.values())[before:]
+        _stop_where_it_is_useless(s, store, new, failed)
+        idle = 0 if new else idle + 1
         if idle == send.TRIES:
             raise send.Unavailable(
                 f"teacher_api {s.teacher_api}: the API took nothing in {idle} tries; start again "
-                "later."
+                f"later: {send.OPEN}"
             )
+
+
+def _stop_where_it_is_useless(
+    s: Settings, store: Store, new: list[Answer], failed: Counter[str]
+) -> None:
+    """Raises what ends the work after a round, by its responses. `failed` counts passing failures
+    of each problem; one that failed more than max_requeues times ends the work too."""
+    met = [failures.of_stored(a.status, a.error) for a in new if a.status != "succeeded"]
+    for failure in met:
+        if failure.kind == failures.ACCOUNT:
+            raise send.stop_for(s, failure)
+    refused = [f for f in met if f.kind in (failures.REQUEST, failures.UNCLEAR)]
+    unclear = any(f.kind == failures.UNCLEAR for f in refused)
+    if refused and (store.refusals.stuck or (unclear and not store.refusals.answered)):
+        raise send.stop_for_refusals(s, store, refused[-1])
+    for answer in new:
+        failure = failures.of_stored(answer.status, answer.error)
+        if answer.status == "succeeded" or failure.kind != failures.PASSING:
+            del failed[answer.id]
+            continue
+        failed[answer.id] += 1
+        if failed[answer.id] > s.max_requeues:
+            raise send.stop_for_problem(s, store, answer, failed[answer.id], failure.error)

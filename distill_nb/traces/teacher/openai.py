@@ -50,9 +50,9 @@ def body(settings: Settings, prompt: str) -> dict:
     }
 
 
-def ask(api: OpenAI, settings: Settings, prompt: str) -> dict:
-    """One request; what `read` makes of its response."""
-    return read(api.chat.completions.create(**body(settings, prompt)))
+def ask(api: OpenAI, settings: Settings, prompt: str) -> ChatCompletion:
+    """One request; its response, for `failures.answer` and `read`."""
+    return api.chat.completions.create(**body(settings, prompt))
 
 
 def split(content: str) -> tuple[str, str]:

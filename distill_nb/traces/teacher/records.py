@@ -5,11 +5,6 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 KEPT = ("correct", "unverified")  # outcomes of a trace that may be trained on
-# Errors that the same request would meet again: https://platform.claude.com/docs/en/api/errors
-NOT_RETRIED = (
-    "invalid_request_error", "request_too_large", "not_found_error", "permission_error",
-    "authentication_error", "billing_error",
-)  # fmt: skip
 
 
 class Request(NamedTuple):
@@ -54,12 +49,10 @@ class Answer:
 
 
 class State(NamedTuple):
-    """Where a problem stands. attempt > 0 is to be sent next, after `failures` requests that
-    failed; 0: nothing is."""
+    """Where a problem stands. attempt > 0 is to be sent next; 0: nothing is."""
 
     kept: Answer | None
     attempt: int
-    failures: int
     reason: str  # why no trace is kept so far
 
 

@@ -46,7 +46,9 @@ class TeacherKeys:
     )
     attempts: int = key("of each problem at most; the first correct one is kept", default=1, low=1)
     batch_size: int = key("requests in one batch", default=1000, low=1, high=BATCH_REQUESTS)
-    max_requeues: int = key("how often a failed request is sent again", default=3, low=0)
+    max_requeues: int = key(
+        "how often a request without an answer is sent again; then the set stops", default=3, low=0
+    )
     max_cost: float = key("dollars that may be spent in all; 0 = only estimate", default=0.0, low=0)
     poll_seconds: float = key(
         "between two questions whether a batch has ended", default=60.0, above=0

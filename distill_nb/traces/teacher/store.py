@@ -5,6 +5,7 @@ for again.
     batches.jsonl    a journal: an intent before it is sent, the batch's id, that all is stored
     responses.jsonl  each response as it came, failed ones too
     verdicts.jsonl   what each response was found to be worth, and by which grader
+    give_up.txt      written by the user: ids, one a line, of problems that are asked no more
     .lock            one process at a time
 
 All but settings.json is only ever appended to and synced (jsonl.append). Only an index is in
@@ -13,6 +14,7 @@ intent>, so each result tells whose it is."""
 
 import json
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,10 @@ from distill_nb.runtime import jsonl
 from distill_nb.runtime.files import write_json
 from distill_nb.runtime.jsonl import cut_torn_line, lines
 from distill_nb.traces.decontamination import statements
-from distill_nb.traces.teacher.records import KEPT, NOT_RETRIED, Answer, Intent, Request, State, now
+from distill_nb.traces.teacher import failures
+from distill_nb.traces.teacher.records import KEPT, Answer, Intent, Request, State, now
 
+GIVE_UP = "give_up.txt"
 # The fields of an Answer that its response has.
 STORED = (
     "custom_id", "id", "attempt", "status", "error", "mode", "input_tokens", "output_tokens",
@@ -40,6 +44,8 @@ class Store:
     by_id: dict[str, list[Answer]] = field(default_factory=dict)
     # problem id → prompt_sha256 of what was asked
     prompts: dict[str, str] = field(default_factory=dict)
+    refusals: failures.Refusals = field(default_factory=failures.Refusals)
+    given_up: set[str] = field(default_factory=set)  # ids in give_up.txt
 
     def intend(self, mode: str, requests: list[Request], after: str = "") -> Intent:
         """Write down what is about to be sent."""
@@ -108,15 +114,15 @@ class Store:
         """The answers that have no outcome yet."""
         return [a for a in self.answers.values() if a.status == "succeeded" and not a.outcome]
 
-    def state(self, problem_id: str, attempts: int, max_requeues: int) -> State:
+    def state(self, problem_id: str, attempts: int) -> State:
         """Where a problem stands: the first correct attempt is kept, and the next is sent only
-        where there is none."""
+        where there is none. Of its failures only those count that are its own (failures.py)."""
         own = self.by_id.get(problem_id, [])
         good = [a for a in own if a.outcome in KEPT]
         if good:
-            return State(min(good, key=lambda a: a.attempt), 0, 0, "")
+            return State(min(good, key=lambda a: a.attempt), 0, "")
         if own and own[-1].outcome == "grader_error":
-            return State(None, 0, 0, "grader_error")
+            return State(None, 0, "grader_error")
         reason = ""
         for attempt in range(1, attempts + 1):
             tries = [a for a in own if a.attempt == attempt]
@@ -124,19 +130,35 @@ class Store:
             if answered:
                 reason = answered[0].outcome
                 continue
-            final = [a for a in tries if a.error.partition(":")[0] in NOT_RETRIED]
-            if final or len(tries) > max_requeues:
-                last = final[0] if final else tries[-1]
-                return State(None, 0, len(tries), last.error or last.status)
+            if final := [a for a in tries if a.custom_id in self.refusals.own]:
+                return State(None, 0, final[0].error)
             if tries:
                 reason = tries[-1].error or tries[-1].status
-            return State(None, attempt, len(tries), reason)
-        return State(None, 0, 0, reason)
+            if problem_id in self.given_up:
+                return State(None, 0, f"given up: {reason}")
+            return State(None, attempt, reason)
+        return State(None, 0, reason)
 
-    def tokens(self) -> dict[str, list[int]]:
-        """mode → [input tokens, output tokens] of all that was paid for, or may have been."""
+    def open_again(self, problem_ids: Iterable[str], attempts: int) -> list[Answer]:
+        """The last failures of those problems that are to be asked again because these were, for
+        certain, not their own. An earlier version may have counted them as theirs."""
+        found = []
+        for problem_id in problem_ids:
+            own = self.by_id.get(problem_id, [])
+            if own and own[-1].status != "succeeded" and self.state(problem_id, attempts).attempt:
+                kind = failures.of_stored(own[-1].status, own[-1].error).kind
+                shown = own[-1].custom_id in self.refusals.others
+                if kind in (failures.ACCOUNT, failures.PASSING) or shown:
+                    found.append(own[-1])
+        return found
+
+    def tokens(self, status: str = "") -> dict[str, list[int]]:
+        """mode → [input tokens, output tokens] of all that was paid for, or may have been; of one
+        status alone where it is given."""
         total = {"batch": [0, 0], "messages": [0, 0]}
         for answer in self.answers.values():
+            if status not in ("", answer.status):
+                continue
             total[answer.mode][0] += answer.input_tokens
             total[answer.mode][1] += answer.output_tokens
         return total
@@ -153,8 +175,13 @@ class Store:
         answer = Answer(offset=offset, **{name: record[name] for name in STORED})
         self.answers[answer.custom_id] = answer
         self.by_id.setdefault(answer.id, []).append(answer)
+        if answer.status == "succeeded":
+            self.refusals.answer()
+        else:
+            self.refusals.failure(answer.id, answer.custom_id, answer.status, answer.error)
 
     def _read(self) -> None:
+        self.given_up = given_up(self.folder)
         for _, event in lines(self.folder / "batches.jsonl"):
             if event["event"] == "intent":
                 requests = [Request(*r) for r in event["requests"]]
@@ -171,6 +198,20 @@ class Store:
         for _, verdict in lines(self.folder / "verdicts.jsonl"):
             if verdict["grader"] == self.grader and verdict["custom_id"] in self.answers:
                 self.answers[verdict["custom_id"]].outcome = verdict["outcome"]
+
+
+def given_up(folder: Path) -> set[str]:
+    """The ids in give_up.txt, which the user may have written."""
+    file = folder / GIVE_UP
+    named = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return {line.strip() for line in named} - {""}
+
+
+def opened_again(folder: Path, problem_ids: Iterable[str], attempts: int) -> list[Answer]:
+    """Store.open_again of a folder, which is only read."""
+    store = Store(folder, "")
+    store._read()
+    return store.open_again(problem_ids, attempts)
 
 
 def open_store(

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from distill_nb import grading
-from distill_nb.traces.teacher import costs, send
+from distill_nb.runtime.text import clean
+from distill_nb.traces.teacher import costs
 from distill_nb.traces.teacher.records import Request, State
 from distill_nb.traces.teacher.settings import FIXED, Settings
 from distill_nb.traces.teacher.store import open_store
@@ -31,7 +32,7 @@ def check_problems(problems: list[dict]) -> None:
                 )
         if problem["id"] in seen:
             raise ValueError(f"problems: id {problem['id']} is there twice; remove one of them.")
-        if send.clean(text := prompt_of(problem)) != text:
+        if clean(text := prompt_of(problem)) != text:
             raise ValueError(
                 f"problems: the text of {problem['id']} holds half a surrogate pair; correct it."
             )
@@ -73,19 +74,21 @@ class Work:
     def states(self) -> dict[str, State]:
         """Where each problem stands."""
         s = self.s
-        return {i: self.store.state(i, s.attempts, s.max_requeues) for i in self.problems}
+        return {i: self.store.state(i, s.attempts) for i in self.problems}
 
     def todo(self, states: dict[str, State]) -> list[Request]:
-        """The requests that are to be sent next."""
-        return [
+        """The requests that are to be sent next. Problems that met a refusal come last: answers to
+        others then show whether it was theirs."""
+        found = [
             Request(i, state.attempt, _sha(self.prompts[i]))
             for i, state in states.items()
             if state.attempt
         ]
+        return sorted(found, key=lambda request: request.id in self.store.refusals.met)
 
-    def spent(self) -> float:
-        """Dollars so far."""
-        return costs.spent(self.price, self.store.tokens())
+    def spent(self, lost: bool = False) -> float:
+        """Dollars so far. lost: only of requests without an answer that may have been paid for."""
+        return costs.spent(self.price, self.store.tokens("lost" if lost else ""))
 
     def most_cost(self, request: Request) -> float:
         """Dollars that a request costs where its answer is as long as it may be."""
@@ -103,7 +106,8 @@ class Work:
         return found
 
     def say_what_waits(self, todo: list[Request], now: list[Request]) -> None:
-        """Say what max_cost leaves out. ValueError where it allows none and none was ever sent."""
+        """Say what max_cost leaves out. ValueError where it allows none and none was ever sent, or
+        where it would allow all but for requests that the API may charge for without an answer."""
         bound = sum(map(self.most_cost, todo))
         sentence = (
             f"max_cost is {costs.dollars(self.s.max_cost)}, {costs.dollars(self.spent())} are "
@@ -118,6 +122,13 @@ class Work:
         remedy = "raise max_cost, lower teacher_max_tokens, or ask fewer problems."
         if not self.store.answers:
             raise ValueError(f"{sentence}, and not even one fits; {remedy}")
+        lost = self.spent(lost=True)
+        if lost and self.spent() - lost + bound <= self.s.max_cost:
+            raise ValueError(
+                f"{sentence}: {costs.dollars(lost)} count for requests that got no answer and that "
+                "the API may charge for; raise max_cost and start again: every problem without an "
+                "answer stays open."
+            )
         log.info(
             f"Stopped with {len(todo):,} requests left: {sentence}, and not one more fits; {remedy}"
         )

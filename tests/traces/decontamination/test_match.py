@@ -1,5 +1,3 @@
-import gzip
-import json
 import random
 import re
 
@@ -7,8 +5,7 @@ import pytest
 
 from distill_nb import benchmarks
 from distill_nb.study import tiny
-from distill_nb.traces.decontamination import evaluation_sets, statements
-from distill_nb.traces.decontamination.examples import described, without_examples
+from distill_nb.traces.decontamination import evaluation_sets
 from distill_nb.traces.decontamination.match import SIMILAR, EvaluationProblems
 
 PROBLEMS = {
@@ -29,7 +26,7 @@ def evaluation():
 
 
 def match(evaluation, text):
-    return evaluation.match(statements.words(text), None, text)
+    return evaluation.match(text)
 
 
 @pytest.mark.parametrize(
@@ -135,38 +132,6 @@ def test_none_of_500_unrelated_problems_is_removed(evaluation):
         assert match(evaluation, text) is None, text
 
 
-def test_of_the_real_math_500_each_is_found_and_none_is_taken_for_another(data_dir):
-    rows = evaluation_sets.problems("math500", str(data_dir / "math500" / "math500.jsonl"))
-    halves = [rows[::2], rows[1::2]]
-    for own, others in (halves, halves[::-1]):
-        evaluation = EvaluationProblems(own)
-        assert all(match(evaluation, text).kind == "contaminated" for _, _, text in own)
-        taken = [(i, match(evaluation, text)) for _, i, text in others]
-        assert [(i, str(m)) for i, m in taken if m and m.kind == "contaminated"] == []
-
-
-def test_real_problems_of_training_sets_are_left_alone(data_dir):
-    rows = evaluation_sets.problems("math500", str(data_dir / "math500" / "math500.jsonl"))
-    rows += evaluation_sets.problems("aime", str(data_dir / "aime" / "aimo-validation-aime.jsonl"))
-    evaluation = EvaluationProblems(rows)
-    mbpp = evaluation_sets.problems("mbpp_plus", str(data_dir / "evalplus" / "MbppPlus.jsonl.gz"))
-    mixed = [
-        json.loads(line)
-        for line in (data_dir / "traces" / "r1_mixed" / "pcmb_traces_filtered.jsonl")
-        .read_text()
-        .splitlines()
-    ]
-    texts = [text for *_, text in mbpp] + [
-        str(row.get("question") or row.get("problem")) for row in mixed
-    ]
-    assert len(texts) > 500
-    assert [
-        str(m)
-        for m in (match(evaluation, text) for text in texts)
-        if m and m.kind == "contaminated"
-    ] == []
-
-
 @pytest.mark.parametrize(
     "name", ["math500", "aime", "humaneval_plus", "mbpp_plus", "livecodebench"]
 )
@@ -189,66 +154,9 @@ def test_a_missing_evaluation_set_is_refused(tmp_path):
         evaluation_sets.problems("math500", str(tmp_path / "none.jsonl"))
 
 
-def test_code_is_known_by_its_words():
-    words = "Return the largest gap between neighbours of the sorted list a."
-    prompt = f'def gap(a: list) -> int:\n    """{words}\n    >>> gap([1, 5, 7])\n    4\n    """\n'
-    assert described(prompt).strip() == words
-    assert (
-        described('"""\nWrite a function.\nassert f(1) == 2\n"""\n').strip() == "Write a function."
-    )
-    assert without_examples(prompt + "    return max(a)\n").strip() == words
-
-
 CONTEST = (
     "There are N towns on a line. Find the number of pairs of towns whose distance is at most K.\n"
 )
-
-
-@pytest.mark.parametrize(
-    ("text", "left"),
-    [
-        (
-            CONTEST + "\nInput\n\nThe input gives N and K.\n\nOutput\n\nPrint the "
-            "number.\n\nConstraints\n\n- 2 ≤ N ≤ 9\n\n"
-            "Sample Input 1\n\n3 2\n\nSample Output 1\n\n2",
-            CONTEST + "Input The input gives N and K. Output Print the number.",
-        ),
-        (
-            CONTEST
-            + "Constraints\n\n- N < 9\n\nInput\n\nIt gives N and K.\n\nSample Input 1:\n3 2\n",
-            CONTEST + "Input It gives N and K.",
-        ),
-        (
-            CONTEST + "\n-----Input-----\n\nOne line.\n\n-----Examples-----\nInput\n3 "
-            "2\n\nOutput\n2\n\n-----Note-----\nTowns 1, 2.",
-            CONTEST + "-----Input----- One line.",
-        ),
-        (
-            CONTEST
-            + " \nExample 1:\n\nInput: n = 3, k = 2\nOutput: 2\nExplanation: so\n \nExample "
-            "2:\n\nInput: n = 1\n",
-            CONTEST,
-        ),
-        (CONTEST + "### Examples:\n`f(3) -> 2`", CONTEST),
-        (
-            CONTEST + "Example: Input: 3 Output: 2\nfor examble:\nf(1) returns 2",
-            CONTEST + "Example: Input: 3 Output: 2",
-        ),
-        (
-            CONTEST
-            + "f([3], 2) ➞ 2\nf(1, 2) => 2\n* f(3) == 4\nassert f(5) == 6\nf('a') = 'b'\nIf N is "
-            "0, return 0.",
-            CONTEST + "If N is 0, return 0.",
-        ),
-        ("Let f be so that\nf(x) = 2x + 1\nfor all x. Note that f(2) = 5.", None),
-        ("$f(x) -> 2$ and\n$g(x) == 2$", None),
-        ("Example:\nf(1) == 2", None),
-        ("For example, 3 is odd.\nNote that 4 is not.", None),
-        ("", None),
-    ],
-)
-def test_examples_are_left_out_and_nothing_else(text, left):
-    assert without_examples(text).split() == (text if left is None else left).split()
 
 
 def test_programming_problems_are_found_without_their_examples_or_with_others():
@@ -381,159 +289,13 @@ def test_one_changed_number_of_many_is_another_problem_and_a_missing_one_is_not(
     )
 
 
-# ---- on the real sets
-
-CUT = re.compile(
-    r"^\s*(?:>>>|assert |for "
-    r"examp?b?le|examples?\s*:?\s*\d*:?\s*$|\[input/output\]|constraints?:?\s*$|"
-    r"[A-Za-z_]\w*\(.*\)\s*(?:==|=>|➞|->)).*",
-    re.IGNORECASE | re.MULTILINE | re.DOTALL,
-)
-NAMES = {
-    "2": "two",
-    "3": "three",
-    "4": "four",
-    "5": "five",
-    "6": "six",
-    "7": "seven",
-    "8": "eight",
-    "9": "nine",
-    "10": "ten",
-}
-FORMULA = re.compile(
-    r"(\\begin\{align\*\}.*?\\end\{align\*\}|\$\$.*?\$\$|\\\(.*?\\\)|\\\[.*?\\\]|\[asy\].*?\[/asy\]"
-    r"|(?<!\\)\$(?:[^$\\]|\\.)*\$)",
-    re.DOTALL,
-)
-
-
-def in_formulas(text, change):
-    return "".join(change(part) if i % 2 else part for i, part in enumerate(FORMULA.split(text)))
-
-
-def in_prose(text, change):
-    return "".join(part if i % 2 else change(part) for i, part in enumerate(FORMULA.split(text)))
-
-
-def spaced(text):
-    return (
-        in_formulas(
-            text, lambda f: rf"\( {f[1:-1]}\, \)" if f[:1] == f[-1:] == "$" != f[1:2] else f
-        )
-        .replace(r"\frac", r"\dfrac")
-        .replace("\n", " \n  ")
+def test_a_changed_one_is_another_number_too():
+    text = (
+        "Let $a, b, c, d$ be positive real numbers. Find the least value of "
+        r"$\frac{1}{a} + \frac{1}{b} + \frac{1}{c} + \frac{1}{d}$."
     )
-
-
-def renamed(text):
-    names = dict(zip("abcdfhklmnpqrstuvxyz", "pqrstuvwacdefghbmzyx", strict=True))
-    letter = re.compile(r"(?<![\\A-Za-z])[a-z](?![A-Za-z])")
-    return in_formulas(
-        text,
-        lambda f: letter.sub(lambda m: names.get(m.group(), m.group()), f) if f[:1] == "$" else f,
-    )
-
-
-def spelled(text):
-    number = re.compile(r"(?<![\w.^/,(\[+*-])\d+(?![\w./,)\]*+-])")
-    return in_prose(text, lambda p: number.sub(lambda m: NAMES.get(m.group(), m.group()), p))
-
-
-ALTERED = {
-    "verbatim": lambda t: t,
-    "spaced": spaced,
-    "renamed": renamed,
-    "spelled": spelled,
-    "cut": lambda t: CUT.sub("", t),
-    "dollar": lambda t: "Ann has $5 and would like to solve it. " + t,
-    "framed": lambda t: (
-        f"Problem: {t}\n\nPlease reason step by step, and put your final answer within \\boxed{{}}."
-    ),
-    "embedded": lambda t: (
-        f"My 3 friends sent me this, so I ask you now: {t}\nThank you, and give 2 proofs if you "
-        "can, each with a drawing."
-    ),
-    "reworded": lambda t: re.sub(
-        r"^(Write a (?:python )?function to (?:find )?|Find |What is |Compute |Return )",
-        "Please determine ",
-        t.strip(),
-    ),
-}
-# what is not found: Simplify sqrt(242) and another of three words in a longer text; docstrings cut
-# before they define anything
-MISSED = {("math500", "dollar"): 1, ("math500", "embedded"): 2, ("humaneval_plus", "cut"): 4}
-
-
-@pytest.mark.parametrize("name", ["math500", "aime", "humaneval_plus", "mbpp_plus"])
-def test_a_real_evaluation_problem_is_found_whatever_is_done_to_it(name, data_dir):
-    if name.endswith("plus"):
-        pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
-    rows = rows_of(name, data_dir)
-    evaluation, asked = EvaluationProblems(rows), {task_id: text for _, task_id, text in rows}
-    if name.endswith("plus"):
-        lines = gzip.decompress((data_dir / FILES[name]).read_bytes()).decode().splitlines()
-        asked = {
-            row["task_id"]: row["prompt"].strip().strip('"')
-            if name == "mbpp_plus"
-            else docstring(row["prompt"])
-            for row in map(json.loads, lines)
-        }
-    for how, alter in ALTERED.items():
-        if how == "cut" and not name.endswith("plus"):
-            continue
-        lost = []
-        for task_id, text in asked.items():
-            found = match(evaluation, alter(text))
-            if not found or found.kind != "contaminated":
-                lost.append(task_id)
-        assert len(lost) <= MISSED.get((name, how), 0), (how, lost)
-
-
-FILES = {
-    "math500": "math500/math500.jsonl",
-    "aime": "aime/aimo-validation-aime.jsonl",
-    "humaneval_plus": "evalplus/HumanEvalPlus.jsonl.gz",
-    "mbpp_plus": "evalplus/MbppPlus.jsonl.gz",
-}
-
-
-def rows_of(name, data_dir):
-    return evaluation_sets.problems(name, str(data_dir / FILES[name]))
-
-
-def docstring(prompt):
-    return max(
-        (re.findall(r'"""(.*?)"""|' + r"\'\'\'(.*?)\'\'\'", prompt, re.DOTALL) or [(prompt, "")])[
-            -1
-        ],
-        key=len,
-    )
-
-
-@pytest.mark.parametrize("name", ["mbpp_plus", "humaneval_plus", "aime", "math500"])
-def test_real_problems_of_one_set_are_not_taken_for_each_other(name, data_dir):
-    if name.endswith("plus"):
-        pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
-    rows, taken = rows_of(name, data_dir), []
-    for part in range(2):
-        evaluation = EvaluationProblems(rows[part::2])
-        found = [(i, match(evaluation, text)) for _, i, text in rows[1 - part :: 2]]
-        taken += [(i, m.task_id) for i, m in found if m and m.kind == "contaminated"]
-    # the same task twice in MBPP+, or a few words more; in HumanEval+ < > for ( ), Fib4 for FibFib
-    assert len(taken) <= {"mbpp_plus": 8, "humaneval_plus": 4}.get(name, 0), taken
-
-
-def test_one_number_changed_of_a_real_problem_is_another_problem(data_dir):
-    rows = [r for name in ("math500", "aime") for r in rows_of(name, data_dir)]
-    evaluation, changed = EvaluationProblems(rows), 0
-    for _, _, text in rows:
-        text = re.sub(r"(?s)\[asy\].*?\[/asy\]", "", text)
-        numbers = list(re.finditer(r"(?<![\d.])\d\d+(?![\d.])", text))
-        if len(re.findall(r"\d+", text)) >= 5 and numbers:
-            place = numbers[len(numbers) // 2]
-            found = match(
-                evaluation, f"{text[: place.start()]}{int(place.group()) + 2}{text[place.end() :]}"
-            )
-            assert found is None or found.kind == "same_template", text
-            changed += 1
-    assert changed > 100
+    evaluation = EvaluationProblems([("math500", "sum", text)])
+    found = match(evaluation, text.replace("{1}{c}", "{4}{c}").replace("{1}{d}", "{18}{d}"))
+    assert found is None or found.kind == "same_template"
+    longer = f"{text} Then find the least value of $\\frac{{7}}{{a}} + \\frac{{9}}{{b}}$."
+    assert match(evaluation, longer).kind == "contaminated"

@@ -163,7 +163,7 @@ def test_no_text_takes_long(text):
         blocks,
     ):
         function(long)
-    known.match(statements.words(long), None, long)
+    known.match(long)
     short_problems.key_of(statements.words(long)[: short_problems.FRAMED])
     assert time.process_time() - start < 8  # what is quadratic takes far longer
 
@@ -176,7 +176,7 @@ def test_ids_are_stable():
 def test_a_statement_without_words_breaks_nothing():
     words = statements.words("?!")
     assert words == statements.numbers(words) == [] and statements.shingles(words) == [""]
-    assert match.EvaluationProblems([("math500", "p", "?!")]).match(words, None, "?!")
+    assert match.EvaluationProblems([("math500", "p", "?!")]).match("?!")
 
 
 def test_the_version_changes_with_what_words_are():

@@ -84,6 +84,23 @@ def test_the_part_that_max_cost_allows_is_sent_in_the_problems_order(
         assert server.paid == dict.fromkeys(TEXTS, 1)
 
 
+def test_requests_without_an_answer_that_use_max_cost_up_leave_every_problem_open(tmp_path):
+    with FakeTeacher(right) as server:
+        s = settings(server, teacher_mode="messages", concurrency=1, max_cost=0.1)
+        server.faults = {"POST /v1/messages": ["drop"] * 6}
+        # the six together may cost 9.4 cents, and each counts as if it had
+        for _ in range(2):
+            with pytest.raises(
+                ValueError,
+                match=r"max_cost is \$0\.10, \$0\.09 are spent, .*: \$0\.09 count for requests "
+                r"that got no answer .*; raise max_cost and start again: every problem",
+            ):
+                made(s, tmp_path / "t")
+        assert not server.paid and server.calls["POST /v1/messages"] == 6
+        again = settings(server, teacher_mode="messages", max_cost=0.2)
+        assert made(again, tmp_path / "t") == (ALL, [])
+
+
 def test_what_short_answers_leave_is_spent_and_first_attempts_come_first(tmp_path):
     sent = []
 

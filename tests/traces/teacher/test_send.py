@@ -34,29 +34,19 @@ def test_results_that_the_stream_never_holds_are_asked_for_again(tmp_path):
 
 def test_plain_requests_survive_refusals_and_count_what_is_lost(tmp_path):
     with FakeTeacher(right) as server:
-        server.faults = {"POST /v1/messages": [429, 529, "drop", "drop after", 500, 400]}
+        server.faults = {"POST /v1/messages": [429, 503, 529, "drop", "drop after", 500, 400]}
         s = settings(server, teacher_mode="messages", concurrency=1)
-        assert made(s, tmp_path / "t") == (
-            ["p0", "p1", "p2", "p4", "p5"],
-            [("p3", "invalid_request_error: no: ")],
-        )
-        assert [r["status"] for r in stored(tmp_path / "t")] == [
-            "lost",
-            "lost",
-            "lost",
-            "errored",
-            "succeeded",
-            "succeeded",
-            "succeeded",
-            "succeeded",
-            "succeeded",
-        ]
+        assert made(s, tmp_path / "t") == (ALL, [])
+        # a 400 in unknown words is asked about once more
+        assert [r["status"] for r in stored(tmp_path / "t")] == ["lost"] * 3 + ["errored"] + [
+            "succeeded"
+        ] * 6
         # the answer that broke off was executed, and is counted at the highest price
-        assert sum(server.paid.values()) == 6
+        assert sum(server.paid.values()) == 7
         table = audit.audit(tmp_path / "t").set_index(["part", "name"])["value"]
         assert (
             table["failed", "invalid_request_error"] == 1
-            and table["tokens", "output"] == 3 * 1000 + 5 * 50
+            and table["tokens", "output"] == 3 * 1000 + 6 * 50
         )
 
 
@@ -88,24 +78,32 @@ def test_a_response_that_cannot_be_read_is_lost_and_stops_nothing(tmp_path):
         assert lost["error"].startswith("unreadable response: TypeError")
 
 
-def test_failed_items_are_sent_again_a_bounded_number_of_times(tmp_path):
+def test_failed_items_of_a_batch_are_sent_again_a_bounded_number_of_times_in_a_start(tmp_path):
+    fails = [2, 2, 2, 3, 1000, 0]
+
     def answer(prompt, n):
         i = int(prompt.split()[1])
-        if (i < 3 and n <= 2) or i == 3:
-            return {"text": "", "status": ("expired", "errored", "canceled", "errored")[i]}
-        return (
-            {"text": "", "status": "errored", "error": "invalid_request_error"}
-            if i == 4
-            else right(prompt, n)
-        )
+        if n > fails[i]:
+            return right(prompt, n)
+        if i == 4:
+            return {"status": "errored", "error": "invalid_request_error"}
+        return {"status": ("expired", "errored", "canceled", "errored")[i]}
 
     with FakeTeacher(answer) as server:
-        assert made(settings(server, max_requeues=2), tmp_path / "t") == (
-            ["p0", "p1", "p2", "p5"],
-            [("p3", "api_error: it failed"), ("p4", "invalid_request_error: it failed")],
+        s = settings(server, max_requeues=2)
+        with pytest.raises(
+            send.Unavailable,
+            match=r"problem p3 was asked 3 times without an answer \(api_error: it failed\); start "
+            "again later",
+        ):
+            made(s, tmp_path / "t")
+        assert [server.asked[t] for t in TEXTS] == [3, 3, 3, 3, 2, 1]
+        assert made(s, tmp_path / "t") == (
+            ["p0", "p1", "p2", "p3", "p5"],
+            [("p4", "invalid_request_error: it failed")],
         )
-        assert [server.asked[t] for t in TEXTS] == [3, 3, 3, 3, 1, 1]
-        assert [server.paid[t] for t in TEXTS] == [1, 1, 1, 0, 0, 1]
+        assert [server.asked[t] for t in TEXTS] == [3, 3, 3, 4, 2, 1]
+        assert [server.paid[t] for t in TEXTS] == [1, 1, 1, 1, 0, 1]
 
 
 def test_an_api_that_is_down_is_given_up_and_gone_on_with_later(tmp_path, monkeypatch):
