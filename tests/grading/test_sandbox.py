@@ -215,7 +215,7 @@ def test_a_worker_that_dies_is_replaced_and_a_second_death_is_no_verdict(monkeyp
         seat._workers[()]._process.kill()
         assert seat.run(HONEST).outcome == "correct"
         # nothing to start, in bubblewrap
-        monkeypatch.setattr("distill_nb.grading.sandbox.launch.INSIDE", ())
+        monkeypatch.setattr("distill_nb.grading.sandbox.bubblewrap.INSIDE", ())
         # nor elsewhere
         monkeypatch.setattr("distill_nb.grading.sandbox.launch.HERE", Path("/nowhere"))
         seat.close()

@@ -1,4 +1,4 @@
-"""Starting workers: what a kill leaves behind, and a user whose other programs have many threads."""
+"""Starting workers: what a kill leaves behind; threads of the user's other programs."""
 
 import contextlib
 import os
@@ -188,4 +188,3 @@ def test_threads_of_the_users_other_programs_do_not_count(temporary, level):
     assert "outcome='correct'" not in lines[2], lines
     if level == "landlock":
         assert "started too many threads" in lines[2], lines
-

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from typing import TextIO
+from typing import Any, TextIO
 
 import codec
 import confine
@@ -126,20 +126,19 @@ def standard_files(text: bytes) -> None:
         file.write(text)
         file.seek(0)
         os.dup2(file.fileno(), 0)
-    source = io.BufferedReader(io.FileIO(0, closefd=False))
-    stdin = standard_stream(source, "r", "<stdin>")
+    stdin = standard_stream(0, "r", "<stdin>")
     for name in ("stdin", "__stdin__"):
         setattr(sys, name, stdin)
 
 
-def standard_stream(
-    buffer: io.BufferedReader | io.BufferedWriter, mode: str, name: str
-) -> io.TextIOWrapper:
+def standard_stream(descriptor: int, mode: str, name: str) -> io.TextIOWrapper:
     """A text stream with the mode and name that an interpreter gives its own; programs of contests
     ask for the mode."""
-    buffer.raw.name = name  # type: ignore[attr-defined]
-    stream = io.TextIOWrapper(buffer, encoding="utf-8", errors="surrogateescape")
-    stream.mode = mode  # type: ignore[misc]
+    raw: Any = io.FileIO(descriptor, mode, closefd=False)
+    raw.name = name
+    buffer = io.BufferedReader(raw) if mode == "r" else io.BufferedWriter(raw)
+    stream: Any = io.TextIOWrapper(buffer, encoding="utf-8", errors="surrogateescape")
+    stream.mode = mode
     return stream
 
 
@@ -147,8 +146,7 @@ def run_program(shared: mmap.mmap, sources: list, limit: float) -> None:
     """Run the program as __main__, its output to the grader, and end as an interpreter ends."""
     os.dup2(CHANNEL, 1)
     os.close(CHANNEL)
-    output = io.BufferedWriter(io.FileIO(1, "w", closefd=False))
-    stdout = standard_stream(output, "w", "<stdout>")
+    stdout = standard_stream(1, "w", "<stdout>")
     for name in ("stdout", "__stdout__"):
         setattr(sys, name, stdout)
     module = sys.modules["__main__"] = type(sys)("__main__")

@@ -4,25 +4,17 @@ import contextlib
 import itertools
 import json
 import os
-import shlex
-import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from distill_nb.grading.sandbox import folders, packages, places, wire
+from distill_nb.grading.sandbox import bubblewrap, folders, packages, places, wire
+from distill_nb.grading.sandbox.bubblewrap import DEVICES, FOLDER_SIZE, HERE, WorkerFailed
 
-HERE = Path(__file__).resolve().parent
-# the files of this package that a worker reads
-INSIDE = (
-    "worker.py", "child.py", "codec.py", "confine.py", "locks.py", "seccomp.py", "watch.py",
-    "wire.py",
-)  # fmt: skip
 MEMORY = 4 * 2**30  # bytes of a candidate's address space, as in evalplus
 FILE_SIZE = 16 * 2**20  # bytes of any file that a candidate writes
-FOLDER_SIZE = 64 * 2**20  # bytes of all of them together
 FILES, THREADS = 64, 256  # open files; threads
 # Threads by which RLIMIT_NPROC is raised where it counts those of the user's other programs too,
 # which may start and end at any time. The worker then counts the candidate's own (watch.py).
@@ -31,13 +23,8 @@ OWN_COUNT = (5, 14)  # the first Linux that counts a user namespace's threads ap
 STACK_KIB = 512 * 1024  # of the main thread, for deep recursion in C
 # as root: ids of users that own nothing, systemd's range for dynamic users; one for each worker
 FIRST_UID, UIDS = (61184, 4336)
-DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
 START_SECONDS = 60
 _numbers = itertools.count()
-
-
-class WorkerFailed(RuntimeError):
-    """A worker could not be started, died or stopped answering: never a candidate's verdict."""
 
 
 def _python() -> tuple[str, list[str]]:
@@ -85,7 +72,11 @@ def command(
     inside, site = str(HERE), sorted({str(Path(place).parent) for place in brought})
     to_import = list(brought)
     if level == "bubblewrap":
-        inside, site, to_import = "/sandbox", ["/sandbox/site"] if brought else [], ["/sandbox/site"]
+        inside, site, to_import = (
+            "/sandbox",
+            ["/sandbox/site"] if brought else [],
+            ["/sandbox/site"],
+        )
     root, uid = sys.platform == "linux" and os.geteuid() == 0, None
     if root and level != "process":
         uid = FIRST_UID + (os.getpid() * 37 + next(_numbers)) % UIDS
@@ -117,7 +108,7 @@ def command(
     }
     line = [python, "-S", "-s", "-P", "-B", "-X", "utf8", f"{inside}/worker.py"]
     if level == "bubblewrap":
-        line = [*_bubblewrap(prefixes, hide, brought, root), *line]
+        line = [*bubblewrap.line(prefixes, hide, brought, root), *line]
     # The limit on the stack is read when a program starts, so the shell sets it: the soft limit
     # alone, at most the hard one, since programs of contests raise it themselves.
     stack = f'ulimit -S -s {STACK_KIB} 2>/dev/null || ulimit -S -s "$(ulimit -H -s)"'
@@ -126,69 +117,11 @@ def command(
     return ["/bin/sh", "-c", f'{stack}; {first}; exec "$@"', "sh", *line], settings
 
 
-def _bubblewrap(
-    prefixes: list[str], hide: list[str], brought: tuple[str, ...], root: bool
-) -> list[str]:
-    """bwrap with its arguments. Root keeps two capabilities until it has become another user."""
-    program = shutil.which("bwrap")
-    if program is None:
-        raise WorkerFailed(
-            "there is no bwrap; install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap)"
-        )
-    capabilities = "--cap-drop ALL --cap-add CAP_SETUID --cap-add CAP_SETGID"
-    line = shlex.split(
-        "--unshare-pid --unshare-net --unshare-ipc --unshare-uts --unshare-cgroup-try "
-        "--die-with-parent --new-session --hostname sandbox "
-        f"{capabilities if root else '--unshare-user'} --ro-bind /usr /usr"
-    )
-    for library in ("/lib", "/lib64"):
-        if os.path.islink(library):
-            line += ["--symlink", os.readlink(library), library]
-        elif os.path.isdir(library):
-            line += ["--ro-bind", library, library]
-    line += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
-    line += ["--perms", "0755", "--dir", "/dev"]  # bwrap would make it for its own user alone
-    for device in DEVICES:
-        line += ["--dev-bind", device, device]
-    made: set[Path] = set()
-    for folder in prefixes:  # a parent that is private outside must not be so inside
-        for parent in reversed(Path(folder).parents[:-1]):
-            if parent not in made:
-                line += ["--perms", "0755", "--dir", str(parent)]
-                made.add(parent)
-        line += ["--ro-bind", folder, folder]
-    in_packages = [p for p in hide if any(Path(p).is_relative_to(place) for place in brought)]
-    for path in hide:
-        if path not in in_packages:
-            line += _covered(path, path)
-    for folder in ("/sandbox", "/sandbox/site"):
-        line += ["--perms", "0755", "--dir", folder]
-    for name in INSIDE:
-        line += ["--ro-bind", str(HERE / name), f"/sandbox/{name}"]
-    for place in brought:
-        line += ["--ro-bind", place, f"/sandbox/site/{Path(place).name}"]
-        for path in in_packages:
-            if Path(path).is_relative_to(place):
-                below = Path(path).relative_to(Path(place).parent)
-                line += _covered(path, f"/sandbox/site/{below}")
-    end = f"--perms 1777 --size {FOLDER_SIZE} --tmpfs /tmp --remount-ro / --chdir /tmp --"
-    return [program, *line, *end.split()]
-
-
-def _covered(path: str, inside: str) -> list[str]:
-    """bwrap's arguments that put something empty over a folder or a file."""
-    if os.path.isdir(path):
-        return ["--perms", "0755", "--size", "4096", "--tmpfs", inside, "--remount-ro", inside]
-    return ["--ro-bind", "/dev/null", inside]
-
-
 class Worker:
     """A running worker with packages loaded; without any a fork is half the work. It ends with
     `close`, and with the thread that started it."""
 
-    def __init__(
-        self, level: str, loaded: tuple[str, ...], hidden: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, level: str, loaded: tuple[str, ...], hidden: tuple[str, ...] = ()) -> None:
         self.level, self._loaded, self._hidden = level, loaded, hidden
         self._serial, self._dirty = 0, False
         self._start()

@@ -217,12 +217,7 @@ def _doubtful(end: dict, outcomes: list[str], slack: float) -> str:
 
 
 def run_program(
-    worker: Worker,
-    comparer: Comparer,
-    job: Job,
-    tests: ProgramTests,
-    slack: float,
-    patience: float,
+    worker: Worker, comparer: Comparer, job: Job, tests: ProgramTests, slack: float, patience: float
 ) -> Result:
     """Run the program once for each test, in a process of its own, and compare what it wrote."""
     outcomes: list[str] = []
@@ -244,7 +239,9 @@ def run_program(
                 pass
         end = _end(worker, limit, patience, at_once=too_much)
         seconds, wall = seconds + end["seconds"], wall + end["wall"]
-        if wall > IDLE + 20 * patience * seconds and end["stopped"] == "":  # it sleeps a little in each test
+        if (
+            wall > IDLE + 20 * patience * seconds and end["stopped"] == ""
+        ):  # it sleeps a little in each test
             end["stopped"] = "asleep"
         if too_much:
             outcome, why = "wrong", "wrote too much"
