@@ -20,7 +20,8 @@ TICK = (0.002, 0.05)  # seconds between looks at a child's clock, at least and a
 IDLE = 10.0  # seconds that a candidate may sleep in all
 # files and folders: a tmpfs limits bytes, but even empty files take the kernel's memory
 MOST_FILES = 10_000
-# the kernel took the processor from it this often or more: it was waiting, not asleep
+# A candidate that lost the processor so many times more than it gave it up was waiting for it, not
+# asleep: who sleeps gives it up each time, and seldom loses it when what it sends wakes another.
 PREEMPTED = 5
 
 
@@ -105,6 +106,7 @@ def watch(
     if ended >= 0:
         os.close(ended)
     _, first_late, size = child.PLACES.unpack_from(shared)
+    (before,) = child.PREEMPTED.unpack_from(shared, child.SHARED - child.PREEMPTED.size)
     text = shared[child.PLACES.size : child.PLACES.size + min(size, child.LONGEST_NOTE)]
     return {
         "serial": serial,
@@ -114,7 +116,7 @@ def watch(
         "exit": os.waitstatus_to_exitcode(status),
         "seconds": usage.ru_utime + usage.ru_stime,
         "wall": time.monotonic() - started,
-        "starved": stopped == "asleep" and usage.ru_nivcsw >= PREEMPTED,
+        "starved": stopped == "asleep" and usage.ru_nivcsw - before >= usage.ru_nvcsw + PREEMPTED,
         "note": text.decode("utf-8", "replace"),
     }
 
