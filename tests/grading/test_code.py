@@ -33,6 +33,7 @@ def test_pocket_code_by_its_public_function():
     )
     assert (good.outcome, good.second_outcome) == ("correct", "correct")
     assert good.sandbox_level == code.level() in ("bubblewrap", "landlock")
+    assert good.sandbox_packages.startswith("numpy ") and ", sympy " in good.sandbox_packages
     for body in ("1 - n % 2", "True", "n"):  # 1 and 0 are not True and False
         assert (
             grade_code(

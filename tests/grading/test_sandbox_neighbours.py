@@ -50,13 +50,13 @@ def best():
 
 
 def test_what_was_starved_runs_alone(one_core):
-    """Eleven that spin leave the twelfth no processor, and all of them end at the backstop."""
-    level, tests = best(), function_tests("f", [[0.25]], [1], seconds=0.4)
-    jobs = [Job(SPINNING, tests) for _ in range(11)]
-    with Pool(12, level) as many:
-        many.run([HONEST] * 12)
+    """Fifteen that spin leave the next no processor, and all of them end at the backstop."""
+    level, tests = best(), function_tests("f", [[0.3]], [1], seconds=0.4)
+    jobs = [Job(SPINNING, tests) for _ in range(15)]
+    with Pool(16, level) as many:
+        many.run([HONEST] * 16)
         results = many.run([*jobs, Job(BUSY, tests)])
-    assert [r.outcome for r in results] == ["timeout"] * 11 + ["correct"]
+    assert [r.outcome for r in results] == ["timeout"] * 15 + ["correct"]
     assert not any(r.doubtful for r in results)
 
 
