@@ -65,6 +65,7 @@ def answers(p, step: int, tasks: list) -> dict:
         [found[n].text for n in order],
         [found[n].finish_reason for n in order],
         p.allow_unsafe,
+        tuple(p.sandbox_packages),
     )
     return {
         (n // 1000, tasks[n % 1000].task_id): (found[n].tokens, grade.outcome)

@@ -15,7 +15,7 @@ from distill_nb.runtime import paths
 ROOMS = sorted(face.parent.name for face in (paths.ROOT / "distill_nb").glob("*/__init__.py"))
 HEAVY = ("torch", "transformers", "peft", "vllm", "unsloth", "datasets", "evalplus")
 # Modules that are programs: they do their work when they are imported, or run in the sandbox.
-PROGRAMS = ("grading.sandbox.child", "grading.sandbox.worker")
+PROGRAMS = ("grading.sandbox.child", "grading.sandbox.watch", "grading.sandbox.worker")
 PRIVATE = "|".join(
     [
         r"/ro" r"ot/",

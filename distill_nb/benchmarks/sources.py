@@ -71,6 +71,7 @@ def sha256(path: Path) -> str:
 
 def state(path: Path) -> tuple[Path, int, int]:
     """(path, mtime in ns, bytes): what a cache needs to know that a file has not changed."""
+    data_files.note(path)
     status = path.stat()
     return path, status.st_mtime_ns, status.st_size
 

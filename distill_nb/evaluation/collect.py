@@ -83,6 +83,7 @@ def _write(p: Params, jobs: list[Job], answers: list[Answer], engine: str) -> li
         [a.text for a in good],
         [a.finish_reason for a in good],
         p.allow_unsafe,
+        tuple(p.sandbox_packages),
     )
     grades = {a.number: grade for a, grade in zip(good, found, strict=True)}
     by_file: dict[Path, list[dict]] = {}

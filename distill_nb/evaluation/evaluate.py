@@ -19,6 +19,7 @@ from distill_nb.evaluation.collect import Job, collect, missing
 from distill_nb.evaluation.engines import start, tuned
 from distill_nb.evaluation.proofs import Proof
 from distill_nb.grading import code
+from distill_nb.grading.sandbox.packages import versions
 from distill_nb.params import Params, is_baseline
 from distill_nb.runtime import compiler, disk, lock, paths, provenance, stop
 from distill_nb.students import check_student, generation, proof, student
@@ -78,7 +79,8 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
             notes = resume.check_adapters(p, steps)
     has_code = any(task.kind == "code" for task_list in tasks.values() for task in task_list)
     # refused here, before any answer is generated
-    sandbox_level = code.level(p.allow_unsafe) if has_code else ""
+    packages = tuple(p.sandbox_packages)
+    sandbox_level = code.level(p.allow_unsafe, packages) if has_code else ""
     kept = (
         "the answers that are graded are on disk, and the evaluation goes on there when it is "
         "started again."
@@ -99,6 +101,7 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
             settings=settings,
             grader=grading.GRADER_VERSION,
             sandbox_level=sandbox_level,
+            sandbox_packages=list(versions(packages)) if has_code else [],
             **{key: settings[key] for key in ("engine", "adapters", "template")},
             **own,
         )

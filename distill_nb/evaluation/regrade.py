@@ -72,6 +72,7 @@ def _graded(p: Params, tasks: list, file: Path) -> tuple[list[dict], list[dict]]
         [before[i]["completion"] for i in chosen],
         [before[i]["finish_reason"] for i in chosen],
         p.allow_unsafe,
+        tuple(p.sandbox_packages),
     )
     after = [r | {"grader": grading.GRADER_VERSION} for r in before]
     for i, grade in zip(chosen, grades, strict=True):

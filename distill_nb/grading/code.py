@@ -2,34 +2,63 @@
 (suites.py) in the sandbox, which treats the code as hostile (sandbox/)."""
 
 import atexit
+import os
 from functools import cache
 
 from distill_nb.benchmarks import Task
 from distill_nb.grading import code_answer, sandbox
 from distill_nb.grading.extract import visible_text
 from distill_nb.grading.outcome import Grade, missing
+from distill_nb.grading.sandbox.packages import chosen, versions
 from distill_nb.grading.suites import prepare, suite
-from distill_nb.runtime import paths
+from distill_nb.runtime import data_files, paths
+
+Packages = tuple[str, ...] | None
+
+
+def pool(allow_unsafe: bool = False, packages: Packages = None) -> sandbox.Pool:
+    """The sandbox's workers, one a core, started once and kept until the program ends. packages:
+    what code may import beside the standard library; None is the usual ones (sandbox/packages.py).
+    Raises RuntimeError with the remedy where no sandbox works here and allow_unsafe is false,
+    ValueError for a package that is not installed."""
+    return _pool(allow_unsafe, chosen(packages))
 
 
 @cache
-def pool(allow_unsafe: bool = False) -> sandbox.Pool:
-    """The sandbox's workers, one a core, started once and kept until the program ends. Raises
-    RuntimeError with the remedy where no sandbox works here and allow_unsafe is false."""
-    hidden = (str(paths.ROOT), str(paths.cache()), str(paths.runs()))
-    workers = sandbox.Pool(allow_unsafe=allow_unsafe, hidden=hidden)
+def _pool(allow_unsafe: bool, packages: tuple[str, ...]) -> sandbox.Pool:
+    hidden = (str(paths.ROOT), str(paths.cache()), str(paths.runs()), *_caches())
+    workers = sandbox.Pool(allow_unsafe=allow_unsafe, hidden=hidden, packages=packages)
     workers.__enter__()
     atexit.register(workers.__exit__, None)
     return workers
 
 
-def level(allow_unsafe: bool = False) -> str:
-    """The level of `pool`: bubblewrap, landlock or process. Raises RuntimeError as it does."""
-    return pool(allow_unsafe).level
+def _caches() -> tuple[str, ...]:
+    """Where the hub's files and evalplus's lie, if not in the home."""
+    names = ("HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "XDG_CACHE_HOME")
+    return tuple(os.environ[name] for name in names if os.environ.get(name))
+
+
+def run(
+    jobs: list[sandbox.Job], allow_unsafe: bool = False, packages: Packages = None
+) -> list[sandbox.Result]:
+    """The results of jobs, in order, by code that sees no file of data which this process read."""
+    workers = pool(allow_unsafe, packages)
+    workers.hide(data_files.opened())
+    return workers.run(jobs)
+
+
+def level(allow_unsafe: bool = False, packages: Packages = None) -> str:
+    """The level of `pool`: bubblewrap, landlock or process. Raises as it does."""
+    return pool(allow_unsafe, packages).level
 
 
 def grade_many(
-    tasks: list[Task], completions: list[str], finish_reasons: list[str], allow_unsafe: bool = False
+    tasks: list[Task],
+    completions: list[str],
+    finish_reasons: list[str],
+    allow_unsafe: bool = False,
+    packages: Packages = None,
 ) -> list[Grade]:
     """Grade code answers, in the order given, on all cores.
 
@@ -40,13 +69,14 @@ def grade_many(
         text = visible_text(completion)
         code = code_answer.strict(text, task.entry_point)
         read.append((task, code, code_answer.lenient(text, task.entry_point)))
-    results = _run([(task, code) for task, code, _ in read if code], allow_unsafe)
+    results = _run([(task, code) for task, code, _ in read if code], allow_unsafe, packages)
     also_lenient = {}  # completion's number → (task, code)
     for i, (task, code, lenient) in enumerate(read):
         passed = code and results[task, code].outcome == "correct"
         if lenient.strip() and lenient != code and not passed:
             also_lenient[i] = (task, lenient)
-    results |= _run(list(also_lenient.values()), allow_unsafe)
+    results |= _run(list(also_lenient.values()), allow_unsafe, packages)
+    sandbox_used = level(allow_unsafe, packages), ", ".join(versions(chosen(packages)))
     grades = []
     for i, ((task, code, _), finish_reason) in enumerate(zip(read, finish_reasons, strict=True)):
         if code:
@@ -57,7 +87,7 @@ def grade_many(
             outcome = second = missing(finish_reason)
             detail = f"no block outside the thinking {_wanted(task)}"
         lenient_outcome = results[also_lenient[i]].outcome if i in also_lenient else outcome
-        grades.append(Grade(outcome, code, detail, lenient_outcome, second, level(allow_unsafe)))
+        grades.append(Grade(outcome, code, detail, lenient_outcome, second, *sandbox_used))
     return grades
 
 
@@ -66,7 +96,7 @@ def _wanted(task: Task) -> str:
 
 
 def _run(
-    jobs: list[tuple[Task, str]], allow_unsafe: bool
+    jobs: list[tuple[Task, str]], allow_unsafe: bool, packages: Packages
 ) -> dict[tuple[Task, str], sandbox.Result]:
     """(task, code) → its result; the same code for the same task is run once."""
     distinct = list(dict.fromkeys(jobs))
@@ -74,7 +104,7 @@ def _run(
         return {}
     prepare([task for task, _ in distinct])
     prepared = [sandbox.Job(code, suite(task)[0], suite(task)[2]) for task, code in distinct]
-    return dict(zip(distinct, pool(allow_unsafe).run(prepared), strict=True))
+    return dict(zip(distinct, run(prepared, allow_unsafe, packages), strict=True))
 
 
 def _base_outcome(result: sandbox.Result, base: int) -> str:

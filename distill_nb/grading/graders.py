@@ -54,10 +54,14 @@ def grade_code_all(
 
 
 def grade_all(
-    tasks: list[Task], completions: list[str], finish_reasons: list[str], allow_unsafe: bool = False
+    tasks: list[Task],
+    completions: list[str],
+    finish_reasons: list[str],
+    allow_unsafe: bool = False,
+    packages: code.Packages = None,
 ) -> list[Grade]:
-    """Grade many of either kind, in the order given, on all cores. Raises RuntimeError where there
-    is code, no sandbox works here and allow_unsafe is false."""
+    """Grade many of either kind, in the order given, on all cores. packages: as in code.pool.
+    Raises RuntimeError where there is code, no sandbox works here and allow_unsafe is false."""
     jobs = list(zip(tasks, completions, finish_reasons, strict=True))
     grades: dict[int, Grade] = {}
     for kind in ("math", "code"):
@@ -66,7 +70,9 @@ def grade_all(
         if kind == "math":
             made = math.grade_many([tasks[i].gold for i in places], texts, reasons)
         else:
-            made = code.grade_many([tasks[i] for i in places], texts, reasons, allow_unsafe)
+            made = code.grade_many(
+                [tasks[i] for i in places], texts, reasons, allow_unsafe, packages
+            )
         grades |= dict(zip(places, made, strict=True))
     return [grades[i] for i in range(len(tasks))]
 

@@ -18,6 +18,7 @@ class Grade:
     # math: equal text after normalisation; code: by the benchmark's base tests alone
     second_outcome: str = ""
     sandbox_level: str = ""  # code: bubblewrap, landlock or process (no sandbox)
+    sandbox_packages: str = ""  # code: what it could import, as in "numpy 2.3.5, sympy 1.14.0"
 
 
 def missing(finish_reason: str) -> str:

@@ -126,6 +126,9 @@ class Params:
     allow_unsafe: bool = key(
         "run model-written code without a sandbox, where none works on this machine"
     )
+    sandbox_packages: list[str] = key(
+        "Python packages that model-written code may import, beside the standard library"
+    )
     regrade: bool = key("grade the stored completions again, without the model")
     overwrite: bool = key("start again instead of resuming what is there")
     select_on: str = key(

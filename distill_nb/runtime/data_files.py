@@ -11,6 +11,8 @@ from distill_nb.runtime import file_kinds, jsonl
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_opened: set[str] = set()  # by this process, ever
+
 BATCH = 256  # rows of a Parquet file in memory at once
 
 
@@ -19,12 +21,24 @@ def rows(
 ) -> Iterator[tuple[str, dict]]:
     """(where, row) of each row, where as in "<name>: line 3", or "row 3" of a Parquet file.
     columns: those of a Parquet file to read, where it has them. Raises ValueError as jsonl.rows."""
+    note(path)
     if path.suffix == ".parquet":
         yield from _parquet(path, name, remedy, columns)
     else:
         with open(path, "rb") as stream:
             for line in jsonl.rows(stream, name, remedy):
                 yield f"{name}: line {line.number}", line.row
+
+
+def note(path: Path) -> None:
+    """Remember that this process reads a file of data (see `opened`)."""
+    _opened.add(str(path))
+
+
+def opened() -> tuple[str, ...]:
+    """The files of data that this process has read: they may hold answers, and model-written code
+    must not see them."""
+    return tuple(sorted(_opened))
 
 
 def _parquet(

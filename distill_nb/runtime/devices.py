@@ -1,14 +1,29 @@
 """The cores and the memory that this process may use, and errors of a GPU's memory."""
 
+import math
 import os
 from pathlib import Path
+
+from distill_nb.runtime import control_group
 
 GIB = 2**30
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Processor cores that this process may use: those it is bound to, or its control group's
+    quota, rounded up."""
+    if hasattr(os, "sched_getaffinity"):
+        bound = len(os.sched_getaffinity(0))
+    else:
+        bound = os.cpu_count() or 1
+    quota = control_group.quota()
+    return bound if quota is None else max(1, min(bound, math.ceil(quota)))
+
+
+def memory_limit() -> int | None:
+    """Bytes that the control group may have, None where it has no limit."""
+    found = control_group.memory()
+    return found[0] if found else None
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -28,9 +43,5 @@ def free_memory() -> int:
         free = int(available.split()[1]) * 1024
     except (OSError, StopIteration):
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    group = Path("/sys/fs/cgroup")
-    try:
-        limit = int((group / "memory.max").read_text())
-        return min(free, limit - int((group / "memory.current").read_text()))
-    except (OSError, ValueError):  # no such limit
-        return free
+    group = control_group.memory()
+    return min(free, group[1]) if group else free

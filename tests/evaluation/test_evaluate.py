@@ -42,6 +42,7 @@ FIELDS = {
     "engine",
     "grader",
     "sandbox_level",
+    "sandbox_packages",
 }
 
 

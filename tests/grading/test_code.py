@@ -33,6 +33,7 @@ def test_pocket_code_by_its_public_function():
     )
     assert (good.outcome, good.second_outcome) == ("correct", "correct")
     assert good.sandbox_level == code.level() in ("bubblewrap", "landlock")
+    assert good.sandbox_packages.startswith("numpy ") and ", sympy " in good.sandbox_packages
     for body in ("1 - n % 2", "True", "n"):  # 1 and 0 are not True and False
         assert (
             grade_code(
@@ -66,7 +67,7 @@ def test_a_batch_keeps_its_order_and_runs_equal_code_once():
 def test_without_a_sandbox_nothing_is_generated(runs_dir, monkeypatch):
     p = tiny(benchmarks=["pocket_code"])
     train.train(p)
-    code.pool.cache_clear()
+    code._pool.cache_clear()
     monkeypatch.setattr(
         sandbox.pool,
         "why_unavailable",
@@ -78,7 +79,7 @@ def test_without_a_sandbox_nothing_is_generated(runs_dir, monkeypatch):
     with pytest.raises(RuntimeError, match=r"Install bubblewrap.*allow_unsafe"):
         evaluate.evaluate(p)
     assert code.level(allow_unsafe=True) == "process"
-    code.pool.cache_clear()
+    code._pool.cache_clear()
 
 
 def test_regrading_needs_no_model_and_shows_what_changed(runs_dir, monkeypatch, caplog):

@@ -144,7 +144,9 @@ def test_results_come_in_the_order_of_jobs_and_doubtful_time_outs_are_run_again_
     monkeypatch.setattr(
         pool.Seat,
         "run",
-        lambda self, job, slack: ran.append((job, slack)) or original(self, job, slack),
+        lambda self, job, slack, patience: (
+            ran.append((job, slack)) or original(self, job, slack, patience)
+        ),
     )
     tests = function_tests("f", [[1]], [2], seconds=0.2)
     jobs = [Job(f"def f(x): return x + {i % 2}", tests) for i in range(8)]
@@ -207,13 +209,13 @@ def test_a_worker_that_dies_is_replaced_and_a_second_death_is_no_verdict(monkeyp
     seat = pool.Seat(best())
     with contextlib.closing(seat):
         assert seat.run(HONEST).outcome == "correct"
-        for process in psutil.Process(seat._workers[False]._process.pid).children(recursive=True):
+        for process in psutil.Process(seat._workers[()]._process.pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        seat._workers[False]._process.kill()
+        seat._workers[()]._process.kill()
         assert seat.run(HONEST).outcome == "correct"
         # nothing to start, in bubblewrap
-        monkeypatch.setattr("distill_nb.grading.sandbox.launch.INSIDE", ())
+        monkeypatch.setattr("distill_nb.grading.sandbox.bubblewrap.INSIDE", ())
         # nor elsewhere
         monkeypatch.setattr("distill_nb.grading.sandbox.launch.HERE", Path("/nowhere"))
         seat.close()

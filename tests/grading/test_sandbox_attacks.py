@@ -216,7 +216,7 @@ def test_a_candidate_leaves_no_flags_and_no_times(seat):
 def test_the_settings_are_not_among_the_arguments(seat):
     code = "import sys\ndef f(x): raise ValueError(sys.orig_argv)"
     assert seat.run(Job(code, ADD)).detail == "input 0: ValueError: ['python', 'candidate']"
-    started = psutil.Process(seat._workers[False]._process.pid)
+    started = psutil.Process(seat._workers[()]._process.pid)
     lines = [" ".join(p.cmdline()) for p in (started, *started.children(recursive=True))]
     assert not [line for line in lines if "readable" in line or "RLIMIT" in line]
 
@@ -354,7 +354,7 @@ def test_empty_files_are_counted_too(seat):
 
 def test_candidates_are_the_first_to_go_where_memory_runs_out(seat):
     assert seat.run(Job("def f(x): return x + 1.0", ADD)).outcome == "correct"  # by the comparer
-    started = psutil.Process(seat._workers[False]._process.pid)
+    started = psutil.Process(seat._workers[()]._process.pid)
     below = [*started.children(recursive=True), psutil.Process(seat._comparer._process.pid)]
     assert {Path(f"/proc/{p.pid}/oom_score_adj").read_text() for p in (started, *below)} == {
         "1000\n"
@@ -379,7 +379,7 @@ def test_nobody_in_particular(seat):
 def test_no_capability(seat):
     """The worker's and the candidate's sets, as the kernel shows them outside."""
     assert seat.run(HONEST).outcome == "correct"
-    started = seat._workers[False]._process.pid
+    started = seat._workers[()]._process.pid
     worker = [
         p
         for p in [psutil.Process(started), *psutil.Process(started).children(recursive=True)]

@@ -60,7 +60,7 @@ class Result:
     tests: tuple[str, ...] = ()
     level: str = ""  # bubblewrap, landlock or process
     seconds: float = 0.0  # of processor time that the candidate took
-    # late or asleep: out of time, but its neighbours may be why; always "" in a Pool's results
+    # late, asleep, starved or killed (run._doubtful): neighbours may be why; "" of a Pool
     doubtful: str = ""
 
 

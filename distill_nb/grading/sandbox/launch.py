@@ -4,34 +4,27 @@ import contextlib
 import itertools
 import json
 import os
-import shlex
-import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from distill_nb.grading.sandbox import places, wire
-from distill_nb.grading.sandbox.compare import numpy_folder
+from distill_nb.grading.sandbox import bubblewrap, folders, packages, places, wire
+from distill_nb.grading.sandbox.bubblewrap import DEVICES, FOLDER_SIZE, HERE, WorkerFailed
 
-HERE = Path(__file__).resolve().parent
-# the files of this package that a worker reads
-INSIDE = ("worker.py", "child.py", "codec.py", "confine.py", "seccomp.py", "wire.py")
 MEMORY = 4 * 2**30  # bytes of a candidate's address space, as in evalplus
 FILE_SIZE = 16 * 2**20  # bytes of any file that a candidate writes
-TMP_SIZE = 64 * 2**20  # bytes of all of them, in the tmpfs of level bubblewrap
-FILES, THREADS = 64, 256  # open files; threads beside those that the same user runs already
+FILES, THREADS = 64, 256  # open files; threads
+# Threads by which RLIMIT_NPROC is raised where it counts those of the user's other programs too,
+# which may start and end at any time. The worker then counts the candidate's own (watch.py).
+OTHERS = 8192
+OWN_COUNT = (5, 14)  # the first Linux that counts a user namespace's threads apart
 STACK_KIB = 512 * 1024  # of the main thread, for deep recursion in C
 # as root: ids of users that own nothing, systemd's range for dynamic users; one for each worker
 FIRST_UID, UIDS = (61184, 4336)
-DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
 START_SECONDS = 60
 _numbers = itertools.count()
-
-
-class WorkerFailed(RuntimeError):
-    """A worker could not be started, died or stopped answering: never a candidate's verdict."""
 
 
 def _python() -> tuple[str, list[str]]:
@@ -59,15 +52,31 @@ def _user_threads() -> int:
     return count
 
 
-def command(level: str, with_numpy: bool, hidden: tuple[str, ...] = ()) -> tuple[list[str], dict]:
-    """The command line of a worker at a level, and the settings that it is then sent."""
+def _counted_apart(level: str) -> bool:
+    """Whether the kernel counts the threads of an ordinary user's worker apart from the others."""
+    try:
+        release = tuple(int(part) for part in os.uname().release.split(".")[:2])
+    except ValueError:
+        return False
+    return level == "bubblewrap" and release >= OWN_COUNT
+
+
+def command(
+    level: str, loaded: tuple[str, ...], hidden: tuple[str, ...] = ()
+) -> tuple[list[str], dict]:
+    """The command line of a worker at a level, and the settings that it is then sent. loaded: the
+    packages that it has."""
     python, prefixes = _python()
-    hide = places.hidden(prefixes, hidden)
-    numpy = numpy_folder() if with_numpy else None
-    packages = [p for p in (f"{numpy}/numpy", f"{numpy}/numpy.libs") if numpy and os.path.isdir(p)]
-    inside, site, to_import = str(HERE), numpy, packages
+    brought = packages.places(loaded)
+    hide = places.hidden(prefixes, hidden, brought)
+    inside, site = str(HERE), sorted({str(Path(place).parent) for place in brought})
+    to_import = list(brought)
     if level == "bubblewrap":
-        inside, site, to_import = "/sandbox", "/sandbox/site" if numpy else None, ["/sandbox/site"]
+        inside, site, to_import = (
+            "/sandbox",
+            ["/sandbox/site"] if brought else [],
+            ["/sandbox/site"],
+        )
     root, uid = sys.platform == "linux" and os.geteuid() == 0, None
     if root and level != "process":
         uid = FIRST_UID + (os.getpid() * 37 + next(_numbers)) % UIDS
@@ -80,22 +89,26 @@ def command(level: str, with_numpy: bool, hidden: tuple[str, ...] = ()) -> tuple
         "RLIMIT_MSGQUEUE": 0,
         "RLIMIT_NPROC": THREADS,
     }
-    if sys.platform == "linux":
-        limits["RLIMIT_NPROC"] += _user_threads() if uid is None else 0
-    elif level == "process":
+    apart = uid is not None or _counted_apart(level)
+    if sys.platform == "linux" and not apart:
+        limits["RLIMIT_NPROC"] += _user_threads() + OTHERS
+    elif sys.platform != "linux":
         del limits["RLIMIT_NPROC"]
     settings = {
         "level": level,
         "uid": uid,
         "site": site,
+        "packages": list(loaded),
         "readable": ["/usr", "/lib", "/lib64", *prefixes, *to_import, *DEVICES],
         "hidden": hide,
         "limits": limits,
+        "threads": 0 if apart or sys.platform != "linux" else THREADS,
         "writable": "/tmp" if level == "bubblewrap" else None,
+        "bytes": None,
     }
     line = [python, "-S", "-s", "-P", "-B", "-X", "utf8", f"{inside}/worker.py"]
     if level == "bubblewrap":
-        line = [*_bubblewrap(prefixes, hide, packages, root), *line]
+        line = [*bubblewrap.line(prefixes, hide, brought, root), *line]
     # The limit on the stack is read when a program starts, so the shell sets it: the soft limit
     # alone, at most the hard one, since programs of contests raise it themselves.
     stack = f'ulimit -S -s {STACK_KIB} 2>/dev/null || ulimit -S -s "$(ulimit -H -s)"'
@@ -104,66 +117,29 @@ def command(level: str, with_numpy: bool, hidden: tuple[str, ...] = ()) -> tuple
     return ["/bin/sh", "-c", f'{stack}; {first}; exec "$@"', "sh", *line], settings
 
 
-def _bubblewrap(prefixes: list[str], hide: list[str], packages: list[str], root: bool) -> list[str]:
-    """bwrap with its arguments. Root keeps two capabilities until it has become another user."""
-    program = shutil.which("bwrap")
-    if program is None:
-        raise WorkerFailed(
-            "there is no bwrap; install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap)"
-        )
-    capabilities = "--cap-drop ALL --cap-add CAP_SETUID --cap-add CAP_SETGID"
-    line = shlex.split(
-        "--unshare-pid --unshare-net --unshare-ipc --unshare-uts --unshare-cgroup-try "
-        "--die-with-parent --new-session --hostname sandbox "
-        f"{capabilities if root else '--unshare-user'} --ro-bind /usr /usr"
-    )
-    for library in ("/lib", "/lib64"):
-        if os.path.islink(library):
-            line += ["--symlink", os.readlink(library), library]
-        elif os.path.isdir(library):
-            line += ["--ro-bind", library, library]
-    line += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
-    line += ["--perms", "0755", "--dir", "/dev"]  # bwrap would make it for its own user alone
-    for device in DEVICES:
-        line += ["--dev-bind", device, device]
-    made: set[Path] = set()
-    for folder in prefixes:  # a parent that is private outside must not be so inside
-        for parent in reversed(Path(folder).parents[:-1]):
-            if parent not in made:
-                line += ["--perms", "0755", "--dir", str(parent)]
-                made.add(parent)
-        line += ["--ro-bind", folder, folder]
-    for folder in hide:
-        line += ["--perms", "0755", "--size", "4096", "--tmpfs", folder, "--remount-ro", folder]
-    for folder in ("/sandbox", "/sandbox/site"):
-        line += ["--perms", "0755", "--dir", folder]
-    for name in INSIDE:
-        line += ["--ro-bind", str(HERE / name), f"/sandbox/{name}"]
-    for folder in packages:
-        line += ["--ro-bind", folder, f"/sandbox/site/{Path(folder).name}"]
-    end = f"--perms 1777 --size {TMP_SIZE} --tmpfs /tmp --remount-ro / --chdir /tmp --"
-    return [program, *line, *end.split()]
-
-
 class Worker:
-    """A running worker, with numpy or without, which halves the work of a fork. It ends with
+    """A running worker with packages loaded; without any a fork is half the work. It ends with
     `close`, and with the thread that started it."""
 
-    def __init__(self, level: str, with_numpy: bool, hidden: tuple[str, ...] = ()) -> None:
-        self.level, self._numpy, self._hidden = level, with_numpy, hidden
+    def __init__(self, level: str, loaded: tuple[str, ...], hidden: tuple[str, ...] = ()) -> None:
+        self.level, self._loaded, self._hidden = level, loaded, hidden
         self._serial, self._dirty = 0, False
         self._start()
 
     def _start(self) -> None:
-        line, settings = command(self.level, self._numpy, self._hidden)
-        self._control, theirs = socket.socketpair()
+        line, settings = command(self.level, self._loaded, self._hidden)
         self._folder, folder = None, "/"
-        if self.level == "process":  # it alone can write outside a tmpfs: a folder to start in
-            self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-            folder = self._folder.name
+        if self.level != "bubblewrap":  # there is no tmpfs: a folder of its own to write in
+            try:
+                self._folder = folders.Folder(settings["uid"])
+            except OSError as error:
+                raise WorkerFailed(f"there is no temporary folder: {error}") from error
+            folder = settings["writable"] = self._folder.name
+            settings["bytes"] = FOLDER_SIZE
+        self._control, theirs = socket.socketpair()
         environment = {
             "PATH": "/usr/bin:/bin",
-            "HOME": settings["writable"] or folder,
+            "HOME": settings["writable"],
             "LANG": "C.UTF-8",
             "OMP_NUM_THREADS": "1",
             "PYTHONHASHSEED": "0",  # the same order of sets in every run
@@ -182,6 +158,8 @@ class Worker:
                     start_new_session=True,
                 )
             except OSError as error:
+                self._control.close()
+                self._remove_folder()
                 raise WorkerFailed(f"could not start: {error}") from error
             theirs.close()
             try:
@@ -193,15 +171,25 @@ class Worker:
                 said = errors.read(20_000).decode("utf-8", "replace").strip().splitlines()
                 raise WorkerFailed(f"could not start: {said[-1] if said else failure}") from failure
 
-    def begin(self, seconds: list[float], load: float, total: float, slack: float) -> socket.socket:
+    def begin(
+        self, seconds: list[float], load: float, total: float, slack: float, patience: float
+    ) -> socket.socket:
         """Have a child forked for a job; returns a socket to it alone. Limits in seconds of
-        processor time, for each input, for loading, in all; at `slack` times these it is killed."""
+        processor time, for each input, for loading, in all; at `slack` times these it is killed.
+        patience: as in watch.py."""
         if self._dirty:  # the last candidate left files; a new worker has an empty tmpfs
             self.close()
             self._start()
         self._serial += 1
         ours, theirs = socket.socketpair()
-        job = dict(serial=self._serial, seconds=seconds, load=load, total=total, slack=slack)
+        job = dict(
+            serial=self._serial,
+            seconds=seconds,
+            load=load,
+            total=total,
+            slack=slack,
+            patience=patience,
+        )
         with theirs:
             try:
                 wire.send(self._control, json.dumps(job).encode(), (theirs.fileno(),))
@@ -235,8 +223,12 @@ class Worker:
         self._control.close()
         self._process.kill()
         self._process.wait()
+        self._remove_folder()
+
+    def _remove_folder(self) -> None:
         if self._folder is not None:
-            self._folder.cleanup()
+            self._folder.remove()
+            self._folder = None
 
     def _answer(self, seconds: float) -> dict:
         self._control.settimeout(seconds)

@@ -9,17 +9,25 @@ import queue
 import sys
 import tempfile
 import threading
+import time
 from dataclasses import replace
 
+from distill_nb.grading.sandbox import packages as candidates_packages
 from distill_nb.grading.sandbox.compare import Comparer, ComparerFailed
 from distill_nb.grading.sandbox.jobs import Job, Result, function_tests
 from distill_nb.grading.sandbox.launch import Worker, WorkerFailed
 from distill_nb.grading.sandbox.run import run
-from distill_nb.runtime.devices import cores
+from distill_nb.runtime.devices import GIB, cores, memory_limit
 
 LEVELS = ("bubblewrap", "landlock", "process")  # from the strongest to none
 # how many times its processor time code may take beside others on shared caches and cores
 SLACK = 1.5
+# how many times longer than usual a job may wait for a processor when it runs alone once more
+PATIENCE = 10.0
+KILLED_AGAIN = 2  # times that a job which another killed is run alone once more
+# Bytes for one worker where a control group limits memory, as much as its candidate may use: the
+# kernel would kill, and not always the one that takes too much.
+WORKER_MEMORY = 4 * GIB
 # A trial job: a thread must work, and everything in the list must fail.
 TRIAL = """
 import os, socket, threading
@@ -31,13 +39,14 @@ def fails(function, *arguments):
         return True
     return False
 
-def trial(secret):
+def trial(grader, new):
     thread = threading.Thread(target=int)
     thread.start()
     thread.join()
-    fails(open, secret + ".new", "w")  # may work, in a /tmp of its own
-    return [fails(open, secret), fails(open, "/etc/passwd"), fails(socket.socket), fails(os.fork),
-            fails(os.kill, os.getppid(), 0), fails(os.execv, "/bin/true", ["true"])]
+    fails(open, new, "w")  # may work, in a /tmp of its own
+    return [fails(open, f"/proc/{grader}/stat"), fails(open, "/etc/passwd"), fails(socket.socket),
+            fails(os.fork), fails(os.kill, os.getppid(), 0),
+            fails(os.execv, "/bin/true", ["true"])]
 """
 
 
@@ -49,22 +58,23 @@ def why_unavailable(level: str) -> str:
         raise ValueError(f"sandbox: no level {level}; there are {', '.join(LEVELS)}.")
     if sys.platform != "linux" and level != "process":
         return f"{level} needs Linux, and this is {sys.platform}"
-    with tempfile.TemporaryDirectory() as folder:
-        secret = os.path.join(folder, "secret")
-        with open(secret, "w"):
-            os.chmod(folder, 0o777)  # so that only the sandbox is in the way
-        code, n = (TRIAL, 6) if level != "process" else ("trial = lambda secret: []", 0)
-        tests = function_tests("trial", [[secret]], [[True] * n], rule="equal", seconds=10.0)
-        comparer = Comparer()
-        try:
-            with contextlib.closing(Worker(level, True)) as worker:
-                result = run(worker, comparer, Job(code, tests))
-        except (WorkerFailed, ComparerFailed, OSError) as error:
-            return str(error)
-        finally:
-            comparer.close()
-        if os.path.exists(secret + ".new"):
-            return "a trial job could write outside"
+    # A file that anybody could make: only the sandbox is in the way. No folder is made here that a
+    # kill would leave behind.
+    new = os.path.join(tempfile.gettempdir(), f"distill_nb_trial_{os.getpid()}_{time.time_ns()}")
+    code, n = (TRIAL, 6) if level != "process" else ("trial = lambda grader, new: []", 0)
+    arguments = [os.getpid(), new]
+    tests = function_tests("trial", [arguments], [[True] * n], rule="equal", seconds=10.0)
+    comparer = Comparer()
+    try:
+        with contextlib.closing(Worker(level, candidates_packages.chosen())) as worker:
+            result = run(worker, comparer, Job(code, tests), patience=PATIENCE)
+    except (WorkerFailed, ComparerFailed, OSError) as error:
+        return str(error)
+    finally:
+        comparer.close()
+    if os.path.exists(new):
+        os.unlink(new)
+        return "a trial job could write outside"
     if result.outcome != "correct":
         return f"a trial job did not end as it must: {result.detail}"
     return ""
@@ -85,12 +95,20 @@ def strongest_level(allow_unsafe: bool = False) -> str:
     )
 
 
+def workers_here() -> int:
+    """One worker for each core, fewer where the memory of the control group has no room for them.
+    Both follow the group's limits."""
+    limit = memory_limit()
+    return cores() if limit is None else max(1, min(cores(), limit // WORKER_MEMORY))
+
+
 class Pool:
-    """Workers that run jobs, one for each core unless told otherwise, in a `with` statement.
+    """Workers that run jobs, `workers_here` unless told otherwise, in a `with` statement.
 
     level: auto (the strongest that works) or one of LEVELS. allow_unsafe permits process, which
-    confines nothing. hidden: folders to look empty where they lie in Python's own; others cannot be
-    reached anyway. Raises ValueError for an unknown level, RuntimeError for one that fails here."""
+    confines nothing. hidden: see `hide`. packages: what candidates may import beside the standard
+    library; None is those of packages.USUAL that are installed. Raises ValueError for an unknown
+    level or package, RuntimeError for a level that fails here."""
 
     def __init__(
         self,
@@ -98,7 +116,9 @@ class Pool:
         level: str = "auto",
         allow_unsafe: bool = False,
         hidden: tuple[str, ...] = (),
+        packages: tuple[str, ...] | None = None,
     ) -> None:
+        self.packages = candidates_packages.chosen(packages)
         if workers is not None and workers < 1:
             raise ValueError(f"sandbox: workers is {workers}; it must be at least 1.")
         self.level = strongest_level(allow_unsafe) if level == "auto" else level
@@ -110,7 +130,9 @@ class Pool:
             raise RuntimeError(f"Sandbox level {self.level} does not work here: {reason}.")
         self._queue: queue.SimpleQueue = queue.SimpleQueue()
         self._batch = threading.Lock()  # a job that runs alone is beside no other batch either
-        self._seats = [Seat(self.level, hidden) for _ in range(workers or cores())]
+        self._seats = [
+            Seat(self.level, hidden, self.packages) for _ in range(workers or workers_here())
+        ]
         self._threads = [
             threading.Thread(target=self._serve, args=(seat,), daemon=True) for seat in self._seats
         ]
@@ -129,12 +151,20 @@ class Pool:
         for thread in self._threads:
             thread.join()
 
+    def hide(self, paths: tuple[str, ...]) -> None:
+        """Files and folders that no later job can read where they lie in what a worker reads
+        (Python's own folders, /usr); others cannot be reached anyway."""
+        with self._batch:
+            for seat in self._seats:
+                seat.hidden = tuple(sorted({*seat.hidden, *paths}))
+
     def run(self, jobs: list[Job]) -> list[Result]:
         """The results of jobs, in their order. The verdicts do not depend on how many run at once.
 
         Side by side, code may take SLACK times its seconds before it is out of time. A job that the
-        backstop on wall time stopped (asleep, or without a processor) runs once more side by side,
-        as alone it would keep others waiting; one that ended late, once more alone."""
+        backstop on wall time stopped while it slept runs once more side by side, as alone it would
+        keep others waiting. Once more alone runs what ended late, what had no processor, and what
+        was killed by somebody else, as the kernel does where memory runs out."""
         if not self._threads[0].is_alive():
             raise RuntimeError("The sandbox's workers are not running: use `with Pool() as pool`.")
         with self._batch:
@@ -144,14 +174,18 @@ class Pool:
             for i, result in zip(asleep, again, strict=True):
                 results[i] = replace(result, doubtful="") if result.doubtful == "asleep" else result
             for i, result in enumerate(results):
-                if result.doubtful:
-                    results[i] = self._run([(0, jobs[i])], 1.0)[0]
+                for _ in range(KILLED_AGAIN if result.doubtful == "killed" else 1):
+                    if result.doubtful or result.outcome == "grader_error":
+                        result = self._run([(0, jobs[i])], 1.0, PATIENCE)[0]
+                results[i] = replace(result, doubtful="")
         return results
 
-    def _run(self, jobs: list[tuple[int, Job]], slack: float) -> list[Result]:
+    def _run(
+        self, jobs: list[tuple[int, Job]], slack: float, patience: float = 1.0
+    ) -> list[Result]:
         done: queue.SimpleQueue = queue.SimpleQueue()
         for i, job in jobs:
-            self._queue.put((i, job, slack, done))
+            self._queue.put((i, job, slack, patience, done))
         found = dict(done.get() for _ in jobs)
         return [found[i] for i, _ in jobs]
 
@@ -159,36 +193,50 @@ class Pool:
         """A seat's own thread, since a worker dies with the thread that started it."""
         try:
             while (item := self._queue.get()) is not None:
-                i, job, slack, done = item
-                done.put((i, seat.run(job, slack)))
+                i, job, slack, patience, done = item
+                done.put((i, seat.run(job, slack, patience)))
         finally:
             seat.close()
 
 
 class Seat:
-    """Two workers, with numpy and without, and a comparer, for one thread; started when needed."""
+    """Workers and a comparer, for one thread; started when needed. There is a worker without
+    packages, one with numpy, and one with all packages, as a fork takes longer the more is loaded.
+    hidden: as in Pool.hide; a change of it starts new workers."""
 
-    def __init__(self, level: str, hidden: tuple[str, ...] = ()) -> None:
-        self.level, self._hidden = level, hidden
-        self._workers: dict[bool, Worker] = {}  # by with_numpy
+    def __init__(
+        self, level: str, hidden: tuple[str, ...] = (), packages: tuple[str, ...] | None = None
+    ) -> None:
+        self.level, self.hidden = level, hidden
+        self._packages = candidates_packages.chosen(packages)
+        self._hidden_before = hidden
+        self._workers: dict[tuple[str, ...], Worker] = {}  # by the packages that are loaded
         self._comparer, self._abandoned = Comparer(), False
 
-    def run(self, job: Job, slack: float = 1.0) -> Result:
+    def run(self, job: Job, slack: float = 1.0, patience: float = 1.0) -> Result:
         """The job's result. Where the sandbox itself fails twice it is a grader_error."""
-        reason, with_numpy = "", "numpy" in job.code or "numpy" in job.prelude
+        reason, loaded = "", self._loaded(job)
+        if self.hidden != self._hidden_before:
+            self._close_workers()
+            self._hidden_before = self.hidden
         for _ in range(2):
             if self._abandoned:
                 reason = "interrupted"
                 break
             try:
-                if with_numpy not in self._workers:
-                    self._workers[with_numpy] = Worker(self.level, with_numpy, self._hidden)
-                return run(self._workers[with_numpy], self._comparer, job, slack)
+                if loaded not in self._workers:
+                    self._workers[loaded] = Worker(self.level, loaded, self.hidden)
+                return run(self._workers[loaded], self._comparer, job, slack, patience)
             except Exception as error:  # of our own: what a candidate does is an outcome
                 reason = f"{type(error).__name__}: {error}"
                 self.close()
         not_run = ("not_run",) * len(job.tests.inputs)
         return Result("grader_error", reason[:300], not_run, self.level)
+
+    def _loaded(self, job: Job) -> tuple[str, ...]:
+        """What the worker for a job has loaded; a package is there only if it is named."""
+        named = tuple(p for p in self._packages if p in job.code or p in job.prelude)
+        return named if named in ((), ("numpy",)) else self._packages
 
     def abandon(self) -> None:
         """Give up the job at work and run no more. For any thread."""
@@ -198,6 +246,9 @@ class Seat:
 
     def close(self) -> None:
         """End the processes."""
+        self._close_workers()
+        self._comparer.close()
+
+    def _close_workers(self) -> None:
         while self._workers:
             self._workers.popitem()[1].close()
-        self._comparer.close()

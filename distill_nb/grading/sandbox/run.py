@@ -2,6 +2,7 @@
 
 import contextlib
 import marshal
+import signal
 import socket
 import struct
 from collections.abc import Iterator
@@ -17,33 +18,43 @@ TOTAL_SECONDS = 120.0
 IDLE = 60.0  # seconds that a program may sleep in all its tests; worker.IDLE is for one
 GRACE = 60.0  # seconds of wall time after which a worker that does not answer is given up
 SHORTER = 300  # characters of a detail
-TOO_MANY_FILES = "made too many files"  # worker.MOST_FILES
+# why the worker stopped it (watch.MOST_FILES, launch.FOLDER_SIZE, launch.THREADS)
+TOO_MANY = {"files": "made too many files", "threads": "started too many threads"}
 OUT_OF_TIME = ("timeout", "asleep")  # by processor time, by the backstop on wall time
+KILLED = -signal.SIGKILL  # the exit status
 
 
 class Ended(Exception):
     """The frames ended or broke before the last one; the reason as its argument."""
 
 
-def run(worker: Worker, comparer: Comparer, job: Job, slack: float = 1.0) -> Result:
+def run(
+    worker: Worker, comparer: Comparer, job: Job, slack: float = 1.0, patience: float = 1.0
+) -> Result:
     """The result of a job. Code may take `slack` times its seconds, but is doubtful beyond these.
-    Raises WorkerFailed, ComparerFailed or OSError where the sandbox itself fails."""
+    patience: how many times longer than usual it may wait for a processor. Raises WorkerFailed,
+    ComparerFailed or OSError where the sandbox itself fails."""
     if isinstance(job.tests, FunctionTests):
-        return run_function(worker, comparer, job, job.tests, slack)
-    return run_program(worker, comparer, job, job.tests, slack)
+        return run_function(worker, comparer, job, job.tests, slack, patience)
+    return run_program(worker, comparer, job, job.tests, slack, patience)
 
 
-def _wall(seconds: float) -> float:
-    """Wall time by which a worker must have ended a child: worker.wall_limit and a grace."""
-    return 4 * seconds + 2 + GRACE
+def _wall(seconds: float, patience: float) -> float:
+    """Wall time by which a worker must have ended a child: watch.wall_limit and a grace."""
+    return 4 * patience * seconds + 2 + GRACE
 
 
 def _begin(
-    worker: Worker, seconds: list[float], total: float, slack: float, payload: tuple
+    worker: Worker,
+    seconds: list[float],
+    total: float,
+    slack: float,
+    patience: float,
+    payload: tuple,
 ) -> socket.socket:
     """The socket to a child that has its job and has confined itself."""
-    channel = worker.begin(seconds, LOAD_SECONDS, total, slack)
-    channel.settimeout(_wall(total))
+    channel = worker.begin(seconds, LOAD_SECONDS, total, slack, patience)
+    channel.settimeout(_wall(total, patience))
     try:
         data = marshal.dumps(payload, 2)
         channel.sendall(struct.pack("<I", len(data)) + data)
@@ -57,13 +68,13 @@ def _begin(
     raise WorkerFailed(f"a child could not confine itself: {said or 'it ended'}")
 
 
-def _end(worker: Worker, total: float, at_once: bool) -> dict:
+def _end(worker: Worker, total: float, patience: float, at_once: bool) -> dict:
     """The child's end. at_once: it has nothing more to send and is stopped if it does not end."""
     end = worker.end(0.2) if at_once else None
     if end is None:
         if at_once:
             worker.stop()
-        end = worker.end(_wall(total))
+        end = worker.end(_wall(total, patience))
     if end is None:
         raise WorkerFailed("the worker does not answer")
     return end
@@ -111,7 +122,12 @@ def _shown(content: bytes) -> str:
 
 
 def run_function(
-    worker: Worker, comparer: Comparer, job: Job, tests: FunctionTests, slack: float
+    worker: Worker,
+    comparer: Comparer,
+    job: Job,
+    tests: FunctionTests,
+    slack: float,
+    patience: float,
 ) -> Result:
     """Call the function with each input, and compare as the values come."""
     outcomes: list[str] = []
@@ -120,7 +136,8 @@ def run_function(
     iterate = tests.dataset == "mbpp" and tests.entry_point in rules.AS_SETS
     start = ("function", job.prelude, job.code, tests.entry_point, tests.inputs)
     payload = (*start, tests.seconds, iterate, total * slack)
-    with contextlib.closing(_begin(worker, list(tests.seconds), total, slack, payload)) as channel:
+    begun = _begin(worker, list(tests.seconds), total, slack, patience, payload)
+    with contextlib.closing(begun) as channel:
         try:
             for kind, content in frames(channel, len(tests.inputs)):
                 i = len(outcomes)
@@ -141,7 +158,7 @@ def run_function(
             raise WorkerFailed("the worker does not answer") from error
         except OSError as error:  # the child was killed with bytes unread
             ended = str(error)
-    end = _end(worker, total, at_once=True)
+    end = _end(worker, total, patience, at_once=True)
     if len(outcomes) < len(tests.inputs) and not (job.stop_early and "wrong" in outcomes):
         failed = "timeout" if end["stopped"] in OUT_OF_TIME and not ended else "wrong"
         detail = detail or _why(failed, end, ended, len(outcomes))
@@ -170,8 +187,8 @@ def _why(failed: str, end: dict, ended: str, place: int) -> str:
         if end["at"]:
             return f"input {place}: out of time after {took}"
         return f"out of time while the code was loaded ({took})"
-    if end["stopped"] == "files":
-        return f"input {place}: {TOO_MANY_FILES}"
+    if end["stopped"] in TOO_MANY:
+        return f"input {place}: {TOO_MANY[end['stopped']]}"
     said = ended or _shown(end["note"].encode())
     return said or f"input {place}: ended early (exit status {end['exit']})"
 
@@ -187,17 +204,20 @@ def _result(
 
 
 def _doubtful(end: dict, outcomes: list[str], slack: float) -> str:
-    """Why a run without neighbours could end otherwise: done but late, or asleep, stopped before it
-    had its processor time; "" where it could not, as what is wrong or used up its slack."""
+    """Why a run without neighbours could end otherwise, "" where it could not, as what is wrong or
+    used up its slack. late: done, but not in time. asleep, starved: stopped before it had its
+    processor time, while it slept or waited for a processor. killed: not by the worker."""
+    if end["exit"] == KILLED and not end["stopped"]:
+        return "killed"
     if slack == 1 or end["stopped"] == "timeout":
         return ""
     if end["stopped"] == "asleep":
-        return "asleep"
+        return "starved" if end["starved"] else "asleep"
     return "late" if end["late"] and "wrong" not in outcomes else ""
 
 
 def run_program(
-    worker: Worker, comparer: Comparer, job: Job, tests: ProgramTests, slack: float
+    worker: Worker, comparer: Comparer, job: Job, tests: ProgramTests, slack: float, patience: float
 ) -> Result:
     """Run the program once for each test, in a process of its own, and compare what it wrote."""
     outcomes: list[str] = []
@@ -207,7 +227,8 @@ def run_program(
         start = ("program", job.prelude, job.code, "", (tests.inputs[i],))
         payload = (*start, (limit,), False, limit * slack)
         output, too_much = bytearray(), False
-        with contextlib.closing(_begin(worker, [limit], limit, slack, payload)) as channel:
+        begun = _begin(worker, [limit], limit, slack, patience, payload)
+        with contextlib.closing(begun) as channel:
             try:
                 while not too_much and (part := channel.recv(2**18)):
                     output += part
@@ -216,16 +237,18 @@ def run_program(
                 raise WorkerFailed("the worker does not answer") from error
             except OSError:
                 pass
-        end = _end(worker, limit, at_once=too_much)
+        end = _end(worker, limit, patience, at_once=too_much)
         seconds, wall = seconds + end["seconds"], wall + end["wall"]
-        if wall > IDLE + 20 * seconds and end["stopped"] == "":  # it sleeps a little in each test
+        if (
+            wall > IDLE + 20 * patience * seconds and end["stopped"] == ""
+        ):  # it sleeps a little in each test
             end["stopped"] = "asleep"
         if too_much:
             outcome, why = "wrong", "wrote too much"
         elif end["stopped"] in OUT_OF_TIME or (end["late"] and slack == 1):
             outcome, why = "timeout", f"out of time after {end['seconds']:.1f} s of processor time"
-        elif end["stopped"] == "files":
-            outcome, why = "wrong", TOO_MANY_FILES
+        elif end["stopped"] in TOO_MANY:
+            outcome, why = "wrong", TOO_MANY[end["stopped"]]
         elif end["exit"] != 0:
             outcome, why = "wrong", _shown(end["note"].encode()) or f"exit status {end['exit']}"
         else:

@@ -124,7 +124,7 @@ def default_outcomes(problems: list[dict], texts: list[str], allow_unsafe: bool)
         else:
             jobs[i] = sandbox.Job(answer, *tests)
     if jobs:
-        results = code.pool(allow_unsafe).run(list(jobs.values()))
+        results = code.run(list(jobs.values()), allow_unsafe)
         for i, result in zip(jobs, results, strict=True):
             outcomes[i] = result.outcome
     return outcomes

@@ -1,0 +1,160 @@
+"""How the worker watches over one candidate: time by the kernel's clocks, files, threads.
+
+Read inside the sandbox: standard library only."""
+
+import contextlib
+import json
+import mmap
+import os
+import select
+import signal
+import socket
+import stat
+import sys
+import time
+
+import child
+import wire
+
+TICK = (0.002, 0.05)  # seconds between looks at a child's clock, at least and at most
+IDLE = 10.0  # seconds that a candidate may sleep in all
+# files and folders: a tmpfs limits bytes, but even empty files take the kernel's memory
+MOST_FILES = 10_000
+# A candidate that lost the processor so many times more than it gave it up was waiting for it, not
+# asleep: who sleeps gives it up each time, and seldom loses it when what it sends wakes another.
+PREEMPTED = 5
+
+
+def wall_limit(seconds: float, patience: float) -> float:
+    """The backstop on wall time: generous, as a busy machine is not the candidate's fault."""
+    return 4 * patience * seconds + 2
+
+
+def watch(
+    pid: int,
+    shared: mmap.mmap,
+    control: socket.socket,
+    settings: dict,
+    serial: int,
+    seconds: list[float],
+    load: float,
+    total: float,
+    slack: float,
+    patience: float,
+) -> dict:
+    """Wait for the child's end, and report it. The child is killed at the grader's word, when an
+    input has had `slack` times its seconds, when it fills its folder with files, or starts too many
+    threads. Past its seconds an input is late; the grader decides what that means. patience: how
+    many times longer than usual it may wait for a processor."""
+    # the kernel's number for that process's clock
+    clock = ((~pid) << 3) | 2 if sys.platform == "linux" else None
+    ended = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
+    poll = select.poll()
+    poll.register(control, select.POLLIN)
+    if ended >= 0:
+        poll.register(ended, select.POLLIN)
+    at, cpu, from_cpu, stopped, pause = 0, 0.0, 0.0, "", TICK[0]
+    started = from_wall = time.monotonic()
+    late = status = 0
+    usage = None
+    while True:
+        events = [fd for fd, _ in poll.poll(pause * 1000)]
+        if ended < 0 or ended in events:
+            found, status, usage = os.wait4(pid, os.WNOHANG)
+            if found:
+                break
+        if control.fileno() in events:
+            # EOFError: the grader is gone; this process ends, and the child with it
+            message = json.loads(wire.receive(control)[0])
+            if message == {"stop": serial}:
+                stopped = "stopped"
+                break
+        now = time.monotonic()
+        try:
+            cpu = time.clock_gettime(clock) if clock is not None else now - started
+        except OSError:  # it has just ended
+            continue
+        place = min(child.PLACES.unpack_from(shared)[0], len(seconds))
+        if place > at:
+            at, from_cpu, from_wall = place, cpu, now
+        limit = seconds[at - 1] if at else load
+        used = max((cpu - from_cpu) / limit, cpu / total)
+        late = late or (used > 1 and max(at, 1))
+        if used > slack:
+            stopped = "timeout"
+            break
+        wall = now - started
+        # no machine is so busy that it gives code less than a twentieth of the time beyond IDLE
+        asleep = clock is not None and wall > IDLE + 20 * patience * cpu
+        too_long = now - from_wall > wall_limit(limit, patience) or wall > wall_limit(
+            total, patience
+        )
+        if asleep or too_long:
+            stopped = "asleep"
+            break
+        if settings["writable"] is not None and too_full(settings["writable"], settings["bytes"]):
+            stopped = "files"
+            break
+        if settings["threads"] and threads(pid) > settings["threads"]:
+            stopped = "threads"
+            break
+        left = ((slack if late else 1) - used) * limit
+        pause = min(max(left, TICK[0]), TICK[1]) if ended >= 0 else TICK[0]
+    if usage is None:
+        os.kill(pid, signal.SIGKILL)
+        _, status, usage = os.wait4(pid, 0)
+    if ended >= 0:
+        os.close(ended)
+    _, first_late, size = child.PLACES.unpack_from(shared)
+    (before,) = child.PREEMPTED.unpack_from(shared, child.SHARED - child.PREEMPTED.size)
+    text = shared[child.PLACES.size : child.PLACES.size + min(size, child.LONGEST_NOTE)]
+    return {
+        "serial": serial,
+        "stopped": stopped,
+        "late": min(late or first_late, len(seconds)),
+        "at": at,
+        "exit": os.waitstatus_to_exitcode(status),
+        "seconds": usage.ru_utime + usage.ru_stime,
+        "wall": time.monotonic() - started,
+        "starved": stopped == "asleep" and usage.ru_nivcsw - before >= usage.ru_nvcsw + PREEMPTED,
+        "note": text.decode("utf-8", "replace"),
+    }
+
+
+def too_full(folder: str, most_bytes: int | None) -> bool:
+    """Whether a candidate's folder holds too many files, or too many bytes where it is no tmpfs of
+    its own, which limits them itself (most_bytes is None)."""
+    if most_bytes is None:
+        disk = os.statvfs(folder)
+        return disk.f_files - disk.f_ffree > MOST_FILES
+    files, size, waiting = 0, 0, [folder]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    found = entry.stat(follow_symlinks=False)
+                    files, size = files + 1, size + 512 * found.st_blocks
+                    if files > MOST_FILES or size > most_bytes:
+                        return True
+                    if stat.S_ISDIR(found.st_mode):
+                        waiting.append(entry.path)
+        except FileNotFoundError:  # removed at this moment
+            pass
+        except OSError:  # made so that nobody can look into it
+            return True
+    return False
+
+
+def threads(pid: int) -> int:
+    """The number of its threads, 0 where it cannot be read."""
+    with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/stat") as file:
+        return int(file.read().rpartition(")")[2].split()[17])
+    return 0
+
+
+def trace(folder: str | None) -> tuple:
+    """What a candidate can leave for the next: files, and a folder's times where they are gone."""
+    if folder is None:
+        return ()
+    names, state = os.listdir(folder), os.stat(folder)
+    return names, state.st_mtime_ns, state.st_ctime_ns, state.st_mode

@@ -1,0 +1,187 @@
+"""What a candidate can see, import and write to: files of data, packages, its working folder."""
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from attacks.seats import ADD, HONEST, open_seat
+
+from distill_nb.benchmarks import loading
+from distill_nb.grading import code, sandbox
+from distill_nb.grading.graders import grade_code
+from distill_nb.grading.sandbox import Job, Pool, function_tests, packages, places, pool
+from distill_nb.runtime import data_files
+
+SECRET = "secret-" + os.urandom(8).hex()
+READ = """
+import os, sys
+def f(path):  # by its own name, and below the folders of Python as they are called inside
+    tops = [*PATHS, *sys.path]
+    ends = [path.split("site-packages/")[-1], "/".join(path.split("/")[-2:])]
+    last = None
+    for place in (path, *(os.path.join(top, end) for top in tops for end in ends)):
+        try:
+            with open(place) as file:
+                return file.read()
+        except OSError as error:
+            last = error
+    raise last
+"""
+
+
+@pytest.fixture(scope="module", params=sandbox.LEVELS[:2])
+def level(request):
+    if reason := sandbox.why_unavailable(request.param):
+        pytest.skip(f"level {request.param}: {reason}")
+    return request.param
+
+
+@pytest.fixture(scope="module", params=sandbox.LEVELS[:2])
+def seat(request):
+    yield from open_seat(request.param)
+
+
+def readable_places():
+    """Folders that every worker reads, in which this user may write."""
+    found = [Path("/usr/share"), Path("/usr/lib"), Path(os.__file__).parent]
+    return sorted({p.resolve() for p in found if os.access(p, os.W_OK)})
+
+
+def test_a_file_of_data_is_hidden_wherever_it_lies(level):
+    if not readable_places():
+        pytest.skip("this user may write to no folder that a worker reads")
+    for place in readable_places():
+        with (
+            tempfile.TemporaryDirectory(prefix="distill_nb_test", dir=place) as folder,
+            Pool(1, level) as one,
+        ):
+            os.chmod(folder, 0o755)
+            file, beside, link = (Path(folder, name) for name in ("tests.json", "other", "link"))
+            for path in (file, beside):
+                path.write_text(SECRET)
+                path.chmod(0o644)
+            link.symlink_to(file.name)
+
+            def read(path, one=one):
+                tests = function_tests("f", [[str(path)]], [SECRET], seconds=5.0)
+                return one.run([Job("PATHS = ()" + READ, tests)])[0].outcome
+
+            assert [read(p) for p in (file, beside, link)] == ["correct"] * 3, place
+            one.hide((str(link),))
+            assert [read(p) for p in (file, beside, link)] == ["wrong", "correct", "wrong"], place
+            one.hide((folder,))
+            assert [read(p) for p in (file, beside)] == ["wrong"] * 2, place
+            assert one.run([HONEST])[0].outcome == "correct"
+
+
+def test_a_file_inside_a_package_is_hidden_too(level):
+    folder = Path(next(p for p in packages.places(("numpy",)) if p.endswith("/numpy")))
+    if not os.access(folder, os.W_OK):
+        pytest.skip("this user may not write to numpy's folder")
+    with tempfile.NamedTemporaryFile("w", prefix="distill_nb_test", dir=folder) as file:
+        os.chmod(file.name, 0o644)
+        print(SECRET, end="", file=file, flush=True)
+        look = "import numpy\nPATHS = [os.path.dirname(p) for p in numpy.__path__]"
+        tests = function_tests("f", [[file.name]], [SECRET], seconds=5.0)
+        job = Job("import os\n" + look + READ, tests)
+        for hidden, outcome in (((), "correct"), ((file.name,), "wrong")):
+            with contextlib.closing(pool.Seat(level, hidden)) as one:
+                assert one.run(job).outcome == outcome
+
+
+def test_the_graders_files_are_hidden(monkeypatch, tmp_path):
+    """A benchmark's file is known from the moment that it is read, by whatever name."""
+    file = tmp_path / "aime.part.jsonl"
+    row = {"ID": "2024-I-1", "Problem": "1 + 1?", "Answer": "2", "Solution": ""}
+    file.write_text(json.dumps(row) + "\n")
+    with contextlib.suppress(ValueError):
+        loading.load("aime", str(file))
+    assert str(file) in data_files.opened()
+    told = []
+    monkeypatch.setattr(Pool, "hide", lambda self, paths: told.append(paths))
+    answer = "```python\ndef add(a, b):\n    return a + b\n```"
+    assert grade_code("pocket_code", "pocket_code/add", answer).outcome == "correct"
+    assert told and all(str(file) in paths for paths in told)
+    monkeypatch.setenv("HF_HOME", "/usr/share/hub")
+    assert "/usr/share/hub" in code._caches()
+
+
+def test_what_is_hidden(tmp_path):
+    """Folders and files below what is read, each once, and never the standard library."""
+    for name in ("kept/hidden/inside", "kept/file", "else/file"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    prefix, more = str(tmp_path / "kept"), ("kept/hidden", "kept/hidden/inside", "kept/file")
+    asked = tuple(str(tmp_path / name) for name in (*more, "else/file", "kept/none"))
+    own = {p for p in places.hidden([prefix], asked) if p.startswith(str(tmp_path))}
+    assert own == {f"{prefix}/hidden", f"{prefix}/file"}
+    library = os.path.dirname(os.path.realpath(os.__file__))
+    found = places.hidden([sys.base_prefix], (library, os.path.join(library, "json")))
+    assert library not in found and os.path.join(library, "json") in found
+
+
+# --- packages
+# -----------------------------------------------------------------------------------------------
+
+
+def test_packages_come_with_what_they_need_and_nothing_else():
+    assert set(packages.USUAL) == set(packages.chosen()) == {"numpy", "sortedcontainers", "sympy"}
+    names = {Path(p).name for p in packages.places(("sympy",))}
+    assert {"sympy", "mpmath"} <= names and not names & {"numpy", "torch", "pytest"}
+    assert packages.versions(("sortedcontainers",))[0].startswith("sortedcontainers 2.")
+    assert {Path(p).name for p in packages.places(("yaml",))} >= {"yaml"}  # installed as PyYAML
+    with pytest.raises(ValueError, match=r"sandbox_packages: 'nothing' is not installed; install"):
+        packages.chosen(("numpy", "nothing"))
+    with pytest.raises(ValueError, match=r"sandbox_packages: '\.\./x' is not installed"):
+        packages.chosen(("../x",))
+
+
+@pytest.mark.parametrize("allowed", [None, ("yaml", "sortedcontainers"), ()])
+def test_only_the_packages_allowed_can_be_imported(level, allowed):
+    code = "def f(name):\n    return __import__(name).__name__  # {}"
+    names = ["numpy", "sortedcontainers", "sympy", "yaml", "torch", "pytest", "distill_nb"]
+    there = packages.chosen(allowed)
+    tests = [function_tests("f", [[name]], [name], seconds=20.0) for name in names]
+    with Pool(1, level, packages=allowed) as one:
+        jobs = [Job(code.format(name), t) for name, t in zip(names, tests, strict=True)]
+        found = one.run(jobs)
+        assert one.packages == there
+    assert [r.outcome == "correct" for r in found] == [name in there for name in names]
+
+
+def test_sympy_gives_the_same_values_in_every_worker(level):
+    code = "import sympy.core.random as r\nraise ValueError([r.randint(0, 10**9) for _ in '12'])"
+    details = set()
+    for _ in range(2):
+        with contextlib.closing(pool.Seat(level)) as one:
+            details.add(one.run(Job(code, ADD)).detail)
+    assert len(details) == 1 and "ValueError: [" in details.pop()
+
+
+# --- the working folder
+# -----------------------------------------------------------------------------------------------
+
+
+def test_files_in_the_working_folder_are_gone_for_the_next(seat):
+    code = "import os\ndef f(x):\n    open('left', 'w').write('x')\n    return os.listdir('.')"
+    tests = function_tests("f", [[1]], [["left"]])
+    assert [seat.run(Job(code, tests)).outcome for _ in range(2)] == ["correct"] * 2
+    look = Job("import os\ndef f(x): return os.listdir('.')", function_tests("f", [[1]], [[]]))
+    assert seat.run(look).outcome == "correct"
+
+
+def test_a_folder_has_a_limit_of_bytes_at_both_levels(seat):
+    code = """
+def f(count):
+    for i in range(count):
+        with open(f"file{i}", "wb") as file:
+            file.write(b"x" * 10**7)
+    return count
+"""
+    for count, outcome in ((5, "correct"), (1000, "wrong")):
+        tests = function_tests("f", [[count]], [count], seconds=20.0)
+        assert seat.run(Job(code, tests)).outcome == outcome

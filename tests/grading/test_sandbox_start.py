@@ -1,0 +1,190 @@
+"""Starting workers: what a kill leaves behind; threads of the user's other programs."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from distill_nb.grading import sandbox
+from distill_nb.grading.sandbox import folders
+from distill_nb.runtime import paths
+
+NOBODY = 54_321  # a user that owns nothing
+MANY = 300  # threads of that user's other programs
+
+
+@pytest.fixture
+def temporary(monkeypatch, tmp_path):
+    """A temporary directory of this test's own, which a worker's other user may walk through."""
+    place = tmp_path / "temporary"
+    place.mkdir()
+    place.chmod(0o1777)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == os.getuid() and folder != Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o111)
+    monkeypatch.setenv("TMPDIR", str(place))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    return place
+
+
+START = """
+import sys
+sys.path[:] = {path!r}
+from distill_nb.grading.sandbox import Job, Pool, function_tests
+print("imported", flush=True)
+with Pool(2, {level!r}, allow_unsafe=True) as pool:
+    pool.run([Job("def f(): return 1", function_tests("f", [[]], [1]))] * 2)
+    print("ran", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("level", sandbox.LEVELS)
+def test_a_kill_while_it_starts_leaves_no_folder(temporary, level):
+    """In bubblewrap none is made; elsewhere the next start takes away what a kill left."""
+    if reason := sandbox.why_unavailable(level):
+        pytest.skip(f"level {level}: {reason}")
+    script = START.format(path=[str(paths.ROOT), *sys.path], level=level)
+    seen = set()
+    for wait in (0.05, 0.2, 0.4, 0.8, 30.0):
+        line = [sys.executable, "-c", script]
+        pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        with subprocess.Popen(line, text=True, **pipes) as process:
+            assert process.stdout and process.stdout.readline() == "imported\n"
+            end = time.monotonic() + wait
+            while time.monotonic() < end:
+                seen |= {p.name for p in temporary.iterdir()}
+                if wait == 30.0 and len(seen) and process.stdout.readline() == "ran\n":
+                    break
+                if wait == 30.0 and level == "bubblewrap":
+                    break
+                time.sleep(0.01)
+            process.send_signal(signal.SIGKILL)
+        left = {p.name for p in temporary.iterdir()}
+        assert level != "bubblewrap" or not left
+    if level != "bubblewrap":
+        assert left and all(name.startswith(folders.PREFIX) for name in left | seen)
+        end = time.monotonic() + 10
+        while left and time.monotonic() < end:  # a worker may take a moment to follow its maker
+            folders.sweep()
+            left = {p.name for p in temporary.iterdir()}
+        assert not left
+
+
+def test_a_folder_in_use_is_not_swept(temporary):
+    used = folders.Folder()
+    Path(used.name, "file").write_text("x")
+    other = temporary / "somebody_elses"
+    other.mkdir()
+    folders.sweep()
+    assert Path(used.name, "file").exists() and other.exists()
+    script = f"""
+        import os, sys, time
+        sys.path[:] = {[str(paths.ROOT), *sys.path]!r}
+        from distill_nb.grading.sandbox import folders
+        folder = folders.Folder()
+        os.makedirs(folder.name + "/closed/inside")
+        os.chmod(folder.name + "/closed", 0)
+        print(folder.name, flush=True)
+        os.kill(os.getpid(), 9)
+        """
+    line = [sys.executable, "-c", textwrap.dedent(script)]
+    left = subprocess.run(line, capture_output=True, text=True, check=False).stdout.strip()
+    assert os.path.isdir(left) and left != used.name
+    folders.sweep()
+    assert not os.path.exists(left) and Path(used.name, "file").exists()
+    deep = used.name
+    for _ in range(1100):  # deeper than Python's own removal goes
+        os.mkdir(deep + "/d")
+        os.rename(deep + "/d", used.name + "/top_")
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(used.name + "/top", used.name + "/top_/d")
+        os.rename(used.name + "/top_", used.name + "/top")
+    used.remove()
+    assert not os.path.exists(used.name)
+
+
+# --- a user's other threads
+# -----------------------------------------------------------------------------------------------
+
+OTHER = f"""
+import threading, time
+for _ in range({MANY}):
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+print("there", flush=True)
+time.sleep(60)
+"""
+GRADER = """
+import subprocess, sys
+sys.path[:] = {path!r}
+from distill_nb.grading.sandbox import *
+code = '''
+from concurrent.futures import ThreadPoolExecutor
+import threading, time
+def f(n):
+    with ThreadPoolExecutor(n) as pool:
+        barrier = threading.Barrier(n)
+        return sum(pool.map(lambda i: barrier.wait(9) >= 0, range(n)))
+'''
+bomb = '''
+import threading, time
+def f(n):
+    threading.stack_size(32768)
+    while True:
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+'''
+tests = function_tests("f", [[200]], [200], seconds=5.0)
+with Pool(1, {level!r}) as pool:
+    print(pool.run([Job(code, tests)])[0].outcome, flush=True)
+    with subprocess.Popen([sys.executable, "-c", {other!r}], stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        print(pool.run([Job(code, tests)])[0].outcome, flush=True)
+        print(pool.run([Job(bomb, tests)])[0], flush=True)
+        print(pool.run([Job(code, tests)])[0].outcome, flush=True)
+        other.kill()
+"""
+
+
+@pytest.mark.parametrize("level", sandbox.LEVELS[:2])
+def test_threads_of_the_users_other_programs_do_not_count(temporary, level):
+    """They start after the worker. As root, all runs as another user, by a Python that it can
+    read."""
+    if reason := sandbox.why_unavailable(level):
+        pytest.skip(f"level {level}: {reason}")
+    python, become = sys.executable, {}
+    if os.getuid() == 0:
+        version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+        python = shutil.which(version, path="/usr/local/bin:/usr/bin") or ""
+        if not python:
+            pytest.skip(f"there is no {version} that another user can read")
+        become = dict(user=NOBODY, group=NOBODY, extra_groups=[])
+    path = [str(paths.ROOT), *sys.path]
+    if os.getuid() == 0:  # its own standard library
+        kept = [p for p in path if p.endswith("site-packages") or p == str(paths.ROOT)]
+        path, own = kept, [python, "-c", "import sys; print(sys.path)"]
+        lines = subprocess.run(own, capture_output=True, text=True, check=True).stdout
+        path = [*kept[:1], *[p for p in eval(lines) if p and "packages" not in p], *kept[1:]]
+    script = GRADER.format(path=path, level=level, other=OTHER)
+    done = subprocess.run(
+        [python, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd="/",
+        env={"TMPDIR": str(temporary), "PATH": os.environ["PATH"], "HOME": "/nowhere"},
+        **become,
+    )
+    if "does not work here" in done.stderr and os.getuid() == 0:
+        pytest.skip(f"as another user: {done.stderr.splitlines()[-1]}")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert (lines[0], lines[1], lines[3]) == ("correct",) * 3, lines
+    assert "outcome='correct'" not in lines[2], lines
+    if level == "landlock":
+        assert "started too many threads" in lines[2], lines
