@@ -53,15 +53,15 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
     settings and `overwrite` is false, or if another process is evaluating this run; RuntimeError if
     code could not be run safely; stop.Stopped; disk.DiskFull."""
     # before benchmarks are downloaded: one has gigabytes
+    run_dir, file = paths.run_dir(p), paths.run_dir(p) / "provenance_eval.json"
+    before = {} if p.overwrite else resume.earlier_provenance(file)
     version, notes = "", {}
     if not p.regrade:
         compiler.check(student.device())
         version = check_student.check(p)
-        if p.adapter != "none":
-            notes = resume.check_adapters(p, [p.max_steps])
+        if p.adapter != "none" and not before.get("finished"):
+            resume.check_adapters(p, [p.max_steps])
     tasks, steps = load_tasks(p), resume.checkpoint_steps(p)
-    run_dir, file = paths.run_dir(p), paths.run_dir(p) / "provenance_eval.json"
-    before = {} if p.overwrite else resume.earlier_provenance(file)
     asked, why = p, ""
     if not p.regrade:
         p, why = start.decided(p, before.get("settings", {}).get("adapters", ""))
@@ -75,8 +75,11 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
         resume.refuse_other_records(p, settings, before, [*shared.values(), *stored])
     if not p.regrade:
         resume.refuse_other_checkpoints(p, settings["adapters_sha256"])
-        if p.adapter == "none":
-            notes = resume.check_adapters(p, steps)
+        left = resume.unfinished_steps(p, tasks, steps) if before else steps
+        notes = resume.check_adapters(p, left)
+        known = before.get("adapter_base", {}).items()
+        notes |= {step: note for step, note in known if int(step) not in left}
+        resume.say(notes)
     has_code = any(task.kind == "code" for task_list in tasks.values() for task in task_list)
     # refused here, before any answer is generated
     packages = tuple(p.sandbox_packages)

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from distill_nb import grading
+from distill_nb.evaluation import records
 from distill_nb.evaluation.engines import start
 from distill_nb.params import GENERATION_KEYS, Params, is_baseline
 from distill_nb.runtime import jsonl, paths, provenance
@@ -61,13 +62,27 @@ def adapters_of(p: Params, steps: list[int]) -> dict[int, Path]:
     }
 
 
+def unfinished_steps(p: Params, tasks: dict[str, list], steps: list[int]) -> list[int]:
+    """Those of the steps of which an answer is missing, or is asked again."""
+    left = []
+    for step in steps:
+        files = {paths.records_file(p, step, n): len(ts) * p.n_samples for n, ts in tasks.items()}
+        if records.state(files) != (0, []):
+            left.append(step)
+    return left
+
+
 def check_adapters(p: Params, steps: list[int]) -> dict[str, str]:
-    """step → what cannot be told of the model that its adapter was trained on, where that is
-    anything; it is said, too. Raises ValueError as check_adapter.check does."""
+    """step → what is to be noted of its adapter, where that is anything. Raises ValueError as
+    check_adapter.check does."""
     notes = {str(s): check_adapter.check(p, f) for s, f in adapters_of(p, steps).items()}
-    for note in dict.fromkeys(filter(None, notes.values())):
-        log.info(note)
     return {step: note for step, note in notes.items() if note}
+
+
+def say(notes: dict[str, str]) -> None:
+    """Log what is noted of adapters, each sentence once."""
+    for note in dict.fromkeys(notes.values()):
+        log.info(note)
 
 
 def refuse_other_records(p: Params, settings: dict, before: dict, files: list[Path]) -> None:

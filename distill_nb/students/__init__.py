@@ -14,6 +14,7 @@ integrity.py        whether files are whole, and were loaded whole
 check_student.py    whether a student is whole: config, weights, tokenizer
 check_tokenizer.py  whether its tokenizer has what the chat template and any text need
 check_adapter.py    whether an adapter is whole, and fits the student
+adapter_settings.py whether all that its config says is applied exactly
 base_model.py       whether an adapter was trained on the student, by its base model's name
 proof.py            what the trainer writes so that an engine can be proved to apply the adapter
 """

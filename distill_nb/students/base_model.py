@@ -1,7 +1,9 @@
 """Whether an adapter was trained on the student, by what its config says of its base model.
 
-Names differ for the same model: folders move, mirrors have owners of their own. So an adapter is
-refused only where it surely is another model's; else what cannot be told is said."""
+Names differ for the same model: folders move, mirrors have owners of their own and quantise. So two
+ids of the hub are of the same model where only the owner or a quantisation's suffix differs, and
+else of two, whoever owns them. A folder's name says nothing: its config.json is compared where it
+is there, and what cannot be told is said."""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from distill_nb.runtime import paths
 from distill_nb.students import sources
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+QUANTISED = re.compile(r"(-(unsloth|bnb|[48]bit|gguf|awq|gptq|fp8|int[48]))+$")
 # what tells models apart in a config.json, whatever its version
 SIZES = (
     "model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
@@ -42,10 +45,11 @@ def compare(p: Params, folder: Path, settings: dict) -> str:
                 f"{differing} than that of {p.student}; {remedy}."
             )
         if _repository(base) != _repository(p.student):
-            if _owner(base) and _owner(base) == _owner(sources.public_name(p)):
+            if _is_hub_id(base) and _is_hub_id(sources.public_name(p)):
                 raise ValueError(
-                    f"adapter: {file} names {base} as its base model, and student is {p.student}; "
-                    f"{remedy}."
+                    f"adapter: {file} names {base} as its base model, and student is {p.student}, "
+                    "which differ in more than the owner and a quantisation's suffix; "
+                    f"{remedy} under another name."
                 )
             return f"{file} names {base} as its base model; see that {p.student} is the same."
     if revision not in ("", "main"):
@@ -53,16 +57,14 @@ def compare(p: Params, folder: Path, settings: dict) -> str:
     return ""
 
 
-def _owner(name: str) -> str:
-    """Of a hub id, "" for a folder."""
-    is_hub_id = HUB_ID.fullmatch(name) and not paths.resolve(name).is_dir()
-    return name.partition("/")[0].lower() if is_hub_id else ""
+def _is_hub_id(name: str) -> bool:
+    return bool(HUB_ID.fullmatch(name)) and not paths.resolve(name).is_dir()
 
 
 def _repository(name: str) -> str:
-    """The last part of a name, without what mirrors change in it."""
+    """The last part of a name, without what mirrors and quantisations change in it."""
     last = sources.HUB_NAMES.get(name, name).rpartition("/")[2].lower()
-    return re.sub(r"(-unsloth)?-bnb-4bit$", "", last.removeprefix("meta-"))
+    return QUANTISED.sub("", last.removeprefix("meta-"))
 
 
 def _config(name: str) -> dict:
@@ -71,7 +73,7 @@ def _config(name: str) -> dict:
 
     file = paths.resolve(name) / "config.json"
     try:
-        if not file.is_file() and _owner(name):
+        if not file.is_file() and _is_hub_id(name):
             cached = try_to_load_from_cache(name, "config.json")
             file = Path(cached) if isinstance(cached, str) else file
         found = json.loads(file.read_bytes())

@@ -7,7 +7,6 @@ every layer its weights. What PEFT only warns about is refused."""
 
 from __future__ import annotations
 
-import math
 import re
 import warnings
 from collections.abc import Iterable
@@ -16,61 +15,56 @@ from typing import TYPE_CHECKING
 
 from distill_nb.params import Params
 from distill_nb.runtime import paths
-from distill_nb.students import base_model, experts, integrity, student
+from distill_nb.students import adapter_settings, base_model, experts, integrity, sources, student
+from distill_nb.students.adapter_settings import CONFIG, put_back
 from distill_nb.students.integrity import Shapes
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
     from transformers import PreTrainedModel
 
-CONFIG = "adapter_config.json"
-# of an adapter's config: what is applied exactly; any other key must have PEFT's default
-APPLIED = {
-    "alpha_pattern", "auto_mapping", "base_model_name_or_path", "bias", "ensure_weight_tying",
-    "eva_config", "exclude_modules", "fan_in_fan_out", "inference_mode", "init_lora_weights",
-    "layers_pattern", "layers_to_transform", "lora_alpha", "lora_bias", "lora_dropout",
-    "modules_to_save", "peft_type", "peft_version", "r", "rank_pattern", "revision",
-    "target_modules", "target_parameters", "task_type", "trainable_token_indices", "use_dora",
-    "use_rslora",
-}  # fmt: skip
-# what their values are; null may stand for none
-KINDS: dict[str, type | tuple[type, ...]] = {
-    "alpha_pattern": dict, "bias": str, "exclude_modules": (list, str), "fan_in_fan_out": bool,
-    "layers_pattern": (list, str), "layers_to_transform": (list, int), "lora_bias": bool,
-    "lora_dropout": (int, float), "modules_to_save": list, "rank_pattern": dict,
-    "target_modules": (list, str), "target_parameters": list,
-    "trainable_token_indices": (list, dict), "use_dora": bool, "use_rslora": bool,
-}  # fmt: skip
-# these leave the student's own weights as they are; pissa, olora, corda, loftq and lora_ga do not
-INITS = (True, False, None, "gaussian", "eva", "orthogonal", "mica")
 # what PEFT says where nothing is left out: its patterns miss tensors that it does follow, which is
 # looked at here; heads that are tied are merged or refused in merge.py; init values are replaced
 HARMLESS = re.compile(
     "The following (rank|alpha)_pattern keys did not match|Unexpected keyword arguments|"
-    "lora with eva initialization|.*(tie_word_embeddings|ensure_weight_tying)"
+    "lora with eva initialization|.*(tie_word_embeddings|ensure_weight_tying)|"
+    "You have passed exclude_modules=|The configuration file contains a `runtime_config` key"
 )
 # keys that vLLM does not take side by side, beside those that it takes
 MERGED_ONLY = ("bias", "lora_bias", "modules_to_save", "trainable_token_indices", "use_dora")
 
+# what was found sound, adapters and students with the state of their files → what was noted
+_sound: dict[tuple, str] = {}
+
 
 def check(p: Params, folder: Path) -> str:
-    """Look at an adapter in PEFT's layout for the student of p. Returns what cannot be told of the
-    model that it was trained on, as a sentence, "" where it is the student.
+    """Look at an adapter in PEFT's layout for the student of p. Returns what is to be noted, as
+    sentences: what cannot be told of the model that it was trained on, what its config has beside
+    what is applied; "" where that is nothing. Weights are looked at only where a file has changed.
 
     Raises ValueError, one sentence that names the file and the remedy."""
     settings = config_of(folder)
-    _refuse_other_settings(folder, settings)
+    notes = [adapter_settings.check(folder, settings)]
     file = weights_of(folder)
     found = integrity.shapes("adapter", file)
-    note = base_model.compare(p, folder, settings)
-    _refuse_other_layers(p, folder, settings, found)
+    notes.append(base_model.compare(p, folder, settings))
+    state = tuple((f, f.stat().st_size, f.stat().st_mtime_ns) for f in (file, folder / CONFIG))
+    key = (state, p.student, sources.source(p), student.config(p).to_json_string())
+    if key not in _sound:
+        note = _refuse_other_layers(p, folder, settings, found)
+        _refuse_numbers(file)
+        _sound[key] = note
+    return " ".join(filter(None, [*notes, _sound[key]]))
+
+
+def _refuse_numbers(file: Path) -> None:
+    """Raises ValueError where an adapter's weights are no numbers."""
     for name, tensor in integrity.tensors(file):
         if not integrity.is_finite(tensor):
             raise ValueError(
                 f"adapter: {name} in {paths.movable(file)} holds NaN or infinity, so its training "
                 "diverged or the file is damaged; take an earlier checkpoint, or copy it again."
             )
-    return note
 
 
 def config_of(folder: Path) -> dict:
@@ -104,53 +98,9 @@ def merged_only(folder: Path) -> str:
     return ""
 
 
-def _refuse_other_settings(folder: Path, settings: dict) -> None:
-    """Raises ValueError for a kind of adapter, or a setting, that is not applied exactly."""
-    from peft import LoraConfig
-
-    file = paths.movable(folder / CONFIG)
-    if (kind := settings.get("peft_type")) != "LORA":
-        raise ValueError(
-            f"adapter: peft_type in {file} is {kind}, and only LORA can be evaluated here; name an "
-            "adapter of that kind, or merge this one by PEFT and name the result as student."
-        )
-    rank, alpha = settings.get("r"), settings.get("lora_alpha")
-    if type(rank) is not int or rank < 1:
-        raise ValueError(f"adapter: r in {file} is {rank}, and must be 1 or more; {_put_back()}.")
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not math.isfinite(alpha):
-        raise ValueError(f"adapter: lora_alpha in {file} is {alpha}, and no number; {_put_back()}.")
-    for key in ("use_rslora", "use_dora", "lora_bias"):
-        value = settings.get(key)
-        if value is not None and type(value) is not bool:  # "false" would be true
-            raise ValueError(
-                f"adapter: {key} in {file} is {value!r}, not true or false; {_put_back()}."
-            )
-    init = settings.get("init_lora_weights", True)
-    if init not in INITS:
-        raise ValueError(
-            f"adapter: init_lora_weights in {file} is {init}, which changes the student's own "
-            "weights in training; save the adapter again with PEFT's "
-            "path_initial_model_for_weight_conversion, which makes a plain one of it."
-        )
-    for key, kind in KINDS.items():
-        value = settings.get(key)
-        if value is not None and not isinstance(value, kind):
-            raise ValueError(
-                f"adapter: {key} in {file} is {value!r}, which it cannot be; {_put_back()}."
-            )
-    default = LoraConfig().to_dict()
-    for key, value in settings.items():
-        # None, false, {} and [] are all nothing
-        if key not in APPLIED and (value or None) != (default.get(key) or None):
-            raise ValueError(
-                f"adapter: {key} in {file} is {value}, which is not applied exactly here; merge "
-                "the adapter by PEFT and name the result as student, or name another adapter."
-            )
-
-
-def _refuse_other_layers(p: Params, folder: Path, settings: dict, found: Shapes) -> None:
+def _refuse_other_layers(p: Params, folder: Path, settings: dict, found: Shapes) -> str:
     """Raises ValueError unless the adapter's weights are exactly those of its config's layers in
-    the student."""
+    the student. Returns what is to be noted of its config."""
     from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 
     said: list[warnings.WarningMessage]
@@ -174,15 +124,16 @@ def _refuse_other_layers(p: Params, folder: Path, settings: dict, found: Shapes)
     # biases, which the student has too, are not among what is missing there
     lost = [name for name in expected if "lora_" not in name and name not in found]
     integrity.refuse_partial_adapter(p, folder, lost, [], all_keys=True)
-    _refuse_unused_names(folder, settings, adapted)
+    note = _refuse_unused_names(folder, settings, adapted)
     for warning in said:
         if issubclass(warning.category, (UserWarning, RuntimeWarning)) and not HARMLESS.match(
             text := str(warning.message)
         ):
             raise ValueError(
                 f"adapter: PEFT says of {paths.movable(folder / CONFIG)}: {text[:200].rstrip('. ')}"
-                f"; {_put_back()}."
+                f"; {put_back()}."
             )
+    return note
 
 
 def _without_data(p: Params) -> PreTrainedModel:
@@ -214,12 +165,14 @@ def _misfit(p: Params, folder: Path, error: Exception) -> str:
         said = f"{name} is {size[2]}, and by its {CONFIG} and the student {size[3]}"
     return (
         f"adapter: {paths.movable(folder)} does not fit {p.student} ({said}); name the student "
-        f"that it was trained on, or {_put_back()}."
+        f"that it was trained on, or {put_back()}."
     )
 
 
-def _refuse_unused_names(folder: Path, settings: dict, adapted: PeftModel) -> None:
-    """Raises ValueError where the config names modules, tensors or patterns that are not there."""
+def _refuse_unused_names(folder: Path, settings: dict, adapted: PeftModel) -> str:
+    """Raises ValueError where the config names modules, tensors or patterns that are not there, and
+    the adapter may lose by that. Other such names are returned as a sentence: the weights, which
+    have found their places, show that a target and a rank are of no layer here."""
     tuner, config = adapted.base_model, adapted.peft_config["default"]
     modules, tensors = tuner.targeted_module_names, tuner.targeted_parameter_names
 
@@ -242,17 +195,17 @@ def _refuse_unused_names(folder: Path, settings: dict, adapted: PeftModel) -> No
             for key in ("rank_pattern", "alpha_pattern")
         },
     }
+    file, notes = paths.movable(folder / CONFIG), []
     for key, names in faults.items():
-        if names:
+        if names and key in ("target_modules", "rank_pattern"):
+            notes.append(f"{integrity.listed(names)} in {key}")
+        elif names:
             raise ValueError(
-                f"adapter: {key} in {paths.movable(folder / CONFIG)} has {integrity.listed(names)},"
-                f" which is no layer with an adapter; remove it, or {_put_back()}."
+                f"adapter: {key} in {file} has {integrity.listed(names)}, which is no layer with "
+                f"an adapter; remove it, or {put_back()}."
             )
+    return f"{file} names {' and '.join(notes)}, which is of no layer here." if notes else ""
 
 
 def _all_modules(adapted: PeftModel) -> list[str]:
     return [name for name, _ in adapted.get_base_model().named_modules()]
-
-
-def _put_back() -> str:
-    return f"put back the adapter's own {CONFIG}"

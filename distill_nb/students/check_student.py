@@ -124,7 +124,7 @@ def _stored(where: Path) -> Shapes:
     if not (where / sources.INDEX).exists() and (extra := others - set(files)):
         raise ValueError(
             f"student: {paths.movable(where)} has {integrity.listed({f.name for f in extra})} "
-            f"beside {files[0].name}, and vLLM would read that instead or too; move it elsewhere."
+            f"beside {files[0].name}, and engines would read different ones; move it elsewhere."
         )
     return _joined(files)
 

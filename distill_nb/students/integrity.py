@@ -93,7 +93,7 @@ def refuse_partial_student(p: Params, report: dict) -> None:
     if unexpected := report.get("unexpected_keys"):
         raise ValueError(
             f"student: the weights of {p.student} have {listed(unexpected)}, for which "
-            f"the model of its config.json has no place; {remedy}."
+            f"the model of its config.json has no place; {remedy}, or remove these tensors."
         )
 
 

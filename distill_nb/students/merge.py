@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# of an adapter's config; any other key must have PEFT's default
+# of an adapter's config; any other key of PEFT's must have its default
 HANDLED = {
     "alpha_pattern", "auto_mapping", "base_model_name_or_path", "exclude_modules",
     "inference_mode", "init_lora_weights", "layers_pattern", "layers_to_transform", "lora_alpha",
@@ -212,7 +212,7 @@ def _refuse_other_settings(adapter: Path) -> None:
         raise NotStreamed(f"its init_lora_weights is {config['init_lora_weights']}")
     for key, value in config.items():
         # None, {} and [] are all nothing
-        if key not in HANDLED and (value or None) != (default.get(key) or None):
+        if key in default and key not in HANDLED and (value or None) != (default[key] or None):
             raise NotStreamed(f"its {key} is {value}")
 
 

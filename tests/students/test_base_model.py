@@ -28,6 +28,10 @@ def compare(student, base, folder, **settings):
         (LLAMA, "meta-llama/Meta-Llama-3.1-8B-Instruct"),
         (LLAMA, "unsloth/Meta-Llama-3.1-8B-Instruct-bnb-4bit"),
         (LLAMA, "unsloth/llama-3.1-8b-instruct-unsloth-bnb-4bit"),
+        (LLAMA, "someone/Llama-3.1-8B-Instruct-GGUF"),
+        (LLAMA, "someone/Llama-3.1-8B-Instruct-GPTQ-Int4"),
+        (LLAMA, "unsloth/Llama-3.1-8B-Instruct-unsloth"),
+        (f"{LLAMA}-FP8", LLAMA),
         (LLAMA, f"{LLAMA}@main"),
         (LLAMA, "/gone/models/Llama-3.1-8B-Instruct"),
         ("models/Llama-3.1-8B-Instruct", LLAMA),
@@ -45,14 +49,18 @@ def test_names_of_the_same_model(student, base, tmp_path):
     [
         (QWEN, "Qwen/Qwen3-30B-A3B-Instruct-2507"),
         (LLAMA, "meta-llama/Llama-3.1-8B"),
+        (LLAMA, "unsloth/Llama-3.1-8B-bnb-4bit"),
+        (LLAMA, "someone/Llama-3.1-8B-Math"),
         (POCKET, "HuggingFaceTB/SmolLM2-135M"),
     ],
 )
-def test_another_model_of_the_same_owner_is_refused(student, base, tmp_path):
+def test_another_model_of_the_hub_is_refused_whoever_owns_it(student, base, tmp_path):
     with pytest.raises(
         ValueError,
         match=rf"^adapter: .*adapter_config.json names {base} as its base model, and student is "
-        rf"{student}; set student to {base}, or correct base_model_name_or_path there",
+        rf"{student}, which differ in more than the owner and a quantisation's suffix; set student "
+        rf"to {base}, or correct base_model_name_or_path there if it is the same model under "
+        "another name",
     ):
         compare(student, base, tmp_path)
 
@@ -63,10 +71,9 @@ def test_another_model_of_the_same_owner_is_refused(student, base, tmp_path):
         (None, "names no base model; see that it was trained on"),
         ("", "names no base model"),
         (
-            "someone/Llama-3.1-8B-Math",
-            f"names someone/Llama-3.1-8B-Math as .*; see that {LLAMA} is",
+            "/gone/models/checkpoint-500",
+            f"names /gone/models/checkpoint-500 as its base model; see that {LLAMA} is",
         ),
-        ("/gone/models/checkpoint-500", "names /gone/models/checkpoint-500 as its base model; see"),
         (f"{LLAMA}@0e9e39f", f"names revision 0e9e39f of {LLAMA}; see"),
     ],
 )

@@ -1,5 +1,4 @@
-"""An adapter that is not whole, or does not belong to the student, is refused in one sentence
-before any work; what is sound passes."""
+"""An adapter that is not whole, or is of another student, is refused in one sentence at once."""
 
 import json
 import shutil
@@ -13,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from distill_nb.evaluation import evaluate
 from distill_nb.runtime import paths
-from distill_nb.students import check_adapter, merge, proof, student
+from distill_nb.students import check_adapter, integrity, merge, proof, student
 from distill_nb.training import train
 
 QWEN = "Qwen/Qwen3-30B-A3B-Base"
@@ -113,9 +112,11 @@ FAULTS = {
     "prompts": (settings(peft_type="PROMPT_TUNING"), "is PROMPT_TUNING, and only LORA can be"),
     "ia3": (settings(peft_type="IA3"), "is IA3, and only LORA"),
     "other kind": (settings(peft_type="NEW"), "is NEW, and only LORA"),
-    "no rank": (settings(without=["r"]), "r in .* is None, and must be 1 or more"),
-    "rank is text": (settings(r="8"), "r in .* is 8, and must be"),
-    "no alpha": (settings(without=["lora_alpha"]), "lora_alpha in .* is None, and no number"),
+    "no rank": (settings(without=["r"]), "r in .* is None, and must be a whole n"),
+    "rank is text": (settings(r="8"), "r in .* is '8', and must be a whole number from 1 on"),
+    "rank is no whole number": (settings(r=8.0), "r in .* is 8.0, and must be a whole number from"),
+    "no alpha": (settings(without=["lora_alpha"]), "lora_alpha in .* is None, and must be a"),
+    "alpha is text": (settings(lora_alpha="16"), "lora_alpha in .* is '16', and must be a number"),
     "alpha is NaN": (settings(lora_alpha=float("nan")), "lora_alpha in .* is nan"),
     "rank": (
         settings(r=4),
@@ -131,7 +132,11 @@ FAULTS = {
     "new init": (settings(init_lora_weights="new"), "is new, which changes"),
     "alora": (settings(alora_invocation_tokens=[1]), r"alora_invocation_tokens in .* is \[1\], wh"),
     "layers twice": (settings(layer_replication=[[0, 2]]), "layer_replication in .* not applied"),
-    "new key": (settings(scale_by=2.0), r"scale_by in .* is 2.0, which is not applied exactly"),
+    "new key": (
+        settings(scale_by=2.0, peft_version="99.1.0.dev0@0e9e39f"),
+        f"{CONFIG} has scale_by, which PEFT .* ignores, and PEFT 99.1.0.dev0@0e9e39f, which saved "
+        "it, may not; install that PEFT, or remove the key where it changes nothing",
+    ),
     "half": (tensors(without_half), r"\(and \d+ more\) is not in the adapter; name the student"),
     "one": (tensors(lambda held: held.pop(Q)), rf": {Q} is not in the adapter"),
     "misnamed": (tensors(misnamed("self_attn", "attn", "layers.1.")), r"\.attn\..* is of no layer"),
@@ -179,13 +184,17 @@ def test_a_fault_is_named(fault, kind, adapter_in, runs_dir):
     assert str(error.value).count("\n") == 0
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_target_that_the_student_lacks_is_named(kind, adapter_in):
-    folder = adapter_in(kind)
-    settings(target_modules=[*HOW[kind]["target_modules"], "c_attn"])(folder)
-    words = rf"target_modules in .*{CONFIG} has c_attn, which is no layer with an adapter; remove"
-    with pytest.raises(ValueError, match=f"^adapter: {words}"):
-        check_adapter.check(KINDS[kind], folder)
+def test_an_adapter_is_looked_at_again_only_after_a_change(adapter_in, monkeypatch):
+    p, folder = KINDS["dense"], adapter_in("dense")
+    targets = [*HOW["dense"]["target_modules"], "c_attn"]
+    settings(target_modules=targets, base_model_name_or_path=None)(folder)
+    note, read, looked = check_adapter.check(p, folder), integrity.tensors, []
+    monkeypatch.setattr(integrity, "tensors", lambda file: looked.append(file) or read(file))
+    assert check_adapter.check(p, folder) == note != "" and not looked
+    tensors(lambda held: held[Q].add_(1))(folder)
+    assert check_adapter.check(p, folder) == note and looked
+    with pytest.raises(ValueError, match=r"^adapter: .* does not fit"):  # of another student
+        check_adapter.check(KINDS["experts"], folder)
 
 
 def test_faults_of_adapters_on_experts(adapter_in):
@@ -197,10 +206,6 @@ def test_faults_of_adapters_on_experts(adapter_in):
         (settings(target_parameters=None), "is of no layer"),
         (settings(target_parameters=[*TENSORS, "mlp.new"]), "target_parameters in .* has mlp.new"),
         (settings(rank_pattern={}), r"is \[24, 64\], and by its .* \[32, 64\]"),
-        (
-            settings(rank_pattern={TENSORS[0]: 6, TENSORS[1]: 3, "mlp.no": 2}),
-            "rank_pattern in .* h",
-        ),
         (tensors(lambda held: held.pop(inner)), f"{inner} is not in the adapter"),
         (tensors(misnamed(".base_layer", "")), r"is \[24, 64\], and by"),
     ]
@@ -241,7 +246,7 @@ def test_sound_adapters_pass(how, kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_own_checkpoints_pass(kind, tmp_path, runs_dir):
+def test_own_checkpoints_pass(kind, runs_dir):
     p = tiny(student=KINDS[kind].student, max_steps=2)
     train.train(p)
     folder = paths.checkpoint_dir(p, 2)

@@ -91,7 +91,7 @@ FILES = [
     (cut(WEIGHTS), f"{WEIGHTS} is damaged or cut off"),
     (cut(WEIGHTS, 0.001), f"{WEIGHTS} is damaged or cut off"),
     (put(sources.INDEX, "{}"), f"has both {WEIGHTS} and {sources.INDEX}"),
-    (lambda f: shutil.copy(f / WEIGHTS, f / "older.safetensors"), "has older.safetensors beside"),
+    (lambda f: shutil.copy(f / WEIGHTS, f / "older.safetensors"), "older.safetensors .* engines"),
     (put("adapter_config.json", "{}"), "has an adapter_config.json beside its config.json"),
     (gone("tokenizer.json"), "has no tokenizer: tokenizer.json; copy it from"),
     (gone("tokenizer.json", "tokenizer_config.json"), "has no tokenizer: tokenizer.json; copy it"),
@@ -168,7 +168,7 @@ def test_a_tensor_that_is_missing_too_much_or_of_another_shape_is_named(kind, tm
     faults = {
         "lack": (lambda found: found.pop(name), rf"lack {name}, and what is missing"),
         "head": (lambda found: found.pop("lm_head.weight"), "lack lm_head.weight, and"),
-        "extra": (lambda found: found.update({"more": torch.ones(2)}), "have more, for which the"),
+        "extra": (lambda found: found.update({"more": torch.ones(2)}), "more, .* or remove these"),
         "renamed": (rename(name, other), f"lack {name}, and"),
         "shape": (lambda found: found.update({name: found[name][1:].clone()}), r"is \["),
     }
