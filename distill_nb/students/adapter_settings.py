@@ -42,8 +42,9 @@ def check(folder: Path, settings: dict) -> str:
     file = paths.movable(folder / CONFIG)
     if (kind := settings.get("peft_type")) != "LORA":
         raise ValueError(
-            f"adapter: peft_type in {file} is {kind}, and only LORA can be evaluated here; name an "
-            "adapter of that kind, or merge this one by PEFT and name the result as student."
+            f"adapter: peft_type in {file} is {integrity.shown(kind)}, and only LORA can be "
+            "evaluated here; name an adapter of that kind, or merge this one by PEFT and name the "
+            "result as student."
         )
     rank, alpha = settings.get("r"), settings.get("lora_alpha")
     if type(rank) is not int or rank < 1:
@@ -63,23 +64,24 @@ def check(folder: Path, settings: dict) -> str:
     init = settings.get("init_lora_weights", True)
     if init not in INITS:
         raise ValueError(
-            f"adapter: init_lora_weights in {file} is {init}, which changes the student's own "
-            "weights in training; save the adapter again with PEFT's "
+            f"adapter: init_lora_weights in {file} is {integrity.shown(init)}, which changes the "
+            "student's own weights in training; save the adapter again with PEFT's "
             "path_initial_model_for_weight_conversion, which makes a plain one of it."
         )
     for key, kind in KINDS.items():
         value = settings.get(key)
         if value is not None and not isinstance(value, kind):
             raise ValueError(
-                f"adapter: {key} in {file} is {value!r}, which it cannot be; {put_back()}."
+                f"adapter: {key} in {file} is {integrity.shown(repr(value))}, which it cannot be; "
+                f"{put_back()}."
             )
     default = LoraConfig().to_dict()
     for key, value in settings.items():
-        # None, false, {} and [] are all nothing
-        if key in default and key not in APPLIED and (value or None) != (default.get(key) or None):
+        if key in default and key not in APPLIED and not _is_same(value, default[key]):
             raise ValueError(
-                f"adapter: {key} in {file} is {value}, which is not applied exactly here; merge "
-                "the adapter by PEFT and name the result as student, or name another adapter."
+                f"adapter: {key} in {file} is {integrity.shown(value)}, which is not applied "
+                "exactly here; merge the adapter by PEFT and name the result as student, or name "
+                "another adapter."
             )
     unknown = [key for key, value in settings.items() if key not in default and value]
     if unknown and _is_newer(settings.get("peft_version")):
@@ -91,6 +93,14 @@ def check(folder: Path, settings: dict) -> str:
     if unknown:
         return f"{file} has {integrity.listed(unknown)}, which PEFT does not know and ignores."
     return ""
+
+
+def _is_same(value: object, default: object) -> bool:
+    """Whether a setting is PEFT's default. None, false and [] are all nothing; an empty mapping in
+    place of None switches something on."""
+    if isinstance(value, dict) != isinstance(default, dict) and value is not None:
+        return False
+    return (value or None) == (default or None)
 
 
 def _is_newer(saved_by: object) -> bool:

@@ -28,7 +28,7 @@ def compare(p: Params, folder: Path, settings: dict) -> str:
     """What cannot be told of an adapter's base model, "" where it is the student of p. settings: of
     its adapter_config.json. Raises ValueError where it surely is another."""
     file = paths.movable(folder / "adapter_config.json")
-    named = str(settings.get("base_model_name_or_path") or "").rstrip("/")
+    named = " ".join(str(settings.get("base_model_name_or_path") or "").splitlines()).rstrip("/")
     if not named:
         return f"{file} names no base model; see that it was trained on {p.student}."
     base, _, revision = named.partition("@")

@@ -88,7 +88,7 @@ def merged_only(folder: Path) -> str:
     settings = config_of(folder)
     for key in MERGED_ONLY:
         if settings.get(key) not in (None, False, "none", [], {}):
-            return f"its {key} is {settings[key]}"
+            return f"its {key} is {integrity.shown(settings[key])}"
     tensors = settings.get("target_parameters") or []
     if others := [t for t in tensors if t.rpartition(".")[2] not in experts.FUSED]:
         return f"its target_parameters has {others[0]}"

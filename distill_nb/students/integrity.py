@@ -153,10 +153,15 @@ def is_finite(tensor: Tensor) -> bool:
     return bool(torch.isfinite(tensor.sum(dtype=torch.float32)))
 
 
-def listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[object]) -> str:
     """The first of some names, and how many more there are."""
-    first, *others = sorted(names)
+    first, *others = sorted(map(shown, names))
     return f"{first} (and {len(others)} more)" if others else first
+
+
+def shown(value: object) -> str:
+    """A value of a config, in one line and not too long."""
+    return " ".join(str(value).split())[:80]
 
 
 def first_line(error: Exception) -> str:

@@ -184,7 +184,8 @@ def test_a_students_config(sound, data):
     if refused:
         return
     found = logits(changed_p)
-    assert torch.equal(found, logits(changed_p)), f"{key}: two loads differ"
+    # a config may ask for what is no number, as rms_norm_eps: -1 does
+    assert torch.allclose(found, logits(changed_p), 0, 0, equal_nan=True), f"{key}: loads differ"
     assert found.shape == before.shape
 
 

@@ -131,6 +131,14 @@ FAULTS = {
     "lora_ga": (settings(init_lora_weights="lora_ga"), "is lora_ga, which changes"),
     "new init": (settings(init_lora_weights="new"), "is new, which changes"),
     "alora": (settings(alora_invocation_tokens=[1]), r"alora_invocation_tokens in .* is \[1\], wh"),
+    "a sampler": (
+        settings(monteclora_config={}),
+        r"monteclora_config in .* is \{\}, .* not applied",
+    ),
+    "two lines": (
+        settings(alora_invocation_tokens="a\nb"),
+        "alora_invocation_tokens in .* is a b,",
+    ),
     "layers twice": (settings(layer_replication=[[0, 2]]), "layer_replication in .* not applied"),
     "new key": (
         settings(scale_by=2.0, peft_version="99.1.0.dev0@0e9e39f"),
