@@ -212,12 +212,14 @@ class EvaluationProblems:
         return [(i, 1.0, values(words) == values(self.words[i])) for i in same]
 
     def _about(self, i: int, text: str) -> Task:
-        """The task in a text, of its sentences that have a telling word of an evaluation task."""
-        about = (self.tasks[i].content - ANY) | COMPARED
+        """The task in a text, of its sentences that have a telling word of an evaluation task,
+        or two of any."""
+        asked = self.tasks[i].content
         kept: list[str] = []
         for sentence in SENTENCE.split(text):
             words = compared(statements.words(sentence))
-            if about & {*words, *map(short_problems.content_stem, words)}:
+            shared = asked.intersection(map(short_problems.content_stem, words))
+            if shared - ANY or len(shared) > 1 or COMPARED.intersection(words):
                 kept += words
         return Task(without_method(kept))
 
