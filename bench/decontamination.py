@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from decontamination_pairs import LEAKS, OTHERS
+from decontamination_pairs import LEAKS, OTHERS, SAME_IN_SET
 
 from distill_nb.benchmarks import pocket_problems
 from distill_nb.runtime import provenance
@@ -148,10 +148,12 @@ def by_rule(rules: dict, rows: match.Statements, flags: Flags, source: str) -> l
 
 
 def each_other(rows: match.Statements, source: str) -> dict:
-    """Problems of one half of a set against the other half, both ways."""
+    """Problems of one half of a set against the other half, both ways, but for those that ask what
+    another one asks (SAME_IN_SET)."""
     total: dict = {}
+    same = SAME_IN_SET.get(source, {})
     for part in range(2):
-        own = [("", text) for *_, text in rows[1 - part :: 2]]
+        own = [("", text) for _, i, text in rows[1 - part :: 2] if i not in same]
         one = count("another problem of the set", own, methods(rows[part::2]), source)
         total = {k: total.get(k, 0) + v if isinstance(v, int) else v for k, v in one.items()}
     return total

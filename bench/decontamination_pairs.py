@@ -44,6 +44,19 @@ UNITS = {
     r"\bmph\b": "miles per hour", r"\\%": "percent", r"\bkg\b": "kilograms", r"\bft\b": "feet",
     r"\bmm\b": "millimeters", r"(?<=\d)%": "percent",
 }  # fmt: skip
+# Problems of an evaluation set that ask what another one of it asks, by reading them.
+SAME_IN_SET = {
+    "mbpp_plus": {
+        "Mbpp/71": "sorts a list, as 141 and 635 do",
+        "Mbpp/141": "sorts a list, in the words of 71",
+        "Mbpp/428": "sorts an array; shell sort is a way to do it",
+        "Mbpp/635": "sorts a list, as 71 and 141 do",
+        "Mbpp/451": "removes all whitespaces from a string, in the words of 800",
+        "Mbpp/800": "removes all whitespaces from a string, in the words of 451",
+        "Mbpp/563": "extracts what stands between quotation marks, in the words of 725",
+        "Mbpp/725": "extracts what stands between quotation marks, in the words of 563",
+    }
+}
 SMALL = "a an the of that is are be its their this these any given as to in"
 LEFT_OUT = frozenset(SMALL.split(" "))
 

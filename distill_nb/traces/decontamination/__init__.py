@@ -6,6 +6,7 @@ match.py            which of them a training problem asks: the same, or with oth
 statements.py       what a problem says, whatever its layout: ids, near-duplicates
 near.py             a second look at problems that are reworded
 turned.py           whether a sign or a word was turned into its opposite
+tasks.py            whether a programming task has another object or operation
 forms.py            the words by which problems are compared
 synonyms.py         words that mean the same in problems, and words that are opposites
 words.py            a statement as words, the same for every layout of it

@@ -9,7 +9,7 @@ import re
 
 from distill_nb.traces.decontamination import statements
 from distill_nb.traces.decontamination.symbols import VARIABLES
-from distill_nb.traces.decontamination.synonyms import SYNONYMS
+from distill_nb.traces.decontamination.synonyms import PHRASES, SYNONYMS
 
 # LaTeX takes one digit as a power or an index, 13^47; who writes two means both.
 DIGITS = re.compile(r"(\^|(?<![A-Za-z\\])[A-Za-z]_)\s?(\d\d+)")
@@ -26,7 +26,7 @@ EMPHASIS = re.compile(r"(?<![\w*])(\*{1,2})([^\W\d_](?:[\w ]{0,40}\w)?)\1(?![\w*
 TAG = re.compile(r"<(sup|sub)>([^<]{1,40})</\1>|</?(?:[pbiu]|br|em|strong|span|code)\s?/?>")
 POINTS = re.compile(r"(?<![A-Za-z\\])[A-Z]{2,6}(?![A-Za-z])")
 _WORDS = """
-    GCD LCM HCF SIN COS TAN LOG MAX MIN AND OR NOT XOR IS OF TO IN AT ON BY IF IT AS AN WE MOD
+    GCD LCM HCF GCF SIN COS TAN LOG MAX MIN AND OR NOT XOR IS OF TO IN AT ON BY IF IT AS AN WE MOD
     ASCII ABS UTF HTML HTTP JSON RGB UPPER LOWER TRUE FALSE NONE NULL MATH CODE INPUT OUTPUT
     USA UK AM PM ID DNA
 """
@@ -123,6 +123,8 @@ def compared(words: list[str]) -> list[str]:
             word = "th"
         word = NAMED.get(word, word)
         found.append(SYNONYMS.get(word, word))
+        if phrase := PHRASES.get(tuple(found[-3:])):
+            found[-3:] = [phrase]
     return found
 
 

@@ -21,7 +21,8 @@ problems are left out on both sides (examples.py), and drawings of the evaluatio
 missing.
 
 What asks the same is contaminated if nothing that decides the answer was changed: no sign, no word
-for its opposite (turned.py), and no number. No number of the evaluation problem stands changed
+for its opposite (turned.py), no number, and of a programming task no object or operation
+(tasks.py). No number of the evaluation problem stands changed
 where the words around it are the same, and at least four fifths of its numbers are there. One
 changed number of twenty makes another problem with another answer, and training sets are full of
 such problems: it is of the same template, and is kept and counted (`same_template: keep`), or
@@ -43,10 +44,17 @@ from distill_nb.traces.decontamination.examples import without_examples
 from distill_nb.traces.decontamination.forms import compared, prepared, words_of
 from distill_nb.traces.decontamination.masked import NGRAM, Numbers, masked_words, ngrams, values
 from distill_nb.traces.decontamination.near import NearProblems
+from distill_nb.traces.decontamination.tasks import (
+    COMPARED,
+    GENERIC,
+    Task,
+    asks_other,
+    without_method,
+)
 from distill_nb.traces.decontamination.turned import Turns, turned
 from distill_nb.traces.decontamination.words import without_figures
 
-VERSION = "match-2"  # of the rule; new with every change to what is found
+VERSION = "match-3"  # of the rule; new with every change to what is found
 # Share of the evaluation problem's n-grams. At 0.5, some pairs of MATH-500's own problems match.
 SHARE = 0.6
 SIMILAR = 0.6  # Jaccard similarity of pairs of words, for a near-duplicate
@@ -60,6 +68,7 @@ OTHER = 0.1
 CODE = frozenset(["humaneval_plus", "mbpp_plus", "livecodebench", "pocket_code"])
 # Characters up to which a text without its examples is compared too; n-grams find a longer one.
 BARE = 1000
+ANY = GENERIC | {"every"}  # words that say nothing about a task
 Statements = list[tuple[str, str, str]]  # [(benchmark, task id, statement)]
 SENTENCE = re.compile(r"(?<=[.?!:])\s+|(?<=[.?!]\$)\s+|\n+")
 
@@ -99,6 +108,12 @@ class EvaluationProblems:
             kept += [text] * len(forms)
         self.near = NearProblems(self.names, self.words, kept, CODE) if second_look else None
         self.turns = [Turns(words) for words in self.words]
+        self.tasks = {  # place → a programming problem's task
+            i: Task(without_method(words))
+            for i, ((benchmark, _), words) in enumerate(zip(self.names, self.words, strict=True))
+            if benchmark in CODE
+        }
+        self.known = frozenset().union(*(task.content for task in self.tasks.values()))
         keys = [short_problems.key_of(words) for words in self.words]
         self.content = [  # the content words of short ones
             short_problems.content_of(words) if key else frozenset()
@@ -180,8 +195,10 @@ class EvaluationProblems:
             content = short_problems.content_of(words)
             for i, share in left.items():
                 if len(self.content[i] - content) <= OTHER * len(self.content[i]):
-                    missing = self.names[i][0] in CODE
-                    same = numbers.agree_with(self.words[i], missing)
+                    program = self.names[i][0] in CODE
+                    same = numbers.agree_with(self.words[i], missing=program)
+                    if program and asks_other(self.tasks[i], self._about(i, text), self.known):
+                        same = False
                     found.append((i, share, same and not turned(self.turns[i], turns)))
         if self.near and not any(same for *_, same in found):
             known = {i for i, *_ in found}
@@ -193,6 +210,18 @@ class EvaluationProblems:
         """As `_alike`, of those with the same masked words."""
         same = self.by_mask.get(" ".join(mask), ())
         return [(i, 1.0, values(words) == values(self.words[i])) for i in same]
+
+    def _about(self, i: int, text: str) -> Task:
+        """The task in a text, of its sentences that have a telling word of an evaluation task,
+        or two of any."""
+        asked = self.tasks[i].content
+        kept: list[str] = []
+        for sentence in SENTENCE.split(text):
+            words = compared(statements.words(sentence))
+            shared = asked.intersection(map(short_problems.content_stem, words))
+            if shared - ANY or len(shared) > 1 or COMPARED.intersection(words):
+                kept += words
+        return Task(without_method(kept))
 
     def _may_hold_a_short_one(self, mask: list[str], grams: set[tuple]) -> bool:
         """Whether the first n-gram of a shorter evaluation problem is here."""

@@ -5,12 +5,12 @@ A problem is compared by its content words, without frame, order and repetition.
 more the fewer problems of the evaluation set have it. Words left over on both sides that differ by
 little more than a letter (Levenshtein, by rapidfuzz) are the same, and in a word problem other
 capitalised words may stand for names. Numbers must be the same, formulas alike, and no word turned
-into its opposite (turned.py).
+into its opposite (turned.py). A programming task must not be another one (tasks.py).
 
 It asks the same if it is reworded (at least 55% of the weight of either is in the other, and 80% of
 one, and no rare word stands for another rare one), told at greater length (95% of the evaluation
 problem and half of it), or, of programming problems, whose evaluation sets explain what their
-sources leave open, shortened (90% of it, a fifth of the evaluation problem). The shares were chosen
+sources leave open, shortened (90% of it, 22% of the evaluation problem). The shares were chosen
 on MBPP's own wordings and MATH's training set (docs/decontamination.md)."""
 
 import math
@@ -22,9 +22,9 @@ from itertools import pairwise
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
-from distill_nb.traces.decontamination.masked import masked_words, values
-from distill_nb.traces.decontamination.short_problems import content_stem, unframed
-from distill_nb.traces.decontamination.statements import SIGNS
+from distill_nb.traces.decontamination.masked import masked_words
+from distill_nb.traces.decontamination.short_problems import content_stem
+from distill_nb.traces.decontamination.tasks import Task, another_task, without_method
 from distill_nb.traces.decontamination.turned import Turns, turned
 from distill_nb.traces.decontamination.words import KNOWN
 
@@ -37,12 +37,6 @@ FORMULA = 0.3  # weight of two neighbouring words of a formula
 ALIKE = 0.7  # share of them that must be the same
 ENOUGH, PLENTY = 1.2, 5.0  # weight of shared content words that may stand with others beside them
 NAME = re.compile(r"\b[A-Z][a-z]{2,}")
-# How it is to be done is not what is asked.
-METHOD = re.compile(
-    r"(?: by| with| and| the| with the help of)* using (?:the |a |an )*(?:python |map |lambda |"
-    r"regex|regular expression|heap |list comprehension|itertools|recursion|recursive|bitwise |"
-    r"sequential |collections?|enumerate|filter |reduce |numpy|built|loops?|[a-z]+ sort\b)[a-z ]*$"
-)
 # A problem with one of these more or less is another problem.
 _MODIFIERS = """
     largest smallest even odd first last second third fourth fifth sum product difference quotient
@@ -57,11 +51,11 @@ class Profile:
     """What a statement is about. names: its capitalised words, lower-case."""
 
     def __init__(self, words: list[str], names: frozenset[str] = frozenset()):
-        joined = unframed(METHOD.sub("", " ".join(w for w in words if w not in SIGNS)))
-        bare = joined.removesuffix(" or not").split() or words
-        self.content = frozenset(stem for w in bare if (stem := content_stem(w)))
+        bare = without_method(words)
+        self.task = Task(bare)
+        self.content = self.task.content
         self.names = frozenset(content_stem(w) for w in names) & self.content
-        self.numbers = Counter(v for v in values(bare) if v != "1")
+        self.numbers = self.task.numbers
         self.formulas = _formulas(masked_words(bare))
         self.turns = Turns(bare)
         self.negations = sum(w in NEGATIONS for w in bare)
@@ -99,6 +93,9 @@ class NearProblems:
         """programs: the sets of programming problems, whose copies lack sentences."""
         self.profiles = [Profile(w, names_in(t)) for w, t in zip(words, texts, strict=True)]
         self.programs = [benchmark in programs for benchmark, _ in names]
+        self.known = frozenset().union(
+            *(p.content for p, own in zip(self.profiles, self.programs, strict=True) if own)
+        )
         self.sets = sorted({benchmark for benchmark, _ in names})
         self.set_of = np.array([self.sets.index(benchmark) for benchmark, _ in names], np.int64)
         self.weights: list[dict[str, float]] = []  # of each set: content word → weight
@@ -152,7 +149,7 @@ class NearProblems:
         """How alike a training problem is to one of the evaluation's; 0 where it is another."""
         asked, program = self.profiles[i], self.programs[i]
         gone, new = asked.numbers - here.numbers, here.numbers - asked.numbers
-        if (gone and new) or (not program and (gone or new)):
+        if new or (gone and not program):
             return 0.0
         negations = here.negations - asked.negations
         if negations > 0 or (negations and not program) or turned(asked.turns, here.turns):
@@ -162,6 +159,8 @@ class NearProblems:
         shared = sum(weights[w] for w in asked.content - left)
         if shared >= (ENOUGH if asked.numbers.total() >= 2 else PLENTY):
             left, added = left - asked.names, added - here.names
+        if program and another_task(asked.task, here.task, left, added, self.known):
+            return 0.0
         if added & MODIFIERS or (left & MODIFIERS and shared < PLENTY):
             return 0.0
         both = FORMULA * (asked.formulas & here.formulas).total()
@@ -176,7 +175,7 @@ class NearProblems:
         rarest_added = max((weights.get(w, 1.0) for w in added), default=0.0)
         least, most = sorted((of_asked, of_here))
         reworded = least >= 0.55 and most >= 0.8 and min(rarest_left, rarest_added) <= 0.6
-        shortened = program and of_here >= 0.9 and of_asked >= 0.2 and shared >= 0.8
+        shortened = program and of_here >= 0.9 and of_asked >= 0.22 and shared >= 0.8
         longer_told = (
             of_asked >= 0.95 and of_here >= 0.5 and shared >= ENOUGH and rarest_added <= 0.45
         )

@@ -3,7 +3,7 @@
 A general dictionary would do harm: `mean` is an average here, and `right` a side."""
 
 # The first of a line stands for all of it.
-_ALIKE = """
+_ALIKE = r"""
     a an
     only just
     list array vector dataset
@@ -59,6 +59,9 @@ _ALIKE = """
     ascending increasing
     descending decreasing
     prefix prefixes
+    suffix suffixes
+    gcd hcf gcf \gcd
+    lcm \lcm
     whole complete
     centimeter centimeters centimetre centimetres cm
     millimeter millimeters millimetre millimetres mm
@@ -89,7 +92,7 @@ _OPPOSITES = r"""
     \cup \cap
     \sin \cos \tan \cot \sec \csc
     sin cos tan cot sec csc
-    largest smallest median average
+    largest smallest median average sum product
     larger smaller
     sum product difference quotient remainder
     even odd
@@ -143,6 +146,23 @@ _OPPOSITES = r"""
     same distinct
     row diagonal
     column diagonal
+    prefix suffix
+    gcd lcm
+    gcd smallest
+    lcm largest
+    triangle square
+    triangle rectangle circle trapezoid pentagon hexagon octagon
+    square rectangle
+    square circle
 """
+# Three words in a row, as they are after SYNONYMS, for one.
+PHRASES: dict[tuple[str, ...], str] = {
+    ("largest", "common", "divisor"): "gcd",
+    ("largest", "common", "factor"): "gcd",
+    ("largest", "common", "divisors"): "gcd",
+    ("largest", "common", "factors"): "gcd",
+    ("smallest", "common", "multiple"): "lcm",
+    ("smallest", "common", "multiples"): "lcm",
+}
 OPPOSITES = [frozenset(line.split()) for line in _OPPOSITES.strip().splitlines()]
 OPPOSED = frozenset().union(*OPPOSITES)

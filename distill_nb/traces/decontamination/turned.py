@@ -1,5 +1,5 @@
 """Whether a problem was turned into another one by few words: a sign changed, product for sum,
-nobody for somebody, largest for smallest, miles to kilometres and back."""
+nobody for somebody, largest for smallest, even factors for all, miles to kilometres and back."""
 
 from collections import Counter
 from functools import lru_cache
@@ -10,6 +10,11 @@ from distill_nb.traces.decontamination.words import KNOWN
 
 # Between what is turned and what it is turned into.
 JOINTS = frozenset(["to", "into", "from", "by", "minus", "over", "than"])
+# What some of the numbers or things asked about are: with one more or less, of others.
+QUALIFIERS = frozenset(
+    ["even", "odd", "prime", "composite", "alternate", "consecutive", "distinct"]
+)
+LONGER = 1.4  # times the words of the other, from which a statement may only tell more
 REACH = 3  # words on either side of one
 Sides = list[tuple[str, frozenset[str], frozenset[str]]]  # [(joint, content before, after)]
 
@@ -21,6 +26,10 @@ class Turns:
         self.opposed = Counter(_opposed(word) for word in words)
         del self.opposed[""]
         self.sides = _sides(words)
+        self.qualifiers = QUALIFIERS.intersection(words)
+        if "even or odd" in " ".join(words):  # is it even?
+            self.qualifiers -= {"odd"}
+        self.length = len(words)
 
 
 @lru_cache(KNOWN)
@@ -45,12 +54,16 @@ def _content(words: list[str]) -> frozenset[str]:
 
 def turned(asked: Turns, here: Turns) -> bool:
     """Whether a training problem's words (`here`) turn an evaluation problem (`asked`) into another
-    one: a word of it is gone and its opposite is new, or the sides of a joint are exchanged."""
+    one: a word of it is gone and its opposite is new, it asks of even numbers alone or no longer
+    so, or the sides of a joint are exchanged."""
     gone, new = asked.opposed - here.opposed, here.opposed - asked.opposed
     if gone and new:
         for group in OPPOSITES:
             if not group.isdisjoint(gone) and not group.isdisjoint(new):
                 return True
+    shorter, longer = sorted((asked.length, here.length))
+    if asked.qualifiers != here.qualifiers and longer <= LONGER * shorter:
+        return True
     return _exchanged(asked.sides, here.sides)
 
 

@@ -65,3 +65,22 @@ def test_a_text_in_capitals_keeps_its_words_and_no_one_is_nobody():
         "find the sum of all odd numbers"
     )
     assert words_of("no one or someone") == ["nobody", "or", "somebody"]
+
+
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [
+        (
+            "gcd",
+            ["greatest common divisor", "largest common factor", "GCD", "hcf", "GCF", r"$\gcd$"],
+        ),
+        ("gcd", ["highest common factor", "greatest common divisors"]),
+        (
+            "lcm",
+            ["least common multiple", "lowest common multiple", "LCM", "smallest common multiples"],
+        ),
+    ],
+)
+def test_an_abbreviation_is_what_it_stands_for(name, texts):
+    for text in texts:
+        assert words_of(f"the {text} of 8 and 12") == ["the", name, "of", "8", "and", "12"], text

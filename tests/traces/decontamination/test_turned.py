@@ -24,6 +24,14 @@ def is_turned(one, other):
         ("in ascending order", "in descending order"),
         ("a list of non-negative numbers", "a list of non-positive numbers"),
         (r"where $x \le 3$", "where $x < 3$"),
+        ("the sum of the positive factors of 24", "the sum of the positive even factors of 24"),
+        ("the sum of the factors of 24", "the sum of the prime factors of 24"),
+        ("every number of the list", "every alternate number of the list"),
+        ("the longest common prefix", "the longest common suffix"),
+        ("the area of a triangle", "the area of a square"),
+        ("the largest of its rows", "the sum of its rows"),
+        ("the greatest common divisor of 8 and 12", "the least common multiple of 8 and 12"),
+        ("their greatest common divisor", "their least common divisor"),
     ],
 )
 def test_a_turned_problem_is_another_one(one, other):
@@ -41,6 +49,11 @@ def test_a_turned_problem_is_another_one(one, other):
         ("convert miles to kilometres", "Here miles are to be changed to kilometres"),
         ("Given a list, find its largest", "find the largest of a list"),
         ("the sub-list", "the sublist"),
+        ("is the number even", "is the number even or odd"),
+        (
+            "the sum of its factors",
+            "Nia is at home at even hours and has a look at the sum of its factors",
+        ),
     ],
 )
 def test_a_reworded_problem_is_not_turned(one, other):
