@@ -11,6 +11,7 @@ import builtins
 import re
 import warnings
 from collections.abc import Iterator
+from functools import lru_cache
 
 from distill_nb.grading.blocks import Block, blocks
 
@@ -18,6 +19,9 @@ PYTHON = {"python", "python3", "py", "py3", "pypy", "pypy3"}
 BUILTINS = {*dir(builtins), "__name__", "__file__", "__doc__"}
 READS = re.compile(r"\binput\s*\(|\bstdin\b|\bopen\s*\(\s*0|\bread\s*\(\s*0|\bfileinput\b")
 UNFENCED = re.compile(r"^(?:def|import|from|class|async def|@\w) ?", re.MULTILINE)
+# blocks before an answer whose declarations may be put before it, and programs, from the last on,
+# that are looked at with those
+EARLIER = 20
 TRIES = 200  # lines at which a text is cut to find the code at its beginning
 Function = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -50,6 +54,7 @@ def _unglued(line: str) -> str:
     return f"{before}\n{fence}" if glued else line
 
 
+@lru_cache(maxsize=4 * EARLIER)  # a block is looked at once for each of those after it
 def parse(code: str) -> ast.Module | None:
     """The code's tree, or None where it is not Python."""
     try:
@@ -64,6 +69,7 @@ def parse(code: str) -> ast.Module | None:
 def _chosen(found: list[Block], entry_point: str) -> str:
     """The last block that can be the answer; else the last that was meant to be, and is faulty."""
     faulty = empty = unread = bound = ""
+    looked = 0  # programs, from the last on
     for i, block in reversed(list(enumerate(found))):
         if block.language not in PYTHON and block.language:
             continue
@@ -80,6 +86,9 @@ def _chosen(found: list[Block], entry_point: str) -> str:
             elif defined and not empty:
                 empty = block.code
         elif _does_something(tree):
+            looked += 1
+            if looked > EARLIER and not READS.search(block.code):
+                continue
             code = _joined(found[:i], block.code, tree)
             if READS.search(code):
                 return code
@@ -187,7 +196,7 @@ def _joined(earlier: list[Block], code: str, tree: ast.Module) -> str:
     if not (lacking := _lacking(tree)):
         return code
     declared: dict[int, ast.Module] = {}
-    for i, block in enumerate(earlier):
+    for i, block in enumerate(earlier[-EARLIER:]):
         other = parse(block.code) if block.language in PYTHON or not block.language else None
         if other is not None:
             shown = (ast.Expr, ast.Assert)

@@ -114,6 +114,8 @@ def test_a_completion_that_loops_is_read_in_one_pass():
             text
         )
     assert code_answer.strict("```python\nx\n```\n" * (many // 20), "f") == ""
+    lacking = "".join(f"```python\ny = x{i}\n```\n" for i in range(many // 20))
+    assert code_answer.strict(lacking, "").startswith("y = x")
     assert (
         lenient_answer(r"\boxed{7" + " " * many + "}") == "7" and lenient_answer("1," * many) == "1"
     )
