@@ -38,7 +38,7 @@ def check(p: Params) -> str:
         check_folder(p)
         return sources.check_student(p)
     version = sources.check_student(p)  # the hub can be reached
-    check_tokenizer.check(p, _config(p))
+    check_tokenizer.check(p, check_config(p))
     return version
 
 
@@ -50,7 +50,7 @@ def check_folder(p: Params) -> None:
     state = tuple((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files)
     if (where, template, state) in _whole:
         return
-    config = _config(p)
+    config = check_config(p)
     check_tokenizer.check_files(where)
     _refuse_other_tensors(p, config, _stored(where))
     check_tokenizer.check(p, config)
@@ -66,11 +66,11 @@ def check_weights(p: Params) -> None:
     files = sources.weight_files(p)
     state = tuple(file.resolve() for file in files)
     if state not in _whole:
-        _refuse_other_tensors(p, _config(p), _joined(files))
+        _refuse_other_tensors(p, check_config(p), _joined(files))
         _whole.add(state)
 
 
-def _config(p: Params) -> PretrainedConfig:
+def check_config(p: Params) -> PretrainedConfig:
     """The student's config. Raises ValueError where it is damaged, or of no text model."""
     import transformers
 

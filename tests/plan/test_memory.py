@@ -1,6 +1,8 @@
 """Memory by parts, and whether activations are recomputed."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from helpers import tiny
@@ -8,6 +10,7 @@ from helpers import tiny
 from distill_nb import params
 from distill_nb.plan import architectures, estimate, memory, plan
 from distill_nb.runtime.devices import GIB
+from distill_nb.students import sources
 from distill_nb.training import step
 
 
@@ -121,3 +124,14 @@ def test_a_student_that_is_too_large_for_one_gpu_is_told_to_be_divided(runs_dir)
         plan.refuse(p, made)
     divided = estimate.estimate(replace(p, sharding="full"), "a100-40gb")
     assert divided.fits and divided.backend == "hf" and made.peak > 2 * divided.peak
+
+
+def test_a_folder_with_a_config_alone_can_be_planned(tmp_path):
+    source = Path(sources.source(tiny(student="meta-llama/Llama-3.1-8B-Instruct")))
+    shutil.copy(source / "config.json", tmp_path)
+    p = tiny(student=str(tmp_path), student_size="full", chat_template="llama3")
+    config, where = architectures.config_of(p)
+    assert config.num_hidden_layers == 2 and where == "its config.json"
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"^student: .*config\.json"):
+        architectures.config_of(p)
