@@ -64,6 +64,8 @@ def grade_many(
 
     second_outcome is the verdict of the base tests alone. The lenient reading is run only where the
     strict one is not correct and it finds other code."""
+    if not tasks:  # math alone needs no sandbox
+        return []
     read = []
     for task, completion in zip(tasks, completions, strict=True):
         text = visible_text(completion)

@@ -1,7 +1,7 @@
 import pytest
 
 from distill_nb.benchmarks import Task
-from distill_nb.grading import code_answer
+from distill_nb.grading import code, code_answer
 from distill_nb.grading.blocks import blocks
 from distill_nb.grading.extract import visible_text
 from distill_nb.grading.graders import grade
@@ -121,3 +121,8 @@ def test_a_completion_that_loops_is_read_in_one_pass():
     )
     for text in (r"\boxed{" + "1 " * many + "}", r"\boxed{" + " " * many + "7}7", "7" * many):
         assert grade_math(text, "7").outcome in ("wrong", "no_answer", "correct")
+
+
+def test_math_alone_starts_no_sandbox(monkeypatch):
+    monkeypatch.setattr(code, "pool", lambda *_: pytest.fail("a sandbox was started"))
+    assert grade_math(r"\boxed{7}", "7").outcome == "correct"
