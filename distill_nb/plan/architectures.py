@@ -67,7 +67,7 @@ def config_of(p: Params) -> tuple[PretrainedConfig, str]:
     """(the student's config, where it is from). A student of KNOWN that is not on this machine is
     taken from there, without asking the hub.
 
-    Raises ValueError where the hub does not give the config of another student, or a folder's is
+    Raises ValueError where the hub does not give the config of another student, or a folder is
     damaged or an adapter's."""
     from huggingface_hub import try_to_load_from_cache
     from transformers import AutoConfig
@@ -79,7 +79,9 @@ def config_of(p: Params) -> tuple[PretrainedConfig, str]:
             config = AutoConfig.for_model(sizes.pop("model_type"), **sizes)
             return config, "sizes as in distill_nb/plan/architectures.py"
     if paths.resolve(p.student).is_dir():
-        check_student.check_config(p)  # a plan needs no weights
+        # a plan needs no weights; those that are there are to be whole
+        whole = check_student.has_weights(p)
+        (check_student.check_folder if whole else check_student.check_config)(p)
     try:
         return AutoConfig.from_pretrained(sources.source(p)), "its config.json"
     except (OSError, ValueError) as error:

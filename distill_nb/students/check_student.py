@@ -57,6 +57,12 @@ def check_folder(p: Params) -> None:
     _whole.add((where, template, state))
 
 
+def has_weights(p: Params) -> bool:
+    """Whether a student's folder has weights, or says that it has."""
+    where = Path(sources.source(p))
+    return any((where / f).exists() for f in (sources.WEIGHTS, sources.INDEX, BIN, BIN_INDEX))
+
+
 def check_weights(p: Params) -> None:
     """Look at the weights before they are loaded; the hub's are downloaded where they are not in
     its cache. Raises ValueError as `check` does."""
