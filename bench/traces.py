@@ -199,7 +199,7 @@ def _peer_judge(row: dict, dataset: str) -> dict:
     else:
         trace = hub_rows.plain(row["output"])
         code = code_answer.strict(visible_text(trace), "")
-        reason = "no_code" if not code else "" if extract.compiles(code) else "does_not_compile"
+        reason = "no_code" if not code else "" if code_answer.parse(code) else "does_not_compile"
     return {"reason": reason, "problem": problem, "trace": trace}
 
 

@@ -42,6 +42,24 @@ def adapter(p, step=4):
     return load_file(paths.checkpoint_dir(p, step) / "adapter_model.safetensors")
 
 
+def random_adapter(p, folder, **how):
+    """The folder of a random adapter of PEFT's for a run's student, saved; how: of LoraConfig."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    from distill_nb.students import student
+
+    torch.manual_seed(0)
+    config = LoraConfig(**dict(r=8, lora_alpha=16, init_lora_weights=False) | how)
+    adapted = get_peft_model(student.load(p, where="cpu"), config)
+    with torch.no_grad():
+        for weight in adapted.parameters():
+            if weight.requires_grad:
+                weight.add_(torch.randn_like(weight) * 0.1)
+    adapted.save_pretrained(folder)
+    return folder
+
+
 def assert_the_same_training(found, expected, weights, start, reference):
     """Two runs' metrics and last adapters agree but for rounding; start: an earlier adapter."""
     assert (

@@ -69,13 +69,14 @@ def grade_many(
     read = []
     for task, completion in zip(tasks, completions, strict=True):
         text = visible_text(completion)
-        code = code_answer.strict(text, task.entry_point)
-        read.append((task, code, code_answer.lenient(text, task.entry_point)))
+        read.append((task, code_answer.strict(text, task.entry_point), text))
     results = _run([(task, code) for task, code, _ in read if code], allow_unsafe, packages)
     also_lenient = {}  # completion's number → (task, code)
-    for i, (task, code, lenient) in enumerate(read):
-        passed = code and results[task, code].outcome == "correct"
-        if lenient.strip() and lenient != code and not passed:
+    for i, (task, code, text) in enumerate(read):
+        if code and results[task, code].outcome == "correct":
+            continue
+        lenient = code_answer.lenient(text, task.entry_point)
+        if lenient.strip() and lenient != code:
             also_lenient[i] = (task, lenient)
     results |= _run(list(also_lenient.values()), allow_unsafe, packages)
     sandbox_used = level(allow_unsafe, packages), ", ".join(versions(chosen(packages)))

@@ -56,12 +56,13 @@ def _unglued(line: str) -> str:
 
 @lru_cache(maxsize=4 * EARLIER)  # a block is looked at once for each of those after it
 def parse(code: str) -> ast.Module | None:
-    """The code's tree, or None where it is not Python."""
+    """The code's tree, or None where Python does not compile it; nothing runs."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about invalid escapes and the like
-            compile(code, "<answer>", "exec", dont_inherit=True)  # it also finds a stray `return`
-            return ast.parse(code)
+            tree = ast.parse(code)
+            compile(tree, "<answer>", "exec", dont_inherit=True)  # it also finds a stray `return`
+            return tree
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
         return None
 

@@ -1,7 +1,6 @@
 """The part of a completion that is graded, read strictly and leniently."""
 
 import re
-import warnings
 
 THINKING = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
 
@@ -28,14 +27,3 @@ def closes_its_thinking(trace: str) -> bool:
     """Whether no <think> is left open."""
     last = [tag[1] for tag in THINKING.finditer(trace)][-1:]
     return last != [""]
-
-
-def compiles(code: str) -> bool:
-    """Whether Python compiles the code; nothing runs."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about invalid escapes and the like
-            compile(code, "<trace>", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
-        return False
-    return True

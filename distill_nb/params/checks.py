@@ -15,8 +15,8 @@ from typing import Any
 from distill_nb.params.names import POCKET_STUDENT, TEACHER, is_set
 from distill_nb.runtime import paths
 
-# (a key and those that it contradicts, with spaces between; the rest of the sentence)
-Problems = Iterator[tuple[str, str]]
+# (a key and those that it contradicts, the rest of the sentence)
+Problems = Iterator[tuple[tuple[str, ...], str]]
 LIMITS = {
     "low": ("at least", operator.ge),
     "high": ("at most", operator.le),
@@ -121,13 +121,13 @@ def contradictions(v: dict[str, Any]) -> Problems:
     """The parameters of a run that are well formed but cannot stand together."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", v["run_name"], re.ASCII):
         why = ", which cannot name a folder: use letters, digits, - . _ only, a letter first"
-        yield "run_name", why
+        yield ("run_name",), why
     if re.search(r"_seed\d+$", v["run_name"]):
         why = ", which is the name of a replicate's folder: leave _seed<k> out and set seed"
-        yield "run_name seed", why
+        yield ("run_name", "seed"), why
     if not re.fullmatch(TEACHER, v["teacher"]):
         yield (
-            "teacher",
+            ("teacher",),
             ", which cannot be part of a set's name: use small letters, digits and - only, as in "
             "deepseek-r1",
         )
@@ -135,20 +135,20 @@ def contradictions(v: dict[str, Any]) -> Problems:
     hub_id = re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", student, re.ASCII)
     if not hub_id and student != POCKET_STUDENT and not paths.resolve(student).is_dir():
         why = f", which does not exist: write a hub id org/name, a folder or {POCKET_STUDENT}"
-        yield "student", why
+        yield ("student",), why
     if v["scale"] == "full" and v["student_size"] != "full":
         why = " but scale is 'full': set scale to tiny, so that no folder mixes sizes"
-        yield "student_size scale", why
+        yield ("student_size", "scale"), why
     if (v["teacher"] == "none") != (v["domain"] == "none"):
         why = f" but teacher is {v['teacher']!r}: set both to none for a baseline, or neither"
-        yield "domain teacher", why
+        yield ("domain", "teacher"), why
     yield from _dataset_contradictions(v)
     if v["batch_size"] % v["micro_batch_size"]:
         why = f", which does not divide batch_size {v['batch_size']}: choose a divisor"
-        yield "micro_batch_size batch_size", why
+        yield ("micro_batch_size", "batch_size"), why
     elif v["batch_size"] % (v["micro_batch_size"] * v["train_processes"]):
         yield (
-            "train_processes micro_batch_size batch_size",
+            ("train_processes", "micro_batch_size", "batch_size"),
             f", and with micro_batch_size {v['micro_batch_size']} they do not share batch_size "
             f"{v['batch_size']} evenly: choose numbers whose product divides it",
         )
@@ -156,40 +156,40 @@ def contradictions(v: dict[str, Any]) -> Problems:
         yield from _sharding_contradictions(v)
     if v["max_steps"] % v["save_every"]:
         why = f", which does not divide max_steps {v['max_steps']}: choose a divisor"
-        yield "save_every max_steps", why
+        yield ("save_every", "max_steps"), why
     if v["warmup_steps"] > v["max_steps"]:
         why = f", more than max_steps {v['max_steps']}: write a smaller number"
-        yield "warmup_steps max_steps", why
+        yield ("warmup_steps", "max_steps"), why
     if v["adapter"] != "none" and (v["teacher"] == "none" or v["max_steps"] == 0):
         yield (
-            "adapter teacher domain max_steps",
+            ("adapter", "teacher", "domain", "max_steps"),
             " but this is a baseline: name the adapter's teacher and domain, and its step as "
             "max_steps",
         )
     if v["max_num_batched_tokens"] < v["max_num_seqs"]:
         yield (
-            "max_num_batched_tokens max_num_seqs",
+            ("max_num_batched_tokens", "max_num_seqs"),
             f", less than max_num_seqs {v['max_num_seqs']}, and each answer takes one in a step: "
             "write a larger number",
         )
     yield from file_contradictions(v)
     if v["n_samples"] > 1 and v["temperature"] == 0:
         why = " but temperature is 0 and greedy samples are equal: write 1, or raise it"
-        yield "n_samples temperature", why
+        yield ("n_samples", "temperature"), why
 
 
 def _sharding_contradictions(v: dict[str, Any]) -> Problems:
     if v["train_processes"] == 1:
         why = " but train_processes is 1: set it to the number of GPUs, or sharding to none"
-        yield "sharding train_processes", why
+        yield ("sharding", "train_processes"), why
     if v["backend"] == "unsloth":
         yield (
-            "sharding backend",
+            ("sharding", "backend"),
             " but backend is 'unsloth': set backend to hf, or sharding to none",
         )
     if v["load_in_4bit"]:
         why = " but load_in_4bit is true: set it to false, or sharding to none"
-        yield "sharding load_in_4bit", why
+        yield ("sharding", "load_in_4bit"), why
 
 
 def file_contradictions(v: dict[str, Any]) -> Problems:
@@ -197,10 +197,10 @@ def file_contradictions(v: dict[str, Any]) -> Problems:
     for benchmark, file in v["benchmark_files"].items():
         if not paths.resolve(file).is_file():
             why = f" but the file of {benchmark} does not exist: correct or remove it"
-            yield "benchmark_files", why
+            yield ("benchmark_files",), why
         elif v["scale"] == "full" and ".part." in file.rpartition("/")[2]:
             why = f" but scale is 'full' and the file of {benchmark} a part: name the whole one"
-            yield "benchmark_files scale", why
+            yield ("benchmark_files", "scale"), why
 
 
 def _dataset_contradictions(v: dict[str, Any]) -> Problems:
@@ -208,28 +208,28 @@ def _dataset_contradictions(v: dict[str, Any]) -> Problems:
     if dataset not in ("pocket", "none") and not is_set(dataset):
         if not dataset.endswith((".jsonl", ".parquet")):
             yield (
-                "dataset",
+                ("dataset",),
                 ", which is unknown: write <teacher>_<domain>, as in r1_math, for a set of "
                 "traces.ipynb, pocket, none, or a .jsonl or .parquet file",
             )
         elif not paths.resolve(dataset).is_file():
             why = ", which does not exist: give its path from the repository's root, or absolute"
-            yield "dataset", why
+            yield ("dataset",), why
     elif dataset not in ("pocket", "none") and dataset != f"{v['teacher']}_{v['domain']}":
         why = f" but teacher and domain are {v['teacher']} and {v['domain']}: make them agree"
-        yield "dataset teacher domain", why
+        yield ("dataset", "teacher", "domain"), why
     if dataset == "pocket" and v["teacher"] not in ("r1", "sonnet", "none"):
         yield (
-            "dataset teacher",
+            ("dataset", "teacher"),
             f" but teacher is {v['teacher']!r}: generated traces stand in for r1 and sonnet only; "
             "name a file",
         )
     if dataset == "none" and v["max_steps"] > 0:
         why = f" but max_steps is {v['max_steps']}: name a dataset, or set max_steps to 0"
-        yield "dataset max_steps", why
+        yield ("dataset", "max_steps"), why
     if dataset != "none" and v["n_examples"] == 0:
         why = " but there is a dataset: write at least 1, or set dataset to none"
-        yield "n_examples dataset", why
+        yield ("n_examples", "dataset"), why
 
 
 def key(
@@ -275,8 +275,7 @@ def checked(
         except TypeError as error:
             raise ValueError(f"{source}: {name} {error}.") from None
     for names, problem in contradicts(clean):
-        name, *others = names.split()
-        if given is not None and not {name, *others} <= set(given):
+        if given is not None and not set(names) <= set(given):
             continue
-        raise ValueError(f"{source}: {name} is {clean[name]!r}{problem}.")
+        raise ValueError(f"{source}: {names[0]} is {clean[names[0]]!r}{problem}.")
     return clean

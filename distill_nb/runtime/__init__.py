@@ -3,7 +3,7 @@ made a result.
 
 paths.py       where everything is
 files.py       files that are written whole or not at all
-text.py        halves of surrogate pairs
+text.py        texts in one line, and without halves of surrogate pairs
 jsonl.py       files of one JSON object a line: records of our own, and data from elsewhere
 file_kinds.py  what a file is that should be JSON lines and is not
 data_files.py  data from elsewhere: .jsonl and .parquet files, row by row

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distill_nb.runtime import file_kinds, jsonl
+from distill_nb.runtime.text import one_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,32 +46,36 @@ def opened() -> tuple[str, ...]:
 def _parquet(
     path: Path, name: str, remedy: str, columns: list[str] | None
 ) -> Iterator[tuple[str, dict]]:
-    import pyarrow as pa
     from pyarrow import parquet
 
     with open(path, "rb") as stream:
         head = stream.read(file_kinds.HEAD)
     if not head.startswith(b"PAR1") and (other := file_kinds.other_kind(head)):
         raise ValueError(f"{name} {other}.")
-    number = 1
+    number, damaged = 1, f"{name}: not a Parquet file, or a damaged one"
+    with parquet_errors(damaged, "write it anew"), parquet.ParquetFile(path) as file:
+        names = file.schema_arrow.names
+        if twice := [column for column in names if names.count(column) > 1]:
+            raise ValueError(f"{name} has the column {twice[0]!r} twice; {remedy}.")
+        if columns is not None:
+            names = [column for column in columns if column in names]
+        for batch in file.iter_batches(batch_size=BATCH, columns=names, use_threads=False):
+            for row in _rows_of(batch, name, number, remedy):
+                yield f"{name}: row {number}", row
+                number += 1
+
+
+@contextlib.contextmanager
+def parquet_errors(what: str, remedy: str) -> Iterator[None]:
+    """pyarrow's errors within as ValueError: "<what> (<why>); <remedy>."."""
+    import pyarrow as pa
+
     try:
-        with parquet.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            if twice := [column for column in names if names.count(column) > 1]:
-                raise ValueError(f"{name} has the column {twice[0]!r} twice; {remedy}.")
-            if columns is not None:
-                names = [column for column in columns if column in names]
-            for batch in file.iter_batches(batch_size=BATCH, columns=names, use_threads=False):
-                for row in _rows_of(batch, name, number, remedy):
-                    yield f"{name}: row {number}", row
-                    number += 1
+        yield
     except MemoryError:  # pyarrow's own is an ArrowException too
         raise
     except (pa.ArrowException, OSError) as error:
-        why = " ".join(str(error).split())[:100]
-        raise ValueError(
-            f"{name}: not a Parquet file, or a damaged one ({why}); write it anew."
-        ) from None
+        raise ValueError(f"{what} ({one_line(error, 100)}); {remedy}.") from None
 
 
 def _rows_of(batch: pa.RecordBatch, name: str, first: int, remedy: str) -> list[dict]:

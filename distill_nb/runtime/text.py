@@ -1,4 +1,5 @@
-"""Halves of surrogate pairs: JSON may write one (`\\ud83d` alone), and UTF-8 cannot hold it."""
+"""Texts for people: in one line, and without halves of surrogate pairs, which JSON may write
+(`\\ud83d` alone) and UTF-8 cannot hold."""
 
 import re
 from typing import Any
@@ -6,6 +7,11 @@ from typing import Any
 HALF = re.compile("[\ud800-\udfff]")
 # How JSON writes a half, or one of a pair. In a text that was decoded there is no other way to one.
 ESCAPED = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def one_line(value: Any, longest: int) -> str:
+    """A value or a library's error in one line, its first `longest` characters."""
+    return " ".join(str(value).split())[:longest]
 
 
 def clean(text: str) -> str:

@@ -171,12 +171,16 @@ def encode_many(
     return encoded
 
 
+THINKING = ("<think>", "</think>")  # what stands around it
+
+
 def with_thinking(thinking: str, answer: str) -> str:
     """An answer after its thinking, as Qwen3's chat template and DeepSeek-R1 write them.
 
     Llama 3.1's and SmolLM2's templates have no form for thinking, so it is the same for all:
     evaluation takes it away from every student's answer (grading.extract.visible_text)."""
-    return f"<think>\n{thinking.strip()}\n</think>\n\n{answer.strip()}"
+    start, end = THINKING
+    return f"{start}\n{thinking.strip()}\n{end}\n\n{answer.strip()}"
 
 
 def messages_of(trace: dict) -> list[dict]:

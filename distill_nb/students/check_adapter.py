@@ -110,7 +110,7 @@ def _refuse_other_layers(p: Params, folder: Path, settings: dict, found: Shapes)
         try:
             config = LoraConfig.from_pretrained(str(folder))
             config.base_model_name_or_path = None  # compared elsewhere
-            adapted = _adapted(_without_data(p), config)
+            adapted = _adapted(student.on_meta(student.config(p)), config)
             expected = get_peft_model_state_dict(adapted, save_embedding_layers=False)
             result = set_peft_model_state_dict(adapted, integrity.on_meta(found))
         except Exception as error:  # a config of other values fails in many ways
@@ -134,14 +134,6 @@ def _refuse_other_layers(p: Params, folder: Path, settings: dict, found: Shapes)
                 f"; {put_back()}."
             )
     return note
-
-
-def _without_data(p: Params) -> PreTrainedModel:
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(student.config(p))
 
 
 def _adapted(model: PreTrainedModel, config: LoraConfig) -> PeftModel:

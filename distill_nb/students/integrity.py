@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from distill_nb.params import Params
 from distill_nb.runtime import paths
+from distill_nb.runtime.text import one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -161,7 +162,7 @@ def listed(names: Iterable[object]) -> str:
 
 def shown(value: object) -> str:
     """A value of a config, in one line and not too long."""
-    return " ".join(str(value).split())[:80]
+    return one_line(value, 80)
 
 
 def first_line(error: Exception) -> str:

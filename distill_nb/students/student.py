@@ -165,6 +165,15 @@ def without_weights(p: Params) -> PreTrainedModel:
     return model
 
 
+def on_meta(config: PretrainedConfig) -> PreTrainedModel:
+    """The model of a config without data: names and shapes, on torch's meta device."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config)
+
+
 def attach_lora(model: PreTrainedModel, p: Params, backend: str = "hf") -> PeftModel:
     """LoRA adapters on p.lora_targets (Hu et al. 2021, arXiv 2106.09685), seeded by p.seed.
 

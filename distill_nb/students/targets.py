@@ -9,20 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from distill_nb.params import Params
-from distill_nb.students import embeddings, experts, sources
+from distill_nb.students import embeddings, experts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-
-def check(p: Params) -> None:
-    """`refuse`, by the student's config alone."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(sources.source(p)))
-    refuse(model, p)
 
 
 def refuse(model: PreTrainedModel, p: Params) -> None:

@@ -19,6 +19,7 @@ from importlib import import_module, util
 from distill_nb import params
 from distill_nb.params import POCKET_STUDENT, STUDY, Params
 from distill_nb.runtime import paths
+from distill_nb.runtime.text import one_line
 from distill_nb.study import (
     doctor,
     graph,
@@ -193,6 +194,6 @@ def _ask(source: Source, budget: Budget) -> None:
     except ImportError as error:
         source.found.append(Finding("fault", str(error), "make setup-study installs it"))
     except Exception as error:  # of many libraries
-        said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        said = f"{type(error).__name__}: {one_line(error, 200)}"
         lack = "try again; if it stays, what the source gives is not as the code expects"
         source.found.append(Finding("fault", said, lack))

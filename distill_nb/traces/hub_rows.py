@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from distill_nb.grading import code_answer
-from distill_nb.grading.extract import closes_its_thinking, compiles, visible_text
+from distill_nb.grading.extract import closes_its_thinking, visible_text
 from distill_nb.runtime import data_files, paths
 
 if TYPE_CHECKING:
@@ -57,10 +57,10 @@ def batches(
     the file at `path`, only the pages of the rows that are asked for are read.
 
     Raises ValueError where they cannot be read."""
-    import pyarrow as pa
     from pyarrow import parquet
 
-    try:
+    damaged = f"source: row group {group} of {path.name} cannot be read"
+    with data_files.parquet_errors(damaged, "fetch the file again"):
         size = PAGE if stream else 0
         with parquet.ParquetFile(stream or path, pre_buffer=False, buffer_size=size) as file:
             for batch in file.iter_batches(
@@ -68,14 +68,6 @@ def batches(
             ):
                 batch.validate(full=True)  # texts are UTF-8
                 yield batch
-    except MemoryError:  # pyarrow's own is an ArrowException too
-        raise
-    except (pa.ArrowException, OSError) as error:
-        why = " ".join(str(error).split())[:100]
-        raise ValueError(
-            f"source: row group {group} of {path.name} cannot be read ({why}); fetch the file "
-            "again."
-        ) from None
 
 
 def rows(
@@ -183,7 +175,7 @@ def _code(row: Row, output: pa.StringScalar) -> Row:
         row.reason = "incomplete"
     elif not code:
         row.reason = "no_code"
-    elif not compiles(code):
+    elif code_answer.parse(code) is None:
         row.reason = "does_not_compile"
     else:
         row.trace = trace

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cache
 from types import MappingProxyType
 from typing import Any
 
 from distill_nb.params import BENCHMARKS, STUDY, checks, papermill_call, reading
-from distill_nb.params.checks import file_contradictions, key
+from distill_nb.params.checks import Problems, file_contradictions, key
 from distill_nb.params.names import is_set
 from distill_nb.runtime import log, paths
 from distill_nb.traces.teacher import settings
@@ -107,38 +106,38 @@ def teacher_and_domain(dataset: str) -> tuple[str, str]:
     return teacher, domain
 
 
-def contradictions(v: dict) -> Iterator[tuple[str, str]]:
-    """Yield (key, rest of the sentence) for values that are well formed but cannot stand."""
+def contradictions(v: dict) -> Problems:
+    """Yield (keys, rest of the sentence) for values that are well formed but cannot stand."""
     if not is_set(v["dataset"]):
         form = "<teacher>_math or <teacher>_code, in small letters, digits and -"
-        yield "dataset", f", which names no set: write {form}"
+        yield ("dataset",), f", which names no set: write {form}"
         return
     api, domain = v["dataset"] not in CONFIGS, teacher_and_domain(v["dataset"])[1]
     if api != (v["teacher_api"] != "none"):
         remedy = "name the API" if api else "set it to none, for its traces come from the hub"
-        yield "teacher_api", f" but dataset is {v['dataset']!r}: {remedy}"
+        yield ("teacher_api",), f" but dataset is {v['dataset']!r}: {remedy}"
     if v["teacher_api"] != "none" and v["teacher_model"] == "none":
-        yield "teacher_model", f" but teacher_api is {v['teacher_api']!r}: name the model"
+        yield ("teacher_model",), f" but teacher_api is {v['teacher_api']!r}: name the model"
     if v["teacher_api"] == "openai" and v["teacher_mode"] == "batch":
         remedy = "set it to messages"
-        yield "teacher_mode", f" but teacher_api is 'openai', which has none here: {remedy}"
+        yield ("teacher_mode",), f" but teacher_api is 'openai', which has none here: {remedy}"
     allowed = CONFIGS.get(v["dataset"], ("none",))
     if v["config"] not in allowed:
-        yield "config", f" but dataset is {v['dataset']!r}: choose from {', '.join(allowed)}"
+        yield ("config",), f" but dataset is {v['dataset']!r}: choose from {', '.join(allowed)}"
     if wrong := _wrong_with_source(v, api, domain):
-        yield "source", wrong
+        yield ("source",), wrong
     for name, file in v["statements"].items():
         if name.rpartition("/")[0] not in ("taco", "apps"):
             form = "taco/ or apps/ and the split, as in taco/train"
-            yield "statements", f", where {name!r} is unknown: write {form}"
+            yield ("statements",), f", where {name!r} is unknown: write {form}"
         elif not paths.resolve(file).is_file():
-            yield "statements", f" but the file of {name} does not exist: correct or remove it"
+            yield ("statements",), f" but the file of {name} does not exist: correct or remove it"
     yield from file_contradictions(v)
     if v["scale"] == "full" and (missing := [b for b in STUDY if b not in v["decontaminate"]]):
         wanted = f"a full set is kept clean of all of {', '.join(STUDY)}"
-        yield "decontaminate", f", without {missing[0]}: {wanted}"
+        yield ("decontaminate",), f", without {missing[0]}: {wanted}"
     if v["verify"] == "regrade" and v["dataset"] == "r1_code":
-        yield "verify", ", but r1_code has no tests to grade by: set it to flag"
+        yield ("verify",), ", but r1_code has no tests to grade by: set it to flag"
 
 
 def _wrong_with_source(v: dict, api: bool, domain: str) -> str:

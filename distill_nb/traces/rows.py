@@ -35,7 +35,6 @@ BOOKKEEPING = {
     "correctness_count",
 }  # fmt: skip
 ROLES = ("system", "user", "assistant")
-TAGS = ("<think>", "</think>")
 
 # What to do about other keys. Those that say what is asked or learnt get a new name, unless a key
 # has it.
@@ -224,7 +223,7 @@ def _message(message: dict, where: str, last: bool) -> dict:
         )
     if last:
         return {"role": role, "content": _whole(thinking, text, f"{where}: content")}
-    if thinking or (role == "assistant" and any(tag in text for tag in TAGS)):
+    if thinking or (role == "assistant" and any(tag in text for tag in chat.THINKING)):
         raise ValueError(
             f"{where}: reasoning is read in the assistant's last message alone, as no student is "
             "shown its earlier thinking; take it out."
@@ -281,7 +280,7 @@ def _reasoning(row: dict, where: str) -> str:
 
 def _whole(thinking: str, text: str, where: str) -> str:
     """What is trained on: the thinking, and the text that follows it."""
-    if thinking and any(tag in part for part in (thinking, text) for tag in TAGS):
+    if thinking and any(tag in part for part in (thinking, text) for tag in chat.THINKING):
         raise ValueError(
             f"{where} has a <think> tag and there is reasoning beside it, which would be there "
             "twice; take one of them out."

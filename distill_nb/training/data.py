@@ -40,7 +40,7 @@ def prepare(p: Params) -> Data:
         )
     student.choose_backend(p)  # Unsloth, where it is used, must be imported before Transformers is
     version = check_student.check(p)
-    targets.check(p)
+    targets.refuse(student.on_meta(student.config(p)), p)
     tokenizer = student.load_tokenizer(p)
     template = chat.template_for(p.student, p.chat_template)
     taken, held, spare = load.split(

@@ -6,7 +6,7 @@ import re
 
 import pytest
 import torch
-from helpers import needs_vllm, tiny
+from helpers import needs_vllm, random_adapter, tiny
 from safetensors.torch import load_file, save_file
 
 from distill_nb.evaluation import evaluate
@@ -67,21 +67,6 @@ def student_in(tmp_path, runs_dir):
     return made
 
 
-def adapter_of(p, folder, **how):
-    """A random adapter of PEFT's, saved."""
-    from peft import LoraConfig, get_peft_model
-
-    torch.manual_seed(0)
-    config = LoraConfig(**dict(r=8, lora_alpha=16, init_lora_weights=False) | how)
-    adapted = get_peft_model(student.load(p, where="cpu"), config)
-    with torch.no_grad():
-        for weight in adapted.parameters():
-            if weight.requires_grad:
-                weight.add_(torch.randn_like(weight) * 0.1)
-    adapted.save_pretrained(folder)
-    return folder
-
-
 @torch.no_grad()
 def compare(p, adapter, folder):
     """Merge an adapter in memory and into a folder: both must say what PEFT says unmerged, which
@@ -104,7 +89,7 @@ def compare(p, adapter, folder):
 def test_what_is_merged_says_what_peft_says_unmerged(how, kind, tied, student_in, tmp_path):
     p = student_in(kind, tied)
     settings, stays_tied = ADAPTERS[how]
-    written = compare(p, adapter_of(p, tmp_path / "adapter", **settings), tmp_path / "merged")
+    written = compare(p, random_adapter(p, tmp_path / "adapter", **settings), tmp_path / "merged")
     config = json.loads((tmp_path / "merged" / "config.json").read_text())
     held = load_file(tmp_path / "merged" / sources.WEIGHTS)
     assert config["tie_word_embeddings"] == ("lm_head.weight" not in held) == (tied and stays_tied)
@@ -116,7 +101,7 @@ def test_the_same_of_a_mixture_of_experts(tied, student_in, tmp_path):
     p = student_in("experts", tied)
     of_experts = dict(target_parameters=["mlp.experts.gate_up_proj", "mlp.experts.down_proj"])
     for name in ("head", "both"):
-        adapter = adapter_of(p, tmp_path / name, **ADAPTERS[name][0] | of_experts)
+        adapter = random_adapter(p, tmp_path / name, **ADAPTERS[name][0] | of_experts)
         compare(p, adapter, tmp_path / f"merged {name}")
 
 
@@ -139,13 +124,16 @@ def test_a_tied_student_has_no_such_targets(kind, target, student_in, monkeypatc
 
 
 def test_what_is_no_linear_layer_is_no_target(runs_dir):
+    def refuse(p):
+        targets.refuse(student.on_meta(student.config(p)), p)
+
     for wrong, kind in (("norm", "LlamaRMSNorm"), ("mlp", "LlamaMLP"), ("layers", "ModuleList")):
         with pytest.raises(
             ValueError, match=f"^lora_targets: {wrong} of .* is a {kind}, and only linear layers"
         ):
-            targets.check(tiny(lora_targets=["q_proj", wrong]))
+            refuse(tiny(lora_targets=["q_proj", wrong]))
     with pytest.raises(ValueError, match=r"lora_targets: gate of .* is a Qwen3MoeTopKRouter"):
-        targets.check(tiny(student=STUDENTS["experts"][0], lora_targets=["gate", "down_proj"]))
+        refuse(tiny(student=STUDENTS["experts"][0], lora_targets=["gate", "down_proj"]))
 
 
 def test_unsloth_trains_no_adapter_there(monkeypatch):
@@ -206,7 +194,7 @@ def test_what_vllm_cannot_serve_side_by_side_is_merged(student_in, tmp_path, mon
         "a tensor, the head's": "its target_parameters has lm_head.weight",
     }
     for name in said:
-        adapter_of(p, tmp_path / name, **ADAPTERS[name][0])
+        random_adapter(p, tmp_path / name, **ADAPTERS[name][0])
     monkeypatch.setattr(types, "installed_vllm", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for name, why in said.items():
@@ -221,7 +209,7 @@ def test_what_vllm_cannot_serve_side_by_side_is_merged(student_in, tmp_path, mon
 @pytest.mark.parametrize(("tied", "mode"), [(True, "merged"), (True, "multi"), (False, "multi")])
 def test_vllm_serves_them_as_peft_does(tied, mode, student_in, tmp_path):
     p = student_in("smollm2", tied, engine="vllm", adapters=mode)
-    adapters = {4: adapter_of(p, tmp_path / "adapter", **ADAPTERS["both"][0])}
+    adapters = {4: random_adapter(p, tmp_path / "adapter", **ADAPTERS["both"][0])}
     references = {4: proof.of(p, adapters[4], IDS[0].tolist())}
     with start.start(p, adapters, [[1, 2]], [IDS[0].tolist()]) as engine:
         (made,) = [m for _, some in proved(p, engine, [4], references) for m in some]
@@ -234,4 +222,4 @@ def test_a_head_of_its_own_that_the_config_calls_tied(how, student_in, tmp_path)
     file = tmp_path / "llama False" / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"tie_word_embeddings": True}))
     assert not embeddings.tied(student.load(p))  # Transformers goes by the weights
-    compare(p, adapter_of(p, tmp_path / "adapter", **ADAPTERS[how][0]), tmp_path / "merged")
+    compare(p, random_adapter(p, tmp_path / "adapter", **ADAPTERS[how][0]), tmp_path / "merged")

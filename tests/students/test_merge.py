@@ -12,7 +12,7 @@ from collections import namedtuple
 
 import pytest
 import torch
-from helpers import tiny
+from helpers import random_adapter, tiny
 from safetensors.torch import load_file, save_file
 
 from distill_nb.runtime import disk, paths
@@ -43,20 +43,8 @@ def student_in(tmp_path, runs_dir):
 
 
 def adapter_of(p, folder, dtype="float32", **how):
-    """A random adapter of PEFT's, saved."""
-    from peft import LoraConfig, get_peft_model
-
-    torch.manual_seed(0)
-    config = LoraConfig(
-        **dict(r=8, lora_alpha=16, target_modules=ATTENTION, init_lora_weights=False) | how
-    )
-    adapted = get_peft_model(student.load(p, where="cpu"), config)
-    with torch.no_grad():
-        for weight in adapted.parameters():
-            if weight.requires_grad:
-                weight.add_(torch.randn_like(weight) * 0.1)
-    adapted.save_pretrained(folder)
-    file = folder / merge.LORA
+    """A random adapter of PEFT's on attention, in a dtype."""
+    file = random_adapter(p, folder, **dict(target_modules=ATTENTION) | how) / merge.LORA
     save_file({k: w.to(getattr(torch, dtype)) for k, w in load_file(file).items()}, file)
     return folder
 

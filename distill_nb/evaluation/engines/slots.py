@@ -27,12 +27,7 @@ def sizes(config: PretrainedConfig) -> tuple[int, int]:
 
     A weight [out, in] has A [rank, in] and B [out, rank]. Of a layer's experts vLLM keeps gate, up
     and down apart: experts * 3 * (hidden + width) for each rank."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
-    weights = list(model.named_parameters())
+    weights = list(student.on_meta(config).named_parameters())
     each = 0
     for name, weight in weights:
         parts = len(experts.FUSED.get(name.rpartition(".")[2], (name,)))

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from distill_nb.runtime.text import clean
+from distill_nb.runtime.text import clean, one_line
 from distill_nb.traces.teacher import anthropic, openai
 from distill_nb.traces.teacher.settings import Settings
 
@@ -85,7 +85,7 @@ class NoAnswer(Exception):
     """A body of status 200 that is no answer. paid: whether one may have been made all the same."""
 
     def __init__(self, body: Any, paid: bool):
-        super().__init__(f"no answer in the response: {' '.join(str(body).split())[:200]}")
+        super().__init__(f"no answer in the response: {one_line(body, 200)}")
         self.body, self.paid = body, paid
 
 

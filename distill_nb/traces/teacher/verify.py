@@ -5,12 +5,10 @@ import json
 from distill_nb import benchmarks
 from distill_nb.benchmarks import livecodebench_tests as official
 from distill_nb.grading import code, code_answer, extract, graders, sandbox
-from distill_nb.grading.extract import compiles
 from distill_nb.students import chat
 
 COMPLETE = ("end_turn", "stop_sequence", "stop")  # Anthropic's two, and the OpenAI-compatible one
 CUT = ("max_tokens", "length", "model_context_window_exceeded")
-TAGS = ("<think>", "</think>")
 CODE_BLOCK = "Answer with the whole solution in one Python code block."
 
 
@@ -39,7 +37,7 @@ def unfit(response: dict, trace_from: str) -> str:
             return "no_thinking"
     if trace_from != "thinking" and not response["text"].strip():
         return "empty"
-    if any(tag in response[part] for part in trace_from.split("_and_") for tag in TAGS):
+    if any(tag in response[part] for part in trace_from.split("_and_") for tag in chat.THINKING):
         return "think_tag"
     return ""
 
@@ -120,7 +118,7 @@ def default_outcomes(problems: list[dict], texts: list[str], allow_unsafe: bool)
         if not answer:
             outcomes[i] = "no_answer"
         elif tests is None:
-            outcomes[i] = "unverified" if compiles(answer) else "does_not_compile"
+            outcomes[i] = "unverified" if code_answer.parse(answer) else "does_not_compile"
         else:
             jobs[i] = sandbox.Job(answer, *tests)
     if jobs:
