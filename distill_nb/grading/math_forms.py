@@ -133,18 +133,19 @@ def _bases(text: str) -> str:
     r"""(52)_8, 52_{\text{eight}} and 52 in base 8 are 52_{8}."""
     bare = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text)
     match = re.match(
-        r"\s*(?:\{|\()*\s*(-?[0-9A-F]*\d[0-9A-F]*|-?\d[0-9A-F]*|[A-F]+)\s*(?:\)|\})*\s*"
-        r"(?:_\s*[{(]*\s*(?:base\s*)?|\(?\s*(?:in\s+)?base\s+)(\w+)[\s)}]*$",
+        r"\s*(?P<open>(?:\{|\()*)\s*"
+        r"(?P<digits>-?[0-9A-F]*\d[0-9A-F]*|-?\d[0-9A-F]*|[A-F]+)\s*(?:\)|\})*\s*"
+        r"(?:_\s*[{(]*\s*(?:base\s*)?|\(?\s*(?:in\s+)?base\s+)(?P<base>\w+)[\s)}]*$",
         bare,
     )
     if match is None:
         return text
-    base = BASES.get(match[2].lower(), match[2])
-    # A_1 is a symbol: letters alone are digits in base 16 only
+    digits, base = match["digits"], BASES.get(match["base"].lower(), match["base"])
+    # A_{11} may be a symbol: letters alone are digits in base 16, or in brackets
     known = base.isdecimal() and 2 <= int(base) <= 36
-    if not known or (match[1].isalpha() and base != "16"):
+    if not known or (digits.isalpha() and base != "16" and "(" not in match["open"]):
         return text
-    return f"{match[1].lstrip('0') or '0'}_{{{int(base)}}}"
+    return f"{digits.lstrip('0') or '0'}_{{{int(base)}}}"
 
 
 SCALES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12, "万": 4, "亿": 8}
