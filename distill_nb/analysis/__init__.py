@@ -18,5 +18,7 @@ published/             the published study: its numbers, its claims, its finding
 For both:
 comparability.py       whether the results in one table were made alike, by their provenance
 stats.py               intervals, tests, power
+families.py            which comparisons are corrected together
+margins.py             gain, loss, equivalent or inconclusive, by a stated margin
 names.py               names of columns, students, teachers and benchmarks
 """

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 Counts = float | np.ndarray
-LEVEL = 0.95  # of intervals
+LEVEL = 0.95  # of intervals, where nothing else is said
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,10 @@ def wilson(k: float, n: int, level: float = LEVEL) -> tuple[float, float]:
     return min(max(float(lo), 0.0), k / n), max(min(float(hi), 1.0), k / n)
 
 
-def difference(k1: ArrayLike, n1: ArrayLike, k2: ArrayLike, n2: ArrayLike) -> Difference:
-    """k1/n1 - k2/n2 of independent samples.
+def difference(
+    k1: ArrayLike, n1: ArrayLike, k2: ArrayLike, n2: ArrayLike, level: float = LEVEL
+) -> Difference:
+    """k1/n1 - k2/n2 of independent samples, with its interval at `level`.
 
     Interval: Newcombe's (1998) method 10, from two Wilson intervals, doi
     10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I. p: pooled score (chi-square)
@@ -67,7 +69,7 @@ def difference(k1: ArrayLike, n1: ArrayLike, k2: ArrayLike, n2: ArrayLike) -> Di
     from statsmodels.stats.proportion import confint_proportions_2indep
 
     k1, n1, k2, n2 = (np.asarray(x, float) for x in (k1, n1, k2, n2))
-    lo, hi = confint_proportions_2indep(k1, n1, k2, n2, method="newcomb", alpha=1 - LEVEL)
+    lo, hi = confint_proportions_2indep(k1, n1, k2, n2, method="newcomb", alpha=1 - level)
     d, pooled = k1 / n1 - k2 / n2, (k1 + k2) / (n1 + n2)
     se = np.sqrt(np.maximum(pooled * (1 - pooled), 0) * (1 / n1 + 1 / n2))
     p = 2 * norm.sf(np.divide(abs(d), se, out=np.zeros_like(d), where=se > 0))
@@ -80,8 +82,9 @@ def _scalars(*values: ArrayLike) -> list:
     return [array.item() if array.ndim == 0 else array for array in arrays]
 
 
-def contrast(first: Difference, second: Difference) -> Difference:
-    """first - second of two independent differences, such as the drops of two students.
+def contrast(first: Difference, second: Difference, level: float = LEVEL) -> Difference:
+    """first - second of two independent differences, such as the drops of two students. level: of
+    their intervals, and of the one returned.
 
     Interval: variances recovered from both intervals (Zou & Donner 2008, doi 10.1002/sim.3095). p:
     normal distribution, with the half of that interval towards 0."""
@@ -91,26 +94,41 @@ def contrast(first: Difference, second: Difference) -> Difference:
     lo = d - np.hypot(first.difference - first.lo, second.hi - second.difference)
     hi = d + np.hypot(first.hi - first.difference, second.difference - second.lo)
     half = d - lo if d > 0 else hi - d
-    p = 2 * norm.sf(abs(d) / half * norm.ppf(0.5 + LEVEL / 2)) if half > 0 else 1.0
+    p = 2 * norm.sf(abs(d) / half * norm.ppf(0.5 + level / 2)) if half > 0 else 1.0
     return Difference(float(d), float(lo), float(hi), float(p))
 
 
-def paired(both: Counts, only_first: Counts, only_second: Counts, neither: Counts) -> Paired:
+def mid_p(only_first: ArrayLike, only_second: ArrayLike) -> ArrayLike:
+    """The two-sided p value of no difference from counts of discordant pairs: McNemar's exact
+    binomial test with half the probability of what was observed (Fagerland, Lydersen & Laake 2013,
+    doi 10.1186/1471-2288-13-91). 1 where the counts are equal.
+
+    The exact test keeps its level by a wide margin and so disagrees with intervals at that level;
+    this one is near it. Arrays of counts give an array."""
+    from scipy.stats import binom
+
+    b, c = np.asarray(only_first, float), np.asarray(only_second, float)
+    fewer, pairs = np.minimum(b, c), b + c
+    p = 2 * binom.cdf(fewer, pairs, 0.5) - binom.pmf(fewer, pairs, 0.5)
+    return _scalars(np.where(b == c, 1.0, np.minimum(p, 1.0)))[0]
+
+
+def paired(
+    both: Counts, only_first: Counts, only_second: Counts, neither: Counts, level: float = LEVEL
+) -> Paired:
     """first - second on the same problems, from the four counts of (first correct?, second
     correct?).
 
-    Interval: Newcombe's (1998) method 10 for paired data, Wilson intervals with the corrected
-    correlation phi, doi 10.1002/(SICI)1097-0258(19981130)17:22<2635::AID-SIM954>3.0.CO;2-C. p:
-    exact McNemar, a two-sided binomial test of the discordant pairs (McNemar 1947, doi
-    10.1007/BF02295996)."""
-    from scipy.stats import binom
+    Interval at `level`: Newcombe's (1998) method 10 for paired data, Wilson intervals with the
+    corrected correlation phi, doi
+    10.1002/(SICI)1097-0258(19981130)17:22<2635::AID-SIM954>3.0.CO;2-C. p: `mid_p`."""
     from statsmodels.stats.proportion import proportion_confint
 
     a, b, c, d = (np.asarray(x, float) for x in (both, only_first, only_second, neither))
     n = a + b + c + d
     p1, p2 = (a + b) / n, (a + c) / n
-    l1, u1 = proportion_confint(a + b, n, alpha=1 - LEVEL, method="wilson")
-    l2, u2 = proportion_confint(a + c, n, alpha=1 - LEVEL, method="wilson")
+    l1, u1 = proportion_confint(a + b, n, alpha=1 - level, method="wilson")
+    l2, u2 = proportion_confint(a + c, n, alpha=1 - level, method="wilson")
     numerator, margins = a * d - b * c, (a + b) * (c + d) * (a + c) * (b + d)
     numerator = np.where(numerator > 0, np.maximum(numerator - n / 2, 0), numerator)
     phi = np.divide(numerator, np.sqrt(margins), out=np.zeros_like(n), where=margins > 0)
@@ -118,13 +136,12 @@ def paired(both: Counts, only_first: Counts, only_second: Counts, neither: Count
     below, above = p2 - l2, u2 - p2
     lo = p1 - p2 - np.sqrt(np.maximum(low**2 - 2 * phi * low * above + above**2, 0))
     hi = p1 - p2 + np.sqrt(np.maximum(high**2 - 2 * phi * high * below + below**2, 0))
-    p = np.minimum(1, 2 * binom.cdf(np.minimum(b, c), b + c, 0.5))
-    change, lo, hi, p = _scalars(p1 - p2, lo, hi, p)
+    change, lo, hi = _scalars(p1 - p2, lo, hi)
     total = both + only_first + only_second + neither
-    return Paired(change, lo, hi, p, only_first, only_second, total)
+    return Paired(change, lo, hi, mid_p(b, c), only_first, only_second, total)
 
 
-def paired_records(first: ArrayLike, second: ArrayLike) -> Paired:
+def paired_records(first: ArrayLike, second: ArrayLike, level: float = LEVEL) -> Paired:
     """`paired` from two vectors of booleans, entry i of both being the same problem."""
     first, second = np.asarray(first, bool), np.asarray(second, bool)
     if first.shape != second.shape:
@@ -132,7 +149,7 @@ def paired_records(first: ArrayLike, second: ArrayLike) -> Paired:
             f"first has {first.size} answers and second {second.size}: pair them by problem."
         )
     cells = (first & second, first & ~second, ~first & second, ~first & ~second)
-    return paired(*[int(cell.sum()) for cell in cells])
+    return paired(*[int(cell.sum()) for cell in cells], level=level)
 
 
 def pass_at_k(n: ArrayLike, c: ArrayLike, k: int) -> np.ndarray | float:
@@ -157,8 +174,8 @@ def holm(p_values: ArrayLike) -> np.ndarray:
     return multipletests(p_values, method="holm")[1] if p_values.size else p_values
 
 
-def clustered(values: ArrayLike, problem: ArrayLike) -> Clustered:
-    """Mean of answers where one problem has several.
+def clustered(values: ArrayLike, problem: ArrayLike, level: float = LEVEL) -> Clustered:
+    """Mean of answers where one problem has several, with its interval at `level`.
 
     values: [answers] 0/1, or paired differences in -1..1; problem: [answers] which problem each
     belongs to. Cluster-robust variance (Liang & Zeger 1986, doi 10.1093/biomet/73.1.13; for
@@ -174,10 +191,10 @@ def clustered(values: ArrayLike, problem: ArrayLike) -> Clustered:
         raise ValueError("problem: all answers are to one problem: clustering needs two or more.")
     sums = np.bincount(index, values - mean)
     se = float(np.sqrt(clusters / (clusters - 1) * np.sum(sums**2)) / values.size)
-    half = t.ppf(0.5 + LEVEL / 2, clusters - 1) * se
+    half = t.ppf(0.5 + level / 2, clusters - 1) * se
     lo, hi = mean - half, mean + half
     if se == 0 and mean in (0, 1):
-        lo, hi = wilson(mean * clusters, clusters)
+        lo, hi = wilson(mean * clusters, clusters, level)
     return Clustered(mean, se, float(lo), float(hi), clusters)
 
 
@@ -189,13 +206,14 @@ def power(p1: float, n1: int, p2: float, n2: int, alpha: float = 0.05) -> float:
     return float(power_proportions_2indep(p1 - p2, p2, n1, n2 / n1, alpha, return_results=False))
 
 
-def detectable(p: float, n1: int, n2: int) -> tuple[float, float]:
+def detectable(p: float, n1: int, n2: int, alpha: float = 0.05) -> tuple[float, float]:
     """The smallest loss (negative) and gain from p, as fractions, that `power` finds with
-    probability 0.8. nan where even the largest possible change would be missed."""
+    probability 0.8 at the level at which verdicts are given: alpha / m, where they are corrected
+    for m comparisons. nan where even the largest possible change would be missed."""
     from scipy.optimize import brentq
 
     def missing(change: float) -> float:
-        return power(p + change, n1, p, n2) - 0.8
+        return power(p + change, n1, p, n2, alpha) - 0.8
 
     def smallest(largest: float) -> float:
         if abs(largest) > 1e-6 and missing(largest) > 0:

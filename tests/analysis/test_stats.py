@@ -103,17 +103,23 @@ def test_paired_against_published_examples():
         (-0.0621, -0.1186, -0.0046), abs=5e-5
     )
     assert (few.lo, few.hi) == pytest.approx((-0.507, -0.026), abs=5e-4)
-    assert few.p == pytest.approx(0.0703, abs=5e-5)
     assert (few.only_first, few.only_second, few.n) == (1, 7, 21)
 
 
-def test_paired_p_is_exact_mcnemar():
+def test_paired_p_is_mcnemars_mid_p():
+    """The examples of Fagerland, Lydersen & Laake (2013): 0.039 and 0.035. Else the exact test less
+    half the probability of what was observed on either side."""
+    from scipy.stats import binom
     from statsmodels.stats.contingency_tables import mcnemar
 
-    for table in [(59, 6, 16, 80), (10, 3, 9, 4), (5, 4, 4, 5), (7, 0, 0, 7)]:
-        assert stats.paired(*table).p == pytest.approx(
-            mcnemar([table[:2], table[2:]], exact=True).pvalue
-        )
+    assert stats.paired(1, 1, 7, 12).p == pytest.approx(0.0391, abs=5e-5)
+    assert stats.paired(59, 6, 16, 80).p == pytest.approx(0.0347, abs=5e-5)
+    for table in [(59, 6, 16, 80), (10, 3, 9, 4), (7, 0, 0, 7), (7, 5, 0, 7)]:
+        exact = mcnemar([table[:2], table[2:]], exact=True).pvalue
+        observed = binom.pmf(table[1], table[1] + table[2], 0.5)
+        assert stats.paired(*table).p == pytest.approx(exact - observed * (table[1] != table[2]))
+    assert stats.mid_p(4, 4) == 1 and stats.mid_p(0, 0) == 1
+    assert stats.mid_p(np.array([1, 6]), np.array([7, 16])) == pytest.approx([0.0391, 0.0347], 0.01)
 
 
 def test_paired_records_counts_by_problem():
