@@ -49,12 +49,12 @@ def adjust(
     Holm goes through the p values from the smallest, at alpha / m, alpha / (m - 1), …, and stops at
     the first that is not below: `alpha` is the level of its own step for what was significant, and
     that of the stop for the others. With fdr it is alpha × R / m for R significant of m, or
-    alpha / m where none is (Benjamini & Yekutieli 2005, doi 10.1198/016214504000001907). Where a test agrees
-    with its interval, the interval at 1 - `alpha` thus leaves 0 out exactly if the adjusted p is
-    below alpha. `each` is alpha / m (Bonferroni), with fdr the same as `alpha`.
+    alpha / m where none is (Benjamini & Yekutieli 2005, doi 10.1198/016214504000001907). Where a
+    test agrees with its interval, the interval at 1 - `alpha` thus leaves 0 out exactly if the
+    adjusted p is below alpha. `each` is alpha / m (Bonferroni), with fdr the same as `alpha`.
 
     Raises ValueError for a method of another name, and where families are not as many."""
-    from statsmodels.stats.multitest import multipletests
+    from scipy.stats import false_discovery_control
 
     if method not in ("holm", "fdr"):
         raise ValueError(f"method is {method!r}: choose from holm, fdr.")
@@ -67,8 +67,7 @@ def adjust(
         own = np.flatnonzero((labels == label) & ~np.isnan(p))
         if not (m := own.size):
             continue
-        kind = "holm" if method == "holm" else "fdr_bh"
-        adjusted[own] = multipletests(p[own], alpha, method=kind)[1]
+        adjusted[own] = stats.holm(p[own]) if method == "holm" else false_discovery_control(p[own])
         found = int((adjusted[own] < alpha).sum())
         if method == "fdr":
             levels[own] = each[own] = alpha * max(found, 1) / m

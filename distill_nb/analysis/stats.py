@@ -167,11 +167,13 @@ def pass_at_k(n: ArrayLike, c: ArrayLike, k: int) -> np.ndarray | float:
 
 def holm(p_values: ArrayLike) -> np.ndarray:
     """p values adjusted for all being tested at once, in the order given (Holm 1979,
-    jstor.org/stable/4615733)."""
-    from statsmodels.stats.multitest import multipletests
-
-    p_values = np.asarray(p_values, float)
-    return multipletests(p_values, method="holm")[1] if p_values.size else p_values
+    jstor.org/stable/4615733). statsmodels' multipletests says the same, and collects garbage at
+    each call: 50 ms and more."""
+    p = np.asarray(p_values, float)
+    order, adjusted = np.argsort(p), np.empty_like(p)
+    steps = np.sort(p) * np.arange(p.size, 0, -1)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
+    return adjusted
 
 
 def clustered(values: ArrayLike, problem: ArrayLike, level: float = LEVEL) -> Clustered:

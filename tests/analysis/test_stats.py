@@ -149,6 +149,10 @@ def test_paired_covers_and_is_shorter_than_unpaired():
 def test_holm_against_the_definition():
     assert stats.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert stats.holm([]).size == 0
+    from statsmodels.stats.multitest import multipletests
+
+    p = RNG(11).random(20) ** 3
+    assert stats.holm(p) == pytest.approx(multipletests(p, method="holm")[1])
 
 
 # ---- several samples of one problem
