@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from distill_nb import params
+from distill_nb.analysis import margins
 from distill_nb.analysis.published import accuracies
 from distill_nb.plan import devices
 from distill_nb.plan import plan as planning
@@ -32,6 +33,13 @@ SELECT_ON = click.option(
     default="test",
     type=click.Choice(["test", "dev"]),
     help="The best checkpoint by all problems, or by a fixed half of them.",
+)
+MARGIN = click.option(
+    "--margin",
+    default=margins.MARGIN,
+    type=click.FloatRange(0, 100, min_open=True, max_open=True),
+    show_default=True,
+    help="Points; a smaller change does not matter.",
 )
 PARAMETER = click.option(
     "-p", "changes", nargs=2, multiple=True, metavar="KEY VALUE", help="Set one parameter, in YAML."
@@ -134,20 +142,22 @@ def traces(files: tuple[str, ...], changes: tuple) -> None:
 @command()
 @SCALE
 @SELECT_ON
-def analyze(scale: str, select_on: str) -> None:
+@MARGIN
+def analyze(scale: str, select_on: str, margin: float) -> None:
     """Analyse the runs of a scale beside the published study: notebooks/analyze.ipynb.
 
     \b
     Example: distill-nb analyze --scale full
              distill-nb analyze --select-on dev
     """
-    _analyse(scale, select_on)
+    _analyse(scale, select_on, margin)
 
 
-def _analyse(scale: str, select_on: str) -> None:
+def _analyse(scale: str, select_on: str, margin: float = margins.MARGIN) -> None:
     """The analysis of a scale, its index page, and the accuracies as text."""
     folder = paths.runs() / scale
-    commands.execute("analyze", folder / "report", {"scale": scale, "select_on": select_on})
+    values = {"scale": scale, "select_on": select_on, "margin": margin}
+    commands.execute("analyze", folder / "report", values)
     commands.report_scale(folder)
 
 
@@ -186,14 +196,15 @@ def figures(folder: Path) -> None:
 @command()
 @SCALE
 @SELECT_ON
-def paper(scale: str, select_on: str) -> None:
+@MARGIN
+def paper(scale: str, select_on: str, margin: float) -> None:
     """Write the paper's numbers and tables, and paper.pdf where LaTeX is installed.
 
     \b
     Example: distill-nb paper --scale full
     """
     folder = paths.ROOT / "paper"
-    latex.write(folder / "generated", scale, select_on)
+    latex.write(folder / "generated", scale, select_on, margin)
     try:
         if not latex.compile_pdf(folder):
             sys.exit(f"paper/generated is written; to build the PDF install {latex.PACKAGES}.")

@@ -1,6 +1,7 @@
 """Analysis: records of our runs and the published study's numbers → tables, tests, sentences.
 
 From records, one a problem and sample:
+finished.py            which evaluations are finished
 results.py             load them; accuracy of a run, step and benchmark; spread between seeds
 slices.py              parts of benchmarks, and pass@k
 flips.py               answers that changed sides between the base student and a checkpoint
@@ -20,5 +21,6 @@ comparability.py       whether the results in one table were made alike, by thei
 stats.py               intervals, tests, power
 families.py            which comparisons are corrected together
 margins.py             gain, loss, equivalent or inconclusive, by a stated margin
+params.py              the parameters of analyze.ipynb
 names.py               names of columns, students, teachers and benchmarks
 """

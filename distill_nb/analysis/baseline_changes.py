@@ -21,6 +21,21 @@ def difference(a: Cell, b: Cell) -> stats.Difference:
     return stats.difference(a.accuracy * a.n / 100, a.n, b.accuracy * b.n / 100, b.n)
 
 
+def equal_band(accuracy: float, n: int, level: float = stats.LEVEL) -> tuple[float, float]:
+    """The lowest and highest score (percent) of a checkpoint on n problems that does not differ
+    from a base student's `accuracy` (percent) on as many: those for which the unpaired interval of
+    the difference at `level` holds 0.
+
+    It is what a band around a learning curve's base line should be. The interval of the base
+    student's own score is narrower, as it leaves out that the checkpoint's score varies, too: of
+    equal checkpoints with independent answers one in six lies outside. Answers to the same problems
+    are alike, so fewer than 1 - level lie outside this band; `paired` says it exactly."""
+    k = np.arange(n + 1)
+    d = stats.difference(k, n, accuracy * n / 100, n, level)
+    equal = k[(d.lo <= 0) & (d.hi >= 0)]
+    return 100 * float(equal.min()) / n, 100 * float(equal.max()) / n
+
+
 def changes(
     cells: pd.DataFrame, table: pd.DataFrame
 ) -> Iterator[tuple[Cell, Cell, stats.Difference]]:

@@ -9,7 +9,7 @@ from distill_nb.analysis.names import ERRORS
 
 KEYS = ["folder", "benchmark", "step"]
 DIAGNOSIS = [
-    *KEYS, "kind", "change", "p_holm", "lenient_change", "lenient_p_holm", "format_share",
+    *KEYS, "kind", "change", "p_adjusted", "lenient_change", "lenient_p_adjusted", "format_share",
     "unanswered", "gained", "lost", "lost_format",
 ]  # fmt: skip
 GRADERS = [
@@ -22,10 +22,10 @@ def diagnose(records: pd.DataFrame) -> pd.DataFrame:
     """Every checkpoint against its base student, by the strict reading and by the lenient one (the
     last number without a box, code outside a complete block); columns DIAGNOSIS, changes in points.
 
-    A strict loss (Holm's p < 5%) is a lost format where the lenient reading shows no loss, a lost
-    skill where it loses at least three quarters as much, and both in between. format_share: the
-    share of the strict loss that the lenient reading does not show, nan without a loss. A gain is
-    one in format or length where the lenient reading shows none, or where more than half of what
+    A strict loss (`paired.paired_changes`) is a lost format where the lenient reading shows none, a
+    lost skill where it loses at least three quarters as much, and both in between. format_share:
+    the share of the strict loss that the lenient reading does not show, nan without a loss. A gain
+    is one in format or length where the lenient reading shows none, or where more than half of what
     was gained (`unanswered`, percent) is on problems to which the base student's answer was cut off
     or could not be found: then nothing says that it could not have solved them. gained, lost,
     lost_format: how many problems (and samples) flipped, the last of them where the checkpoint's
@@ -42,11 +42,11 @@ def diagnose(records: pd.DataFrame) -> pd.DataFrame:
         share = float("nan")
         if r.change < 0:
             share = min(1.0, max(0.0, 1 - other["change"] / r.change))
-        row = {key: getattr(r, key) for key in (*KEYS, "change", "p_holm", "unanswered")}
+        row = {key: getattr(r, key) for key in (*KEYS, "change", "p_adjusted", "unanswered")}
         row |= {
-            "kind": _kind(paired.verdict(r), paired.verdict(other), share, r.unanswered),
+            "kind": _kind(r.verdict, other["verdict"], share, r.unanswered),
             "lenient_change": other["change"],
-            "lenient_p_holm": other["p_holm"],
+            "lenient_p_adjusted": other["p_adjusted"],
             "format_share": share,
             "gained": int(flipped["gained"]),
             "lost": int(flipped["lost"]),
@@ -63,7 +63,7 @@ def _read_as(records: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def _kind(strict: str, lenient: str, share: float, unanswered: float) -> str:
-    """What a change is, from its verdicts by either reading (paired.verdict)."""
+    """What a change is, from its verdicts by either reading (margins.VERDICTS)."""
     if strict == "gain":
         real = lenient == "gain" and not unanswered > 50
         return "gain" if real else "gain in format or length"
@@ -80,8 +80,8 @@ def graders(records: pd.DataFrame) -> pd.DataFrame:
     accuracy, lenient, second (percent): by the grader that counts, by the lenient reading, and by
     the second grader (of math the text of the answer alone, of code the benchmark's base tests).
     only_first, only_second: answers that only one of both takes for correct; errors count as wrong.
-    change, second_change: against the base student in points, each with its verdict by Holm's p at
-    5% (`gain`, `loss`, `within noise`); — at step 0."""
+    change, second_change: against the base student in points, each with its verdict in
+    `paired.paired_changes`; — at step 0."""
     if not len(records):
         return pd.DataFrame(columns=GRADERS)
     by_second = _read_as(records, "second_outcome")
@@ -95,5 +95,5 @@ def graders(records: pd.DataFrame) -> pd.DataFrame:
     for prefix, read in (("", records), ("second_", by_second)):
         changes = paired.paired_changes(read).set_index(KEYS)
         table[f"{prefix}change"] = changes["change"]
-        table[f"{prefix}verdict"] = changes.apply(paired.verdict, axis=1) if len(changes) else None
+        table[f"{prefix}verdict"] = changes["verdict"]
     return table.reset_index()[GRADERS].fillna({"verdict": "—", "second_verdict": "—"})

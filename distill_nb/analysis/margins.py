@@ -31,6 +31,7 @@ class Tested(Protocol):
     p_adjusted: float  # nan: not tested
     margin_lo: float  # interval at 1 - 2a, for the two one-sided tests at level a
     margin_hi: float
+    margin_level: float  # of that interval, percent
 
 
 def place(lo: float, hi: float, margin: float) -> str:
@@ -56,19 +57,27 @@ def verdict(row: Tested, margin: float = MARGIN) -> str:
     return {"within": "equivalent", "no worse": "no worse"}.get(found, "inconclusive")
 
 
+def interval(lo: float, hi: float, level: float) -> str:
+    """An interval in points with its level in percent: `[-1.2, +3.4 at 95%]`."""
+    return f"[{lo:+.1f}, {hi:+.1f} at {level:.3g}%]"
+
+
 def words(row: Tested, margin: float = MARGIN) -> str:
-    """The verdict for a sentence: `a loss, smaller than 5 points`."""
+    """The verdict for a sentence, with the interval that says how it compares with the margin: `a
+    loss, smaller than 5 points [-4.0, -0.9 at 90%]`."""
     found, points = verdict(row, margin), f"{margin:g} point{'' if margin == 1 else 's'}"
+    if found == UNTESTED:
+        return "not tested"
+    near = interval(row.margin_lo, row.margin_hi, row.margin_level)
     if found in ("gain", "loss"):
-        sizes = {"within": ", smaller than ", "above": " of more than ", "below": " of more than "}
+        sizes = {"within": ", smaller than", "above": " of more than", "below": " of more than"}
         size = sizes.get(place(row.margin_lo, row.margin_hi, margin))
-        return f"a {found}{size}{points}" if size else f"a {found}"
+        return f"a {found}{size} {points} {near}" if size else f"a {found}"
     said = {
-        "equivalent": f"equivalent, within ±{points}",
-        "no worse": f"no worse: a loss of {points} or more is excluded, a gain of as much is not",
+        "equivalent": f"equivalent, within ±{points} {near}",
+        "no worse": f"no worse: a loss of {points} or more is excluded {near}",
         "inconclusive": f"inconclusive: no change and a loss of {points} or more are both possible",
-    }.get(found, "not tested")
-    disagree = (row.p_adjusted < ALPHA) == (row.lo <= 0 <= row.hi)
-    if disagree and found != UNTESTED:
-        said += " (p and the interval disagree about 0, so neither is taken for a change)"
+    }[found]
+    if (row.p_adjusted < ALPHA) == (row.lo <= 0 <= row.hi):
+        said += "; p and the interval disagree about 0, so neither is taken for a change"
     return said

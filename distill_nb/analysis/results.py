@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from distill_nb.analysis import stats
+from distill_nb.analysis import finished, stats
 from distill_nb.analysis.names import ERRORS, KEYS
 from distill_nb.benchmarks.sources import PART
 from distill_nb.evaluation.records import OUTCOMES
@@ -40,6 +40,7 @@ class Score(Protocol):
     bounds_hi: float  # and if every one were correct
     flagged: bool  # the bounds differ
     mean_tokens: float
+    asked: int  # problems that the evaluation asks, by its provenance; `problems` if that is silent
     part: bool  # the answers came from a file that is not the whole benchmark
 
 
@@ -60,8 +61,9 @@ def load_records(scale_dir: Path) -> pd.DataFrame:
     has it twice. Empty where nothing was evaluated.
 
     `folder` is the run's folder (replicates of one run have folders of their own); teacher is a
-    stand-in (params.traces_of) where the run was trained on generated traces."""
-    parameters = training_parameters(scale_dir)
+    stand-in (params.traces_of) where the run was trained on generated traces; `asked` how many
+    problems the evaluation asks (`finished.asked`), 0 where that is not on record."""
+    parameters, asked = training_parameters(scale_dir), finished.asked(scale_dir)
     rows: list[dict] = []
     for file in sorted(Path(scale_dir).glob("*/eval/step_*/*.jsonl")):
         folder = file.parents[2].name
@@ -70,6 +72,7 @@ def load_records(scale_dir: Path) -> pd.DataFrame:
         for record in read_records(file):
             teacher = traces_of(record["teacher"], dataset)
             row = record | {"folder": folder, "teacher": teacher}
+            row["asked"] = asked.get((folder, file.stem), 0)
             first.setdefault((record["task_id"], record["sample"]), row)
         rows += first.values()
     return pd.DataFrame(rows)
@@ -83,9 +86,9 @@ def accuracy_table(scale_dir: Path) -> pd.DataFrame:
 def accuracy_of(records: pd.DataFrame) -> pd.DataFrame:
     """One row a run (names.KEYS), step and benchmark, from records, with the columns of Score and a
     count of each outcome."""
-    *columns, part = Score.__annotations__
+    *columns, asked, part = Score.__annotations__
     if records.empty:
-        return pd.DataFrame(columns=[*KEYS, *columns, *OUTCOMES, part])
+        return pd.DataFrame(columns=[*KEYS, *columns, *OUTCOMES, asked, part])
     rows = []
     for keys, group in records.groupby(KEYS, sort=False):
         correct = _percent(group, group["outcome"] == "correct")
@@ -107,6 +110,7 @@ def accuracy_of(records: pd.DataFrame) -> pd.DataFrame:
             "mean_tokens": group["completion_tokens"].mean(),
         }
         row |= {outcome: int(counts.get(outcome, 0)) for outcome in OUTCOMES}
+        row["asked"] = max(len(correct), int(group["asked"].max()) if "asked" in group else 0)
         rows.append(row | {"part": bool(group["task_id"].str.startswith(PART).any())})
     return pd.DataFrame(rows).sort_values(["folder", "benchmark", "step"], ignore_index=True)
 
@@ -153,7 +157,9 @@ def wide_table(table: pd.DataFrame) -> pd.DataFrame:
         log.info("There are no records of this scale yet: run train.ipynb and eval.ipynb.")
         return table
     cells, columns = [], []
-    whole = table.assign(full=full(table, "n"), size=full(table, "problems"))
+    size = full(table, "asked")
+    samples = np.ceil(full(table, "n") / full(table, "problems")).astype(int)
+    whole = table.assign(full=size * samples, size=size)
     for r in whole.itertuples():
         cells.append(score(r) + (f" of {r.n}/{r.full}" if r.n < r.full else ""))
         samples = f" × {r.full / r.size:g} samples" if r.full > r.size else ""

@@ -11,8 +11,8 @@ import logging
 import numpy as np
 import pandas as pd
 
-from distill_nb.analysis import results
-from distill_nb.analysis.names import RULE, chooses, name_of
+from distill_nb.analysis import finished, results
+from distill_nb.analysis.names import RULE, name_of
 
 log = logging.getLogger(__name__)
 
@@ -70,40 +70,54 @@ def both_rules(records: pd.DataFrame) -> pd.DataFrame:
     test_step: the best on all problems, with test_accuracy on the same problems. dev_step: the best
     on the dev half (`in_dev`), the earliest of equals, with dev_accuracy there and its accuracy
     with 95% interval lo, hi on the other half of n problems; same_half: the accuracy of test_step
-    there. Percent, errors counted as wrong. Runs without two finished checkpoints, or without
-    problems in a half, are left out."""
-    if not len(records):
-        return pd.DataFrame(columns=COLUMNS)
-    table, (dev, rest), rows = results.accuracy_of(records), _halves(records), []
-    for folder, run in table[table["step"] > 0].groupby("folder"):
-        name = chooses(run["domain"].iloc[0], set(run["benchmark"]))
-        own = run[run["benchmark"] == name]
-        own = own[own["n"] == own["n"].max()].set_index("step").sort_index()
-        keys = [(folder, step, name) for step in own.index]
-        if len(own) < 2 or not all(key in half.index for key in keys for half in (dev, rest)):
-            continue
-        best = own["accuracy"].idxmax()
-        chosen = max(keys, key=lambda key: (dev.loc[key, "accuracy"], -key[1]))
-        r = rest.loc[chosen]
-        row = {
-            "folder": folder,
-            "benchmark": name,
-            "test_step": int(best),
-            "test_accuracy": own.loc[best, "accuracy"],
-            "dev_step": int(chosen[1]),
-            "dev_accuracy": dev.loc[chosen, "accuracy"],
-            "n": int(r["problems"]),
-            "same_half": rest.loc[(folder, best, name), "accuracy"],
-        }
-        rows.append(row | {key: r[key] for key in ("accuracy", "lo", "hi")})
-    return pd.DataFrame(rows, columns=COLUMNS)
+    there. Percent, errors counted as wrong. Runs with nothing to choose from are left out;
+    `sentences` says why."""
+    return pd.DataFrame(
+        [_chosen(choice) for choice in finished.choices(records) if not _why_not(choice)],
+        columns=COLUMNS,
+    )
 
 
-def sentences(chosen: pd.DataFrame, select_on: str) -> str:
-    """One sentence a run of `both_rules`: its best checkpoint by the rule that counts here, and by
-    the other."""
+def _chosen(choice: finished.Choice) -> dict:
+    """A row of `both_rules`."""
+    own = results.accuracy_of(choice.records).set_index("step").sort_index()
+    dev, rest = (half.droplevel(["folder", "benchmark"]) for half in _halves(choice.records))
+    best = own["accuracy"].idxmax()
+    chosen = dev["accuracy"].sort_index().idxmax()
+    r = rest.loc[chosen]
+    row = {
+        "folder": choice.folder,
+        "benchmark": choice.benchmark,
+        "test_step": int(best),
+        "test_accuracy": own.loc[best, "accuracy"],
+        "dev_step": int(chosen),
+        "dev_accuracy": dev.loc[chosen, "accuracy"],
+        "n": int(r["problems"]),
+        "same_half": rest.loc[best, "accuracy"],
+    }
+    return row | {key: r[key] for key in ("accuracy", "lo", "hi")}
+
+
+def _why_not(choice: finished.Choice) -> str:
+    """Why a run has no row in `both_rules`; empty where it has."""
+    if choice.why_not:
+        return choice.why_not
+    ids = choice.records["task_id"].unique()
+    if len({in_dev(task_id) for task_id in ids}) == 2:
+        return ""
+    return f"all {len(ids)} problems of {name_of(choice.benchmark)} are in one half"
+
+
+def sentences(records: pd.DataFrame, select_on: str) -> str:
+    """One sentence a run with checkpoints, of `results.load_records`: its best checkpoint by the
+    rule that counts here and by the other, or why there is nothing to choose."""
     lines = []
-    for r in chosen.itertuples():
+    chosen = {r.folder: r for r in both_rules(records).itertuples()}
+    for choice in finished.choices(records):
+        if why := _why_not(choice):
+            lines.append(f"{choice.folder}: there is nothing to choose, as {why}.")
+            continue
+        r = chosen[choice.folder]
         test = f"step {r.test_step} ({r.test_accuracy:.1f}% on the problems that chose it)"
         dev = (
             f"step {r.dev_step} ({r.accuracy:.1f}% [{r.lo:.1f}, {r.hi:.1f}] on the {r.n} problems "
@@ -114,4 +128,4 @@ def sentences(chosen: pd.DataFrame, select_on: str) -> str:
             lines.append(f"{by} all problems is {test}; on one half of them, {dev}.")
         else:
             lines.append(f"{by} one half of the problems is {dev}; on all of them, {test}.")
-    return "\n".join(lines) or "No run has two finished checkpoints to choose from yet."
+    return "\n".join(lines) or "No run has a checkpoint to choose yet."

@@ -10,13 +10,15 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from distill_nb.analysis import stats
-from distill_nb.analysis.names import chooses
+from distill_nb.analysis.finished import choices
+from distill_nb.analysis.names import name_of
 from distill_nb.analysis.paired import matrix
 
 COLUMNS = [
     "folder", "benchmark", "n", "checkpoints", "step", "naive", "corrected", "lo", "hi", "last",
     "regret", "regret_lo", "regret_hi", "errors",
 ]  # fmt: skip
+FEWEST = 4  # problems: two halves of two
 
 
 @dataclass(frozen=True)
@@ -39,23 +41,20 @@ def table(records: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
 
     Columns COLUMNS: n (problems), checkpoints, step (chosen), naive, corrected, lo, hi, last
     (percent), regret, regret_lo, regret_hi (points; `corrected`), errors (problems left out, as an
-    answer at one of the checkpoints is an error). Unfinished checkpoints are left out."""
+    answer at one of the checkpoints is an error). Unfinished checkpoints are left out, and runs
+    with less than two others or four problems; `left_out` says why."""
     rows = []
-    for folder, run in records[records["step"] > 0].groupby("folder") if len(records) else ():
-        name = chooses(run["domain"].iloc[0], set(run["benchmark"]))
-        own = run[run["benchmark"] == name]
-        if own.empty:
+    for choice in choices(records):
+        if choice.why_not:
             continue
-        answers = own["step"].value_counts()
-        finished = answers.index[answers == answers.max()]
-        every = matrix(own[own["step"].isin(finished)])
+        every = matrix(choice.records)
         shares = every.dropna(axis="columns")
-        if len(shares) < 2 or shares.shape[1] < 4:
+        if shares.shape[1] < FEWEST:
             continue
         scores = asdict(corrected(shares.to_numpy(), seed=seed))
         row = {
-            "folder": folder,
-            "benchmark": name,
+            "folder": choice.folder,
+            "benchmark": choice.benchmark,
             "n": shares.shape[1],
             "checkpoints": len(shares),
             "step": int(shares.index[scores.pop("selected")]),
@@ -63,6 +62,23 @@ def table(records: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
         }
         rows.append(row | {key: 100 * share for key, share in scores.items()})
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def left_out(records: pd.DataFrame) -> str:
+    """One sentence a run with checkpoints that `table` leaves out; empty where there is none."""
+    lines = []
+    for choice in choices(records):
+        why = choice.why_not
+        if not why:
+            sound = matrix(choice.records).dropna(axis="columns").shape[1]
+            name = name_of(choice.benchmark)
+            if sound < FEWEST:
+                why = (
+                    f"{name} has {sound} problems without an error of ours, and {FEWEST} are needed"
+                )
+        if why:
+            lines.append(f"{choice.folder}: what choosing is worth cannot be said, as {why}.")
+    return "\n".join(lines)
 
 
 def corrected(
@@ -78,10 +94,10 @@ def corrected(
     with ten splits nested in each; copies of a problem stay in one half. It is cautious: a nominal
     95% covers about 99% where checkpoints are equal. Raises ValueError below 4 problems."""
     correct = np.asarray(correct, float)
-    if correct.ndim != 2 or correct.shape[1] < 4:
+    if correct.ndim != 2 or correct.shape[1] < FEWEST:
         raise ValueError(
-            f"correct has shape {correct.shape}: give [checkpoints, problems] with 4 problems or "
-            "more."
+            f"correct has shape {correct.shape}: give [checkpoints, problems] with {FEWEST} "
+            "problems or more."
         )
     rng, n = np.random.default_rng(seed), correct.shape[1]
     accuracy, last = correct.mean(1), float(correct[-1].mean())

@@ -8,11 +8,11 @@ from itertools import combinations
 
 import pandas as pd
 
-from distill_nb.analysis import paired
+from distill_nb.analysis import families, paired
 
 COLUMNS = [
     "student", "domain", "benchmark", "first", "second", "steps", "n", "accuracy_first",
-    "accuracy_second", "change", "lo", "hi", "p", "p_holm", "only_first", "only_second",
+    "accuracy_second", "change", "lo", "hi", "p", "p_adjusted", "only_first", "only_second",
     "left_out", "method", "verdict", "also_differs",
 ]  # fmt: skip
 # What should be equal if a difference is to be the teacher's.
@@ -27,10 +27,10 @@ def compare(records: pd.DataFrame, parameters: dict[str, dict] | None = None) ->
     benchmark, from `results.load_records`. parameters: run folder → its training's parameters.
 
     Columns COLUMNS: first, second (teachers), steps, n (problems compared), accuracies (percent),
-    change (second less first), lo, hi (points), p, p_holm (over all rows), discordant problems,
-    left_out (problems that one of them has no sound answer to), method and verdict as in
-    `paired.paired_changes`."""
-    rows, groups = [], ()
+    change (second less first), lo, hi (points), p, p_adjusted (Holm, over the benchmarks of the
+    pair), discordant problems, left_out (problems that one of them has no sound answer to), method
+    as in `paired.paired_changes`, verdict by p_adjusted."""
+    rows, pairs, groups = [], [], ()
     if len(records):
         last = records[records["step"] > 0]
         seed = last["folder"].str.extract(r"_seed(\d+)$")[0].fillna("0")
@@ -58,10 +58,18 @@ def compare(records: pd.DataFrame, parameters: dict[str, dict] | None = None) ->
             }
             compared = paired.compare(sound["a"].to_numpy(), sound["b"].to_numpy(), several)
             rows.append(row | compared._asdict())
-    out = paired.with_holm(pd.DataFrame(rows, columns=COLUMNS))
-    words = {"gain": "the second is better", "loss": "the first is better"}
-    verdicts = [paired.verdict(r) for r in out.itertuples()]
-    return out.assign(verdict=[words.get(verdict, verdict) for verdict in verdicts])
+            pairs.append(f"{one} {two}")
+    out = pd.DataFrame(rows, columns=COLUMNS)
+    out["p_adjusted"] = families.adjust(out["p"].astype(float), pairs).p
+    return out.assign(verdict=[_verdict(r.change, r.p_adjusted) for r in out.itertuples()])
+
+
+def _verdict(change: float, p_adjusted: float) -> str:
+    if p_adjusted != p_adjusted:
+        return "—"
+    if not p_adjusted < families.ALPHA:
+        return "inconclusive"
+    return "the second is better" if change > 0 else "the first is better"
 
 
 def _finished(own: pd.DataFrame) -> tuple[int, pd.Series]:

@@ -167,14 +167,13 @@ def validate(
     return Params(**clean)
 
 
-def from_notebook(namespace: dict, reads: Iterable[str] | None = None) -> Params:
+def from_notebook(namespace: dict) -> Params:
     """The Params of a notebook, from its globals() right after the injected cell.
 
     Private names, IPython's own, modules and callables are passed over; every other name must be a
     parameter. A notebook declares only the keys that it uses; the others are in its
     `other_parameters`, and at pocket and tiny scale in `pocket_values`. At full scale each must be
-    there, or a forgotten key would quietly take a laptop's value. A notebook of results says which
-    keys it `reads`: only those must be there, and only those mean anything."""
+    there, or a forgotten key would quietly take a laptop's value."""
     log.show()
     papermill_call.refuse_ambiguous()
     values = given(namespace, {"other_parameters", *(f.name for f in fields(Params))})
@@ -183,11 +182,9 @@ def from_notebook(namespace: dict, reads: Iterable[str] | None = None) -> Params
         raise ValueError(
             f"notebook: other_parameters is {others!r}: write a mapping of keys, or {{}}."
         )
-    values = own = others | values
-    if reads is not None:
-        values = {k: v for k, v in pocket_values().items() if k not in reads} | own
+    values = others | values
     whole = complete(values) if "scale" in values else values
-    return validate(whole, source="notebook", given=own)
+    return validate(whole, source="notebook", given=values)
 
 
 def complete(values: dict) -> dict:

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from distill_nb.params import Params
+from distill_nb.analysis.params import AnalysisParams
 from distill_nb.runtime import paths, provenance
 
 
-def folder_of(p: Params) -> Path:
+def folder_of(p: AnalysisParams) -> Path:
     """The folder with the runs of the scale."""
     return paths.runs() / p.scale
 
 
-def write_provenance(p: Params, notebook: str) -> None:
+def write_provenance(p: AnalysisParams, notebook: str) -> None:
     """Write what made the analysis; nothing where there are no runs."""
     provenance.write_analysis(p, folder_of(p), notebook)

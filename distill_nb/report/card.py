@@ -40,7 +40,7 @@ def write_cards(p: params.Params) -> list[Path]:
     records = results.load_records(folder.parent)
     records = records[records["folder"] == folder.name] if len(records) else records
     table = results.accuracy_of(records)
-    chosen = selection.sentences(selection.both_rules(records), p.select_on)
+    chosen = selection.sentences(records, p.select_on)
     trained = json.loads((folder / "provenance_train.json").read_text())
     evaluated = json.loads((folder / "provenance_eval.json").read_text())
     files = []

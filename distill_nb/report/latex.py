@@ -2,7 +2,7 @@
 
 numbers.tex defines one macro a number; tables/ has those of study_tables.py and of our runs. The
 published study's numbers come from analysis/published/, ours from the records of a scale;
-`select_on` says what chooses our best checkpoints (params/run.py)."""
+`select_on` says what chooses our best checkpoints, `margin` what matters (analysis/params.py)."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pandas import DataFrame
 
-from distill_nb.analysis import diagnosis, names, paired, results, selection, tidy
+from distill_nb.analysis import diagnosis, margins, names, paired, results, selection, tidy
 from distill_nb.analysis.published import accuracies, claims, findings, grim, reproduction
 from distill_nb.report import study_tables, tables
 from distill_nb.runtime import paths
@@ -54,7 +54,9 @@ def published_numbers() -> dict[str, str]:
     return {name: str(value) for name, value in numbers.items()} | found_numbers
 
 
-def our_numbers(scale: str, select_on: str = "test") -> tuple[dict[str, str], dict[str, str]]:
+def our_numbers(
+    scale: str, select_on: str = "test", margin: float = margins.MARGIN
+) -> tuple[dict[str, str], dict[str, str]]:
     """(macro → value, table → LaTeX) of our runs of a scale; the macros say so where there are
     none."""
     folder = paths.runs() / scale
@@ -68,8 +70,8 @@ def our_numbers(scale: str, select_on: str = "test") -> tuple[dict[str, str], di
             "OurSelection": "",
         }, {}
     runs, published = tidy.load_runs(folder), accuracies.load_published()
-    changes = paired.change_sentences(paired.paired_changes(records))
-    chosen = selection.sentences(selection.both_rules(records), select_on)
+    changes = paired.change_sentences(paired.paired_changes(records, margin), margin)
+    chosen = selection.sentences(records, select_on)
     return {
         "OurScale": scale,
         "OurRuns": str(records["folder"].nunique()),
@@ -102,9 +104,11 @@ def _our_tables(scale: str, records: DataFrame, runs: DataFrame, select_on: str)
     }
 
 
-def write(folder: Path, scale: str = "pocket", select_on: str = "test") -> list[Path]:
+def write(
+    folder: Path, scale: str = "pocket", select_on: str = "test", margin: float = margins.MARGIN
+) -> list[Path]:
     """Write numbers.tex and tables/ below a folder; returns the files."""
-    ours, our_tables = our_numbers(scale, select_on)
+    ours, our_tables = our_numbers(scale, select_on, margin)
     numbers = published_numbers() | ours
     (folder / "tables").mkdir(parents=True, exist_ok=True)
     for old in (folder / "tables").glob("*.tex"):

@@ -140,7 +140,7 @@ def collect(
     does. p: a dataclass of parameters; `extra` must be JSON, its paths are made movable."""
     return _movable({
         "parameters": asdict(p),
-        "seed": p.seed,
+        "seed": getattr(p, "seed", None),
         "packages": versions(),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -159,8 +159,6 @@ def write_analysis(p: Any, folder: Path, notebook: str | Path) -> None:
     if folder.is_dir():
         runs = sorted(f.parent.name for f in folder.glob("*/provenance_eval.json"))
         record = collect(p, notebook=notebook, entry=notebook, runs=runs)
-        read_by_it = ("scale", "select_on")
-        record["parameters"] = {key: record["parameters"][key] for key in read_by_it}
         write(folder / "report" / "provenance_analyze.json", finish(record))
 
 

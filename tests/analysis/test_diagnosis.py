@@ -11,7 +11,7 @@ CASES = {
     "lost format": (0.6, 0.6, 0.3),
     "lost skill": (0.6, 0.3, 1.0),
     "gain": (0.4, 0.6, 1.0),
-    "within noise": (0.5, 0.5, 1.0),
+    "equivalent": (0.5, 0.5, 1.0),
     "lost format and skill": (0.8, 0.5, 0.5),
 }
 
@@ -31,12 +31,13 @@ def test_lost_format_lost_skill_gain_and_noise_are_told_apart():
     assert found.loc["lost skill", "lost"] > 70 and found.loc["gain", "gained"] > 50
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_pure_noise_is_rarely_more_than_noise(seed):
+def test_pure_noise_is_rarely_more_than_noise():
+    """Each run is a question of its own: of 40 without a change 2 are expected to show one."""
     noise = pd.concat(
-        [simulated(f"run{i}", 0.5, 0.5, seed=100 * seed + i) for i in range(8)], ignore_index=True
+        [simulated(f"run{i}", 0.5, 0.5, seed=i) for i in range(40)], ignore_index=True
     )
-    assert set(diagnosis.diagnose(noise)["kind"]) == {"within noise"}
+    kinds = diagnosis.diagnose(noise)["kind"]
+    assert (~kinds.isin(["equivalent", "no worse", "inconclusive"])).sum() <= 5
 
 
 def test_errors_of_ours_say_nothing_and_nothing_is_no_table():
@@ -67,7 +68,7 @@ def test_a_gain_over_answers_that_were_cut_off_is_not_a_plain_gain():
         (row,) = diagnosis.diagnose(changed).itertuples()
         assert (row.kind, row.unanswered) == (kind, unanswered)
         said = paired.change_sentences(paired.paired_changes(changed))
-        assert ("a gain, but 100% of the base student's answers" in said) == (
+        assert ("but 100% of the base student's answers" in said) == (
             unanswered == 100
         ) and ": a gain" in said
 

@@ -95,7 +95,32 @@ def test_a_half_without_problems_cannot_choose(records, caplog):
 
 
 def test_the_sentence_names_the_rule_that_counts_first(records):
-    chosen = selection.both_rules(records)
-    assert "on all problems is step 30" in selection.sentences(chosen, "test")
-    assert "on one half of the problems is step 20" in selection.sentences(chosen, "dev")
-    assert "No run has two" in selection.sentences(chosen.iloc[:0], "dev")
+    assert "on all problems is step 30" in selection.sentences(records, "test")
+    assert "on one half of the problems is step 20" in selection.sentences(records, "dev")
+
+
+def test_why_a_run_has_no_choice_is_said_and_is_true(records):
+    """One sentence a run, each with its own reason; two finished checkpoints are not denied."""
+    dev = records[records["task_id"].map(selection.in_dev)]
+    late = (records["step"] > 10) & (records["task_id"] > "t6")
+    runs = {
+        "one": records[records["step"] < 20],
+        "other": records.assign(benchmark="humaneval_plus"),
+        "half": dev,
+        "begun": records[~late],
+        "whole": records,
+    }
+    every = pd.concat([own.assign(folder=folder) for folder, own in runs.items()])
+    found = selection.sentences(every, "test").splitlines()
+    why = {line.split(":")[0]: line.partition("to choose, as ")[2] for line in found}
+    assert why == {
+        "one": "only step 10 is finished on MATH-500.",
+        "other": "it was not evaluated on MATH-500 or pocket_math, which would choose.",
+        "half": f"all {len(dev) // 4} problems of MATH-500 are in one half.",
+        "begun": "only step 10 is finished on MATH-500.",
+        "whole": "",
+    }
+    assert selection.both_rules(every)["folder"].tolist() == ["whole"]
+    base = records[records["step"] == 0]
+    for none in (base, base.iloc[:0]):
+        assert selection.sentences(none, "dev") == "No run has a checkpoint to choose yet."

@@ -101,3 +101,15 @@ def test_selection_leaves_out_errors_and_unfinished_checkpoints():
     assert left["naive"] == pytest.approx(
         100 * max(np.mean([x == 1 for x in row[5:]]) for row in rows[1:])
     )
+
+
+def test_why_a_run_is_left_out_is_said_and_is_true():
+    rng = np.random.default_rng(3)
+    rows = (rng.random((4, 40)) < 0.5).astype(int).tolist()
+    assert selection_bias.left_out(records(rows)) == ""
+    few = [row[:3] + ["grader_error"] * 37 for row in rows]
+    assert selection_bias.table(records(few)).empty
+    said = selection_bias.left_out(records(few))
+    assert said.endswith("pocket_math has 3 problems without an error of ours, and 4 are needed.")
+    begun = selection_bias.left_out(records([*rows[:2], [1] * 10 + [None] * 30]))
+    assert begun.endswith("only step 10 is finished on pocket_math.")

@@ -227,12 +227,6 @@ def test_a_full_run_file_in_a_notebook():
     assert asdict(params.from_notebook(namespace(**values))) == values
 
 
-def test_a_notebook_of_results_reads_only_some_keys():
-    assert params.from_notebook(namespace(scale="full"), reads=("scale",)).scale == "full"
-    with pytest.raises(ValueError, match=r"^notebook: scale is missing"):
-        params.from_notebook(namespace(), reads=("scale",))
-
-
 @pytest.mark.parametrize("file", RUNS + list(BASELINES))
 def test_every_run_file_sets_every_key(file):
     values = params.read_files(file)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from distill_nb.analysis import families
 from distill_nb.analysis.baseline_changes import difference
 from distill_nb.analysis.names import RUN, Cell, name_of
-from distill_nb.analysis.paired import with_holm
 
 KEY = [*RUN, "step", "benchmark"]
 COLUMNS = [
@@ -37,7 +37,8 @@ def compare(published: pd.DataFrame, ours: pd.DataFrame) -> pd.DataFrame:
         points = (100 * x for x in (d.difference, d.lo, d.hi))
         flagged = r.flagged or own.flagged
         rows.append((*start, flagged, own.accuracy, own.n, *points, d.p, np.nan, ""))
-    table = with_holm(pd.DataFrame(rows, columns=COLUMNS))
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    table["p_holm"] = families.adjust(table["p"].astype(float)).p
     tested = table["p"].notna()
     differs = table["p_holm"] < 0.05
     table.loc[tested, "verdict"] = np.where(differs[tested], "differs", "within noise")
