@@ -35,11 +35,7 @@ SELECT_ON = click.option(
     help="The best checkpoint by all problems, or by a fixed half of them.",
 )
 MARGIN = click.option(
-    "--margin",
-    default=margins.MARGIN,
-    type=click.FloatRange(0, 100, min_open=True, max_open=True),
-    show_default=True,
-    help="Points; a smaller change does not matter.",
+    "--margin", default=margins.MARGIN, type=float, help="Points; a smaller change does not matter."
 )
 PARAMETER = click.option(
     "-p", "changes", nargs=2, multiple=True, metavar="KEY VALUE", help="Set one parameter, in YAML."
@@ -155,9 +151,8 @@ def analyze(scale: str, select_on: str, margin: float) -> None:
 
 def _analyse(scale: str, select_on: str, margin: float = margins.MARGIN) -> None:
     """The analysis of a scale, its index page, and the accuracies as text."""
-    folder = paths.runs() / scale
-    values = {"scale": scale, "select_on": select_on, "margin": margin}
-    commands.execute("analyze", folder / "report", values)
+    folder, given = paths.runs() / scale, dict(scale=scale, select_on=select_on, margin=margin)
+    commands.execute("analyze", folder / "report", given)
     commands.report_scale(folder)
 
 

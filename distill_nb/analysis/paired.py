@@ -151,7 +151,9 @@ def paired_changes(records: pd.DataFrame, margin: float = margins.MARGIN) -> pd.
     return _judged(table, pairs, margin)
 
 
-def _judged(table: pd.DataFrame, pairs: list[tuple], margin: float) -> pd.DataFrame:
+def _judged(
+    table: pd.DataFrame, pairs: list[tuple[np.ndarray, np.ndarray, bool]], margin: float
+) -> pd.DataFrame:
     """The table with families, adjusted p values, the intervals at their levels, and verdicts.
     pairs: the arguments of `compare` of each row."""
     done = table[table["status"] == FINISHED]
@@ -165,8 +167,8 @@ def _judged(table: pd.DataFrame, pairs: list[tuple], margin: float) -> pd.DataFr
         table.loc[rows, "p_adjusted"] = found.p
         for at, alpha, each in zip(rows, found.alpha, found.each, strict=True):
             if alpha == alpha:
-                wide = compare(*pairs[at], 1 - alpha)
-                narrow = compare(*pairs[at], 1 - 2 * each)
+                wide = compare(*pairs[at], level=1 - alpha)
+                narrow = compare(*pairs[at], level=1 - 2 * each)
                 values = (wide.lo, wide.hi, 100 * (1 - alpha))
                 table.loc[at, ["lo", "hi", "level"]] = values
                 values = (narrow.lo, narrow.hi, 100 * (1 - 2 * each))

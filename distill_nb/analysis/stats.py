@@ -98,7 +98,7 @@ def contrast(first: Difference, second: Difference, level: float = LEVEL) -> Dif
     return Difference(float(d), float(lo), float(hi), float(p))
 
 
-def mid_p(only_first: ArrayLike, only_second: ArrayLike) -> ArrayLike:
+def mid_p(only_first: ArrayLike, only_second: ArrayLike) -> float:
     """The two-sided p value of no difference from counts of discordant pairs: McNemar's exact
     binomial test with half the probability of what was observed (Fagerland, Lydersen & Laake 2013,
     doi 10.1186/1471-2288-13-91). 1 where the counts are equal.
@@ -149,7 +149,8 @@ def paired_records(first: ArrayLike, second: ArrayLike, level: float = LEVEL) ->
             f"first has {first.size} answers and second {second.size}: pair them by problem."
         )
     cells = (first & second, first & ~second, ~first & second, ~first & ~second)
-    return paired(*[int(cell.sum()) for cell in cells], level=level)
+    both, only_first, only_second, neither = (int(cell.sum()) for cell in cells)
+    return paired(both, only_first, only_second, neither, level)
 
 
 def pass_at_k(n: ArrayLike, c: ArrayLike, k: int) -> np.ndarray | float:
