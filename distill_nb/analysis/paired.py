@@ -167,8 +167,9 @@ def _judged(
         table.loc[rows, "p_adjusted"] = found.p
         for at, alpha, each in zip(rows, found.alpha, found.each, strict=True):
             if alpha == alpha:
-                wide = compare(*pairs[at], level=1 - alpha)
-                narrow = compare(*pairs[at], level=1 - 2 * each)
+                first, second, several = pairs[at]
+                wide = compare(first, second, several, 1 - alpha)
+                narrow = compare(first, second, several, 1 - 2 * each)
                 values = (wide.lo, wide.hi, 100 * (1 - alpha))
                 table.loc[at, ["lo", "hi", "level"]] = values
                 values = (narrow.lo, narrow.hi, 100 * (1 - 2 * each))

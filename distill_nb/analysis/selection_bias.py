@@ -65,9 +65,11 @@ def table(records: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
 
 
 def left_out(records: pd.DataFrame) -> str:
-    """One sentence a run with checkpoints that `table` leaves out; empty where there is none."""
-    lines = []
-    for choice in choices(records):
+    """One sentence a run with checkpoints that `table` leaves out."""
+    lines, runs = [], list(choices(records))
+    if not runs:
+        return "No run has a checkpoint to choose yet."
+    for choice in runs:
         why = choice.why_not
         if not why:
             sound = matrix(choice.records).dropna(axis="columns").shape[1]
@@ -78,7 +80,7 @@ def left_out(records: pd.DataFrame) -> str:
                 )
         if why:
             lines.append(f"{choice.folder}: what choosing is worth cannot be said, as {why}.")
-    return "\n".join(lines)
+    return "\n".join(lines) or "Every run with checkpoints is in this table."
 
 
 def corrected(

@@ -106,7 +106,8 @@ def test_selection_leaves_out_errors_and_unfinished_checkpoints():
 def test_why_a_run_is_left_out_is_said_and_is_true():
     rng = np.random.default_rng(3)
     rows = (rng.random((4, 40)) < 0.5).astype(int).tolist()
-    assert selection_bias.left_out(records(rows)) == ""
+    assert selection_bias.left_out(records(rows)) == "Every run with checkpoints is in this table."
+    assert selection_bias.left_out(records(rows[:1])) == "No run has a checkpoint to choose yet."
     few = [row[:3] + ["grader_error"] * 37 for row in rows]
     assert selection_bias.table(records(few)).empty
     said = selection_bias.left_out(records(few))
