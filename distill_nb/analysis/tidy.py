@@ -48,8 +48,9 @@ def table(accuracies: pd.DataFrame, rates: dict[str, float] | None = None) -> pd
     stands for the student (`_one_base`). Replicates are left out where their run is there; of
     several folders with one student, teacher, domain and rate the first by name is taken, so that
     no problem counts twice. accuracy_table has them all."""
-    few = accuracies["n"] < full(accuracies, "n")
-    unfinished = accuracies[few | (accuracies["problems"] < full(accuracies, "asked"))]
+    asked = full(accuracies, "asked" if "asked" in accuracies else "problems")
+    few = (accuracies["n"] < full(accuracies, "n")) | (accuracies["problems"] < asked)
+    unfinished = accuracies[few]
     if len(unfinished):
         cells = [f"{r.folder} step {r.step} {r.benchmark}" for r in unfinished.itertuples()]
         log.warning(f"Left out, as they are not finished: {', '.join(cells)}.")
