@@ -160,6 +160,7 @@ def tables(report: dict) -> str:
     line("false alarm in any run, primary", s["false alarm in any run"])
     line("false alarm in any run or checkpoint, earlier rule", s["false alarm by the earlier rule"])
     line("false alarm in a run, exploratory", s["false alarm in a sweep"])
+    line("no change on a benchmark called equivalent", s["verdicts on no change"]["equivalent"])
     for name, size in (("gain", "+5"), ("loss", "-5")):
         line(f"true {size} points on one benchmark called a {name}", s[f"{name} found"])
         line("the same by the earlier rule", s[f"{name} found by the earlier rule"])
