@@ -106,8 +106,8 @@ figures: setup  ## write figures/ anew: the published study's, from distill_nb/a
 paper: setup  ## build paper/paper.pdf from generated numbers, tables and figures (needs LaTeX); SCALE=pocket: whose runs; SELECT_ON=test
 	@$(DISTILL_NB) paper --scale $(or $(SCALE),pocket) --select-on $(or $(SELECT_ON),test)
 
-test: setup  ## run the tests, in two processes; WORKERS=4: in four
-	@$(PY) -m pytest -n $(or $(WORKERS),2) --dist loadfile --no-loadscope-reorder
+test: setup  ## run the tests, in three processes, for some wait; WORKERS=6: in six
+	@$(PY) -m pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
 
 lint: setup  ## check style, format, types, and that rooms import only downwards
 	@$(PY) -m ruff check .
