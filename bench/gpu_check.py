@@ -112,7 +112,7 @@ def one(args) -> None:
     elif what == "4bit":
         gpu_parity.four_bits(*rest, folder)
     elif what == "processes":
-        gpu_parity.processes()
+        gpu_parity.processes(size)
 
 
 def skipped(name: str, size: str) -> str:

@@ -11,24 +11,31 @@ import pytest
 # Tiny models are fastest on one thread, and threads that wait for a busy neighbour are slow: for
 # child processes too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB, which it fills with zeros at each start
 ODD = "a b'é\"c"  # a folder's name with a blank, quotes, and a letter that is not ASCII
 KEY = "sk-fake-0123456789-never-to-be-seen"  # of an API teacher
 
 
 # Files whose tests take minutes, longest first: with several workers they begin, and the short ones
 # fill the gaps.
-STUDY = ("test_graph", "test_slurm", "test_chaos")  # share one study (study_runs)
+STUDY = ("test_graph", "test_slurm", "test_chaos_graph")  # share one study (study_runs)
 LONGEST = (
     *STUDY,
-    "test_gpu_check",
-    "test_command_line",
     "test_pocket",
+    "test_gpu_check",
+    "test_chaos",
+    "test_vllm",
+    "test_command_line",
     "test_browser",
-    "test_plan",
+    "test_slurm_time",
+    "test_sharding",
     "test_parallel",
-    "test_start",
+    "test_plan",
     "test_notebooks",
     "test_bench_train",
+    "test_unsloth",
+    "test_train",
+    "test_embeddings",
 )
 
 
@@ -140,3 +147,20 @@ def study_runs(tmp_path_factory) -> Path:
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
     return runs
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """A Slurm of one node, up while a file's tests run."""
+    import slurm
+
+    pytest.importorskip(
+        "snakemake_executor_plugin_slurm", reason="the Slurm plugin is not installed: make setup-ci"
+    )
+    if why := slurm.why_not():
+        pytest.skip(why)
+    try:
+        with slurm.Slurm(tmp_path_factory.mktemp("slurm") / "one") as found:
+            yield found
+    except PermissionError as error:
+        pytest.skip(f"no devices can be made here: {error}")

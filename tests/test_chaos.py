@@ -1,15 +1,11 @@
-"""Six kills over two tiny runs, and two of Snakemake: what comes out is what comes out without.
-bench/chaos.py does more."""
+"""Six kills over a tiny run: what comes out is what comes out without. bench/chaos.py does more,
+test_chaos_graph.py kills Snakemake."""
 
 import importlib.util
 import json
-import os
-import shutil
-import subprocess
 from collections import Counter
 
 import pytest
-from test_slurm import content
 
 from distill_nb.runtime import jsonl, paths
 
@@ -59,16 +55,16 @@ def test_differences_are_named():
 
 @pytest.mark.timeout(1800)
 def test_six_kills_lose_nothing_and_repeat_nothing(tmp_path):
-    report = chaos.chaos(tmp_path, chaos.study_command(["run07", "run09"], CHANGES), 6, SEED)
+    report = chaos.chaos(tmp_path, chaos.study_command(["run09"], CHANGES), 6, SEED)
     print(report)
     assert Counter(kill["phase"] for kill in report["kills"]) == dict.fromkeys(chaos.PHASES, 2)
     assert {kill["victim"] for kill in report["kills"]} == {"kernel", "papermill", "command"}
     assert (
-        report["differing"] == [] and report["kept"]["lost"] == [] and report["kept"]["lines"] > 50
+        report["differing"] == [] and report["kept"]["lost"] == [] and report["kept"]["lines"] > 25
     )
     assert (
-        report["compared"]["adapters"] == 6
-        and report["compared"]["losses"] == 2
+        report["compared"]["adapters"] == 3
+        and report["compared"]["losses"] == 1
         and report["compared"]["tables"] >= 10
     )
     for file in (tmp_path / "killed").rglob("*.jsonl"):
@@ -79,38 +75,3 @@ def test_six_kills_lose_nothing_and_repeat_nothing(tmp_path):
             else [(r["task_id"], r["sample"]) for r in lines]
         )
         assert len(set(key)) == len(key) > 0
-
-
-@pytest.mark.timeout(3600)
-def test_snakemake_is_killed_and_its_orphans_work_on(study_runs, tmp_path):
-    run, runs = "llama8b_math_4k", tmp_path / "runs"
-    for folder in ("fixtures", "traces"):  # copied with their stamps: they are done
-        shutil.copytree(study_runs / "tiny" / folder, runs / "tiny" / folder)
-    command = [*chaos.graph_command(), "--", str(runs / "tiny" / run / "eval.html")]
-
-    def start():
-        with open(tmp_path / "runs.log", "ab") as log:
-            return subprocess.Popen(
-                command,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                cwd=tmp_path,
-                env=os.environ | {"DISTILL_NB_RUNS": str(runs), "PYTHONPATH": str(paths.ROOT)},
-            )
-
-    moments = [("train", 1, "command alone"), ("eval", 3, "command")]
-    done, kept = chaos.killed(start, moments, runs, {"train": 4, "eval": 30})
-    print((tmp_path / "runs.log").read_text())
-    assert [(kill["phase"], kill["victim"], kill["run"]) for kill in done] == [
-        (phase, victim, run) for phase, _, victim in moments
-    ]
-    assert start().wait(600) == 0
-    assert chaos.lost(kept) == [] and sum(map(len, kept[-1].values())) >= 3
-    for file in (study_runs / "tiny" / run).rglob("adapter_model.safetensors"):
-        assert content(runs / file.relative_to(study_runs)) == content(file)
-    for file in (study_runs / "tiny" / run / "eval").rglob("*.jsonl"):
-        one, two = (
-            sorted(content(f), key=str) for f in (file, runs / file.relative_to(study_runs))
-        )
-        assert one == two and len(one) == 2

@@ -114,9 +114,7 @@ def test_parity(sections, kind):
 
 def test_two_processes_and_what_needs_a_gpu(sections):
     made = rows(sections, "processes")
-    assert [row["row"] for row in made] == [
-        f"{kind} sharding {value}" for kind in ("dense", "moe") for value in ("none", "full")
-    ]
+    assert [row["row"] for row in made] == ["dense sharding none", "moe sharding full"]
     assert all(len(row["losses"]) == 4 and row["loss_difference"] < 1e-4 for row in made)
     assert sections["4bit"]["state"] == "skipped" or torch.cuda.is_available()
 

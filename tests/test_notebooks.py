@@ -134,20 +134,13 @@ def test_the_published_study_is_analysed_without_any_run(runs_dir, tmp_path):
     assert not runs_dir.exists()
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "words"),
-    [
-        ("learning_rate", "2e-5", "learning_rate"),
-        ("learning_rat", 0.1, "learning_rat"),
-        ("batch_size", 7, "micro_batch_size"),
-        ("student", "no such student", "student"),
-    ],
-)
-def test_bad_parameters_stop_the_notebook_before_anything_is_loaded(
-    key, value, words, runs_dir, tmp_path
+@pytest.mark.parametrize(("key", "value"), [("learning_rat", 0.1), ("student", "no such student")])
+def test_a_bad_parameter_stops_the_notebook_before_anything_is_loaded(
+    key, value, runs_dir, tmp_path
 ):
+    """params/test_run.py has all that is refused."""
     done = papermill("train", tmp_path / "out.ipynb", "run09", "tiny", **{key: value})
-    assert done.returncode != 0 and "ValueError" in done.stderr and words in done.stderr
+    assert done.returncode != 0 and "ValueError" in done.stderr and key in done.stderr
     executed = [
         c for c in nbformat.read(tmp_path / "out.ipynb", 4).cells if c.get("execution_count")
     ]

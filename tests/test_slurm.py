@@ -3,35 +3,16 @@ changed that a user changes."""
 
 import re
 import shutil
-import sys
 import threading
-import time
 
 import pytest
-import slurm
 import yaml
 from conftest import snakemake
-from helpers import adapter_hashes, tiny
 
 from distill_nb.runtime import jsonl, paths, provenance
-from distill_nb.training import train
 
 pytestmark = pytest.mark.timeout(3600)  # the study comes first
 RUNS = ("llama8b_math_4k", "llama8b_code_4k")
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    pytest.importorskip(
-        "snakemake_executor_plugin_slurm", reason="the Slurm plugin is not installed: make setup-ci"
-    )
-    if why := slurm.why_not():
-        pytest.skip(why)
-    try:
-        with slurm.Slurm(tmp_path_factory.mktemp("slurm") / "one") as found:
-            yield found
-    except PermissionError as error:
-        pytest.skip(f"no devices can be made here: {error}")
 
 
 def changed_profile(folder):
@@ -81,58 +62,6 @@ def test_readme_shows_all_lines_of_the_profile_that_name_a_cluster():
     assert {k: v for k, v in there.items() if k[0] == "runtime"} == {
         ("runtime", rule): profile["set-resources"][rule]["runtime"] for rule in ("train", "eval")
     }
-
-
-SLOW = """
-import sys, time
-sys.path.insert(0, sys.argv[1])
-from helpers import tiny
-from distill_nb.training import train
-made = train.make_callback
-def recorder(*arguments):
-    callback = made(*arguments)
-    real = callback.on_step_begin
-    def on_step_begin(*given, **words):
-        time.sleep(float(sys.argv[2]))
-        return real(*given, **words)
-    callback.on_step_begin = on_step_begin
-    return callback
-train.make_callback = recorder
-train.train(tiny(max_steps=40, save_every=20, n_examples=160))
-"""
-
-
-def test_a_job_that_runs_out_of_time_leaves_a_state_and_the_next_one_goes_on_there(
-    cluster, tmp_path, monkeypatch
-):
-    (tmp_path / "slow.py").write_text(SLOW)
-    cluster.environment |= {
-        "DISTILL_NB_RUNS": str(tmp_path / "runs"),
-        "PYTHONPATH": str(paths.ROOT),
-    }
-
-    def job(seconds_a_step):
-        log = tmp_path / f"log{seconds_a_step}"
-        words = f"{sys.executable} {tmp_path}/slow.py {paths.ROOT}/tests {seconds_a_step}"
-        cluster.ask("sbatch", "-t", "1", "--mem", "3000", "-o", str(log), "--wrap", words)
-        end = time.monotonic() + 240
-        while cluster.ask("squeue", "-h", "-t", "PD,R,CG").strip() and time.monotonic() < end:
-            time.sleep(0.5)
-        return log.read_text()
-
-    text = job(2)  # more than a minute for its 40 steps
-    said = re.search(r"Stopped by the end of its Slurm job's time after step (\d+) of 40", text)
-    assert said and "CANCELLED" not in text, text
-    text = job(0)
-    assert "Error" not in text, text
-    monkeypatch.setenv("DISTILL_NB_RUNS", str(tmp_path / "runs"))
-    p = tiny(max_steps=40, save_every=20, n_examples=160)
-    record = provenance.read(paths.run_dir(p) / "provenance_train.json", "train")
-    assert record["finished"] and record["resumed_at"] == int(said[1])
-    ended = adapter_hashes(p)
-    monkeypatch.setenv("DISTILL_NB_RUNS", str(tmp_path / "unbroken"))
-    train.train(p)
-    assert adapter_hashes(p) == ended and len(ended) == 2
 
 
 def cancel_once_both_train(cluster, run, cancelled, done):

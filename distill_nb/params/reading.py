@@ -1,8 +1,10 @@
 """What parameters a notebook's namespace or parameter files give, before they are checked."""
 
+import copy
 import difflib
 import types
 from collections.abc import Collection
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +57,16 @@ def read_file(path: Path, source: str) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ValueError(f"{source}: line {line} is not UTF-8: save the file as UTF-8.") from None
-    values = yaml_text.read(text, source)
+    values = copy.deepcopy(_value(text, source))
     if values is None:
         raise ValueError(f"{source}: this file is empty: write one `key: value` a line.")
     if not isinstance(values, dict):
         kind = "a list" if isinstance(values, list) else "one value"
         raise ValueError(f"{source}: this is {kind} and no mapping: write one `key: value` a line.")
     return values
+
+
+@lru_cache(maxsize=256)
+def _value(text: str, source: str) -> Any:
+    """A study's graph asks for the same few files some hundred times."""
+    return yaml_text.read(text, source)

@@ -9,6 +9,7 @@ file_kinds.py  what a file is that should be JSON lines and is not
 data_files.py  data from elsewhere: .jsonl and .parquet files, row by row
 provenance.py  what made a result: parameters, versions, code, device, times
 code_hash.py   which modules an entry runs, and a hash of each
+imports.py     imports of large libraries, without the garbage collector
 log.py         messages of the package, shown as plain lines
 progress.py    progress bars, in Jupyter and in terminals
 lock.py        one process at a time in a folder

@@ -9,6 +9,7 @@ not code: whoever depends on them names them."""
 import ast
 import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 
 from distill_nb.runtime import paths
@@ -84,14 +85,14 @@ def _source(file: Path) -> str:
 def _needed(file: Path, root: Path) -> list[Path]:
     """The package's files that one file names in its code."""
     try:
-        tree = ast.parse(_source(file))
+        nodes = _nodes(_source(file))
     except SyntaxError as error:
         raise ValueError(
             f"{file.name}: this is not Python ({error.msg}, line {error.lineno}): correct it."
         ) from None
     inside = file.relative_to(root).parent.parts if file.is_relative_to(root / PACKAGE) else ()
     found: list[Path | None] = []
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             found += _imported([alias.name for alias in node.names], root)
         elif isinstance(node, ast.ImportFrom):
@@ -99,12 +100,25 @@ def _needed(file: Path, root: Path) -> list[Path]:
             base = ".".join([*above, *([node.module] if node.module else [])])
             found += _imported([base, *(f"{base}.{alias.name}" for alias in node.names)], root)
         elif isinstance(node, ast.Call):
-            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
-            if called == "import_module":
-                found += _by_name(node, file, inside, root)
+            found += _by_name(node, file, inside, root)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.append(_process(node.value, file, root))
     return [f for f in found if f]
+
+
+@lru_cache(maxsize=1024)
+def _nodes(source: str) -> list[ast.AST]:
+    """The nodes of a source that may name modules. Most sources are asked for by many entries."""
+    return [node for node in ast.walk(ast.parse(source)) if _names(node)]
+
+
+def _names(node: ast.AST) -> bool:
+    if isinstance(node, ast.Call):
+        return getattr(node.func, "attr", getattr(node.func, "id", "")) == "import_module"
+    if isinstance(node, ast.Constant):
+        text = node.value
+        return isinstance(text, str) and (text.startswith(f"{PACKAGE}.") or text.endswith(".py"))
+    return isinstance(node, (ast.Import, ast.ImportFrom))
 
 
 def _imported(names: list[str], root: Path) -> list[Path | None]:

@@ -3,14 +3,16 @@ Both were run on a CPU; `load_in_4bit` was not run yet. bench/gpu_check.py runs 
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distill_nb.params import Params
-from distill_nb.runtime import compiler, paths
+from distill_nb.runtime import compiler, imports, paths
 from distill_nb.students import chat, embeddings, experts, integrity, sources, targets
 
 if TYPE_CHECKING:
@@ -56,8 +58,20 @@ def choose_backend(p: Params) -> str:
         os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", str(paths.cache() / "unsloth_compiled"))
         # else it reports each load to the hub, and waits for that
         os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
-        import unsloth  # noqa: F401
+        with imports.uncollected():
+            import unsloth  # noqa: F401
     return backend
+
+
+def import_for_training() -> None:
+    """Import what training needs; after `choose_backend`, for Unsloth must come first."""
+    if "peft" in sys.modules:
+        return
+    with imports.uncollected():
+        import peft  # noqa: F401
+        from transformers import AutoModelForCausalLM, Trainer  # noqa: F401
+
+        gc.freeze()
 
 
 def _expand_segments() -> None:
@@ -88,7 +102,8 @@ def _unsloth_recomputes(p: Params) -> str | bool:
 
 def load_tokenizer(p: Params) -> PreTrainedTokenizerBase:
     """The student's tokenizer with the template's end and pad tokens set."""
-    from transformers import AutoTokenizer
+    with imports.uncollected():
+        from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(sources.source(p))
     chat.set_special_tokens(tokenizer, chat.template_for(p.student, p.chat_template))
@@ -117,7 +132,8 @@ def load(p: Params, backend: str = "hf", where: str = "") -> PreTrainedModel:
             use_gradient_checkpointing=_unsloth_recomputes(p),
         )
     else:
-        from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GenerationConfig
+        with imports.uncollected():
+            from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GenerationConfig
 
         # what may be another in the student's own files, and is not to be (generation.py)
         options: dict = {"generation_config": GenerationConfig(), "return_dict": True}

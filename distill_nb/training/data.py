@@ -40,6 +40,7 @@ def prepare(p: Params) -> Data:
         )
     student.choose_backend(p)  # Unsloth, where it is used, must be imported before Transformers is
     version = check_student.check(p)
+    student.import_for_training()
     targets.refuse(student.on_meta(student.config(p)), p)
     tokenizer = student.load_tokenizer(p)
     template = chat.template_for(p.student, p.chat_template)

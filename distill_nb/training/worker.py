@@ -34,6 +34,7 @@ def main(folder: Path) -> None:
     try:
         job = pickle.loads((folder / "job.pickle").read_bytes())
         student.choose_backend(job["p"])  # before anything imports Transformers
+        student.import_for_training()
         import torch
 
         if torch.cuda.is_available():

@@ -238,8 +238,9 @@ def test_a_changed_set_reruns_the_runs_that_learn_from_it(copy, study_runs):
 def test_a_changed_module_reruns_what_runs_it_and_nothing_else(module, stages, copy, study_runs):
     file = copy / "distill_nb" / f"{module}.py"
     file.write_text(file.read_text() + "\n# edited\n")
-    assert set(out_of_date(copy, study_runs)) >= set(stages)
-    extra = set(out_of_date(copy, study_runs)) - set(stages)
+    found = set(out_of_date(copy, study_runs))
+    assert found >= set(stages)
+    extra = found - set(stages)
     assert extra <= (
         {f"{f}/train" for f in FOLDERS.values()} if module == "evaluation/collect" else set()
     ), extra

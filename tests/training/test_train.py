@@ -16,7 +16,7 @@ from lora_gradients import gradients
 from distill_nb.runtime import jsonl, paths
 from distill_nb.students import chat, sources, student
 from distill_nb.traces import load
-from distill_nb.training import resume, train
+from distill_nb.training import parallel, resume, train
 from distill_nb.training.data import training_order
 
 LLAMA, QWEN = "meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen3-30B-A3B-Base"
@@ -324,6 +324,9 @@ def test_a_run_that_diverges_ends_and_keeps_no_such_step(changes, says, logged, 
     assert [line["step"] for line in jsonl.read(folder / "metrics.jsonl")] == logged
     assert not json.loads((folder / "provenance_train.json").read_text()).get("finished")
     assert adapter_hashes(p) == {} and not list(folder.glob("state/*"))
+    if p.train_processes > 1:
+        assert "Traceback" in (folder / parallel.LOG).read_text()
+        assert not (folder / parallel.WORKERS).exists()
 
 
 def test_a_gpu_that_is_full_ends_with_what_to_set_and_the_run_goes_on_in_smaller_parts(

@@ -10,16 +10,17 @@ number."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from statistics import NormalDist
 from typing import Protocol
 
 import pandas as pd
-from scipy.stats import norm
 
 from distill_nb.analysis import stats
 from distill_nb.analysis.baseline_changes import difference
 from distill_nb.analysis.names import RULE, Cell, chooses, name_of
 from distill_nb.analysis.tidy import Best, of_run
 
+NORMAL = NormalDist()
 VERDICTS = ("supported", "contradicted", "within noise", "confounded", "not testable")
 WEAKEST_FIRST = ("contradicted", "not testable", "confounded", "within noise", "supported")
 
@@ -140,7 +141,7 @@ def change_against(
     # Normal approximation: the interval's half width is 1.96 standard errors, power 0.8 takes 1.96
     # + 0.84 of them.
     end = d.hi if d.difference > 0 else d.lo
-    side = (end - d.difference) * (1 + norm.ppf(0.8) / norm.ppf(0.975))
+    side = (end - d.difference) * (1 + NORMAL.inv_cdf(0.8) / NORMAL.inv_cdf(0.975))
     points = (100 * one.difference, 100 * two.difference)
     return [row(comparison, d, *points, cells, claimed, side, decides)]
 

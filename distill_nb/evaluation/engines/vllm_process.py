@@ -14,6 +14,7 @@ the process ends."""
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -23,7 +24,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from distill_nb.grading.sandbox.confine import die_with_parent
-from distill_nb.runtime import gpus
+from distill_nb.runtime import gpus, imports
 
 if TYPE_CHECKING:
     from vllm import LLM
@@ -35,9 +36,11 @@ ALIVE = 10.0  # seconds between signs of life where there are no answers
 
 def start(settings: dict) -> LLM:
     """vLLM's engine, token ids only."""
-    from vllm import LLM
+    with imports.uncollected():
+        from vllm import LLM
 
-    return LLM(skip_tokenizer_init=True, disable_log_stats=True, **settings["engine"])
+        gc.freeze()  # it collects some times at its start, and imports more
+        return LLM(skip_tokenizer_init=True, disable_log_stats=True, **settings["engine"])
 
 
 def lora(settings: dict, step: int) -> LoRARequest | None:

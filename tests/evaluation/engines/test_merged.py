@@ -102,9 +102,13 @@ def test_one_checkpoint_is_on_disk_at_a_time_and_stays_until_the_next(trained, m
 
 
 HASHES = """
-    import sys
+    import gc, os, sys
+    gc.disable()  # of thousands of modules none is garbage
     from vllm.config import ModelConfig
-    print("HASH", ModelConfig(model=sys.argv[1], skip_tokenizer_init=True).compute_hash())
+    for folder, place in zip(sys.argv[1::2], sys.argv[2::2]):
+        os.rename(folder, place)
+        print("HASH", ModelConfig(model=place, skip_tokenizer_init=True).compute_hash())
+        os.rename(place, folder)
 """
 
 
@@ -112,19 +116,19 @@ HASHES = """
 def test_vllm_compiles_once_for_the_checkpoints_in_one_place(trained, tmp_path):
     """Its compilations are kept by a hash with the model's path, and not with its weights."""
     p, adapters = trained
-
-    def hash_of(step, folder):
-        merge.write_merged(p, adapters[step], folder)
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(HASHES), str(folder)],
-            env=paths.child_environment() | vllm.QUIET,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        (line,) = [line for line in done.stdout.splitlines() if line.startswith("HASH")]
-        folder.rename(tmp_path / f"{folder.name}_{step}")
-        return line
-
-    first = hash_of(2, tmp_path / "model")
-    assert hash_of(4, tmp_path / "model") == first != hash_of(4, tmp_path / "other")
+    written = [str(tmp_path / f"step {step}") for step in adapters]
+    for folder, adapter in zip(written, adapters.values(), strict=True):
+        merge.write_merged(p, adapter, Path(folder))
+    one, other = str(tmp_path / "model"), str(tmp_path / "other")
+    moves = [written[0], one, written[1], one, written[1], other]
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(HASHES), *moves],
+        env=paths.child_environment() | vllm.QUIET,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second, elsewhere = [
+        line for line in done.stdout.splitlines() if line.startswith("HASH")
+    ]
+    assert second == first != elsewhere
