@@ -40,8 +40,8 @@ def alone(used: int) -> int:
 def short() -> str:
     """The reason and the remedy for a job that was killed each time, at last when it ran alone."""
     limit = memory_limit()
-    where = "machine" if limit is None else f"control group, which may have {limit // MIB:,} MiB,"
+    there = "what is free here" if limit is None else f"{limit // MIB:,} MiB for all in this group"
     return (
-        f"killed from outside, also when it ran alone. If the {where} is short of memory, give it "
-        f"more: a candidate may take {MEMORY // MIB:,} MiB"
+        "killed for want of memory or from outside, also when it ran alone; a candidate may take "
+        f"{MEMORY // MIB:,} MiB, and there is {there}: give it more"
     )

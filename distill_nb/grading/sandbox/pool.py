@@ -204,9 +204,9 @@ class Pool:
 
 def settled(result: Result) -> Result:
     """What stands of a last run: a grader_error where that, too, was cut short from outside."""
-    reasons = {"killed": memory.short(), "starved": NO_PROCESSOR}
-    if (why := reasons.get(result.doubtful)) is None:
+    if result.doubtful not in ("killed", "starved"):
         return replace(result, doubtful="")
+    why = memory.short() if result.doubtful == "killed" else NO_PROCESSOR
     tests = tuple("correct" if test == "correct" else "not_run" for test in result.tests)
     detail = f"{result.detail}; {why}"
     return replace(result, outcome="grader_error", detail=detail, tests=tests, doubtful="")

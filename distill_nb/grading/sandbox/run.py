@@ -226,7 +226,8 @@ def _doubtful(end: dict, outcomes: list[str], failed_itself: bool, slack: float,
         return "asleep"
     if "wrong" in outcomes:
         waited = end["wall"] - 2 * end["seconds"]
-        return "starved" if failed_itself and not end["stopped"] and waited > WAITED else ""
+        ended = end["stopped"] in ("", "stopped")  # by itself, or since its verdict was there
+        return "starved" if failed_itself and ended and waited > WAITED else ""
     return "late" if end["late"] else ""
 
 

@@ -99,8 +99,9 @@ def _file() -> str | None:
 
 
 def _stretch() -> int:
-    """Where the places begin for the limits that hold for this process."""
-    groups = []
+    """Where the places begin for the limits that hold for this process, and the cores that it may
+    use."""
+    groups: list[object] = [sorted(os.sched_getaffinity(0))] if sys.platform == "linux" else []
     for group in control_group.limiting():
         with contextlib.suppress(OSError):
             groups.append(group.stat().st_ino)  # the path may be the same in two containers
