@@ -73,7 +73,8 @@ class MemoryGroup:
             found = _fields(self.folder / "memory.events")
             return found["oom"], found["oom_kill"]
         hits = int((self.folder / "memory.failcnt").read_text())
-        return hits, _fields(self.folder / "memory.oom_control")["oom_kill"]
+        fields = _fields(self.folder / "memory.oom_control")
+        return hits, fields.get("oom_kill", hits)  # before Linux 4.13 it is not counted
 
     def remove(self) -> None:
         """Remove it; what was in it has been killed."""

@@ -61,7 +61,7 @@ def kill_children(some, times):
 @pytest.mark.parametrize(("times", "seconds"), [(1, 1.0), (3, 4.0)])
 def test_what_somebody_else_killed_runs_again(times, seconds, monkeypatch):
     """As the kernel does where memory runs out. The third time it is no verdict."""
-    monkeypatch.setattr(pool, "KILLED_AGAIN", (0.0, 0.0))
+    monkeypatch.setattr(pool, "KILLED_PAUSE", 0.0)
     job = Job(BUSY, function_tests("f", [[0.0], [seconds]], [1, 1], seconds=5.0))
     with Pool(1, "landlock" if not sandbox.why_unavailable("landlock") else best()) as one:
         one.run([HONEST])

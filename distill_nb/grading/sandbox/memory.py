@@ -10,7 +10,8 @@ from distill_nb.runtime import control_group, memory_group
 from distill_nb.runtime.devices import GIB, cores, memory_limit
 
 MIB = 2**20
-LEAST = GIB  # for each worker in a group of its own, beside others
+LEAST = GIB  # bytes for which a worker in a group of its own is worth having, beside others
+FEWEST = 256 * MIB  # bytes without which most candidates fail
 # of the control group's memory, what workers share; the graders themselves need the rest
 SHARED = 0.75
 SPARE = 64 * MIB  # that a candidate which runs alone leaves to the others
@@ -28,13 +29,13 @@ def workers_here() -> int:
 def beside(workers: int) -> int:
     """Bytes for one of so many workers with its candidate."""
     limit = memory_limit()
-    return FULL if limit is None else min(FULL, int(limit * SHARED) // workers)
+    return FULL if limit is None else min(FULL, max(FEWEST, int(limit * SHARED) // workers))
 
 
 def alone(used: int) -> int:
     """Bytes for a worker that uses so many now, where no other has a candidate."""
     found = control_group.memory()
-    return FULL if found is None else min(FULL, max(LEAST // 4, used + found[1] - SPARE))
+    return FULL if found is None else min(FULL, max(FEWEST, used + found[1] - SPARE))
 
 
 def short() -> str:

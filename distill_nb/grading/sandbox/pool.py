@@ -25,9 +25,7 @@ LEVELS = ("bubblewrap", "landlock", "process")  # from the strongest to none
 SLACK = 1.5
 # how many times longer than usual a job may wait for a processor when it runs alone once more
 PATIENCE = 10.0
-# Seconds after which a job that somebody else killed is run alone once more: memory may have been
-# short for a while.
-KILLED_AGAIN = (0.0, 3.0)
+KILLED_PAUSE = 3.0  # seconds until a job that was killed alone, too, runs a last time
 NO_PROCESSOR = "it hardly got a processor, also when it ran alone: too much else runs here"
 # A trial job: a thread must work, and everything in the list must fail.
 TRIAL = """
@@ -172,13 +170,18 @@ class Pool:
             for i, result in zip(asleep, again, strict=True):
                 results[i] = replace(result, doubtful="") if result.doubtful == "asleep" else result
             for i, result in enumerate(results):
-                for pause in KILLED_AGAIN if result.doubtful == "killed" else (0.0,):
-                    if result.doubtful or result.outcome == "grader_error":
-                        time.sleep(pause)
-                        with self._turns.alone():
-                            result = self._run([(0, jobs[i])], 1.0, alone=True)[0]
+                if result.doubtful or result.outcome == "grader_error":
+                    result = self._alone(jobs[i])
+                if result.doubtful == "killed":  # memory may have been short for a while
+                    time.sleep(KILLED_PAUSE)
+                    result = self._alone(jobs[i])
                 results[i] = settled(result)
         return results
+
+    def _alone(self, job: Job) -> Result:
+        """The result without slack, where no other candidate runs."""
+        with self._turns.alone():
+            return self._run([(0, job)], 1.0, alone=True)[0]
 
     def _run(self, jobs: list[tuple[int, Job]], slack: float, alone: bool = False) -> list[Result]:
         done: queue.SimpleQueue = queue.SimpleQueue()

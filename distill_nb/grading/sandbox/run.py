@@ -136,7 +136,7 @@ def run_function(
     """Call the function with each input, and compare as the values come."""
     outcomes: list[str] = []
     detail = ended = ""
-    failed_itself = False
+    failed_itself = by_end = False
     total = min(TOTAL_SECONDS if tests.dataset else float("inf"), sum(tests.seconds)) + LOAD_SECONDS
     iterate = tests.dataset == "mbpp" and tests.entry_point in rules.AS_SETS
     start = ("function", job.prelude, job.code, tests.entry_point, tests.inputs)
@@ -166,15 +166,17 @@ def run_function(
     end = _end(worker, total, patience, at_once=True)
     if len(outcomes) < len(tests.inputs) and not (job.stop_early and "wrong" in outcomes):
         failed = "timeout" if end["stopped"] in OUT_OF_TIME and not ended else "wrong"
-        detail, failed_itself = detail or _why(failed, end, ended, len(outcomes)), True
+        detail = detail or _why(failed, end, ended, len(outcomes))
         outcomes.append(failed)
+        failed_itself = by_end = True
     elif ended:  # all values came, then something else
         outcomes, detail = [*outcomes[:-1], "wrong"], detail or ended
     place = end["late"] - 1  # the first input that was done too late, or -1
     if slack == 1 and 0 <= place < len(outcomes) and outcomes[place] == "correct":
         outcomes[place:] = ["timeout"] if job.stop_early else ["timeout", *outcomes[place + 1 :]]
         detail = f"input {place}: out of time ({tests.seconds[place]} s of processor time)"
-    doubtful = _doubtful(end, outcomes, failed_itself, slack, worker.room >= FULL)
+    killed = by_end and _killed(worker, end)
+    doubtful = "killed" if killed else _doubtful(end, outcomes, failed_itself, slack)
     return _result(worker, outcomes, len(tests.inputs), detail, end["seconds"], doubtful)
 
 
@@ -210,14 +212,18 @@ def _result(
     )
 
 
-def _doubtful(end: dict, outcomes: list[str], failed_itself: bool, slack: float, full: bool) -> str:
+def _killed(worker: Worker, end: dict) -> bool:
+    """Whether somebody else killed it: not the worker, and not the kernel because it took more than
+    all the memory that a candidate may have."""
+    own = end["stopped"] or (end["over"] and worker.room >= FULL)
+    return end["exit"] == KILLED and not own
+
+
+def _doubtful(end: dict, outcomes: list[str], failed_itself: bool, slack: float) -> str:
     """Why a run without neighbours could end otherwise, "" where it could not, as what is wrong or
     used up its slack. late: done, but not in time. asleep, starved: stopped before it had its
     processor time, while it slept or waited for a processor; or it failed by itself, without a
-    value, after it had waited for WAITED seconds. killed: not by the worker, and not because it
-    took more than all the memory that a candidate may have (full)."""
-    if end["exit"] == KILLED and not end["stopped"]:
-        return "" if end["over"] and full else "killed"
+    value, after it had waited for WAITED seconds."""
     if end["stopped"] == "asleep" and end["starved"]:
         return "starved"
     if slack == 1 or end["stopped"] == "timeout":
@@ -272,9 +278,8 @@ def run_program(
             passed, why = _output_passes(comparer, bytes(output), tests.expected[i])
             outcome, why = "correct" if passed else "wrong", why or "another output than expected"
         outcomes.append(outcome)
-        doubtful = doubtful or _doubtful(
-            end, [outcome], end["exit"] != 0, slack, worker.room >= FULL
-        )
+        why_doubtful = _doubtful(end, [outcome], end["exit"] != 0, slack)
+        doubtful = doubtful or ("killed" if _killed(worker, end) else why_doubtful)
         if outcome != "correct":
             detail = detail or f"test {i}: {why}"
             if job.stop_early or end["stopped"] == "asleep":
