@@ -139,7 +139,7 @@ def test_the_limit_that_a_candidate_meets_is_its_own(level, monkeypatch, full):
         assert result.detail == f"input 0: {run.TOO_MUCH}"
         assert seat.run(HONEST).outcome == "correct"
         if not full:
-            assert seat.run(Job(code, ADD), alone=True).outcome == "correct"
+            assert seat.run(Job(code, ADD), 1.0, pool.PATIENCE).outcome == "correct"
 
 
 @needs_groups

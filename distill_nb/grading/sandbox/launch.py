@@ -248,9 +248,10 @@ class Worker:
         more than `room`."""
         if self._group is None:
             return False
-        return all(
-            now > before for now, before in zip(self._group.counts(), self._before, strict=True)
-        )
+        with contextlib.suppress(OSError):  # somebody has removed it
+            hits, killed = self._group.counts()
+            return hits > self._before[0] and killed > self._before[1]
+        return False
 
     def kill(self) -> None:
         """Kill the worker and all that runs in it. For any thread."""

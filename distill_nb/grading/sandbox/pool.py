@@ -181,12 +181,14 @@ class Pool:
     def _alone(self, job: Job) -> Result:
         """The result without slack, where no other candidate runs."""
         with self._turns.alone():
-            return self._run([(0, job)], 1.0, alone=True)[0]
+            return self._run([(0, job)], 1.0, PATIENCE)[0]
 
-    def _run(self, jobs: list[tuple[int, Job]], slack: float, alone: bool = False) -> list[Result]:
+    def _run(
+        self, jobs: list[tuple[int, Job]], slack: float, patience: float = 1.0
+    ) -> list[Result]:
         done: queue.SimpleQueue = queue.SimpleQueue()
         for i, job in jobs:
-            self._queue.put((i, job, slack, alone, done))
+            self._queue.put((i, job, slack, patience, done))
         found = dict(done.get() for _ in jobs)
         return [found[i] for i, _ in jobs]
 
@@ -194,12 +196,9 @@ class Pool:
         """A seat's own thread, since a worker dies with the thread that started it."""
         try:
             while (item := self._queue.get()) is not None:
-                i, job, slack, alone, done = item
-                if alone:
-                    result = seat.run(job, slack, PATIENCE, alone)
-                else:
-                    with self._turns.one():
-                        result = seat.run(job, slack)
+                i, job, slack, patience, done = item
+                with contextlib.nullcontext() if patience > 1 else self._turns.one():
+                    result = seat.run(job, slack, patience)
                 done.put((i, result))
         finally:
             seat.close()
@@ -234,11 +233,9 @@ class Seat:
         self._workers: dict[tuple[str, ...], Worker] = {}  # by the packages that are loaded
         self._comparer, self._abandoned = Comparer(), False
 
-    def run(
-        self, job: Job, slack: float = 1.0, patience: float = 1.0, alone: bool = False
-    ) -> Result:
-        """The job's result. Where the sandbox itself fails twice it is a grader_error. alone: no
-        other candidate is there, and it may have all the memory that is left."""
+    def run(self, job: Job, slack: float = 1.0, patience: float = 1.0) -> Result:
+        """The job's result. Where the sandbox itself fails twice it is a grader_error. With a
+        patience over 1 no other candidate is there, and it may have all the memory that is left."""
         reason, loaded = "", self._loaded(job)
         if self.hidden != self._hidden_before:
             self._close_workers()
@@ -253,13 +250,14 @@ class Seat:
                 if loaded not in self._workers:
                     self._workers[loaded] = Worker(self.level, loaded, self.hidden)
                 worker = self._workers[loaded]
+                alone = patience > 1
                 worker.allow(memory.alone(worker.used()) if alone else self._room)
                 return run(worker, self._comparer, job, slack, patience)
             except Exception as error:  # of our own: what a candidate does is an outcome
                 reason = f"{type(error).__name__}: {error}"
-                too_much = worker is not None and worker.over()
+                over = worker is not None and worker.over()
                 self.close()
-                if worker is not None and too_much:  # the worker was killed instead
+                if worker is not None and over:  # the worker was killed instead
                     doubtful = "" if worker.room >= FULL else "killed"
                     return Result("wrong", TOO_MUCH, not_run, self.level, 0.0, doubtful)
         return Result("grader_error", reason[:300], not_run, self.level)
