@@ -17,6 +17,7 @@ disk.py        disks that fill up; folders that are whole or count as absent
 stop.py        a process that is asked to end: signals, Slurm's time limit
 devices.py     cores and memory that this process may use
 control_group.py  the limits that a control group sets to both
+memory_group.py   control groups made to hold others to an amount of memory
 gpus.py        a GPU for each job
 compiler.py    the C compiler that a GPU's kernels need
 hub.py         files of the Hugging Face hub, and in a sentence why one cannot be had

@@ -13,7 +13,7 @@ ENDLESS = 2**60  # bytes: the first version writes no limit as a number near 2^6
 def quota(top: Path = TOP, membership: Path = MEMBERSHIP) -> float | None:
     """Processor cores' worth of time that the group may use, None where it has no quota."""
     found = []
-    for group in _groups("cpu", top, membership):
+    for group in groups("cpu", top, membership):
         numbers = _numbers(group / "cpu.max")
         if not numbers:
             numbers = _numbers(group / "cpu.cfs_quota_us") + _numbers(group / "cpu.cfs_period_us")
@@ -23,18 +23,32 @@ def quota(top: Path = TOP, membership: Path = MEMBERSHIP) -> float | None:
 
 
 def memory(top: Path = TOP, membership: Path = MEMBERSHIP) -> tuple[int, int] | None:
-    """(bytes that the group may have, bytes of these that are free), None without a limit."""
+    """(bytes that the group may have, bytes of these that are free), None without a limit. Pages of
+    files that were not used of late count as free: the kernel takes them back first."""
     limits, free = [], []
-    for group in _groups("memory", top, membership):
+    for group in groups("memory", top, membership):
         limit = _numbers(group / "memory.max") + _numbers(group / "memory.limit_in_bytes")
         used = _numbers(group / "memory.current") + _numbers(group / "memory.usage_in_bytes")
         if limit and limit[0] < ENDLESS:
             limits.append(limit[0])
-            free.append(max(0, limit[0] - sum(used)))
+            free.append(min(limit[0], max(0, limit[0] - sum(used) + _unused_files(group))))
     return (min(limits), min(free)) if limits else None
 
 
-def _groups(controller: str, top: Path, membership: Path) -> list[Path]:
+def limiting(top: Path = TOP, membership: Path = MEMBERSHIP) -> list[Path]:
+    """The folders of the groups that limit processor time or memory, innermost first. Processes
+    with the same of them share what they may have."""
+    found = []
+    for group in groups("cpu", top, membership):
+        limits = _numbers(group / "cpu.max") + _numbers(group / "cpu.cfs_quota_us")
+        found += [group] if limits and limits[0] > 0 else []
+    for group in groups("memory", top, membership):
+        limits = _numbers(group / "memory.max") + _numbers(group / "memory.limit_in_bytes")
+        found += [group] if limits and limits[0] < ENDLESS else []
+    return list(dict.fromkeys(found))
+
+
+def groups(controller: str, top: Path = TOP, membership: Path = MEMBERSHIP) -> list[Path]:
     """The folders of this process's groups, innermost first, of both versions. A container often
     shows its own group as the top."""
     try:
@@ -53,6 +67,16 @@ def _groups(controller: str, top: Path, membership: Path) -> list[Path]:
         inner = Path(path.lstrip("/"))
         found += [root / part for root in roots for part in (inner, *inner.parents)]
     return [folder for folder in dict.fromkeys(found) if folder.is_dir()]
+
+
+def _unused_files(group: Path) -> int:
+    """Bytes of the group's pages of files that were not used of late."""
+    try:
+        lines = [line.split() for line in (group / "memory.stat").read_text().splitlines()]
+        found = {line[0]: int(line[1]) for line in lines}
+    except (OSError, ValueError, IndexError):
+        return 0
+    return found.get("total_inactive_file", found.get("inactive_file", 0))
 
 
 def _numbers(file: Path) -> list[int]:

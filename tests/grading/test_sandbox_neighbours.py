@@ -1,4 +1,4 @@
-"""Jobs beside others that take the processor or the memory: their verdicts stay the same."""
+"""Jobs beside others that take the processor: their verdicts stay the same. Turns among graders."""
 
 import contextlib
 import os
@@ -7,12 +7,12 @@ import sys
 import threading
 import time
 
-import psutil
 import pytest
 from attacks.seats import ADD, HONEST
 
 from distill_nb.grading import sandbox
-from distill_nb.grading.sandbox import Job, Pool, function_tests, pool
+from distill_nb.grading.sandbox import Job, Pool, function_tests, pool, program_tests, turns
+from distill_nb.runtime import paths
 
 BUSY = """
 import time
@@ -50,13 +50,12 @@ def best():
 
 
 def test_what_was_starved_runs_alone(one_core):
-    """Fifteen that spin leave the next no processor, and all of them end at the backstop."""
-    level, tests = best(), function_tests("f", [[0.3]], [1], seconds=0.4)
-    jobs = [Job(SPINNING, tests) for _ in range(15)]
-    with Pool(16, level) as many:
-        many.run([HONEST] * 16)
-        results = many.run([*jobs, Job(BUSY, tests)])
-    assert [r.outcome for r in results] == ["timeout"] * 15 + ["correct"]
+    """Three that spin leave the next no processor, and all of them end at the backstop."""
+    level, tests = best(), function_tests("f", [[0.15]], [1], seconds=0.2)
+    with Pool(4, level) as many:
+        many.run([HONEST] * 4)
+        results = many.run([Job(SPINNING, tests)] * 3 + [Job(BUSY, tests)])
+    assert [r.outcome for r in results] == ["timeout"] * 3 + ["correct"]
     assert not any(r.doubtful for r in results)
 
 
@@ -73,11 +72,16 @@ def spinners(one_core):
 
 
 def test_alone_a_job_waits_longer_for_a_processor(spinners):
-    job = Job(BUSY, function_tests("f", [[0.25]], [1], seconds=0.4))
+    """And if it still hardly gets one, there is no verdict."""
+    job = Job(BUSY, function_tests("f", [[0.0], [0.15]], [1, 1], seconds=0.2))
     with contextlib.closing(pool.Seat(best())) as seat:
         assert seat.run(HONEST, 1.0, pool.PATIENCE).outcome == "correct"
-        assert (seat.run(job).outcome, seat.run(job, 1.5).doubtful) == ("timeout", "starved")
+        short = seat.run(job)
+        assert (short.outcome, short.doubtful) == ("timeout", "starved")
         assert seat.run(job, 1.0, pool.PATIENCE).outcome == "correct"
+    none = pool.settled(short)
+    assert (none.outcome, none.tests, none.doubtful) == ("grader_error", ("correct", "not_run"), "")
+    assert pool.NO_PROCESSOR in none.detail
 
 
 def test_patience_is_not_for_sleepers():
@@ -89,50 +93,119 @@ def test_patience_is_not_for_sleepers():
     assert time.monotonic() - started < 40
 
 
-def kill_children(some, times):
-    """Kill what the pool's worker has forked, each as soon as it is there."""
-    killed = 0
-    while killed < times:
-        time.sleep(0.05)
-        for worker in list(some._seats[0]._workers.values()):
-            with contextlib.suppress(psutil.NoSuchProcess, IndexError):
-                below = psutil.Process(worker._process.pid).children(recursive=True)
-                forked = [p for p in below if p.parent() and p.parent().cmdline() == p.cmdline()]
-                candidate = [p for p in forked if "worker.py" in " ".join(p.cmdline())]
-                if candidate and candidate[-1].cpu_times().user > 0.2:
-                    candidate[-1].kill()
-                    killed += 1
+WAITING = """
+import time
+def f(x):
+    time.sleep({seconds})
+    {end}
+"""
 
 
-@pytest.mark.parametrize(("times", "outcome"), [(1, "correct"), (2, "correct"), (3, "wrong")])
-def test_what_somebody_else_killed_runs_again(times, outcome):
-    """As the kernel does where memory runs out; the third time alone it is the candidate's own."""
-    job = Job(BUSY, function_tests("f", [[0.8]], [1], seconds=5.0))
-    with Pool(1, "landlock" if not sandbox.why_unavailable("landlock") else best()) as one:
-        one.run([HONEST])
-        killer = threading.Thread(target=kill_children, args=(one, times), daemon=True)
-        killer.start()
-        result = one.run([job])[0]
-    assert (result.outcome, result.doubtful) == (outcome, ""), result
-    killer.join(0.1)
-    assert not killer.is_alive()
+def test_what_failed_while_it_waited_runs_alone():
+    """Its own clocks may have run out, as those of barriers do; a value needs no clock."""
+    fails, values = "raise TimeoutError", "return 0"
+    with contextlib.closing(pool.Seat(best())) as seat:
+        for end, seconds, doubtful in ((fails, 1.3, "starved"), (fails, 0, ""), (values, 1.3, "")):
+            job = Job(WAITING.format(seconds=seconds, end=end), ADD)
+            result = seat.run(job, pool.SLACK)
+            assert (result.outcome, result.doubtful) == ("wrong", doubtful), end
+        program = Job("import time\ntime.sleep(1.3)\n1 / 0", program_tests([""], [""]))
+        assert seat.run(program, pool.SLACK).doubtful == "starved"
+        assert seat.run(program).doubtful == ""
 
 
-def test_a_candidate_that_kills_itself_is_wrong():
-    code = "import os\ndef f(x): os.kill(os.getpid(), 9)"
-    with Pool(1, best()) as one:
-        result = one.run([Job(code, ADD)])[0]
-    assert (result.outcome, result.doubtful) == ("wrong", "")
-    assert result.detail == "input 0: ended early (exit status -9)"
+# --- turns
+# -----------------------------------------------------------------------------------------------
 
 
-def test_workers_follow_the_control_groups_limits(monkeypatch):
-    for cores, limit, workers in (
-        (8, None, 8),
-        (8, 16 * 2**30, 4),
-        (8, 3 * 2**29, 1),
-        (2, 2**40, 2),
-    ):
-        monkeypatch.setattr(pool, "cores", lambda cores=cores: cores)
-        monkeypatch.setattr(pool, "memory_limit", lambda limit=limit: limit)
-        assert pool.workers_here() == workers
+@pytest.fixture
+def folder(monkeypatch, tmp_path):
+    """Graders of this test alone."""
+    monkeypatch.setattr(turns, "FOLDER", str(tmp_path))
+
+
+OTHER = """
+import sys
+from distill_nb.grading.sandbox import turns
+turns.FOLDER = {folder!r}
+with getattr(turns.Turns({places}), {kind!r})():
+    print("has it", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def another(places, kind):
+    """Another grader that has its turn."""
+    line = [sys.executable, "-c", OTHER.format(folder=turns.FOLDER, places=places, kind=kind)]
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with subprocess.Popen(line, text=True, cwd=paths.ROOT, **pipes) as process:
+        assert process.stdout and process.stdout.readline() == "has it\n"
+        yield process
+        process.kill()
+
+
+def had(some, kind):
+    """Whether a turn is to be had at once."""
+    some._longest = 0.05
+    with getattr(some, kind)():
+        given_up, some._over = some._over, False
+    return not given_up
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="locks of open files are Linux's")
+@pytest.mark.parametrize(
+    ("places", "kind", "one", "alone"),
+    [(1, "one", False, False), (2, "one", True, False), (2, "alone", False, False)],
+)
+def test_two_graders_share_what_they_may_have(folder, places, kind, one, alone, caplog):
+    ours = turns.Turns(places)
+    with another(places, kind) as process:
+        assert (had(ours, "one"), had(ours, "alone")) == (one, alone)
+        assert "another grader has not let go" in caplog.text
+        process.kill()
+        process.wait()
+        assert had(ours, "alone")  # whoever dies has left
+    assert had(ours, "one")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="locks of open files are Linux's")
+def test_who_waits_comes_before_who_has_just_had_a_turn(folder):
+    ours, theirs, order = turns.Turns(1), turns.Turns(1), []
+
+    def waiting():
+        with theirs.one():
+            order.append("theirs")
+
+    thread = threading.Thread(target=waiting)
+    with ours.one():
+        thread.start()
+        while turns._lock(probe := os.open(turns._file(), os.O_RDWR), ours._door):
+            os.close(probe)  # nobody is at the door yet
+            time.sleep(0.01)
+        os.close(probe)
+    with ours.one():
+        order.append("ours")
+    thread.join()
+    assert order == ["theirs", "ours"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="locks of open files are Linux's")
+def test_a_turn_ends_though_a_forked_process_lives_on(folder):
+    ours = turns.Turns(1)
+    with ours.one():
+        forked = os.fork()
+        if forked == 0:
+            time.sleep(60)
+            os._exit(0)
+    assert had(ours, "one")
+    os.kill(forked, 9)
+    os.waitpid(forked, 0)
+
+
+def test_whoever_cannot_wait_goes_on(folder):
+    ours = turns.Turns(1)
+    with ours.alone():
+        ours.abandon()
+        with ours.one(), ours.alone():
+            pass

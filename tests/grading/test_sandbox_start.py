@@ -1,6 +1,8 @@
-"""Starting workers: what a kill leaves behind; threads of the user's other programs."""
+"""Workers: what a kill while they start leaves behind; threads of the user's other programs; a
+system without pidfd."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -10,11 +12,12 @@ import textwrap
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from distill_nb.grading import sandbox
-from distill_nb.grading.sandbox import folders
-from distill_nb.runtime import paths
+from distill_nb.grading.sandbox import folders, launch
+from distill_nb.runtime import memory_group, paths
 
 NOBODY = 54_321  # a user that owns nothing
 MANY = 300  # threads of that user's other programs
@@ -109,6 +112,76 @@ def test_a_folder_in_use_is_not_swept(temporary):
         os.rename(used.name + "/top_", used.name + "/top")
     used.remove()
     assert not os.path.exists(used.name)
+
+
+@pytest.mark.skipif(not memory_group.allowed(), reason="control groups may not be made here")
+def test_a_kill_leaves_no_control_group():
+    """The next start takes away what it left."""
+    home = memory_group._home()[0]
+    script = START.format(path=[str(paths.ROOT), *sys.path], level="process")
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    with subprocess.Popen([sys.executable, "-c", script], text=True, **pipes) as process:
+        assert process.stdout and process.stdout.readline() == "imported\n"
+        assert process.stdout.readline() == "ran\n"
+        below = {str(p.pid) for p in psutil.Process(process.pid).children(recursive=True)}
+        groups = home.glob(f"{memory_group.PREFIX}*/cgroup.procs")
+        made = [file.parent for file in groups if below & set(file.read_text().split())]
+        assert made
+        process.kill()
+    end = time.monotonic() + 10
+    while any(folder.exists() for folder in made) and time.monotonic() < end:
+        memory_group.sweep(home)
+    assert not any(folder.exists() for folder in made)
+
+
+# --- without pidfd
+# -----------------------------------------------------------------------------------------------
+
+WATCH = """
+import errno, json, os, socket, sys, time
+sys.path.insert(0, {folder!r})
+import child, mappings, watch
+if {missing}:
+    del os.pidfd_open
+else:
+    def refused(pid, flags=0):
+        raise OSError(errno.ENOSYS, "no such call")
+    os.pidfd_open = refused
+settings = dict(writable=None, threads=0, bell=watch.bell())
+shared, (ours, theirs) = mappings.shared(child.SHARED), socket.socketpair()
+job = dict(serial=1, seconds=[0.2], load=0.2, total=0.2, slack=1.0, patience=1.0)
+for seconds in (0.0, 0.0, 0.1, 60.0):
+    pid = os.fork()
+    if pid == 0:
+        watch.without_bell()
+        while time.process_time() < seconds:
+            pass
+        os._exit(3)
+    began, used = time.monotonic(), time.process_time()
+    end = watch.watch(pid, shared, theirs, settings, **job)
+    try:
+        os.kill(pid, 0)
+        end["left"] = True
+    except ProcessLookupError:
+        end["left"] = False
+    print(json.dumps(end | dict(used=time.process_time() - used)))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the clock of another process is Linux's")
+@pytest.mark.parametrize("missing", [True, False])
+def test_a_system_without_pidfd(missing):
+    """A Python that does not know it, or a kernel before 5.3: a child's end is heard, and one that
+    is out of time is killed."""
+    script = WATCH.format(folder=str(launch.HERE), missing=missing)
+    line = [sys.executable, "-c", script]
+    done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=60)
+    ends = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(e["stopped"], e["exit"], e["left"]) for e in ends] == [
+        *[("", 3, False)] * 3,
+        ("timeout", -9, False),
+    ]
+    assert 0.2 <= ends[3]["seconds"] < 2 and max(e["used"] for e in ends) < 0.1
 
 
 # --- a user's other threads

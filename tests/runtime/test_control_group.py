@@ -32,6 +32,26 @@ def tree(top, membership, files):
             1.5,
             (3 * GIB, 2 * GIB),
         ),
+        (  # files that were not used of late are free
+            "0::/job\n",
+            {
+                "job/memory.max": 3 * GIB,
+                "job/memory.current": 2 * GIB,
+                "job/memory.stat": f"anon {GIB // 2}\ninactive_file {GIB}\nactive_file {GIB // 2}",
+            },
+            None,
+            (3 * GIB, 2 * GIB),
+        ),
+        (  # the first version counts those of groups below as total
+            "4:memory:/job\n",
+            {
+                "memory/job/memory.limit_in_bytes": 3 * GIB,
+                "memory/job/memory.usage_in_bytes": 2 * GIB,
+                "memory/job/memory.stat": f"inactive_file 0\ntotal_inactive_file {GIB // 2}",
+            },
+            None,
+            (3 * GIB, 3 * GIB // 2),
+        ),
         (  # the tightest counts, wherever it is set
             "0::/job/step\n",
             {
@@ -80,6 +100,21 @@ def test_limits(tmp_path, membership, files, quota, memory):
     where = tree(tmp_path, membership, files)
     assert control_group.quota(*where) == quota
     assert control_group.memory(*where) == memory
+
+
+def test_processes_share_the_limits_of_the_same_groups(tmp_path):
+    files = {
+        "cpu/a/cpu.cfs_quota_us": 250000,
+        "cpu/a/b/cpu.cfs_quota_us": -1,
+        "memory/memory.limit_in_bytes": 9223372036854771712,
+        "memory/a/memory.limit_in_bytes": GIB,
+    }
+    where = tree(tmp_path, "4:memory:/a\n3:cpu:/a/b\n", files)
+    assert control_group.limiting(*where) == [where[0] / "cpu/a", where[0] / "memory/a"]
+    files = {"cpu.max": "max 100000", "a/cpu.max": "50000 100000", "a/b/memory.max": GIB}
+    (tmp_path / "two").mkdir()
+    where = tree(tmp_path / "two", "0::/a/b\n", files)
+    assert control_group.limiting(*where) == [where[0] / "a", where[0] / "a/b"]
 
 
 def test_without_control_groups_there_is_no_limit(tmp_path):

@@ -31,8 +31,10 @@ overridden __eq__ or forged bytes only lose. It cannot read the expected values 
 takes asserts apart, as they would show them) or keep anything for the next candidate in files.
 
 Neighbours: time is the candidate's own processor time. What waited for a processor, or was killed
-by somebody else, runs again alone (pool.py). The workers' number follows the control group's limits
-of processor and memory. Two pools on one machine know nothing of each other.
+by somebody else, runs again alone (pool.py), and is a grader_error if that happens there too. Each
+worker has a control group of its own where one may be made (memory.py), and memory that is no
+process's own is refused (seccomp.py, mappings.py). The workers' number follows the control group's
+limits, and all graders of a user take turns in it (turns.py).
 
 Not defended: bugs of the kernel, measuring time, and using up the given limits (with forged
 progress a candidate may spend the seconds of all its inputs on one of them). The kernel's cache of

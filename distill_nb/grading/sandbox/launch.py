@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from pathlib import Path
 
 from distill_nb.grading.sandbox import bubblewrap, folders, packages, places, wire
 from distill_nb.grading.sandbox.bubblewrap import DEVICES, FOLDER_SIZE, HERE, WorkerFailed
+from distill_nb.runtime.memory_group import MemoryGroup
 
 MEMORY = 4 * 2**30  # bytes of a candidate's address space, as in evalplus
+FULL = MEMORY + 2**28  # bytes of a worker and all that its candidate holds, files among them
 FILE_SIZE = 16 * 2**20  # bytes of any file that a candidate writes
 FILES, THREADS = 64, 256  # open files; threads
 # Threads by which RLIMIT_NPROC is raised where it counts those of the user's other programs too,
@@ -62,10 +65,13 @@ def _counted_apart(level: str) -> bool:
 
 
 def command(
-    level: str, loaded: tuple[str, ...], hidden: tuple[str, ...] = ()
+    level: str,
+    loaded: tuple[str, ...],
+    hidden: tuple[str, ...] = (),
+    group: MemoryGroup | None = None,
 ) -> tuple[list[str], dict]:
     """The command line of a worker at a level, and the settings that it is then sent. loaded: the
-    packages that it has."""
+    packages that it has. group: where it runs."""
     python, prefixes = _python()
     brought = packages.places(loaded)
     hide = places.hidden(prefixes, hidden, brought)
@@ -114,25 +120,32 @@ def command(
     stack = f'ulimit -S -s {STACK_KIB} 2>/dev/null || ulimit -S -s "$(ulimit -H -s)"'
     # Where the machine runs out of memory, candidates go before the grader, which may hold a model.
     first = "echo 1000 2>/dev/null >/proc/self/oom_score_adj"
+    if group is not None:
+        first += f"; echo 0 2>/dev/null >{shlex.quote(str(group.entrance))}"
     return ["/bin/sh", "-c", f'{stack}; {first}; exec "$@"', "sh", *line], settings
 
 
 class Worker:
     """A running worker with packages loaded; without any a fork is half the work. It ends with
-    `close`, and with the thread that started it."""
+    `close`, and with the thread that started it. room: bytes that it may have with its candidate,
+    where it has a control group of its own."""
 
     def __init__(self, level: str, loaded: tuple[str, ...], hidden: tuple[str, ...] = ()) -> None:
         self.level, self._loaded, self._hidden = level, loaded, hidden
-        self._serial, self._dirty = 0, False
+        self._serial, self._dirty, self.room = 0, False, FULL
         self._start()
 
     def _start(self) -> None:
-        line, settings = command(self.level, self._loaded, self._hidden)
-        self._folder, folder = None, "/"
+        self._folder, self._group, folder = None, None, "/"
+        with contextlib.suppress(OSError):  # no group may be made here
+            self._group = MemoryGroup(self.room)
+            self._before = self._group.counts()
+        line, settings = command(self.level, self._loaded, self._hidden, self._group)
         if self.level != "bubblewrap":  # there is no tmpfs: a folder of its own to write in
             try:
                 self._folder = folders.Folder(settings["uid"])
             except OSError as error:
+                self._remove()
                 raise WorkerFailed(f"there is no temporary folder: {error}") from error
             folder = settings["writable"] = self._folder.name
             settings["bytes"] = FOLDER_SIZE
@@ -159,7 +172,7 @@ class Worker:
                 )
             except OSError as error:
                 self._control.close()
-                self._remove_folder()
+                self._remove()
                 raise WorkerFailed(f"could not start: {error}") from error
             theirs.close()
             try:
@@ -170,6 +183,9 @@ class Worker:
                 errors.seek(0)
                 said = errors.read(20_000).decode("utf-8", "replace").strip().splitlines()
                 raise WorkerFailed(f"could not start: {said[-1] if said else failure}") from failure
+        if self._group is not None and self._group.empty():  # it may not be entered
+            self._group.remove()
+            self._group = None
 
     def begin(
         self, seconds: list[float], load: float, total: float, slack: float, patience: float
@@ -180,6 +196,8 @@ class Worker:
         if self._dirty:  # the last candidate left files; a new worker has an empty tmpfs
             self.close()
             self._start()
+        if self._group is not None:
+            self._before = self._group.counts()
         self._serial += 1
         ours, theirs = socket.socketpair()
         job = dict(
@@ -211,8 +229,29 @@ class Worker:
             return None
         if answer.get("serial") != self._serial:
             raise WorkerFailed("the worker answered out of turn")
-        self._dirty = answer["dirty"]
+        self._dirty, answer["over"] = answer["dirty"], self.over()
         return answer
+
+    def allow(self, room: int) -> None:
+        """From now on, so many bytes for it and its candidate."""
+        if self._group is not None and room != self.room:
+            with contextlib.suppress(OSError):  # more is in use
+                self._group.allow(room)
+                self.room = room
+
+    def used(self) -> int:
+        """Bytes that it uses, as far as they are known."""
+        return self._group.used() if self._group is not None else 0
+
+    def over(self) -> bool:
+        """Whether the kernel has killed something here since the last job began because it took
+        more than `room`."""
+        if self._group is None:
+            return False
+        with contextlib.suppress(OSError):  # somebody has removed it
+            hits, killed = self._group.counts()
+            return hits > self._before[0] and killed > self._before[1]
+        return False
 
     def kill(self) -> None:
         """Kill the worker and all that runs in it. For any thread."""
@@ -223,12 +262,14 @@ class Worker:
         self._control.close()
         self._process.kill()
         self._process.wait()
-        self._remove_folder()
+        self._remove()
 
-    def _remove_folder(self) -> None:
+    def _remove(self) -> None:
         if self._folder is not None:
             self._folder.remove()
-            self._folder = None
+        if self._group is not None:
+            self._group.remove()
+        self._folder = self._group = None
 
     def _answer(self, seconds: float) -> dict:
         self._control.settimeout(seconds)

@@ -12,22 +12,21 @@ import threading
 import time
 from dataclasses import replace
 
+from distill_nb.grading.sandbox import memory
 from distill_nb.grading.sandbox import packages as candidates_packages
 from distill_nb.grading.sandbox.compare import Comparer, ComparerFailed
 from distill_nb.grading.sandbox.jobs import Job, Result, function_tests
-from distill_nb.grading.sandbox.launch import Worker, WorkerFailed
-from distill_nb.grading.sandbox.run import run
-from distill_nb.runtime.devices import GIB, cores, memory_limit
+from distill_nb.grading.sandbox.launch import FULL, Worker, WorkerFailed
+from distill_nb.grading.sandbox.run import TOO_MUCH, run
+from distill_nb.grading.sandbox.turns import Turns
 
 LEVELS = ("bubblewrap", "landlock", "process")  # from the strongest to none
 # how many times its processor time code may take beside others on shared caches and cores
 SLACK = 1.5
 # how many times longer than usual a job may wait for a processor when it runs alone once more
 PATIENCE = 10.0
-KILLED_AGAIN = 2  # times that a job which another killed is run alone once more
-# Bytes for one worker where a control group limits memory, as much as its candidate may use: the
-# kernel would kill, and not always the one that takes too much.
-WORKER_MEMORY = 4 * GIB
+KILLED_PAUSE = 3.0  # seconds until a job that was killed alone, too, runs a last time
+NO_PROCESSOR = "it hardly got a processor, also when it ran alone: too much else runs here"
 # A trial job: a thread must work, and everything in the list must fail.
 TRIAL = """
 import os, socket, threading
@@ -95,15 +94,8 @@ def strongest_level(allow_unsafe: bool = False) -> str:
     )
 
 
-def workers_here() -> int:
-    """One worker for each core, fewer where the memory of the control group has no room for them.
-    Both follow the group's limits."""
-    limit = memory_limit()
-    return cores() if limit is None else max(1, min(cores(), limit // WORKER_MEMORY))
-
-
 class Pool:
-    """Workers that run jobs, `workers_here` unless told otherwise, in a `with` statement.
+    """Workers that run jobs, memory.workers_here() unless told otherwise, in a `with` statement.
 
     level: auto (the strongest that works) or one of LEVELS. allow_unsafe permits process, which
     confines nothing. hidden: see `hide`. packages: what candidates may import beside the standard
@@ -130,9 +122,11 @@ class Pool:
             raise RuntimeError(f"Sandbox level {self.level} does not work here: {reason}.")
         self._queue: queue.SimpleQueue = queue.SimpleQueue()
         self._batch = threading.Lock()  # a job that runs alone is beside no other batch either
-        self._seats = [
-            Seat(self.level, hidden, self.packages) for _ in range(workers or workers_here())
-        ]
+        here = memory.workers_here()
+        count = workers or here
+        self._turns = Turns(max(count, here))
+        room = memory.beside(max(count, here))
+        self._seats = [Seat(self.level, hidden, self.packages, room) for _ in range(count)]
         self._threads = [
             threading.Thread(target=self._serve, args=(seat,), daemon=True) for seat in self._seats
         ]
@@ -144,6 +138,7 @@ class Pool:
 
     def __exit__(self, failure: type | None, *_: object) -> None:
         if failure:  # an interrupt does not wait for the jobs
+            self._turns.abandon()
             for seat in self._seats:
                 seat.abandon()
         for _thread in self._threads:
@@ -163,8 +158,9 @@ class Pool:
 
         Side by side, code may take SLACK times its seconds before it is out of time. A job that the
         backstop on wall time stopped while it slept runs once more side by side, as alone it would
-        keep others waiting. Once more alone runs what ended late, what had no processor, and what
-        was killed by somebody else, as the kernel does where memory runs out."""
+        keep others waiting. Once more alone, also without a candidate of another grader, runs what
+        ended late, what had no processor, and what was killed by somebody else, as the kernel does
+        where memory runs out. What is killed or gets no processor then, too, is a grader_error."""
         if not self._threads[0].is_alive():
             raise RuntimeError("The sandbox's workers are not running: use `with Pool() as pool`.")
         with self._batch:
@@ -174,11 +170,18 @@ class Pool:
             for i, result in zip(asleep, again, strict=True):
                 results[i] = replace(result, doubtful="") if result.doubtful == "asleep" else result
             for i, result in enumerate(results):
-                for _ in range(KILLED_AGAIN if result.doubtful == "killed" else 1):
-                    if result.doubtful or result.outcome == "grader_error":
-                        result = self._run([(0, jobs[i])], 1.0, PATIENCE)[0]
-                results[i] = replace(result, doubtful="")
+                if result.doubtful or result.outcome == "grader_error":
+                    result = self._alone(jobs[i])
+                if result.doubtful == "killed":  # memory may have been short for a while
+                    time.sleep(KILLED_PAUSE)
+                    result = self._alone(jobs[i])
+                results[i] = settled(result)
         return results
+
+    def _alone(self, job: Job) -> Result:
+        """The result without slack, where no other candidate runs."""
+        with self._turns.alone():
+            return self._run([(0, job)], 1.0, PATIENCE)[0]
 
     def _run(
         self, jobs: list[tuple[int, Job]], slack: float, patience: float = 1.0
@@ -194,43 +197,69 @@ class Pool:
         try:
             while (item := self._queue.get()) is not None:
                 i, job, slack, patience, done = item
-                done.put((i, seat.run(job, slack, patience)))
+                with contextlib.nullcontext() if patience > 1 else self._turns.one():
+                    result = seat.run(job, slack, patience)
+                done.put((i, result))
         finally:
             seat.close()
+
+
+def settled(result: Result) -> Result:
+    """What stands of a last run: a grader_error where that, too, was cut short from outside."""
+    if result.doubtful not in ("killed", "starved"):
+        return replace(result, doubtful="")
+    why = memory.short() if result.doubtful == "killed" else NO_PROCESSOR
+    tests = tuple("correct" if test == "correct" else "not_run" for test in result.tests)
+    detail = f"{result.detail}; {why}"
+    return replace(result, outcome="grader_error", detail=detail, tests=tests, doubtful="")
 
 
 class Seat:
     """Workers and a comparer, for one thread; started when needed. There is a worker without
     packages, one with numpy, and one with all packages, as a fork takes longer the more is loaded.
-    hidden: as in Pool.hide; a change of it starts new workers."""
+    hidden: as in Pool.hide; a change of it starts new workers. room: bytes for a worker beside
+    others (memory.py)."""
 
     def __init__(
-        self, level: str, hidden: tuple[str, ...] = (), packages: tuple[str, ...] | None = None
+        self,
+        level: str,
+        hidden: tuple[str, ...] = (),
+        packages: tuple[str, ...] | None = None,
+        room: int = FULL,
     ) -> None:
-        self.level, self.hidden = level, hidden
+        self.level, self.hidden, self._room = level, hidden, room
         self._packages = candidates_packages.chosen(packages)
         self._hidden_before = hidden
         self._workers: dict[tuple[str, ...], Worker] = {}  # by the packages that are loaded
         self._comparer, self._abandoned = Comparer(), False
 
     def run(self, job: Job, slack: float = 1.0, patience: float = 1.0) -> Result:
-        """The job's result. Where the sandbox itself fails twice it is a grader_error."""
+        """The job's result. Where the sandbox itself fails twice it is a grader_error. With a
+        patience over 1 no other candidate is there, and it may have all the memory that is left."""
         reason, loaded = "", self._loaded(job)
         if self.hidden != self._hidden_before:
             self._close_workers()
             self._hidden_before = self.hidden
+        not_run = ("not_run",) * len(job.tests.inputs)
         for _ in range(2):
             if self._abandoned:
                 reason = "interrupted"
                 break
+            worker = None
             try:
                 if loaded not in self._workers:
                     self._workers[loaded] = Worker(self.level, loaded, self.hidden)
-                return run(self._workers[loaded], self._comparer, job, slack, patience)
+                worker = self._workers[loaded]
+                alone = patience > 1
+                worker.allow(memory.alone(worker.used()) if alone else self._room)
+                return run(worker, self._comparer, job, slack, patience)
             except Exception as error:  # of our own: what a candidate does is an outcome
                 reason = f"{type(error).__name__}: {error}"
+                over = worker is not None and worker.over()
                 self.close()
-        not_run = ("not_run",) * len(job.tests.inputs)
+                if worker is not None and over:  # the worker was killed instead
+                    doubtful = "" if worker.room >= FULL else "killed"
+                    return Result("wrong", TOO_MUCH, not_run, self.level, 0.0, doubtful)
         return Result("grader_error", reason[:300], not_run, self.level)
 
     def _loaded(self, job: Job) -> tuple[str, ...]:

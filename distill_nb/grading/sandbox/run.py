@@ -10,16 +10,20 @@ from collections.abc import Iterator
 from distill_nb.grading.sandbox import rules, wire
 from distill_nb.grading.sandbox.compare import Comparer
 from distill_nb.grading.sandbox.jobs import FunctionTests, Job, ProgramTests, Result
-from distill_nb.grading.sandbox.launch import Worker, WorkerFailed
+from distill_nb.grading.sandbox.launch import FULL, Worker, WorkerFailed
 
 LOAD_SECONDS = 5.0  # of processor time to define the functions
 # of processor time for all calls of an evalplus job: evalplus gives base and plus inputs 60 each
 TOTAL_SECONDS = 120.0
+# of wall time beyond the processor time twice over: its own clocks may have run out meanwhile, or
+# its threads were slow to end
+WAITED = 1.0
 IDLE = 60.0  # seconds that a program may sleep in all its tests; worker.IDLE is for one
 GRACE = 60.0  # seconds of wall time after which a worker that does not answer is given up
 SHORTER = 300  # characters of a detail
 # why the worker stopped it (watch.MOST_FILES, launch.FOLDER_SIZE, launch.THREADS)
 TOO_MANY = {"files": "made too many files", "threads": "started too many threads"}
+TOO_MUCH = "took too much memory"
 OUT_OF_TIME = ("timeout", "asleep")  # by processor time, by the backstop on wall time
 KILLED = -signal.SIGKILL  # the exit status
 
@@ -132,6 +136,7 @@ def run_function(
     """Call the function with each input, and compare as the values come."""
     outcomes: list[str] = []
     detail = ended = ""
+    failed_itself = by_end = False
     total = min(TOTAL_SECONDS if tests.dataset else float("inf"), sum(tests.seconds)) + LOAD_SECONDS
     iterate = tests.dataset == "mbpp" and tests.entry_point in rules.AS_SETS
     start = ("function", job.prelude, job.code, tests.entry_point, tests.inputs)
@@ -146,7 +151,7 @@ def run_function(
                 if kind == b"V":
                     passed, why = _passes(comparer, tests, i, content)
                 else:
-                    passed, why = False, _shown(content)
+                    passed, why, failed_itself = False, _shown(content), True
                 outcomes.append("correct" if passed else "wrong")
                 if not passed:
                     detail = detail or f"input {i}: {why or 'another value than expected'}"
@@ -163,13 +168,15 @@ def run_function(
         failed = "timeout" if end["stopped"] in OUT_OF_TIME and not ended else "wrong"
         detail = detail or _why(failed, end, ended, len(outcomes))
         outcomes.append(failed)
+        failed_itself = by_end = True
     elif ended:  # all values came, then something else
         outcomes, detail = [*outcomes[:-1], "wrong"], detail or ended
     place = end["late"] - 1  # the first input that was done too late, or -1
     if slack == 1 and 0 <= place < len(outcomes) and outcomes[place] == "correct":
         outcomes[place:] = ["timeout"] if job.stop_early else ["timeout", *outcomes[place + 1 :]]
         detail = f"input {place}: out of time ({tests.seconds[place]} s of processor time)"
-    doubtful = _doubtful(end, outcomes, slack)
+    killed = by_end and _killed(worker, end)
+    doubtful = "killed" if killed else _doubtful(end, outcomes, failed_itself, slack)
     return _result(worker, outcomes, len(tests.inputs), detail, end["seconds"], doubtful)
 
 
@@ -189,6 +196,8 @@ def _why(failed: str, end: dict, ended: str, place: int) -> str:
         return f"out of time while the code was loaded ({took})"
     if end["stopped"] in TOO_MANY:
         return f"input {place}: {TOO_MANY[end['stopped']]}"
+    if end["over"]:
+        return f"input {place}: {TOO_MUCH}"
     said = ended or _shown(end["note"].encode())
     return said or f"input {place}: ended early (exit status {end['exit']})"
 
@@ -203,17 +212,29 @@ def _result(
     )
 
 
-def _doubtful(end: dict, outcomes: list[str], slack: float) -> str:
+def _killed(worker: Worker, end: dict) -> bool:
+    """Whether somebody else killed it: not the worker, and not the kernel because it took more than
+    all the memory that a candidate may have."""
+    own = end["stopped"] or (end["over"] and worker.room >= FULL)
+    return end["exit"] == KILLED and not own
+
+
+def _doubtful(end: dict, outcomes: list[str], failed_itself: bool, slack: float) -> str:
     """Why a run without neighbours could end otherwise, "" where it could not, as what is wrong or
     used up its slack. late: done, but not in time. asleep, starved: stopped before it had its
-    processor time, while it slept or waited for a processor. killed: not by the worker."""
-    if end["exit"] == KILLED and not end["stopped"]:
-        return "killed"
+    processor time, while it slept or waited for a processor; or it failed by itself, without a
+    value, after it had waited for WAITED seconds."""
+    if end["stopped"] == "asleep" and end["starved"]:
+        return "starved"
     if slack == 1 or end["stopped"] == "timeout":
         return ""
     if end["stopped"] == "asleep":
-        return "starved" if end["starved"] else "asleep"
-    return "late" if end["late"] and "wrong" not in outcomes else ""
+        return "asleep"
+    if "wrong" in outcomes:
+        waited = end["wall"] - 2 * end["seconds"]
+        ended = end["stopped"] in ("", "stopped")  # by itself, or since its verdict was there
+        return "starved" if failed_itself and ended and waited > WAITED else ""
+    return "late" if end["late"] else ""
 
 
 def run_program(
@@ -249,13 +270,16 @@ def run_program(
             outcome, why = "timeout", f"out of time after {end['seconds']:.1f} s of processor time"
         elif end["stopped"] in TOO_MANY:
             outcome, why = "wrong", TOO_MANY[end["stopped"]]
+        elif end["over"] and end["exit"] == KILLED:
+            outcome, why = "wrong", TOO_MUCH
         elif end["exit"] != 0:
             outcome, why = "wrong", _shown(end["note"].encode()) or f"exit status {end['exit']}"
         else:
             passed, why = _output_passes(comparer, bytes(output), tests.expected[i])
             outcome, why = "correct" if passed else "wrong", why or "another output than expected"
         outcomes.append(outcome)
-        doubtful = doubtful or _doubtful(end, [outcome], slack)
+        why_doubtful = _doubtful(end, [outcome], end["exit"] != 0, slack)
+        doubtful = doubtful or ("killed" if _killed(worker, end) else why_doubtful)
         if outcome != "correct":
             detail = detail or f"test {i}: {why}"
             if job.stop_early or end["stopped"] == "asleep":

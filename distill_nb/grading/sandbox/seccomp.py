@@ -7,7 +7,10 @@ userfaultfd, process_vm_*, and whatever a later kernel adds.
 Each child adds the second, `of_child`. It takes away what only the worker needs, and restricts:
 - clone: threads only. fork and vfork are never listed; clone3, whose flags a filter cannot read,
   answers ENOSYS, so that the C library falls back to clone.
-- kill, tgkill, prlimit64: on the process itself.
+- kill, tgkill, prlimit64: on the process itself. No SIGKILL, and no other RLIMIT_CPU, which ends in
+  one: so a SIGKILL is known to come from outside, as when memory runs out.
+- mmap: no shared memory without a file. It stays in memory when it leaves the process's own pages,
+  which alone are limited, and it is these by which the kernel chooses whom to kill.
 - fcntl, ioctl: without the commands that send signals to another process (F_SETOWN, FIOSETOWN).
 - prctl: for names of threads and of memory, so that the signal at the parent's death stays set.
 There are two because each child has to load its own, and the second is a tenth of the first.
@@ -18,6 +21,7 @@ include/uapi/asm-generic/unistd.h; the instructions are classic BPF
 
 import errno
 import platform
+import signal
 import struct
 
 MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column below, AUDIT_ARCH_*
@@ -48,7 +52,7 @@ rt_sigreturn:15:139 rt_sigpending:127:136 rt_sigtimedwait:128:137 rt_sigsuspend:
 sigaltstack:131:132 restart_syscall:219:128 arch_prctl:158:- wait4:61:260 waitid:247:95 exit:60:93
 exit_group:231:94
 """
-CLONE, CLONE3 = (56, 220), (435, 435)
+CLONE, CLONE3, MMAP, SETRLIMIT = (56, 220), (435, 435), (9, 222), (160, 164)
 WORKER_ONLY = {
     "sendmsg": (46, 211), "recvmsg": (47, 212), "sendto": (44, 206), "recvfrom": (45, 207),
     "pidfd_open": (434, 434), "memfd_create": (319, 279), "landlock_restrict_self": (446, 446),
@@ -65,6 +69,7 @@ COMMANDS = {
     "prctl": ((157, 167), 0, (3, 15, 16, 0x53564D41)),
 }
 THREAD = 0x00010000 | 0x00000800 | 0x00000100  # CLONE_THREAD | CLONE_SIGHAND | CLONE_VM
+SHARED_MEMORY = 0x01 | 0x20  # MAP_SHARED or MAP_SHARED_VALIDATE, and MAP_ANONYMOUS
 NAMESPACES = 0x7E020080  # CLONE_NEW*, each of which a thread does without
 
 LOAD, JUMP_EQUAL, JUMP_AT_LEAST, AND, RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
@@ -103,6 +108,18 @@ def _allow_if(number: int, argument: int, values: tuple[int, ...]) -> list[Instr
     return [*code, (RETURN, 0, 0, FAIL | errno.EPERM)]
 
 
+def _refuse_if(number: int, argument: int, mask: int, value: int) -> list[Instruction]:
+    """Refuse the call where these bits of that argument have the value."""
+    return [
+        (JUMP_EQUAL, 0, 5, number),
+        (LOAD, 0, 0, ARGUMENTS + 8 * argument),
+        (AND, 0, 0, mask),
+        (JUMP_EQUAL, 0, 1, value),
+        (RETURN, 0, 0, FAIL | errno.EPERM),
+        (LOAD, 0, 0, NUMBER),
+    ]
+
+
 def of_worker() -> bytes:
     """The worker's filter, an array of struct sock_filter. KeyError: a processor without a list."""
     column, architecture = MACHINES[platform.machine()]
@@ -131,6 +148,11 @@ def of_child(pid: int) -> bytes:
         (RETURN, 0, 0, ALLOW),
         (RETURN, 0, 0, FAIL | errno.EPERM),
     ]
+    for number, place in ((SETRLIMIT[column], 0), (OWN_PROCESS["prlimit64"][column], 1)):
+        code += _refuse_if(number, place, 0xFFFFFFFF, 0)  # RLIMIT_CPU
+    code += _refuse_if(MMAP[column], 3, SHARED_MEMORY, SHARED_MEMORY)
+    for name, place in (("kill", 1), ("tgkill", 2)):
+        code += _refuse_if(OWN_PROCESS[name][column], place, 0xFFFFFFFF, signal.SIGKILL)
     for name, numbers in OWN_PROCESS.items():
         code += _allow_if(numbers[column], 0, (pid, 0) if name == "prlimit64" else (pid,))
     for numbers, argument, values in COMMANDS.values():

@@ -9,7 +9,6 @@ import contextlib
 import gc
 import importlib
 import json
-import mmap
 import os
 import signal
 import site
@@ -21,12 +20,13 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import child
 import confine
 import locks
+import mappings
 import seccomp
 import watch
 import wire
 
 # so that a candidate's own modules of these names come first
-for _name in ("child", "codec", "confine", "locks", "seccomp", "watch", "wire"):
+for _name in ("child", "codec", "confine", "locks", "mappings", "seccomp", "watch", "wire"):
     sys.modules.pop(_name, None)
 sys.path.pop(0)
 
@@ -38,8 +38,8 @@ COMMON = (
 
 def serve(control: socket.socket, settings: dict, rules: int) -> None:
     """Fork a child for each job until the grader closes the control socket."""
-    shared = mmap.mmap(-1, child.SHARED)
-    clean = watch.trace(settings["writable"])
+    shared = mappings.shared(child.SHARED)
+    clean, settings["bell"] = watch.trace(settings["writable"]), watch.bell()
     while True:
         message, descriptors = wire.receive(control, 1)
         if not descriptors:  # the word to stop a child that has already ended
@@ -48,6 +48,7 @@ def serve(control: socket.socket, settings: dict, rules: int) -> None:
         shared[:] = bytes(child.SHARED)
         pid = os.fork()
         if pid == 0:
+            watch.without_bell()
             child.run(channel, shared, settings, rules)
         os.close(channel)
         try:
@@ -67,6 +68,7 @@ def load_modules(folders: list[str], packages: list[str]) -> None:
     site.setquit()
     site.sethelper()
     locks.install()
+    mappings.install()
     before = [*sys.path]
     sys.path += folders
     for name in packages:
