@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import chromium
 import pytest
 
 # Tiny models are fastest on one thread, and threads that wait for a busy neighbour are slow: for
@@ -51,6 +52,12 @@ def pytest_xdist_make_scheduler(config, log):
             return STUDY[0] if Path(file).stem in STUDY else file
 
     return Scheduler(config, log)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium."""
+    yield from chromium.launched()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from distill_nb import params
 from distill_nb.analysis import comparability, results
-from distill_nb.report import accessible, markup, tables
+from distill_nb.report import accessible, answers_page, markup, tables
 from distill_nb.report.failures import failures
 from distill_nb.report.notebook_page import is_run
 from distill_nb.runtime import provenance
@@ -62,7 +62,8 @@ def _run(folder: Path, page: Path) -> dict:
     names = ("eval",) if baseline else ("train", "eval")
     return {
         "name": folder.name,
-        "pages": [_link(folder / f"{name}.html", page) for name in names],
+        "pages": [_link(folder / f"{name}.html", page) for name in names]
+        + [_link(f, page) for f in [folder / answers_page.PAGE] if f.is_file()],
         "cells": [known[key] for key in ("traces", "student", "domain", "seed")] + [steps],
     }
 
