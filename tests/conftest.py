@@ -55,6 +55,17 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 @pytest.fixture(scope="session")
+def inspect_python() -> str:
+    """The Python of an environment that has Inspect, which does not install beside our packages."""
+    from distill_nb.runtime import paths
+
+    python = paths.ROOT / ".venv" / "inspect" / "bin" / "python"
+    if not python.is_file():
+        pytest.skip("Inspect is not installed: make setup-ci installs it")
+    return str(python)
+
+
+@pytest.fixture(scope="session")
 def browser():
     """Headless Chromium."""
     yield from chromium.launched()

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from distill_nb import params
 from distill_nb.analysis import comparability, results
+from distill_nb.evaluation import imported
 from distill_nb.report import accessible, answers_page, markup, tables
 from distill_nb.report.failures import failures
 from distill_nb.report.notebook_page import is_run
@@ -55,7 +56,7 @@ def html(scale_dir: Path) -> str:
 def _run(folder: Path, page: Path) -> dict:
     """A row of the table of runs."""
     known = describe_run(folder)
-    baseline = known["traces"] == "none"
+    baseline = known["traces"] in ("none", "imported")
     steps = "—" if baseline else str(known["max_steps"])
     if not known["finished"]:
         steps += " (unfinished)"
@@ -71,6 +72,9 @@ def _run(folder: Path, page: Path) -> dict:
 def describe_run(folder: Path) -> dict:
     """What a run's provenance says about it; "?" where it says nothing."""
     record: dict = {}
+    if (folder / imported.FILE).is_file():
+        about = provenance.read(folder / imported.FILE, "import it again")["run"]
+        return about | {"seed": "—", "max_steps": "—", "traces": "imported", "finished": True}
     for name in ("provenance_train.json", "provenance_eval.json"):
         if (folder / name).is_file():
             try:

@@ -349,6 +349,7 @@ const recall = () => {
   return values.get("answer");
 };
 const changed = async () => { remember(); await filtered(); if (open !== null) show(open); };
+field("q").addEventListener("focus", () => wordIndex(OWN), {once: true});  // while the words are typed
 let later;
 form.addEventListener("input", event => { clearTimeout(later); later = setTimeout(changed, event.target.name === "q" ? 200 : 0); });
 form.addEventListener("reset", () => setTimeout(() => { choose(); changed(); }));
