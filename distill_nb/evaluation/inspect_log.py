@@ -95,7 +95,7 @@ def _log(run: str, answers: list[dict], tasks: Tasks, record: dict, when: float)
                 if ours in p
             },
             "config": {"epochs": max(r["sample"] + 1 for r in answers), "epochs_reducer": ["mean"]},
-            "packages": record.get("versions", {}),
+            "packages": record.get("packages", {}),
             "metadata": metadata,
             "scorers": [{"name": name, "metrics": [{"name": "accuracy"}]} for name in SCORES],
         },
