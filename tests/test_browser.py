@@ -61,7 +61,7 @@ def pages(browser, tmp_path_factory) -> Path:
                 "traces_tiny",
             )
         )
-        (scale / "report").mkdir()
+        (scale / "report").mkdir(exist_ok=True)
         executed(
             papermill("analyze", scale / "report" / "analyze.ipynb", scale="tiny", select_on="dev")
         )

@@ -178,7 +178,7 @@ def test_an_answer_is_shown_in_full_beside_another_run(browser, scale):
     fold = right.locator("details")
     assert not fold.evaluate("d => d.open") and "thinking" in fold.inner_text()
     fold.locator("summary").click()
-    assert "wondering about first 20" in fold.inner_text()
+    right.get_by_text("wondering about first 20").wait_for()
     page.locator(".row", has_text=re.compile(r"algebra/7\b(?!,)")).first.click()
     page.wait_for_selector("h2:text-is('algebra/7')")
     page.locator("[name=left]").select_option(json.dumps(["second run", 20], separators=(",", ":")))
