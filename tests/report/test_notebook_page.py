@@ -104,7 +104,9 @@ def test_a_page_loads_nothing_and_reads_on_a_phone(tmp_path):
     assert html == tmp_path / "pocket" / "a_run" / "train.html"
     assert [load[:22] for load in page.loads] == ["data:image/png;base64,"]
     assert not re.search(
-        r'src="http|<link|@import|(?<!Object)url\(|require\.js|requirejs|mathjax|mermaid', text, re.IGNORECASE
+        r'src="http|<link|@import|(?<!Object)url\(|require\.js|requirejs|mathjax|mermaid',
+        text,
+        re.IGNORECASE,
     )
     assert ("html", {"lang": "en"}) in page.tags
     assert (
@@ -126,7 +128,10 @@ def test_code_and_parameters_are_folded_and_only_declared_ones_are_there(tmp_pat
     assert "0.111" in page.folded and "0.222" in page.folded
     assert "0.333" not in page.folded + page.shown, "a parameter that the notebook does not declare"
     assert "visible_call" in page.shown
-    assert page.folded.count("show code") == 2 and page.folded.count("show parameters of this run") == 1
+    assert (
+        page.folded.count("show code") == 2
+        and page.folded.count("show parameters of this run") == 1
+    )
     assert any(tag == "button" and a.get("id") == "all-code" for tag, a in page.tags)
     assert "show all code" in page.shown
 
