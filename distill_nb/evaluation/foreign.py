@@ -153,14 +153,14 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
 
 def _of_inspect(log: Log, sample: dict) -> dict:
     scores, output = sample.get("scores") or {}, sample.get("output") or {}
-    choice = next(iter(output.get("choices") or []), {})
+    choice: dict = next(iter(output.get("choices") or []), {})
     usage = output.get("usage") or {}
     known = {
         "problem": provenance.sha256_of_json(sample["input"])[:16],
         "completion": _text(choice.get("message", {}).get("content"))
         or output.get("completion", ""),
         "finish_reason": {"stop": "stop", "max_tokens": "length"}.get(
-            choice.get("stop_reason"), ""
+            str(choice.get("stop_reason")), ""
         ),
         "prompt_tokens": usage.get("input_tokens"),
         "completion_tokens": usage.get("output_tokens"),

@@ -85,21 +85,21 @@ def _numbers(table: Tag) -> None:
     rows = (
         [row.find_all(["td", "th"], recursive=False) for row in body.find_all("tr")] if body else []
     )
-    if not rows or len({len(row) for row in rows}) > 1 or table.find(attrs={"colspan": True}):
+    if not rows or len({len(row) for row in rows}) > 1 or table.select_one("[colspan]"):
         return
     heads = head.find_all("tr")[-1].find_all("th") if head and head.find("tr") else []
     for i, column in enumerate(zip(*rows, strict=True)):
         texts = [cell.get_text().strip() for cell in column]
         if all(map(NUMBER.fullmatch, texts)) and any(text not in ("", "—") for text in texts):
             for cell in [*column, *heads[i : i + 1]]:
-                cell["class"] = [*cell.get_attribute_list("class"), "number"]
-                cell["class"] = " ".join(filter(None, cell["class"]))
+                names = [*cell.get_attribute_list("class"), "number"]
+                cell["class"] = " ".join(str(name) for name in names if name)
 
 
 def _caption(soup: BeautifulSoup, figure: Tag, number: int) -> None:
     """A figure's number and the first sentence of its description."""
     image = figure.find("img")
-    words = (image.get("alt") if image else "") or ""
+    words = str((image and image.get("alt")) or "")
     caption = soup.new_tag("figcaption")
     first = re.split(r"(?<=[a-z)%]\.)\s", words, maxsplit=1)[0]
     caption.string = f"Figure {number}. {first}".strip()

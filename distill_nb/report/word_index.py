@@ -56,7 +56,9 @@ class WordIndex:
 
 def _leb128(values: np.ndarray) -> tuple[bytes, np.ndarray]:
     """Numbers from 1 to 2^32 in LEB128, seven bits a byte, and how many bytes each takes."""
-    sizes = 1 + sum((values >> 7 * i > 0).astype(np.int64) for i in range(1, 5))
+    sizes = np.ones(len(values), np.int64)
+    for i in range(1, 5):
+        sizes += values >> 7 * i > 0
     starts = np.cumsum(sizes) - sizes
     out = np.zeros(int(sizes.sum()), np.uint8)
     for i in range(5):
