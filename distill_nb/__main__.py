@@ -16,6 +16,7 @@ import click
 from distill_nb import params
 from distill_nb.analysis import margins
 from distill_nb.analysis.published import accuracies
+from distill_nb.evaluation import foreign, imported, inspect_log
 from distill_nb.plan import devices
 from distill_nb.plan import plan as planning
 from distill_nb.report import latex, notebook_page, study_figures
@@ -206,6 +207,60 @@ def paper(scale: str, select_on: str, margin: float) -> None:
     except RuntimeError as error:
         sys.exit(str(error))
     click.echo("paper/paper.pdf")
+
+
+# ---- answers to and from other tools
+
+
+@command()
+@click.argument("folder", type=click.Path(path_type=Path), metavar="RUN")
+@click.option("--inspect", is_flag=True, required=True, help="As logs of Inspect.")
+@click.option("--to", "into", type=click.Path(path_type=Path), help="Default: RUN/inspect.")
+def export(folder: Path, inspect: bool, into: Path | None) -> None:
+    """Write a run's answers in another tool's format.
+
+    \b
+    Example: distill-nb export runs/pocket/sonnet_math_llama_4k --inspect
+             inspect view --log-dir runs/pocket/sonnet_math_llama_4k/inspect
+    """
+    found = commands.place(folder)
+    files = inspect_log.export(found, commands.tasks_of_run(found), into)
+    click.echo(f"{len(files)} logs in {paths.movable(files[0].parent)}")
+
+
+@command("import")
+@click.argument(
+    "files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE..."
+)
+@click.option("--run", "name", required=True, help="The run's name, and its folder's.")
+@click.option("--step", default=0, help="Which checkpoint answered; 0 is the base student.")
+@click.option("--score", default="", help="The score, or filter, that decides. Default: the first.")
+@click.option("--student", default="", help="Default: the model of the first file.")
+@click.option("--teacher", default="none", help="Whose traces the run was trained on.")
+@click.option("--domain", default="none", type=click.Choice(["math", "code", "none"]))
+@click.option("--scale", default="full", type=SCALES, help="The folder of runs/ that it goes to.")
+def import_(files: tuple[Path, ...], name: str, step: int, score: str, scale: str, **about) -> None:
+    """Read answers made elsewhere: logs of Inspect, samples of lm_eval --log_samples.
+
+    They become the records of a run, which the analysis compares as it does our own.
+
+    \b
+    Example: distill-nb import base.eval --run qwen_sft
+             distill-nb import tuned.eval --run qwen_sft --step 500
+    """
+    logs = [log for file in files for log in foreign.read(file, score)]
+    about |= {"run_name": name, "student": about["student"] or logs[0].model or "unknown"}
+    folder = paths.runs() / scale / name
+    imported.store(logs, folder, step, about)
+    for read in logs:
+        right = sum(record["outcome"] == "correct" for record in read.records)
+        click.echo(
+            f"{read.file.name}: {read.benchmark}, {right} of {len(read.records)} right by "
+            f"{read.score!r}, {read.tool}"
+        )
+    for text in imported.lacks(folder):
+        click.echo(f"They do not say: {text}.")
+    click.echo(f"run: {paths.movable(folder)}")
 
 
 # ---- before and after a run

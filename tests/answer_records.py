@@ -53,3 +53,17 @@ def simulated(folder, base, after, boxed=1.0, seed=0, steps=(0, 10)):
             for i in range(N)
         ]
     return pd.DataFrame(rows)
+
+
+def inspected(step: int, task_id: str, sample: int, outcome: str) -> dict:
+    """A whole record of an answer with thinking, as an evaluation writes it."""
+    return {
+        "run_name": "run", "student": "s", "teacher": "r1", "domain": "math", "step": step,
+        "benchmark": "math500", "task_id": task_id, "sample": sample, "seed": 7 + sample,
+        "outcome": outcome, "answer": "" if outcome == "no_answer" else "1",
+        "detail": f"detail of {outcome}", "lenient_outcome": "correct", "second_outcome": outcome,
+        "sandbox_level": "", "finish_reason": "length" if outcome == "truncated" else "stop",
+        "prompt_tokens": 9, "completion_tokens": 20 + sample, "seconds": 0.5,
+        "completion": f"<think>hm</think>It is {task_id} at {step}, {sample}.",
+        "engine": "hf", "grader": "5",
+    }  # fmt: skip

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import chromium
 import pytest
 
 # Tiny models are fastest on one thread, and threads that wait for a busy neighbour are slow: for
@@ -58,6 +59,23 @@ def pytest_xdist_make_scheduler(config, log):
             return STUDY[0] if Path(file).stem in STUDY else file
 
     return Scheduler(config, log)
+
+
+@pytest.fixture(scope="session")
+def inspect_python() -> str:
+    """The Python of an environment that has Inspect, which does not install beside our packages."""
+    from distill_nb.runtime import paths
+
+    python = paths.ROOT / ".venv" / "inspect" / "bin" / "python"
+    if not python.is_file():
+        pytest.skip("Inspect is not installed: make setup-ci installs it")
+    return str(python)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium."""
+    yield from chromium.launched()
 
 
 @pytest.fixture

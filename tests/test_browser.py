@@ -8,11 +8,10 @@ looked at."""
 import hashlib
 import itertools
 import json
-import os
-import shutil
 from pathlib import Path
 
 import pytest
+from chromium import opened
 from test_notebooks import papermill
 
 from distill_nb import params
@@ -21,9 +20,6 @@ from distill_nb.report import accessible, index_page, markup, notebook_page
 from distill_nb.runtime import jsonl, paths
 from distill_nb.training import train
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 MATH, CODE = "sonnet_math_llama_4k", "llama8b_code_4k"
 PAGES = [
     f"{MATH}/train.html",
@@ -33,21 +29,6 @@ PAGES = [
     "report/index.html",
 ]
 every_page = pytest.mark.parametrize("name", PAGES)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed: make setup"
-    )
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed: make setup-ci installs it where it may")
-    with api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox"] if os.geteuid() == 0 else []
-        )
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +62,7 @@ def pages(browser, tmp_path_factory) -> Path:
                 "traces_tiny",
             )
         )
-        (scale / "report").mkdir()
+        (scale / "report").mkdir(exist_ok=True)
         executed(
             papermill("analyze", scale / "report" / "analyze.ipynb", scale="tiny", select_on="dev")
         )
@@ -106,21 +87,6 @@ def told(record: dict) -> dict:
         "completion": f"It is <b>{draw}</b>.",
         "answer": str(draw),
     }
-
-
-def opened(browser, pages, name, width=1280, **options):
-    """A page without a network, and the list of what went wrong on it: requests, messages,
-    errors."""
-    context = browser.new_context(viewport={"width": width, "height": 900}, offline=True, **options)
-    page, wrong = context.new_page(), []
-    page.on(
-        "request",
-        lambda r: wrong.append(r.url) if not r.url.startswith(("file:", "data:")) else None,
-    )
-    page.on("console", lambda m: wrong.append(m.text) if m.type in ("error", "warning") else None)
-    page.on("pageerror", lambda e: wrong.append(str(e)))
-    page.goto((pages / name).as_uri())
-    return page, wrong
 
 
 @every_page

@@ -9,5 +9,8 @@ baseline.py  the base student's records, which runs share
 records.py   those records on disk
 regrade.py   stored completions graded again, without the model
 resume.py    checkpoints and records on disk, and whether they belong to this run
+inspect_log.py  records as logs of Inspect
+foreign.py   logs of Inspect and of the lm-evaluation-harness, read
+imported.py  answers made elsewhere, stored as the records of a run
 engines/     token ids in, completions out: Transformers or vLLM
 """

@@ -1,6 +1,7 @@
 """What eval.ipynb shows of one run, made of its records."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from pandas import DataFrame
 
@@ -15,6 +16,7 @@ READINGS = ["bounds_lo", "bounds_hi", "flagged", "lenient", "second", "mean_toke
 class EvaluatedRun:
     """The records of a run, and tables of them."""
 
+    folder: Path
     records: DataFrame  # one row a problem and sample: results.load_records
     lines: int  # in the files of records, which may have an answer twice
     accuracy: DataFrame  # one row a step and benchmark: results.accuracy_of
@@ -47,6 +49,7 @@ def load(p: Params) -> EvaluatedRun:
     records = records[records["folder"] == folder.name]
     found = flips.flips(records)
     return EvaluatedRun(
+        folder=folder,
         records=records,
         lines=sum(len(jsonl.read(file)) for file in folder.glob("eval/step_*/*.jsonl")),
         accuracy=results.accuracy_of(records),

@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 from distill_nb import params
 from distill_nb.analysis import comparability, results
-from distill_nb.report import accessible, markup, tables
+from distill_nb.evaluation import imported
+from distill_nb.report import accessible, answers_page, markup, tables
 from distill_nb.report.failures import failures
 from distill_nb.report.notebook_page import is_run
 from distill_nb.runtime import provenance
@@ -55,14 +56,15 @@ def html(scale_dir: Path) -> str:
 def _run(folder: Path, page: Path) -> dict:
     """A row of the table of runs."""
     known = describe_run(folder)
-    baseline = known["traces"] == "none"
+    baseline = known["traces"] in ("none", "imported")
     steps = "—" if baseline else str(known["max_steps"])
     if not known["finished"]:
         steps += " (unfinished)"
     names = ("eval",) if baseline else ("train", "eval")
     return {
         "name": folder.name,
-        "pages": [_link(folder / f"{name}.html", page) for name in names],
+        "pages": [_link(folder / f"{name}.html", page) for name in names]
+        + [_link(f, page) for f in [folder / answers_page.PAGE] if f.is_file()],
         "cells": [known[key] for key in ("traces", "student", "domain", "seed")] + [steps],
     }
 
@@ -70,6 +72,9 @@ def _run(folder: Path, page: Path) -> dict:
 def describe_run(folder: Path) -> dict:
     """What a run's provenance says about it; "?" where it says nothing."""
     record: dict = {}
+    if (folder / imported.FILE).is_file():
+        about = provenance.read(folder / imported.FILE, "import it again")["run"]
+        return about | {"seed": "—", "max_steps": "—", "traces": "imported", "finished": True}
     for name in ("provenance_train.json", "provenance_eval.json"):
         if (folder / name).is_file():
             try:

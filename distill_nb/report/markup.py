@@ -2,7 +2,11 @@
 
 The folder is a template of nbconvert, which makes a notebook's page from conf.json and
 index.html.j2. The index page of a scale (runs.html.j2), the view of flips (flips.html.j2) and the
-model card (model_card.md.j2) are filled in here."""
+model card (model_card.md.j2) and the page of all answers (answers.html.j2) are filled in here.
+
+vendor/ has what the page of answers brings along, as their authors publish it, with their licences:
+KaTeX 0.19.1 (MIT, https://katex.org), which sets formulas, and highlight.js 11.12.0 (BSD-3-Clause,
+https://highlightjs.org), which colours code."""
 
 from __future__ import annotations
 
@@ -34,3 +38,9 @@ def _environment() -> Environment:
 def fill(template: str, **values: object) -> str:
     """The text of a template with its values, which are escaped where it is HTML."""
     return _environment().get_template(template).render(values)
+
+
+@cache
+def vendored(name: str) -> str:
+    """A script of vendor/, to stand in a page's <script>."""
+    return (FOLDER / "vendor" / name).read_text(encoding="utf-8")

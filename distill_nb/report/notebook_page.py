@@ -6,6 +6,8 @@ that a page's look comes from, accessible.py adds what readers by keyboard, ear 
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import os
 import re
 from html import unescape
@@ -126,13 +128,35 @@ def title_of(notebook: NotebookNode, path: Path) -> str:
     return f"{title} · {path.parent.name}" if is_run(path.parent) else title
 
 
+def name_of_run(notebook: NotebookNode, path: Path) -> None:
+    """Put the run's name into the first heading, in place, where the notebook is a run's."""
+    cell = next((c for c in notebook.cells if c.cell_type == "markdown"), None)
+    if is_run(path.parent) and cell:
+        name = path.parent.name.replace("_", r"\_")
+        cell.source = re.sub(r"\A(#\s+[^\n]*)", rf"\g<1> · {name}", cell.source)
+
+
+def only_declared(notebook: NotebookNode) -> None:
+    """Leave of the injected parameters those that the parameters cell declares, in place.
+    `other_parameters` are the run's others: what reads them has its own record of them."""
+    for cell in notebook.cells:
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            with contextlib.suppress(SyntaxError):
+                kept = [
+                    node
+                    for node in ast.parse(cell.source).body
+                    if "other_parameters" not in map(ast.unparse, getattr(node, "targets", []))
+                ]
+                cell.source = "\n".join(map(ast.unparse, kept))
+
+
 def render(notebook: Path, html: Path | None = None) -> Path:
     """Write an executed notebook as one HTML file that loads nothing, beside it unless `html` says
     where.
 
-    Cells tagged `hide-input` and, where Papermill injected parameters, the defaults are folded
-    under "show code"; the injected parameters stay visible. Raises ValueError where the notebook is
-    missing or not one, or where an output or a cell of text would make the page fetch something."""
+    Cells tagged `hide-input` and parameters are folded; of what Papermill injected, only what the
+    notebook declares is shown. Raises ValueError where the notebook is missing, not one or was not
+    executed, or where an output or a cell of text would make the page fetch something."""
     import nbformat
     from nbconvert import HTMLExporter
 
@@ -146,9 +170,13 @@ def render(notebook: Path, html: Path | None = None) -> Path:
     except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError):
         remedy = "give the .ipynb that papermill wrote"
         raise ValueError(f"{notebook} is not a notebook: {remedy}.") from None
+    code = [cell for cell in nb.cells if cell.cell_type == "code"]
+    if code and not any(cell.get("execution_count") or cell.outputs for cell in code):
+        raise ValueError(f"{notebook} was not executed: run it with papermill first.")
     plain_outputs(nb)
     nb.metadata["title"] = title_of(nb, path)
-    injected = any("injected-parameters" in c.metadata.get("tags", []) for c in nb.cells)
+    name_of_run(nb, path)
+    only_declared(nb)
     exporter = HTMLExporter(
         template_name=markup.NAME,
         extra_template_basedirs=[str(markup.FOLDER)],
@@ -161,7 +189,7 @@ def render(notebook: Path, html: Path | None = None) -> Path:
     resources = {
         "metadata": {"name": path.stem, "path": str(path.parent)},
         "highlight_css": highlight_css(),
-        "folded": ["hide-input", "parameters"] if injected else ["hide-input"],
+        "folded": ["hide-input", "parameters", "injected-parameters"],
         "back": Path(os.path.relpath(back, html.parent)).as_posix() if back else "",
     }
     page, _ = exporter.from_notebook_node(nb, resources=resources)

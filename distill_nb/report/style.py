@@ -6,6 +6,7 @@ and greys."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -195,12 +196,28 @@ def describe(figure: Figure, text: str) -> Figure:
 
 
 def show(*made: Figure | tuple[Figure, DataFrame]) -> None:
-    """Show figures, each by itself or as (figure, data), in a notebook, and give their descriptions
-    along where IPython has those of images: in the output's metadata, which a report's page turns
-    into alt texts."""
+    """Show figures, each by itself or as (figure, data), in a notebook, as SVG. Their descriptions
+    and data go along in the output's metadata: a report's page makes them alt texts, captions and
+    files to download."""
     import matplotlib.pyplot as plt
     from IPython.display import display
 
-    for figure in (m[0] if isinstance(m, tuple) else m for m in made):
-        display(figure, metadata={"image/png": {"alt": getattr(figure, "alt_text", "")}})
+    for one in made:
+        figure, data = one if isinstance(one, tuple) else (one, None)
+        known = {"alt": getattr(figure, "alt_text", "")}
+        if data is not None:
+            known["csv"] = data.to_csv(index=False)
+        image = {"image/svg+xml": svg(figure), "text/plain": known["alt"]}
+        display(image, raw=True, metadata={"image/svg+xml": known})
         plt.close(figure)  # or the notebook shows it again at the end of the cell
+
+
+def svg(figure: Figure) -> str:
+    """A figure as SVG, with its letters as outlines: the same on every screen, and from the same
+    data the same text."""
+    import matplotlib as mpl
+
+    text = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": "distill_nb", "svg.fonttype": "path"}):
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from IPython.display import HTML
 
 NONE = "—"  # a cell without a value
+# Heads of columns that are not their names with blanks for underscores.
+HEADS = {
+    "lo": "interval from", "hi": "to", "p_holm": "p (Holm)", "p_adjusted": "p, adjusted",
+    "bounds_lo": "errors as wrong", "bounds_hi": "errors as correct", "task_id": "problem",
+    "sd": "standard deviation", "sampling_sd": "standard deviation of sampling alone",
+}  # fmt: skip
 
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -65,11 +71,17 @@ def to_html(table: DataFrame, caption: str = "", digits: int = 1) -> str:
     texts = pd.DataFrame(
         {name: _cells(table[name], digits) for name in table}, columns=table.columns, dtype=object
     )
+    texts.columns = [head(name) for name in texts]
     with pd.option_context("display.max_colwidth", None):
         html = texts.to_html(index=False, escape=True, border=0)
     if not caption:
         return html
     return html.replace(">\n", f">\n  <caption>{escape(caption)}</caption>\n", 1)
+
+
+def head(name: object) -> str:
+    """A column's name in words."""
+    return HEADS.get(str(name), str(name).replace("_", " "))
 
 
 def _cells(column: Series, digits: int) -> list[str]:

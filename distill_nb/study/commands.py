@@ -10,9 +10,10 @@ import click
 
 from distill_nb import params
 from distill_nb.analysis import results
+from distill_nb.evaluation import evaluate
 from distill_nb.params import yaml_text
 from distill_nb.report import failures, index_page, notebook_page
-from distill_nb.runtime import disk, paths
+from distill_nb.runtime import disk, paths, provenance
 from distill_nb.study import doctor as machine
 from distill_nb.study import notebooks, online
 from distill_nb.traces import params as trace_params
@@ -90,6 +91,18 @@ def execute(name: str, folder: Path, values: dict) -> None:
     if page:
         click.echo(f"page: {paths.movable(page)}", err=True)
     sys.exit(1)
+
+
+def tasks_of_run(run_dir: Path) -> dict:
+    """(benchmark, task_id) → Task of a run's evaluation; none of a run that was not evaluated here.
+    Raises ValueError where its parameters are none of today's, or a benchmark cannot be loaded."""
+    file = run_dir / "provenance_eval.json"
+    if not file.is_file():
+        return {}
+    given = provenance.read(file, "evaluate the run again").get("parameters", {})
+    return evaluate.tasks_of(
+        params.validate(params.pocket_values() | given, f"{file.name} in {run_dir.name}")
+    )
 
 
 def report_scale(folder: Path, with_table: bool = True) -> None:

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from distill_nb.report import index_page, notebook_page
@@ -41,7 +42,10 @@ def small_notebook(folder, name="train"):
                 "# Train: a <student>\n\nSee [the paper](https://example.org/paper)."
             ),
             new_code_cell("learning_rate = 0.111", metadata={"tags": ["parameters"]}),
-            new_code_cell("learning_rate = 0.222", metadata={"tags": ["injected-parameters"]}),
+            new_code_cell(
+                '# Parameters\nlearning_rate = 0.222\nother_parameters = {"seed": 0.333}\n',
+                metadata={"tags": ["injected-parameters"]},
+            ),
             new_code_cell(
                 "hidden_call()",
                 metadata={"tags": ["hide-input"]},
@@ -100,7 +104,9 @@ def test_a_page_loads_nothing_and_reads_on_a_phone(tmp_path):
     assert html == tmp_path / "pocket" / "a_run" / "train.html"
     assert [load[:22] for load in page.loads] == ["data:image/png;base64,"]
     assert not re.search(
-        r'src="http|<link|@import|url\(|require\.js|requirejs|mathjax|mermaid', text, re.IGNORECASE
+        r'src="http|<link|@import|(?<!Object)url\(|require\.js|requirejs|mathjax|mermaid',
+        text,
+        re.IGNORECASE,
     )
     assert ("html", {"lang": "en"}) in page.tags
     assert (
@@ -116,20 +122,66 @@ def test_a_page_loads_nothing_and_reads_on_a_phone(tmp_path):
     assert len(text) < 40_000, "the page carries more than its own style"
 
 
-def test_code_is_folded_by_tag_and_injected_parameters_stay_visible(tmp_path):
+def test_code_and_parameters_are_folded_and_only_declared_ones_are_there(tmp_path):
     page = Page(notebook_page.render(small_notebook(tmp_path)))
     assert "hidden_call" in page.folded and "hidden_call" not in page.shown
-    assert "0.111" in page.folded, "the defaults that were overridden"
-    assert "0.222" in page.shown and "0.222" not in page.folded
+    assert "0.111" in page.folded and "0.222" in page.folded
+    assert "0.333" not in page.folded + page.shown, "a parameter that the notebook does not declare"
     assert "visible_call" in page.shown
-    assert page.folded.count("show code") == 2
+    assert (
+        page.folded.count("show code") == 2
+        and page.folded.count("show parameters of this run") == 1
+    )
     assert any(tag == "button" and a.get("id") == "all-code" for tag, a in page.tags)
     assert "show all code" in page.shown
 
 
-def test_defaults_are_visible_where_nothing_was_injected(tmp_path):
-    cell = new_code_cell("learning_rate = 0.111", metadata={"tags": ["parameters"]})
-    assert "0.111" in Page(notebook_page.render(save(tmp_path, [cell]))).shown
+def test_a_notebook_that_was_not_executed_gets_no_page(tmp_path):
+    notebook = save(tmp_path, [new_code_cell("learning_rate = 0.111")])
+    with pytest.raises(ValueError, match=r"train\.ipynb was not executed: run it with papermill"):
+        notebook_page.render(notebook)
+
+
+def test_headings_have_addresses_and_a_list_and_the_runs_name(tmp_path):
+    texts = ["# Train", "## One thing", "## One thing", "### A part", "## Last"]
+    scale = tmp_path / "tiny" / "my_run"
+    (scale / "eval").mkdir(parents=True)
+    html = notebook_page.render(save(scale, [new_markdown_cell(text) for text in texts]))
+    soup = BeautifulSoup(html.read_text(encoding="utf-8"), "html.parser")
+    assert soup.h1.get_text() == "Train · my_run #"
+    assert [h["id"] for h in soup.find_all(["h2", "h3"])] == [
+        "one-thing", "one-thing-2", "a-part", "last",
+    ]  # fmt: skip
+    listed = [(a["href"], a.get_text()) for a in soup.select(".contents a")]
+    assert listed[1:3] == [("#one-thing-2", "One thing"), ("#a-part", "A part")]
+    assert len(listed) == 4
+
+
+def test_an_svg_has_its_words_a_caption_and_its_data(tmp_path):
+    words = "Two bars of 1.5 points. The first is higher."
+    picture = new_output(
+        "display_data",
+        {"image/svg+xml": "<svg xmlns='http://www.w3.org/2000/svg'/>"},
+        metadata={"image/svg+xml": {"alt": words, "csv": 'a,b\n1,"<x>"\n'}},
+    )
+    html = notebook_page.render(save(tmp_path, [new_code_cell("1", outputs=[picture])]))
+    soup = BeautifulSoup(html.read_text(encoding="utf-8"), "html.parser")
+    assert soup.img["alt"] == words and soup.figure["data-csv"] == 'a,b\n1,"<x>"\n'
+    assert base64.b64decode(soup.img["src"].partition(",")[2]).startswith(b"<svg")
+    assert soup.figcaption.get_text() == "Figure 1. Two bars of 1.5 points."
+
+
+def test_columns_of_numbers_stand_at_the_right(tmp_path):
+    table = (
+        "<table><thead><tr><th>name</th><th>%</th><th>mixed</th></tr></thead><tbody>"
+        "<tr><td>a</td><td>47.9* [35, 61]</td><td>1</td></tr>"
+        "<tr><td>b</td><td>—</td><td>x</td></tr></tbody></table>"
+    )
+    output = new_output("display_data", {"text/html": table})
+    html = notebook_page.render(save(tmp_path, [new_code_cell("1", outputs=[output])]))
+    soup = BeautifulSoup(html.read_text(encoding="utf-8"), "html.parser")
+    right = ["number" in (cell.get("class") or []) for cell in soup.select("th, td")]
+    assert right == [False, True, False] * 3
 
 
 def test_only_the_final_state_of_a_bar_is_shown(tmp_path):
@@ -241,11 +293,10 @@ def test_index_lists_every_run_and_its_links_resolve(tmp_path):
     notebook_page.render(small_notebook(scale / "report", "analyze"))
     index = index_page.index(scale)
     page, text = Page(index), index.read_text(encoding="utf-8")
-    assert index == scale / "report" / "index.html" and page.links == [
-        "analyze.html",
-        "../a_run/train.html",
-    ]
-    assert all((index.parent / target).is_file() for target in page.links) and not page.loads
+    links = [link for link in page.links if not link.startswith("#")]
+    assert index == scale / "report" / "index.html"
+    assert links == ["analyze.html", "../a_run/train.html"]
+    assert all((index.parent / target).is_file() for target in links) and not page.loads
     for html in (scale / "a_run" / "train.html", scale / "report" / "analyze.html"):
         (back,) = [target for target in Page(html).links if target.endswith("index.html")]
         assert (html.parent / back).resolve() == index

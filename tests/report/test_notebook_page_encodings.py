@@ -21,7 +21,7 @@ OUTPUTS = {
     "cell",
     [
         new_markdown_cell(HALF),
-        new_code_cell(f"print({HALF!r}, '{HALF}')"),
+        new_code_cell(f"print({HALF!r}, '{HALF}')", execution_count=1),
         *(new_code_cell("1", outputs=[output]) for output in OUTPUTS.values()),
     ],
 )

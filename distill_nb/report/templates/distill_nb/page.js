@@ -43,3 +43,54 @@ const fit = () => boxes.forEach(box => {
 addEventListener("load", fit);
 addEventListener("resize", fit);
 document.addEventListener("toggle", fit, true);
+// A heading's sign copies the address of its section.
+document.querySelectorAll("a.here").forEach(link => link.addEventListener("click", () => {
+  navigator.clipboard?.writeText(link.href).catch(() => {});
+}));
+// The list of headings shows where the reader is, and begins folded where it stands above the text.
+const contents = document.querySelector(".contents");
+if (contents) {
+  contents.open = matchMedia("(min-width: 88rem)").matches;
+  const links = new Map([...contents.querySelectorAll("a")].map(a => [decodeURIComponent(a.hash.slice(1)), a]));
+  const headings = [...links.keys()].map(id => document.getElementById(id)).filter(Boolean);
+  const where = () => {
+    const passed = headings.filter(h => h.getBoundingClientRect().top < 120);
+    links.forEach(a => a.removeAttribute("aria-current"));
+    links.get((passed.at(-1) || headings[0])?.id)?.setAttribute("aria-current", "true");
+  };
+  addEventListener("scroll", () => requestAnimationFrame(where), {passive: true});
+  where();
+}
+// Tables are saved as CSV; figures as SVG, and their data as CSV where the page has it.
+const save = (name, type, data) => {
+  const link = document.createElement("a");
+  link.href = data.startsWith("data:") ? data : URL.createObjectURL(new Blob([data], {type}));
+  link.download = name;
+  link.click();
+};
+const offer = (below, saves) => {
+  const line = document.createElement("div");
+  line.className = "downloads";
+  saves.forEach(([text, act]) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = text;
+    button.onclick = act;
+    line.append(button);
+  });
+  below.after(line);
+};
+const fileName = part => (part.getAttribute("aria-label") || "part").replace(/^\w+: /, "").toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "_").slice(0, 60);
+document.querySelectorAll(".wide").forEach(box => {
+  const table = box.querySelector("table");
+  if (!table.tBodies[0] || table.tBodies[0].rows.length === 0) return;
+  const quoted = text => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  const cells = row => [...row.cells].map(cell => quoted(cell.innerText.trim())).join(",");
+  offer(box, [["download CSV", () => save(`${fileName(box)}.csv`, "text/csv", [...table.rows].map(cells).join("\n") + "\n")]]);
+});
+document.querySelectorAll("figure.figure").forEach(figure => {
+  const image = figure.querySelector("img"), saves = [];
+  if (image && image.src.startsWith("data:image/svg")) saves.push(["download SVG", () => save(`${fileName(figure)}.svg`, "image/svg+xml", image.src)]);
+  if (figure.dataset.csv) saves.push(["download CSV", () => save(`${fileName(figure)}.csv`, "text/csv", figure.dataset.csv)]);
+  if (saves.length) offer(figure, saves);
+});
