@@ -128,7 +128,7 @@ def analysed(folder, scale) -> tuple[str, int]:
 def test_the_published_study_is_analysed_without_any_run(runs_dir, tmp_path):
     texts, images = analysed(tmp_path, "pocket")
     assert images >= 6 and "There are no records of this scale yet" in texts
-    for verdict in ("confounded", "contradicted", "within noise", "supported"):
+    for verdict in ("confounded", "contradicted", "inconclusive", "supported"):
         assert verdict in texts
     assert "129/164" in texts and "80.6 [76.9, 83.8]" in texts
     assert not runs_dir.exists()

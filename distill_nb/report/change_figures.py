@@ -12,7 +12,8 @@ from pandas import DataFrame
 
 from distill_nb.analysis import baseline_changes, tidy
 from distill_nb.analysis.names import RULE, RUN, name_of, printed_rate
-from distill_nb.analysis.published.findings import Finding
+from distill_nb.analysis.published.comparisons import CLAIMS
+from distill_nb.analysis.published.conclusions import Finding
 from distill_nb.report import style
 
 if TYPE_CHECKING:
@@ -148,9 +149,15 @@ def _changes_in_both(table: DataFrame) -> DataFrame:
     return pd.DataFrame(rows)
 
 
+def all_evidence(found: list[Finding]) -> list[tuple[Figure, DataFrame]]:
+    """`evidence` of the study's findings, and of ours."""
+    return [evidence([f for f in found if f.ours is ours]) for ours in (False, True)]
+
+
 def evidence(found: list[Finding]) -> tuple[Figure, DataFrame]:
     """What findings (findings.check_all) rest on: every comparison as a difference in points with
-    its 95% interval, by its verdict; hollow where it does not decide."""
+    its 95% interval, colour and marker by its verdict; hollow where it does not decide. A tick is
+    the margin that an interval must leave on one side, where a claim is of the margin."""
     numbers = [f.numbers.assign(finding=f.number, title=f.title) for f in found]
     data = pd.concat(numbers, ignore_index=True)
     data = data[data["difference"].notna()]
@@ -166,9 +173,14 @@ def evidence(found: list[Finding]) -> tuple[Figure, DataFrame]:
         for y, r in enumerate(rows.itertuples()):
             colour = style.VERDICT_COLOURS[r.verdict]
             bars = [[r.difference - r.lo], [r.hi - r.difference]]
-            look: style.Look = {"color": colour, "marker": "D", "ms": 4, "ls": "", "elinewidth": 1}
+            look: style.Look = {"color": colour, "marker": style.VERDICT_MARKERS[r.verdict]}
+            look |= {"ms": 4, "ls": "", "elinewidth": 1}
             fill = colour if r.decides else "white"
             ax.errorbar(r.difference, y, xerr=bars, **look, mfc=fill, label=r.verdict)
+            claimed, of_margin = CLAIMS[r.claim]
+            if of_margin:
+                at = -claimed * r.margin
+                ax.plot([at, at], [y - 0.4, y + 0.4], color="black", lw=0.8, label="margin")
         ax.set_yticks(range(len(rows)), rows["comparison"])
         ax.set_ylim(len(rows) - 0.4, -0.6)
         ax.set_title(textwrap.fill(f"{f.number}. {f.title}: {f.verdict}", 80), loc="right")

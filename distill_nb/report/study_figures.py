@@ -171,13 +171,15 @@ def _words_of_best_checkpoints(data: DataFrame) -> str:
 def study(table: DataFrame) -> dict[str, tuple[Figure, DataFrame]]:
     """name → (figure, data) of every figure of the published study."""
     qwen = table[~table["student"].str.contains("Llama")]
+    theirs, ours = change_figures.all_evidence(findings.check_all(table))
     return {
         "learning_curves": learning_curves(table, ("math500", "mbpp_plus")),
         "learning_curves_code": learning_curves(qwen, ("humaneval_plus", "livecodebench")),
         "forgetting": change_figures.forgetting(table),
         "gains": change_figures.gains(table),
         "best_checkpoints": best_checkpoints(table),
-        "findings": change_figures.evidence(findings.check_all(table)),
+        "findings": theirs,
+        "own_domain": ours,
     }
 
 

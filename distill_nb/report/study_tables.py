@@ -5,6 +5,7 @@ Cells are texts: percent at the precision of the data, an asterisk where samplin
 score, — where there is no number; with intervals=True a 95% Wilson interval of the stated n
 follows."""
 
+import math
 import re
 
 import pandas as pd
@@ -13,7 +14,11 @@ from pandas import DataFrame
 from distill_nb.analysis import selection_bias, stats
 from distill_nb.analysis.baseline_changes import forgetting_matrix
 from distill_nb.analysis.names import Cell, name_of, printed
-from distill_nb.analysis.published.findings import Finding, check_all, findings_table
+from distill_nb.analysis.published import fragility
+from distill_nb.analysis.published.comparisons import Comparison
+from distill_nb.analysis.published.comparisons import by_group as by_group_of
+from distill_nb.analysis.published.conclusions import Finding
+from distill_nb.analysis.published.findings import check_all, findings_table
 from distill_nb.analysis.tidy import Best, best_checkpoints, checkpoints_of, of_run
 from distill_nb.report.tables import NONE, to_latex
 
@@ -122,15 +127,19 @@ def inflation(table: DataFrame, correlations: tuple[float, ...] = (0.0, 0.5, 0.8
 
 
 def power(table: DataFrame) -> DataFrame:
-    """The smallest loss and gain on each baseline that a checkpoint on equally many problems would
-    show with power 0.8 at the 5% level: student, benchmark, n, base (percent), loss, gain (points;
-    nan = none is large enough)."""
+    """The smallest loss and gain on each baseline that a checkpoint would show with power 0.8 at
+    the 5% level: student, benchmark, n (of the baseline), checkpoint_n (of the benchmark's
+    checkpoints; the baseline's where there are none), base (percent), loss, gain (points; nan =
+    none is large enough)."""
+    sizes = table[table["step"] > 0].groupby("benchmark")["n"].max()
     rows = []
     for r in table[table["step"] == 0].itertuples():
-        loss, gain = stats.detectable(r.accuracy / 100, r.n, r.n)
+        own = int(sizes.get(r.benchmark, r.n))
+        loss, gain = stats.detectable(r.accuracy / 100, own, r.n)
         names = name_of(r.student), name_of(r.benchmark)
-        rows.append((*names, r.n, r.accuracy, 100 * loss, 100 * gain))
-    return pd.DataFrame(rows, columns=["student", "benchmark", "n", "base", "loss", "gain"])
+        rows.append((*names, r.n, own, r.accuracy, 100 * loss, 100 * gain))
+    columns = ["student", "benchmark", "n", "checkpoint_n", "base", "loss", "gain"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _number(value: float, form: str) -> str:
@@ -162,29 +171,69 @@ def forgetting(matrix: DataFrame) -> DataFrame:
 
 
 def evidence(finding: Finding) -> DataFrame:
-    """The comparisons that a finding rests on, for reading. p is Holm's over the finding;
-    detectable: the difference that is found with power 0.8, in points; decides: whether the verdict
-    rests on it."""
+    """The comparisons that a finding rests on, for reading. p of no difference and of contradiction
+    are Holm's; supported from, contradicted from: the true difference that these problems would
+    show with power 0.8; problems needed: for a verdict, were the observed difference true; decides:
+    whether the verdict rests on it."""
     return pd.DataFrame(
         {
             "comparison": r.comparison,
             "first": _number(r.first, ".1f"),
             "second": _number(r.second, ".1f"),
             "difference (points)": _change(r.difference, r.lo, r.hi),
-            "p (Holm)": _number(r.p_holm, ".2g"),
-            "detectable": _number(r.detectable, "+.1f"),
+            "p (no difference)": _number(r.p_holm, ".2g"),
+            "p (supports)": _number(r.p_supports, ".2g"),
+            "p (contradicts)": _number(r.p_contradicts, ".2g"),
+            "supported from": _number(r.supported_from, "+.1f"),
+            "contradicted from": _number(r.contradicted_from, "+.1f"),
+            "problems needed": "no number"
+            if r.problems == math.inf
+            else _number(r.problems, ",.0f"),
             "n": f"{r.n}{'*' if r.flagged else ''}",
             "decides": "yes" if r.decides else "no",
-            "verdict": r.verdict,
+            "verdict": _with_ends(r),
         }
         for r in finding.numbers.itertuples()
     )
 
 
+def _with_ends(r: Comparison) -> str:
+    """A verdict, and what it depends on rounding between."""
+    return r.verdict if r.worst == r.best else f"{r.verdict}: {r.worst} or {r.best}"
+
+
 def all_evidence(found: list[Finding]) -> dict[str, DataFrame]:
     """Title → the evidence of each finding."""
-    rest = "its comparisons, Holm's p, and what each could have detected"
+    rest = "its comparisons, and what each could have shown"
     return {f"Finding {f.number}: {rest}": evidence(f) for f in found}
+
+
+def by_group(found: list[Finding]) -> DataFrame:
+    """What the verdict of a finding is in each of its groups (students and teachers, or runs):
+    finding, group, verdict."""
+    parts = [by_group_of(f.numbers).assign(finding=f.number) for f in found]
+    rows = pd.concat(parts) if parts else pd.DataFrame(columns=["finding", "group", "verdict"])
+    return rows[["finding", "group", "verdict"]].reset_index(drop=True)
+
+
+def fragility_of(rows: DataFrame) -> DataFrame:
+    """The table of fragility.table, for reading: what each run's best checkpoint leads by, and its
+    headline numbers with the runner-up instead, in points."""
+    return pd.DataFrame(
+        {
+            "run": f"{name_of(r.student)}, {_config(r)}",
+            "chosen by": name_of(r.benchmark),
+            "best (step)": f"{r.accuracy:g} ({r.step})",
+            "runner-up (step)": f"{r.runner_up_accuracy:g} ({r.runner_up})",
+            "lead (problems)": f"{fragility.problems(r)} of {r.n}",
+            "lead beyond noise": f"from {r.noise:.0f}",
+            "change": _number(r.change, "+.1f"),
+            "with the runner-up": _number(r.runner_up_change, "+.1f"),
+            "change in the other domain": _number(r.other_change, "+.1f"),
+            "other, with the runner-up": _number(r.runner_up_other_change, "+.1f"),
+        }
+        for r in rows.itertuples()
+    )
 
 
 def impossible(tested: DataFrame) -> DataFrame:
@@ -206,7 +255,7 @@ def impossible(tested: DataFrame) -> DataFrame:
 
 def study(table: DataFrame) -> dict[str, str]:
     """name → LaTeX of every table of the study: baselines, checkpoints, best checkpoints,
-    forgetting, findings."""
+    forgetting, findings, how fragile the choice of the best is."""
     found = check_all(table)
     made = {"baselines": to_latex(baselines(table), "Baselines, percent.", "tab:baselines")}
     for title, shown in all_checkpoints(table).items():
@@ -218,8 +267,12 @@ def study(table: DataFrame) -> dict[str, str]:
     made["best_checkpoints"] = to_latex(best(table), caption, "tab:best")
     changes = forgetting(forgetting_matrix(table))
     made["forgetting"] = to_latex(changes, f"Changes from the baseline; {marks}", "tab:forgetting")
-    caption, columns = "The findings of the study, checked.", r"rp{0.22\linewidth}lp{0.5\linewidth}"
+    caption = "The findings of the study, and a seventh of ours, checked."
+    columns = r"rlp{0.2\linewidth}lp{0.5\linewidth}"
     made["findings"] = to_latex(findings_table(found), caption, "tab:findings", columns)
+    caption = "By how much the best checkpoint of each run leads; changes in points."
+    leads = fragility_of(fragility.table(table))
+    made["fragility"] = to_latex(leads, caption, "tab:fragility")
     for f in found:
         caption, label = f"{f.title}: {f.verdict}.", f"tab:finding{f.number}"
         made[f"finding_{f.number}"] = to_latex(evidence(f), caption, label)

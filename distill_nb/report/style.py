@@ -57,7 +57,15 @@ VERDICT_COLOURS = {
     "supported": "#009E73",
     "contradicted": "#CC79A7",
     "confounded": "#E69F00",
-    "within noise": "#999999",
+    "inconclusive": "#999999",
+    "depends on rounding": "#56B4E9",
+}
+VERDICT_MARKERS = {
+    "supported": "o",
+    "contradicted": "X",
+    "confounded": "^",
+    "inconclusive": "D",
+    "depends on rounding": "s",
 }
 LOSS_COLOURS = {"training batch": "#999999", "held-out traces": "#000000"}
 # beside the marker and its edge: a degraded score, a base student

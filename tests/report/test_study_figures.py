@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distill_nb.analysis.published import accuracies, findings
+from distill_nb.analysis.published import accuracies, comparisons
 from distill_nb.report import change_figures, run_figures, study_figures
 from distill_nb.report import style as plots
 from distill_nb.runtime import paths
@@ -19,6 +19,7 @@ NAMES = [
     "gains",
     "learning_curves",
     "learning_curves_code",
+    "own_domain",
 ]
 
 
@@ -75,7 +76,9 @@ def test_no_teachers_colour_means_anything_else():
     assert len(teachers) == 3 + len(plots.TEACHER_COLOURS.FREE)
     for colours in (plots.OUTCOME_COLOURS, plots.VERDICT_COLOURS, plots.LOSS_COLOURS):
         assert not teachers & set(colours.values()) and len(set(colours.values())) == len(colours)
-    assert set(plots.VERDICT_COLOURS) == set(findings.comparisons.VERDICTS) - {"not testable"}
+    verdicts = set(comparisons.VERDICTS) - {"not testable"}
+    assert set(plots.VERDICT_COLOURS) == set(plots.VERDICT_MARKERS) == verdicts
+    assert len(set(plots.VERDICT_MARKERS.values())) == len(verdicts)
     metrics = pd.DataFrame({"step": [1, 2], "loss": [2.0, 1.0], "heldout_loss": [np.nan, 1.5]})
     lines = run_figures.training_curve(metrics).axes[0].lines
     assert [mpl.colors.to_hex(line.get_color()).upper() for line in lines] == list(
@@ -107,7 +110,8 @@ def test_every_figure_says_what_it_shows(made, table):
         "go from −40.0" in words["learning_curves"]
         and "on MATH-500 from 40% to 0%" in words["learning_curves"]
     )
-    assert "finding 5, supported 5; finding 6, within noise 2, contradicted 2." in words["findings"]
+    assert "finding 5, supported 10; finding 6, inconclusive 4." in words["findings"]
+    assert "finding 7, inconclusive 8, supported 5, contradicted 4." in words["own_domain"]
     assert "in the other domain the changes go from −44.7 to +7.0 points" in words["forgetting"]
     assert "empty" in change_figures.gains(table[:0])[0].alt_text
     metrics = pd.DataFrame({"step": [1, 2], "loss": [2.0, 1.0], "heldout_loss": [np.nan, 1.5]})

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from distill_nb.analysis import baseline_changes, names, stats
-from distill_nb.analysis.published import accuracies, findings, grim
+from distill_nb.analysis.published import accuracies, claims, findings, fragility, grim
 from distill_nb.report import study_tables, tables
 
 QWEN, INSTRUCT, LLAMA = (names.NAMES[n] for n in ("Qwen Base", "Qwen Instruct", "Llama 8B"))
@@ -98,6 +98,11 @@ def test_power_of_the_published_sizes(published):
     assert len(table) == 10
     row = table.loc[("Qwen Instruct", "HumanEval+")]
     assert (row["n"], row["base"]) == (100, 91) and row["loss"] == pytest.approx(-14.5, abs=0.05)
+    # its baseline is of 164 problems, its checkpoints of 100
+    row = table.loc[("Qwen Base", "HumanEval+")]
+    assert (row["n"], row["checkpoint_n"]) == (164, 100)
+    loss = row["loss"] / 100
+    assert stats.power(0.787 + loss, 100, 0.787, 164) == pytest.approx(0.8, abs=1e-6)
     gain = table.loc[("Llama 8B", "MATH-500"), "gain"] / 100
     assert stats.power(0.40 + gain, 500, 0.40, 500) == pytest.approx(0.8, abs=1e-6)
 
@@ -170,13 +175,14 @@ def test_every_table_of_the_study_as_latex(published):
             "llama_8b_sonnet",
         )
     }
-    assert set(made) == {"baselines", "best_checkpoints", "forgetting", "findings", *curves} | {
-        f"finding_{i}" for i in range(1, 7)
-    }
+    others = {"baselines", "best_checkpoints", "forgetting", "findings", "fragility"}
+    assert set(made) == others | curves | {f"finding_{i}" for i in range(1, 8)}
     assert "Qwen Base & 80.6 & 75.7 & 78.7 & 12.0 \\\\" in made["baselines"]
     assert "math & 200 & 88.6 & 68.3 & 60* & 16* \\\\" in made["checkpoints_qwen_instruct_sonnet"]
     assert "Qwen Base & Sonnet code & 200 & 79 & 74 & 85 & 12 \\\\" in made["best_checkpoints"]
-    assert "1.0 & 0.0 & --- & --- & --- & 500 & no & contradicted" in made["finding_5"]
+    assert re.search(r"1\.0 & 0\.0 & (--- & ){7}500 & no & contradicted", made["finding_5"])
+    assert "7 & ours & Distillation helps" in made["findings"]
+    assert "1 of 500 & from 20 & +1.8 & +1.6 & -9.2 & -16.1" in made["fragility"]
     assert len(re.findall(r" & supported & ", made["findings"])) == 1
     labels = [label for text in made.values() for label in re.findall(r"\\label{(.+?)}", text)]
     assert len(labels) == len(set(labels)) == len(made)
@@ -203,28 +209,53 @@ def test_forgetting_shows_last_checkpoints_and_relative_changes(published):
     ]
 
 
-def test_evidence_shows_p_and_what_could_be_detected(published):
+def test_evidence_shows_p_and_what_would_be_needed(published):
     found = findings.check_all(published)
     table = study_tables.evidence(found[3]).set_index("comparison")
-    assert table.loc["HumanEval+: not below the baseline"].tolist() == [
+    assert table.loc["HumanEval+: no loss of 5 points"].tolist() == [
         "86.0",
         "91.0",
         "-5.0 [-14.2, +4.1]",
         "0.82",
-        "-14.5",
+        "0.5",
+        "1",
+        "+8.3",
+        "-20.8",
+        "no number",
         "100",
         "yes",
-        "within noise",
+        "inconclusive",
     ]
-    literal = study_tables.evidence(found[4]).iloc[-1]
-    assert literal["p (Holm)"] == "—" and (literal["decides"], literal["verdict"]) == (
-        "no",
-        "contradicted",
-    )
+    assert table.loc["LiveCodeBench: no loss of 5 points", "problems needed"] == "7,626"
+    wording = study_tables.evidence(found[4]).iloc[-1]
+    assert wording["p (no difference)"] == wording["difference (points)"] == "—"
+    assert (wording["decides"], wording["verdict"]) == ("no", "contradicted")
+    open_ = study_tables.evidence(found[2]).iloc[0]
+    assert open_["verdict"] == "depends on rounding: inconclusive or supported"
+    groups = study_tables.by_group(found).set_index(["finding", "group"])["verdict"]
+    assert len(groups) == 5 + 10 and groups[2, "Llama 8B Sonnet"] == "contradicted"
+    assert list(study_tables.by_group([])) == ["finding", "group", "verdict"]
+
+
+def test_leads_are_shown_in_problems(published):
+    table = study_tables.fragility_of(fragility.table(published)).set_index("run")
+    assert table.loc["Qwen Base, Sonnet code", "lead (problems)"] == "-3 to 3 of 378"
+    assert table.loc["Qwen Instruct, Sonnet math"].tolist() == [
+        "MATH-500",
+        "88.6 (200)",
+        "88.4 (300)",
+        "1 of 500",
+        "from 20",
+        "+1.8",
+        "+1.6",
+        "-9.2",
+        "-16.1",
+    ]
 
 
 def test_impossible_numbers_are_named_as_the_study_names_them(published):
-    table = study_tables.impossible(grim.check(published))
+    stated = claims.stated_sizes(claims.load_claims())
+    table = study_tables.impossible(grim.check(published, stated))
     assert table.to_numpy().tolist() == [
         ["Qwen Base", "—", 0, "HumanEval+", "78.7", 100, "129/164"]
     ]

@@ -2,12 +2,14 @@
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
 from distill_nb.analysis.names import COLUMNS, NAMES, RUN
+from distill_nb.analysis.published import grim
 from distill_nb.params import BENCHMARKS
 
 PUBLISHED = Path(__file__).parent
@@ -17,11 +19,12 @@ def load_published(file: Path = PUBLISHED / "accuracies.csv") -> pd.DataFrame:
     """The published study's baselines and checkpoints as a tidy table (names.Cell), as printed: 129
     numbers (AIME was run, not reported).
 
-    n: problems as the study states them; flagged: degraded by sampling errors, the study's
-    asterisk. Raises ValueError, one sentence naming file, line, column and remedy."""
+    n: problems that the number is of: those that the study states for the benchmark, or, where no k
+    of so many is printed so, those of the full benchmark (grim.SIZES); flagged: degraded by
+    sampling errors, the study's asterisk. Raises ValueError, one sentence naming file, line, column
+    and remedy."""
     rows: list[dict] = []
     seen: dict[tuple, int] = {}
-    sizes: dict[str, str] = {}
     for number, row in lines_of(file, COLUMNS):
         where = f"{Path(file).name}, line {number}"
         for column, remedy in row_problems(row):
@@ -32,18 +35,28 @@ def load_published(file: Path = PUBLISHED / "accuracies.csv") -> pd.DataFrame:
                 f"{where}: benchmark {row['benchmark']!r} repeats the cell of line {seen[key]}: "
                 "take one of them out."
             )
-        if sizes.setdefault(row["benchmark"], row["n"]) != row["n"]:
-            raise ValueError(
-                f"{where}: n is {row['n']!r}, but {sizes[row['benchmark']]} in earlier lines of "
-                f"{row['benchmark']}: write the number that the study states."
-            )
         seen[key] = number
         rows.append(row)
+    _check_sizes(Path(file).name, rows, list(seen.values()))
     table = pd.DataFrame(rows, columns=COLUMNS)
     rates = table["learning_rate"].replace("", "nan")
     table = table.assign(flagged=table["flagged"] == "true", learning_rate=rates)
     numbers = {"step": int, "n": int, "decimals": int, "accuracy": float, "learning_rate": float}
     return table.astype(numbers)
+
+
+def _check_sizes(file: str, rows: list[dict], lines: list[int]) -> None:
+    """Raise ValueError for a number with another n than most of its benchmark, unless no k of that
+    is printed so."""
+    counts = Counter((row["benchmark"], int(row["n"])) for row in rows)
+    for row, line in zip(rows, lines, strict=True):
+        benchmark, accuracy, own = row["benchmark"], row["accuracy"], int(row["n"])
+        usual = max((n for b, n in counts if b == benchmark), key=lambda n: counts[benchmark, n])
+        if own != usual and grim.possible_k(float(accuracy), int(row["decimals"]), usual):
+            raise ValueError(
+                f"{file}, line {line}: n is '{own}', but {usual} in other lines of {benchmark}, "
+                f"and {accuracy} can be k of {usual}: write the number that the study states."
+            )
 
 
 def lines_of(file: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]]:

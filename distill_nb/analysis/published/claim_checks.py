@@ -9,10 +9,11 @@ from functools import cached_property
 
 import pandas as pd
 
-from distill_nb.analysis import stats
 from distill_nb.analysis.baseline_changes import changes
 from distill_nb.analysis.names import RULE, Cell, name_of, printed, printed_rate
-from distill_nb.analysis.published import grim
+from distill_nb.analysis.published import comparisons, grim
+from distill_nb.analysis.published.conclusions import points
+from distill_nb.analysis.published.rounding import shares
 from distill_nb.analysis.tidy import best_checkpoints
 
 RUN_COLUMNS = ["student", "teacher", "domain"]
@@ -31,6 +32,7 @@ class Claim:
     flagged: str  # true, false or nothing
     table: pd.DataFrame
     claims: pd.DataFrame
+    best: pd.DataFrame  # tidy.best_checkpoints of the table
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -41,7 +43,7 @@ class Claim:
             if value not in ("any", "best"):
                 chosen = chosen[chosen[column] == (int(value) if column == "step" else value)]
         if self.step == "best":
-            best = best_checkpoints(self.table)
+            best = self.best
             own = is_equal(best, RUN_COLUMNS, [self.student, self.teacher, self.domain])
             chosen = chosen[chosen["step"].isin(best[own]["step"])]
         return chosen
@@ -109,6 +111,18 @@ def _cell(claim: Claim) -> tuple[str, str]:
     return ("disagrees" if wrong else "agrees"), f"{text}."
 
 
+def _borrowed(claim: Claim) -> tuple[str, str]:
+    """A number in the row of a best checkpoint that is said to be another checkpoint's."""
+    verdict, text = _cell(claim)
+    best = claim.best
+    step = best[is_equal(best, RUN_COLUMNS, [claim.student, claim.teacher, claim.domain])]["step"]
+    values = [claim.student, claim.teacher, claim.domain, claim.benchmark, step.iloc[0]]
+    own = claim.table[is_equal(claim.table, [*RUN_COLUMNS, "benchmark", "step"], values)]
+    shown = [f"whose {name_of(r.benchmark)} is {printed(r)}" for r in own.itertuples()]
+    mixed = f"The row is otherwise step {step.iloc[0]}'s{', '.join(['', *shown])}"
+    return ("caveat" if verdict == "agrees" else verdict), f"{text} {mixed}."
+
+
 def _best(claim: Claim) -> tuple[str, str]:
     cells = claim.cells.itertuples()
     top = [r for r in cells if r.accuracy == claim.cells["accuracy"].max()]
@@ -173,37 +187,48 @@ def _change(claim: Claim) -> tuple[str, str]:
 
 
 def _no_loss(claim: Claim) -> tuple[str, str]:
-    found = list(changes(claim.cells, claim.table))
-    changed = [(name_of(r.benchmark), r.accuracy - b.accuracy) for r, b, _ in found]
-    lost = [f"{name} {change:+.1f}" for name, change in changed if change < 0]
-    text = f"{len(lost)} of {len(found)} benchmarks fall below the baseline"
-    if lost:
-        return "disagrees", f"{text}: {', '.join(lost)}."
-    return "agrees", f"{text}."
+    """Whether anything falls, and whether beyond noise: p values by Holm over all of them."""
+    numbers = _judged(claim, "not lower")
+    fall = numbers[numbers["difference"] < 0]
+    beyond = fall["p_holm"] < 0.05
+    text = (
+        f"{len(fall)} of {len(numbers)} numbers are below the baseline, {beyond.sum()} of them "
+        "beyond noise (Holm)"
+    )
+    if fall.empty:
+        return "agrees", f"{text}."
+    lost = ", ".join(f"{r.comparison} {points(r)}" for r in fall.itertuples())
+    return ("disagrees" if beyond.any() else "caveat"), f"{text}: {lost}."
 
 
 def _no_gain(claim: Claim) -> tuple[str, str]:
-    """Any of so many checkpoints may be above by chance: p values by Holm over all of them."""
-    found = list(changes(claim.cells, claim.table))
-    p_holm = stats.holm([d.p for *_, d in found])
-    beyond = [
-        (r, b, d, p)
-        for (r, b, d), p in zip(found, p_holm, strict=True)
-        if p < 0.05 and d.difference > 0
-    ]
-    if not beyond:
-        return "agrees", f"No p value of {len(found)} gains over the baseline is below 0.05 (Holm)."
-    r, b, d, p = max(beyond, key=lambda gain: gain[2].difference)
-    return "disagrees", (
-        f"{len(beyond)} of {len(found)} checkpoints are above the baseline beyond noise (Holm), "
-        f"the most {_run(r)} step {r.step}: {printed(b)} → {printed(r)}, "
-        f"{100 * d.difference:+.1f} points [{100 * d.lo:+.1f}, {100 * d.hi:+.1f}], p = {p:.2g}."
+    """Whether a gain is above the margin, or at least beyond noise. Any of so many checkpoints may
+    be above by chance: p values by Holm over all of them."""
+    numbers = _judged(claim, "not higher")
+    gains = numbers[(numbers["difference"] > 0) & (numbers["p_holm"] < 0.05)]
+    large = (numbers["verdict"] == "contradicted").sum()
+    text = f"{len(gains)} of {len(numbers)} gains over the baseline are beyond noise (Holm)"
+    if gains.empty:
+        return "agrees", f"{text}."
+    most = next(gains.loc[[gains["difference"].idxmax()]].itertuples())
+    return ("disagrees" if large else "caveat"), (
+        f"{text}, {large} shown to be above {most.margin:g} points; the most is {most.comparison}: "
+        f"{most.second:g}% → {most.first:g}%, {points(most)}, p = {most.p_holm:.2g}."
     )
+
+
+def _judged(claim: Claim, about: str) -> pd.DataFrame:
+    """comparisons.judge of what is claimed about the change of every cell from its baseline."""
+    rows: list[dict] = []
+    for r, b, _ in changes(claim.cells, claim.table):
+        name = name_of(r.benchmark) if claim.step == "best" else f"{_run(r)} step {r.step}"
+        rows += comparisons.against(name, about, shares(r), shares(b))
+    return comparisons.judge(rows)
 
 
 def _better_teacher(claim: Claim) -> tuple[str, str]:
     """At the best checkpoints of each teacher's runs, in every domain and benchmark."""
-    best = best_checkpoints(claim.table[claim.table["student"] == claim.student])
+    best = claim.best[claim.best["student"] == claim.student]
     rows, good = [], []
     for domain in best["domain"].unique():
         steps = best[best["domain"] == domain].set_index("teacher")["step"]
@@ -234,7 +259,7 @@ def _smaller_loss(claim: Claim) -> tuple[str, str]:
         for r, _, d in changes(claim.table, claim.table)
     }
     rows, good = [], []
-    for who, pair in best_checkpoints(claim.table).groupby(["student", "teacher"], sort=False):
+    for who, pair in claim.best.groupby(["student", "teacher"], sort=False):
         step = pair.set_index("domain")["step"]
         code = change[(*who, "math", step["math"], RULE["code"][0])]
         math = change[(*who, "code", step["code"], RULE["math"][0])]
@@ -246,7 +271,7 @@ def _smaller_loss(claim: Claim) -> tuple[str, str]:
 def _smaller_drop(claim: Claim) -> tuple[str, str]:
     """The student's change at the best checkpoint and at every step, against the other student so
     distilled."""
-    best = best_checkpoints(claim.table)
+    best = claim.best
     best = best[is_equal(best, ["teacher", "domain"], [claim.teacher, claim.domain])]
     best = best.set_index("student")["step"]
     other = next(student for student in best.index if student != claim.student)
@@ -267,8 +292,8 @@ def _smaller_drop(claim: Claim) -> tuple[str, str]:
 
 
 QUANTITIES: dict[str, Callable[[Claim], tuple[str, str]]] = {
-    "size": _size, "listed": _listed, "cell": _cell, "best": _best, "best_step": _best_step,
-    "all_runs": _all_runs, "degraded": _degraded, "every": _every, "change": _change,
-    "no_loss": _no_loss, "no_gain": _no_gain, "better_teacher": _better_teacher,
+    "size": _size, "listed": _listed, "cell": _cell, "borrowed": _borrowed, "best": _best,
+    "best_step": _best_step, "all_runs": _all_runs, "degraded": _degraded, "every": _every,
+    "change": _change, "no_loss": _no_loss, "no_gain": _no_gain, "better_teacher": _better_teacher,
     "smaller_loss": _smaller_loss, "smaller_drop": _smaller_drop,
 }  # fmt: skip

@@ -12,6 +12,7 @@ import pandas as pd
 from distill_nb.analysis.names import name_of
 from distill_nb.analysis.published.accuracies import PUBLISHED, lines_of
 from distill_nb.analysis.published.claim_checks import QUANTITIES, RUN_COLUMNS, Claim
+from distill_nb.analysis.tidy import best_checkpoints
 
 CELL_COLUMNS = [*RUN_COLUMNS, "step", "benchmark"]
 CLAIM_COLUMNS = ["id", "section", "claim", "quantity", *CELL_COLUMNS, "value", "flagged"]
@@ -37,16 +38,24 @@ def load_claims(file: Path = PUBLISHED / "claims.csv") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=CLAIM_COLUMNS)
 
 
+def stated_sizes(claims: pd.DataFrame) -> dict[str, int]:
+    """Benchmark → problems that the write-up states."""
+    sizes = claims[claims["quantity"] == "size"]
+    return dict(zip(sizes["benchmark"], sizes["value"].astype(int), strict=True))
+
+
 def check_claims(claims: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """Every claim against the tables: id, section, says, numbers (a sentence made from the table),
     verdict (agrees, caveat: true as worded but not the whole picture, disagrees, not reported)."""
-    rows = []
+    rows, best = [], best_checkpoints(table)
     for c in claims.itertuples():
         value = float(c.value or "nan")
         shown = value if "{value:" in c.claim else c.value
         says = c.claim.format(value=shown, benchmark=name_of(c.benchmark))
         about = {column: getattr(c, column) for column in CELL_COLUMNS}
-        claim = Claim(**about, value=value, flagged=c.flagged, table=table, claims=claims)
+        claim = Claim(
+            **about, value=value, flagged=c.flagged, table=table, claims=claims, best=best
+        )
         try:
             verdict, numbers = QUANTITIES[c.quantity](claim)
         except (KeyError, IndexError, StopIteration):  # a cell that it compares is not in the table

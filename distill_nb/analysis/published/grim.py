@@ -3,6 +3,7 @@ of correct answers gives the printed percentage (Brown & Heathers 2017, doi
 10.1177/1948550616673876)."""
 
 import math
+from collections.abc import Mapping
 from fractions import Fraction
 from functools import cache
 
@@ -40,10 +41,14 @@ def can_fail(decimals: int, n: int) -> bool:
     return any(not possible_k(v / 10**decimals, decimals, n) for v in range(100 * 10**decimals + 1))
 
 
-def check(table: pd.DataFrame) -> pd.DataFrame:
+def check(table: pd.DataFrame, sizes: Mapping[str, int] | None = None) -> pd.DataFrame:
     """The GRIM test of a tidy table with printed decimals: student to n, flagged and source as
     there, and possible (the k of n, either rounding), consistent, can_fail, implied (sizes of the
-    full benchmark, k/n, that a failed number fits; often there is none)."""
+    full benchmark, k/n, that a failed number fits; often there is none).
+
+    sizes: benchmark → problems, as a text states them (claims.stated_sizes), in place of the
+    table's n."""
+    table = table.assign(n=table["benchmark"].map(sizes or {}).fillna(table["n"]).astype(int))
     possible: list[list[int]] = []
     implied: list[list[str]] = []
     for r in table.itertuples():
@@ -59,9 +64,10 @@ def check(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a benchmark, n and precision: cells, how many could fail at all, and how many do."""
-    groups = check(table).groupby(["benchmark", "n", "decimals"], sort=False)
+def summary(table: pd.DataFrame, sizes: Mapping[str, int] | None = None) -> pd.DataFrame:
+    """One row a benchmark, n and precision: cells, how many could fail at all, and how many do;
+    sizes as of `check`."""
+    groups = check(table, sizes).groupby(["benchmark", "n", "decimals"], sort=False)
     return groups.agg(
         cells=("accuracy", "size"),
         can_fail=("can_fail", "sum"),

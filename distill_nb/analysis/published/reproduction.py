@@ -1,4 +1,5 @@
-"""Do our runs reproduce the published numbers? Every published cell with ours, unpaired."""
+"""Do our runs reproduce the published numbers? Every published cell with ours, unpaired; and all
+cells together, which find a small shift that no single cell can show."""
 
 from __future__ import annotations
 
@@ -7,7 +8,10 @@ import pandas as pd
 
 from distill_nb.analysis import families
 from distill_nb.analysis.baseline_changes import difference
+from distill_nb.analysis.margins import MARGIN
 from distill_nb.analysis.names import RUN, Cell, name_of
+from distill_nb.analysis.published import pooled
+from distill_nb.analysis.published.pooled import OPEN
 
 KEY = [*RUN, "step", "benchmark"]
 COLUMNS = [
@@ -16,15 +20,16 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def compare(published: pd.DataFrame, ours: pd.DataFrame) -> pd.DataFrame:
+def compare(published: pd.DataFrame, ours: pd.DataFrame, margin: float = MARGIN) -> pd.DataFrame:
     """Every published cell with ours: columns COLUMNS, accuracies in percent, difference ours −
     published with its 95% interval in points, in the published order.
 
     published, ours: tidy tables (accuracies.load_published, tidy.load_runs). A cell is the same
-    student, teacher, domain, learning rate, step and benchmark. verdict: `within noise` where
-    Holm's p over all compared cells is at least 5%, `differs` below it, `not run` where we have
-    none. Both sides answered (in part) the same problems, whose answers only we have, so the
-    unpaired interval is too wide rather than too narrow."""
+    student, teacher, domain, learning rate, step and benchmark. verdict: `differs` where Holm's p
+    over all compared cells is below 5%; else `equal` where the interval lies within the margin
+    (points); else `inconclusive`; `not run` where we have none. Both sides answered
+    (in part) the same problems, whose answers only we have, so the unpaired interval is too wide
+    rather than too narrow."""
     own_cells = {_key(r): r for r in ours.itertuples()}
     rows = []
     for r in published.itertuples():
@@ -40,9 +45,9 @@ def compare(published: pd.DataFrame, ours: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=COLUMNS)
     table["p_holm"] = families.adjust(table["p"].astype(float)).p
     tested = table["p"].notna()
-    differs = table["p_holm"] < 0.05
-    table.loc[tested, "verdict"] = np.where(differs[tested], "differs", "within noise")
-    return table
+    small = (table["lo"] > -margin) & (table["hi"] < margin)
+    verdicts = np.where(table["p_holm"] < 0.05, "differs", np.where(small, "equal", OPEN))
+    return table.assign(verdict=table["verdict"].mask(tested, verdicts))
 
 
 def _key(cell: Cell) -> tuple:
@@ -52,15 +57,28 @@ def _key(cell: Cell) -> tuple:
     return cell.student, cell.teacher, cell.domain, known, cell.step, cell.benchmark
 
 
-def sentence(table: pd.DataFrame) -> str:
-    """How many of the published cells we ran, and how they compare."""
+def sentence(table: pd.DataFrame, margin: float = MARGIN) -> str:
+    """How many of the published cells of `compare` we ran, and how they compare, one by one and
+    together (pooled.py); with the margin of `compare`."""
     counts = table["verdict"].value_counts()
     ran = len(table) - counts.get("not run", 0)
     if not ran:
         return f"None of the {len(table)} published cells was run here."
+    r = next(pooled.table(table, margin).itertuples())
+    small = f", by less than {margin:g} points" if r.lo > -margin and r.hi < margin else ""
+    said = {
+        "differs": f"as a whole they differ{small}",
+        "equal": f"as a whole they are equal, within ±{margin:g} points",
+        OPEN: "as a whole that is inconclusive",
+    }[r.verdict]
+    noise = "more than" if r.scatter_p < 0.05 else "no more than"
     return (
-        f"{ran} of the {len(table)} published cells were run here: {counts.get('within noise', 0)} "
-        f"within noise, {counts.get('differs', 0)} differ; {counts.get('not run', 0)} were not run."
+        f"{ran} of the {len(table)} published cells were run here: {counts.get('differs', 0)} "
+        f"differ, {counts.get('equal', 0)} are equal within ±{margin:g} points, "
+        f"{counts.get(OPEN, 0)} are inconclusive; {counts.get('not run', 0)} were not run. Ours "
+        f"are {r.difference:+.1f} points [{r.lo:+.1f}, {r.hi:+.1f}] from them on average over "
+        f"{r.runs} runs and baselines (p = {r.p:.2g}): {said}. The cells scatter about that "
+        f"{noise} sampling explains (p = {r.scatter_p:.2g})."
     )
 
 

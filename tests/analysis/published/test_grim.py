@@ -74,15 +74,18 @@ def test_what_could_fail_at_all():
     assert grim.can_fail(1, 500) and not grim.can_fail(1, 1000)
 
 
-def test_grim_finds_the_one_impossible_number(table):
-    tested = grim.check(table)
+def test_grim_finds_the_one_impossible_number(table, said):
+    stated = claims.stated_sizes(said)
+    assert stated == dict(math500=500, mbpp_plus=378, humaneval_plus=100, livecodebench=100)
+    assert grim.check(table)["consistent"].all()  # the table has the n that is possible
+    tested = grim.check(table, stated)
     failed = tested[~tested["consistent"]]
     assert len(tested) == 129 and tested["can_fail"].sum() == 28
     assert failed[["student", "step", "benchmark", "accuracy"]].to_numpy().tolist() == [
         [QWEN, 0, "humaneval_plus", 78.7]
     ]
     assert failed["implied"].iloc[0] == ["129/164"]
-    summary = grim.summary(table)
+    summary = grim.summary(table, stated)
     assert (summary["cells"].sum(), summary["can_fail"].sum(), summary["failed"].sum()) == (
         129,
         28,
@@ -93,7 +96,7 @@ def test_grim_finds_the_one_impossible_number(table):
 def test_grim_catches_a_planted_mistake(table):
     # 500 problems give even tenths only
     wrong = change(table, 80.7, student=QWEN, step=0, benchmark="math500")
-    assert grim.summary(wrong)["failed"].sum() == 2
+    assert grim.summary(wrong)["failed"].sum() == 1
 
 
 # ---- sentences
@@ -110,18 +113,17 @@ def test_every_claim_has_its_verdict(said, table):
         "degraded_400": "caveat",
         "best_base_runs": "caveat",
         "best_base_code_step": "caveat",
-        "best_instruct_math_humaneval_plus": "disagrees",
-        "best_instruct_math_livecodebench": "disagrees",
+        "best_instruct_math_humaneval_plus": "caveat",
+        "best_instruct_math_livecodebench": "caveat",
         "f1_teachers": "caveat",
-        "f1_r1": "disagrees",
         "f2_less": "disagrees",
         "f3_robust": "caveat",
-        "f4_free": "disagrees",
+        "f4_free": "caveat",
         "f5_zero": "disagrees",
-        "f6_math": "disagrees",
-        "f6_code": "disagrees",
+        "f6_math": "caveat",
+        "f6_code": "caveat",
     }
-    assert len(found) == 62
+    assert len(found) == 59
     assert set(claims.inconsistencies(said, table)["id"]) == set(found[found != "agrees"].index)
 
 
@@ -134,21 +136,23 @@ def test_every_claim_has_its_verdict(said, table):
             "78.7% (Qwen Base baseline) is no k of 100, but 129/164, while 91.0% is no k",
         ),
         ("f5_zero", "0% at every checkpoint", "1 of 5 checkpoints differ: 1% at step 400."),
-        ("f1_r1", "72%", "The best MATH-500 is 75% (Qwen Base R1 code, step 300)"),
+        ("f1_r1_math", "after R1 math: 72%", "is 72% (Qwen Base R1 math, step 200)"),
         (
             "best_instruct_math_humaneval_plus",
-            "row of step 200: HumanEval+ 70%*",
-            "step 200: HumanEval+ 60%*; 70% is step 500's",
+            "row of step 200: HumanEval+ 70%*, by the footnote that of the final checkpoint",
+            "Qwen Instruct Sonnet math step 500: HumanEval+ 70%. The row is otherwise step 200's, "
+            "whose HumanEval+ is 60%*.",
         ),
         (
             "f4_free",
             "costs nothing",
-            "2 of 4 benchmarks fall below the baseline: HumanEval+ -5.0, LiveCodeBench -3.0.",
+            "2 of 4 numbers are below the baseline, 0 of them beyond noise (Holm): HumanEval+ -5.0",
         ),
         (
             "f6_math",
             "little or nothing",
-            "Llama 8B Sonnet math step 500: 40% → 50%, +10.0 points [+3.8, +16.1]",
+            "1 of 10 gains over the baseline are beyond noise (Holm), 0 shown to be above 5 "
+            "points; the most is Llama 8B Sonnet math step 500: 40% → 50%, +10.0 points [+3.8, ",
         ),
         (
             "f6_code",
@@ -233,8 +237,22 @@ def test_one_gain_of_ten_may_be_chance(said, table):
     row = claims.check_claims(said, flat).set_index("id").loc["f6_code"]
     assert (row["verdict"], row["numbers"]) == (
         "agrees",
-        "No p value of 10 gains over the baseline is below 0.05 (Holm).",
+        "0 of 10 gains over the baseline are beyond noise (Holm).",
     )
+
+
+def test_large_gains_and_losses_disagree(said, table):
+    """A gain shown to be above the margin, and a loss beyond noise."""
+    llama = (table["student"] == LLAMA) & (table["teacher"] == "sonnet")
+    rich = table.assign(accuracy=table["accuracy"].mask(llama & (table["domain"] == "math"), 70))
+    assert verdicts(said, rich)["f6_math"] == "disagrees"
+    run = dict(student=INSTRUCT, teacher="sonnet", domain="code", step=500)
+    poor = change(table, 60, **run, benchmark="humaneval_plus")
+    assert verdicts(said, poor)["f4_free"] == "disagrees"
+    fine = change(
+        change(table, 91, **run, benchmark="humaneval_plus"), 27, **run, benchmark="livecodebench"
+    )
+    assert verdicts(said, fine)["f4_free"] == "agrees"
 
 
 def test_sentences_follow_the_numbers(said, table):
