@@ -72,10 +72,11 @@ def our_numbers(
     runs, published = tidy.load_runs(folder), accuracies.load_published()
     changes = paired.change_sentences(paired.paired_changes(records, margin), margin)
     chosen = selection.sentences(records, select_on)
+    compared = reproduction.compare(published, runs, margin)
     return {
         "OurScale": scale,
         "OurRuns": str(records["folder"].nunique()),
-        "OurSentence": reproduction.sentence(reproduction.compare(published, runs)),
+        "OurSentence": reproduction.sentence(compared, margin),
         "OurChanges": " ".join(changes.splitlines()),
         "OurSelection": " ".join(chosen.splitlines()),
     }, _our_tables(scale, records, selection.rescored(runs, records, select_on), select_on)
