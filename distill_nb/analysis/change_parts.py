@@ -1,0 +1,186 @@
+"""A change of a score, split by what became of the answers, in points that add up to the change.
+
+An answer that is not correct is cut off, unanswered, misformatted, wrong, or out of time. An answer
+that flips between the base student and a checkpoint, from correct or to it, belongs to what it is
+where it is not correct. So a part is what was gained from its answers less what was lost to them,
+and each flip can be read (flips.py). Takes `results.load_records`."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from distill_nb.analysis import stats
+from distill_nb.analysis.names import ERRORS
+
+PARTS = {
+    "cut_off": "ended by the token limit: looping, or too long",
+    "unanswered": "no answer where it belongs, and none that the lenient reading finds right",
+    "misformatted": "right by the lenient reading, but not where it belongs",
+    "wrong": "a finished answer, not right by any reading",
+    "timeout": "code that ran too long",
+}
+WORDS = {  # part → what a change, or a single flip, is called: a loss, a gain
+    "cut_off": ("lost to length", "gained by length"),
+    "unanswered": ("lost answers", "gained answers"),
+    "misformatted": ("lost format", "gained format"),
+    "wrong": ("lost skill", "gained skill"),
+    "timeout": ("lost to time", "gained by time"),
+}
+CLASSES = ["correct", *PARTS, "error"]
+SOLVED = [CLASSES.index("correct"), CLASSES.index("misformatted")]
+UNKNOWN = ["cut_off", "unanswered", "timeout"]  # nobody can know whether the student could solve it
+KEYS = ["folder", "benchmark", "step"]
+COLUMNS = [
+    *KEYS, "part", "change", "lo", "hi", "gained", "lost", "before", "after", "p", "share",
+    "share_lo", "share_hi", "n",
+]  # fmt: skip
+FEWEST = 6  # flips of a part: fewer, even all one way, are no evidence at 5%
+
+
+class Pair(NamedTuple):
+    """A checkpoint beside its base student, on the problems that both answered without an error of
+    ours: shares of the answers to a problem, [problems × CLASSES] without the last."""
+
+    folder: str
+    benchmark: str
+    step: int
+    before: np.ndarray
+    after: np.ndarray
+
+
+def classes(records: pd.DataFrame) -> pd.Series:
+    """What became of each answer: one of CLASSES. An answer at the token limit that is not correct
+    is cut off, whatever a reading finds in it: it was not finished."""
+    outcome = records["outcome"]
+    lenient = records.get("lenient_outcome", outcome)
+    limit = records.get("finish_reason", pd.Series("", records.index)) == "length"
+    conditions = {
+        "error": outcome.isin(ERRORS),
+        "correct": outcome == "correct",
+        "cut_off": (outcome == "truncated") | limit,
+        "misformatted": lenient == "correct",
+        "unanswered": outcome == "no_answer",
+        "timeout": outcome == "timeout",
+    }
+    found = np.select([c.to_numpy() for c in conditions.values()], list(conditions), "wrong")
+    return pd.Series(found, records.index)
+
+
+def pairs(records: pd.DataFrame) -> Iterator[Pair]:
+    """Every checkpoint beside its base student. A problem is compared where both have all of its
+    answers, and none of them is an error (as in `paired.paired_changes`)."""
+    if not len(records):
+        return
+    numbered = records.assign(number=pd.Categorical(classes(records), CLASSES).codes)
+    for (folder, benchmark), group in numbered.groupby(["folder", "benchmark"]):
+        steps, at = np.unique(group["step"].to_numpy(), return_inverse=True)
+        problem, ids = pd.factorize(group["task_id"])
+        shape = len(steps), len(ids), len(CLASSES)
+        cells = np.ravel_multi_index((at, problem, group["number"].to_numpy()), shape)
+        counts = np.bincount(cells, minlength=int(np.prod(shape))).reshape(shape)
+        for i in range(1, len(steps) if steps[0] == 0 else 0):
+            both = counts[[0, i]]
+            answers = both.sum(axis=2)
+            kept = (answers == answers.max()).all(axis=0) & (both[:, :, -1] == 0).all(axis=0)
+            before, after = both[:, kept, :-1] / max(1, answers.max())
+            yield Pair(folder, benchmark, int(steps[i]), before, after)
+
+
+def parts(records: pd.DataFrame) -> pd.DataFrame:
+    """One row a checkpoint and part; columns COLUMNS, in points of the score and percent of the
+    answers. The changes of a checkpoint's parts add up to its change in `paired.paired_changes`.
+
+    change: gained (from such an answer to a correct one) less lost (the other way), with a 95%
+    interval over problems; of several samples all pairs of a problem count. before, after: percent
+    of all answers that are such. share: of the whole change, with its interval (`ratio`). n:
+    problems compared; with fewer than two nothing is said.
+
+    p: that the part moved. Both must have: its flips, and its own share of the answers the other
+    way, or a student that only solves less would also seem to be cut off more, as of what it solves
+    less is cut off. For `wrong` the second is the same flips with misformatted answers taken for
+    right, so that no loss of format looks like one of skill; nan under FEWEST flips."""
+    rows = []
+    for pair in pairs(records):
+        if len(pair.before) < 2:
+            continue
+        found = split(pair.before, pair.after)
+        rows.append(found.assign(folder=pair.folder, benchmark=pair.benchmark, step=pair.step))
+    return pd.concat(rows, ignore_index=True)[COLUMNS] if rows else pd.DataFrame(columns=COLUMNS)
+
+
+def split(before: np.ndarray, after: np.ndarray) -> pd.DataFrame:
+    """The rows of `parts` of one checkpoint, without KEYS. before, after: [problems × CLASSES
+    without the last] shares of a problem's answers; two problems or more."""
+    from scipy.stats import t
+
+    n, own = len(before), slice(1, 1 + len(PARTS))
+    gained, lost = before[:, own] * after[:, :1], before[:, :1] * after[:, own]
+    flips = flips_of(before, after)
+    change, covariance = flips.mean(axis=0), spread(flips)
+    half = t.ppf(0.5 + stats.LEVEL / 2, n - 1) * np.sqrt(np.diag(covariance))
+    solved = [side[:, SOLVED].sum(axis=1) for side in (before, after)]
+    wrong = CLASSES.index("wrong")
+    second = before[:, own] - after[:, own]
+    second[:, wrong - 1] = before[:, wrong] * solved[1] - solved[0] * after[:, wrong]
+    p = np.maximum(p_of(flips), p_of(second))
+    p[np.sign(change) != np.sign(second.mean(axis=0))] = 1
+    p[(flips != 0).sum(axis=0) < FEWEST] = np.nan
+    share, share_lo, share_hi = ratio(change, covariance, n)
+    columns = {
+        "change": change, "lo": change - half, "hi": change + half, "gained": gained.mean(axis=0),
+        "lost": lost.mean(axis=0), "before": before[:, own].mean(axis=0),
+        "after": after[:, own].mean(axis=0),
+    }  # fmt: skip
+    table = 100 * pd.DataFrame(columns)
+    shares = {"share": 100 * share, "share_lo": 100 * share_lo, "share_hi": 100 * share_hi}
+    return table.assign(part=list(PARTS), p=p, **shares, n=n)
+
+
+def flips_of(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """[problems × PARTS]: gained from each part less lost to it, as shares of a problem's answers.
+    A problem's sum is the change of its share of correct answers."""
+    own = slice(1, 1 + len(PARTS))
+    return before[:, own] * after[:, :1] - before[:, :1] * after[:, own]
+
+
+def spread(flips: np.ndarray) -> np.ndarray:
+    """Covariance [parts × parts] of the mean over problems of flips [problems × parts], each -1 to
+    1. One flip each way is added to each part's variance, as Bonett and Price (2012, doi
+    10.3102/1076998611411915) add to paired proportions: without a flip there is an interval,
+    too."""
+    n = len(flips)
+    sums = np.cov(flips, rowvar=False, bias=True) + np.eye(flips.shape[1]) * 2 / n
+    return sums / n
+
+
+def p_of(differences: np.ndarray) -> np.ndarray:
+    """p [columns] that means of differences [problems × columns] are 0: McNemar's where each is -1,
+    0 or 1 (stats.paired), else Student's t test."""
+    from scipy.stats import ttest_1samp
+
+    n = len(differences)
+    if np.isin(differences, (-1, 0, 1)).all():
+        up, down = (differences > 0).sum(axis=0), (differences < 0).sum(axis=0)
+        return np.asarray(stats.paired(0, up, down, n - up - down).p, float)
+    with np.errstate(all="ignore"):
+        p = np.asarray(ttest_1samp(differences, 0).pvalue)
+    alike = differences.std(axis=0) < 1e-12
+    return np.where(alike, np.where(abs(differences.mean(axis=0)) > 1e-12, 2 * 0.5**n, 1), p)
+
+
+def ratio(change: np.ndarray, covariance: np.ndarray, n: int) -> tuple[np.ndarray, ...]:
+    """(share, lo, hi) of each part's change in the sum of all: Fieller's 95% interval (1954, doi
+    10.1111/j.2517-6161.1954.tb00159.x); nan where the sum itself may be 0, for then a share may be
+    anything."""
+    from scipy.stats import t
+
+    total, z = change.sum(), t.ppf(0.5 + stats.LEVEL / 2, n - 1)
+    with_total, of_total = z**2 * covariance.sum(axis=0), z**2 * covariance.sum()
+    a, b = total**2 - of_total, change * total - with_total
+    c = change**2 - z**2 * np.diag(covariance)
+    if a <= 0:
+        return (np.full(len(change), np.nan),) * 3
+    root = np.sqrt(np.maximum(b**2 - a * c, 0))
+    return change / total, (b - root) / a, (b + root) / a
