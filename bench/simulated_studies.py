@@ -14,7 +14,8 @@ study; the checkpoints of a study share their truth. What truly moved is read of
     silent   else: nothing is named, or not the largest part
 
 Rates are percent, of each run's last checkpoint (the primary comparisons) and of all checkpoints;
-`studies_wrong` is the percent of studies in which any of the last checkpoints' verdicts is wrong.
+`studies_wrong` is the percent of studies in which any of the last checkpoints' verdicts is wrong,
+`named` how often the last checkpoint's names each part.
 `coverage` is how often the 95% intervals hold the truth: of parts, of parts that truly moved by
 resampling problems (2,000 percentile bootstraps), and of shares of a change. Seeded; writes
 bench/results/simulated_studies.json."""
@@ -52,6 +53,23 @@ class Row:
     after: Student
     problems: dict[str, int] = field(default_factory=lambda: PROBLEMS)
     samples: int = 1
+    unread: float = 0.0  # of unboxed right answers, those that the lenient reading does not find
+    graded: bool = False  # an answer without a box is graded, as wrong, as where code is cut badly
+
+    def records(
+        self, rng: np.random.Generator, problems: dict, steps: tuple = STEPS
+    ) -> pd.DataFrame:
+        made = Study(rng, problems, self.base, samples=self.samples).run(
+            after=self.after, steps=steps
+        )
+        unboxed = made["outcome"] == "no_answer"
+        lost = (
+            unboxed & (made["lenient_outcome"] == "correct") & (rng.random(len(made)) < self.unread)
+        )
+        made["lenient_outcome"] = made["lenient_outcome"].mask(lost, "wrong")
+        if self.graded:
+            made["outcome"] = made["outcome"].mask(unboxed, "wrong")
+        return made
 
 
 S = Student
@@ -76,6 +94,8 @@ ROWS = {
     "skill +8": Row(S(0.52), S(0.6)),
     "20% not boxed": Row(S(0.6), S(0.6, unboxed=0.2)),
     "30% not boxed": Row(S(0.6), S(0.6, unboxed=0.3)),
+    "30% not boxed, a third of them unreadable": Row(S(0.6), S(0.6, unboxed=0.3), unread=1 / 3),
+    "30% misplaced, and graded as wrong": Row(S(0.6), S(0.6, unboxed=0.3), graded=True),
     "boxed at last": Row(S(0.6, unboxed=0.3), S(0.6)),
     "skill -8 and format -4": Row(S(0.6), S(0.52, unboxed=0.0769)),
     "skill -12 and format -6": Row(S(0.6), S(0.48, unboxed=0.125)),
@@ -101,9 +121,9 @@ class Truth:
 
 
 def truth_of(row: Row, number: int) -> Truth:
-    study = Study(np.random.default_rng([number, 0]), {"a": MANY}, row.base, samples=row.samples)
-    (pair,) = change_parts.pairs(study.run(after=row.after, steps=STEPS[:1]))
-    table = change_parts.split(pair.before, pair.after).set_index("part")
+    records = row.records(np.random.default_rng([number, 0]), {"a": MANY}, STEPS[:1])
+    (pair,) = change_parts.pairs(records)
+    table = pd.DataFrame(change_parts.split(pair.before, pair.after), list(PARTS))
     moved = table["change"][(abs(table["change"]) > NONE) & (table["p"] < 1e-6)]
     own = (table["after"] - table["before"])[moved.index]
     moved = moved[(abs(own) > NONE) | (moved.index == "wrong")]
@@ -128,19 +148,25 @@ def claims(verdict: str) -> tuple[dict[str, int], str, str]:
     return named, next(iter(named)), "all" if alone else "part"
 
 
-def judged(verdict: str, score: str, truth: Truth) -> str:
+def judged(verdict: str, truth: Truth) -> str:
     """`right`, `wrong` or `silent`."""
     named, first, size = claims(verdict)
     if any(np.sign(truth.moved.get(part, 0)) != sign for part, sign in named.items()):
         return "wrong"
     if size in ("most", "all") and not truth.share(first) > {"most": 50, "all": 75}[size]:
         return "wrong"
-    if score in ("gain", "loss") and np.sign(truth.total) != (1 if score == "gain" else -1):
-        return "wrong"
-    if score in ("gain", "loss") and abs(truth.total) <= NONE:
+    way = score_of(verdict)
+    if way and (abs(truth.total) <= NONE or np.sign(truth.total) != way):
         return "wrong"
     largest = max(truth.moved, key=lambda part: abs(truth.moved[part]), default=None)
     return "right" if largest in named or (largest is None and not named) else "silent"
+
+
+def score_of(verdict: str) -> int:
+    """What a verdict says of the whole score: 1 a gain, -1 a loss, 0 neither."""
+    if "; score" in verdict or not re.match("an undetermined|mostly|lost|gained", verdict):
+        return 0
+    return 1 if re.match("(an undetermined |mostly )?gain", verdict) else -1
 
 
 def bootstrapped(flips: np.ndarray, rng) -> tuple[np.ndarray, np.ndarray]:
@@ -154,11 +180,11 @@ def one_study(asked: tuple[int, int, Row, Truth]) -> dict:
     """Verdicts and coverage of one study."""
     number, seed, row, truth = asked
     rng = np.random.default_rng([number, seed])
-    records = Study(rng, row.problems, row.base, samples=row.samples).run(after=row.after)
+    records = row.records(rng, row.problems)
     split = change_parts.parts(records)
     found = diagnosis.diagnose(records, split=split)
     last = found["step"] == STEPS[-1]
-    grades = [judged(r.verdict, r.score, truth) for r in found.itertuples()]
+    grades = [judged(verdict, truth) for verdict in found["verdict"]]
     split = split.assign(truth=split["part"].map(truth.change))
     covered = (split["lo"] <= split["truth"]) & (split["truth"] <= split["hi"])
     moved = split["part"].isin(truth.moved)
@@ -211,6 +237,15 @@ def summary(made: list[dict], truth: Truth) -> dict:
                 grade: round(100 * float(grades.get(grade, 0)), 1)
                 for grade in ("right", "silent", "wrong")
             }
+    result["named"] = {
+        benchmark: {
+            word: share
+            for words in WORDS.values()
+            for word in words
+            if (share := percent(own["verdict"].str.contains(word).to_list()))
+        }
+        for benchmark, own in rows[rows["last"]].groupby("benchmark", sort=False)
+    }
     wrong = (rows["grade"] == "wrong") & rows["last"]
     result["studies_wrong"] = percent(wrong.groupby(rows["study"]).any().to_numpy())
     result["coverage"] = {
@@ -253,10 +288,10 @@ def main() -> None:
             asked = [(number, 1 + i, row, truth) for i in range(given.studies)]
             result[name] = summary(pool.map(one_study, asked, chunksize=5), truth)
             print(table({name: result[name]}), result[name]["coverage"], flush=True)
+            if not given.only:  # row by row: a run that is stopped leaves what it has
+                head = {"studies_a_row": given.studies, "numpy": np.__version__}
+                FILE.write_text(json.dumps(head | {"rows": result}, indent=1) + "\n")
     print(f"{time.perf_counter() - start:.0f} s")
-    if not given.only:
-        head = {"studies_a_row": given.studies, "numpy": np.__version__}
-        FILE.write_text(json.dumps(head | {"rows": result}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

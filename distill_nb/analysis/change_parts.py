@@ -36,7 +36,7 @@ COLUMNS = [
     *KEYS, "part", "change", "lo", "hi", "gained", "lost", "before", "after", "p", "share",
     "share_lo", "share_hi", "n",
 ]  # fmt: skip
-FEWEST = 6  # flips of a part: fewer, even all one way, are no evidence at 5%
+FEWEST = 6  # flips of a part: fewer, even all one way, are no evidence at 5% by the exact test
 
 
 class Pair(NamedTuple):
@@ -69,8 +69,8 @@ def classes(records: pd.DataFrame) -> pd.Series:
 
 
 def pairs(records: pd.DataFrame) -> Iterator[Pair]:
-    """Every checkpoint beside its base student. A problem is compared where both have all of its
-    answers, and none of them is an error (as in `paired.paired_changes`)."""
+    """Every checkpoint beside its base student. A problem is compared where both have as many
+    answers as any step has, and none of them is an error (as in `paired.paired_changes`)."""
     if not len(records):
         return
     numbered = records.assign(number=pd.Categorical(classes(records), CLASSES).codes)
@@ -80,11 +80,10 @@ def pairs(records: pd.DataFrame) -> Iterator[Pair]:
         shape = len(steps), len(ids), len(CLASSES)
         cells = np.ravel_multi_index((at, problem, group["number"].to_numpy()), shape)
         counts = np.bincount(cells, minlength=int(np.prod(shape))).reshape(shape)
+        answers = counts.sum(axis=2)
+        sound = (answers == answers.max()) & (counts[:, :, -1] == 0)
         for i in range(1, len(steps) if steps[0] == 0 else 0):
-            both = counts[[0, i]]
-            answers = both.sum(axis=2)
-            kept = (answers == answers.max()).all(axis=0) & (both[:, :, -1] == 0).all(axis=0)
-            before, after = both[:, kept, :-1] / max(1, answers.max())
+            before, after = counts[[0, i]][:, sound[0] & sound[i], :-1] / answers.max()
             yield Pair(folder, benchmark, int(steps[i]), before, after)
 
 
@@ -101,25 +100,28 @@ def parts(records: pd.DataFrame) -> pd.DataFrame:
     way, or a student that only solves less would also seem to be cut off more, as of what it solves
     less is cut off. For `wrong` the second is the same flips with misformatted answers taken for
     right, so that no loss of format looks like one of skill; nan under FEWEST flips."""
-    rows = []
-    for pair in pairs(records):
-        if len(pair.before) < 2:
-            continue
-        found = split(pair.before, pair.after)
-        rows.append(found.assign(folder=pair.folder, benchmark=pair.benchmark, step=pair.step))
-    return pd.concat(rows, ignore_index=True)[COLUMNS] if rows else pd.DataFrame(columns=COLUMNS)
+    found = [pair for pair in pairs(records) if len(pair.before) > 1]
+    if not found:
+        return pd.DataFrame(columns=COLUMNS)
+    keys = pd.DataFrame([pair[: len(KEYS)] for pair in found], columns=KEYS)
+    splits = [split(pair.before, pair.after) for pair in found]
+    table = keys.loc[keys.index.repeat(len(PARTS))].reset_index(drop=True)
+    table = table.assign(part=list(PARTS) * len(found))
+    columns = {name: np.concatenate([s[name] for s in splits]) for name in splits[0]}
+    n = np.repeat([len(pair.before) for pair in found], len(PARTS))
+    return table.assign(**columns, n=n)[COLUMNS]
 
 
-def split(before: np.ndarray, after: np.ndarray) -> pd.DataFrame:
-    """The rows of `parts` of one checkpoint, without KEYS. before, after: [problems × CLASSES
-    without the last] shares of a problem's answers; two problems or more."""
+def split(before: np.ndarray, after: np.ndarray) -> dict[str, np.ndarray]:
+    """The columns of `parts` of one checkpoint, [PARTS] each. before, after: as in Pair, of two
+    problems or more."""
     from scipy.stats import t
 
     n, own = len(before), slice(1, 1 + len(PARTS))
-    gained, lost = before[:, own] * after[:, :1], before[:, :1] * after[:, own]
     flips = flips_of(before, after)
     change, covariance = flips.mean(axis=0), spread(flips)
-    half = t.ppf(0.5 + stats.LEVEL / 2, n - 1) * np.sqrt(np.diag(covariance))
+    quantile = t.ppf(0.5 + stats.LEVEL / 2, n - 1)
+    half = quantile * np.sqrt(np.diag(covariance))
     solved = [side[:, SOLVED].sum(axis=1) for side in (before, after)]
     wrong = CLASSES.index("wrong")
     second = before[:, own] - after[:, own]
@@ -127,15 +129,15 @@ def split(before: np.ndarray, after: np.ndarray) -> pd.DataFrame:
     p = np.maximum(p_of(flips), p_of(second))
     p[np.sign(change) != np.sign(second.mean(axis=0))] = 1
     p[(flips != 0).sum(axis=0) < FEWEST] = np.nan
-    share, share_lo, share_hi = ratio(change, covariance, n)
-    columns = {
+    share, share_lo, share_hi = ratio(change, covariance, quantile)
+    gained, lost = before[:, own] * after[:, :1], before[:, :1] * after[:, own]
+    points = {
         "change": change, "lo": change - half, "hi": change + half, "gained": gained.mean(axis=0),
         "lost": lost.mean(axis=0), "before": before[:, own].mean(axis=0),
-        "after": after[:, own].mean(axis=0),
+        "after": after[:, own].mean(axis=0), "share": share, "share_lo": share_lo,
+        "share_hi": share_hi,
     }  # fmt: skip
-    table = 100 * pd.DataFrame(columns)
-    shares = {"share": 100 * share, "share_lo": 100 * share_lo, "share_hi": 100 * share_hi}
-    return table.assign(part=list(PARTS), p=p, **shares, n=n)
+    return {name: 100 * values for name, values in points.items()} | {"p": p}
 
 
 def flips_of(before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -157,30 +159,27 @@ def spread(flips: np.ndarray) -> np.ndarray:
 
 def p_of(differences: np.ndarray) -> np.ndarray:
     """p [columns] that means of differences [problems × columns] are 0: McNemar's where each is -1,
-    0 or 1 (stats.paired), else Student's t test."""
-    from scipy.stats import ttest_1samp
-
-    n = len(differences)
-    if np.isin(differences, (-1, 0, 1)).all():
-        up, down = (differences > 0).sum(axis=0), (differences < 0).sum(axis=0)
-        return np.asarray(stats.paired(0, up, down, n - up - down).p, float)
-    with np.errstate(all="ignore"):
-        p = np.asarray(ttest_1samp(differences, 0).pvalue)
-    alike = differences.std(axis=0) < 1e-12
-    return np.where(alike, np.where(abs(differences.mean(axis=0)) > 1e-12, 2 * 0.5**n, 1), p)
-
-
-def ratio(change: np.ndarray, covariance: np.ndarray, n: int) -> tuple[np.ndarray, ...]:
-    """(share, lo, hi) of each part's change in the sum of all: Fieller's 95% interval (1954, doi
-    10.1111/j.2517-6161.1954.tb00159.x); nan where the sum itself may be 0, for then a share may be
-    anything."""
+    0 or 1 (stats.mid_p), else Student's t test with the variances of `spread`."""
     from scipy.stats import t
 
-    total, z = change.sum(), t.ppf(0.5 + stats.LEVEL / 2, n - 1)
-    with_total, of_total = z**2 * covariance.sum(axis=0), z**2 * covariance.sum()
-    a, b = total**2 - of_total, change * total - with_total
-    c = change**2 - z**2 * np.diag(covariance)
+    if np.isin(differences, (-1, 0, 1)).all():
+        return stats.mid_p((differences > 0).sum(axis=0), (differences < 0).sum(axis=0))
+    errors = np.sqrt(np.diag(spread(differences)))
+    return 2 * t.sf(abs(differences.mean(axis=0)) / errors, len(differences) - 1)
+
+
+def ratio(
+    change: np.ndarray, covariance: np.ndarray, quantile: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(share, lo, hi) of each part's change in the sum of all: Fieller's interval (1954, doi
+    10.1111/j.2517-6161.1954.tb00159.x) at that quantile; nan where the sum itself may be 0, for
+    then a share may be anything."""
+    total, z2 = change.sum(), quantile**2
+    a = total**2 - z2 * covariance.sum()
+    b = change * total - z2 * covariance.sum(axis=0)
+    c = change**2 - z2 * np.diag(covariance)
     if a <= 0:
-        return (np.full(len(change), np.nan),) * 3
+        unknown = np.full(len(change), np.nan)
+        return unknown, unknown, unknown
     root = np.sqrt(np.maximum(b**2 - a * c, 0))
     return change / total, (b - root) / a, (b + root) / a

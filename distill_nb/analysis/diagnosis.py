@@ -19,6 +19,9 @@ GRADERS = [
     *KEYS, "n", "accuracy", "lenient", "second", "only_first", "only_second", "change",
     "second_change", "verdict", "second_verdict",
 ]  # fmt: skip
+# Of a run's diagnoses at most 5% are to be wrong. Half of that is for what is named, the other half
+# for how much of a change it is: the lower end of a 95% interval is too high in 2.5%.
+ALPHA = 0.025
 MOST, NEARLY_ALL = 50, 75  # percent of a change, by the lower end of a share's interval
 NONE = "no verdict"
 METHODS = {families.PRIMARY: "holm", families.EXPLORATORY: "fdr"}  # as in paired.paired_changes
@@ -52,16 +55,16 @@ def diagnose(
     jstor.org/stable/2006592)."""
     changes = paired.paired_changes(records) if changes is None else changes
     split = change_parts.parts(records) if split is None else split
-    tested = adjusted(split, changes)
+    p_scores, tested = adjusted(split, changes)
     by_row = {key: own.set_index("part") for key, own in tested.groupby(KEYS)}
     rows = []
-    for r in changes.itertuples():
+    for r, p_score in zip(changes.itertuples(), p_scores, strict=True):
         row = {name: getattr(r, name) for name in (*KEYS, "change", "lo", "hi")}
         own = by_row.get((r.folder, r.benchmark, r.step))
         row |= {"verdict": NONE, "score": r.verdict}
         if own is not None:
             row |= own["change"].to_dict() | _skill_bounds(own)
-            row["verdict"] = verdict_of(r.verdict, own)
+            row["verdict"] = verdict_of(r.verdict, p_score, own)
         rows.append(row)
     return pd.DataFrame(rows, columns=DIAGNOSIS)
 
@@ -71,15 +74,17 @@ def last_checkpoints(found: pd.DataFrame) -> pd.DataFrame:
     return found[found["verdict"] != NONE].groupby(["folder", "benchmark"]).tail(1)
 
 
-def adjusted(split: pd.DataFrame, changes: pd.DataFrame) -> pd.DataFrame:
-    """change_parts.parts with p_adjusted: corrected over the parts of the checkpoints that are one
-    family in `changes`, by the family's method. Of a checkpoint without a family it is nan."""
-    out = split.merge(changes[[*KEYS, "family"]], on=KEYS, how="left").assign(p_adjusted=np.nan)
+def adjusted(split: pd.DataFrame, changes: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:
+    """(p_adjusted of the scores of `changes`, change_parts.parts with p_adjusted). A family is one
+    of `changes`, with all parts of its checkpoints: so what a diagnosis says of a run, by its
+    scores or their parts, is one family, corrected by the family's method. nan outside any."""
+    parts = split.merge(changes[[*KEYS, "family"]], on=KEYS, how="left")
+    every = pd.concat([changes[["folder", "family", "p"]], parts], ignore_index=True)
+    p = np.full(len(every), np.nan)
     for family, method in METHODS.items():
-        own = out["family"] == family
-        p = families.adjust(out["p"][own].astype(float), out["folder"][own], method).p
-        out.loc[own, "p_adjusted"] = p
-    return out
+        own = (every["family"] == family).to_numpy()
+        p[own] = families.adjust(every["p"][own].astype(float), every["folder"][own], method).p
+    return p[: len(changes)], parts.assign(p_adjusted=p[len(changes) :])
 
 
 def _skill_bounds(own: pd.DataFrame) -> dict[str, float]:
@@ -91,23 +96,25 @@ def _skill_bounds(own: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def verdict_of(score: str, own: pd.DataFrame) -> str:
-    """What a checkpoint's change is. score: its verdict in `paired.paired_changes`; own: its rows
-    of `adjusted`, by part.
+def verdict_of(score: str, p_score: float, own: pd.DataFrame) -> str:
+    """What a checkpoint's change is. score: its verdict in `paired.paired_changes`; p_score, own:
+    its p and its parts as of `adjusted`, own by part.
 
-    A part is named, by change_parts.WORDS, where it moved (adjusted p < 5%). Where the score moved,
-    a part is the change (`lost skill`) if its share of it is surely above NEARLY_ALL and no other
-    moved with it, most of it if surely above MOST (`mostly lost skill, also lost format`), and else
-    a part of it (`lost skill, in part`; `lost format and lost skill`). What moved the other way
-    follows (`less gained format`). A score that moved without any part is `an undetermined loss`.
-    What moved under a score that did not is named beside it (`lost skill and gained format; score
-    within noise`). Without a part the verdict is that of the score."""
-    moved = own[own["p_adjusted"] < 0.05].sort_values("change", key=abs, ascending=False)
-    gains = moved["change"] > 0
-    words = {part: WORDS[part][int(gain)] for part, gain in gains.items()}
+    A part is named, by change_parts.WORDS, where it moved (p_adjusted < ALPHA). Where the score
+    did, a part is the change (`lost skill`) if its share of it is surely above NEARLY_ALL and no
+    other moved with it, most of it if surely above MOST (`mostly lost skill, also lost format`),
+    and else a part of it (`lost skill, in part`; `lost format and lost skill`). What moved the
+    other way follows (`less gained format`). A score that moved without any part is `an undetermined loss`,
+    and `undetermined` where only the score's own, smaller family says that it moved. What moved
+    under a score that did not is named beside it (`lost skill and gained format; score
+    equivalent`). Without a part the verdict is that of the score."""
     if score == margins.UNTESTED:
         return NONE
-    if score not in ("gain", "loss"):
+    moved = own[own["p_adjusted"] < ALPHA].sort_values("change", key=abs, ascending=False)
+    gains = moved["change"] > 0
+    words = {part: WORDS[part][int(gain)] for part, gain in gains.items()}
+    if score not in ("gain", "loss") or not p_score < ALPHA:
+        score = "undetermined" if score in ("gain", "loss") else score
         named = sorted(words, key=lambda part: gains[part])  # losses first
         return f"{' and '.join(words[part] for part in named)}; score {score}" if named else score
     along = [part for part in words if gains[part] == (score == "gain")]
