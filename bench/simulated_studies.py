@@ -86,6 +86,7 @@ ROWS = {
     "12% cut off, 4 samples a problem": Row(S(0.6), S(0.6, cut_off=0.12), samples=4),
     "60% cut off, 56 and 30 problems": Row(S(0.6), S(0.6, cut_off=0.6), POCKET),
     "cut off no more": Row(S(0.6, cut_off=0.25), S(0.6)),
+    "cut off no more, rather hard problems": Row(S(0.6, cut_off=0.25, cut_leans=0.6), S(0.6)),
     "skill -5": Row(S(0.6), S(0.55)),
     "skill -8": Row(S(0.6), S(0.52)),
     "skill -15": Row(S(0.6), S(0.45)),

@@ -30,7 +30,9 @@ WORDS = {  # part → what a change, or a single flip, is called: a loss, a gain
 }
 CLASSES = ["correct", *PARTS, "error"]
 SOLVED = [CLASSES.index("correct"), CLASSES.index("misformatted")]
-UNKNOWN = ["cut_off", "unanswered", "timeout"]  # nobody can know whether the student could solve it
+WRONG = list(PARTS).index("wrong")
+# nobody can know whether the student could have solved it
+UNKNOWN = [list(PARTS).index(part) for part in ("cut_off", "unanswered", "timeout")]
 KEYS = ["folder", "benchmark", "step"]
 COLUMNS = [
     *KEYS, "part", "change", "lo", "hi", "gained", "lost", "before", "after", "p", "share",
@@ -96,10 +98,14 @@ def parts(records: pd.DataFrame) -> pd.DataFrame:
     of all answers that are such. share: of the whole change, with its interval (`ratio`). n:
     problems compared; with fewer than two nothing is said.
 
-    p: that the part moved. Both must have: its flips, and its own share of the answers the other
-    way, or a student that only solves less would also seem to be cut off more, as of what it solves
-    less is cut off. For `wrong` the second is the same flips with misformatted answers taken for
-    right, so that no loss of format looks like one of skill; nan under FEWEST flips."""
+    p: that the part moved; the largest of the p values of what must all have moved (an
+    intersection-union test: Berger 1982, doi 10.1080/00401706.1982.10487790); nan under FEWEST
+    flips. Its flips, and its share of the answers the other way: or a student that solves less
+    would also seem to be cut off more, as of what it solves less is cut off. For `wrong`, which
+    stands for skill, its flips; the same with misformatted answers taken for right, so that no loss
+    of format looks like one of skill; and the same with the flips of what nobody can know (cut off,
+    unanswered, out of time) taken for skill, where their interval lies on the other side of 0: what
+    was cut off may hide what was lost."""
     found = [pair for pair in pairs(records) if len(pair.before) > 1]
     if not found:
         return pd.DataFrame(columns=COLUMNS)
@@ -122,12 +128,9 @@ def split(before: np.ndarray, after: np.ndarray) -> dict[str, np.ndarray]:
     change, covariance = flips.mean(axis=0), spread(flips)
     quantile = t.ppf(0.5 + stats.LEVEL / 2, n - 1)
     half = quantile * np.sqrt(np.diag(covariance))
-    solved = [side[:, SOLVED].sum(axis=1) for side in (before, after)]
-    wrong = CLASSES.index("wrong")
-    second = before[:, own] - after[:, own]
-    second[:, wrong - 1] = before[:, wrong] * solved[1] - solved[0] * after[:, wrong]
-    p = np.maximum(p_of(flips), p_of(second))
-    p[np.sign(change) != np.sign(second.mean(axis=0))] = 1
+    p = np.maximum(p_of(flips), _p_along(before[:, own] - after[:, own], np.sign(change)))
+    surely = np.sign(change) * (abs(change) > half)
+    p[WRONG] = _p_of_skill(before, after, flips, surely)
     p[(flips != 0).sum(axis=0) < FEWEST] = np.nan
     share, share_lo, share_hi = ratio(change, covariance, quantile)
     gained, lost = before[:, own] * after[:, :1], before[:, :1] * after[:, own]
@@ -147,6 +150,26 @@ def flips_of(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return before[:, own] * after[:, :1] - before[:, :1] * after[:, own]
 
 
+def _p_of_skill(
+    before: np.ndarray, after: np.ndarray, flips: np.ndarray, surely: np.ndarray
+) -> float:
+    """p that `wrong` moved, by each of three accounts of its flips (see `parts`). surely: [PARTS]
+    which way the flips of each go, -1 or 1, and 0 where they may go neither."""
+    wrong, way = flips[:, [WRONG]], np.sign(flips[:, WRONG].mean())
+    solved = [side[:, SOLVED].sum(axis=1, keepdims=True) for side in (before, after)]
+    failed = [side[:, [1 + WRONG]] for side in (before, after)]
+    lenient = failed[0] * solved[1] - solved[0] * failed[1]
+    against = [part for part in UNKNOWN if surely[part] == -way]
+    hidden = wrong + flips[:, against].sum(axis=1, keepdims=True)
+    return max(float(_p_along(x, way)[0]) for x in (wrong, lenient, hidden))
+
+
+def _p_along(differences: np.ndarray, way: np.ndarray | float) -> np.ndarray:
+    """`p_of`; 1 where the mean does not go this way (-1 or 1)."""
+    along = np.sign(differences.mean(axis=0)) == way
+    return np.where(along, p_of(differences), 1.0)
+
+
 def spread(flips: np.ndarray) -> np.ndarray:
     """Covariance [parts × parts] of the mean over problems of flips [problems × parts], each -1 to
     1. One flip each way is added to each part's variance, as Bonett and Price (2012, doi
@@ -163,7 +186,8 @@ def p_of(differences: np.ndarray) -> np.ndarray:
     from scipy.stats import t
 
     if np.isin(differences, (-1, 0, 1)).all():
-        return stats.mid_p((differences > 0).sum(axis=0), (differences < 0).sum(axis=0))
+        up, down = (differences > 0).sum(axis=0), (differences < 0).sum(axis=0)
+        return np.asarray(stats.mid_p(up, down), float)
     errors = np.sqrt(np.diag(spread(differences)))
     return 2 * t.sf(abs(differences.mean(axis=0)) / errors, len(differences) - 1)
 

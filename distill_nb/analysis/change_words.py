@@ -59,7 +59,7 @@ def _points(p: pd.Series) -> str:
 
 def _unknown(r: Diagnosed, own: pd.DataFrame) -> str:
     """What nobody can know of a checkpoint, in words; empty where that is next to nothing."""
-    unknown = own.loc[change_parts.UNKNOWN]
+    unknown = own.iloc[change_parts.UNKNOWN]
     if unknown[["before", "after"]].sum().max() < LEAST:
         return ""
     words, cut = "", own.loc["cut_off"]

@@ -88,7 +88,7 @@ def adjusted(split: pd.DataFrame, changes: pd.DataFrame) -> tuple[np.ndarray, pd
 
 
 def _skill_bounds(own: pd.DataFrame) -> dict[str, float]:
-    form, unknown = own.loc["misformatted"], own.loc[change_parts.UNKNOWN]
+    form, unknown = own.loc["misformatted"], own.iloc[change_parts.UNKNOWN]
     known = own["change"].sum() + form["after"] - form["before"]
     return {
         "skill_least": known - unknown["before"].sum(),
@@ -104,10 +104,10 @@ def verdict_of(score: str, p_score: float, own: pd.DataFrame) -> str:
     did, a part is the change (`lost skill`) if its share of it is surely above NEARLY_ALL and no
     other moved with it, most of it if surely above MOST (`mostly lost skill, also lost format`),
     and else a part of it (`lost skill, in part`; `lost format and lost skill`). What moved the
-    other way follows (`less gained format`). A score that moved without any part is `an undetermined loss`,
-    and `undetermined` where only the score's own, smaller family says that it moved. What moved
-    under a score that did not is named beside it (`lost skill and gained format; score
-    equivalent`). Without a part the verdict is that of the score."""
+    other way follows (`less gained format`). A score that moved without any part is `an
+    undetermined loss`, and `undetermined` where only the score's own, smaller family says that it
+    moved. What moved under a score that did not is named beside it (`lost skill and gained format;
+    score equivalent`). Without a part the verdict is that of the score."""
     if score == margins.UNTESTED:
         return NONE
     moved = own[own["p_adjusted"] < ALPHA].sort_values("change", key=abs, ascending=False)
