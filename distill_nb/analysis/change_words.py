@@ -37,6 +37,8 @@ def for_reading(found: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
     that any of them has, with intervals; solved: by what the share of solved problems changed,
     depending on what could not be graded."""
     last = diagnosis.last_checkpoints(found)
+    if last.empty:
+        return pd.DataFrame()
     flipped = split[(split["gained"] > 0) | (split["lost"] > 0)]
     cells = flipped.assign(cell=[_points(p) for _, p in flipped.iterrows()])
     wide = cells.pivot_table(index=KEYS, columns="part", values="cell", aggfunc="first")

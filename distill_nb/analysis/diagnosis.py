@@ -78,7 +78,8 @@ def adjusted(split: pd.DataFrame, changes: pd.DataFrame) -> tuple[np.ndarray, pd
     """(p_adjusted of the scores of `changes`, change_parts.parts with p_adjusted). A family is one
     of `changes`, with all parts of its checkpoints: so what a diagnosis says of a run, by its
     scores or their parts, is one family, corrected by the family's method. nan outside any."""
-    parts = split.merge(changes[[*KEYS, "family"]], on=KEYS, how="left")
+    rows = pd.MultiIndex.from_frame(split[KEYS])
+    parts = split.assign(family=changes.set_index(KEYS)["family"].reindex(rows).to_numpy())
     every = pd.concat([changes[["folder", "family", "p"]], parts], ignore_index=True)
     p = np.full(len(every), np.nan)
     for family, method in METHODS.items():

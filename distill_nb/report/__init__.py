@@ -9,6 +9,7 @@ style.py           the look of all figures, and how one is described and shown
 run_figures.py     figures of a run or a set of traces: loss, outcomes, tokens, funnel
 study_figures.py   the study's figures of accuracies, and those that it commits
 change_figures.py  its figures of changes: forgetting, gains, what findings rest on
+part_figures.py    what a change is made of: cut off, unanswered, misformatted, wrong
 flips_view.py      answers that flipped, side by side, with a filter
 card.py            a model card beside each checkpoint
 notebook_page.py   an executed notebook as a self-contained HTML page

@@ -56,7 +56,7 @@ PART_COLOURS = {  # of a change: change_parts.PARTS
     "cut_off": OUTCOME_COLOURS["truncated"],
     "unanswered": OUTCOME_COLOURS["no_answer"],
     "misformatted": "#8C6D00",
-    "wrong": OUTCOME_COLOURS["wrong"],
+    "wrong": "#7F7F7F",  # darker than among outcomes: here it is a line, too
     "timeout": OUTCOME_COLOURS["timeout"],
 }
 VERDICT_COLOURS = {

@@ -73,7 +73,12 @@ def test_no_teachers_colour_means_anything_else():
         plots.TEACHER_COLOURS.FREE
     )
     assert len(teachers) == 3 + len(plots.TEACHER_COLOURS.FREE)
-    for colours in (plots.OUTCOME_COLOURS, plots.VERDICT_COLOURS, plots.LOSS_COLOURS):
+    for colours in (
+        plots.OUTCOME_COLOURS,
+        plots.PART_COLOURS,
+        plots.VERDICT_COLOURS,
+        plots.LOSS_COLOURS,
+    ):
         assert not teachers & set(colours.values()) and len(set(colours.values())) == len(colours)
     assert set(plots.VERDICT_COLOURS) == set(findings.comparisons.VERDICTS) - {"not testable"}
     metrics = pd.DataFrame({"step": [1, 2], "loss": [2.0, 1.0], "heldout_loss": [np.nan, 1.5]})
