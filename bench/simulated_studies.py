@@ -36,7 +36,7 @@ import numpy as np
 import pandas as pd
 from simulated_records import PROBLEMS, STEPS, Student, Study
 
-from distill_nb.analysis import change_parts, diagnosis
+from distill_nb.analysis import change_parts, diagnosis, families, paired, stats
 from distill_nb.analysis.change_parts import PARTS, WORDS
 
 FILE = Path(__file__).resolve().parent / "results" / "simulated_studies.json"
@@ -177,13 +177,42 @@ def bootstrapped(flips: np.ndarray, rng) -> tuple[np.ndarray, np.ndarray]:
     return tuple(100 * np.percentile(drawn, [2.5, 97.5], axis=0))
 
 
+def changes_of(records: pd.DataFrame) -> pd.DataFrame:
+    """What diagnoses need of `paired.paired_changes`, of finished steps with a sample a problem, in
+    a tenth of its time; a verdict is gain, loss or `neither`."""
+    found = list(change_parts.pairs(records))
+    table = pd.DataFrame([pair[:3] for pair in found], columns=change_parts.KEYS)
+    cells = [
+        [((b == 1) & (a == 1)).sum(), ((b < a).sum()), ((a < b).sum()), ((b == 0) & (a == 0)).sum()]
+        for b, a in ((pair.before[:, 0], pair.after[:, 0]) for pair in found)
+    ]
+    gained, lost = np.array(cells, float).T[1:3]
+    family = np.where(table["step"] == table["step"].max(), *diagnosis.METHODS)
+    p, level, verdict = (
+        stats.mid_p(gained, lost),
+        np.empty(len(table)),
+        np.empty(len(table), object),
+    )
+    for name, method in diagnosis.METHODS.items():
+        own = family == name
+        adjusted = families.adjust(p[own], None, method)
+        level[own] = 1 - adjusted.alpha
+        verdict[own] = np.where(adjusted.p < families.ALPHA, "loss", "neither")
+    ends = [stats.paired(*cell, at) for cell, at in zip(cells, level, strict=True)]
+    change, lo, hi = 100 * np.array([(d.difference, d.lo, d.hi) for d in ends]).T
+    verdict[(lo <= 0) & (hi >= 0)] = "neither"
+    verdict[(verdict == "loss") & (change > 0)] = "gain"
+    return table.assign(family=family, p=p, change=change, lo=lo, hi=hi, verdict=verdict)
+
+
 def one_study(asked: tuple[int, int, Row, Truth]) -> dict:
     """Verdicts and coverage of one study."""
     number, seed, row, truth = asked
     rng = np.random.default_rng([number, seed])
     records = row.records(rng, row.problems)
     split = change_parts.parts(records)
-    found = diagnosis.diagnose(records, split=split)
+    changes = changes_of(records) if row.samples == 1 else paired.paired_changes(records)
+    found = diagnosis.diagnose(records, changes, split)
     last = found["step"] == STEPS[-1]
     grades = [judged(verdict, truth) for verdict in found["verdict"]]
     split = split.assign(truth=split["part"].map(truth.change))

@@ -32,7 +32,7 @@ CLASSES = ["correct", *PARTS, "error"]
 SOLVED = [CLASSES.index("correct"), CLASSES.index("misformatted")]
 WRONG = list(PARTS).index("wrong")
 # nobody can know whether the student could have solved it
-UNKNOWN = [list(PARTS).index(part) for part in ("cut_off", "unanswered", "timeout")]
+UNKNOWN = ("cut_off", "unanswered", "timeout")
 KEYS = ["folder", "benchmark", "step"]
 COLUMNS = [
     *KEYS, "part", "change", "lo", "hi", "gained", "lost", "before", "after", "p", "share",
@@ -159,7 +159,7 @@ def _p_of_skill(
     solved = [side[:, SOLVED].sum(axis=1, keepdims=True) for side in (before, after)]
     failed = [side[:, [1 + WRONG]] for side in (before, after)]
     lenient = failed[0] * solved[1] - solved[0] * failed[1]
-    against = [part for part in UNKNOWN if surely[part] == -way]
+    against = [i for i, part in enumerate(PARTS) if part in UNKNOWN and surely[i] == -way]
     hidden = wrong + flips[:, against].sum(axis=1, keepdims=True)
     return max(float(_p_along(x, way)[0]) for x in (wrong, lenient, hidden))
 

@@ -3,8 +3,8 @@ benchmark."""
 
 import pandas as pd
 
-from distill_nb.analysis import change_parts, diagnosis
-from distill_nb.analysis.change_parts import KEYS, PARTS
+from distill_nb.analysis import diagnosis
+from distill_nb.analysis.change_parts import KEYS, PARTS, UNKNOWN
 from distill_nb.analysis.diagnosis import Diagnosed
 from distill_nb.analysis.names import name_of
 
@@ -61,7 +61,7 @@ def _points(p: pd.Series) -> str:
 
 def _unknown(r: Diagnosed, own: pd.DataFrame) -> str:
     """What nobody can know of a checkpoint, in words; empty where that is next to nothing."""
-    unknown = own.iloc[change_parts.UNKNOWN]
+    unknown = own.loc[list(UNKNOWN)]
     if unknown[["before", "after"]].sum().max() < LEAST:
         return ""
     words, cut = "", own.loc["cut_off"]

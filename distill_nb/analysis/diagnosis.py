@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from distill_nb.analysis import change_parts, families, margins, paired
-from distill_nb.analysis.change_parts import PARTS, WORDS
+from distill_nb.analysis.change_parts import PARTS, UNKNOWN, WORDS
 from distill_nb.analysis.names import ERRORS
 
 KEYS = change_parts.KEYS
@@ -25,6 +25,16 @@ ALPHA = 0.025
 MOST, NEARLY_ALL = 50, 75  # percent of a change, by the lower end of a share's interval
 NONE = "no verdict"
 METHODS = {families.PRIMARY: "holm", families.EXPLORATORY: "fdr"}  # as in paired.paired_changes
+
+
+class Part(Protocol):
+    """A row of `adjusted`, of what verdicts are made of."""
+
+    change: float
+    before: float
+    after: float
+    share_lo: float
+    p_adjusted: float
 
 
 class Diagnosed(Protocol):
@@ -56,14 +66,16 @@ def diagnose(
     changes = paired.paired_changes(records) if changes is None else changes
     split = change_parts.parts(records) if split is None else split
     p_scores, tested = adjusted(split, changes)
-    by_row = {key: own.set_index("part") for key, own in tested.groupby(KEYS)}
+    by_row: dict[tuple, dict[str, Part]] = {}
+    for part in tested.itertuples():
+        by_row.setdefault((part.folder, part.benchmark, part.step), {})[part.part] = part
     rows = []
     for r, p_score in zip(changes.itertuples(), p_scores, strict=True):
         row = {name: getattr(r, name) for name in (*KEYS, "change", "lo", "hi")}
         own = by_row.get((r.folder, r.benchmark, r.step))
         row |= {"verdict": NONE, "score": r.verdict}
         if own is not None:
-            row |= own["change"].to_dict() | _skill_bounds(own)
+            row |= {name: part.change for name, part in own.items()} | _skill_bounds(own)
             row["verdict"] = verdict_of(r.verdict, p_score, own)
         rows.append(row)
     return pd.DataFrame(rows, columns=DIAGNOSIS)
@@ -88,18 +100,18 @@ def adjusted(split: pd.DataFrame, changes: pd.DataFrame) -> tuple[np.ndarray, pd
     return p[: len(changes)], parts.assign(p_adjusted=p[len(changes) :])
 
 
-def _skill_bounds(own: pd.DataFrame) -> dict[str, float]:
-    form, unknown = own.loc["misformatted"], own.iloc[change_parts.UNKNOWN]
-    known = own["change"].sum() + form["after"] - form["before"]
+def _skill_bounds(own: dict[str, Part]) -> dict[str, float]:
+    form, unknown = own["misformatted"], [own[part] for part in UNKNOWN]
+    known = sum(part.change for part in own.values()) + form.after - form.before
     return {
-        "skill_least": known - unknown["before"].sum(),
-        "skill_most": known + unknown["after"].sum(),
+        "skill_least": known - sum(part.before for part in unknown),
+        "skill_most": known + sum(part.after for part in unknown),
     }
 
 
-def verdict_of(score: str, p_score: float, own: pd.DataFrame) -> str:
+def verdict_of(score: str, p_score: float, own: dict[str, Part]) -> str:
     """What a checkpoint's change is. score: its verdict in `paired.paired_changes`; p_score, own:
-    its p and its parts as of `adjusted`, own by part.
+    its p and its parts by name, as of `adjusted`.
 
     A part is named, by change_parts.WORDS, where it moved (p_adjusted < ALPHA). Where the score
     did, a part is the change (`lost skill`) if its share of it is surely above NEARLY_ALL and no
@@ -111,9 +123,10 @@ def verdict_of(score: str, p_score: float, own: pd.DataFrame) -> str:
     score equivalent`). Without a part the verdict is that of the score."""
     if score == margins.UNTESTED:
         return NONE
-    moved = own[own["p_adjusted"] < ALPHA].sort_values("change", key=abs, ascending=False)
-    gains = moved["change"] > 0
-    words = {part: WORDS[part][int(gain)] for part, gain in gains.items()}
+    moved = [name for name, part in own.items() if part.p_adjusted < ALPHA]
+    moved.sort(key=lambda name: -abs(own[name].change))
+    gains = {name: own[name].change > 0 for name in moved}
+    words = {name: WORDS[name][int(gains[name])] for name in moved}
     if score not in ("gain", "loss") or not p_score < ALPHA:
         score = "undetermined" if score in ("gain", "loss") else score
         named = sorted(words, key=lambda part: gains[part])  # losses first
@@ -124,7 +137,7 @@ def verdict_of(score: str, p_score: float, own: pd.DataFrame) -> str:
     if not along:
         return f"an undetermined {score}{less}"
     first, *others = [words[part] for part in along]
-    sure = own.loc[along[0], "share_lo"]
+    sure = own[along[0]].share_lo
     if sure > NEARLY_ALL and not others:
         return first + less
     if sure > MOST:

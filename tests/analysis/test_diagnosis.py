@@ -2,6 +2,7 @@
 bench/simulated_studies.py has the same with more studies, all checkpoints and more truths."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -88,11 +89,13 @@ def test_the_committed_table_shows_the_rates_that_are_promised():
             assert all(named["lost format"] >= 90 for named in row["named"].values()), name
 
 
-def split(**rows: tuple) -> pd.DataFrame:
+def split(**rows: tuple) -> dict:
     """Parts of one checkpoint from name=(change, p_adjusted, share_lo); others did not move."""
     every = {part: (0.0, float("nan"), -5.0) for part in change_parts.PARTS} | rows
-    columns = ["change", "p_adjusted", "share_lo"]
-    return pd.DataFrame.from_dict(every, orient="index", columns=columns)
+    names = ("change", "p_adjusted", "share_lo")
+    return {
+        part: SimpleNamespace(**dict(zip(names, row, strict=True))) for part, row in every.items()
+    }
 
 
 @pytest.mark.parametrize(
