@@ -121,10 +121,10 @@ class Truth:
         return 100 * self.change[part] / self.total if abs(self.total) > NONE else float("nan")
 
 
-def truth_of(row: Row, number: int) -> Truth:
-    records = row.records(np.random.default_rng([number, 0]), {"a": MANY}, STEPS[:1])
+def truth_of(row: Row, number: int, problems: int = MANY) -> Truth:
+    records = row.records(np.random.default_rng([number, 0]), {"a": problems}, STEPS[:1])
     (pair,) = change_parts.pairs(records)
-    table = pd.DataFrame(change_parts.split(pair.before, pair.after), list(PARTS))
+    table = pd.DataFrame(change_parts.split(pair), list(PARTS))
     moved = table["change"][(abs(table["change"]) > NONE) & (table["p"] < 1e-6)]
     own = (table["after"] - table["before"])[moved.index]
     moved = moved[(abs(own) > NONE) | (moved.index == "wrong")]
@@ -179,7 +179,7 @@ def bootstrapped(flips: np.ndarray, rng) -> tuple[np.ndarray, np.ndarray]:
 
 def changes_of(records: pd.DataFrame) -> pd.DataFrame:
     """What diagnoses need of `paired.paired_changes`, of finished steps with a sample a problem, in
-    a tenth of its time; a verdict is gain, loss or `neither`."""
+    less time; a verdict is gain, loss or `neither`."""
     found = list(change_parts.pairs(records))
     table = pd.DataFrame([pair[:3] for pair in found], columns=change_parts.KEYS)
     cells = [
@@ -303,13 +303,34 @@ def table(rows: dict) -> str:
     return "\n".join(lines)
 
 
+def markdown(result: dict) -> str:
+    """The table of docs/statistics.md, of what main() wrote."""
+    lines = [
+        "| truth, in points | commonest verdict on the larger benchmark | right, silent, wrong (%) "
+        "| on the smaller | studies with a wrong one (%) |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in result["rows"].items():
+        moved = [f"{part.replace('_', ' ')} {change:+.1f}" for part, change in row["truth"].items()]
+        what = f"{name} ({', '.join(moved)})" if moved else name
+        verdict, share = next(iter(next(iter(row["verdicts"].values())).items()))
+        rates = [", ".join(f"{x:g}" for x in own.values()) for own in row["last"].values()]
+        cells = (what, f"{verdict}, {share:g}%", *rates, f"{row['studies_wrong']:g}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--studies", type=int, default=500, help="studies a row")
     parser.add_argument("--only", nargs="*", default=[], help="rows whose name has one of these")
+    parser.add_argument("--table", action="store_true", help="print what is known, for the docs")
     given, start, result = parser.parse_args(), time.perf_counter(), {}
+    if given.table:
+        print(markdown(json.loads(FILE.read_text())))
+        return
     with Pool(os.cpu_count()) as pool:
         for number, (name, row) in enumerate(ROWS.items()):
             if given.only and not any(word in name for word in given.only):

@@ -43,13 +43,14 @@ FEWEST = 6  # flips of a part: fewer, even all one way, are no evidence at 5% by
 
 class Pair(NamedTuple):
     """A checkpoint beside its base student, on the problems that both answered without an error of
-    ours: shares of the answers to a problem, [problems × CLASSES] without the last."""
+    ours: shares of the answers to a problem."""
 
     folder: str
     benchmark: str
     step: int
-    before: np.ndarray
+    before: np.ndarray  # [problems × CLASSES without the last]
     after: np.ndarray
+    longer: np.ndarray  # [problems]: share at the token limit, right or not, after less before
 
 
 def classes(records: pd.DataFrame) -> pd.Series:
@@ -57,11 +58,10 @@ def classes(records: pd.DataFrame) -> pd.Series:
     is cut off, whatever a reading finds in it: it was not finished."""
     outcome = records["outcome"]
     lenient = records.get("lenient_outcome", outcome)
-    limit = records.get("finish_reason", pd.Series("", records.index)) == "length"
     conditions = {
         "error": outcome.isin(ERRORS),
         "correct": outcome == "correct",
-        "cut_off": (outcome == "truncated") | limit,
+        "cut_off": at_limit(records),
         "misformatted": lenient == "correct",
         "unanswered": outcome == "no_answer",
         "timeout": outcome == "timeout",
@@ -70,23 +70,35 @@ def classes(records: pd.DataFrame) -> pd.Series:
     return pd.Series(found, records.index)
 
 
+def at_limit(records: pd.DataFrame) -> pd.Series:
+    """Whether the token limit ended each answer. Records without a finish_reason say so only of
+    those in which no answer was found."""
+    reason = records.get("finish_reason", pd.Series("", records.index))
+    return (records["outcome"] == "truncated") | (reason == "length")
+
+
 def pairs(records: pd.DataFrame) -> Iterator[Pair]:
     """Every checkpoint beside its base student. A problem is compared where both have as many
     answers as any step has, and none of them is an error (as in `paired.paired_changes`)."""
     if not len(records):
         return
-    numbered = records.assign(number=pd.Categorical(classes(records), CLASSES).codes)
+    numbers = pd.Categorical(classes(records), CLASSES).codes
+    numbered = records.assign(number=numbers, limit=at_limit(records))
     for (folder, benchmark), group in numbered.groupby(["folder", "benchmark"]):
         steps, at = np.unique(group["step"].to_numpy(), return_inverse=True)
         problem, ids = pd.factorize(group["task_id"])
         shape = len(steps), len(ids), len(CLASSES)
         cells = np.ravel_multi_index((at, problem, group["number"].to_numpy()), shape)
         counts = np.bincount(cells, minlength=int(np.prod(shape))).reshape(shape)
+        places = np.ravel_multi_index((at, problem), shape[:2])
+        limit = np.bincount(places, group["limit"], int(np.prod(shape[:2]))).reshape(shape[:2])
         answers = counts.sum(axis=2)
         sound = (answers == answers.max()) & (counts[:, :, -1] == 0)
         for i in range(1, len(steps) if steps[0] == 0 else 0):
-            before, after = counts[[0, i]][:, sound[0] & sound[i], :-1] / answers.max()
-            yield Pair(folder, benchmark, int(steps[i]), before, after)
+            kept = sound[0] & sound[i]
+            before, after = counts[[0, i]][:, kept, :-1] / answers.max()
+            longer = (limit[i] - limit[0])[kept] / answers.max()
+            yield Pair(folder, benchmark, int(steps[i]), before, after, longer)
 
 
 def parts(records: pd.DataFrame) -> pd.DataFrame:
@@ -100,8 +112,9 @@ def parts(records: pd.DataFrame) -> pd.DataFrame:
 
     p: that the part moved; the largest of the p values of what must all have moved (an
     intersection-union test: Berger 1982, doi 10.1080/00401706.1982.10487790); nan under FEWEST
-    flips. Its flips, and its share of the answers the other way: or a student that solves less
-    would also seem to be cut off more, as of what it solves less is cut off. For `wrong`, which
+    flips. Its flips, and its share of the answers the other way (of `cut_off` the share of all
+    answers at the limit): or a student that solves less would also seem to be cut off more, as of
+    what it solves less is cut off. For `wrong`, which
     stands for skill, its flips; the same with misformatted answers taken for right, so that no loss
     of format looks like one of skill; and the same with the flips of what nobody can know (cut off,
     unanswered, out of time) taken for skill, where their interval lies on the other side of 0: what
@@ -110,7 +123,7 @@ def parts(records: pd.DataFrame) -> pd.DataFrame:
     if not found:
         return pd.DataFrame(columns=COLUMNS)
     keys = pd.DataFrame([pair[: len(KEYS)] for pair in found], columns=KEYS)
-    splits = [split(pair.before, pair.after) for pair in found]
+    splits = [split(pair) for pair in found]
     table = keys.loc[keys.index.repeat(len(PARTS))].reset_index(drop=True)
     table = table.assign(part=list(PARTS) * len(found))
     columns = {name: np.concatenate([s[name] for s in splits]) for name in splits[0]}
@@ -118,17 +131,19 @@ def parts(records: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**columns, n=n)[COLUMNS]
 
 
-def split(before: np.ndarray, after: np.ndarray) -> dict[str, np.ndarray]:
-    """The columns of `parts` of one checkpoint, [PARTS] each. before, after: as in Pair, of two
-    problems or more."""
+def split(pair: Pair) -> dict[str, np.ndarray]:
+    """The columns of `parts` of one checkpoint, [PARTS] each; of two problems or more."""
     from scipy.stats import t
 
+    before, after = pair.before, pair.after
     n, own = len(before), slice(1, 1 + len(PARTS))
     flips = flips_of(before, after)
     change, covariance = flips.mean(axis=0), spread(flips)
     quantile = t.ppf(0.5 + stats.LEVEL / 2, n - 1)
     half = quantile * np.sqrt(np.diag(covariance))
-    p = np.maximum(p_of(flips), _p_along(before[:, own] - after[:, own], np.sign(change)))
+    fewer = before[:, own] - after[:, own]
+    fewer[:, list(PARTS).index("cut_off")] = -pair.longer
+    p = np.maximum(p_of(flips), _p_along(fewer, np.sign(change)))
     surely = np.sign(change) * (abs(change) > half)
     p[WRONG] = _p_of_skill(before, after, flips, surely)
     p[(flips != 0).sum(axis=0) < FEWEST] = np.nan

@@ -85,6 +85,16 @@ def test_a_part_moves_only_where_its_own_share_of_the_answers_moves():
     assert found.loc["cut_off", "p"] > 0.05 > found.loc["wrong", "p"]
 
 
+def test_a_student_that_never_stops_loses_nothing_to_length():
+    """All of its answers are at the limit, right ones as well: what it fails more is not cut off
+    more, and whether it is skill cannot be said."""
+    study = Study(np.random.default_rng(7), {"a": 500}, Student(0.7))
+    endless = study.run(after=Student(0.5), steps=(10,)).assign(finish_reason="length")
+    found = change_parts.parts(endless).set_index("part")
+    assert found.loc["cut_off", "hi"] < -10 and found.loc["cut_off", "p"] == 1
+    assert found.loc["wrong", ["lost", "gained"]].tolist() == [0, 0]
+
+
 def test_no_loss_of_format_is_one_of_skill():
     """Where a misplaced answer is graded as wrong, the wrong ones that lose their place stay wrong
     while the right ones flip: the flips of `wrong` alone would show a loss."""
@@ -99,7 +109,7 @@ def test_no_loss_of_format_is_one_of_skill():
 def test_intervals_are_near_those_of_resampled_problems_and_never_without_width():
     study = Study(np.random.default_rng(4), {"a": 500}, Student(0.6))
     (pair,) = change_parts.pairs(study.run(after=Student(0.5, cut_off=0.15), steps=(10,)))
-    found = pd.DataFrame(change_parts.split(pair.before, pair.after), list(PARTS))
+    found = pd.DataFrame(change_parts.split(pair), list(PARTS))
     flips, rng = change_parts.flips_of(pair.before, pair.after), np.random.default_rng(5)
     kinds, counts = np.unique(flips, axis=0, return_counts=True)
     drawn = 100 * rng.multinomial(500, counts / 500, 4000) @ kinds / 500
@@ -114,7 +124,7 @@ def test_intervals_are_near_those_of_resampled_problems_and_never_without_width(
         0.56, abs=0.01
     )
     assert found["share"].sum() == pytest.approx(100)
-    level = change_parts.split(pair.before, pair.before)
+    level = change_parts.split(pair._replace(after=pair.before))
     assert np.isnan(level["share"]).all() and np.isnan(level["p"]).all()
 
 
