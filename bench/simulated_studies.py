@@ -36,7 +36,7 @@ import numpy as np
 import pandas as pd
 from simulated_records import PROBLEMS, STEPS, Student, Study
 
-from distill_nb.analysis import change_parts, diagnosis, families, paired, stats
+from distill_nb.analysis import change_parts, diagnosis, families, paired
 from distill_nb.analysis.change_parts import PARTS, WORDS
 
 FILE = Path(__file__).resolve().parent / "results" / "simulated_studies.json"
@@ -178,30 +178,23 @@ def bootstrapped(flips: np.ndarray, rng) -> tuple[np.ndarray, np.ndarray]:
 
 
 def changes_of(records: pd.DataFrame) -> pd.DataFrame:
-    """What diagnoses need of `paired.paired_changes`, of finished steps with a sample a problem, in
-    less time; a verdict is gain, loss or `neither`."""
+    """What diagnoses need of `paired.paired_changes`, of finished steps, in less time; a verdict is
+    gain, loss or `neither`."""
+    several = records["sample"].nunique() > 1
     found = list(change_parts.pairs(records))
     table = pd.DataFrame([pair[:3] for pair in found], columns=change_parts.KEYS)
-    cells = [
-        [((b == 1) & (a == 1)).sum(), ((b < a).sum()), ((a < b).sum()), ((b == 0) & (a == 0)).sum()]
-        for b, a in ((pair.before[:, 0], pair.after[:, 0]) for pair in found)
-    ]
-    gained, lost = np.array(cells, float).T[1:3]
+    scores = [(pair.before[:, 0], pair.after[:, 0]) for pair in found]
+    p = np.array([paired.compare(*score, several).p for score in scores])
     family = np.where(table["step"] == table["step"].max(), *diagnosis.METHODS)
-    p, level, verdict = (
-        stats.mid_p(gained, lost),
-        np.empty(len(table)),
-        np.empty(len(table), object),
-    )
+    level, significant = np.empty(len(table)), np.empty(len(table), bool)
     for name, method in diagnosis.METHODS.items():
         own = family == name
         adjusted = families.adjust(p[own], None, method)
-        level[own] = 1 - adjusted.alpha
-        verdict[own] = np.where(adjusted.p < families.ALPHA, "loss", "neither")
-    ends = [stats.paired(*cell, at) for cell, at in zip(cells, level, strict=True)]
-    change, lo, hi = 100 * np.array([(d.difference, d.lo, d.hi) for d in ends]).T
-    verdict[(lo <= 0) & (hi >= 0)] = "neither"
-    verdict[(verdict == "loss") & (change > 0)] = "gain"
+        level[own], significant[own] = 1 - adjusted.alpha, adjusted.p < families.ALPHA
+    ends = [paired.compare(*score, several, at) for score, at in zip(scores, level, strict=True)]
+    change, lo, hi = np.array([(c.change, c.lo, c.hi) for c in ends]).T
+    moved = significant & ((lo > 0) | (hi < 0))
+    verdict = np.where(moved, np.where(change > 0, "gain", "loss"), "neither")
     return table.assign(family=family, p=p, change=change, lo=lo, hi=hi, verdict=verdict)
 
 
@@ -211,8 +204,7 @@ def one_study(asked: tuple[int, int, Row, Truth]) -> dict:
     rng = np.random.default_rng([number, seed])
     records = row.records(rng, row.problems)
     split = change_parts.parts(records)
-    changes = changes_of(records) if row.samples == 1 else paired.paired_changes(records)
-    found = diagnosis.diagnose(records, changes, split)
+    found = diagnosis.diagnose(records, changes_of(records), split)
     last = found["step"] == STEPS[-1]
     grades = [judged(verdict, truth) for verdict in found["verdict"]]
     split = split.assign(truth=split["part"].map(truth.change))
@@ -325,23 +317,28 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--studies", type=int, default=500, help="studies a row")
-    parser.add_argument("--only", nargs="*", default=[], help="rows whose name has one of these")
+    parser.add_argument("--only", nargs="*", help="rows whose name has one of these; others stay")
     parser.add_argument("--table", action="store_true", help="print what is known, for the docs")
-    given, start, result = parser.parse_args(), time.perf_counter(), {}
+    given, start = parser.parse_args(), time.perf_counter()
+    known = json.loads(FILE.read_text()) if FILE.exists() else {}
     if given.table:
-        print(markdown(json.loads(FILE.read_text())))
+        print(markdown(known))
         return
+    head = {"studies_a_row": given.studies, "numpy": np.__version__}
+    rows = (
+        known.pop("rows", {}) if given.only and known.get("studies_a_row") == given.studies else {}
+    )
     with Pool(os.cpu_count()) as pool:
         for number, (name, row) in enumerate(ROWS.items()):
             if given.only and not any(word in name for word in given.only):
                 continue
             truth = truth_of(row, number)
             asked = [(number, 1 + i, row, truth) for i in range(given.studies)]
-            result[name] = summary(pool.map(one_study, asked, chunksize=5), truth)
-            print(table({name: result[name]}), result[name]["coverage"], flush=True)
-            if not given.only:  # row by row: a run that is stopped leaves what it has
-                head = {"studies_a_row": given.studies, "numpy": np.__version__}
-                FILE.write_text(json.dumps(head | {"rows": result}, indent=1) + "\n")
+            rows[name] = summary(pool.map(one_study, asked, chunksize=5), truth)
+            print(table({name: rows[name]}), rows[name]["coverage"], flush=True)
+            # row by row: a run that is stopped leaves what it has
+            made = head | {"rows": {known: rows[known] for known in ROWS if known in rows}}
+            FILE.write_text(json.dumps(made, indent=1) + "\n")
     print(f"{time.perf_counter() - start:.0f} s")
 
 
