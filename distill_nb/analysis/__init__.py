@@ -6,7 +6,9 @@ results.py             load them; accuracy of a run, step and benchmark; spread 
 slices.py              parts of benchmarks, and pass@k
 flips.py               answers that changed sides between the base student and a checkpoint
 paired.py              changes from the base student, problem by problem
-diagnosis.py           what a change is: format or skill, gain or noise; what another grader says
+change_parts.py        a change split by what became of the answers, in points that add up
+diagnosis.py           what a change is: length, format, skill; what another grader says
+change_words.py        that for reading: sentences and a table
 teacher_comparison.py  teacher against teacher on the same problems
 selection.py           the best checkpoint, by the study's rule or by a half of the problems
 selection_bias.py      what choosing the best checkpoint on the test set is worth

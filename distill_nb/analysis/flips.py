@@ -3,13 +3,11 @@ person can read what was gained and what was lost."""
 
 import pandas as pd
 
-from distill_nb.analysis.names import ERRORS, UNANSWERED
+from distill_nb.analysis.change_parts import PARTS, WORDS, classes
 
-KINDS = {
-    "gained": "gained: correct only at the checkpoint",
-    "lost": "lost: correct only at the base",
-    "lost format": "lost format: the answer is not where it should be",
-}
+# what a flip is called → what that means
+KINDS = {WORDS[part][0]: f"{WORDS[part][0]}: {what}" for part, what in PARTS.items()}
+KINDS |= {WORDS[part][1]: f"{WORDS[part][1]}; before: {what}" for part, what in PARTS.items()}
 KEYS = ["benchmark", "task_id", "sample"]
 SIDES = ["outcome", "lenient_outcome", "answer", "completion"]
 COLUMNS = [*KEYS, "kind", *(f"{side}_{end}" for side in SIDES for end in ("base", "step"))]
@@ -19,24 +17,23 @@ def flips(records: pd.DataFrame, step: int | None = None) -> pd.DataFrame:
     """One row a problem and sample that is correct at exactly one of the base and a checkpoint
     (default: the last step).
 
-    records: `results.load_records` of one run. Columns benchmark, task_id, sample, kind (KINDS),
-    and outcome, answer, completion of each side, _base and _step. An answer that the lenient
-    reading still finds, or that was not found or was cut off, is a lost format; errors of sampling
-    or grading are no flips."""
+    records: `results.load_records` of one run. Columns benchmark, task_id, sample, kind (KINDS: of
+    the side that is not correct, `change_parts.classes`), and outcome, lenient_outcome, answer,
+    completion of each side, _base and _step. Errors of sampling or grading are no flips."""
     if not len(records) or 0 not in set(records["step"]):
         return pd.DataFrame(columns=COLUMNS)
+    records = records.assign(was=classes(records))
     base = records[records["step"] == 0]
     after = records[records["step"] == (records["step"].max() if step is None else step)]
     both = base.merge(after, on=KEYS, suffixes=("_base", "_step"))
-    both = both[~both["outcome_base"].isin(ERRORS) & ~both["outcome_step"].isin(ERRORS)]
-    both = both[(both["outcome_base"] == "correct") != (both["outcome_step"] == "correct")]
-    formal = both["outcome_step"].isin(UNANSWERED) | (both["lenient_outcome_step"] == "correct")
-    kind = pd.Series("lost", index=both.index, dtype=object).mask(formal, "lost format")
-    kind = kind.mask(both["outcome_step"] == "correct", "gained")
-    return both.assign(kind=kind)[COLUMNS].sort_values(KEYS, ignore_index=True)
+    both = both[(both["was_base"] != "error") & (both["was_step"] != "error")]
+    both = both[(both["was_base"] == "correct") != (both["was_step"] == "correct")]
+    lost = both["was_step"].map({part: words[0] for part, words in WORDS.items()})
+    gained = both["was_base"].map({part: words[1] for part, words in WORDS.items()})
+    return both.assign(kind=lost.fillna(gained))[COLUMNS].sort_values(KEYS, ignore_index=True)
 
 
 def counts(found: pd.DataFrame) -> pd.DataFrame:
-    """Flips by benchmark and kind."""
+    """Flips by benchmark and kind, of the kinds that there are."""
     table = found.groupby(["benchmark", "kind"]).size().unstack(fill_value=0)
-    return table.reindex(columns=list(KINDS), fill_value=0)
+    return table.reindex(columns=[kind for kind in KINDS if kind in table])

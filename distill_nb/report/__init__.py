@@ -11,6 +11,7 @@ study_figures.py   the study's figures of accuracies, and those that it commits
 change_figures.py  its figures of changes: forgetting, gains, what findings rest on
 answers_page.py    every answer of a run on a page to read and search
 word_index.py      an index of words that a browser can search
+part_figures.py    what a change is made of: cut off, unanswered, misformatted, wrong
 flips_view.py      answers that flipped, side by side, with a filter
 card.py            a model card beside each checkpoint
 notebook_page.py   an executed notebook as a self-contained HTML page

@@ -11,16 +11,21 @@ from pathlib import Path
 
 from pandas import DataFrame
 
-from distill_nb.analysis import diagnosis, margins, names, paired, results, selection, tidy
+from distill_nb.analysis import (
+    change_parts,
+    change_words,
+    diagnosis,
+    margins,
+    names,
+    paired,
+    results,
+    selection,
+    tidy,
+)
 from distill_nb.analysis.published import accuracies, claims, findings, grim, reproduction
 from distill_nb.report import study_tables, tables
 from distill_nb.runtime import paths
 
-# columns of diagnosis.diagnose
-KINDS = [
-    "folder", "benchmark", "step", "change", "lenient_change", "gained", "lost", "lost_format",
-    "kind",
-]  # fmt: skip
 WORDS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven")
 
 
@@ -89,14 +94,18 @@ def _our_tables(scale: str, records: DataFrame, runs: DataFrame, select_on: str)
     rows = ["folder", "step"]
     wide = cells.pivot_table(index=rows, columns="benchmark", values="cell", aggfunc="first")
     wide = wide.fillna(tables.NONE).reset_index()
-    last = diagnosis.diagnose(records).groupby(["folder", "benchmark"]).tail(1)
-    kinds = last[KINDS].round(1).rename(columns=lambda name: name.replace("_", " "))
+    split = change_parts.parts(records)
+    kinds = change_words.for_reading(diagnosis.diagnose(records, split=split), split)
+    kinds = kinds.fillna(tables.NONE)
     half = " on the half of the problems that did not choose them" if select_on == "dev" else ""
     ours = (
         f"Our runs of scale {scale}: percent correct with 95% Wilson intervals; step 0 is the base "
         "student."
     )
-    changed = "What the last checkpoint of each of our runs changed, in points and in problems."
+    changed = (
+        "What the last checkpoint of each of our runs changed, in points, split by what became of "
+        "the answers that are not correct at one of the two, with 95% intervals of the parts."
+    )
     best = f"The best checkpoint of each of our runs, percent{half}, with 95% Wilson intervals."
     return {
         "ours": tables.to_latex(wide, ours, "tab:ours"),

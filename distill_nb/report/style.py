@@ -53,6 +53,13 @@ OUTCOME_COLOURS = {
     "sampling_error": "#F0E442",
     "grader_error": "#000000",
 }
+PART_COLOURS = {  # of a change: change_parts.PARTS
+    "cut_off": OUTCOME_COLOURS["truncated"],
+    "unanswered": OUTCOME_COLOURS["no_answer"],
+    "misformatted": "#8C6D00",
+    "wrong": "#7F7F7F",  # darker than among outcomes: here it is a line, too
+    "timeout": OUTCOME_COLOURS["timeout"],
+}
 VERDICT_COLOURS = {
     "supported": "#009E73",
     "contradicted": "#CC79A7",

@@ -74,7 +74,12 @@ def test_no_teachers_colour_means_anything_else():
         plots.TEACHER_COLOURS.FREE
     )
     assert len(teachers) == 3 + len(plots.TEACHER_COLOURS.FREE)
-    for colours in (plots.OUTCOME_COLOURS, plots.VERDICT_COLOURS, plots.LOSS_COLOURS):
+    for colours in (
+        plots.OUTCOME_COLOURS,
+        plots.PART_COLOURS,
+        plots.VERDICT_COLOURS,
+        plots.LOSS_COLOURS,
+    ):
         assert not teachers & set(colours.values()) and len(set(colours.values())) == len(colours)
     verdicts = set(comparisons.VERDICTS) - {"not testable"}
     assert set(plots.VERDICT_COLOURS) == set(plots.VERDICT_MARKERS) == verdicts
