@@ -40,6 +40,7 @@ def records(benchmark, outcomes, step=0):
             task_id=i,
             sample=j,
             outcome=o,
+            answer="7" if o == "correct" else f"{j}",
         )
         for i, samples in outcomes.items()
         for j, o in enumerate(samples)
