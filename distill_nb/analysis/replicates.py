@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from distill_nb.analysis import paired, stats
+from distill_nb.analysis import finished, paired, stats
 
 SPREAD = [
     "student", "run", "benchmark", "step", "seeds", "mean", "lo", "hi", "lowest", "highest", "sd",
@@ -105,7 +105,7 @@ def compare(first: np.ndarray, second: np.ndarray, level: float = stats.LEVEL) -
     a, b = _runs(first), _runs(second)
     parts = np.array([a.between / r1, b.between / r2])
     runs, answers = parts.sum(), a.answers / r1 + b.answers / r2
-    df = r1 + r2 - 2
+    df = float(r1 + r2 - 2)
     if r1 != r2 and runs > 0:
         df = runs**2 / (parts**2 / [r1 - 1, r2 - 1]).sum()
     problems = max(0.0, np.var(b.problems - a.problems, ddof=1) / n - answers)
@@ -119,20 +119,40 @@ def compare(first: np.ndarray, second: np.ndarray, level: float = stats.LEVEL) -
     if abs(change) > smallest:
         beyond = half(smallest) < abs(change)
         p = smallest if beyond else brentq(lambda x: half(x) - abs(change), smallest, 1)
-    lo, hi = max(-1.0, change - half(1 - level)), min(1.0, change + half(1 - level))
-    seeds = [(r1 - 1) * (a.between - a.answers), (r2 - 1) * (b.between - b.answers)]
-    seed_sd = max(0.0, sum(seeds) / (r1 + r2 - 2)) ** 0.5
-    return RunDifference(*(100 * x for x in (a.mean, b.mean, change, lo, hi)), p, 100 * seed_sd)
+    width = half(1 - level)
+    seeds = (r1 - 1) * (a.between - a.answers) + (r2 - 1) * (b.between - b.answers)
+    return RunDifference(
+        accuracy_first=100 * a.mean,
+        accuracy_second=100 * b.mean,
+        change=100 * change,
+        lo=100 * max(-1.0, change - width),
+        hi=100 * min(1.0, change + width),
+        p=p,
+        seed_sd=100 * max(0.0, seeds / (r1 + r2 - 2)) ** 0.5,
+    )
 
 
-def enough(change: float, problem_se: float) -> float:
-    """The standard deviation between seeds with which one run of each of two equal ways would
-    differ by `change` or more in one study of twenty; 0 where problems alone give that. All in
-    points; problem_se: the standard error of the change over problems."""
-    from scipy.stats import norm
+def enough(change: float, problem_se: float, r1: int = 1, r2: int = 1) -> float:
+    """The standard deviation between seeds with which r1 and r2 runs of two equal ways would differ
+    by `change` or more in one study of twenty; 0 where problems alone give that. In points;
+    problem_se: the standard error of the change over problems."""
+    from scipy.special import ndtri
 
-    z = norm.isf((1 - stats.LEVEL) / 2)
-    return max(0.0, ((change / z) ** 2 - problem_se**2) / 2) ** 0.5
+    z = ndtri((1 - stats.LEVEL) / 2)
+    return max(0.0, ((change / z) ** 2 - problem_se**2) / (1 / r1 + 1 / r2)) ** 0.5
+
+
+def last_finished(records: pd.DataFrame) -> pd.DataFrame:
+    """The records of the last finished checkpoint of each folder on each benchmark."""
+    if not len(records):
+        return records
+    done = finished.progress(records)
+    done = done[done["finished"].astype(bool)].reset_index()
+    keys = ["folder", "benchmark"]
+    last = done[done["step"] > 0].groupby(keys)["step"].max().rename("last")
+    if last.empty:
+        return records.iloc[:0]
+    return records[records["step"] == records.join(last, on=keys)["last"]]
 
 
 def across_seeds(records: pd.DataFrame) -> pd.DataFrame:

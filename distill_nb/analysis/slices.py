@@ -50,7 +50,8 @@ def table(records: pd.DataFrame) -> pd.DataFrame:
     `majority.by_problem` (majority@2, with ties drawn by lot, would be the accuracy). Percent, each
     with its interval, as in `pass@2 lo`, `pass@2 hi`: results.interval of the estimates of the
     problems. nan where there are fewer samples."""
-    rows, drawn, groups = [], {"pass": set(), "majority": set()}, ()
+    drawn: dict[str, set[int]] = {"pass": set(), "majority": set()}
+    rows, groups = [], ()
     if len(records):
         groups = records.groupby(["folder", "student", "step", "benchmark"])
     for (folder, student, step, benchmark), group in groups:
@@ -74,7 +75,7 @@ def table(records: pd.DataFrame) -> pd.DataFrame:
             }
             ks = sorted({2**j for j in range(1, most.bit_length())} | {most} - {1})
             for m in ks:
-                row |= _percent(f"pass@{m}", stats.pass_at_k(n, k, m), answers)
+                row |= _percent(f"pass@{m}", np.asarray(stats.pass_at_k(n, k, m)), answers)
             votes = [m for m in ks if m > 2] if benchmark in majority.MATH else []
             if votes:
                 chances = majority.by_problem(group[group["task_id"].isin(ids)], votes)
