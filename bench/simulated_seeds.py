@@ -135,10 +135,10 @@ def mixed_model_p(first: np.ndarray, second: np.ndarray, blocks: int = 25) -> fl
 
 def compare(rng: np.random.Generator, studies: int) -> list[dict]:
     rows = []
-    designs = [(r, r, {}) for r in (2, 3, 4, 5)] + [(2, 5, {}), (3, 5, {})]
+    designs = [(r, r, {}) for r in (2, 3, 4, 5)] + [(2, 3, {}), (2, 5, {}), (3, 5, {})]
     designs += [(r, r, {"ways": 0.7, "seeds": 0.8}) for r in (2, 3, 5)]
     cases = [(design, (sd, sd)) for design in designs for sd in SEED_SDS]
-    cases += [(design, sds) for design in designs[:6] for sds in ((1.0, 3.0), (3.0, 1.0))]
+    cases += [(design, sds) for design in designs[:7] for sds in ((1.0, 3.0), (3.0, 1.0))]
     for (r1, r2, more), sds in cases:
         for difference in (0, 2, 3, 5) if sds[0] == sds[1] else (0,):
             made = [
@@ -146,7 +146,7 @@ def compare(rng: np.random.Generator, studies: int) -> list[dict]:
                 for _ in range(studies)
             ]
             found = [replicates.compare(*pair) for pair in made]
-            row = {"seeds": f"{r1} / {r2}", "seed_sd": f"{sds[0]:g} / {sds[1]:g}", **more}
+            row = {"runs": f"{r1} / {r2}", "seed_sd": f"{sds[0]:g} / {sds[1]:g}", **more}
             row |= {"difference": difference}
             row |= _percent(
                 ("significant", "covered"),

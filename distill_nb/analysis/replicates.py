@@ -80,9 +80,9 @@ def compare(first: np.ndarray, second: np.ndarray, level: float = stats.LEVEL) -
     first, second: [runs × problems] shares of correct answers, 0 to 1. The variance of the
     difference has two parts:
 
-    runs      s1² / r1 + s2² / r2, with s² the variance of the means of r runs. It has r1 + r2 - 2
-              degrees of freedom where r1 = r2, and Welch's elsewhere (1947, doi
-              10.1093/biomet/34.1-2.28), which two runs of each would leave without power.
+    runs      s1² / r1 + s2² / r2, with s² the variance of the means of r runs, or the same with
+              both s² pooled where that is more. It has r1 + r2 - 2 degrees of freedom, as of equal
+              variances: Welch's would leave two runs of each without power.
     problems  what the difference varies from problem to problem, less the chance of single answers,
               which the runs' part has too; 0 at least.
 
@@ -103,11 +103,10 @@ def compare(first: np.ndarray, second: np.ndarray, level: float = stats.LEVEL) -
             "of each, on the same problems."
         )
     a, b = _runs(first), _runs(second)
-    parts = np.array([a.between / r1, b.between / r2])
-    runs, answers = parts.sum(), a.answers / r1 + b.answers / r2
-    df = float(r1 + r2 - 2)
-    if r1 != r2 and runs > 0:
-        df = runs**2 / (parts**2 / [r1 - 1, r2 - 1]).sum()
+    df = r1 + r2 - 2
+    pooled = ((r1 - 1) * a.between + (r2 - 1) * b.between) / df
+    runs = max(a.between / r1 + b.between / r2, pooled * (1 / r1 + 1 / r2))
+    answers = a.answers / r1 + b.answers / r2
     problems = max(0.0, np.var(b.problems - a.problems, ddof=1) / n - answers)
 
     def half(alpha: float) -> float:
@@ -120,7 +119,7 @@ def compare(first: np.ndarray, second: np.ndarray, level: float = stats.LEVEL) -
         beyond = half(smallest) < abs(change)
         p = smallest if beyond else brentq(lambda x: half(x) - abs(change), smallest, 1)
     width = half(1 - level)
-    seeds = (r1 - 1) * (a.between - a.answers) + (r2 - 1) * (b.between - b.answers)
+    chance = ((r1 - 1) * a.answers + (r2 - 1) * b.answers) / df
     return RunDifference(
         accuracy_first=100 * a.mean,
         accuracy_second=100 * b.mean,
@@ -128,7 +127,7 @@ def compare(first: np.ndarray, second: np.ndarray, level: float = stats.LEVEL) -
         lo=100 * max(-1.0, change - width),
         hi=100 * min(1.0, change + width),
         p=p,
-        seed_sd=100 * max(0.0, seeds / (r1 + r2 - 2)) ** 0.5,
+        seed_sd=100 * max(0.0, pooled - chance) ** 0.5,
     )
 
 

@@ -32,17 +32,6 @@ def tables(measured: DataFrame, problems: int = 500) -> dict[str, DataFrame]:
     return found
 
 
-def text(records: DataFrame, problems: int = 500) -> str:
-    """The sentence and the tables as plain text, from `results.load_records`."""
-    measured = variation.measured(records)
-    parts = [sentence(measured)]
-    parts += [
-        f"{title}\n{table.to_string(index=False)}"
-        for title, table in tables(measured, problems).items()
-    ]
-    return "\n\n".join(parts)
-
-
 def sentence(measured: DataFrame) -> str:
     """Where the spread between seeds is taken from."""
     known = measured[measured["replicates"] > 0]

@@ -30,7 +30,7 @@ def one_way(shares, folder="run", step=100, benchmark="math500"):
 
 def test_without_spread_of_problems_it_is_the_t_test_of_the_runs_means():
     """Where ways and seeds move all problems alike, only the runs' means are left."""
-    from scipy.stats import ttest_ind
+    from scipy.stats import t, ttest_ind
 
     problems = np.linspace(0.2, 0.6, 50)
     first = problems + np.array([[0.00], [0.05], [0.10]])
@@ -41,12 +41,13 @@ def test_without_spread_of_problems_it_is_the_t_test_of_the_runs_means():
     assert (found.lo, found.hi) == pytest.approx((100 * interval.low, 100 * interval.high))
     pooled = (np.var([0, 5, 10], ddof=1) + np.var([10, 13, 22], ddof=1)) / 2
     assert found.seed_sd == pytest.approx(pooled**0.5)
-    # as many runs of both or not: Welch's
-    found, welch = (
-        replicates.compare(first[:2], second),
-        ttest_ind(second.mean(1), first[:2].mean(1), equal_var=False),
-    )
-    assert found.p == pytest.approx(welch.pvalue)
+    # of unequal numbers, the larger variance of both: pooled here
+    found = replicates.compare(first[:2], second)
+    assert found.p == pytest.approx(ttest_ind(second.mean(1), first[:2].mean(1)).pvalue)
+    # and here that of each way by itself
+    found = replicates.compare(first, second[[0, 2]])
+    variance = np.var([0, 5, 10], ddof=1) / 3 + np.var([10, 22], ddof=1) / 2
+    assert found.p == pytest.approx(2 * t.sf(found.change / variance**0.5, 3))
 
 
 def test_a_difference_within_the_chance_of_the_problems_is_never_significant():
