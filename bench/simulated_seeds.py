@@ -30,6 +30,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
+from bench.simulated_records import PROBLEMS as PROBLEMS_OF
 from bench.simulated_records import Study, loading
 from distill_nb.analysis import (
     majority,
@@ -92,10 +93,12 @@ def skills(rng: np.random.Generator, kind: str, p: float, n: int) -> np.ndarray:
     return few if p <= 0.5 else 1 - few
 
 
-def null_study(rng: np.random.Generator, seeds: int, seed_sd: float) -> tuple[bool, bool, bool]:
+def null_study(
+    rng: np.random.Generator, seeds: int, seed_sd: float, problems: dict[str, int] = PROBLEMS_OF
+) -> tuple[bool, bool, bool]:
     """(a teacher is called better; BEYOND is said; an adjusted p value is below 5%), from records
     of two teachers that are the same, on two benchmarks."""
-    study = Study(rng)
+    study = Study(rng, problems)
     parts = [
         study.run(f"{t}_math_seed{i}", steps=(500,), teacher=t, seed_sd=seed_sd / 100)
         for t in ("r1", "sonnet")
@@ -250,9 +253,9 @@ def draws(rng: np.random.Generator, studies: int) -> list[dict]:
     rows = []
     for p in (0.1, 0.5, 0.9):
         for kind in ("beta 0.2", "beta 0.5", "half"):
-            truth = skills(rng, kind, p, 20_000)
+            truth = skills(rng, kind, p, 400_000)
             expected = {"pass@4": float((1 - (1 - truth) ** 4).mean())}
-            expected["majority@4"] = float(_votes(rng, truth, 4, 4).mean())
+            expected["majority@4"] = float(_majority(_answers(rng, truth, 4), 4).mean())
             for n in (90, 500):
                 hits = {name: 0 for name in expected}
                 for _ in range(studies):
@@ -279,12 +282,10 @@ def _answers(rng: np.random.Generator, skill: np.ndarray, samples: int) -> np.nd
 
 def _majority(given: np.ndarray, k: int) -> np.ndarray:
     counts = np.stack([(given == answer).sum(1) for answer in range(5)], axis=1)
+    kinds, kind = np.unique(counts, axis=0, return_inverse=True)
     right = (1.0, 0.0, 0.0, 0.0, 0.0)
-    return np.array([majority.majority_at_k(tuple(map(int, c)), right, 0, k) for c in counts])
-
-
-def _votes(rng: np.random.Generator, skill: np.ndarray, samples: int, k: int) -> np.ndarray:
-    return _majority(_answers(rng, skill, samples), k)
+    chances = [majority.majority_at_k(tuple(map(int, c)), right, 0, k) for c in kinds]
+    return np.array(chances)[kind.ravel()]
 
 
 def _percent(words, shares) -> dict[str, float]:

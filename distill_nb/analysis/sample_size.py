@@ -188,7 +188,8 @@ def _checkpoint_power(
 
     change, p = abs(difference) / 100, setting.accuracy
     if apart is None:
-        apart = discordance(p - change / 2, p + change / 2, setting.checkpoint)
+        first = min(max(p - change / 2, 0.0), 1 - change)
+        apart = discordance(first, first + change, setting.checkpoint)
     if samples == 1:
         return paired_power(change, problems, max(apart, change), alpha)
     # of the variance with one sample, the chance of single answers has the part that samples share

@@ -205,5 +205,5 @@ def _sentence(r: Row, margin: float) -> str:
             "in one study of twenty"
         )
     else:
-        said += f": {r.verdict}. The choice of the problems alone would make it as often"
+        said += f": {r.verdict}. Other problems alone would make it in over one study of twenty"
     return said + (f". They also differ in {r.also_differs}." if r.also_differs else ".")

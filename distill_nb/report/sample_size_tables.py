@@ -67,19 +67,19 @@ def _checkpoint(named: dict[str, Series]) -> DataFrame:
 
 def _seeds(named: dict[str, Series], problems: int) -> DataFrame:
     given: list[tuple] = [
-        (name, row["problems"], variation.setting(row))
+        (name, row["problems"], row["samples_a_problem"], variation.setting(row))
         for name, row in named.items()
         if row["replicates"]
     ]
     for sd in SEED_SDS if not given else ():
-        given.append((f"assumed: correlation {Setting.ways:g}", problems, Setting(seed_sd=sd)))
+        given.append((f"assumed: correlation {Setting.ways:g}", problems, 1, Setting(seed_sd=sd)))
     rows = []
-    for words, n, setting in given:
+    for words, n, samples, setting in given:
         for size, number in ((f"{n}", float(n)), ("any number", float("inf"))):
-            needed = [seeds_needed(d, number, 1, setting) for d in DIFFERENCES]
+            needed = [seeds_needed(d, number, samples, setting) for d in DIFFERENCES]
             cells = (_cell(seeds, MOST_SEEDS) for seeds in needed)
-            rows.append((words, f"{setting.seed_sd:.1f}", size, *cells))
-    return DataFrame(rows, columns=["answers", "seed sd, points", "problems", *HEADS])
+            rows.append((words, f"{setting.seed_sd:.1f}", size, samples, *cells))
+    return DataFrame(rows, columns=["answers", "seed sd, points", "problems", "samples", *HEADS])
 
 
 def _smallest(named: dict[str, Series]) -> DataFrame:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t, ttest_ind
 
 from bench.simulated_seeds import runs
 from distill_nb.analysis import replicates
@@ -30,8 +31,6 @@ def one_way(shares, folder="run", step=100, benchmark="math500"):
 
 def test_without_spread_of_problems_it_is_the_t_test_of_the_runs_means():
     """Where ways and seeds move all problems alike, only the runs' means are left."""
-    from scipy.stats import t, ttest_ind
-
     problems = np.linspace(0.2, 0.6, 50)
     first = problems + np.array([[0.00], [0.05], [0.10]])
     second = problems + np.array([[0.10], [0.13], [0.22]])
@@ -69,6 +68,21 @@ def test_p_and_interval_agree_and_bad_shapes_are_refused():
     for first, second in ((np.ones((1, 9)), np.ones((2, 9))), (np.ones((2, 9)), np.ones((2, 8)))):
         with pytest.raises(ValueError, match="two or more"):
             replicates.compare(first, second)
+
+
+def test_ways_that_are_equal_differ_in_one_study_of_twenty_at_most():
+    """Where a normal quantile in the place of Student's t would be wrong in one of eight."""
+    rng = np.random.default_rng(4)
+    for r1, r2, sd in ((2, 2, 3.0), (3, 3, 0.0), (3, 3, 2.0), (2, 5, 3.0)):
+        pairs = [runs(rng, r1, r2, seed_sd=sd) for _ in range(400)]
+        rate = np.mean([replicates.compare(*pair).p < 0.05 for pair in pairs])
+        assert rate <= 0.075, (r1, r2, sd, rate)
+    # teachers that solve different problems, and as many
+    pairs = [runs(rng, 5, 5, 200, ways=0.6, seeds=0.9) for _ in range(400)]
+    found = [replicates.compare(*pair) for pair in pairs]
+    assert np.mean([f.p < 0.05 for f in found]) <= 0.075
+    means = [(a.mean(1), b.mean(1)) for a, b in pairs]
+    assert np.mean([ttest_ind(*pair).pvalue < 0.05 for pair in means]) > 0.2
 
 
 def test_the_spread_between_seeds_is_split_from_the_chance_of_answers():

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench import simulated_seeds
 from distill_nb.analysis import replicates, stats, teacher_comparison
 
 NAMES = {1: "correct", 0: "wrong"}
@@ -74,6 +75,14 @@ def test_a_spread_of_seeds_that_is_possible_separates_no_two_runs():
         f"seed noise. A seed noise of {row.enough:.1f} points sd would make this difference in one "
         "study of twenty."
     )
+
+
+def test_teachers_without_any_difference_are_never_called_better_from_one_run_each():
+    """With a spread of 2 points between seeds, where problems alone would name one in three."""
+    rng, problems = np.random.default_rng(0), {"math500": 500}
+    found = np.array([simulated_seeds.null_study(rng, 1, 2.0, problems) for _ in range(30)])
+    better, beyond, by_problems = found.mean(0)
+    assert better == 0 and beyond <= 0.05 and by_problems >= 0.15
 
 
 def test_with_seeds_of_each_the_unit_is_the_run():

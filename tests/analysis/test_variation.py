@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binom
 
 from bench.simulated_records import Student, Study
 from distill_nb.analysis import variation
@@ -43,6 +44,21 @@ def test_what_one_run_cannot_tell_is_unknown_and_assumed():
     known = variation.setting(found.iloc[0])
     assert (known.ways, known.samples, known.seed_sd) == (Setting.ways, Setting.samples, 1)
     assert list(variation.measured(pd.DataFrame())) == variation.COLUMNS
+
+
+def test_runs_that_solve_nothing_have_tables_too():
+    study = Study(np.random.default_rng(0), {"math500": 2}, Student(0.0))
+    after = Student(0.0)
+    parts = [study.run(f"r1_math{end}", after, steps=(10,)) for end in ("", "_seed1")]
+    found = variation.measured(pd.concat(parts, ignore_index=True))
+    assert found["accuracy"][0] == 0 and np.isnan(found["checkpoint"][0])
+    checkpoint, seeds, smallest = sample_size_tables.tables(found).values()
+    # five answers that only the checkpoint has right are significant, as 1 / 2^5 < 5%
+    n = int(checkpoint["5 points"][0])
+    assert binom.sf(4, n, 0.05) >= 0.8 > binom.sf(4, n - 1, 0.05) and set(seeds["5 points"]) == {
+        "2"
+    }
+    assert smallest[["loss", "gain"]].to_numpy().tolist() == [["—", "—"]]
 
 
 def test_the_tables_say_what_is_measured_or_else_assumed(measured):
