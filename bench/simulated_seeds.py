@@ -295,20 +295,33 @@ def _percent(words, shares) -> dict[str, float]:
 SECTIONS = {"null": null, "compare": compare, "interval": interval, "sizes": sizes, "draws": draws}
 
 
+def results_of() -> dict[str, dict]:
+    """Section → what was found, from the file, in the order of SECTIONS."""
+    found = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
+    return {name: found[name] for name in SECTIONS if name in found}
+
+
+def write(found: dict[str, dict]) -> None:
+    """The file, with a row a line."""
+    sections = []
+    for name, section in found.items():
+        rows = ",\n".join(f"  {json.dumps(row)}" for row in section["rows"])
+        sections.append(f'"{name}": {{"studies": {section["studies"]}, "rows": [\n{rows}\n]}}')
+    FILE.write_text("{\n" + ",\n".join(sections) + "\n}\n", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--studies", type=int, default=500, help="simulated studies a row")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     given = parser.parse_args()
-    found = json.loads(FILE.read_text()) if FILE.is_file() else {}
     for number, (name, section) in enumerate(SECTIONS.items()):
         if name in given.only:
             started = time.monotonic()
             rows = section(np.random.default_rng(number), given.studies)
-            found[name] = {"studies": given.studies, "rows": rows}
-            lines = ",\n".join(f"   {json.dumps(row)}" for row in rows)
-            print(f"{name}: {time.monotonic() - started:.0f} s\n{lines}", flush=True)
-            FILE.write_text(json.dumps(found, indent=1) + "\n")
+            found = results_of() | {name: {"studies": given.studies, "rows": rows}}
+            write({key: found[key] for key in SECTIONS if key in found})
+            print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
 
 
 if __name__ == "__main__":
