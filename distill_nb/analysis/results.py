@@ -18,11 +18,6 @@ from distill_nb.runtime.jsonl import read as read_records
 
 log = logging.getLogger(__name__)
 
-SEED_COLUMNS = [
-    "student", "run_name", "benchmark", "step", "seeds", "mean", "sd", "lo", "hi", "lowest",
-    "highest", "sampling_sd",
-]  # fmt: skip
-
 
 class Score(Protocol):
     """What `accuracy_of` says of a run (names.KEYS), step and benchmark, beside the count of each
@@ -94,7 +89,7 @@ def accuracy_of(records: pd.DataFrame) -> pd.DataFrame:
         correct = _percent(group, group["outcome"] == "correct")
         errors = _percent(group, group["outcome"].isin(ERRORS))
         accuracy, counts = correct.mean(), group["outcome"].value_counts()
-        lo, hi = interval(correct.to_numpy() / 100)
+        lo, hi = interval(correct.to_numpy() / 100, len(group))
         row = dict(zip(KEYS, keys, strict=True)) | {
             "accuracy": accuracy,
             "n": len(group),
@@ -120,17 +115,24 @@ def _percent(records: pd.DataFrame, chosen: pd.Series) -> pd.Series:
     return 100 * chosen.groupby(records["task_id"]).mean()
 
 
-def interval(shares: np.ndarray) -> tuple[float, float]:
-    """95% interval of a mean accuracy, from the share of correct samples of each problem.
+def interval(shares: np.ndarray, answers: int | None = None) -> tuple[float, float]:
+    """95% interval of a mean over problems, of shares of correct samples or of other numbers from 0
+    to 1. answers: how many samples they are made of, of all problems together; None = one each.
 
-    Wilson's where all shares are 0 or 1 (one sample each, or samples that all agree), else
-    `stats.clustered`, as samples of one problem are alike, or Wilson's where that has no width."""
-    n, mean = len(shares), float(shares.mean())
-    if n > 1 and not set(shares) <= {0.0, 1.0}:
-        c = stats.clustered(shares, range(n))
-        if c.se > 0:
-            return max(0.0, c.lo), min(1.0, c.hi)
-    return stats.wilson(mean * n, n)
+    Wilson's for n / g problems instead of n. g is the variance of the shares, as a part of the
+    largest that it can be, p (1 - p): 1 where all samples of a problem agree, so that more of them
+    add nothing, and down to n / answers where all problems are alike. n / g is the effective sample
+    size (Korn & Graubard 1998, Survey Methodology 24, 193; for evaluations Miller 2024, doi
+    10.48550/arXiv.2411.00640). Near 0 and 1 the variance rests on few problems, which may be
+    missing by chance. So one problem more, whose samples agree, is counted beside the `rare` ones:
+    the sum of the shares, or of what they lack to 1 if that is less. Its coverage:
+    bench/simulated_seeds.py."""
+    n, p = len(shares), float(shares.mean())
+    rare, g = n * min(p, 1 - p), 1.0
+    if answers is not None and rare > 0:
+        g = (rare * float(shares.var()) / (p * (1 - p)) + 1) / (rare + 1)
+        g = min(1.0, max(g, n / answers))
+    return stats.wilson(p * n / g, n / g)
 
 
 def full(table: pd.DataFrame, column: str) -> pd.Series:
@@ -169,27 +171,3 @@ def wide_table(table: pd.DataFrame) -> pd.DataFrame:
         index=["folder", "step"], columns="column", values="cell", aggfunc="first"
     )
     return wide.fillna("—").rename_axis(columns="benchmark")
-
-
-def across_seeds(table: pd.DataFrame) -> pd.DataFrame:
-    """Runs that differ in their seed alone: one row a run, step and benchmark with two seeds or
-    more, columns SEED_COLUMNS.
-
-    table: accuracy_table. seeds, mean (percent), sd between seeds and lo, hi (a t interval of the
-    mean over seeds, cut at 0 and 100), lowest, highest; sampling_sd: the standard deviation that
-    the sampling of answers alone would give, sqrt(p (1 - p) / n), were the seeds alike and the
-    problems new each time. A replicate's base student is that of its own seed."""
-    from scipy.stats import t
-
-    rows = []
-    groups = table.groupby(["student", "run_name", "benchmark", "step"]) if len(table) else ()
-    for key, group in groups:
-        x, k = group["accuracy"].to_numpy(), len(group)
-        if k < 2:
-            continue
-        mean, sd = x.mean(), x.std(ddof=1)
-        half = t.ppf(0.975, k - 1) * sd / k**0.5
-        lo, hi = max(0.0, mean - half), min(100.0, mean + half)
-        sampling_sd = (mean * (100 - mean) / group["problems"].min()) ** 0.5
-        rows.append((*key, k, mean, sd, lo, hi, x.min(), x.max(), sampling_sd))
-    return pd.DataFrame(rows, columns=SEED_COLUMNS)

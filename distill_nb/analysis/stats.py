@@ -45,7 +45,7 @@ class Clustered:
     clusters: int
 
 
-def wilson(k: float, n: int, level: float = LEVEL) -> tuple[float, float]:
+def wilson(k: float, n: float, level: float = LEVEL) -> tuple[float, float]:
     """Wilson score interval for k correct of n, as fractions (Wilson 1927, doi
     10.1080/01621459.1927.10502953); nan where n is 0."""
     if n == 0:

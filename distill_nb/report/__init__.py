@@ -5,6 +5,7 @@ eval_report.py     what eval.ipynb shows of one run: scores, parts, flips
 analyze_report.py  what analyze.ipynb needs of a scale's folder
 tables.py          how a table is shown: HTML in a notebook, LaTeX in the paper
 study_tables.py    the study's tables: checkpoints, best checkpoints, forgetting, findings
+sample_size_tables.py  what a new study would need: problems, samples, seeds
 style.py           the look of all figures, and how one is described and shown
 run_figures.py     figures of a run or a set of traces: loss, outcomes, tokens, funnel
 study_figures.py   the study's figures of accuracies, and those that it commits

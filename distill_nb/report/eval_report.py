@@ -35,7 +35,7 @@ class EvaluatedRun:
         """Parts of the benchmarks and pass@k (slices.table); without rows where the accuracies say
         it all."""
         table = slices.table(self.records).drop(columns=["folder", "student"])
-        return table if slices.more_than_scores(table) else table.iloc[:0]
+        return slices.for_reading(table if slices.more_than_scores(table) else table.iloc[:0])
 
     def other_readings(self) -> DataFrame:
         """The accuracies beside their bounds and what other graders say."""

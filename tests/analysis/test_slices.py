@@ -40,6 +40,7 @@ def records(benchmark, outcomes, step=0):
             task_id=i,
             sample=j,
             outcome=o,
+            answer="7" if o == "correct" else f"{j}",
         )
         for i, samples in outcomes.items()
         for j, o in enumerate(samples)
@@ -74,6 +75,32 @@ def test_aime_by_year_with_pass_at_k():
     assert tuple(table.loc["aime 2024", ["lo", "hi"]]) == pytest.approx(
         tuple(100 * x for x in stats.wilson(0, 30))
     )
+
+
+def test_pass_at_k_and_majority_have_intervals_by_problem():
+    outcomes = {f"t{i}": ["correct"] * (i % 5) + ["wrong"] * (4 - i % 5) for i in range(40)}
+    found = slices.table(pd.DataFrame(records("math500", outcomes)))
+    more = [
+        f"{name}{end}" for name in ("pass@2", "pass@4", "majority@4") for end in ("", " lo", " hi")
+    ]
+    assert list(found) == [*slices.COLUMNS, *more]
+    (row,) = found.to_dict("records")
+    values = stats.pass_at_k(4, np.arange(40) % 5, 2)
+    lo, hi = results.interval(values, 160)
+    assert (row["pass@2 lo"], row["pass@2 hi"]) == pytest.approx((100 * lo, 100 * hi))
+    # wrong answers of a problem all differ: two correct ones of four are the majority, one is a tie
+    assert row["majority@4"] == pytest.approx(100 * (0 + 1 / 4 + 1 + 1 + 1) / 5)
+    assert row["pass@4"] == pytest.approx(80) and row["pass@4 lo"] < 80 < row["pass@4 hi"]
+    shown = slices.for_reading(found)
+    assert list(shown) == [
+        *(c for c in slices.COLUMNS if c not in ("lo", "hi")),
+        "pass@2",
+        "pass@4",
+        "majority@4",
+    ]
+    assert shown["pass@4"].tolist() == [f"80.0 [{row['pass@4 lo']:.1f}, {row['pass@4 hi']:.1f}]"]
+    code = slices.table(pd.DataFrame(records("mbpp_plus", outcomes)))
+    assert "majority@4" not in code and "pass@4 lo" in code
 
 
 def test_our_hundred_beside_all_of_humaneval_plus():
