@@ -15,11 +15,12 @@ import click
 
 from distill_nb import params
 from distill_nb.analysis import margins
+from distill_nb.analysis import pairing as pairs
 from distill_nb.analysis.published import accuracies
 from distill_nb.evaluation import foreign, imported, inspect_log
 from distill_nb.plan import devices
 from distill_nb.plan import plan as planning
-from distill_nb.report import latex, notebook_page, study_figures
+from distill_nb.report import compare_page, latex, notebook_page, study_figures
 from distill_nb.runtime import disk, gpus, log, paths
 from distill_nb.study import commands, stage, status, verify
 from distill_nb.study.graph import Stage
@@ -174,6 +175,27 @@ def report(places: tuple[Path, ...]) -> None:
             commands.report_scale(place, with_table=sys.stdout.isatty())
         else:
             click.echo(str(notebook_page.render(place)))
+
+
+@command()
+@click.argument("first", metavar="RUN[@STEP]")
+@click.argument("second", metavar="RUN[@STEP]")
+@click.option("--margin", default=margins.MARGIN, help="Points below which a change is none.")
+@click.option("--to", "page", type=click.Path(path_type=Path), help="The page to write.")
+def compare(first: str, second: str, margin: float, page: Path | None) -> None:
+    """Compare two checkpoints, of one run or of two, on the problems that both answered.
+
+    RUN is a run's folder, or its name; STEP is a step or base, by default the last one.
+
+    \b
+    Example: distill-nb compare sonnet_math_llama_4k@base sonnet_math_llama_4k@30
+             distill-nb compare llama8b_math_4k sonnet_math_llama_4k
+    """
+    pairing = pairs.pair(first, second)
+    names = "_and_".join(f"{p.run_dir.name}_{p.step}" for p in (pairing.first, pairing.second))
+    default = pairing.first.run_dir.parent / "report" / f"compare_{names}.html"
+    written = compare_page.write(pairing, page or default, margin)
+    click.echo(f"page: {paths.movable(written)}")
 
 
 @command()

@@ -6,6 +6,7 @@ results.py             load them; accuracy of a run, step and benchmark
 slices.py              parts of benchmarks, pass@k
 majority.py            majority@k
 replicates.py          runs that differ in their seed: their spread, and differences beyond it
+pairing.py             any two checkpoints, to be compared as a run and its base are
 flips.py               answers that changed sides between the base student and a checkpoint
 paired.py              changes from the base student, problem by problem
 change_parts.py        a change split by what became of the answers, in points that add up
