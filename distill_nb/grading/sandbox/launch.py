@@ -30,17 +30,9 @@ START_SECONDS = 60
 _numbers = itertools.count()
 
 
-def _python() -> tuple[str, list[str]]:
-    """The interpreter outside its virtual environment, and its folders outside /usr."""
-    python = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
-    home = os.path.realpath(os.path.expanduser("~"))
-    folders = {os.path.realpath(p) for p in (sys.base_prefix, sys.base_exec_prefix)}
-    for folder in folders:
-        if (folder == home or home.startswith(folder.rstrip("/") + "/")) and folder != "/usr":
-            raise WorkerFailed(
-                f"Python's own folder {folder} holds your home; use a Python in a folder of its own"
-            )
-    return python, sorted(f for f in folders if f != "/usr" and not f.startswith("/usr/"))
+def _python() -> str:
+    """The interpreter outside its virtual environment."""
+    return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
 
 
 def _user_threads() -> int:
@@ -72,16 +64,17 @@ def command(
 ) -> tuple[list[str], dict]:
     """The command line of a worker at a level, and the settings that it is then sent. loaded: the
     packages that it has. group: where it runs."""
-    python, prefixes = _python()
-    brought = packages.places(loaded)
-    hide = places.hidden(prefixes, hidden, brought)
+    python, brought = _python(), packages.places(loaded)
+    seen = places.view(python, brought)
+    places.warm(seen, brought)
+    hide = places.hidden(seen.folders, hidden, brought)
     inside, site = str(HERE), sorted({str(Path(place).parent) for place in brought})
     to_import = list(brought)
     if level == "bubblewrap":
         inside, site, to_import = (
-            "/sandbox",
-            ["/sandbox/site"] if brought else [],
-            ["/sandbox/site"],
+            bubblewrap.OWN,
+            [bubblewrap.SITE] if brought else [],
+            [bubblewrap.SITE],
         )
     root, uid = sys.platform == "linux" and os.geteuid() == 0, None
     if root and level != "process":
@@ -105,16 +98,16 @@ def command(
         "uid": uid,
         "site": site,
         "packages": list(loaded),
-        "readable": ["/usr", "/lib", "/lib64", *prefixes, *to_import, *DEVICES],
+        "readable": [*seen.files, *seen.folders, *to_import, *DEVICES],
         "hidden": hide,
         "limits": limits,
         "threads": 0 if apart or sys.platform != "linux" else THREADS,
-        "writable": "/tmp" if level == "bubblewrap" else None,
+        "writable": bubblewrap.WRITABLE if level == "bubblewrap" else None,
         "bytes": None,
     }
-    line = [python, "-S", "-s", "-P", "-B", "-X", "utf8", f"{inside}/worker.py"]
+    line = [python, *places.FLAGS, f"{inside}/worker.py"]
     if level == "bubblewrap":
-        line = [*bubblewrap.line(prefixes, hide, brought, root), *line]
+        line = [*bubblewrap.line(seen, hide, brought, root), *line]
     # The limit on the stack is read when a program starts, so the shell sets it: the soft limit
     # alone, at most the hard one, since programs of contests raise it themselves.
     stack = f'ulimit -S -s {STACK_KIB} 2>/dev/null || ulimit -S -s "$(ulimit -H -s)"'
