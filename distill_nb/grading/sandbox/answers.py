@@ -23,7 +23,7 @@ class Kept:
     def __init__(self) -> None:
         self._parts: list[bytes | int] = []  # an int is the size of one that lies in the file
         self.size = 0  # bytes in all
-        self._file = tempfile.SpooledTemporaryFile(max_size=1)  # on disk from its first byte
+        self._file = tempfile.SpooledTemporaryFile(max_size=1)  # noqa: SIM115  by `close`
 
     def add(self, part: bytes) -> None:
         """Keep one more."""

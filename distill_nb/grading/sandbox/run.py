@@ -217,7 +217,7 @@ def _doubtful(end: dict, failed_itself: bool, slack: float) -> str:
 
 
 def _late(late: bool, outcomes: list[str], slack: float) -> str:
-    """"late" where all tests passed, one of them not in time."""
+    """ "late" where all tests passed, one of them not in time."""
     return "late" if late and slack > 1 and set(outcomes) == {"correct"} else ""
 
 
@@ -254,7 +254,10 @@ def run_program(
         for i, (output, (outcome, why)) in enumerate(zip(kept, failed, strict=True)):
             if not outcome:
                 passed, why = _output_passes(comparer, output, tests.expected[i])
-                outcome, why = "correct" if passed else "wrong", why or "another output than expected"
+                outcome, why = (
+                    "correct" if passed else "wrong",
+                    why or "another output than expected",
+                )
             outcomes.append(outcome)
             if outcome != "correct":
                 detail = detail or f"test {i}: {why}"

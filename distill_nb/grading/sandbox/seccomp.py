@@ -77,10 +77,10 @@ ARGUMENT = {
     "fcntl": ((72, 25), 1, (0, 1, 2, 3, 4, 6, 7, 1030, 1032)),
     # TCGETS … FIONREAD, FIONBIO, FIO(N)CLEX
     "ioctl": ((16, 29), 1, (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)),
-    # MADV_NORMAL, RANDOM, SEQUENTIAL, DONTNEED, FREE, DONTFORK, DOFORK, (NO)HUGEPAGE, (DO|DONT)DUMP,
-    # WIPEONFORK, KEEPONFORK, GUARD_INSTALL, GUARD_REMOVE
+    # MADV_NORMAL, RANDOM, SEQUENTIAL, DONTNEED, FREE, DONTFORK, DOFORK, HUGEPAGE, NOHUGEPAGE,
+    # DONTDUMP, DODUMP, WIPEONFORK, KEEPONFORK, GUARD_INSTALL, GUARD_REMOVE
     "madvise": ((28, 233), 2, (0, 1, 2, 4, 8, 10, 11, 14, 15, 16, 17, 18, 19, 102, 103)),
-    # FUTEX_WAIT, FUTEX_WAIT_BITSET, the same with FUTEX_CLOCK_REALTIME: beside the private ones, for
+    # FUTEX_WAIT, FUTEX_WAIT_BITSET, the same with FUTEX_CLOCK_REALTIME: beside the private ones, as
     # the C library waits so for the end of a thread
     "futex": (FUTEX, 1, (0, 9, 0x109)),
     # 0 is the caller
