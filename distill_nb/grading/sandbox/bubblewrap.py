@@ -10,8 +10,8 @@ from distill_nb.grading.sandbox.places import View
 HERE = Path(__file__).resolve().parent
 # the files of this package that a worker reads
 INSIDE = (
-    "worker.py", "child.py", "codec.py", "confine.py", "locks.py", "mappings.py", "seccomp.py",
-    "watch.py", "wire.py",
+    "worker.py", "child.py", "codec.py", "confine.py", "locks.py", "mappings.py", "report.py",
+    "seccomp.py", "watch.py", "wire.py",
 )  # fmt: skip
 FOLDER_SIZE = 64 * 2**20  # bytes of all files that a candidate writes
 DEVICES = ("/dev/null", "/dev/urandom")

@@ -5,13 +5,14 @@ import itertools
 import json
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from distill_nb.grading.sandbox import bubblewrap, folders, packages, places, wire
+from distill_nb.grading.sandbox import bubblewrap, folders, packages, places, report, wire
 from distill_nb.grading.sandbox.bubblewrap import DEVICES, FOLDER_SIZE, HERE, WorkerFailed
 from distill_nb.runtime.memory_group import MemoryGroup
 
@@ -101,6 +102,7 @@ def command(
         "readable": [*seen.files, *seen.folders, *to_import, *DEVICES],
         "hidden": hide,
         "limits": limits,
+        "counted": level == "bubblewrap",  # whether none but its own processes take numbers
         "threads": 0 if apart or sys.platform != "linux" else THREADS,
         "writable": bubblewrap.WRITABLE if level == "bubblewrap" else None,
         "bytes": None,
@@ -187,11 +189,11 @@ class Worker:
         processor time, for each input, for loading, in all; at `slack` times these it is killed.
         patience: as in watch.py."""
         if self._dirty:  # the last candidate left files; a new worker has an empty tmpfs
-            self.close()
-            self._start()
+            self.restart()
         if self._group is not None:
             self._before = self._group.counts()
         self._serial += 1
+        self._inputs, self._longest = len(seconds), slack * total
         ours, theirs = socket.socketpair()
         job = dict(
             serial=self._serial,
@@ -209,21 +211,31 @@ class Worker:
                 raise WorkerFailed("the worker died") from error
         return ours
 
+    def restart(self) -> None:
+        """Start it anew, without anything that a candidate may have left."""
+        self.close()
+        self._start()
+
     def stop(self) -> None:
         """End the child now."""
         with contextlib.suppress(OSError):
             wire.send(self._control, json.dumps({"stop": self._serial}).encode())
 
     def end(self, seconds: float) -> dict | None:
-        """How the child ended (worker.watch's report), or None after `seconds` of wall time."""
+        """How the child ended (report.read), or None after `seconds` of wall time. over: `over`."""
         try:
-            answer = self._answer(seconds)
+            end = report.read(self._answer(seconds))
         except TimeoutError:
             return None
-        if answer.get("serial") != self._serial:
+        except ValueError as error:
+            raise WorkerFailed("the worker died") from error
+        if end["serial"] != self._serial:
             raise WorkerFailed("the worker answered out of turn")
-        self._dirty, answer["over"] = answer["dirty"], self.over()
-        return answer
+        self._dirty, end["over"] = end["dirty"], self.over()
+        end["late"] = min(end["late"], self._inputs)
+        if end["exit"] == -signal.SIGKILL and not end["stopped"] and end["seconds"] > self._longest:
+            end["stopped"] = "timeout"  # by RLIMIT_CPU
+        return end
 
     def allow(self, room: int) -> None:
         """From now on, so many bytes for it and its candidate."""
@@ -264,10 +276,10 @@ class Worker:
             self._group.remove()
         self._folder = self._group = None
 
-    def _answer(self, seconds: float) -> dict:
+    def _answer(self, seconds: float) -> bytes:
         self._control.settimeout(seconds)
         try:
-            return json.loads(wire.receive(self._control, longest=100_000)[0])
+            return wire.receive(self._control, longest=100_000)[0]
         except TimeoutError:
             raise
         except (OSError, EOFError, ValueError) as error:

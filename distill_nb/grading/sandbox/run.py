@@ -56,18 +56,22 @@ def _begin(
     payload: tuple,
 ) -> socket.socket:
     """The socket to a child that has its job and has confined itself."""
-    channel = worker.begin(seconds, LOAD_SECONDS, total, slack, patience)
-    channel.settimeout(_wall(total, patience))
-    try:
-        data = marshal.dumps(payload, 2)
-        channel.sendall(struct.pack("<I", len(data)) + data)
-        first = channel.recv(1)
-        if first == b"C":
-            return channel
-        said = channel.recv(200).decode("utf-8", "replace") if first else ""
-    except OSError as error:
-        said = str(error)
-    channel.close()
+    data = marshal.dumps(payload, 2)
+    for _ in range(2):
+        channel = worker.begin(seconds, LOAD_SECONDS, total, slack, patience)
+        channel.settimeout(_wall(total, patience))
+        try:
+            channel.sendall(struct.pack("<I", len(data)) + data)
+            first = channel.recv(1)
+            if first == b"C":
+                return channel
+            said = channel.recv(200).decode("utf-8", "replace") if first else ""
+        except OSError as error:
+            first, said = b"", str(error)
+        channel.close()
+        if first != b"R":  # the worker is to be started anew
+            break
+        worker.restart()
     raise WorkerFailed(f"a child could not confine itself: {said or 'it ended'}")
 
 
