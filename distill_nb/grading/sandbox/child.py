@@ -48,7 +48,7 @@ def run(channel: int, shared: mmap.mmap, settings: dict, rules: int) -> None:
         if settings["counted"] and settings["next"] not in (0, os.getpid()):
             os.write(CHANNEL, b"R")  # the one before had threads, and how many could be a message
             os._exit(0)
-        mode, prelude, code, entry_point, inputs, limits, iterate, cpu_seconds = job
+        mode, prelude, code, entry_point, inputs, limits, iterate, cpu_seconds, one_failure = job
         # opened anew: flags set on the worker's own would reach the next candidate
         nothing = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
@@ -78,7 +78,7 @@ def run(channel: int, shared: mmap.mmap, settings: dict, rules: int) -> None:
         if mode == "program":
             run_program(shared, sources, limits[0])
         else:
-            run_function(shared, sources, entry_point, inputs, limits, iterate)
+            run_function(shared, sources, entry_point, inputs, limits, iterate, one_failure)
     except BaseException as error:
         note(shared, describe(error))
         os._exit(1)
@@ -93,9 +93,16 @@ def note(shared: mmap.mmap, text: str) -> None:
 
 
 def run_function(
-    shared: mmap.mmap, sources: list, entry_point: str, inputs: list, limits: list, iterate: bool
+    shared: mmap.mmap,
+    sources: list,
+    entry_point: str,
+    inputs: list,
+    limits: list,
+    iterate: bool,
+    one_failure: bool,
 ) -> None:
-    """Define the function, call it with each input in turn and send a frame for each."""
+    """Define the function, call it with each input in turn and send a frame for each.
+    one_failure: an exception ends it."""
     pack, late, clock = wire.FRAME.pack, 0, time.process_time
     namespace: dict = {}  # empty, as evalplus has it: __name__ is "builtins"
     try:
@@ -120,6 +127,8 @@ def run_function(
         except BaseException as error:
             kind, data = b"E", describe(error).encode("utf-8", "replace")
         wire.write_all(CHANNEL, pack(kind, i, len(data)) + data)
+        if kind == b"E" and one_failure:
+            return
 
 
 def standard_files(text: bytes) -> None:

@@ -5,11 +5,10 @@ itself; or on whether all its values are right, never on whether some of them ar
 
 import contextlib
 import marshal
-import signal
 import socket
 import struct
 
-from distill_nb.grading.sandbox import rules, wire
+from distill_nb.grading.sandbox import doubts, rules, wire
 from distill_nb.grading.sandbox.answers import Ended, Kept, frames
 from distill_nb.grading.sandbox.compare import Comparer
 from distill_nb.grading.sandbox.jobs import FunctionTests, Job, ProgramTests, Result
@@ -18,9 +17,6 @@ from distill_nb.grading.sandbox.launch import FULL, Worker, WorkerFailed
 LOAD_SECONDS = 5.0  # of processor time to define the functions
 # of processor time for all calls of an evalplus job: evalplus gives base and plus inputs 60 each
 TOTAL_SECONDS = 120.0
-# of wall time beyond the processor time twice over: its own clocks may have run out meanwhile, or
-# its threads were slow to end
-WAITED = 1.0
 IDLE = 60.0  # seconds that a program may sleep in all its tests; worker.IDLE is for one
 GRACE = 60.0  # seconds of wall time after which a worker that does not answer is given up
 SHORTER = 300  # characters of a detail
@@ -28,7 +24,6 @@ SHORTER = 300  # characters of a detail
 TOO_MANY = {"files": "made too many files", "threads": "started too many threads"}
 TOO_MUCH = "took too much memory"
 OUT_OF_TIME = ("timeout", "asleep")  # by processor time, by the backstop on wall time
-KILLED = -signal.SIGKILL  # the exit status
 
 
 def run(
@@ -107,7 +102,7 @@ def run_function(
     total = min(TOTAL_SECONDS if tests.dataset else float("inf"), sum(tests.seconds)) + LOAD_SECONDS
     iterate = tests.dataset == "mbpp" and tests.entry_point in rules.AS_SETS
     start = ("function", job.prelude, job.code, tests.entry_point, tests.inputs)
-    payload = (*start, tests.seconds, iterate, total * slack)
+    payload = (*start, tests.seconds, iterate, total * slack, job.stop_early)
     begun = _begin(worker, list(tests.seconds), total, slack, patience, payload)
     with contextlib.closing(begun) as channel, contextlib.closing(Kept()) as kept:
         try:
@@ -126,24 +121,23 @@ def run_function(
             ended = str(error)
         end = _end(worker, total, patience, at_once=True)
         outcomes, detail = _compared(comparer, tests, kinds, kept, job.stop_early)
+    refuted = any(kind == b"V" and o == "wrong" for kind, o in zip(kinds, outcomes, strict=False))
     if len(outcomes) < len(tests.inputs) and not (job.stop_early and "wrong" in outcomes):
         failed = "timeout" if end["stopped"] in OUT_OF_TIME and not ended else "wrong"
         detail = detail or _why(failed, end, ended, len(outcomes))
         outcomes.append(failed)
-        failed_itself = by_end = True
     elif ended:  # all values came, then something else
         outcomes, detail = [*outcomes[:-1], "wrong"], detail or ended
     place = end["late"] - 1  # the first input that was done too late, or -1
     if slack == 1 and 0 <= place < len(outcomes) and outcomes[place] == "correct":
         outcomes[place:] = ["timeout"] if job.stop_early else ["timeout", *outcomes[place + 1 :]]
         detail = f"input {place}: out of time ({tests.seconds[place]} s of processor time)"
-    short = len(kinds) < len(tests.inputs) and b"E" not in kinds[-1:]
-    if short and _killed(worker, end):
-        doubtful = "killed"
-    else:
-        doubtful = _doubtful(end, short or b"E" in kinds, slack)
-    doubtful = doubtful or _late(bool(end["late"]), outcomes, slack)
-    return _result(worker, outcomes, len(tests.inputs), detail, end["seconds"], doubtful)
+    cut = job.stop_early and b"E" in kinds  # by the grader
+    short = len(kinds) < len(tests.inputs) and not cut
+    doubtful = doubts.killed(end, worker.room >= FULL) if short else ""
+    doubtful = doubtful or doubts.cut_short(end, short or b"E" in kinds, slack)
+    doubtful = doubtful or doubts.late(bool(end["late"]), outcomes, slack)
+    return _result(worker, outcomes, len(tests.inputs), detail, end["seconds"], doubtful, refuted)
 
 
 def _compared(
@@ -189,40 +183,17 @@ def _why(failed: str, end: dict, ended: str, place: int) -> str:
 
 
 def _result(
-    worker: Worker, outcomes: list[str], count: int, detail: str, seconds: float, doubtful: str
+    worker: Worker,
+    outcomes: list[str],
+    count: int,
+    detail: str,
+    seconds: float,
+    doubtful: str,
+    refuted: bool,
 ) -> Result:
-    failed = [outcome for outcome in outcomes if outcome != "correct"]
+    outcome = next((outcome for outcome in outcomes if outcome != "correct"), "correct")
     tests = tuple(outcomes) + ("not_run",) * (count - len(outcomes))
-    return Result(
-        failed[0] if failed else "correct", detail, tests, worker.level, round(seconds, 4), doubtful
-    )
-
-
-def _killed(worker: Worker, end: dict) -> bool:
-    """Whether somebody else killed it: not the worker, and not the kernel because it took more than
-    all the memory that a candidate may have."""
-    own = end["stopped"] or (end["over"] and worker.room >= FULL)
-    return end["exit"] == KILLED and not own
-
-
-def _doubtful(end: dict, failed_itself: bool, slack: float) -> str:
-    """Why a run without neighbours could have gone on, "" where it could not, as it used up its
-    slack. asleep, starved: stopped before it had its processor time, while it slept or waited for a
-    processor; or it failed by itself, without a value, after it had waited for WAITED seconds."""
-    if end["stopped"] == "asleep" and end["starved"]:
-        return "starved"
-    if slack == 1 or end["stopped"] == "timeout":
-        return ""
-    if end["stopped"] == "asleep":
-        return "asleep"
-    waited = end["wall"] - 2 * end["seconds"]
-    ended = end["stopped"] in ("", "stopped")  # by itself, or as nothing more was to come
-    return "starved" if failed_itself and ended and waited > WAITED else ""
-
-
-def _late(late: bool, outcomes: list[str], slack: float) -> str:
-    """ "late" where all tests passed, one of them not in time."""
-    return "late" if late and slack > 1 and set(outcomes) == {"correct"} else ""
+    return Result(outcome, detail, tests, worker.level, round(seconds, 4), doubtful, refuted)
 
 
 def run_program(
@@ -236,7 +207,7 @@ def run_program(
     with contextlib.closing(Kept()) as kept:
         for i, limit in enumerate(tests.seconds):
             start = ("program", job.prelude, job.code, "", (tests.inputs[i],))
-            payload = (*start, (limit,), False, limit * slack)
+            payload = (*start, (limit,), False, limit * slack, job.stop_early)
             begun = _begin(worker, [limit], limit, slack, patience, payload)
             most = min(wire.LONGEST_OUTPUT, wire.LONGEST_RESULT - kept.size)
             with contextlib.closing(begun) as channel:
@@ -248,8 +219,8 @@ def run_program(
                 end["stopped"] = "asleep"
             kept.add(output)
             failed.append(_failed(end, too_much, slack))
-            why_doubtful = _doubtful(end, end["exit"] != 0, slack)
-            doubtful = doubtful or ("killed" if _killed(worker, end) else why_doubtful)
+            doubtful = doubtful or doubts.killed(end, worker.room >= FULL)
+            doubtful = doubtful or doubts.cut_short(end, end["exit"] != 0, slack)
             late = late or bool(end["late"])
             if (failed[-1][0] and job.stop_early) or end["stopped"] == "asleep":
                 break
@@ -267,8 +238,9 @@ def run_program(
                 detail = detail or f"test {i}: {why}"
                 if job.stop_early:
                     break
-    doubtful = doubtful or _late(late, outcomes, slack)
-    return _result(worker, outcomes, len(tests.inputs), detail, seconds, doubtful)
+    doubtful = doubtful or doubts.late(late, outcomes, slack)
+    refuted = any(o == "wrong" and not own for o, (own, _) in zip(outcomes, failed, strict=False))
+    return _result(worker, outcomes, len(tests.inputs), detail, seconds, doubtful, refuted)
 
 
 def _all_of(channel: socket.socket, most: int) -> tuple[bytes, bool]:
@@ -293,7 +265,7 @@ def _failed(end: dict, too_much: bool, slack: float) -> tuple[str, str]:
         return "timeout", f"out of time after {end['seconds']:.1f} s of processor time"
     if end["stopped"] in TOO_MANY:
         return "wrong", TOO_MANY[end["stopped"]]
-    if end["over"] and end["exit"] == KILLED:
+    if end["over"] and end["exit"] == doubts.KILLED:
         return "wrong", TOO_MUCH
     if end["exit"] != 0:
         return "wrong", _shown(end["note"].encode()) or f"exit status {end['exit']}"
