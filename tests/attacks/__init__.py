@@ -5,7 +5,8 @@ Each text file beside this one holds attacks of one kind; a line "### name" begi
 is called as f(folder, port, grader): a folder that anybody may write to outside the sandbox, with a
 file `secret` and a Unix socket `socket` in it; the port of a server on this machine; the grader's
 process id. The secret is what f is expected to return, and the servers hand it out: whoever gets at
-it passes. MARKER stands for the argument of a `sleep` that nobody may leave behind."""
+it passes. channels.txt is for two candidates, of whom one leaves what the other looks for. MARKER
+stands for the argument of a `sleep` that nobody may leave behind."""
 
 from pathlib import Path
 
@@ -38,6 +39,8 @@ def read(path):
 
 def first(values):
     return next((v for v in values if v), None)
+
+library = first((p for p in sys.path if os.access(p + "/os.py", os.R_OK)))
 """
 
 
@@ -53,5 +56,6 @@ FUNCTIONS = {
     for name, code in read(kind).items()
 }
 PROGRAMS = read("programs")
+CHANNELS = read("channels")
 # these must pass
 HONEST_FUNCTIONS, HONEST_PROGRAMS = (read("honest_functions"), read("honest_programs"))

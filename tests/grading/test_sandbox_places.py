@@ -1,10 +1,14 @@
 """What a candidate can see, import and write to: files of data, packages, its working folder."""
 
+import ast
 import contextlib
 import json
 import os
+import subprocess
 import sys
 import tempfile
+import time
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
@@ -45,37 +49,131 @@ def seat(request):
     yield from open_seat(request.param)
 
 
-def readable_places():
-    """Folders that every worker reads, in which this user may write."""
-    found = [Path("/usr/share"), Path("/usr/lib"), Path(os.__file__).parent]
-    return sorted({p.resolve() for p in found if os.access(p, os.W_OK)})
-
-
 def test_a_file_of_data_is_hidden_wherever_it_lies(level):
-    if not readable_places():
-        pytest.skip("this user may write to no folder that a worker reads")
-    for place in readable_places():
-        with (
-            tempfile.TemporaryDirectory(prefix="distill_nb_test", dir=place) as folder,
-            Pool(1, level) as one,
-        ):
-            os.chmod(folder, 0o755)
-            file, beside, link = (Path(folder, name) for name in ("tests.json", "other", "link"))
-            for path in (file, beside):
-                path.write_text(SECRET)
-                path.chmod(0o644)
-            link.symlink_to(file.name)
+    place = Path(os.__file__).resolve().parent
+    if not os.access(place, os.W_OK):
+        pytest.skip("this user may not write to Python's own folder")
+    with (
+        tempfile.TemporaryDirectory(prefix="distill_nb_test", dir=place) as folder,
+        Pool(1, level) as one,
+    ):
+        os.chmod(folder, 0o755)
+        file, beside, link = (Path(folder, name) for name in ("tests.json", "other", "link"))
+        for path in (file, beside):
+            path.write_text(SECRET)
+            path.chmod(0o644)
+        link.symlink_to(file.name)
 
-            def read(path, one=one):
-                tests = function_tests("f", [[str(path)]], [SECRET], seconds=5.0)
-                return one.run([Job("PATHS = ()" + READ, tests)])[0].outcome
+        def read(path):
+            tests = function_tests("f", [[str(path)]], [SECRET], seconds=5.0)
+            return one.run([Job("PATHS = ()" + READ, tests)])[0].outcome
 
-            assert [read(p) for p in (file, beside, link)] == ["correct"] * 3, place
-            one.hide((str(link),))
-            assert [read(p) for p in (file, beside, link)] == ["wrong", "correct", "wrong"], place
-            one.hide((folder,))
-            assert [read(p) for p in (file, beside)] == ["wrong"] * 2, place
-            assert one.run([HONEST])[0].outcome == "correct"
+        assert [read(p) for p in (file, beside, link)] == ["correct"] * 3
+        one.hide((str(link),))
+        assert [read(p) for p in (file, beside, link)] == ["wrong", "correct", "wrong"]
+        one.hide((folder,))
+        assert [read(p) for p in (file, beside)] == ["wrong"] * 2
+        assert one.run([HONEST])[0].outcome == "correct"
+
+
+def test_of_the_machine_only_pythons_library_can_be_read(level):
+    """What lies beside it in /usr and in Python's own folder cannot."""
+    library = Path(os.__file__).resolve().parent
+    seen = places.view(os.path.realpath(getattr(sys, "_base_executable", sys.executable)), ())
+    others = {"/bin/sh", "/usr/bin/env", "/usr/share/perl5", "/etc/passwd", "/etc/hostname"}
+    others |= {str(library / "test" / "__init__.py"), str(library / "idlelib" / "run.py")}
+    for folder in {*map(os.path.dirname, seen.files), str(library.parent.parent / "bin")}:
+        others |= {str(path) for path in Path(folder).iterdir() if path.is_file()}
+    own = {os.path.realpath(path) for path in seen.files}  # also by its other names, at Landlock
+    others = {p for p in map(os.path.realpath, others) if os.path.exists(p) and p not in own}
+    others = {p for p in others if not any(p.startswith(f + "/") for f in seen.folders[1:])}
+    code = """
+import os
+def f(paths):
+    found = []
+    for path in paths:
+        try:
+            os.close(os.open(path, os.O_RDONLY))
+            found.append(path)
+        except OSError:
+            pass
+    return found
+"""
+    assert len(others) > 4
+    tests = function_tests("f", [[sorted(others)]], [[]], seconds=10.0)
+    with contextlib.closing(pool.Seat(level)) as one:
+        result = one.run(Job(code, tests))
+    assert result.outcome == "correct", result
+
+
+def test_all_that_python_brings_still_loads(level):
+    """Extension modules with their shared libraries, time zones, the locale."""
+    suffix = EXTENSION_SUFFIXES[0]
+    folders = [Path(p) for p in sys.path if p.endswith("lib-dynload")]
+    names = [p.name.removesuffix(suffix) for f in folders for p in f.glob(f"*{suffix}")]
+    names = sorted({n for n in names if "test" not in n} - {"_tkinter", "_xxsubinterpreters"})
+    code = """
+import importlib, locale, zoneinfo
+def f(names):
+    lacking = []
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            lacking.append(str(error))
+    locale.setlocale(locale.LC_ALL, "C.UTF-8")
+    return [lacking, len(zoneinfo.available_timezones() - {"localtime"})]
+"""
+    python = getattr(sys, "_base_executable", sys.executable)
+    line = [python, *places.FLAGS, "-W", "ignore", "-c", f"{code}\nprint(f({names!r}))"]
+    said = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True).stdout
+    # where Python itself lacks a library, so may a candidate
+    tests = function_tests("f", [[names]], [ast.literal_eval(said)], seconds=10.0)
+    assert names or not folders
+    with contextlib.closing(pool.Seat(level)) as one:
+        result = one.run(Job(code, tests))
+    assert result.outcome == "correct", result
+
+
+def test_what_is_seen_is_read_beforehand(tmp_path):
+    """A candidate that reads what nobody had read would leave it in the kernel's cache, and the
+    time at which it did."""
+    folder = tmp_path / "library"
+    (folder / "site-packages").mkdir(parents=True)
+    files = [folder / "module.py", tmp_path / "libx.so", folder / "site-packages" / "other.py"]
+    for file in files:
+        file.write_bytes(b"x" * 100_000)
+        os.utime(file, (10**9, 10**9))
+    if not hasattr(os, "RWF_NOWAIT"):
+        pytest.skip("only Linux tells what is cached")
+    for file in files:
+        with open(file, "rb") as opened:
+            os.fsync(opened.fileno())
+            os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    places.warm.__wrapped__(places.View((str(files[1]),), (str(folder),)), ())
+
+    def cached(file):
+        try:
+            with open(file, "rb", 0) as opened:
+                return os.preadv(opened.fileno(), [bytearray(10)], 90_000, os.RWF_NOWAIT) == 10
+        except OSError:
+            return False
+
+    times = [file.stat().st_atime_ns for file in files]
+    if cached(files[2]):
+        pytest.skip("this file system always has its files in memory")
+    end = time.monotonic() + 20
+    while not all(map(cached, files[:2])) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert all(map(cached, files[:2]))
+    assert times[2] == 10**18  # hidden, and so not read
+    for file in files[:2]:  # mounted with relatime or noatime, a second reading changes nothing
+        file.read_bytes()
+    assert [file.stat().st_atime_ns for file in files[:2]] == times[:2] or "strictatime" in mounts()
+
+
+def mounts():
+    return Path("/proc/mounts").read_text()
 
 
 def test_a_file_inside_a_package_is_hidden_too(level):
@@ -112,15 +210,15 @@ def test_the_graders_files_are_hidden(monkeypatch, tmp_path):
 
 def test_what_is_hidden(tmp_path):
     """Folders and files below what is read, each once, and never the standard library."""
-    for name in ("kept/hidden/inside", "kept/file", "else/file"):
+    for name in ("kept/hidden/inside", "kept/file", "else/file", "kept/test/a", "kept/config-3/a"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
     prefix, more = str(tmp_path / "kept"), ("kept/hidden", "kept/hidden/inside", "kept/file")
     asked = tuple(str(tmp_path / name) for name in (*more, "else/file", "kept/none"))
-    own = {p for p in places.hidden([prefix], asked) if p.startswith(str(tmp_path))}
-    assert own == {f"{prefix}/hidden", f"{prefix}/file"}
+    own = {p for p in places.hidden((prefix,), asked) if p.startswith(str(tmp_path))}
+    assert own == {f"{prefix}/{name}" for name in ("hidden", "file", "test", "config-3")}
     library = os.path.dirname(os.path.realpath(os.__file__))
-    found = places.hidden([sys.base_prefix], (library, os.path.join(library, "json")))
+    found = places.hidden((sys.base_prefix,), (library, os.path.join(library, "json")))
     assert library not in found and os.path.join(library, "json") in found
 
 
@@ -185,3 +283,21 @@ def f(count):
     for count, outcome in ((5, "correct"), (1000, "wrong")):
         tests = function_tests("f", [[count]], [count], seconds=20.0)
         assert seat.run(Job(code, tests)).outcome == outcome
+
+
+def test_there_is_no_other_folder_to_write_to(seat):
+    """At both levels alike: a temporary file lies in the working folder."""
+    code = """
+import os, tempfile
+def f(place):
+    try:
+        open(os.path.join(place, "distill_nb_test"), "w").close()
+        return "written"
+    except OSError:
+        with tempfile.NamedTemporaryFile() as file:
+            return os.path.dirname(file.name) == os.getcwd()
+"""
+    folders = ["/tmp", "/var/tmp", "/dev/shm", "/sandbox", "..", os.path.dirname(os.__file__)]
+    tests = function_tests("f", [[p] for p in folders], [True] * len(folders), seconds=5.0)
+    result = seat.run(Job(code, tests))
+    assert result.outcome == "correct", result

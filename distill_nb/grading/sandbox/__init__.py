@@ -5,49 +5,37 @@
 
 How it is built, from the outside in:
 - The grader (this process) holds the expected values and never sends them. It sends code and inputs
-  through a socket made for the one job, and reads frames of bytes back (run.py, wire.py).
+  through a socket made for the one job, and reads frames of bytes back (run.py, wire.py). It keeps
+  them until the candidate has ended (answers.py), so that none learns which values are right.
 - The bytes are those of a closed codec, no pickle (codec.py). They are compared with the expected
   values by the benchmark's own rules (rules.py) in a disposable process with limits (compare.py).
 - A worker per core (launch.py) is one long-lived process in bubblewrap (bubblewrap.py): own pid,
   network, ipc, uts and cgroup namespaces and an empty environment. Of the file system it sees only
-  /usr, Python, the packages allowed (packages.py) and the few files that it consists of, read-only,
-  with a small tmpfs to write in. Other packages, sources, and every file of data that the grader
-  reads look empty (places.py). Root becomes a user that owns nothing and keeps no capability; any
-  other user is in a user namespace. The worker dies with the thread that started it, and with the
-  grader. Where there is no tmpfs, it writes in a temporary folder of its own (folders.py).
+  Python's library, the shared libraries needed, the packages allowed (packages.py) and the few
+  files that it consists of, read-only, with a small tmpfs to write in (places.py). Root becomes a
+  user that owns nothing and keeps no capability; any other user is in a user namespace. The worker
+  dies with the thread that started it, and with the grader. Where there is no tmpfs, it writes in a
+  temporary folder of its own (folders.py).
 - The worker (worker.py) has the usual modules loaded and forks once for each candidate. It keeps
-  the time (watch.py) and never sees code or values, so no candidate finds what another left.
+  the time (watch.py) and never sees code or values; how a candidate ended goes through it without
+  becoming an object (report.py). So no candidate finds what another left.
 - The child (child.py) puts limits on itself, then Landlock where the kernel has it, then seccomp
   (confine.py, seccomp.py), and only then runs the candidate. It has one process, so
   multiprocessing's locks are those of threads (locks.py).
 
 Levels: the strongest at which a trial job runs is taken. `bubblewrap`; `landlock` (Landlock,
 seccomp and limits, without namespaces; needs Linux 6.2); else RuntimeError, unless `allow_unsafe`
-permits `process`, a plain process with limits, which is NO sandbox. At `landlock` a candidate can
-still see that a file exists, the machine's name and load.
-
-A candidate cannot pass without returning the right values: an early exit, a patched comparison, an
-overridden __eq__ or forged bytes only lose. It cannot read the expected values (`assert_tests`
-takes asserts apart, as they would show them) or keep anything for the next candidate in files.
+permits `process`, a plain process with limits, which is NO sandbox.
 
 Neighbours: time is the candidate's own processor time. What waited for a processor, or was killed
-by somebody else, runs again alone (pool.py), and is a grader_error if that happens there too. Each
-worker has a control group of its own where one may be made (memory.py), and memory that is no
-process's own is refused (seccomp.py, mappings.py). The workers' number follows the control group's
-limits, and all graders of a user take turns in it (turns.py).
+by somebody else, runs again alone (doubts.py, pool.py), and is a grader_error if that happens there
+too. Each worker has a control group of its own where one may be made (memory.py), and memory that
+is no process's own is refused (seccomp.py, mappings.py). The workers' number follows the control
+group's limits, and all graders of a user take turns in it (turns.py).
 
-Not defended: bugs of the kernel, measuring time, and using up the given limits (with forged
-progress a candidate may spend the seconds of all its inputs on one of them). The kernel's cache of
-files below /usr and whether a candidate lives on after an answer can be timed: over many samples a
-few bits may pass from one candidate to the next. Not limited: sleeping below 10 s, and reading what
-else lies in /usr. At `landlock`, files that are deleted but open are bounded by their number alone.
-Not tested: macOS, where only `process` works, and arm64, for which seccomp.py has its numbers from
-the kernel's tables alone.
-
-Honest code loses a little: no files but in its working folder (and /tmp in bubblewrap), 256 threads
-and 64 MiB of files at most, no processes, no sockets, hence no asyncio and no Pool or Process of
-multiprocessing but multiprocessing.dummy's, no /proc and /dev/stdin; a package only if it is named;
-a fixed seed.
+docs/sandbox.md says what is defended, what is not, and what honest code loses. Not limited: to
+sleep below 10 s; with forged progress a candidate may spend the seconds of all its inputs on one.
+At `landlock`, files that are deleted but open are bounded by their number alone.
 
 Bindings considered: pyseccomp 0.1.2 needs libseccomp.so at run time and runs other programs to find
 it; inside there is neither. landlock 1.0.0.dev5 lacks the network and signal rules of ABI 4 and 6,

@@ -21,16 +21,11 @@ from typing import Any, TextIO
 
 import codec
 import confine
+import report
 import seccomp
 import wire
 
 CHANNEL, RULES, FOLDERS = 3, 10, 20  # file descriptors
-SHARED = 4096  # bytes shared with the worker: PLACES, then a text; in the end PREEMPTED
-# the input at work, the first input that was late (both from 1; 0: none), the text's length
-PLACES = struct.Struct("<III")
-# how often the kernel had taken the processor from this process before the candidate began
-PREEMPTED = struct.Struct("<I")
-LONGEST_NOTE = 2 * wire.LONGEST_TEXT  # bytes
 
 
 def describe(error: BaseException) -> str:
@@ -50,7 +45,10 @@ def run(channel: int, shared: mmap.mmap, settings: dict, rules: int) -> None:
         os.closerange(FOLDERS + settings["folders"], 4096)
         size = struct.unpack("<I", wire.read_exactly(CHANNEL, 4))[0]
         job = marshal.loads(wire.read_exactly(CHANNEL, size))
-        mode, prelude, code, entry_point, inputs, limits, iterate, cpu_seconds = job
+        if settings["counted"] and settings["next"] not in (0, os.getpid()):
+            os.write(CHANNEL, b"R")  # the one before had threads, and how many could be a message
+            os._exit(0)
+        mode, prelude, code, entry_point, inputs, limits, iterate, cpu_seconds, one_failure = job
         # opened anew: flags set on the worker's own would reach the next candidate
         nothing = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
@@ -73,14 +71,14 @@ def run(channel: int, shared: mmap.mmap, settings: dict, rules: int) -> None:
                 os._exit(1)
         os.write(CHANNEL, b"C")  # from here on the channel may say anything
         preempted = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
-        PREEMPTED.pack_into(shared, SHARED - PREEMPTED.size, preempted)
+        report.PREEMPTED.pack_into(shared, report.SHARED - report.PREEMPTED.size, preempted)
         random.seed(0)
         atexit._clear()
         sources = [(prelude, "<prelude>"), (code, "<candidate>")]
         if mode == "program":
             run_program(shared, sources, limits[0])
         else:
-            run_function(shared, sources, entry_point, inputs, limits, iterate)
+            run_function(shared, sources, entry_point, inputs, limits, iterate, one_failure)
     except BaseException as error:
         note(shared, describe(error))
         os._exit(1)
@@ -89,15 +87,22 @@ def run(channel: int, shared: mmap.mmap, settings: dict, rules: int) -> None:
 
 def note(shared: mmap.mmap, text: str) -> None:
     """Leave a text for the worker."""
-    data = text.encode("utf-8", "replace")[:LONGEST_NOTE]
-    place, late, _ = PLACES.unpack_from(shared)
-    shared[: PLACES.size + len(data)] = PLACES.pack(place, late, len(data)) + data
+    data = text.encode("utf-8", "replace")[: report.LONGEST_NOTE]
+    place, late, _ = report.PLACES.unpack_from(shared)
+    shared[: report.PLACES.size + len(data)] = report.PLACES.pack(place, late, len(data)) + data
 
 
 def run_function(
-    shared: mmap.mmap, sources: list, entry_point: str, inputs: list, limits: list, iterate: bool
+    shared: mmap.mmap,
+    sources: list,
+    entry_point: str,
+    inputs: list,
+    limits: list,
+    iterate: bool,
+    one_failure: bool,
 ) -> None:
-    """Define the function, call it with each input in turn and send a frame for each."""
+    """Define the function, call it with each input in turn and send a frame for each.
+    one_failure: an exception ends it."""
     pack, late, clock = wire.FRAME.pack, 0, time.process_time
     namespace: dict = {}  # empty, as evalplus has it: __name__ is "builtins"
     try:
@@ -110,18 +115,20 @@ def run_function(
         return wire.write_all(CHANNEL, pack(b"L", 0, len(data)) + data)
     for i, args in enumerate(inputs):
         args = marshal.loads(args)
-        PLACES.pack_into(shared, 0, i + 1, late, 0)
+        report.PLACES.pack_into(shared, 0, i + 1, late, 0)
         started = clock()
         try:
             value = function(*args)
             # a finer clock than the worker's, which is coarse but out of the candidate's reach
             if clock() - started > limits[i] and not late:
                 late = i + 1
-                PLACES.pack_into(shared, 0, i + 1, late, 0)
+                report.PLACES.pack_into(shared, 0, i + 1, late, 0)
             kind, data = b"V", codec.encode(value, iterate)
         except BaseException as error:
             kind, data = b"E", describe(error).encode("utf-8", "replace")
         wire.write_all(CHANNEL, pack(kind, i, len(data)) + data)
+        if kind == b"E" and one_failure:
+            return
 
 
 def standard_files(text: bytes) -> None:
@@ -155,7 +162,7 @@ def run_program(shared: mmap.mmap, sources: list, limit: float) -> None:
     for name in ("stdout", "__stdout__"):
         setattr(sys, name, stdout)
     module = sys.modules["__main__"] = type(sys)("__main__")
-    PLACES.pack_into(shared, 0, 1, 0, 0)
+    report.PLACES.pack_into(shared, 0, 1, 0, 0)
     clock, failure = time.process_time, None
     try:
         for text, name in sources:
@@ -170,7 +177,7 @@ def run_program(shared: mmap.mmap, sources: list, limit: float) -> None:
         with contextlib.suppress(BaseException):  # an interpreter's end ignores them too
             end()
     flush(sys.stdout, stdout)
-    PLACES.pack_into(shared, 0, 1, int(clock() > limit), 0)
+    report.PLACES.pack_into(shared, 0, 1, int(clock() > limit), 0)
     # Files that the program never closed are written when their objects go. The interpreter's own
     # end would do so too, but it would also take down what the worker has loaded.
     namespace = module.__dict__

@@ -39,7 +39,8 @@ class ProgramTests:
 @dataclass(frozen=True)
 class Job:
     """A candidate and its tests. prelude: the benchmark's own code (imports), run first in the same
-    namespace. stop_early: the first test that fails ends the run."""
+    namespace. stop_early: tests after the first that fails count as not run. Only what a candidate
+    did itself (an exception, its time) ends the run: it never learns which values are right."""
 
     code: str
     tests: FunctionTests | ProgramTests
@@ -60,8 +61,9 @@ class Result:
     tests: tuple[str, ...] = ()
     level: str = ""  # bubblewrap, landlock or process
     seconds: float = 0.0  # of processor time that the candidate took
-    # late, asleep, starved or killed (run._doubtful): neighbours may be why; "" of a Pool
+    # late, asleep, starved or killed (doubts.py): neighbours may be why; "" of a Pool
     doubtful: str = ""
+    refuted: bool = False  # a value was another one than expected, and no neighbour could be why
 
 
 def function_tests(

@@ -5,13 +5,14 @@ import itertools
 import json
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from distill_nb.grading.sandbox import bubblewrap, folders, packages, places, wire
+from distill_nb.grading.sandbox import bubblewrap, folders, packages, places, report, wire
 from distill_nb.grading.sandbox.bubblewrap import DEVICES, FOLDER_SIZE, HERE, WorkerFailed
 from distill_nb.runtime.memory_group import MemoryGroup
 
@@ -30,17 +31,9 @@ START_SECONDS = 60
 _numbers = itertools.count()
 
 
-def _python() -> tuple[str, list[str]]:
-    """The interpreter outside its virtual environment, and its folders outside /usr."""
-    python = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
-    home = os.path.realpath(os.path.expanduser("~"))
-    folders = {os.path.realpath(p) for p in (sys.base_prefix, sys.base_exec_prefix)}
-    for folder in folders:
-        if (folder == home or home.startswith(folder.rstrip("/") + "/")) and folder != "/usr":
-            raise WorkerFailed(
-                f"Python's own folder {folder} holds your home; use a Python in a folder of its own"
-            )
-    return python, sorted(f for f in folders if f != "/usr" and not f.startswith("/usr/"))
+def _python() -> str:
+    """The interpreter outside its virtual environment."""
+    return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
 
 
 def _user_threads() -> int:
@@ -72,16 +65,17 @@ def command(
 ) -> tuple[list[str], dict]:
     """The command line of a worker at a level, and the settings that it is then sent. loaded: the
     packages that it has. group: where it runs."""
-    python, prefixes = _python()
-    brought = packages.places(loaded)
-    hide = places.hidden(prefixes, hidden, brought)
+    python, brought = _python(), packages.places(loaded)
+    seen = places.view(python, brought)
+    places.warm(seen, brought)
+    hide = places.hidden(seen.folders, hidden, brought)
     inside, site = str(HERE), sorted({str(Path(place).parent) for place in brought})
     to_import = list(brought)
     if level == "bubblewrap":
         inside, site, to_import = (
-            "/sandbox",
-            ["/sandbox/site"] if brought else [],
-            ["/sandbox/site"],
+            bubblewrap.OWN,
+            [bubblewrap.SITE] if brought else [],
+            [bubblewrap.SITE],
         )
     root, uid = sys.platform == "linux" and os.geteuid() == 0, None
     if root and level != "process":
@@ -105,16 +99,17 @@ def command(
         "uid": uid,
         "site": site,
         "packages": list(loaded),
-        "readable": ["/usr", "/lib", "/lib64", *prefixes, *to_import, *DEVICES],
+        "readable": [*seen.files, *seen.folders, *to_import, *DEVICES],
         "hidden": hide,
         "limits": limits,
+        "counted": level == "bubblewrap",  # whether none but its own processes take numbers
         "threads": 0 if apart or sys.platform != "linux" else THREADS,
-        "writable": "/tmp" if level == "bubblewrap" else None,
+        "writable": bubblewrap.WRITABLE if level == "bubblewrap" else None,
         "bytes": None,
     }
-    line = [python, "-S", "-s", "-P", "-B", "-X", "utf8", f"{inside}/worker.py"]
+    line = [python, *places.FLAGS, f"{inside}/worker.py"]
     if level == "bubblewrap":
-        line = [*bubblewrap.line(prefixes, hide, brought, root), *line]
+        line = [*bubblewrap.line(seen, hide, brought, root), *line]
     # The limit on the stack is read when a program starts, so the shell sets it: the soft limit
     # alone, at most the hard one, since programs of contests raise it themselves.
     stack = f'ulimit -S -s {STACK_KIB} 2>/dev/null || ulimit -S -s "$(ulimit -H -s)"'
@@ -194,11 +189,11 @@ class Worker:
         processor time, for each input, for loading, in all; at `slack` times these it is killed.
         patience: as in watch.py."""
         if self._dirty:  # the last candidate left files; a new worker has an empty tmpfs
-            self.close()
-            self._start()
+            self.restart()
         if self._group is not None:
             self._before = self._group.counts()
         self._serial += 1
+        self._inputs, self._longest = len(seconds), slack * total
         ours, theirs = socket.socketpair()
         job = dict(
             serial=self._serial,
@@ -216,21 +211,31 @@ class Worker:
                 raise WorkerFailed("the worker died") from error
         return ours
 
+    def restart(self) -> None:
+        """Start it anew, without anything that a candidate may have left."""
+        self.close()
+        self._start()
+
     def stop(self) -> None:
         """End the child now."""
         with contextlib.suppress(OSError):
             wire.send(self._control, json.dumps({"stop": self._serial}).encode())
 
     def end(self, seconds: float) -> dict | None:
-        """How the child ended (worker.watch's report), or None after `seconds` of wall time."""
+        """How the child ended (report.read), or None after `seconds` of wall time. over: `over`."""
         try:
-            answer = self._answer(seconds)
+            end = report.read(self._answer(seconds))
         except TimeoutError:
             return None
-        if answer.get("serial") != self._serial:
+        except ValueError as error:
+            raise WorkerFailed("the worker died") from error
+        if end["serial"] != self._serial:
             raise WorkerFailed("the worker answered out of turn")
-        self._dirty, answer["over"] = answer["dirty"], self.over()
-        return answer
+        self._dirty, end["over"] = end["dirty"], self.over()
+        end["late"] = min(end["late"], self._inputs)
+        if end["exit"] == -signal.SIGKILL and not end["stopped"] and end["seconds"] > self._longest:
+            end["stopped"] = "timeout"  # by RLIMIT_CPU
+        return end
 
     def allow(self, room: int) -> None:
         """From now on, so many bytes for it and its candidate."""
@@ -271,10 +276,10 @@ class Worker:
             self._group.remove()
         self._folder = self._group = None
 
-    def _answer(self, seconds: float) -> dict:
+    def _answer(self, seconds: float) -> bytes:
         self._control.settimeout(seconds)
         try:
-            return json.loads(wire.receive(self._control, longest=100_000)[0])
+            return wire.receive(self._control, longest=100_000)[0]
         except TimeoutError:
             raise
         except (OSError, EOFError, ValueError) as error:

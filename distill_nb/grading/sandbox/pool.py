@@ -206,7 +206,7 @@ class Pool:
 
 def settled(result: Result) -> Result:
     """What stands of a last run: a grader_error where that, too, was cut short from outside."""
-    if result.doubtful not in ("killed", "starved"):
+    if result.doubtful not in ("killed", "starved") or result.refuted:
         return replace(result, doubtful="")
     why = memory.short() if result.doubtful == "killed" else NO_PROCESSOR
     tests = tuple("correct" if test == "correct" else "not_run" for test in result.tests)

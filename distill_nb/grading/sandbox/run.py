@@ -1,13 +1,15 @@
-"""One job in one worker: send it, read what comes back, compare, decide. Runs in the grader."""
+"""One job in one worker: send it, read what comes back, compare, decide. Runs in the grader.
+
+What a candidate can notice (whether it goes on, whether it runs again) depends on what it did
+itself; or on whether all its values are right, never on whether some of them are."""
 
 import contextlib
 import marshal
-import signal
 import socket
 import struct
-from collections.abc import Iterator
 
-from distill_nb.grading.sandbox import rules, wire
+from distill_nb.grading.sandbox import doubts, rules, wire
+from distill_nb.grading.sandbox.answers import Ended, Kept, frames
 from distill_nb.grading.sandbox.compare import Comparer
 from distill_nb.grading.sandbox.jobs import FunctionTests, Job, ProgramTests, Result
 from distill_nb.grading.sandbox.launch import FULL, Worker, WorkerFailed
@@ -15,9 +17,6 @@ from distill_nb.grading.sandbox.launch import FULL, Worker, WorkerFailed
 LOAD_SECONDS = 5.0  # of processor time to define the functions
 # of processor time for all calls of an evalplus job: evalplus gives base and plus inputs 60 each
 TOTAL_SECONDS = 120.0
-# of wall time beyond the processor time twice over: its own clocks may have run out meanwhile, or
-# its threads were slow to end
-WAITED = 1.0
 IDLE = 60.0  # seconds that a program may sleep in all its tests; worker.IDLE is for one
 GRACE = 60.0  # seconds of wall time after which a worker that does not answer is given up
 SHORTER = 300  # characters of a detail
@@ -25,11 +24,6 @@ SHORTER = 300  # characters of a detail
 TOO_MANY = {"files": "made too many files", "threads": "started too many threads"}
 TOO_MUCH = "took too much memory"
 OUT_OF_TIME = ("timeout", "asleep")  # by processor time, by the backstop on wall time
-KILLED = -signal.SIGKILL  # the exit status
-
-
-class Ended(Exception):
-    """The frames ended or broke before the last one; the reason as its argument."""
 
 
 def run(
@@ -57,18 +51,22 @@ def _begin(
     payload: tuple,
 ) -> socket.socket:
     """The socket to a child that has its job and has confined itself."""
-    channel = worker.begin(seconds, LOAD_SECONDS, total, slack, patience)
-    channel.settimeout(_wall(total, patience))
-    try:
-        data = marshal.dumps(payload, 2)
-        channel.sendall(struct.pack("<I", len(data)) + data)
-        first = channel.recv(1)
-        if first == b"C":
-            return channel
-        said = channel.recv(200).decode("utf-8", "replace") if first else ""
-    except OSError as error:
-        said = str(error)
-    channel.close()
+    data = marshal.dumps(payload, 2)
+    for _ in range(2):
+        channel = worker.begin(seconds, LOAD_SECONDS, total, slack, patience)
+        channel.settimeout(_wall(total, patience))
+        try:
+            channel.sendall(struct.pack("<I", len(data)) + data)
+            first = channel.recv(1)
+            if first == b"C":
+                return channel
+            said = channel.recv(200).decode("utf-8", "replace") if first else ""
+        except OSError as error:
+            first, said = b"", str(error)
+        channel.close()
+        if first != b"R":  # the worker is to be started anew
+            break
+        worker.restart()
     raise WorkerFailed(f"a child could not confine itself: {said or 'it ended'}")
 
 
@@ -82,41 +80,6 @@ def _end(worker: Worker, total: float, patience: float, at_once: bool) -> dict:
     if end is None:
         raise WorkerFailed("the worker does not answer")
     return end
-
-
-def frames(channel: socket.socket, count: int) -> Iterator[tuple[bytes, bytes]]:
-    """(kind, content) of exactly `count` frames in order, then the end; anything else is Ended."""
-    buffer, received = bytearray(), 0
-
-    def fill(size: int) -> bool:
-        nonlocal received
-        while len(buffer) < size:
-            part = channel.recv(2**18)
-            if not part:
-                return False
-            received += len(part)
-            if received > wire.LONGEST_RESULT:
-                raise Ended("sent too much")
-            buffer.extend(part)
-        return True
-
-    for i in range(count):
-        if not fill(wire.FRAME.size):
-            raise Ended("")
-        kind, place, size = wire.FRAME.unpack_from(buffer)
-        if kind not in b"VEL" or place != i or (kind == b"L" and i) or size > wire.LONGEST_FRAME:
-            too_large = kind == b"V" and place == i
-            raise Ended("returned a value that is too large" if too_large else "broke the protocol")
-        end = wire.FRAME.size + size
-        if not fill(end):
-            raise Ended("")
-        content = bytes(buffer[wire.FRAME.size : end])
-        del buffer[:end]
-        yield kind, content
-        if kind == b"L":
-            return
-    if fill(1):
-        raise Ended("broke the protocol: more than one end")
 
 
 def _shown(content: bytes) -> str:
@@ -133,51 +96,68 @@ def run_function(
     slack: float,
     patience: float,
 ) -> Result:
-    """Call the function with each input, and compare as the values come."""
-    outcomes: list[str] = []
-    detail = ended = ""
-    failed_itself = by_end = False
+    """Call the function with each input, and compare when the candidate has ended."""
+    kinds: list[bytes] = []
+    ended = ""
     total = min(TOTAL_SECONDS if tests.dataset else float("inf"), sum(tests.seconds)) + LOAD_SECONDS
     iterate = tests.dataset == "mbpp" and tests.entry_point in rules.AS_SETS
     start = ("function", job.prelude, job.code, tests.entry_point, tests.inputs)
-    payload = (*start, tests.seconds, iterate, total * slack)
+    payload = (*start, tests.seconds, iterate, total * slack, job.stop_early)
     begun = _begin(worker, list(tests.seconds), total, slack, patience, payload)
-    with contextlib.closing(begun) as channel:
+    with contextlib.closing(begun) as channel, contextlib.closing(Kept()) as kept:
         try:
             for kind, content in frames(channel, len(tests.inputs)):
-                i = len(outcomes)
                 if kind == b"L":
                     raise Ended(_shown(content))
-                if kind == b"V":
-                    passed, why = _passes(comparer, tests, i, content)
-                else:
-                    passed, why, failed_itself = False, _shown(content), True
-                outcomes.append("correct" if passed else "wrong")
-                if not passed:
-                    detail = detail or f"input {i}: {why or 'another value than expected'}"
-                    if job.stop_early:
-                        break
+                kinds.append(kind)
+                kept.add(content)
+                if kind == b"E" and job.stop_early:  # an exception never passes
+                    break
         except Ended as end:
             ended = str(end)
         except TimeoutError as error:
             raise WorkerFailed("the worker does not answer") from error
         except OSError as error:  # the child was killed with bytes unread
             ended = str(error)
-    end = _end(worker, total, patience, at_once=True)
+        end = _end(worker, total, patience, at_once=True)
+        outcomes, detail = _compared(comparer, tests, kinds, kept, job.stop_early)
+    refuted = any(kind == b"V" and o == "wrong" for kind, o in zip(kinds, outcomes, strict=False))
     if len(outcomes) < len(tests.inputs) and not (job.stop_early and "wrong" in outcomes):
         failed = "timeout" if end["stopped"] in OUT_OF_TIME and not ended else "wrong"
         detail = detail or _why(failed, end, ended, len(outcomes))
         outcomes.append(failed)
-        failed_itself = by_end = True
     elif ended:  # all values came, then something else
         outcomes, detail = [*outcomes[:-1], "wrong"], detail or ended
     place = end["late"] - 1  # the first input that was done too late, or -1
     if slack == 1 and 0 <= place < len(outcomes) and outcomes[place] == "correct":
         outcomes[place:] = ["timeout"] if job.stop_early else ["timeout", *outcomes[place + 1 :]]
         detail = f"input {place}: out of time ({tests.seconds[place]} s of processor time)"
-    killed = by_end and _killed(worker, end)
-    doubtful = "killed" if killed else _doubtful(end, outcomes, failed_itself, slack)
-    return _result(worker, outcomes, len(tests.inputs), detail, end["seconds"], doubtful)
+    cut = job.stop_early and b"E" in kinds  # by the grader
+    short = len(kinds) < len(tests.inputs) and not cut
+    doubtful = doubts.killed(end, worker.room >= FULL) if short else ""
+    doubtful = doubtful or doubts.cut_short(end, short or b"E" in kinds, slack)
+    doubtful = doubtful or doubts.late(bool(end["late"]), outcomes, slack)
+    return _result(worker, outcomes, len(tests.inputs), detail, end["seconds"], doubtful, refuted)
+
+
+def _compared(
+    comparer: Comparer, tests: FunctionTests, kinds: list[bytes], kept: Kept, stop_early: bool
+) -> tuple[list[str], str]:
+    """(outcomes, why the first failed) of the values that came, up to the first that fails with
+    stop_early."""
+    outcomes: list[str] = []
+    detail = ""
+    for i, (kind, content) in enumerate(zip(kinds, kept, strict=True)):
+        if kind == b"V":
+            passed, why = _passes(comparer, tests, i, content)
+        else:
+            passed, why = False, _shown(content)
+        outcomes.append("correct" if passed else "wrong")
+        if not passed:
+            detail = detail or f"input {i}: {why or 'another value than expected'}"
+            if stop_early:
+                break
+    return outcomes, detail
 
 
 def _passes(comparer: Comparer, tests: FunctionTests, i: int, content: bytes) -> tuple[bool, str]:
@@ -203,88 +183,93 @@ def _why(failed: str, end: dict, ended: str, place: int) -> str:
 
 
 def _result(
-    worker: Worker, outcomes: list[str], count: int, detail: str, seconds: float, doubtful: str
+    worker: Worker,
+    outcomes: list[str],
+    count: int,
+    detail: str,
+    seconds: float,
+    doubtful: str,
+    refuted: bool,
 ) -> Result:
-    failed = [outcome for outcome in outcomes if outcome != "correct"]
+    outcome = next((outcome for outcome in outcomes if outcome != "correct"), "correct")
     tests = tuple(outcomes) + ("not_run",) * (count - len(outcomes))
-    return Result(
-        failed[0] if failed else "correct", detail, tests, worker.level, round(seconds, 4), doubtful
-    )
-
-
-def _killed(worker: Worker, end: dict) -> bool:
-    """Whether somebody else killed it: not the worker, and not the kernel because it took more than
-    all the memory that a candidate may have."""
-    own = end["stopped"] or (end["over"] and worker.room >= FULL)
-    return end["exit"] == KILLED and not own
-
-
-def _doubtful(end: dict, outcomes: list[str], failed_itself: bool, slack: float) -> str:
-    """Why a run without neighbours could end otherwise, "" where it could not, as what is wrong or
-    used up its slack. late: done, but not in time. asleep, starved: stopped before it had its
-    processor time, while it slept or waited for a processor; or it failed by itself, without a
-    value, after it had waited for WAITED seconds."""
-    if end["stopped"] == "asleep" and end["starved"]:
-        return "starved"
-    if slack == 1 or end["stopped"] == "timeout":
-        return ""
-    if end["stopped"] == "asleep":
-        return "asleep"
-    if "wrong" in outcomes:
-        waited = end["wall"] - 2 * end["seconds"]
-        ended = end["stopped"] in ("", "stopped")  # by itself, or since its verdict was there
-        return "starved" if failed_itself and ended and waited > WAITED else ""
-    return "late" if end["late"] else ""
+    return Result(outcome, detail, tests, worker.level, round(seconds, 4), doubtful, refuted)
 
 
 def run_program(
     worker: Worker, comparer: Comparer, job: Job, tests: ProgramTests, slack: float, patience: float
 ) -> Result:
-    """Run the program once for each test, in a process of its own, and compare what it wrote."""
-    outcomes: list[str] = []
-    detail = doubtful = ""
+    """Run the program once for each test, in a process of its own, and compare what the runs wrote
+    when the last has ended. With stop_early a run that fails by itself is the last."""
+    failed: list[tuple[str, str]] = []  # of each run, where it failed by itself; else ("", "")
+    doubtful, late = "", False
     seconds = wall = 0.0
-    for i, limit in enumerate(tests.seconds):
-        start = ("program", job.prelude, job.code, "", (tests.inputs[i],))
-        payload = (*start, (limit,), False, limit * slack)
-        output, too_much = bytearray(), False
-        begun = _begin(worker, [limit], limit, slack, patience, payload)
-        with contextlib.closing(begun) as channel:
-            try:
-                while not too_much and (part := channel.recv(2**18)):
-                    output += part
-                    too_much = len(output) > wire.LONGEST_OUTPUT
-            except TimeoutError as error:
-                raise WorkerFailed("the worker does not answer") from error
-            except OSError:
-                pass
-        end = _end(worker, limit, patience, at_once=too_much)
-        seconds, wall = seconds + end["seconds"], wall + end["wall"]
-        if (
-            wall > IDLE + 20 * patience * seconds and end["stopped"] == ""
-        ):  # it sleeps a little in each test
-            end["stopped"] = "asleep"
-        if too_much:
-            outcome, why = "wrong", "wrote too much"
-        elif end["stopped"] in OUT_OF_TIME or (end["late"] and slack == 1):
-            outcome, why = "timeout", f"out of time after {end['seconds']:.1f} s of processor time"
-        elif end["stopped"] in TOO_MANY:
-            outcome, why = "wrong", TOO_MANY[end["stopped"]]
-        elif end["over"] and end["exit"] == KILLED:
-            outcome, why = "wrong", TOO_MUCH
-        elif end["exit"] != 0:
-            outcome, why = "wrong", _shown(end["note"].encode()) or f"exit status {end['exit']}"
-        else:
-            passed, why = _output_passes(comparer, bytes(output), tests.expected[i])
-            outcome, why = "correct" if passed else "wrong", why or "another output than expected"
-        outcomes.append(outcome)
-        why_doubtful = _doubtful(end, [outcome], end["exit"] != 0, slack)
-        doubtful = doubtful or ("killed" if _killed(worker, end) else why_doubtful)
-        if outcome != "correct":
-            detail = detail or f"test {i}: {why}"
-            if job.stop_early or end["stopped"] == "asleep":
+    with contextlib.closing(Kept()) as kept:
+        for i, limit in enumerate(tests.seconds):
+            start = ("program", job.prelude, job.code, "", (tests.inputs[i],))
+            payload = (*start, (limit,), False, limit * slack, job.stop_early)
+            begun = _begin(worker, [limit], limit, slack, patience, payload)
+            most = min(wire.LONGEST_OUTPUT, wire.LONGEST_RESULT - kept.size)
+            with contextlib.closing(begun) as channel:
+                output, too_much = _all_of(channel, most)
+            end = _end(worker, limit, patience, at_once=too_much)
+            seconds, wall = seconds + end["seconds"], wall + end["wall"]
+            asleep = wall > IDLE + 20 * patience * seconds  # it sleeps a little in each test
+            if asleep and end["stopped"] == "":
+                end["stopped"] = "asleep"
+            kept.add(output)
+            failed.append(_failed(end, too_much, slack))
+            doubtful = doubtful or doubts.killed(end, worker.room >= FULL)
+            doubtful = doubtful or doubts.cut_short(end, end["exit"] != 0, slack)
+            late = late or bool(end["late"])
+            if (failed[-1][0] and job.stop_early) or end["stopped"] == "asleep":
                 break
-    return _result(worker, outcomes, len(tests.inputs), detail, seconds, doubtful)
+        outcomes: list[str] = []
+        detail = ""
+        for i, (output, (outcome, why)) in enumerate(zip(kept, failed, strict=True)):
+            if not outcome:
+                passed, why = _output_passes(comparer, output, tests.expected[i])
+                outcome, why = (
+                    "correct" if passed else "wrong",
+                    why or "another output than expected",
+                )
+            outcomes.append(outcome)
+            if outcome != "correct":
+                detail = detail or f"test {i}: {why}"
+                if job.stop_early:
+                    break
+    doubtful = doubtful or doubts.late(late, outcomes, slack)
+    refuted = any(o == "wrong" and not own for o, (own, _) in zip(outcomes, failed, strict=False))
+    return _result(worker, outcomes, len(tests.inputs), detail, seconds, doubtful, refuted)
+
+
+def _all_of(channel: socket.socket, most: int) -> tuple[bytes, bool]:
+    """(what a program writes, whether it is more than `most` bytes, of which the rest is left)."""
+    output, too_much = bytearray(), False
+    try:
+        while not too_much and (part := channel.recv(2**18)):
+            output += part
+            too_much = len(output) > most
+    except TimeoutError as error:
+        raise WorkerFailed("the worker does not answer") from error
+    except OSError:
+        pass
+    return bytes(output[:most]), too_much
+
+
+def _failed(end: dict, too_much: bool, slack: float) -> tuple[str, str]:
+    """(outcome, why) of a run that failed whatever it wrote; ("", "") for one that did not."""
+    if too_much:
+        return "wrong", "wrote too much"
+    if end["stopped"] in OUT_OF_TIME or (end["late"] and slack == 1):
+        return "timeout", f"out of time after {end['seconds']:.1f} s of processor time"
+    if end["stopped"] in TOO_MANY:
+        return "wrong", TOO_MANY[end["stopped"]]
+    if end["over"] and end["exit"] == doubts.KILLED:
+        return "wrong", TOO_MUCH
+    if end["exit"] != 0:
+        return "wrong", _shown(end["note"].encode()) or f"exit status {end['exit']}"
+    return "", ""
 
 
 def _output_passes(comparer: Comparer, output: bytes, expected: str) -> tuple[bool, str]:

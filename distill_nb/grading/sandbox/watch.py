@@ -13,16 +13,13 @@ import stat
 import sys
 import time
 
-import child
+import report
 import wire
 
 TICK = (0.002, 0.05)  # seconds between looks at a child's clock, at least and at most
 IDLE = 10.0  # seconds that a candidate may sleep in all
 # files and folders: a tmpfs limits bytes, but even empty files take the kernel's memory
 MOST_FILES = 10_000
-# A candidate that lost the processor so many times more than it gave it up was waiting for it, not
-# asleep: who sleeps gives it up each time, and seldom loses it when what it sends wakes another.
-PREEMPTED = 5
 
 
 def wall_limit(seconds: float, patience: float) -> float:
@@ -63,11 +60,13 @@ def watch(
     total: float,
     slack: float,
     patience: float,
-) -> dict:
-    """Wait for the child's end, and report it. The child is killed at the grader's word, when an
-    input has had `slack` times its seconds, when it fills its folder with files, or starts too many
-    threads. Past its seconds an input is late; the grader decides what that means. patience: how
-    many times longer than usual it may wait for a processor."""
+    found: report.Report,
+) -> tuple[str, int, int, float]:
+    """Wait for the child's end: (why it was stopped, the first input that was late, the input at
+    work, seconds of wall time); `found` has the rest. The child is killed at the grader's word,
+    when an input has had `slack` times its seconds, when it fills its folder with files, or starts
+    too many threads. Past its seconds an input is late; the grader decides what that means.
+    patience: how many times longer than usual it may wait for a processor."""
     # the kernel's number for that process's clock
     clock = ((~pid) << 3) | 2 if sys.platform == "linux" else None
     rings = settings["bell"]
@@ -77,14 +76,11 @@ def watch(
     poll.register(ended, select.POLLIN)
     at, cpu, from_cpu, stopped, pause = 0, 0.0, 0.0, "", TICK[0]
     started = from_wall = time.monotonic()
-    late = status = 0
-    usage = None
+    late, reaped = 0, False
     while True:
         events = [fd for fd, _ in poll.poll(pause * 1000)]
         if ended in events:
-            found, status, used = os.wait4(pid, os.WNOHANG)
-            if found:
-                usage = used
+            if reaped := found.reap(pid, wait=False):
                 break
             with contextlib.suppress(BlockingIOError):  # the bell rang for another child
                 os.read(ended, 4096)
@@ -99,7 +95,7 @@ def watch(
             cpu = time.clock_gettime(clock) if clock is not None else now - started
         except OSError:  # it has just ended
             continue
-        place = min(child.PLACES.unpack_from(shared)[0], len(seconds))
+        place = min(report.PLACES.unpack_from(shared)[0], len(seconds))
         if place > at:
             at, from_cpu, from_wall = place, cpu, now
         limit = seconds[at - 1] if at else load
@@ -125,29 +121,12 @@ def watch(
             break
         left = ((slack if late else 1) - used) * limit
         pause = min(max(left, TICK[0]), TICK[1])
-    if usage is None:
+    if not reaped:
         os.kill(pid, signal.SIGKILL)
-        _, status, usage = os.wait4(pid, 0)
+        found.reap(pid, wait=True)
     if rings < 0:
         os.close(ended)
-    _, first_late, size = child.PLACES.unpack_from(shared)
-    (before,) = child.PREEMPTED.unpack_from(shared, child.SHARED - child.PREEMPTED.size)
-    seconds_used = usage.ru_utime + usage.ru_stime
-    killed = os.waitstatus_to_exitcode(status) == -signal.SIGKILL
-    if killed and not stopped and seconds_used > slack * total:  # by RLIMIT_CPU
-        stopped = "timeout"
-    text = shared[child.PLACES.size : child.PLACES.size + min(size, child.LONGEST_NOTE)]
-    return {
-        "serial": serial,
-        "stopped": stopped,
-        "late": min(late or first_late, len(seconds)),
-        "at": at,
-        "exit": os.waitstatus_to_exitcode(status),
-        "seconds": seconds_used,
-        "wall": time.monotonic() - started,
-        "starved": stopped == "asleep" and usage.ru_nivcsw - before >= usage.ru_nvcsw + PREEMPTED,
-        "note": text.decode("utf-8", "replace"),
-    }
+    return stopped, late, at, time.monotonic() - started
 
 
 def too_full(folder: str, most_bytes: int | None) -> bool:
