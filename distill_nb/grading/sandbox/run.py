@@ -226,7 +226,8 @@ def _doubtful(end: dict, outcomes: list[str], failed_itself: bool, slack: float)
     value, after it had waited for WAITED seconds."""
     if end["stopped"] == "asleep" and end["starved"]:
         return "starved"
-    if slack == 1 or end["stopped"] == "timeout":
+    killed = end["exit"] == KILLED and not end["stopped"]  # by whom is for _killed to say
+    if slack == 1 or end["stopped"] == "timeout" or killed:
         return ""
     if end["stopped"] == "asleep":
         return "asleep"
