@@ -77,6 +77,14 @@ def test_what_somebody_else_killed_runs_again(times, seconds, monkeypatch):
         assert "input 1: ended early (exit status -9); killed for want of memory" in result.detail
 
 
+# the new limit at an address whose lower half is zero
+AT_4_GIB = (
+    "import ctypes; libc = ctypes.CDLL(None, use_errno=True); p = 1 << 32; n = ctypes.c_long; "
+    "libc.mmap(n(p), n(4096), 3, 0x32, -1, n(0)); ctypes.memmove(p, bytes([1] + [0] * 7) * 2, 16); "
+    "assert libc.prlimit(0, 0, n(p), None) == 0, OSError()"
+)
+
+
 def test_a_candidate_cannot_pass_for_killed(level):
     """It cannot send itself the kernel's signal, nor have the kernel send it."""
     ways = (
@@ -85,6 +93,7 @@ def test_a_candidate_cannot_pass_for_killed(level):
         "signal.pthread_kill(threading.get_ident(), 9)",
         "resource.setrlimit(resource.RLIMIT_CPU, (1, 1))",
         "resource.prlimit(0, resource.RLIMIT_CPU, (1, 1))",
+        f"{AT_4_GIB}",
     )
     head = "import os, resource, signal, threading\ndef f(x):\n    "
     tests = function_tests("f", [[1]], [2], seconds=3.0)
@@ -143,12 +152,11 @@ def test_the_limit_that_a_candidate_meets_is_its_own(level, monkeypatch, full):
 
 
 @needs_groups
-def test_files_in_memory_count(level, monkeypatch, tmp_path_factory):
+def test_files_in_memory_count(level, monkeypatch):
     """A temporary directory in memory, and files that are deleted but mapped, so that neither their
     number nor their size is seen."""
-    folder = "/dev/shm"
     if level == "landlock":
-        monkeypatch.setattr(tempfile, "tempdir", folder)
+        monkeypatch.setattr(tempfile, "tempdir", "/dev/shm")
     room = 120 * 2**20
     for module in (launch, run, pool):
         monkeypatch.setattr(module, "FULL", room)

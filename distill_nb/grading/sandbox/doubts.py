@@ -24,7 +24,8 @@ def cut_short(end: dict, failed_itself: bool, slack: float) -> str:
     otherwise, and where it used up its slack."""
     if end["stopped"] == "asleep" and end["starved"]:
         return "starved"
-    if slack == 1 or end["stopped"] == "timeout":
+    by_kill = end["exit"] == KILLED and not end["stopped"]  # by whom is for `killed` to say
+    if slack == 1 or end["stopped"] == "timeout" or by_kill:
         return ""
     if end["stopped"] == "asleep":
         return "asleep"

@@ -90,6 +90,7 @@ ARGUMENT = {
 }  # fmt: skip
 # PR_GET_DUMPABLE, PR_SET_NAME, PR_GET_NAME, PR_SET_VMA
 PRCTL, PRCTL_ALLOWED = (157, 167), (3, 15, 16, 0x53564D41)
+RLIMIT_CPU = 0
 THREAD = 0x00010000 | 0x00000800 | 0x00000100  # CLONE_THREAD | CLONE_SIGHAND | CLONE_VM
 SHARED_MEMORY = 0x01 | 0x20  # MAP_SHARED or MAP_SHARED_VALIDATE, and MAP_ANONYMOUS
 NAMESPACES = 0x7E020080  # CLONE_NEW*, each of which a thread does without
@@ -187,8 +188,18 @@ def _of_child() -> bytes:
         (RETURN, 0, 0, ALLOW),
         (RETURN, 0, 0, FAIL | errno.EPERM),
     ]
-    for number, place in ((SETRLIMIT[column], 0), (OWN_PROCESS["prlimit64"][column], 1)):
-        code += _refuse_if(number, place, 0xFFFFFFFF, 0)  # RLIMIT_CPU
+    code += _refuse_if(SETRLIMIT[column], 0, 0xFFFFFFFF, RLIMIT_CPU)
+    code += [  # prlimit64, where it sets that limit: the third argument is no null pointer
+        (JUMP_EQUAL, 0, 8, OWN_PROCESS["prlimit64"][column]),
+        (LOAD, 0, 0, ARGUMENTS + 8),
+        (JUMP_EQUAL, 0, 5, RLIMIT_CPU),
+        (LOAD, 0, 0, ARGUMENTS + 16),
+        (JUMP_EQUAL, 0, 2, 0),
+        (LOAD, 0, 0, ARGUMENTS + 20),
+        (JUMP_EQUAL, 1, 0, 0),
+        (RETURN, 0, 0, FAIL | errno.EPERM),
+        (LOAD, 0, 0, NUMBER),
+    ]
     code += _refuse_if(MMAP[column], 3, SHARED_MEMORY, SHARED_MEMORY)
     for name, place in (("kill", 1), ("tgkill", 2)):
         code += _refuse_if(OWN_PROCESS[name][column], place, 0xFFFFFFFF, signal.SIGKILL)
