@@ -15,8 +15,8 @@ from distill_nb.grading.sandbox.jobs import FunctionTests, Job, ProgramTests, Re
 from distill_nb.grading.sandbox.launch import FULL, Worker, WorkerFailed
 
 LOAD_SECONDS = 5.0  # of processor time to define the functions
-# of processor time for all calls of an evalplus job: evalplus gives base and plus inputs 60 each
-TOTAL_SECONDS = 120.0
+# of processor time for all calls of an evalplus job, which is base or plus inputs: as evalplus
+TOTAL_SECONDS = 60.0
 IDLE = 60.0  # seconds that a program may sleep in all its tests; worker.IDLE is for one
 GRACE = 60.0  # seconds of wall time after which a worker that does not answer is given up
 SHORTER = 300  # characters of a detail
