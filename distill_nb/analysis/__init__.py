@@ -12,8 +12,6 @@ paired.py              changes from the base student, problem by problem
 change_parts.py        a change split by what became of the answers, in points that add up
 diagnosis.py           what a change is: length, format, skill; what another grader says
 change_words.py        that for reading: sentences and a table
-teacher_comparison.py  teacher against teacher on the same problems
-diagnosis.py           what a change is: format or skill, gain or noise; what another grader says
 teacher_comparison.py  teacher against teacher on the same problems, by runs
 variation.py           how much answers vary: correlations, spread between seeds
 selection.py           the best checkpoint, by the study's rule or by a half of the problems
