@@ -6,11 +6,13 @@ equally many workers.
 
 RECORDED.json is an evalplus result file ({"eval": {task_id: [{"solution": …}]}}); bench/README.md
 names public ones. Both sides grade the same solutions with base and plus tests in a process of
-their own, in turn; imports, the data set and the canonical solutions' results (which both sides
-cache) are there before the clock starts. Prints the median ratio of wall times (evalplus / ours:
-above 1 is faster) and every verdict that differs, and writes
+their own, in turn, and each comes first in every second pair. Imports, the data set and the
+canonical solutions' results (which both sides cache) are there before the clock starts; so are
+our trial job and the pool (start_seconds). Prints the median ratios of wall time and of processor
+time (evalplus / ours: above 1 is faster), where ours went, and every verdict that differs; writes
 bench/results/grade_code_<benchmark>.json. HumanEval/32, which evalplus 0.3.1 fails whatever the
-answer, is expected to."""
+answer, is expected to. evalplus's limits are of wall time: beside other work its verdicts may
+change, and its processor time is what it had until then."""
 
 from __future__ import annotations
 
@@ -27,33 +29,81 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 OVERRIDE = {"humaneval_plus": "HUMANEVAL_OVERRIDE_PATH", "mbpp_plus": "MBPP_OVERRIDE_PATH"}
 NAMES = {"humaneval_plus": "humaneval", "mbpp_plus": "mbpp"}
+EMPTY = 200  # jobs that do nothing, whose cost is that of a fork
 
 
 def ours(benchmark: str, problems: str, recorded: str) -> dict:
-    """{"seconds", "verdicts": {task_id: [base, both]}} of our grader."""
+    """{"seconds", "verdicts": {task_id: [base, both]}, …} of our grader."""
     from distill_nb.benchmarks import loading
-    from distill_nb.grading import code, suites
+    from distill_nb.grading import code, sandbox, suites
 
     rows = solutions(recorded)
     tasks = {t.task_id: t for t in loading.load(benchmark, problems)}
     chosen = [tasks[i] for i in rows]
-    for task in chosen:
-        suites.suite(task)
-    code.pool()
+    suites.prepare(chosen)
+    groups = {task.task_id: len(suites.suite(task).groups) for task in chosen}
     start = time.perf_counter()
+    code.pool()
+    started = time.perf_counter() - start
+    before, start = processor_time(), time.perf_counter()
     grades = code.grade_many(
         chosen, [f"```python\n{text}\n```" for text in rows.values()], ["stop"] * len(rows)
     )
-    seconds = time.perf_counter() - start
+    seconds, spent = time.perf_counter() - start, minus(processor_time(), before)
+    verdicts = {
+        i: [g.second_outcome == "correct", g.outcome == "correct"]
+        for i, g in zip(rows, grades, strict=True)
+    }
+    before = processor_time()
+    code.run(
+        [
+            sandbox.Job(f"def f(): return {i}", sandbox.function_tests("f", [[]], [i]))
+            for i in range(EMPTY)
+        ]
+    )
+    fork = {part: s / EMPTY for part, s in minus(processor_time(), before).items()}
+    forks = sum(groups[i] if base else 1 for i, (base, _) in verdicts.items())
     return {
         "seconds": seconds,
+        "start_seconds": started,
+        "processor_seconds": sum(spent.values()),
+        "where": {
+            "candidates": spent["candidates"] - forks * fork["candidates"],
+            "forks": forks * sum(fork.values()),
+            "comparing": spent["comparing"],
+            "grader and workers": spent["grader"]
+            + spent["workers"]
+            - forks * fork["grader"]
+            - forks * fork["workers"],
+            "waiting": len(os.sched_getaffinity(0)) * seconds - sum(spent.values()),
+        },
         "level": code.level(),
         "errors": sum(g.outcome == "grader_error" for g in grades),
-        "verdicts": {
-            i: [g.second_outcome == "correct", g.outcome == "correct"]
-            for i, g in zip(rows, grades, strict=True)
-        },
+        "verdicts": verdicts,
     }
+
+
+def processor_time() -> dict[str, float]:
+    """Seconds of processor time of this process and of all below it, by what they do."""
+    import psutil
+
+    def own(process: psutil.Process) -> float:
+        times = process.cpu_times()
+        return times.user + times.system
+
+    found = {"grader": own(psutil.Process()), "comparing": 0.0, "workers": 0.0, "candidates": 0.0}
+    for process in psutil.Process().children(recursive=True):
+        if any(word.endswith("compare.py") for word in process.cmdline()):
+            found["comparing"] += own(process)
+        else:  # a worker, or bubblewrap around it; its children that have ended are candidates
+            times = process.cpu_times()
+            found["workers"] += own(process)
+            found["candidates"] += times.children_user + times.children_system
+    return found
+
+
+def minus(after: dict[str, float], before: dict[str, float]) -> dict[str, float]:
+    return {part: after[part] - before[part] for part in after}
 
 
 def peer(benchmark: str, problems: str, recorded: str) -> dict:
@@ -87,14 +137,15 @@ def peer(benchmark: str, problems: str, recorded: str) -> dict:
             ("get_groundtruth", known),
         ):
             setattr(evaluate, name, lambda *_, _value=value, **__: _value)
-        start = time.perf_counter()
+        before, start = os.times(), time.perf_counter()
         evaluate.evaluate(
             dataset=NAMES[benchmark], samples=str(samples), parallel=len(os.sched_getaffinity(0))
         )
-        seconds = time.perf_counter() - start
+        seconds, after = time.perf_counter() - start, os.times()
         results = json.loads((Path(folder) / "samples_eval_results.json").read_text())["eval"]
     return {
         "seconds": seconds,
+        "processor_seconds": sum(after[:4]) - sum(before[:4]),
         "verdicts": {
             i: [r[0]["base_status"] == "pass", r[0]["base_status"] == r[0]["plus_status"] == "pass"]
             for i, r in results.items()
@@ -141,33 +192,46 @@ def main() -> None:
 
     models = []
     for file in a.recorded:
-        pairs, differing = [], {}
-        for _ in range(a.pairs):
-            one, other = (
-                side("ours", a.benchmark, a.problems, file),
-                side("peer", a.benchmark, a.problems, file),
-            )
+        pairs, differing, where = [], {}, {}
+        for number in range(a.pairs):
+            names = ("ours", "peer") if number % 2 == 0 else ("peer", "ours")
+            sides = {name: side(name, a.benchmark, a.problems, file) for name in names}
+            mine, other = sides["ours"], sides["peer"]
             pairs.append(
                 {
-                    "ours_seconds": round(one["seconds"], 2),
+                    "first": names[0],
+                    "ours_seconds": round(mine["seconds"], 2),
                     "evalplus_seconds": round(other["seconds"], 2),
-                    "ratio": round(other["seconds"] / one["seconds"], 2),
+                    "ratio": round(other["seconds"] / mine["seconds"], 2),
+                    "ours_processor_seconds": round(mine["processor_seconds"], 2),
+                    "evalplus_processor_seconds": round(other["processor_seconds"], 2),
+                    "processor_ratio": round(
+                        other["processor_seconds"] / mine["processor_seconds"], 2
+                    ),
                 }
             )
+            where |= {
+                part: [*where.get(part, []), seconds] for part, seconds in mine["where"].items()
+            }
             differing |= {
-                i: {"ours": one["verdicts"][i], "evalplus": v}
+                i: {"ours": mine["verdicts"][i], "evalplus": v}
                 for i, v in other["verdicts"].items()
-                if one["verdicts"][i] != v
+                if mine["verdicts"][i] != v
             }
         models.append(
             {
                 "solutions": Path(file).name,
                 "sha256": provenance.sha256_of_file(file),
-                "level": one["level"],
-                "solved": len(one["verdicts"]),
-                "grader_errors": one["errors"],
+                "level": mine["level"],
+                "solved": len(mine["verdicts"]),
+                "grader_errors": mine["errors"],
+                "start_seconds": round(mine["start_seconds"], 2),
                 "pairs": pairs,
                 "median_ratio": statistics.median(p["ratio"] for p in pairs),
+                "median_processor_ratio": statistics.median(p["processor_ratio"] for p in pairs),
+                "ours_median_seconds_in": {
+                    part: round(statistics.median(s), 2) for part, s in where.items()
+                },
                 "differing_verdicts": differing,
             }
         )

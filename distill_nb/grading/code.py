@@ -1,8 +1,13 @@
 """Code answers: the code of a completion (code_answer.py), run with the benchmark's tests
-(suites.py) in the sandbox, which treats the code as hostile (sandbox/)."""
+(suites.py) in the sandbox, which treats the code as hostile (sandbox/).
+
+The base tests of all answers run before the further tests of any. So an answer that runs with the
+further tests learns no more than that the base tests accept it, which are those that a problem
+shows; and what failed there costs no more time."""
 
 import atexit
 import os
+from dataclasses import replace
 from functools import cache
 
 from distill_nb.benchmarks import Task
@@ -85,7 +90,7 @@ def grade_many(
         if code:
             found = results[task, code]
             outcome, detail = found.outcome, found.detail
-            second = _base_outcome(found, suite(task)[1])
+            second = _base_outcome(found, suite(task).base)
         else:
             outcome = second = missing(finish_reason)
             detail = f"no block outside the thinking {_wanted(task)}"
@@ -105,9 +110,30 @@ def _run(
     distinct = list(dict.fromkeys(jobs))
     if not distinct:
         return {}
-    prepare([task for task, _ in distinct])
-    prepared = [sandbox.Job(code, suite(task)[0], suite(task)[2]) for task, code in distinct]
-    return dict(zip(distinct, run(prepared, allow_unsafe, packages), strict=True))
+    tasks = list(dict.fromkeys(task for task, _ in distinct))
+    prepare(tasks)
+    suites = {task: suite(task) for task in tasks}
+    found: dict[tuple[Task, str], sandbox.Result] = {}
+    for group in (0, 1):
+        asked = [job for job in distinct if len(suites[job[0]].groups) > group]
+        if group:
+            asked = [job for job in asked if found[job].outcome == "correct"]
+        # What takes longest starts first, so that it does not run on alone in the end.
+        asked.sort(key=lambda job: suites[job[0]].usual[group], reverse=True)
+        prepared = [
+            sandbox.Job(code, suites[task].groups[group], suites[task].prelude)
+            for task, code in asked
+        ]
+        for job, result in zip(asked, run(prepared, allow_unsafe, packages), strict=True):
+            found[job] = _joined(found[job], result) if group else result
+    return found
+
+
+def _joined(base: sandbox.Result, further: sandbox.Result) -> sandbox.Result:
+    """The result of all tests, of which the base tests passed."""
+    detail = f"after the base tests, {further.detail}" if further.detail else ""
+    tests, seconds = base.tests + further.tests, base.seconds + further.seconds
+    return replace(further, detail=detail, tests=tests, seconds=round(seconds, 4))
 
 
 def _base_outcome(result: sandbox.Result, base: int) -> str:

@@ -1,31 +1,44 @@
 """The tests of a code task, ready for the sandbox: pocket_code's asserts, evalplus's base and plus
 inputs, LiveCodeBench's public and private tests.
 
-Running evalplus's canonical solutions takes a minute, so each problem's tests are kept on disk."""
+Running evalplus's canonical solutions takes most of a minute of processor time, so each problem's
+tests are kept on disk."""
 
-import itertools
 import json
 import marshal
+import os
 import platform
 import re
 import subprocess
 import sys
-from dataclasses import astuple
+import tempfile
+from dataclasses import astuple, fields, replace
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from distill_nb.benchmarks import Task, evalplus_data, livecodebench, livecodebench_tests, sources
 from distill_nb.grading import sandbox
-from distill_nb.grading.sandbox import FunctionTests, ProgramTests, codec, rules, wire
+from distill_nb.grading.sandbox import FunctionTests, ProgramTests, rules, wire
 from distill_nb.runtime import files, paths, provenance
 from distill_nb.runtime.devices import cores
 
-# (tests, how many of them, the first, are base tests, code that runs before the candidate's)
-Suite = tuple[FunctionTests | ProgramTests, int, str]
+Tests = FunctionTests | ProgramTests
 # Time for one call, as by evalplus's defaults: four times what the canonical solution took, but at
 # least a second.
 SECONDS, FACTOR = 1.0, 4.0
 MANY = 20  # problems whose tests are not kept yet from which they are made by several processes
+FORMAT = b"tests 2\n"  # how the files of tests begin; those of an earlier form are made anew
+
+
+class Suite(NamedTuple):
+    """A task's tests, in groups that run one after the other. The base tests are a group."""
+
+    groups: tuple[Tests, ...]
+    base: int  # how many tests, the first, are base tests
+    prelude: str = ""  # code that runs before the candidate's
+    # of processor time that the benchmark's own solution takes for each group; 0 where unknown
+    usual: tuple[float, ...] = (0.0, 0.0)
 
 
 def suite(task: Task) -> Suite:
@@ -38,32 +51,43 @@ def suite(task: Task) -> Suite:
 def _livecodebench(task: Task) -> Suite:
     tests, seconds = livecodebench.tests(task), livecodebench_tests.SECONDS
     pairs = (tests.inputs, tests.expected)
-    made: FunctionTests | ProgramTests
+    made: Tests
     if tests.function:
         # as in the official runner, a bare function will do, without the starter code's class
         name = f"Solution().{tests.function} if 'Solution' in globals() else {tests.function}"
         made = sandbox.function_tests(name, *pairs, rule="livecodebench", seconds=seconds)
     else:
         made = sandbox.program_tests(*pairs, seconds=seconds)
-    return made, tests.public, livecodebench_tests.PRELUDE
+    return Suite(_groups(made, tests.public), tests.public, livecodebench_tests.PRELUDE)
+
+
+def _groups(tests: Tests, base: int) -> tuple[Tests, ...]:
+    """The first `base` tests and the others; only those of the two that there are."""
+
+    def part(which: slice) -> Tests:
+        columns: dict[str, Any] = {f.name: getattr(tests, f.name) for f in fields(tests)}
+        return replace(tests, **{n: c[which] for n, c in columns.items() if isinstance(c, tuple)})
+
+    count = len(tests.inputs)
+    return (part(slice(base)), part(slice(base, count))) if 0 < base < count else (tests,)
 
 
 @cache
 def _suite(task: Task) -> Suite:
     if task.tests and not task.benchmark:
         tests = sandbox.assert_tests(task.tests)
-        return tests, len(tests.inputs), ""
+        return Suite((tests,), len(tests.inputs))
     if task.benchmark not in evalplus_data.SIZES:
         raise ValueError(
             f"{task.task_id}: it has no tests to grade code with; grade_code knows pocket_code, "
             f"{', '.join(evalplus_data.SIZES)}, livecodebench."
         )
     problem = _problem(task)
-    tests = _cached(task.benchmark, problem)
+    groups, usual = _cached(task.benchmark, problem)
     # Students often leave out the imports that the prompt has already.
     imports = re.findall(r"^(?:import|from) .*$", problem["prompt"], re.MULTILINE)
     prelude = "\n".join(imports) if task.benchmark == "humaneval_plus" else ""
-    return tests, len(problem["base_input"]), prelude
+    return Suite(groups, len(groups[0].inputs), prelude, usual)
 
 
 _looked_for: set[Task] = set()
@@ -76,14 +100,20 @@ def prepare(tasks: list[Task]) -> None:
     }:
         chosen = {t for t in tasks if (t.benchmark, t.file) == (benchmark, file)} - _looked_for
         _looked_for.update(chosen)
-        lacking = sorted(t.task_id for t in chosen if not _file(_problem(t)).exists())
-        if len(lacking) < MANY or cores() == 1:
-            continue
-        asked = [json.dumps([benchmark, file, lacking[i :: cores()]]) for i in range(cores())]
-        line = [sys.executable, "-c", "from distill_nb.grading import suites; suites.make_asked()"]
-        made = []
+        lacking = sorted(t.task_id for t in chosen if not _is_kept(_file(_problem(t))))
+        if len(lacking) >= MANY and cores() > 1:
+            _make(benchmark, file, lacking)
+
+
+def _make(benchmark: str, file: str, ids: list[str]) -> None:
+    """Make the tests of these problems by a process a core. Each takes the next problem that none
+    has taken, as a few problems take most of the time."""
+    line = [sys.executable, "-c", "from distill_nb.grading import suites; suites.make_asked()"]
+    made: list[subprocess.Popen] = []
+    with tempfile.TemporaryDirectory() as taken:
+        words = json.dumps([benchmark, file, ids, taken]).encode()
         try:
-            for words in asked:
+            for _ in range(cores()):
                 process = subprocess.Popen(
                     line,
                     stdin=subprocess.PIPE,
@@ -92,20 +122,25 @@ def prepare(tasks: list[Task]) -> None:
                 )
                 made.append(process)
                 assert process.stdin
-                process.stdin.write(words.encode())
+                process.stdin.write(words)
                 process.stdin.close()
             for process in made:  # what one of them fails at is made here later, or says why
                 process.wait()
         finally:
             for process in made:
                 process.kill()
+                process.wait()
 
 
 def make_asked() -> None:
-    """Make the tests of one benchmark's problems that `prepare` asks a process for."""
-    benchmark, file, ids = json.load(sys.stdin)
+    """Make those of the tests that `_make` asks for which no other process has taken."""
+    benchmark, file, ids, taken = json.load(sys.stdin)
     problems = evalplus_data.problems(benchmark, file or None)
-    for task_id in ids:
+    for number, task_id in enumerate(ids):
+        try:
+            os.close(os.open(f"{taken}/{number}", os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            continue
         _cached(benchmark, problems[task_id.removeprefix(sources.PART)])
 
 
@@ -128,49 +163,56 @@ def _file(problem: dict) -> Path:
     return paths.cache() / "evalplus" / f"{problem['task_id'].replace('/', '_')}-{key[:16]}.bin"
 
 
-def _cached(benchmark: str, problem: dict) -> FunctionTests:
-    file = _file(problem)
+def _is_kept(file: Path) -> bool:
+    """Whether the file holds tests in today's form."""
     try:
-        tests = FunctionTests(*marshal.loads(file.read_bytes()))
-        # an earlier version kept larger values
-        if max(map(len, tests.expected)) <= wire.LONGEST_FRAME:
-            return tests
-    except (OSError, ValueError, EOFError, TypeError):
-        pass
-    tests = _evalplus_tests(benchmark, problem)
-    files.write_bytes(file, marshal.dumps(astuple(tests)))
-    return tests
+        with file.open("rb") as kept:
+            return kept.read(len(FORMAT)) == FORMAT
+    except OSError:
+        return False
 
 
-def _evalplus_tests(benchmark: str, problem: dict) -> FunctionTests:
-    """Base tests, then plus tests, made apart as evalplus settles tolerances within each group.
+def _cached(benchmark: str, problem: dict) -> tuple[tuple[FunctionTests, ...], tuple[float, ...]]:
+    """(groups, usual) of a Suite, from disk where they are there."""
+    file = _file(problem)
+    if _is_kept(file):
+        try:
+            rows, usual = marshal.loads(file.read_bytes()[len(FORMAT) :])
+            groups = tuple(FunctionTests(*row) for row in rows)
+            if all(len(value) <= wire.LONGEST_FRAME for g in groups for value in g.expected):
+                return groups, usual
+        except (OSError, ValueError, EOFError, TypeError):
+            pass
+    groups, usual = _evalplus_tests(benchmark, problem)
+    kept = marshal.dumps(([astuple(group) for group in groups], usual))
+    files.write_bytes(file, FORMAT + kept)
+    return groups, usual
+
+
+def _evalplus_tests(
+    benchmark: str, problem: dict
+) -> tuple[tuple[FunctionTests, ...], tuple[float, ...]]:
+    """Base tests, then plus tests, as evalplus settles tolerances within each group; and the
+    processor time that the canonical solution took for each.
 
     A plus input whose value is larger than the sandbox sends back is left out, as no answer could
     pass it: five of Mbpp/255's 109, of up to 1.2 GB."""
     name, dataset = problem["entry_point"], benchmark.removesuffix("_plus")
-    rows: list[tuple] = []
+    groups, usual = [], []
     for inputs in (problem["base_input"], problem["plus_input"]):
         if not inputs:  # Mbpp/793 has no plus inputs
             continue
         expected, took = evalplus_data.run_canonical(problem, inputs, name in rules.NOT_NONE)
-        seconds = [max(SECONDS, FACTOR * s) for s in took]
-        kept = [inputs is problem["base_input"] or _fits(value) for value in expected]
-        for i, keep in enumerate(kept):
-            if not keep:  # something that sets the same tolerance
-                expected[i] = 0.0 if rules.is_floats(expected[i]) else None
-        group = sandbox.function_tests(
-            name, inputs, expected, atol=problem["atol"], dataset=dataset, seconds=seconds
+        groups.append(
+            sandbox.function_tests(
+                name,
+                inputs,
+                expected,
+                atol=problem["atol"],
+                dataset=dataset,
+                seconds=[max(SECONDS, FACTOR * s) for s in took],
+                longest=wire.LONGEST_FRAME,
+            )
         )
-        columns = (group.inputs, group.expected, group.exact, group.rules, group.atols)
-        rows += itertools.compress(zip(*columns, group.seconds, strict=True), kept)
-    inputs, values, exact, kinds, atols, seconds = zip(*rows, strict=True)
-    return FunctionTests(name, inputs, values, exact, kinds, atols, seconds, dataset)
-
-
-def _fits(value: object) -> bool:
-    """Whether the sandbox can send the value back."""
-    try:
-        codec.encode(value, longest=wire.LONGEST_FRAME)
-    except codec.TooLong:
-        return False
-    return True
+        usual.append(sum(took))
+    return tuple(groups), tuple(usual)

@@ -5,10 +5,11 @@ import json
 import pytest
 from helpers import tiny
 
-from distill_nb.benchmarks import loading
+from distill_nb.benchmarks import Task, loading
 from distill_nb.evaluation import evaluate, regrade
-from distill_nb.grading import code, sandbox
+from distill_nb.grading import code, sandbox, suites
 from distill_nb.grading.graders import grade_code, grade_code_all
+from distill_nb.grading.sandbox import codec
 from distill_nb.runtime import paths
 from distill_nb.students import student
 from distill_nb.training import train
@@ -183,8 +184,6 @@ def test_verdicts_are_those_that_evalplus_recorded(name, model, real, data_dir):
 
 
 def test_an_input_whose_value_no_answer_could_send_back_is_left_out(monkeypatch, tmp_path):
-    from distill_nb.grading import suites
-
     problem = {
         "task_id": "Mbpp/0",
         "prompt": "",
@@ -195,14 +194,96 @@ def test_an_input_whose_value_no_answer_could_send_back_is_left_out(monkeypatch,
         "atol": 0,
     }
     monkeypatch.setattr(paths, "cache", lambda: tmp_path)
-    whole = suites._cached("mbpp_plus", problem)
-    assert len(whole.inputs) == 5 and suites._cached("mbpp_plus", problem) == whole
+    (base, plus), usual = suites._cached("mbpp_plus", problem)
+    assert (len(base.inputs), len(plus.inputs), len(usual)) == (2, 3, 2)
+    assert suites._cached("mbpp_plus", problem) == ((base, plus), usual)
     monkeypatch.setattr(suites.wire, "LONGEST_FRAME", 100)
-    made = suites._cached("mbpp_plus", problem)  # what lies there is made anew
-    assert (
-        made.inputs == whole.inputs[:3] + whole.inputs[4:]
-        and made.expected == whole.expected[:3] + whole.expected[4:]
+    (same, made), usual = suites._cached("mbpp_plus", problem)  # what lies there is made anew
+    assert same.expected == base.expected
+    assert made.inputs == plus.inputs[::2] and made.expected == plus.expected[::2]
+    assert len(made.seconds) == len(made.atols) == 2
+    assert suites._cached("mbpp_plus", problem) == ((same, made), usual)
+    (file,) = (tmp_path / "evalplus").iterdir()
+    file.write_bytes(b"of an earlier form")
+    assert suites._cached("mbpp_plus", problem)[0] == (same, made)
+
+
+def test_further_tests_run_after_all_base_tests_and_only_where_these_pass(monkeypatch):
+    """So no answer can tell another whether a value that both must give was right."""
+    groups = {"a": ([1, 2], [3, 4, 5]), "b": ([1], [2]), "c": ([7, 8], [])}
+    tasks = {name: Task(name, "", "code", tests="-", entry_point="f") for name in groups}
+
+    def suite(task):
+        made = [sandbox.function_tests("f", [[x] for x in g], g) for g in groups[task.task_id] if g]
+        usual = (0.0, 0.0) if task.task_id == "c" else (0.1, 0.2 if task.task_id == "a" else 9.0)
+        return suites.Suite(tuple(made), len(made[0].inputs), usual=usual)
+
+    ran = []
+
+    def run(jobs, *_):
+        ran.append([(job.code.split()[-1], len(job.tests.inputs)) for job in jobs])
+        return real_run(jobs, *_)
+
+    real_run = code.run
+    monkeypatch.setattr(code, "suite", suite)
+    monkeypatch.setattr(code, "run", run)
+    right, wrong = "def f(x): return x", "def f(x): return 0"
+    late = "def f(x): return x if x < 4 else 0"
+    asked = [("a", right), ("a", wrong), ("a", late), ("b", right), ("c", right), ("c", wrong)]
+    grades = code.grade_many(
+        [tasks[name] for name, _ in asked], [block(text) for _, text in asked], ["stop"] * 6
     )
-    assert (
-        len(made.seconds) == len(made.atols) == 4 and suites._cached("mbpp_plus", problem) == made
-    )
+    assert [(g.outcome, g.second_outcome) for g in grades] == [
+        ("correct", "correct"),
+        ("wrong", "wrong"),
+        ("wrong", "correct"),
+        ("correct", "correct"),
+        ("correct", "correct"),
+        ("wrong", "wrong"),
+    ]
+    assert grades[2].detail == "after the base tests, input 1: another value than expected"
+    # the longest first; of the further tests those of "b"
+    assert ran[:2] == [
+        [("x", 2), ("0", 2), ("0", 2), ("x", 1), ("x", 2), ("0", 2)],
+        [("x", 1), ("x", 3), ("0", 3)],
+    ]
+
+
+def test_base_and_further_tests_are_parts_of_the_same_tests():
+    tests = sandbox.program_tests(["1", "2", "3"], ["a", "b", "c"], seconds=2.0)
+    base, further = suites._groups(tests, 1)
+    assert base == sandbox.program_tests(["1"], ["a"], seconds=2.0)
+    assert further == sandbox.program_tests(["2", "3"], ["b", "c"], seconds=2.0)
+    assert suites._groups(tests, 0) == suites._groups(tests, 3) == (tests,)
+    tests = sandbox.function_tests("f", [[1], [2]], [1.0, 2], rule=["equal", "identical"])
+    base, further = suites._groups(tests, 1)
+    assert (base.expected + further.expected, base.rules) == (tests.expected, ("equal",))
+    assert base.atols + further.atols == tests.atols == (1e-6, 1e-6)
+
+
+def test_several_processes_make_the_tests_of_many_problems(monkeypatch, tmp_path):
+    pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
+    rows = [
+        {
+            "task_id": f"HumanEval/{i}",
+            "prompt": "def f(n):\n",
+            "entry_point": "f",
+            "canonical_solution": f"    return n + {i}",
+            "base_input": [[0]],
+            "plus_input": [[1], [2]],
+            "atol": 0,
+        }
+        for i in range(5)
+    ]
+    file = tmp_path / "plus.part.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.setenv("DISTILL_NB_CACHE", str(tmp_path))
+    monkeypatch.setattr(suites, "MANY", 5)
+    monkeypatch.setattr(suites, "cores", lambda: 2)
+    tasks = loading.load("humaneval_plus", str(file))
+    suites.prepare(tasks)
+    monkeypatch.setattr(suites, "_evalplus_tests", lambda *_: pytest.fail("made once more"))
+    for i, task in enumerate(tasks):
+        (base, plus), usual = suites._cached("humaneval_plus", suites._problem(task))
+        assert [codec.decode(value) for value in base.expected + plus.expected] == [i, i + 1, i + 2]
+        assert len(usual) == 2 and min(usual) > 0

@@ -56,6 +56,15 @@ def test_values_come_back_as_they_went(value):
     assert type(again) is type(value) and again == value
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(scalars, max_size=3))
+def test_the_short_way_for_numbers_in_a_list_gives_the_same_bytes(items):
+    """Equal bytes are taken for equal values."""
+    whole = b"".join(codec.encode(item) for item in items)
+    assert codec.encode(items) == b"l%c\0\0\0" % len(items) + whole
+    assert codec.encode(tuple(items)) == b"t%c\0\0\0" % len(items) + whole
+
+
 @settings(max_examples=500, deadline=None)
 @given(st.binary(max_size=200) | tagged)
 def test_any_bytes_are_a_value_or_a_value_error(data):

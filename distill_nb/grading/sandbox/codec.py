@@ -34,6 +34,9 @@ BASES: tuple[type[Any], ...] = (
 )  # fmt: skip
 
 _length, _double, _pair = struct.Struct("<I"), struct.Struct("<d"), struct.Struct("<dd")
+# most values are lists of small numbers: what an integer of so many bytes and a float begin with
+_int_heads = [b"i" + _length.pack(size) for size in range(9)]
+_tagged_double = struct.Struct("<cd")
 
 
 class Opaque:
@@ -88,8 +91,15 @@ def _encode(value: Any, out: _Bytes, depth: int, iterate: bool = False) -> None:
     elif kind is list or kind is tuple or kind is set or kind is frozenset:
         out += b"l" if kind is list else b"t" if kind is tuple else b"S" if kind is set else b"Z"
         out += _length.pack(len(value))
+        if value and not depth:
+            raise ValueError(f"a value nested deeper than {DEPTH}")
         for item in value:
-            _encode(item, out, depth - 1)
+            if type(item) is int and (size := item.bit_length() // 8 + 1) < 9:
+                out += _int_heads[size] + item.to_bytes(size, "little", signed=True)
+            elif type(item) is float:
+                out += _tagged_double.pack(b"f", item)
+            else:
+                _encode(item, out, depth - 1)
     elif kind is dict:
         out += b"d" + _length.pack(len(value))
         for key, item in value.items():

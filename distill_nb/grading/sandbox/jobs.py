@@ -4,6 +4,7 @@ Tests are encoded once for all candidates. Only inputs travel, never the expecte
 
 import ast
 import marshal
+import math
 from dataclasses import dataclass
 
 from distill_nb.grading.sandbox import codec, rules
@@ -73,12 +74,14 @@ def function_tests(
     dataset: str = "",
     rule: str | list[str] = "evalplus",
     seconds: float | list[float] = 1.0,
+    longest: float = math.inf,
 ) -> FunctionTests:
     """Tests of a function: `inputs` is a list of argument lists, `expected` a list of values.
 
     atol: absolute, as evalplus uses it. dataset: humaneval or mbpp, for evalplus's special cases.
-    rule: one of rules.RULES, or a list. seconds: of processor time for each call, or a list. Raises
-    ValueError for no inputs, other lengths, inputs not of built-in types, or too deep values."""
+    rule: one of rules.RULES, or a list. seconds: of processor time for each call, or a list.
+    longest: inputs whose expected value has more bytes are left out. Raises ValueError for no
+    inputs, other lengths, inputs not of built-in types, or too deep values."""
     n = len(inputs)
     kinds = [rule] * n if isinstance(rule, str) else list(rule)
     limits = [seconds] * n if isinstance(seconds, (int, float)) else list(seconds)
@@ -86,8 +89,6 @@ def function_tests(
         raise ValueError(
             f"{entry_point}: give as many expected values, rules and seconds as inputs ({n})."
         )
-    if not n:
-        raise ValueError(f"{entry_point}: there are no inputs, and nothing passes no tests.")
     if unknown := sorted(set(kinds) - set(rules.RULES)):
         raise ValueError(
             f"{entry_point}: no rule {unknown[0]}; there are {', '.join(rules.RULES)}."
@@ -99,16 +100,20 @@ def function_tests(
             f"{entry_point}: inputs must be lists of arguments of built-in types ({error})."
         ) from error
     special = entry_point in SPECIAL.get(dataset, ())
-    return FunctionTests(
-        entry_point,
-        arguments,
-        tuple(codec.encode(value) for value in expected),
-        tuple(not special and _plain(value) for value in expected),
-        tuple(kinds),
-        tuple(rules.tolerances(tuple(expected), atol)),
-        tuple(map(float, limits)),
-        dataset,
-    )
+    atols = rules.tolerances(tuple(expected), atol)
+    rows = []
+    for arguments_, value, kind, tolerance, limit in zip(
+        arguments, expected, kinds, atols, limits, strict=True
+    ):
+        try:
+            encoded = codec.encode(value, longest=longest)
+        except codec.TooLong:
+            continue
+        exact = not special and _plain(value)
+        rows.append((arguments_, encoded, exact, kind, tolerance, float(limit)))
+    if not rows:
+        raise ValueError(f"{entry_point}: there are no inputs, and nothing passes no tests.")
+    return FunctionTests(entry_point, *zip(*rows, strict=True), dataset)
 
 
 def _plain(value: object) -> bool:
