@@ -14,6 +14,7 @@ math.py         final answers against gold answers
 math_forms.py   the forms of an answer, each brought to one form by one rule
 math_signs.py   signs of Unicode and of LaTeX
 math_units.py   units, and what only looks like one
+math_counted.py words that name what is counted
 math_numbers.py numbers, compared exactly
 math_values.py  everything else, compared by Math-Verify
 math_pool.py    the processes in which it runs

@@ -16,6 +16,11 @@ from distill_nb.grading.outcome import Grade, missing
 
 LABEL = re.compile(r"\s*((?:\\text\{[^{}]*[^\W\d_]{2}[^{}]*\}\s*)+)[=:]")
 WORDS = re.compile(r"\\text\{[^{}]*\}")
+# a number as it is written when it is worked out; a decimal may stand for any value
+WORKED_OUT = re.compile(r"(?:[\d\s+\-*/^{}()]|\\(?:[dt]?frac|sqrt|pi|cdot|times)(?![A-Za-z]))+")
+TO_WORK_OUT = re.compile(
+    r"\\(?:(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|log|ln|lg|sum|prod|int|lim)(?![A-Za-z])"
+)
 
 
 @lru_cache(maxsize=4096)
@@ -51,6 +56,9 @@ def compare(gold: str, answer: str) -> bool | None:
     label = LABEL.match(other)
     if label and not LABEL.match(one) and not math_units.is_label(label[1]):
         return False  # half of it = 4
+    ends = [re.split(r"=(?![^{}]*\})|\\approx", side)[-1] for side in (one, other)]
+    if WORKED_OUT.fullmatch(ends[0]) and TO_WORK_OUT.search(ends[1]):
+        return False  # it may be the question once more
     return None
 
 

@@ -82,12 +82,11 @@ def _lead(text: str) -> str:
 
 
 def _ordinals(text: str) -> str:
-    r"""12^{\text{th}} and 12th are 12, 9\text{th grade} is 9\text{grade}."""
-    text = re.sub(r"(?<=\d)\s*\\text\s*\{\s*(?:st|nd|rd|th)\s+(?=[^{}]*\})", r" \\text{", text)
+    r"""12^{\text{th}} and 12th are 12\text{th}, of which the units' rule leaves 12."""
     return re.sub(
-        r"(?<=\d)\s*(?:\^\s*)?\{?\s*(?:\\text\s*\{\s*)?(?:st|nd|rd|th)\s*(?![A-Za-z])"
-        r"(?:(?<=[a-z])(?:\s*\}){0,2})",
-        " ",
+        r"(?<=\d)\s*(?:\^\s*)?\{?\s*(?:\\text\s*\{\s*(?P<a>st|nd|rd|th)\s*\}|(?P<b>st|nd|rd|th)\b)"
+        r"(?:\s*\})?",
+        lambda match: rf"\text{{{match['a'] or match['b']}}} ",
         text,
     )
 

@@ -7,6 +7,8 @@ ft³), and two sides (a.m. and p.m., east and west, °C and °F)."""
 import re
 from typing import NamedTuple
 
+from distill_nb.grading import math_counted
+
 # known units, each with its spellings; a plural s is understood
 SPELLINGS = {
     "dollar": "dollar usd",
@@ -53,6 +55,8 @@ AFTER_DEGREES |= {"W": "west"}
 # words that are no part of which unit it is
 SHAPES = {"unit", "units", "square", "squared", "sq", "cubic", "cubed", "cu", "per", "of"}
 POWERS = {"square": "2", "squared": "2", "sq": "2", "cubic": "3", "cubed": "3", "cu": "3"}
+NAMES = frozenset({"unit", "units", *SIDES, *KNOWN})
+ORDINAL = re.compile(r"^\s*\\text\{(?:st|nd|rd|th)\}")
 # after or before a number these make another value, or a statement about the number
 STATEMENTS = (
     r"or|and|greater|larger|smaller|higher|lower|bigger|least|most|than|not|no|never|none|except|"
@@ -156,6 +160,9 @@ def without_units(text: str, letters: bool) -> tuple[str, Unit]:
     def drop(match: re.Match[str]) -> str:
         if not _is_unit(match["value"], match["unit"], letters):
             return match.group()
+        before = text[: match.end("value")]
+        if not math_counted.only_counts(before, _words_alone(match["unit"]), NAMES):
+            return match.group()
         if _only_words(text[: match.end("value")]):
             return match.group()
         note(words_of(match["unit"]))
@@ -176,7 +183,10 @@ def _one_word(text: str) -> str:
 
 def _is_unit(value: str, unit: str, letters: bool) -> bool:
     """Whether what follows a value is words that leave it as it is."""
-    words = re.sub(r"\bto (?:the )?nearest \w+", "", words_of(unit), flags=re.IGNORECASE)
+    unit = ORDINAL.sub("", unit)
+    if not unit.strip():
+        return True
+    words = _words_alone(unit)
     if QUALIFIERS.search(words):
         return False
     alone = re.findall(r"\\text\{\s*([A-Za-z])\s*\}", unit)
@@ -197,6 +207,11 @@ def _is_unit(value: str, unit: str, letters: bool) -> bool:
         fine = not first[0].isascii() or (not glued and len(first) >= 4) or words.startswith("in ")
     rest = [w.rstrip(".") for w in bare[1:]]
     return fine and all(len(w) > 1 or w == "a" or _named(w) or not w.isascii() for w in rest)
+
+
+def _words_alone(unit: str) -> str:
+    """The words of a unit, without what it was rounded to."""
+    return re.sub(r"\bto (?:the )?nearest \w+", "", words_of(unit), flags=re.IGNORECASE)
 
 
 def _named(word: str) -> bool:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from importlib.metadata import version
 
-GRADER_VERSION = f"5+math-verify-{version('math-verify')}"
+GRADER_VERSION = f"6+math-verify-{version('math-verify')}"
 
 
 @dataclass(frozen=True)

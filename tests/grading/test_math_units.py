@@ -52,8 +52,21 @@ CHANGES = [
     "times itself", "to the power of two", "quintillion", "lakh", "grand", "score",
     "is impossible", "too small", "is too large", "cannot be", "excluded", "short",
     "when x is even", "point five", "divided by two", "if positive", "only if",
-    "is not the answer",
+    "is not the answer", "recurring", "repeating", "hex", "binary", "in binary", "tens", "two",
+    "twenty", "twenty-two", "marbles and two", "imaginary", "imaginary units", "conjugate",
+    "opposite", "negated", "radicals", "factorials", "square", "hundredfold", "basis points",
+    "onwards", "through nine", "inclusive", "perhaps", "probably", "instead", "add two",
+    "increased by two", "with remainder one", "followed by zeros", "out of ten", "sine", "kilo",
+    "permille", "diverges", "absurd", "dne", "mal zehn", "hoch zwei", "fois dix", "au carré",
 ]  # fmt: skip
+COUNTED = [
+    "pages", "students", "people", "pieces of candy", "hours later", "cm long", "miles away",
+    "total", "in total", "altogether", "each", "per person", "kWh", "mL", "yuan", "years old",
+    "red marbles", "marbles in the bag", "possible outcomes", "vertices", "boxes", "classes",
+    "buses", "sheep", "sq in", "in", "(approximately)", "Äpfel", "個", "rubles", "kJ/mol",
+]  # fmt: skip
+SINGULAR = {"1": r"1\text{ marble}", r"\frac{1}{2}": r"\frac{1}{2}\text{ cup}", "9": "9th floor",
+            "1/6": r"1/6\text{ chance}", "3": r"3^{\text{rd}}\text{ place}"}  # fmt: skip
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -83,3 +96,23 @@ def test_words_that_change_a_number():
     pairs = [("7", rf"7\text{{ {words}}}") for words in CHANGES]
     assert {pair: o for pair, o in outcomes(pairs).items() if o != "wrong"} == {}
     assert math.compare(r"7\text{ tenths}", r"7 \text{ tenths}")
+    assert not math.compare("0.3", r"0.3\text{ recurring}")
+    singular = ["1 negated", r"\frac{1}{2}\text{ inverted}", r"1\text{ exactly two}", "1 mal"]
+    assert [a for a in singular if math.compare(a.split("\\text")[0].split()[0], a)] == []
+
+
+def test_words_that_name_what_is_counted():
+    assert [w for w in COUNTED if not math.compare("7", rf"7\text{{ {w}}}")] == []
+    assert [w for w in COUNTED if math.compare("8", rf"7\text{{ {w}}}")] == []
+    assert [pair for pair in SINGULAR.items() if not math.compare(*pair)] == []
+
+
+def test_what_is_still_to_be_computed_is_no_number():
+    """Else an answer that repeats the question would be right."""
+    asked = [("1/2", r"\cos\frac{\pi}{3}"), ("3", r"\log_2 8"), ("x=3", r"x = \log_2 8"),
+             ("5050", r"\sum_{k=1}^{100} k"), ("1", r"\sin^2 x + \cos^2 x")]  # fmt: skip
+    assert set(outcomes(asked).values()) == {"wrong"}
+    done = [("1/2", r"\cos\frac{\pi}{3} = \frac12"), ("5050", r"\sum_{k=1}^{100} k = 5050"),
+            ("120", "5!"), ("1024", "2^{10}"), (r"\cot x", r"\frac{\cos x}{\sin x}"),
+            ("0.693147181", r"\ln 2")]  # fmt: skip
+    assert set(outcomes(done).values()) == {"correct"}

@@ -13,8 +13,8 @@ from distill_nb.grading.sandbox.jobs import FunctionTests, Job, ProgramTests, Re
 from distill_nb.grading.sandbox.launch import FULL, Worker, WorkerFailed
 
 LOAD_SECONDS = 5.0  # of processor time to define the functions
-# of processor time for all calls of an evalplus job: evalplus gives base and plus inputs 60 each
-TOTAL_SECONDS = 120.0
+# of processor time for all calls of an evalplus job, which is base or plus inputs: as evalplus
+TOTAL_SECONDS = 60.0
 # of wall time beyond the processor time twice over: its own clocks may have run out meanwhile, or
 # its threads were slow to end
 WAITED = 1.0
