@@ -65,8 +65,9 @@ def _groups(tests: Tests, base: int) -> tuple[Tests, ...]:
     """The first `base` tests and the others; only those of the two that there are."""
 
     def part(which: slice) -> Tests:
-        columns: dict[str, Any] = {f.name: getattr(tests, f.name) for f in fields(tests)}
-        return replace(tests, **{n: c[which] for n, c in columns.items() if isinstance(c, tuple)})
+        columns = {f.name: getattr(tests, f.name) for f in fields(tests)}
+        cut: dict[str, Any] = {n: c[which] for n, c in columns.items() if isinstance(c, tuple)}
+        return replace(tests, **cut)
 
     count = len(tests.inputs)
     return (part(slice(base)), part(slice(base, count))) if 0 < base < count else (tests,)

@@ -101,19 +101,28 @@ def function_tests(
         ) from error
     special = entry_point in SPECIAL.get(dataset, ())
     atols = rules.tolerances(tuple(expected), atol)
-    rows = []
-    for arguments_, value, kind, tolerance, limit in zip(
-        arguments, expected, kinds, atols, limits, strict=True
-    ):
-        try:
-            encoded = codec.encode(value, longest=longest)
-        except codec.TooLong:
-            continue
-        exact = not special and _plain(value)
-        rows.append((arguments_, encoded, exact, kind, tolerance, float(limit)))
-    if not rows:
+    encoded = [_encoded(value, longest) for value in expected]
+    kept = [i for i, value in enumerate(encoded) if value is not None]
+    if not kept:
         raise ValueError(f"{entry_point}: there are no inputs, and nothing passes no tests.")
-    return FunctionTests(entry_point, *zip(*rows, strict=True), dataset)
+    return FunctionTests(
+        entry_point,
+        tuple(arguments[i] for i in kept),
+        tuple(value for value in encoded if value is not None),
+        tuple(not special and _plain(expected[i]) for i in kept),
+        tuple(kinds[i] for i in kept),
+        tuple(atols[i] for i in kept),
+        tuple(float(limits[i]) for i in kept),
+        dataset,
+    )
+
+
+def _encoded(value: object, longest: float) -> bytes | None:
+    """A value's bytes, None where there are more than `longest`."""
+    try:
+        return codec.encode(value, longest=longest)
+    except codec.TooLong:
+        return None
 
 
 def _plain(value: object) -> bool:
