@@ -7,13 +7,14 @@ equally many workers.
 RECORDED.json is an evalplus result file ({"eval": {task_id: [{"solution": …}]}}); bench/README.md
 names public ones. Both sides grade the same solutions with base and plus tests in a process of
 their own, in turn, and each comes first in every second pair. Imports, the data set and the
-canonical solutions' results (which both sides cache) are there before the clock starts; so are
-our trial job and the pool (start_seconds). Prints the median ratios of wall time and of processor
-time (evalplus / ours: above 1 is faster), where ours went, and every verdict that differs;
-measures what the first grading takes beyond that; writes
-bench/results/grade_code_<benchmark>.json. HumanEval/32, which evalplus 0.3.1 fails whatever the
-answer, is expected to. evalplus's limits are of wall time: beside other work its verdicts may
-change, and its processor time is what it had until then."""
+canonical solutions' results (which both sides cache) are there before the clock starts; so are our
+trial job and the pool (start_seconds). Prints the median ratios of wall time and of processor time
+(evalplus / ours: above 1 is faster), where ours went, and every verdict that differs; measures what
+the first grading takes beyond that; writes bench/results/grade_code_<benchmark>.json.
+
+HumanEval/32, which evalplus 0.3.1 fails whatever the answer, is expected to differ. evalplus's
+limits are of wall time: beside other work its verdicts may change, and its processor time is what
+it had until then."""
 
 from __future__ import annotations
 

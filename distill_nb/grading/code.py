@@ -1,9 +1,9 @@
 """Code answers: the code of a completion (code_answer.py), run with the benchmark's tests
 (suites.py) in the sandbox, which treats the code as hostile (sandbox/).
 
-The base tests of all answers run before the further tests of any. So an answer that runs with the
-further tests learns no more than that the base tests accept it, which are those that a problem
-shows; and what failed there costs no more time."""
+The base tests of all answers run before the further tests of any. So all that an answer can learn
+from being run again is that it passed the base tests, when these are decided for every other answer
+too; and an answer that failed them costs no more time."""
 
 import atexit
 import os
