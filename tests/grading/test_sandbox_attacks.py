@@ -54,7 +54,7 @@ def world():
         tcp.bind(("127.0.0.1", 0))
         unix.bind(f"{folder}/socket")
         os.chmod(f"{folder}/socket", 0o777)
-        abstract.bind("\0distill_nb_test")
+        abstract.bind(f"\0distill_nb_test{os.getpid()}")
         for server in (tcp, unix, abstract):
             stack.enter_context(server)
             server.listen()

@@ -140,7 +140,7 @@ def test_a_kill_leaves_no_control_group():
 WATCH = """
 import errno, json, os, socket, sys, time
 sys.path.insert(0, {folder!r})
-import child, mappings, watch
+import mappings, report, watch, wire
 if {missing}:
     del os.pidfd_open
 else:
@@ -148,7 +148,8 @@ else:
         raise OSError(errno.ENOSYS, "no such call")
     os.pidfd_open = refused
 settings = dict(writable=None, threads=0, bell=watch.bell())
-shared, (ours, theirs) = mappings.shared(child.SHARED), socket.socketpair()
+shared, (ours, theirs) = mappings.shared(report.SHARED), socket.socketpair()
+found = report.Report(shared)
 job = dict(serial=1, seconds=[0.2], load=0.2, total=0.2, slack=1.0, patience=1.0)
 for seconds in (0.0, 0.0, 0.1, 60.0):
     pid = os.fork()
@@ -158,13 +159,16 @@ for seconds in (0.0, 0.0, 0.1, 60.0):
             pass
         os._exit(3)
     began, used = time.monotonic(), time.process_time()
-    end = watch.watch(pid, shared, theirs, settings, **job)
+    ended = watch.watch(pid, shared, theirs, settings, found=found, **job)
     try:
         os.kill(pid, 0)
-        end["left"] = True
+        left = True
     except ProcessLookupError:
-        end["left"] = False
-    print(json.dumps(end | dict(used=time.process_time() - used)))
+        left = False
+    used = time.process_time() - used
+    found.send(theirs, 1, False, *ended)
+    end = report.read(wire.receive(ours)[0])
+    print(json.dumps(end | dict(left=left, used=used)))
 """
 
 
