@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -24,17 +25,15 @@ MANY = 300  # threads of that user's other programs
 
 
 @pytest.fixture
-def temporary(monkeypatch, tmp_path):
-    """A temporary directory of this test's own, which a worker's other user may walk through."""
-    place = tmp_path / "temporary"
-    place.mkdir()
+def temporary(monkeypatch):
+    """A temporary directory of this test's own, which a worker's other user may walk through:
+    pytest's are closed by each new run of pytest."""
+    place = Path(tempfile.mkdtemp())
     place.chmod(0o1777)
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.getuid() and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o111)
     monkeypatch.setenv("TMPDIR", str(place))
     monkeypatch.setattr("tempfile.tempdir", None)
-    return place
+    yield place
+    shutil.rmtree(place, ignore_errors=True)
 
 
 START = """
