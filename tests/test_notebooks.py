@@ -122,7 +122,7 @@ def analysed(folder, scale) -> tuple[str, int]:
         o for c in nbformat.read(folder / "analyze.ipynb", 4).cells for o in c.get("outputs", [])
     ]
     texts = [o.get("text", "") + o.get("data", {}).get("text/html", "") for o in outputs]
-    return "\n".join(texts), sum("image/png" in o.get("data", {}) for o in outputs)
+    return "\n".join(texts), sum("image/svg+xml" in o.get("data", {}) for o in outputs)
 
 
 def test_the_published_study_is_analysed_without_any_run(runs_dir, tmp_path):
