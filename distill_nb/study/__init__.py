@@ -5,6 +5,8 @@ ingredients.py  what a stage is made of, and one hash over it
 stamps.py       whether a stage is done: finished, and as it would be made now
 status.py       what is done, what would run, and why
 notebooks.py    how a notebook is executed
+command_line.py the group of subcommands, and the options that several have
+answer_commands.py  the subcommands compare, export and import
 commands.py     what a command does with parameters and notebooks
 stage.py        run one stage, on GPUs of its own
 verify.py       run a recorded run again, and compare

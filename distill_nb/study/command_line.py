@@ -1,0 +1,58 @@
+"""The group of all subcommands of `distill-nb`, how one is made, and options that several have."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+
+import click
+
+from distill_nb.analysis import margins
+from distill_nb.runtime import disk, log
+
+SCALES = click.Choice(["full", "pocket", "tiny"])
+FILES = click.argument("files", nargs=-1, metavar="[FILE]...")
+SCALE = click.option(
+    "--scale", default="pocket", type=SCALES, help="Whose runs: a folder of runs/."
+)
+SELECT_ON = click.option(
+    "--select-on",
+    default="test",
+    type=click.Choice(["test", "dev"]),
+    help="The best checkpoint by all problems, or by a fixed half of them.",
+)
+MARGIN = click.option(
+    "--margin", default=margins.MARGIN, type=float, help="Points; a smaller change does not matter."
+)
+PARAMETER = click.option(
+    "-p", "changes", nargs=2, multiple=True, metavar="KEY VALUE", help="Set one parameter, in YAML."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="distill_nb")
+@click.option("--traceback", is_flag=True, help="Where a command fails, show where in the code.")
+def main(traceback: bool) -> None:
+    """Distil a teacher's reasoning traces into a small model, and know what that did.
+
+    A FILE is a parameter file: a path, or a name in papermill_params/. Later files win. Without one
+    a command does the pocket run, a real 135M student on a CPU.
+    """
+    log.show()
+
+
+def command(name: str = "", **options) -> Callable:
+    """A subcommand that ends with one sentence where it cannot do what it was asked."""
+
+    def decorate(function: Callable) -> click.Command:
+        @wraps(function)
+        def quiet(*arguments, **given):
+            try:
+                return function(*arguments, **given)
+            except (ValueError, disk.DiskFull) as error:
+                if click.get_current_context().find_root().params["traceback"]:
+                    raise
+                sys.exit(str(error))
+
+        return main.command(name or function.__name__, **options)(quiet)
+
+    return decorate
