@@ -40,9 +40,9 @@ def parts(found: DataFrame, split: DataFrame) -> tuple[Figure, DataFrame]:
         return style.nothing(), data
     rows = [(r, data[_of(data, r)].set_index("part")) for r in last.itertuples()]
     heights = [0.45 + 0.14 * len(own) for _, own in rows]
-    figure, axes = style.grid(
-        len(rows), 1, sum(heights) / len(rows) + 0.12, sharex=True, height_ratios=heights
-    )
+    below = 0.7  # inches: the axis with its label, and the legend
+    height = (sum(heights) + below) / len(rows) + 0.12
+    figure, axes = style.grid(len(rows), 1, height, sharex=True, height_ratios=heights)
     for part in [part for part in PARTS if part in set(data["part"])]:  # the legend's order
         axes.flat[0].barh(0, 0, **_bar(part))
     for ax, (r, own) in zip(axes.flat, rows, strict=True):
