@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from distill_nb.grading import sandbox
-from distill_nb.grading.sandbox import folders, launch
+from distill_nb.grading.sandbox import folders, launch, pool
 from distill_nb.runtime import memory_group, paths
 
 NOBODY = 54_321  # a user that owns nothing
@@ -264,3 +264,19 @@ def test_threads_of_the_users_other_programs_do_not_count(temporary, level):
     assert "outcome='correct'" not in lines[2], lines
     if level == "landlock":
         assert "started too many threads" in lines[2], lines
+
+
+def test_an_interrupt_while_a_worker_starts_ends_it(monkeypatch):
+    seat = pool.Seat("process")
+
+    def start(*settings):
+        worker = launch.Worker(*settings)
+        seat.abandon()  # it is not there yet to be killed
+        return worker
+
+    monkeypatch.setattr(pool, "Worker", start)
+    forever = "def f(x):\n    while True: pass"
+    tests = sandbox.function_tests("f", [[1]], [2], seconds=600.0)
+    with contextlib.closing(seat):
+        result = seat.run(sandbox.Job(forever, tests))
+    assert (result.outcome, result.detail) == ("grader_error", "interrupted")

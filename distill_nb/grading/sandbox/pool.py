@@ -250,6 +250,8 @@ class Seat:
                 if loaded not in self._workers:
                     self._workers[loaded] = Worker(self.level, loaded, self.hidden)
                 worker = self._workers[loaded]
+                if self._abandoned:  # while it started, when it was not there to be killed
+                    raise WorkerFailed("interrupted")
                 alone = patience > 1
                 worker.allow(memory.alone(worker.used()) if alone else self._room)
                 return run(worker, self._comparer, job, slack, patience)
