@@ -55,6 +55,7 @@ def jobs(seed: int, few: bool) -> list[tuple[str, bool, object]]:
     from distill_nb.grading.sandbox import Job, function_tests, program_tests
 
     add = function_tests("f", [[1], [2], [-1]], [2, 3, 0], seconds=5.0)
+    large = function_tests("f", [[1], [2]], [2, 3], seconds=60.0)
     tight = function_tests("f", [[1], [2]], [2, 3], seconds=0.4)
     greedy = function_tests("f", [[1]], [2], seconds=0.5 if few else 1.0)
     programs = program_tests(["21\n1 2 3\n", "4\n5 -5"], ["42\n6\n", "8\n0"], seconds=5.0)
@@ -63,7 +64,7 @@ def jobs(seed: int, few: bool) -> list[tuple[str, bool, object]]:
     found += [(n, True, Job(c, add)) for n, c in list(HONEST_FUNCTIONS.items())[::step]]
     found += [(n, True, Job(c, programs)) for n, c in list(HONEST_PROGRAMS.items())[::step]]
     found += [(n, True, Job(c, tight)) for n, c in TIGHT.items()] * (1 if few else 5)
-    found += [(n, True, Job(c, add)) for n, c in LARGE.items()] * (1 if few else 5)
+    found += [(n, True, Job(c, large)) for n, c in LARGE.items()] * (1 if few else 5)
     found += [(n, False, Job(c, greedy)) for n, c in read("greedy").items() if not few or n in FEW]
     random.Random(seed).shuffle(found)
     return found
