@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 DOMAINS = ["math", "code"]
 DOMAIN_OF = {benchmark: domain for domain, names in RULE.items() for benchmark in names}
+CHOSEN = "† The best checkpoint was chosen by this score, which is too high for it on average."
 ZERO = {"color": "#bbbbbb", "lw": 0.8, "zorder": 0}  # the line of no change
 
 
@@ -35,8 +36,9 @@ def forgetting(table: DataFrame) -> tuple[Figure, DataFrame]:
         return style.nothing(), data
     best = data[data["checkpoint"] == "best"]
     groups = list(best.groupby(["student", "teacher", "learning_rate"], sort=False, dropna=False))
-    columns = 3
-    figure, axes = style.grid(-(-len(groups) // columns), columns, 2.1)
+    columns = min(3, len(groups))
+    width = style.WIDTH * (columns + 0.5) / 3.5
+    figure, axes = style.grid(-(-len(groups) // columns), columns, 2.1, width)
     for ax in axes.flat[len(groups) :]:
         ax.set_axis_off()
     limit = max(10.0, float(best["change"].abs().max()))
@@ -49,10 +51,12 @@ def forgetting(table: DataFrame) -> tuple[Figure, DataFrame]:
             ylabel="trained on" if ax in axes[:, 0] else "",
         )
         ax.set_xticks([0, 1], DOMAINS)
-        ax.set_yticks([0, 1], DOMAINS)
+        trained_on = [domain for domain in DOMAINS if domain in set(cells["domain"])]
+        ax.set_yticks(range(len(trained_on)), trained_on)
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
     figure.colorbar(image, ax=axes, shrink=0.7, label="change (points)")
+    figure.supxlabel(CHOSEN, fontsize=6.5, color=style.FAINT)
     trained, parts = best["domain"] == best["evaluated"], []
     for where, chosen in (
         ("in the domain that was trained", trained),
@@ -64,7 +68,8 @@ def forgetting(table: DataFrame) -> tuple[Figure, DataFrame]:
             parts.append(f"{where} the changes go from {low} to {high} points")
     words = (
         "A matrix of changes from the base student for each student and teacher, trained domain by "
-        f"evaluated domain, at the best checkpoint: {', '.join(parts)}."
+        f"evaluated domain, at the best checkpoint: {', '.join(parts)}. Where both domains are the "
+        "same, the best checkpoint was chosen by that very score."
     )
     return style.describe(figure, words), data
 
@@ -74,12 +79,16 @@ def _matrix(ax: Axes, cells: DataFrame, limit: float) -> AxesImage:
     import numpy as np
 
     matrix = cells.pivot(index="domain", columns="evaluated", values="change")
-    matrix = matrix.reindex(index=DOMAINS, columns=DOMAINS)
+    rows = [domain for domain in DOMAINS if domain in set(cells["domain"])]
+    matrix = matrix.reindex(index=rows, columns=DOMAINS)
     image = ax.imshow(matrix, cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto")
     for r in cells.itertuples():
         flag = "*" if r.flagged else ""
-        place = DOMAINS.index(r.evaluated), DOMAINS.index(r.domain)
-        text = f"{style.signed(r.change)}{flag}\n[{style.signed(r.lo)}, {style.signed(r.hi)}]"
+        place = DOMAINS.index(r.evaluated), rows.index(r.domain)
+        chosen = " †" if r.evaluated == r.domain else ""
+        text = (
+            f"{style.signed(r.change)}{flag}{chosen}\n[{style.signed(r.lo)}, {style.signed(r.hi)}]"
+        )
         colour = "white" if abs(r.change) > 0.6 * limit else "black"
         ax.text(*place, text, ha="center", va="center", fontsize=6, color=colour)
     for i, j in np.argwhere(matrix.isna().to_numpy()):
@@ -89,7 +98,7 @@ def _matrix(ax: Axes, cells: DataFrame, limit: float) -> AxesImage:
 
 def gains(table: DataFrame) -> tuple[Figure, DataFrame]:
     """What a checkpoint gained in math against what it gained in code, in points over its baseline:
-    one point a checkpoint, in the order of steps, the last one filled; a panel a student."""
+    one point a checkpoint with its step, the last one filled; a panel a student."""
     import numpy as np
 
     data = _changes_in_both(table)
@@ -97,7 +106,10 @@ def gains(table: DataFrame) -> tuple[Figure, DataFrame]:
         return style.nothing(), data
     students = list(dict.fromkeys(data["student"]))
     figure, axes = style.grid(1, len(students), 2.6, sharex=True, sharey=True)
+    labels: list[tuple[Axes, list]] = []
     for ax, student in zip(axes[0], students, strict=True):
+        named: list[tuple] = []
+        labels.append((ax, named))
         ax.axhline(0, **ZERO)
         ax.axvline(0, **ZERO)
         for label, teacher, domain, line, points in style.labelled_runs(
@@ -114,12 +126,19 @@ def gains(table: DataFrame) -> tuple[Figure, DataFrame]:
             look: style.Look = {"color": colour, "marker": style.DOMAIN_MARKERS[domain]}
             ax.plot(x, y, **look, ls=line, lw=0.9, ms=4, mfc="white", label=label)
             ax.plot(x[-1], y[-1], **look, ms=5, ls="")
+            named += [
+                (*point, str(step)) for *point, step in zip(x, y, points["step"], strict=True)
+            ]
         ax.set(
             title=name_of(student),
             xlabel="change in math (points)",
             ylabel="change in code (points)" if ax is axes[0][0] else "",
         )
     style.legend_below(figure, axes)
+    figure.canvas.draw()  # the panels share their limits, which are known now
+    for ax, named in labels:
+        steps = [step for *_, step in named]
+        style.label_points(ax, np.array([point for *point, _ in named]), steps, 4.5)
     last = data.groupby(RUN, dropna=False, sort=False).tail(1)
     words = (
         "The change in code against the change in math, in points, a line through the checkpoints "

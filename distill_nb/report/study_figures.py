@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from pandas import DataFrame, Series
 
-from distill_nb.analysis import results, stats, tidy
+from distill_nb.analysis import baseline_changes, results, stats, tidy
 from distill_nb.analysis.names import RUN, name_of
 from distill_nb.analysis.published import findings
 from distill_nb.report import change_figures, style
@@ -37,8 +37,8 @@ def _of_base(data: DataFrame) -> Series:
 def learning_curves(
     table: DataFrame, benchmarks: tuple[str, ...] | None = None
 ) -> tuple[Figure, DataFrame]:
-    """Accuracy against step: a row a student, a column a benchmark; error bars and the baseline's
-    band are 95% Wilson intervals, hollow markers are flagged cells."""
+    """Accuracy against step: a row a student, a column a benchmark; error bars are 95% Wilson
+    intervals, the band is baseline_changes.equal_band, hollow markers are flagged cells."""
     data = with_intervals(table)
     names = [b for b in dict.fromkeys(data["benchmark"]) if benchmarks is None or b in benchmarks]
     data = data[data["benchmark"].isin(names)]
@@ -49,10 +49,11 @@ def learning_curves(
     for row, student in zip(axes, students, strict=True):
         for ax, benchmark in zip(row, names, strict=True):
             _curves(ax, data[(data["student"] == student) & (data["benchmark"] == benchmark)])
+            _steps(ax, data)
             ax.set(
                 ylim=(-4, 104),
                 yticks=range(0, 101, 20),
-                title=name_of(benchmark) if ax in axes[0] else "",
+                title=_with_n(data, benchmark) if ax in axes[0] else "",
                 xlabel="step" if ax in axes[-1] else "",
                 ylabel=f"{name_of(student)}\naccuracy (%)" if ax is row[0] else "",
             )
@@ -60,13 +61,29 @@ def learning_curves(
     return style.describe(figure, _words_of_learning_curves(data)), data
 
 
+def _with_n(data: DataFrame, benchmark: str) -> str:
+    """A benchmark's name with the number of problems that its scores are of."""
+    sizes = sorted(set(data["n"][data["benchmark"] == benchmark].astype(int)))
+    return f"{name_of(benchmark)} (n = {', '.join(map(str, sizes))})"
+
+
+def _steps(ax: Axes, data: DataFrame) -> None:
+    """Ticks at steps that have scores, at most six of them."""
+    steps = sorted(set(data["step"].astype(int)) - {0})
+    if steps:
+        ax.set_xticks(steps[:: -(-len(steps) // 6)])
+
+
 def _curves(ax: Axes, cells: DataFrame) -> None:
     """One student's runs on one benchmark."""
     grey = style.TEACHER_COLOURS["none"]
     base = cells[cells["step"] == 0]
     if len(base):
-        ax.axhline(base["accuracy"].iloc[0], color=grey, lw=1, ls=":", label="baseline")
-        ax.axhspan(base["lo"].iloc[0], base["hi"].iloc[0], color=grey, alpha=0.12, lw=0)
+        accuracy, checkpoints = base["accuracy"].iloc[0], cells["n"][cells["step"] > 0]
+        n = int(checkpoints.max() if len(checkpoints) else base["n"].iloc[0])
+        band = baseline_changes.equal_band(accuracy, n)
+        ax.axhline(accuracy, color=grey, lw=1, ls=":", label="baseline")
+        ax.axhspan(*band, color=grey, alpha=0.12, lw=0, label="no different, 95%")
     runs = list(style.labelled_runs(cells))
     if not runs:
         ax.text(0.5, 0.5, "not reported", transform=ax.transAxes, ha="center", color=style.FAINT)
@@ -78,7 +95,9 @@ def _curves(ax: Axes, cells: DataFrame) -> None:
         marker, flagged = style.DOMAIN_MARKERS[domain], rows["flagged"].to_numpy(bool)
         look: style.Look = {"color": colour, "ms": 4, "lw": 1.2, "elinewidth": 0.8}
         ax.errorbar(steps, accuracy, bars, marker=marker, ls=line, **look, label=label)
-        ax.plot(steps[flagged], accuracy[flagged], **style.HOLLOW, marker=marker, mec=colour)
+        words = "hollow: with errors" if flagged.any() else None
+        hollow: style.Look = style.HOLLOW | {"marker": marker, "mec": colour, "label": words}
+        ax.plot(steps[flagged], accuracy[flagged], **hollow)
 
 
 def _words_of_learning_curves(data: DataFrame) -> str:
@@ -92,8 +111,9 @@ def _words_of_learning_curves(data: DataFrame) -> str:
             change = f"{run} on {name_of(benchmark)} from {before:.0f}% to {last.accuracy:.0f}%"
             changes[change] = last.accuracy - before
     text = (
-        "Curves of the accuracy against the step with 95% intervals, beside a band for the base "
-        f"student: {', '.join(name_of(b) for b in data['benchmark'].unique())}. "
+        "Curves of the accuracy against the step with 95% intervals, beside a band of the scores "
+        "that do not differ from the base student's: "
+        f"{', '.join(name_of(b) for b in data['benchmark'].unique())}. "
     )
     if not changes:
         return text + "There are no checkpoints."

@@ -131,7 +131,8 @@ def legend_below(figure: Figure, axes: ndarray) -> None:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     if entries:
-        handles, columns = list(entries.values()), min(len(entries), 5)
+        fit = int(105 / (max(map(len, entries)) + 7))  # a column is as wide as the longest label
+        handles, columns = list(entries.values()), max(1, min(len(entries), 5, fit))
         figure.legend(handles, list(entries), loc="outside lower center", ncols=columns)
 
 
