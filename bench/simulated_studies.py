@@ -2,10 +2,11 @@
 
     python bench/simulated_studies.py [--studies 500] [--only NAME …]
 
-A study is a run with five checkpoints on MATH-500 and MBPP+ (500 and 378 problems), answers to a
-problem correlated 0.8 (simulated_records.py). Base student and checkpoints are drawn anew for each
-study; the checkpoints of a study share their truth. What truly moved is read off one draw of
-200,000 problems a row. A verdict of `analysis.diagnosis` is
+A study is a run with checkpoints on MATH-500 and MBPP+ (500 and 378 problems), answers to a problem
+correlated 0.8 (simulated_records.py). Base student and checkpoints are drawn anew for each study.
+In some rows there are five checkpoints, with the same truth; in the others the last alone, as the
+earlier ones are another family and change nothing in its verdict. What truly moved is read off one
+draw of 200,000 problems a row. A verdict of `analysis.diagnosis` is
 
     wrong    where it names a part that did not move, or moved the other way; calls it most of a
              change of which it is half or less, or the change where it is 75% or less; or
@@ -54,14 +55,12 @@ class Row:
     problems: dict[str, int] = field(default_factory=lambda: PROBLEMS)
     samples: int = 1
     unread: float = 0.0  # of unboxed right answers, those that the lenient reading does not find
+    steps: tuple[int, ...] = STEPS[-1:]
     graded: bool = False  # an answer without a box is graded, as wrong, as where code is cut badly
 
-    def records(
-        self, rng: np.random.Generator, problems: dict, steps: tuple = STEPS
-    ) -> pd.DataFrame:
-        made = Study(rng, problems, self.base, samples=self.samples).run(
-            after=self.after, steps=steps
-        )
+    def records(self, rng: np.random.Generator, problems: dict, steps: tuple = ()) -> pd.DataFrame:
+        study = Study(rng, problems, self.base, samples=self.samples)
+        made = study.run(after=self.after, steps=steps or self.steps)
         unboxed = made["outcome"] == "no_answer"
         lost = (
             unboxed & (made["lenient_outcome"] == "correct") & (rng.random(len(made)) < self.unread)
@@ -76,12 +75,12 @@ S = Student
 UNTIDY = S(0.6, cut_off=0.1, unanswered=0.05, unboxed=0.1, timeout=0.03)
 POCKET = {"pocket_math": 56, "pocket_code": 30}
 ROWS = {
-    "nothing changed": Row(S(0.6), S(0.6)),
-    "nothing changed, answers of every kind": Row(UNTIDY, UNTIDY),
-    "nothing changed, 4 samples a problem": Row(UNTIDY, UNTIDY, samples=4),
-    "nothing changed, 56 and 30 problems": Row(UNTIDY, UNTIDY, POCKET),
-    "12% cut off": Row(S(0.6), S(0.6, cut_off=0.12)),
-    "25% cut off": Row(S(0.6), S(0.6, cut_off=0.25)),
+    "nothing changed": Row(S(0.6), S(0.6), steps=STEPS),
+    "nothing changed, answers of every kind": Row(UNTIDY, UNTIDY, steps=STEPS),
+    "nothing changed, 4 samples a problem": Row(UNTIDY, UNTIDY, samples=4, steps=STEPS),
+    "nothing changed, 56 and 30 problems": Row(UNTIDY, UNTIDY, POCKET, steps=STEPS),
+    "12% cut off": Row(S(0.6), S(0.6, cut_off=0.12), steps=STEPS),
+    "25% cut off": Row(S(0.6), S(0.6, cut_off=0.25), steps=STEPS),
     "25% cut off, rather hard problems": Row(S(0.6), S(0.6, cut_off=0.25, cut_leans=0.6)),
     "12% cut off, 4 samples a problem": Row(S(0.6), S(0.6, cut_off=0.12), samples=4),
     "60% cut off, 56 and 30 problems": Row(S(0.6), S(0.6, cut_off=0.6), POCKET),
@@ -98,13 +97,13 @@ ROWS = {
     "30% not boxed, a third of them unreadable": Row(S(0.6), S(0.6, unboxed=0.3), unread=1 / 3),
     "30% misplaced, and graded as wrong": Row(S(0.6), S(0.6, unboxed=0.3), graded=True),
     "boxed at last": Row(S(0.6, unboxed=0.3), S(0.6)),
-    "skill -8 and format -4": Row(S(0.6), S(0.52, unboxed=0.0769)),
+    "skill -8 and format -4": Row(S(0.6), S(0.52, unboxed=0.0769), steps=STEPS),
     "skill -12 and format -6": Row(S(0.6), S(0.48, unboxed=0.125)),
     "skill -6 and format -6": Row(S(0.6), S(0.54, unboxed=0.1111)),
     "skill -4 and format -8": Row(S(0.6), S(0.56, unboxed=0.1429)),
     "skill -6 and length -6": Row(S(0.6), S(0.54, cut_off=0.1111)),
     "skill -5 hidden by format +5": Row(S(0.6, unboxed=0.0833), S(0.55)),
-    "skill -8 hidden by format +8": Row(S(0.6, unboxed=0.1333), S(0.52)),
+    "skill -8 hidden by format +8": Row(S(0.6, unboxed=0.1333), S(0.52), steps=STEPS),
     "skill +8 hidden by length -8": Row(S(0.6), S(0.68, cut_off=0.1176)),
 }
 
@@ -185,11 +184,12 @@ def changes_of(records: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame([pair[:3] for pair in found], columns=change_parts.KEYS)
     scores = [(pair.before[:, 0], pair.after[:, 0]) for pair in found]
     p = np.array([paired.compare(*score, several).p for score in scores])
-    family = np.where(table["step"] == table["step"].max(), *diagnosis.METHODS)
+    last = table["step"] == table.groupby("folder")["step"].transform("max")
+    family = np.where(last, *diagnosis.METHODS)
     level, significant = np.empty(len(table)), np.empty(len(table), bool)
     for name, method in diagnosis.METHODS.items():
         own = family == name
-        adjusted = families.adjust(p[own], None, method)
+        adjusted = families.adjust(p[own], table["folder"][own], method)
         level[own], significant[own] = 1 - adjusted.alpha, adjusted.p < families.ALPHA
     ends = [paired.compare(*score, several, at) for score, at in zip(scores, level, strict=True)]
     change, lo, hi = np.array([(c.change, c.lo, c.hi) for c in ends]).T
@@ -198,56 +198,45 @@ def changes_of(records: pd.DataFrame) -> pd.DataFrame:
     return table.assign(family=family, p=p, change=change, lo=lo, hi=hi, verdict=verdict)
 
 
-def one_study(asked: tuple[int, int, Row, Truth]) -> dict:
-    """Verdicts and coverage of one study."""
-    number, seed, row, truth = asked
-    rng = np.random.default_rng([number, seed])
-    records = row.records(rng, row.problems)
+def some_studies(asked: tuple[int, range, Row, Truth]) -> tuple[pd.DataFrame, dict[str, list]]:
+    """(verdicts, coverage by kind of interval) of some studies: asked are the row's number, the
+    studies' seeds, the row and its truth. Each is a run of its own and so a family of its own."""
+    number, seeds, row, truth = asked
+    rngs = [np.random.default_rng([number, seed]) for seed in seeds]
+    runs = [row.records(rng, row.problems).assign(folder=str(i)) for i, rng in enumerate(rngs)]
+    records = pd.concat(runs, ignore_index=True)
     split = change_parts.parts(records)
     found = diagnosis.diagnose(records, changes_of(records), split)
-    last = found["step"] == STEPS[-1]
-    grades = [judged(verdict, truth) for verdict in found["verdict"]]
-    split = split.assign(truth=split["part"].map(truth.change))
-    covered = (split["lo"] <= split["truth"]) & (split["truth"] <= split["hi"])
+    verdicts = pd.DataFrame(
+        {
+            "study": seeds.start + found["folder"].astype(int),
+            "benchmark": found["benchmark"],
+            "verdict": found["verdict"],
+            "grade": [judged(verdict, truth) for verdict in found["verdict"]],
+            "last": found["step"] == STEPS[-1],
+        }
+    )
+    true, shares = split["part"].map(truth.change), split["part"].map(truth.share)
+    covered = (split["lo"] <= true) & (true <= split["hi"])
+    shared = (split["share_lo"] <= shares) & (shares <= split["share_hi"])
     moved = split["part"].isin(truth.moved)
     known = split["share"].notna() & moved & (abs(truth.total) > 1)
-    shares = split["part"].map(truth.share)
-    shared = (split["share_lo"] <= shares) & (shares <= split["share_hi"])
     boots = []
-    for pair in change_parts.pairs(records):
-        if pair.step == STEPS[-1]:
-            low, high = bootstrapped(change_parts.flips_of(pair.before, pair.after), rng)
-            boots += [
-                float(lo <= truth.change[part] <= hi)
-                for part, lo, hi in zip(PARTS, low, high, strict=True)
-                if part in truth.moved
-            ]
-    return {
-        "verdicts": [list(pair) for pair in zip(found["benchmark"], found["verdict"], strict=True)],
-        "grades": grades,
-        "last": last.tolist(),
-        "parts": covered.tolist(),
-        "moved": covered[moved].tolist(),
-        "bootstrap": boots,
-        "shares": shared[known].tolist(),
-    }
+    for pair in (pair for pair in change_parts.pairs(records) if pair.step == STEPS[-1]):
+        flips = change_parts.flips_of(pair.before, pair.after)
+        ends = zip(PARTS, *bootstrapped(flips, rngs[int(pair.folder)]), strict=True)
+        boots += [lo <= truth.change[part] <= hi for part, lo, hi in ends if part in truth.moved]
+    coverage = {"parts": covered, "moved": covered[moved], "shares": shared[known]}
+    return verdicts, {name: list(own) for name, own in coverage.items()} | {"bootstrap": boots}
 
 
 def percent(values: list) -> float | None:
     return round(100 * float(np.mean(values)), 1) if len(values) else None
 
 
-def summary(made: list[dict], truth: Truth) -> dict:
-    """What the studies of one row say together."""
-    rows = pd.DataFrame(
-        [
-            {"study": i, "benchmark": b, "verdict": v, "grade": g, "last": last}
-            for i, study in enumerate(made)
-            for (b, v), g, last in zip(
-                study["verdicts"], study["grades"], study["last"], strict=True
-            )
-        ]
-    )
+def summary(made: list[tuple], truth: Truth) -> dict:
+    """What the studies of one row say together, from `some_studies`."""
+    rows = pd.concat([verdicts for verdicts, _ in made], ignore_index=True)
     result: dict = {
         "truth": {part: round(change, 1) for part, change in truth.moved.items()},
         "truth_total": round(truth.total, 1),
@@ -271,7 +260,7 @@ def summary(made: list[dict], truth: Truth) -> dict:
     wrong = (rows["grade"] == "wrong") & rows["last"]
     result["studies_wrong"] = percent(wrong.groupby(rows["study"]).any().to_numpy())
     result["coverage"] = {
-        key: percent([x for study in made for x in study[key]])
+        key: percent([x for _, coverage in made for x in coverage[key]])
         for key in ("parts", "moved", "bootstrap", "shares")
     }
     result["verdicts"] = {
@@ -333,8 +322,9 @@ def main() -> None:
             if given.only and not any(word in name for word in given.only):
                 continue
             truth = truth_of(row, number)
-            asked = [(number, 1 + i, row, truth) for i in range(given.studies)]
-            rows[name] = summary(pool.map(one_study, asked, chunksize=5), truth)
+            seeds = range(1, 1 + given.studies)
+            asked = [(number, seeds[i : i + 20], row, truth) for i in range(0, len(seeds), 20)]
+            rows[name] = summary(pool.map(some_studies, asked, chunksize=1), truth)
             print(table({name: rows[name]}), rows[name]["coverage"], flush=True)
             # row by row: a run that is stopped leaves what it has
             made = head | {"rows": {known: rows[known] for known in ROWS if known in rows}}

@@ -78,7 +78,7 @@ def test_one_row_is_summed_up(studies):
     row = studies.ROWS["25% cut off"]
     truth = studies.truth_of(row, 0, 5000)
     assert truth.moved.keys() == {"cut_off"} and truth.total == pytest.approx(-15, abs=2)
-    found = studies.summary([studies.one_study((0, i, row, truth)) for i in range(3)], truth)
+    found = studies.summary([studies.some_studies((0, range(3), row, truth))], truth)
     assert found["named"]["math500"]["lost to length"] == 100 and found["studies_wrong"] == 0
 
 
