@@ -322,7 +322,7 @@ def test_the_analysis_has_both_domains_both_rules_and_the_replicates(browser, pa
     text = page.inner_text("main")
     for run in (MATH, CODE):
         assert f"{run}: best by " in text and " on one half of the problems is step " in text
-    assert "sampling_sd" in text and "second_verdict" in text and "Sonnet stand-in" in text
+    assert "answers sd" in text and "second verdict" in text and "Sonnet stand-in" in text
     assert "129 published cells was run here" in text
     assert (
         json.loads((pages / "report" / "provenance_analyze.json").read_text())["parameters"][

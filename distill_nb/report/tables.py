@@ -17,7 +17,6 @@ NONE = "—"  # a cell without a value
 HEADS = {
     "lo": "interval from", "hi": "to", "p_holm": "p (Holm)", "p_adjusted": "p, adjusted",
     "bounds_lo": "errors as wrong", "bounds_hi": "errors as correct", "task_id": "problem",
-    "sd": "standard deviation", "sampling_sd": "standard deviation of sampling alone",
 }  # fmt: skip
 
 LATEX = {
