@@ -285,7 +285,8 @@ def table(rows: dict) -> str:
 
 
 def markdown(result: dict) -> str:
-    """The table of docs/statistics.md, of what main() wrote."""
+    """What docs/statistics.md shows of the results that main() wrote: a table, and the ranges of
+    the coverage of intervals over its rows."""
     lines = [
         "| truth, in points | commonest verdict on the larger benchmark | right, silent, wrong (%) "
         "| on the smaller | studies with a wrong one (%) |",
@@ -294,10 +295,22 @@ def markdown(result: dict) -> str:
     for name, row in result["rows"].items():
         moved = [f"{part.replace('_', ' ')} {change:+.1f}" for part, change in row["truth"].items()]
         what = f"{name} ({', '.join(moved)})" if moved else name
-        verdict, share = next(iter(next(iter(row["verdicts"].values())).items()))
-        rates = [", ".join(f"{x:g}" for x in own.values()) for own in row["last"].values()]
+        sizes = sorted(ROWS[name].problems.items(), key=lambda item: -item[1])
+        verdict, share = next(iter(row["verdicts"][sizes[0][0]].items()))
+        rates = [", ".join(f"{x:g}" for x in row["last"][b].values()) for b, _ in sizes]
         cells = (what, f"{verdict}, {share:g}%", *rates, f"{row['studies_wrong']:g}")
         lines.append(f"| {' | '.join(cells)} |")
+    names = {
+        "parts": "all parts",
+        "moved": "parts that truly moved",
+        "bootstrap": "the same by resampling",
+        "shares": "shares of a change",
+    }
+    lines += ["", "| 95% intervals of | hold the truth, lowest and highest row (%) |", "|---|---|"]
+    for key, name in names.items():
+        found = [row["coverage"][key] for row in result["rows"].values()]
+        known = [value for value in found if value is not None]
+        lines.append(f"| {name} | {min(known):g} to {max(known):g} |")
     return "\n".join(lines)
 
 
