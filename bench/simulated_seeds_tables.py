@@ -133,8 +133,8 @@ def _cell(x: object) -> str:
 def filled(text: str) -> str:
     """The text with each table behind its mark, `<!-- table: NAME -->`, made anew."""
     for name, table in tables().items():
-        pattern = rf"(<!-- table: {name} -->\n)(\|[^\n]*\n)*"
-        text, count = re.subn(pattern, lambda m, t=table: f"{m[1]}{t}\n", text)
+        pattern = rf"(<!-- table: {name} -->\n)\n?(\|[^\n]*\n)*"
+        text, count = re.subn(pattern, lambda m, t=table: f"{m[1]}\n{t}\n", text)
         if count != 1:
             raise ValueError(f"{DOCS.name} has {count} marks of the table {name}: there is one.")
     return text
