@@ -106,6 +106,20 @@ def f(paths):
     assert result.outcome == "correct", result
 
 
+def test_where_the_loader_tells_nothing_all_libraries_are_seen(monkeypatch):
+    monkeypatch.setattr(places, "_libraries", lambda *_: iter(()))
+    python = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+    seen = places.view.__wrapped__(python, ())
+    assert set(seen.folders) & set(places.LIBRARIES) and python in seen.files
+
+
+def test_many_modules_are_named_to_the_loader_in_turn(monkeypatch):
+    python = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+    seen = places.view(python, ())
+    monkeypatch.setattr(places, "AT_ONCE", 25)
+    assert places.view.__wrapped__(python, ()) == seen
+
+
 def test_all_that_python_brings_still_loads(level):
     """Extension modules with their shared libraries, time zones, the locale."""
     suffix = EXTENSION_SUFFIXES[0]

@@ -66,8 +66,10 @@ def command(
     """The command line of a worker at a level, and the settings that it is then sent. loaded: the
     packages that it has. group: where it runs."""
     python, brought = _python(), packages.places(loaded)
-    seen = places.view(python, brought)
-    places.warm(seen, brought)
+    seen = places.View((), ())
+    if level != "process":
+        seen = places.view(python, brought)
+        places.warm(seen, brought)
     hide = places.hidden(seen.folders, hidden, brought)
     inside, site = str(HERE), sorted({str(Path(place).parent) for place in brought})
     to_import = list(brought)

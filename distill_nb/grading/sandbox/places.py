@@ -16,6 +16,9 @@ FLAGS = ("-S", "-s", "-P", "-B", "-X", "utf8")
 INSIDE_LIBRARY = (
     "site-packages", "dist-packages", "test", "config-*", "ensurepip", "idlelib", "turtledemo",
 )  # fmt: skip
+# where libraries lie, for a loader that does not tell which it needs
+LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
+AT_ONCE = 500  # modules named to the loader in one run, as their names must fit
 TABLES = ("/usr/share/zoneinfo", "/usr/lib/locale")  # read by the C library and by zoneinfo
 ALSO = ("libgcc_s.so.1",)  # the C library loads it when a thread ends early
 NO_DISPLAY = "_tkinter"  # the only module that would bring the libraries of a display
@@ -39,8 +42,10 @@ def view(python: str, packages: tuple[str, ...]) -> View:
     library = [path for path in said.splitlines() if os.path.isdir(path)]
     tables = [path for path in TABLES if os.path.isdir(path)]
     found = {path for path in (python, CACHE) if os.path.exists(path)}
-    found |= set(_libraries(python, (*library, *packages)))
-    folders = _outermost([*library, *tables])
+    libraries = set(_libraries(python, (*library, *packages)))
+    elsewhere = [] if libraries else [path for path in LIBRARIES if os.path.isdir(path)]
+    found |= libraries
+    folders = _outermost([*library, *tables, *elsewhere])
     within = (*folders, *packages)
     return View(tuple(sorted(f for f in found if not _is_below(f, within))), tuple(folders))
 
@@ -53,19 +58,20 @@ def _libraries(python: str, folders: tuple[str, ...]) -> Iterator[str]:
     does for one file. A C library without it runs Python, which has nothing to do."""
     modules = [path for path in _files(folders) if ".so" in os.path.basename(path)]
     modules = [m for m in modules if NO_DISPLAY not in m and ":" not in m]
-    environment = {"LD_TRACE_LOADED_OBJECTS": "1", "LD_PRELOAD": ":".join([*ALSO, *modules])}
-    traced = subprocess.run(
-        [python, *FLAGS, "-"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-    )
-    for line in traced.stdout.splitlines():
-        words = line.split(" => ")[-1].split()  # "name => path (address)", "path (address)"
-        if words and words[0].startswith("/") and os.path.exists(words[0]):
-            yield os.path.normpath(words[0])
+    for start in range(0, max(len(modules), 1), AT_ONCE):
+        loaded = ":".join([*ALSO, *modules[start : start + AT_ONCE]])
+        traced = subprocess.run(
+            [python, *FLAGS, "-"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env={"LD_TRACE_LOADED_OBJECTS": "1", "LD_PRELOAD": loaded},
+            check=False,
+        )
+        for line in traced.stdout.splitlines():
+            words = line.split(" => ")[-1].split()  # "name => path (address)", "path (address)"
+            if words and words[0].startswith("/") and os.path.exists(words[0]):
+                yield os.path.normpath(words[0])
 
 
 def hidden(
