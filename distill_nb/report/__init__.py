@@ -21,5 +21,7 @@ index_page.py      the index page of a scale
 accessible.py      what readers by keyboard, ear or phone need of a page
 failures.py        stages that failed, for the index page
 markup.py          fills in the templates: HTML, CSS and JavaScript in templates/distill_nb/
+paper_numbers.py   the numbers that the paper's sentences speak
+paper_tables.py    the paper's tables of power, inflation, and simulated truths
 latex.py           the paper: its numbers, tables, figures and PDF
 """

@@ -1,7 +1,8 @@
-"""The paper: every number, table and figure of paper/paper.tex as generated files that it includes.
+"""The paper: every number, table and figure of paper/ as generated files that it includes.
 
-numbers.tex defines one macro a number; tables/ has those of study_tables.py and of our runs. The
-published study's numbers come from analysis/published/, ours from the records of a scale;
+numbers.tex defines one macro a number (paper_numbers.py); tables/ has those of study_tables.py and
+paper_tables.py, and of our runs. The published study's numbers come from analysis/published/, those
+of simulations from bench/results/, ours from the records of a scale;
 `select_on` says what chooses our best checkpoints, `margin` what matters (analysis/params.py)."""
 
 import re
@@ -16,47 +17,20 @@ from distill_nb.analysis import (
     change_words,
     diagnosis,
     margins,
-    names,
     paired,
     results,
     selection,
     tidy,
 )
-from distill_nb.analysis.published import accuracies, claims, findings, grim, reproduction
-from distill_nb.report import study_tables, tables
+from distill_nb.analysis.published import accuracies, findings, reproduction
+from distill_nb.report import paper_numbers, paper_tables, study_tables, tables
 from distill_nb.runtime import paths
-
-WORDS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven")
-
 
 # What the paper needs of Debian and Ubuntu; the Makefile installs the same for the tests.
 PACKAGES = (
     "LaTeX (apt-get install latexmk texlive-latex-recommended texlive-latex-extra "
     "texlive-fonts-recommended lmodern)"
 )
-
-
-def published_numbers() -> dict[str, str]:
-    """Macro → value, of the published study."""
-    table, every = accuracies.load_published(), claims.load_claims()
-    stated = claims.stated_sizes(every)
-    tested, found = grim.summary(table, stated), findings.check_all(table)
-    verdicts = [f.verdict for f in found if not f.ours]
-    numbers = {
-        "PublishedCells": len(table),
-        "PublishedRuns": len(table[table["step"] > 0].groupby(names.RUN)),
-        "FlaggedCells": int(table["flagged"].sum()),
-        "GrimCanFail": int(tested["can_fail"].sum()),
-        "GrimFailed": int(tested["failed"].sum()),
-        "Claims": len(every),
-        "ClaimsDisagree": len(claims.inconsistencies(every, table)),
-        "MathProblems": stated["math500"],
-        "MbppProblems": stated["mbpp_plus"],
-        "Findings": len(verdicts),
-        "FindingsSupported": verdicts.count("supported"),
-    }
-    found_numbers = {f"Finding{WORDS[f.number]}": f.verdict for f in found}
-    return {name: str(value) for name, value in numbers.items()} | found_numbers
 
 
 def our_numbers(
@@ -119,7 +93,10 @@ def write(
 ) -> list[Path]:
     """Write numbers.tex and tables/ below a folder; returns the files."""
     ours, our_tables = our_numbers(scale, select_on, margin)
-    numbers = published_numbers() | ours
+    table = accuracies.load_published()
+    found = findings.check_all(table)
+    numbers = paper_numbers.published(table, found) | ours
+    made = study_tables.study(table) | paper_tables.made(table, found) | our_tables
     (folder / "tables").mkdir(parents=True, exist_ok=True)
     for old in (folder / "tables").glob("*.tex"):
         old.unlink()
@@ -129,7 +106,7 @@ def write(
         for name, value in sorted(numbers.items())
     ]
     files[0].write_text("\n".join([*macros, ""]), encoding="utf-8")
-    for name, text in (study_tables.study(accuracies.load_published()) | our_tables).items():
+    for name, text in made.items():
         files.append(folder / "tables" / f"{name}.tex")
         files[-1].write_text(_fitted(text), encoding="utf-8")
     return files
@@ -153,7 +130,9 @@ def build(folder: Path, scale: str, select_on: str = "test") -> bool:
     latex = folder / "latex"
     shutil.rmtree(latex, ignore_errors=True)
     write(latex / "paper" / "generated", scale, select_on)
-    shutil.copy(paths.ROOT / "paper" / "paper.tex", latex / "paper")
+    for name in ("paper.tex", "references.bib"):
+        shutil.copy(paths.ROOT / "paper" / name, latex / "paper")
+    shutil.copytree(paths.ROOT / "paper" / "sections", latex / "paper" / "sections")
     shutil.copytree(paths.ROOT / "figures", latex / "figures")
     if not compile_pdf(latex / "paper"):
         return False

@@ -25,8 +25,12 @@ CORE = {
 # Files that are no modules. Pages are made with templates, too, but no page is a reason to rerun.
 DATA = {
     "analyze": ("distill_nb/analysis/published/*.csv",),
-    "paper": ("distill_nb/analysis/published/*.csv", "paper/paper.tex", "figures/*.pdf"),
-}
+    "paper": (
+        "distill_nb/analysis/published/*.csv", "paper/paper.tex", "paper/references.bib",
+        "paper/sections/*.tex", "bench/results/simulated_*.json", "bench/results/verdicts.json",
+        "figures/*.pdf",
+    ),
+}  # fmt: skip
 TEMPLATES = "distill_nb/report/templates/distill_nb"
 PAGE_DATA = {"eval": (f"{TEMPLATES}/flips.*", f"{TEMPLATES}/model_card.*")}  # no result rests on it
 

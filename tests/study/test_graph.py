@@ -136,6 +136,7 @@ def copy(tmp_path):
         "profiles",
         "paper",
         "figures",
+        "bench/results",
     ):
         source = paths.ROOT / name
         ignored = shutil.ignore_patterns("__pycache__", "generated")
