@@ -90,6 +90,8 @@ def _counts(table: DataFrame, found: list[Finding]) -> dict[str, object]:
         "ClaimsCaveat": (against == "caveat").sum(),
         "MathProblems": stated["math500"],
         "MbppProblems": stated["mbpp_plus"],
+        "HumanevalProblems": stated["humaneval_plus"],
+        "LiveProblems": stated["livecodebench"],
         "Margin": f"{MARGIN:g}",
         "RateRone": printed_rate(rates["r1"]),
         "RateSonnet": printed_rate(rates["sonnet"]),

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame
 
+from distill_nb.analysis.published import fragility
 from distill_nb.analysis.published.conclusions import Finding
 from distill_nb.report import study_tables
 from distill_nb.report.tables import NONE, to_latex
@@ -26,6 +27,9 @@ def made(table: DataFrame, found: list[Finding]) -> dict[str, str]:
             "MBPP+ the instruct student loses than the base student.", "tab:robust"),
         "lunch": (short(found, 4), "Finding 4: the instruct student after code distillation, at "
             "its best checkpoint.", "tab:lunch"),
+        "fragile": (fragile(table), "By how many problems the best checkpoint of each run leads, and "
+            "the least lead beyond noise; the changes in points in the run's own domain and in the "
+            "other, at the best checkpoint and at the runner-up.", "tab:fragile"),
         "power": (power(table), "The smallest loss and gain, in points, that a checkpoint would "
             "show at the 5% level with 80% power, by percentages alone.", "tab:power"),
         "inflation": (inflation(table), "How much the best checkpoint of a run is expected to "
@@ -100,6 +104,18 @@ def short(found: list[Finding], number: int) -> DataFrame:
 
 def _changes(rows: DataFrame) -> list[str]:
     return [f"{r.difference:+.1f} [{r.lo:+.1f}, {r.hi:+.1f}]" for r in rows.itertuples()]
+
+
+def fragile(table: DataFrame) -> DataFrame:
+    """study_tables.fragility_of, narrow enough for a page."""
+    heads = {
+        "run": "run", "best (step)": "best (step)", "runner-up (step)": "runner-up (step)",
+        "lead (problems)": "lead", "lead beyond noise": "noise", "change": "own",
+        "with the runner-up": "own, runner-up", "change in the other domain": "other",
+        "other, with the runner-up": "other, runner-up",
+    }  # fmt: skip
+    rows = study_tables.fragility_of(fragility.table(table))
+    return rows[list(heads)].rename(columns=heads)
 
 
 def power(table: DataFrame) -> DataFrame:
@@ -182,7 +198,9 @@ def verdicts(report: dict[str, Any]) -> DataFrame:
         size = problems.removesuffix(" problems")
         large = f"{int(size):,}" if size else "the study's"
         rows.append((shift, large, str(found["repeats"]), *cells))
-    return DataFrame(rows, columns=["shift", "problems", "tables", *(f"finding {n}" for n in numbers)])
+    return DataFrame(
+        rows, columns=["shift", "problems", "tables", *(f"finding {n}" for n in numbers)]
+    )
 
 
 def _shares(found: dict[str, float]) -> str:
