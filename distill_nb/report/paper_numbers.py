@@ -160,7 +160,9 @@ def simulated() -> dict[str, str]:
     three = [r for r in seeds["null"]["rows"] if r["seeds"] == 3]
     pairs = [r for r in seeds["sizes"]["rows"] if r["question"] == "two ways"]
     wanted = [r for r in pairs if (r["difference"], r["seed_sd"]) == (3, 2)]
+    kinds = paper_tables.simulated("simulated_studies")["rows"].values()
     return {
+        "SimKindsWrong": f"{max(row['studies_wrong'] for row in kinds):.1f}%",
         "SimCorrelation": str(made["correlation"]),
         "SimAlarm": f"{studies['false alarm in a run']:.1f}%",
         "SimEquivalent": f"{studies['verdicts on no change']['equivalent']:.0f}%",

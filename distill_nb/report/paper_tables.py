@@ -27,17 +27,17 @@ def made(table: DataFrame, found: list[Finding]) -> dict[str, str]:
             "MBPP+ the instruct student loses than the base student.", "tab:robust"),
         "lunch": (short(found, 4), "Finding 4: the instruct student after code distillation, at "
             "its best checkpoint.", "tab:lunch"),
-        "fragile": (fragile(table), "By how many problems the best checkpoint of each run leads, and "
-            "the least lead beyond noise; the changes in points in the run's own domain and in the "
+        "fragile": (fragile(table), "By how many problems the best checkpoint of each run leads, "
+            "and the least lead beyond noise; changes in points in the run's own domain and in the "
             "other, at the best checkpoint and at the runner-up.", "tab:fragile"),
         "power": (power(table), "The smallest loss and gain, in points, that a checkpoint would "
             "show at the 5% level with 80% power, by percentages alone.", "tab:power"),
         "inflation": (inflation(table), "How much the best checkpoint of a run is expected to "
             "overstate, in points, were all of its checkpoints equal, by the correlation of their "
             "answers. Scores are percentages.", "tab:inflation"),
-        "truth_changes": (changes(families["studies"]), "Verdicts on changes of known truth, percent "
-            f"of {families['studies']['studies']} studies, by the number of runs. The earlier rule "
-            "corrects over all checkpoints of all runs.", "tab:truthchanges"),
+        "truth_changes": (changes(families["studies"]), "Verdicts on changes of known truth, "
+            f"percent of {families['studies']['studies']} studies, by the number of runs. The "
+            "earlier rule corrects over all checkpoints of all runs.", "tab:truthchanges"),
         "truth_margin": (margins(families), "Single comparisons of known truth on the same "
             f"problems, percent of {families['draws']:,} draws, by the true change in points.",
             "tab:truthmargin"),
@@ -49,8 +49,8 @@ def made(table: DataFrame, found: list[Finding]) -> dict[str, str]:
             "shift: percent of verdicts (c contradicted, i inconclusive, s supported).",
             "tab:truthfindings"),
         "truth_kinds": (kinds(studies["rows"]), "What a change is called whose parts are known, "
-            f"percent of {studies['studies_a_row']} simulated studies: the benchmark with the fewest "
-            "right verdicts, the one with the most wrong ones, and studies with any wrong one.",
+            f"percent of {studies['studies_a_row']} simulated studies: the benchmark with the "
+            "fewest right verdicts, that with the most wrong ones, and studies with a wrong one.",
             "tab:truthkinds"),
         "needed_seeds": (needed_seeds(sizes("two ways")), "Seeds that each of two teachers needs "
             "for 80% power on 500 problems, and in brackets the power in simulated studies, "
