@@ -152,7 +152,7 @@ def test_figures_are_written_where_it_is_said(tmp_path, monkeypatch):
     (tmp_path / "own").mkdir()
     status, said = call("figures", "own")
     made = sorted(f.name for f in (tmp_path / "own").iterdir())
-    assert status == 0 and len(said.splitlines()) == len(made) == 18
+    assert status == 0 and len(said.splitlines()) == len(made) == 21
     assert made == sorted(f.name for f in (paths.ROOT / "figures").iterdir())
 
 
