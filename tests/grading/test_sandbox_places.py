@@ -76,7 +76,7 @@ def test_a_file_of_data_is_hidden_wherever_it_lies(level):
         assert one.run([HONEST])[0].outcome == "correct"
 
 
-def test_of_the_machine_only_pythons_library_can_be_read(level):
+def test_of_the_machine_only_pythons_library_can_be_read(seat):
     """What lies beside it in /usr and in Python's own folder cannot."""
     library = Path(os.__file__).resolve().parent
     seen = places.view(os.path.realpath(getattr(sys, "_base_executable", sys.executable)), ())
@@ -101,8 +101,7 @@ def f(paths):
 """
     assert len(others) > 4
     tests = function_tests("f", [[sorted(others)]], [[]], seconds=10.0)
-    with contextlib.closing(pool.Seat(level)) as one:
-        result = one.run(Job(code, tests))
+    result = seat.run(Job(code, tests))
     assert result.outcome == "correct", result
 
 
@@ -120,7 +119,7 @@ def test_many_modules_are_named_to_the_loader_in_turn(monkeypatch):
     assert places.view.__wrapped__(python, ()) == seen
 
 
-def test_all_that_python_brings_still_loads(level):
+def test_all_that_python_brings_still_loads(seat):
     """Extension modules with their shared libraries, time zones, the locale."""
     suffix = EXTENSION_SUFFIXES[0]
     folders = [Path(p) for p in sys.path if p.endswith("lib-dynload")]
@@ -144,8 +143,7 @@ def f(names):
     # where Python itself lacks a library, so may a candidate
     tests = function_tests("f", [[names]], [ast.literal_eval(said)], seconds=10.0)
     assert names or not folders
-    with contextlib.closing(pool.Seat(level)) as one:
-        result = one.run(Job(code, tests))
+    result = seat.run(Job(code, tests))
     assert result.outcome == "correct", result
 
 
