@@ -170,24 +170,30 @@ def test_two_graders_share_what_they_may_have(folder, places, kind, one, alone, 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="locks of open files are Linux's")
-def test_who_waits_comes_before_who_has_just_had_a_turn(folder):
-    ours, theirs, order = turns.Turns(1), turns.Turns(1), []
+def test_all_come_in_their_order(folder):
+    """Whoever has just had a turn comes after those that wait."""
+    ours, order, threads = turns.Turns(1), [], []
 
-    def waiting():
-        with theirs.one():
-            order.append("theirs")
+    def waiting(name):
+        with turns.Turns(1).one():
+            order.append(name)
 
-    thread = threading.Thread(target=waiting)
+    def drawn():
+        with open(turns._file(), "rb") as file:
+            return file.read()
+
     with ours.one():
-        thread.start()
-        while turns._lock(probe := os.open(turns._file(), os.O_RDWR), ours._door):
-            os.close(probe)  # nobody is at the door yet
-            time.sleep(0.01)
-        os.close(probe)
+        for name in range(4):
+            before = drawn()
+            threads.append(threading.Thread(target=waiting, args=(name,)))
+            threads[-1].start()
+            while drawn() == before:
+                time.sleep(0.001)
     with ours.one():
         order.append("ours")
-    thread.join()
-    assert order == ["theirs", "ours"]
+    for thread in threads:
+        thread.join()
+    assert order == [0, 1, 2, 3, "ours"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="locks of open files are Linux's")
