@@ -32,6 +32,15 @@ def tables(measured: DataFrame, problems: int = 500) -> dict[str, DataFrame]:
     return found
 
 
+def text(records: DataFrame, problems: int = 500) -> str:
+    """The sentence and the tables as plain text, from `results.load_records`."""
+    measured = variation.measured(records)
+    parts = [sentence(measured)]
+    for title, table in tables(measured, problems).items():
+        parts.append(f"{title}\n{table.to_string(index=False)}")
+    return "\n\n".join(parts)
+
+
 def sentence(measured: DataFrame) -> str:
     """Where the spread between seeds is taken from."""
     known = measured[measured["replicates"] > 0]

@@ -90,7 +90,7 @@ def _cells(column: Series, digits: int) -> list[str]:
         return [NONE if value is None or value != value else str(value) for value in column]
     if all(value == int(value) for value in column.dropna()):
         form = ".0f"
-    elif re.search(r"(^|_)p(_holm)?$", str(column.name)):
+    elif re.search(r"(^|_)p(_holm|_adjusted)?$", str(column.name)):
         form = ".2g"
     else:
         form = f".{digits}f"

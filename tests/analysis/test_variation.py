@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from scipy.stats import binom
 
 from bench.simulated_records import Student, Study
+from distill_nb.__main__ import main
 from distill_nb.analysis import variation
 from distill_nb.analysis.sample_size import Setting
 from distill_nb.report import sample_size_tables
@@ -71,3 +73,9 @@ def test_the_tables_say_what_is_measured_or_else_assumed(measured):
     by_sd = seeds[seeds["problems"] == "500"].set_index("seed sd, points")["3 points"]
     assert by_sd.to_dict() == {"0.5": "4", "1.0": "5", "2.0": "10", "3.0": "19"}
     assert "0.5 to 3 points is assumed" in sample_size_tables.sentence(measured[:0])
+
+
+def test_the_command_prints_the_tables(runs_dir):
+    said = CliRunner().invoke(main, ["need", "--problems", "164"]).output
+    assert said == sample_size_tables.text(pd.DataFrame(), 164) + "\n"
+    assert "0.5 to 3 points is assumed" in said and " 164 " in said and "4,710" in said

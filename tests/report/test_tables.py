@@ -265,6 +265,7 @@ def test_a_table_for_the_notebook_or_a_sentence():
     table = pd.DataFrame(
         {
             "p_holm": [1e-7, np.nan],
+            "p_adjusted": [0.023, 0.5],
             "n": [3.0, np.nan],
             "accuracy": [12.345, 2],
             "words": ["x" * 80, "<"],
@@ -272,15 +273,22 @@ def test_a_table_for_the_notebook_or_a_sentence():
         index=pd.Index(["a", "b"], name="run"),
     )
     root = ElementTree.fromstring(tables.show(table, "none").data)
-    assert [th.text for th in root.iter("th")] == ["run", "p (Holm)", *table.columns[1:]]
+    assert [th.text for th in root.iter("th")] == [
+        "run",
+        "p (Holm)",
+        "p, adjusted",
+        *table.columns[2:],
+    ]
     assert [td.text for td in root.iter("td")] == [
         "a",
         "1e-07",
+        "0.023",
         "3",
         "12.3",
         "x" * 80,
         "b",
         "—",
+        "0.5",
         "—",
         "2.0",
         "<",
