@@ -13,7 +13,7 @@ from distill_nb.plan.estimate import Plan, device_of, estimate
 from distill_nb.plan.evaluation_estimate import Evaluation
 from distill_nb.runtime.devices import GIB
 from distill_nb.traces import params as trace_params
-from distill_nb.traces.teacher import costs
+from distill_nb.traces.teacher import costs, retired
 
 
 def refuse(p: Params, plan: Plan) -> None:
@@ -130,6 +130,9 @@ def cost_of_traces(values: dict) -> tuple[str, float]:
     answer at its full length."""
     if values.get("teacher_model", "none") == "none" or values.get("teacher_api", "none") == "none":
         return f"{values['dataset']}: from the hub, no API cost", 0.0
+    why = retired.sentence(values["teacher_model"], values["teacher_url"], values["dataset"])
+    if why:
+        return f"{values['dataset']}: {why}", 0.0
     price = costs.price_of(values["teacher_model"])
     tokens = values["n_examples"] * values["teacher_max_tokens"]
     dollars = costs.cost(price, values["teacher_mode"], 0, tokens)

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from distill_nb.study.doctor import Finding
 from distill_nb.traces.params import TraceParams
-from distill_nb.traces.teacher import costs, failures, send, settings
+from distill_nb.traces.teacher import costs, failures, retired, send, settings
 from distill_nb.traces.teacher.failures import Failure
 from distill_nb.traces.teacher.settings import Settings
 
@@ -20,8 +20,10 @@ PROMPT, TOKENS = "Answer with one word: what colour is the sky?", 16
 
 def question(p: TraceParams) -> Settings:
     """How the set's teacher is asked here: as in the set, but for a few tokens and no thinking."""
+    s = settings.settings(p)
     return replace(
-        settings.settings(p),
+        s,
+        teacher_thinking="default" if s.teacher_thinking == "adaptive" else s.teacher_thinking,
         teacher_mode="messages",
         teacher_max_tokens=TOKENS,
         thinking_budget=0,
@@ -38,7 +40,7 @@ def name(p: TraceParams) -> str:
 def announcement(p: TraceParams) -> str:
     """What asking will cost at the most, before it is done; "" where nothing will be sent."""
     s = question(p)
-    if _lacks_key(s):
+    if _lacks_key(s) or retired.sentence(p.teacher_model, p.teacher_url, p.dataset):
         return ""
     try:
         price = costs.price_of(s.teacher_model)
@@ -54,6 +56,9 @@ def announcement(p: TraceParams) -> str:
 def look(p: TraceParams) -> Iterator[Finding]:
     """Yield the price, and what came of one request."""
     s = question(p)
+    if why := retired.sentence(p.teacher_model, p.teacher_url, p.dataset):
+        yield Finding("model", "retired; nothing is sent", why)
+        return
     try:
         price = costs.price_of(s.teacher_model)
     except ValueError as error:

@@ -15,7 +15,7 @@ from distill_nb.traces import files, funnel, load, prompts, rows, selection
 from distill_nb.traces.decontamination import statements
 from distill_nb.traces.decontamination.match import EvaluationProblems, Statements
 from distill_nb.traces.params import TraceParams, teacher_and_domain
-from distill_nb.traces.teacher import costs, generation, store, verify
+from distill_nb.traces.teacher import costs, generation, retired, store, verify
 from distill_nb.traces.teacher.settings import settings
 
 log = logging.getLogger(__name__)
@@ -128,6 +128,8 @@ def build(p: TraceParams, folder: Path, evaluation: Statements) -> tuple[dict, d
     _check_given_up(p, {problem["id"] for problem in problems})
     estimate = generation.estimate(s, good[:wanted], folder_of(p))
     log.info(estimate.text())
+    if estimate.next_requests:
+        retired.refuse(s.teacher_model, s.teacher_url, p.dataset)
     if s.max_cost == 0 and estimate.next_requests:
         raise ValueError(
             "max_cost: 0 only estimates, and nothing was sent; set it to the dollars that may be "
@@ -136,6 +138,7 @@ def build(p: TraceParams, folder: Path, evaluation: Statements) -> tuple[dict, d
     asked = min(wanted, len(good))
     made = generation.generate(s, good[:asked], folder_of(p))
     while len(made) < wanted and asked < len(good) and not made.stopped_by_cost:
+        retired.refuse(s.teacher_model, s.teacher_url, p.dataset)
         asked += min(len(good) - asked, wanted - len(made))
         made = generation.generate(s, good[:asked], folder_of(p))
     kept = files.write(folder / "train.parquet", _rows(p, good, made))

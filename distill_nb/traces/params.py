@@ -15,6 +15,7 @@ from distill_nb.runtime import log, paths
 from distill_nb.traces.teacher import settings
 from distill_nb.traces.teacher.settings import TeacherKeys
 
+SONNET = "claude-sonnet-4-5"  # the teacher of the study's sets sonnet_math and sonnet_code
 CONFIGS = {"r1_math": ("default", "extended", "all"), "r1_code": ("split_0", "split_1", "all")}
 
 
@@ -118,6 +119,9 @@ def contradictions(v: dict) -> Problems:
         yield ("teacher_api",), f" but dataset is {v['dataset']!r}: {remedy}"
     if v["teacher_api"] != "none" and v["teacher_model"] == "none":
         yield ("teacher_model",), f" but teacher_api is {v['teacher_api']!r}: name the model"
+    elif v["dataset"].startswith("sonnet_") and SONNET not in v["teacher_model"]:
+        remedy = f"name the set after its teacher, as in claude_{domain}"
+        yield ("dataset", "teacher_model"), f", and sonnet_ stands for {SONNET} alone: {remedy}"
     if v["teacher_api"] == "openai" and v["teacher_mode"] == "batch":
         remedy = "set it to messages"
         yield ("teacher_mode",), f" but teacher_api is 'openai', which has none here: {remedy}"

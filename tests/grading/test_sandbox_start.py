@@ -187,6 +187,53 @@ def test_a_system_without_pidfd(missing):
     assert 0.2 <= ends[3]["seconds"] < 2 and max(e["used"] for e in ends) < 0.1
 
 
+STALE_BELL = """
+import json, os, signal, socket, sys
+sys.path.insert(0, {folder!r})
+import mappings, report, watch, wire
+del os.pidfd_open
+rings = watch.bell()
+struck = signal.set_wakeup_fd(-1)
+signal.set_wakeup_fd(struck)
+gate, opener = os.pipe()
+
+
+class EndsAfterTheLook(report.Report):
+    def reap(self, pid, wait):
+        global opener
+        if opener is None:
+            return super().reap(pid, wait)
+        assert not super().reap(pid, wait)
+        os.close(opener)
+        opener = None
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        return False
+
+
+shared, (ours, theirs) = mappings.shared(report.SHARED), socket.socketpair()
+found = EndsAfterTheLook(shared)
+pid = os.fork()
+if pid == 0:
+    watch.without_bell()
+    os.close(opener)
+    os.read(gate, 1)
+    os._exit(3)
+os.write(struck, b"c")
+job = dict(serial=1, seconds=[0.2], load=0.2, total=0.2, slack=1.0, patience=1.0)
+settings = dict(writable=None, threads=0, bell=rings)
+found.send(theirs, 1, False, *watch.watch(pid, shared, theirs, settings, found=found, **job))
+print(json.dumps(report.read(wire.receive(ours)[0])))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the worker's bell is Linux's")
+def test_a_bell_for_an_earlier_child_does_not_hide_the_end_of_this_one():
+    line = [sys.executable, "-c", STALE_BELL.format(folder=str(launch.HERE))]
+    done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=60)
+    end = json.loads(done.stdout)
+    assert (end["stopped"], end["exit"]) == ("", 3) and end["seconds"] < 5
+
+
 # --- a user's other threads
 # -----------------------------------------------------------------------------------------------
 

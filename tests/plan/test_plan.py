@@ -310,7 +310,7 @@ def test_a_grid_is_summed_over_runs_and_traces(runs_dir):
         "run09.yaml",
         "baseline_llama.yaml",
         "tiny.yaml",
-        "traces_sonnet_math.yaml",
+        "traces_claude_math.yaml",
         "traces_r1_math.yaml",
         "traces_tiny.yaml",
     ]
@@ -331,7 +331,7 @@ def test_a_grid_is_summed_over_runs_and_traces(runs_dir):
     evaluations.append(evaluation_estimate.estimate(baseline, device))
     assert all(made.hours for made in evaluations) is ("evaluation " in said.splitlines()[-1])
     disk += sum(made.disk["records"] for made in evaluations)
-    dollars = 25200 * 8192 * 15 / 1e6 / 2  # batches, half the price
+    dollars = 25200 * 8192 * 10 / 1e6 / 2  # batches, half the price
     assert (
         f"2 runs: training takes {hours[0]:,.3g} to {hours[1]:,.3g} hours of h100-80gb" in said
         and f"; at most {plan._gib(disk)} of disk stay" in said

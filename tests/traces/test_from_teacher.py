@@ -218,7 +218,7 @@ def test_code_problems_with_starter_code_or_tests_of_a_function_ask_for_it(tmp_p
     file = tmp_path / "problems.jsonl"
     file.write_text("".join(json.dumps(r) + "\n" for r in rows))
     p = params.pocket(
-        dataset="sonnet_code",
+        dataset="claude_code",
         teacher_api="anthropic",
         teacher_model="m",
         config="none",

@@ -12,5 +12,6 @@ store.py       what is on disk of it, so that nothing is paid for twice
 records.py     its requests and answers, as lines and in memory
 verify.py      which responses are worth training on
 costs.py       what it costs: papermill_params/prices.yaml
+retired.py     models that are served no more, and the nearest to them
 audit.py       what came of it, in one table
 """

@@ -4,7 +4,8 @@ a response.
 Facts are those of the SDK, anthropic 2.12.0, and of
 https://platform.claude.com/docs/en/build-with-claude/batch-processing and …/extended-thinking. The
 SDK speaks API version 2026-10-21, which takes no temperature any more, not even 1; a temperature
-other than 1, the default, is sent under the version before it, to models that still take one."""
+other than 1, the default, is sent under the version before it, to models that still take one. Which
+thinking.type a model takes: https://platform.claude.com/docs/en/models/sonnet-5-5/migration-guide"""
 
 from __future__ import annotations
 
@@ -50,6 +51,12 @@ def body(settings: Settings, prompt: str) -> dict:
         made["system"] = settings.teacher_system
     if settings.thinking_budget:
         made["thinking"] = {"type": "enabled", "budget_tokens": settings.thinking_budget}
+    if settings.teacher_thinking != "default":
+        made["thinking"] = {"type": settings.teacher_thinking}
+    if settings.teacher_thinking == "adaptive":  # else Claude 5.5 leaves its text out
+        made["thinking"]["display"] = "summarized"
+    if settings.teacher_effort != "default":
+        made["output_config"] = {"effort": settings.teacher_effort}
     if settings.teacher_temperature != 1.0:
         made["temperature"] = settings.teacher_temperature
     return made

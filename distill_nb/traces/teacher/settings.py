@@ -15,8 +15,10 @@ LONGEST = 21_333
 # What decides the answers: responses made with other values do not belong in the same folder.
 FIXED = (
     "teacher_api", "teacher_model", "teacher_url", "teacher_system", "teacher_max_tokens",
-    "teacher_temperature", "thinking_budget",
+    "teacher_temperature", "thinking_budget", "teacher_thinking", "teacher_effort",
 )  # fmt: skip
+THINKING = ("default", "disabled", "between_tools", "adaptive")
+EFFORTS = ("default", "low", "medium", "high", "xhigh", "max")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,14 @@ class TeacherKeys:
         "of sampling; must be 1 with thinking", default=1.0, low=0, high=2
     )
     thinking_budget: int = key("tokens of extended thinking; 0 = without", default=0, low=0)
+    teacher_thinking: str = key(
+        "thinking.type of a model that takes no budget; default = not sent: Claude 5 then thinks",
+        default="default",
+        choices=THINKING,
+    )
+    teacher_effort: str = key(
+        "output_config.effort; default = not sent", default="default", choices=EFFORTS
+    )
     trace_from: str = key(
         "what becomes the trace",
         default="thinking_and_text",
@@ -100,10 +110,23 @@ def _contradictions(s: Settings) -> Iterator[tuple[str, str]]:
         if s.thinking_budget:
             remedy = "write 0 (such a teacher thinks as its server lets it)"
             yield "thinking_budget", f" but teacher_api is openai: {remedy}"
+        for name in ("teacher_thinking", "teacher_effort"):
+            if getattr(s, name) != "default":
+                yield name, ", which the OpenAI-compatible APIs do not take: write default"
         return
     if s.teacher_temperature > 1:
         yield "teacher_temperature", " but the Anthropic API takes at most 1: lower it"
+    if s.teacher_thinking == "between_tools" and s.teacher_effort in ("xhigh", "max"):
+        yield "teacher_effort", " but teacher_thinking is between_tools: write at most high"
+    if s.teacher_thinking == "adaptive" and s.teacher_temperature != 1:
+        yield (
+            "teacher_temperature",
+            " but teacher_thinking is adaptive, which takes only 1: write 1",
+        )
     if s.thinking_budget:
+        if s.teacher_thinking != "default":
+            why = f"which excludes {s.teacher_thinking}: write default, or thinking_budget: 0"
+            yield "teacher_thinking", f" but there is a thinking_budget, {why}"
         if s.thinking_budget < 1024:
             remedy = "raise it, or write 0 for no thinking"
             yield "thinking_budget", f", and the Anthropic API takes at least 1024: {remedy}"
@@ -113,8 +136,9 @@ def _contradictions(s: Settings) -> Iterator[tuple[str, str]]:
         if s.teacher_temperature != 1:
             why = "with thinking_budget the Anthropic API takes only 1: write 1"
             yield "teacher_temperature", f" but {why}"
-    elif s.trace_from != "text":
-        yield "trace_from", " but thinking_budget is 0: write text, or a budget of at least 1024"
+    elif s.trace_from != "text" and s.teacher_thinking != "adaptive":
+        remedy = "write text, a budget of at least 1024, or teacher_thinking: adaptive"
+        yield "trace_from", f" but thinking_budget is 0: {remedy}"
     if s.teacher_mode == "messages" and s.teacher_max_tokens > LONGEST:
         remedy = f"write at most {LONGEST}, or set teacher_mode to batch"
         yield "teacher_max_tokens", f", which a plain request may not finish in time: {remedy}"

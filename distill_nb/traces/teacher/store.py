@@ -27,6 +27,8 @@ from distill_nb.traces.teacher import failures
 from distill_nb.traces.teacher.records import KEPT, Answer, Intent, Request, State, now
 
 GIVE_UP = "give_up.txt"
+# What decided the answers of a store from before these settings were there.
+ASKED_BEFORE = {"teacher_thinking": "default", "teacher_effort": "default"}
 # The fields of an Answer that its response has.
 STORED = (
     "custom_id", "id", "attempt", "status", "error", "mode", "input_tokens", "output_tokens",
@@ -223,7 +225,8 @@ def open_store(
     file = folder / "settings.json"
     if file.exists():
         before = json.loads(file.read_text(encoding="utf-8"))
-        differing = provenance.differing(before["settings"], fixed, fixed)
+        asked = ASKED_BEFORE | before["settings"]
+        differing = provenance.differing(asked, fixed, fixed)
         if differing:
             raise ValueError(
                 f"{folder.name}/settings.json: the responses there were made with other values of "
