@@ -26,13 +26,13 @@ def sentence(model: str, url: str, dataset: str, today: datetime.date | None = N
         return ""
     try:
         last, nearest, file = (
-            datetime.date.fromisoformat(known["on"]),
+            datetime.date.fromisoformat(known["since"]),
             known["nearest"],
             known["file"],
         )
     except (KeyError, TypeError, ValueError):
         raise ValueError(
-            f"{FILE}: retired has {known!r} for {model}; write on (a date in quotes, "
+            f"{FILE}: retired has {known!r} for {model}; write since (a date in quotes, "
             'as in "2026-11-30"), nearest (a model) and file.'
         ) from None
     if (today or datetime.date.today()) < last:
