@@ -51,7 +51,9 @@ def test_each_nearest_teacher_has_its_file_and_its_price():
 
 def test_a_table_that_cannot_be_used_says_what_to_write(monkeypatch):
     monkeypatch.setattr(params, "read_files", lambda file: {"retired": {"m": {"since": "soon"}}})
-    with pytest.raises(ValueError, match=r"prices\.yaml: retired has .* for m; write since \(a date"):
+    with pytest.raises(
+        ValueError, match=r"prices\.yaml: retired has .* for m; write since \(a date"
+    ):
         retired.sentence("m", "", "sonnet_math")
 
 
