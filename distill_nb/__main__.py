@@ -46,7 +46,7 @@ def run(files: tuple[str, ...], changes: tuple) -> None:
 
     \b
     Example: distill-nb run run07.yaml
-             distill-nb run run07.yaml pocket.yaml -p seed 1
+             distill-nb run pocket_code.yaml -p seed 1
     """
     p = commands.run_params(files, changes)
     for name in ("eval",) if params.is_baseline(p) else ("train", "eval"):
@@ -62,7 +62,7 @@ def train(files: tuple[str, ...], changes: tuple) -> None:
 
     \b
     Example: distill-nb train run07.yaml
-             distill-nb train run07.yaml pocket.yaml -p learning_rate 2.0e-4
+             distill-nb train pocket_math.yaml -p run_name slower -p learning_rate 2.0e-4
     """
     p = commands.run_params(files, changes)
     commands.execute("train", paths.run_dir(p), asdict(p))
@@ -127,7 +127,7 @@ def report(places: tuple[Path, ...]) -> None:
 
     \b
     Example: distill-nb report runs/pocket
-             distill-nb report runs/pocket/sonnet_math_llama_4k/train.ipynb
+             distill-nb report runs/pocket/pocket_math/train.ipynb
     """
     for place in map(commands.place, places or [paths.runs() / "pocket"]):
         if place.is_dir() or not place.suffix:
@@ -226,7 +226,7 @@ def verify_(folder: Path | None, into: Path | None) -> None:
     """Run a finished run again, and compare. Without a folder: the pocket run of make demo.
 
     \b
-    Example: distill-nb verify runs/pocket/sonnet_math_llama_4k
+    Example: distill-nb verify runs/pocket/pocket_math
     """
     run_dir = commands.place(folder) if folder else paths.run_dir(params.pocket())
     with tempfile.TemporaryDirectory() as temporary:

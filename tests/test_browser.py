@@ -110,8 +110,8 @@ def test_the_index_leads_to_every_page_and_names_what_is_synthetic(browser, page
     assert {(pages / name).as_uri() for name in PAGES[:-1]} <= set(links)
     text = page.inner_text("main")
     assert (
-        "sonnet stand-in" in text
-        and "r1 stand-in" in text
+        "generator, thinking" in text
+        and "sonnet" not in text.replace(MATH, "")
         and "the students are random models" in text
     )
     assert f"{MATH}_seed1" in text and "train: done, no page" in text
@@ -230,7 +230,7 @@ def test_tables_sort_by_click_and_by_key(browser, pages, tmp_path):
         "runs.html.j2",
         scale="s",
         runs=[],
-        stand_ins=False,
+        generated=False,
         analysis={"name": "analyze", "href": "", "why": "not executed"},
         failed=[],
         sets=[],
@@ -322,7 +322,7 @@ def test_the_analysis_has_both_domains_both_rules_and_the_replicates(browser, pa
     text = page.inner_text("main")
     for run in (MATH, CODE):
         assert f"{run}: best by " in text and " on one half of the problems is step " in text
-    assert "answers sd" in text and "second verdict" in text and "Sonnet stand-in" in text
+    assert "answers sd" in text and "second verdict" in text and "Generator math" in text
     assert "129 published cells was run here" in text
     assert (
         json.loads((pages / "report" / "provenance_analyze.json").read_text())["parameters"][

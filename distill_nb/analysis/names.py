@@ -12,7 +12,7 @@ RUN = ["student", "teacher", "domain", "learning_rate"]
 NAMES = {  # the names that the study prints, and ours
     "Qwen Base": "Qwen/Qwen3-30B-A3B-Base", "Qwen Instruct": "Qwen/Qwen3-30B-A3B-Instruct-2507",
     "Llama 8B": "meta-llama/Llama-3.1-8B-Instruct", "R1": "r1", "Sonnet": "sonnet",
-    "R1 stand-in": "r1 stand-in", "Sonnet stand-in": "sonnet stand-in",  # params.traces_of
+    "Generator": "generator", "Generator, thinking": "generator, thinking",  # params.traces_of
     "MATH-500": "math500", "MBPP+": "mbpp_plus", "HumanEval+": "humaneval_plus",
     "HE+": "humaneval_plus", "LiveCodeBench": "livecodebench", "LiveCodeBench v5": "livecodebench",
     "LCB": "livecodebench",

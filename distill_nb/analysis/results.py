@@ -55,17 +55,18 @@ def load_records(scale_dir: Path) -> pd.DataFrame:
     """All records below runs/<scale>/*/eval, one row a problem and sample, the first where a file
     has it twice. Empty where nothing was evaluated.
 
-    `folder` is the run's folder (replicates of one run have folders of their own); teacher is a
-    stand-in (params.traces_of) where the run was trained on generated traces; `asked` how many
+    `folder` is the run's folder (replicates of one run have folders of their own); teacher is the
+    generator (params.traces_of) where the run was trained on generated traces; `asked` how many
     problems the evaluation asks (`finished.asked`), 0 where that is not on record."""
     parameters, asked = training_parameters(scale_dir), finished.asked(scale_dir)
     rows: list[dict] = []
     for file in sorted(Path(scale_dir).glob("*/eval/step_*/*.jsonl")):
         folder = file.parents[2].name
-        dataset = parameters.get(folder, {}).get("dataset", "")
+        trained = parameters.get(folder, {})
         first: dict[tuple, dict] = {}
         for record in read_records(file):
-            teacher = traces_of(record["teacher"], dataset)
+            dataset, scale = trained.get("dataset", ""), trained.get("scale", "")
+            teacher = traces_of(record["teacher"], dataset, scale)
             row = record | {"folder": folder, "teacher": teacher}
             row["asked"] = asked.get((folder, file.stem), 0)
             first.setdefault((record["task_id"], record["sample"]), row)

@@ -8,7 +8,14 @@ checks.py          checks of one value, and of values that contradict each other
 run.py             the parameters of a run
 """
 
-from distill_nb.params.names import BENCHMARKS, CHAT_TEMPLATES, POCKET_STUDENT, STUDY, TEACHER
+from distill_nb.params.names import (
+    BENCHMARKS,
+    CHAT_TEMPLATES,
+    GENERATOR,
+    POCKET_STUDENT,
+    STUDY,
+    TEACHER,
+)
 from distill_nb.params.reading import read_files
 from distill_nb.params.run import (
     GENERATION_KEYS,
@@ -26,7 +33,7 @@ from distill_nb.params.run import (
 )
 
 __all__ = [
-    "BENCHMARKS", "CHAT_TEMPLATES", "GENERATION_KEYS", "POCKET_STUDENT", "STUDY", "TEACHER",
-    "Params", "complete", "from_notebook", "hash_of", "help_text", "is_baseline", "pocket",
-    "pocket_values", "read_files", "steps", "traces_of", "validate",
+    "BENCHMARKS", "CHAT_TEMPLATES", "GENERATION_KEYS", "GENERATOR", "POCKET_STUDENT", "STUDY",
+    "TEACHER", "Params", "complete", "from_notebook", "hash_of", "help_text", "is_baseline",
+    "pocket", "pocket_values", "read_files", "steps", "traces_of", "validate",
 ]  # fmt: skip

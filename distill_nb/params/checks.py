@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import MISSING, field, fields
 from typing import Any
 
-from distill_nb.params.names import POCKET_STUDENT, TEACHER, is_set
+from distill_nb.params.names import GENERATOR, POCKET_STUDENT, TEACHER, is_set
 from distill_nb.runtime import paths
 
 # (a key and those that it contradicts, the rest of the sentence)
@@ -218,11 +218,11 @@ def _dataset_contradictions(v: dict[str, Any]) -> Problems:
     elif dataset not in ("pocket", "none") and dataset != f"{v['teacher']}_{v['domain']}":
         why = f" but teacher and domain are {v['teacher']} and {v['domain']}: make them agree"
         yield ("dataset", "teacher", "domain"), why
-    if dataset == "pocket" and v["teacher"] not in ("r1", "sonnet", "none"):
+    known = (GENERATOR, "r1", "sonnet", "none")
+    if dataset == "pocket" and v["scale"] != "tiny" and v["teacher"] not in known:
         yield (
             ("dataset", "teacher"),
-            f" but teacher is {v['teacher']!r}: generated traces stand in for r1 and sonnet only; "
-            "name a file",
+            f" but teacher is {v['teacher']!r}: set it to {GENERATOR}, or name a file",
         )
     if dataset == "none" and v["max_steps"] > 0:
         why = f" but max_steps is {v['max_steps']}: name a dataset, or set max_steps to 0"

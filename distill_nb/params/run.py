@@ -1,9 +1,9 @@
 """What a run is: one flat set of parameters, read strictly.
 
-A run is a YAML file (papermill_params/run07.yaml), perhaps shrunk by an overlay (pocket.yaml,
-tiny.yaml). Papermill hands unknown keys over, and reads `2e-5` as text: so a notebook checks
-its own namespace right after the injected cell, by `p = params.from_notebook(globals())`. Every
-problem is a ValueError of one sentence that names the key, the value and the remedy."""
+A run is a YAML file (papermill_params/run07.yaml, pocket_math.yaml), perhaps shrunk by an overlay
+(pocket.yaml, tiny.yaml). Papermill hands unknown keys over, and reads `2e-5` as text: so a notebook
+checks its own namespace right after the injected cell, by `p = params.from_notebook(globals())`.
+Every problem is a ValueError of one sentence that names the key, the value and the remedy."""
 # ruff: noqa: RUF009  (key returns dataclasses.field; nothing mutable is shared)
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from distill_nb.params import papermill_call
 from distill_nb.params.checks import checked, contradictions, key
-from distill_nb.params.names import BENCHMARKS, CHAT_TEMPLATES, POCKET_STUDENT
+from distill_nb.params.names import BENCHMARKS, CHAT_TEMPLATES, GENERATOR, POCKET_STUDENT, is_set
 from distill_nb.params.reading import given, read_files
 from distill_nb.runtime import log, paths
 
@@ -33,7 +33,8 @@ class Params:
         "0 is the study's; k > 0 is a replicate in its own folder, <run_name>_seed<k>", low=0
     )
     teacher: str = key(
-        "whose traces: r1, sonnet, or a teacher of your own; none = baseline, nothing is trained"
+        "whose traces: r1, sonnet, generator (no model), or a teacher of your own; "
+        "none = baseline, nothing is trained"
     )
     domain: str = key("subject of the traces; none = baseline", choices=("math", "code", "none"))
     student: str = key(f"hub id org/name, a folder, or {POCKET_STUDENT} (from PyPI)")
@@ -148,9 +149,9 @@ GENERATION_KEYS = (
 
 @cache
 def pocket_values() -> MappingProxyType[str, Any]:
-    """A laptop's run, the defaults of every notebook: run09.yaml with pocket.yaml over it. Raises
-    ValueError where there is no papermill_params/, as beside an installed package."""
-    return MappingProxyType(read_files("run09.yaml", "pocket.yaml"))
+    """A laptop's run, the defaults of every notebook: pocket_math.yaml. Raises ValueError where
+    there is no papermill_params/, as beside an installed package."""
+    return MappingProxyType(read_files("pocket_math.yaml"))
 
 
 def validate(
@@ -202,9 +203,13 @@ def is_baseline(p: Params) -> bool:
     return p.teacher == "none"
 
 
-def traces_of(teacher: str, dataset: str) -> str:
-    """Whose traces a run learnt from: its teacher's, or a stand-in's that were generated for it."""
-    return f"{teacher} stand-in" if dataset == "pocket" and teacher != "none" else teacher
+def traces_of(teacher: str, dataset: str, scale: str) -> str:
+    """Whose traces a run learnt from: its teacher's, or the generator's, which thinks aloud where
+    it stands in for r1. At tiny scale all sets are generated, whatever they are called."""
+    generated = dataset == "pocket" or (scale == "tiny" and is_set(dataset))
+    if not generated or teacher == "none":
+        return teacher
+    return f"{GENERATOR}, thinking" if teacher == "r1" else GENERATOR
 
 
 def steps(p: Params) -> list[int]:

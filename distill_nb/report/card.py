@@ -73,12 +73,15 @@ def card(table: DataFrame, step: int, trained: dict, evaluated: dict, chosen: st
         rows.append([names.name_of(r.benchmark), before, results.score(r, 1), str(r.n), label])
     settings = evaluated["settings"]
     hyperparameters = [[k, _value(given[k])] for k in HYPERPARAMETERS if k in given]
+    whose = params.traces_of(given["teacher"], given["dataset"], given["scale"])
     return markup.fill(
         "model_card.md.j2",
         metadata=yaml_text.dump(metadata, flow=False),
         given=given,
         step=step,
-        teacher=TEACHERS.get(given["teacher"], given["teacher"]),
+        student=_student(given),
+        teacher=TEACHERS.get(whose, whose),
+        generated=whose.startswith(params.GENERATOR),
         results=_table(["benchmark", "base student", f"step {step}", "answers", "problems"], rows),
         generation=", ".join(f"{k} {_value(settings[k])}" for k in GENERATION),
         engine=settings["engine_version"],
@@ -91,13 +94,15 @@ def card(table: DataFrame, step: int, trained: dict, evaluated: dict, chosen: st
 
 def _metadata(given: dict, step: int, scores: DataFrame, sets: dict[str, dict]) -> dict:
     """What the hub reads. sets: benchmark → its source, of an evaluation's provenance."""
-    metadata: dict[str, object] = {
-        "base_model": sources.HUB_NAMES.get(given["student"], given["student"]),
+    metadata: dict[str, object] = {}
+    if given["student_size"] != "tiny":  # that one is on no hub
+        metadata["base_model"] = sources.HUB_NAMES.get(given["student"], given["student"])
+    metadata |= {
         "library_name": "peft",
         "pipeline_tag": "text-generation",
         "tags": ["lora", "distillation", "reasoning", given["domain"], "distill_nb"],
     }
-    if given["dataset"] in HUB_DATASETS:
+    if given["dataset"] in HUB_DATASETS and given["scale"] != "tiny":
         metadata["datasets"] = [HUB_DATASETS[given["dataset"]]]
     measured = []
     for r in scores.itertuples():
@@ -108,6 +113,15 @@ def _metadata(given: dict, step: int, scores: DataFrame, sets: dict[str, dict]) 
         measured.append({"task": task, "dataset": dataset, "metrics": [metric]})
     metadata["model-index"] = [{"name": f"{given['run_name']} step {step}", "results": measured}]
     return metadata
+
+
+def _student(given: dict) -> str:
+    """The model that the adapter is for, in words."""
+    if given["student_size"] != "tiny":
+        return f"`{sources.HUB_NAMES.get(given['student'], given['student'])}`"
+    kind = {"llama": "Llama's", "qwen3_moe": "Qwen3's mixture-of-experts"}
+    owner = kind[sources.architecture(given["student"])]
+    return f"a tiny random model of {owner} architecture, with two layers"
 
 
 def _value(value: object) -> str:

@@ -43,7 +43,7 @@ def html(scale_dir: Path) -> str:
         "runs.html.j2",
         scale=scale_dir.name,
         runs=runs,
-        stand_ins=any("stand-in" in run["cells"][0] for run in runs),
+        generated=any(run["cells"][0].startswith(params.GENERATOR) for run in runs),
         analysis=_link(page.parent / "analyze.html", page),
         failed=_failed(scale_dir, page),
         sets=_sets(scale_dir, page),
@@ -87,7 +87,7 @@ def describe_run(folder: Path) -> dict:
     # eval.ipynb does not know it
     dataset = given.get("dataset", "?") if name == "provenance_train.json" else "?"
     return described | {
-        "traces": params.traces_of(given.get("teacher", "?"), dataset),
+        "traces": params.traces_of(given.get("teacher", "?"), dataset, given.get("scale", "?")),
         "finished": record.get("finished"),
     }
 

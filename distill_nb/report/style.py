@@ -25,21 +25,22 @@ Look = dict[str, Any]  # keywords of matplotlib
 
 
 class _Colours(dict[str, str]):
-    """The colours of the study's teachers; another teacher gets the next free one, and keeps it
-    while the process lives."""
+    """The colours of the study's teachers and of the generator (params.traces_of); another teacher
+    gets the next free one, and keeps it while the process lives."""
 
-    # Tol's muted scheme (personal.sron.nl/~pault)
-    FREE = ("#332288", "#117733", "#882255", "#999933", "#44AA99", "#AA4499")
+    FREE = ("#882255", "#999933", "#44AA99", "#AA4499")
 
     def __missing__(self, teacher: str) -> str:
-        # params.traces_of: generated in the teacher's place
-        own = teacher.removesuffix(" stand-in")
-        if own not in self:
-            self[own] = self.FREE[(len(self) - 3) % len(self.FREE)]
-        return self[own]
+        self[teacher] = self.FREE[(len(self) - len(TEACHERS)) % len(self.FREE)]
+        return self[teacher]
 
 
-TEACHER_COLOURS = _Colours({"r1": "#0072B2", "sonnet": "#D55E00", "none": "#555555"})
+# but for the study's, of Tol's muted scheme (personal.sron.nl/~pault)
+TEACHERS = {
+    "r1": "#0072B2", "sonnet": "#D55E00", "none": "#555555",
+    "generator": "#332288", "generator, thinking": "#117733",
+}  # fmt: skip
+TEACHER_COLOURS = _Colours(TEACHERS)
 DOMAIN_MARKERS = {"math": "o", "code": "s"}
 DOMAIN_LINES = {"math": "-", "code": (0, (4, 1.5))}
 # of more runs of one teacher and domain

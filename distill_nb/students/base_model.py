@@ -33,7 +33,7 @@ def compare(p: Params, folder: Path, settings: dict) -> str:
         return f"{file} names no base model; see that it was trained on {p.student}."
     base, _, revision = named.partition("@")
     revision = revision or str(settings.get("revision") or "")
-    same = {p.student, sources.public_name(p), sources.source(p)}
+    same = {p.student, sources.public_name(p), sources.base_name(p), sources.source(p)}
     if base not in same and paths.resolve(base) != paths.resolve(p.student):
         remedy = (
             f"set student to {base}, or correct base_model_name_or_path there if it is the same "

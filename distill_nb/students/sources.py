@@ -23,12 +23,19 @@ def public_name(p: Params) -> str:
     return HUB_NAMES.get(p.student, p.student)
 
 
+def base_name(p: Params) -> str:
+    """What an adapter names as its base model: the student's public name, or the name of the random
+    model that is trained in its place."""
+    if p.student_size != "tiny":
+        return public_name(p)
+    template = chat.template_for(p.student, p.chat_template)
+    return f"tiny2-{architecture(p.student)}-{template.name}"
+
+
 def source(p: Params) -> str:
     """Hub id or folder to load the student from; the pocket and tiny students' are made here."""
     if p.student_size == "tiny":
-        template = chat.template_for(p.student, p.chat_template)
-        name = f"tiny2-{_architecture(p.student)}-{template.name}"
-        return str(_cached(name, lambda folder: _write_tiny(p, folder)))
+        return str(_cached(base_name(p), lambda folder: _write_tiny(p, folder)))
     if p.student == POCKET_STUDENT:
         return str(_cached(POCKET_STUDENT, _write_pocket))
     folder = paths.resolve(p.student)
@@ -76,7 +83,8 @@ def _write_pocket(folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def _architecture(student: str) -> str:
+def architecture(student: str) -> str:
+    """The model type that a tiny student has: llama or qwen3_moe, by its folder or its name."""
     config = paths.resolve(student) / "config.json"
     if config.exists():
         kind = integrity.mapping("student", config).get("model_type")
@@ -118,7 +126,7 @@ def _write_tiny(p: Params, folder: Path) -> None:
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
-    if _architecture(p.student) == "qwen3_moe":
+    if architecture(p.student) == "qwen3_moe":
         experts = dict(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=32)
         config = transformers.Qwen3MoeConfig(**common, **experts)
     else:

@@ -24,7 +24,7 @@ def compare(first: str, second: str, margin: float, page: Path | None) -> None:
     RUN is a run's folder, or its name; STEP is a step or base, by default the last one.
 
     \b
-    Example: distill-nb compare sonnet_math_llama_4k@base sonnet_math_llama_4k@30
+    Example: distill-nb compare pocket_math@base pocket_math@30
              distill-nb compare llama8b_math_4k sonnet_math_llama_4k
     """
     pairing = pairs.pair(first, second)
@@ -42,8 +42,8 @@ def export(folder: Path, inspect: bool, into: Path | None) -> None:
     """Write a run's answers in another tool's format.
 
     \b
-    Example: distill-nb export runs/pocket/sonnet_math_llama_4k --inspect
-             inspect view --log-dir runs/pocket/sonnet_math_llama_4k/inspect
+    Example: distill-nb export runs/pocket/pocket_math --inspect
+             inspect view --log-dir runs/pocket/pocket_math/inspect
     """
     found = commands.place(folder)
     files = inspect_log.export(found, commands.tasks_of_run(found), into)

@@ -19,7 +19,8 @@ from distill_nb.params.names import is_set
 from distill_nb.runtime import paths
 from distill_nb.study import notebooks, tiny
 
-RUNS = tuple(f"run{i:02d}.yaml" for i in range(1, 11))
+POCKET = ("pocket_math.yaml", "pocket_code.yaml")  # the pocket scale's runs
+RUNS = tuple(f"run{i:02d}.yaml" for i in range(1, 11))  # the study's, of the other scales
 BASELINES = ("baseline_qwen_base.yaml", "baseline_qwen_instruct.yaml", "baseline_llama.yaml")
 # the stages without a notebook
 ENTRY = {"fixtures": "distill_nb.study.tiny", "paper": "distill_nb.report.latex"}
@@ -45,9 +46,8 @@ class Stage:
 def grid(scale: str) -> list[Stage]:
     """The stages whose pages are the study: the sets that its runs learn from, training,
     evaluation, analysis."""
-    runs = [_folder(file) for file in RUNS]
-    evals = [Stage(scale, f, "eval") for f in [*runs, *map(_folder, BASELINES)]]
-    trains = [Stage(scale, f, "train") for f in runs]
+    trains = [Stage(scale, folder, "train") for folder in map(_folder, runs_of(scale))]
+    evals = evaluations(scale)
     sets = {s for t in trains for s in with_needs(t) if s.name == "traces"}
     return [*sorted(sets, key=str), *trains, *evals, Stage(scale, "report", "analyze")]
 
@@ -57,12 +57,23 @@ def with_needs(stage: Stage) -> set[Stage]:
     return {stage}.union(*map(with_needs, needs(stage)))
 
 
+def runs_of(scale: str) -> tuple[str, ...]:
+    """The parameter files of the runs that a scale trains."""
+    return POCKET if scale == "pocket" else RUNS
+
+
+def evaluations(scale: str) -> list[Stage]:
+    """The evaluations of a scale's runs and baselines: what its analysis reads."""
+    baselines = () if scale == "pocket" else BASELINES
+    return [Stage(scale, _folder(file), "eval") for file in (*runs_of(scale), *baselines)]
+
+
 @cache
 def _run_files() -> dict[str, str]:
-    """Folder → parameter file, of the study's runs and those beyond it."""
+    """Folder → parameter file, of the runs of all scales and those beyond the study."""
     found: dict[str, str] = {}
     beyond = sorted(f"extra/{f.name}" for f in (paths.PARAMS_DIR / "extra").glob("*.yaml"))
-    for file in (*RUNS, *BASELINES, *beyond):
+    for file in (*RUNS, *BASELINES, *POCKET, *beyond):
         name = str(_read(file).get("run_name"))
         if name in found:
             where = f"{file}: run_name is {name}, and so is that of {found[name]}"
@@ -90,14 +101,15 @@ def files(stage: Stage) -> list[str]:
     if stage.name not in ("train", "eval"):
         return []
     name = re.sub(r"_seed\d+$", "", stage.folder)
-    if name not in _run_files():
-        close = difflib.get_close_matches(name, _run_files(), n=1)
+    known = {n: f for n, f in _run_files().items() if (f in POCKET) == (stage.scale == "pocket")}
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
         remedy = f"write {close[0]} if that is meant" if close else "add one"
         raise ValueError(
             f"runs/{stage.scale}/{stage.folder}: no file in papermill_params/ has the run_name "
-            f"{name}: {remedy}."
+            f"{name} at this scale: {remedy}."
         )
-    return [_run_files()[name], *([f"{stage.scale}.yaml"] if small else [])]
+    return [known[name], *([f"{stage.scale}.yaml"] if stage.scale == "tiny" else [])]
 
 
 def _given(stage: Stage) -> dict:
@@ -144,7 +156,7 @@ def needs(stage: Stage) -> tuple[Stage, ...]:
     if stage.name == "fixtures":
         return ()
     if stage.name == "analyze":
-        return tuple(Stage(scale, _folder(file), "eval") for file in [*RUNS, *BASELINES])
+        return tuple(evaluations(scale))
     if stage.name == "paper":
         return (Stage(scale, "report", "analyze"),)
     given = parameters(stage)
@@ -164,7 +176,7 @@ def baselines(stage: Stage) -> tuple[Stage, ...]:
     """The baselines' evaluations that share the base student's records with a run's evaluation. It
     does not need them: whoever is first makes the records. When they are made anew, it copies them
     again."""
-    own = [Stage(stage.scale, _folder(file), "eval") for file in BASELINES]
+    own = [s for s in evaluations(stage.scale) if _given(s)["teacher"] == "none"]
     if stage.name != "eval" or stage in own:
         return ()
     student = _given(stage)["student"]

@@ -2,8 +2,8 @@
 pay.
 
 It speaks the Messages API as far as anthropic.py asks (one request, one answer) and answers the
-generated problems of pocket.py with that module's traces in the style of the second teacher. None
-of it is a teacher's output."""
+generated problems of pocket.py with that module's terse traces. None of it is a teacher's
+output."""
 
 import contextlib
 import hashlib
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from distill_nb.benchmarks import BOXED
+from distill_nb.params import GENERATOR
 from distill_nb.traces import pocket
 
 
@@ -20,7 +21,7 @@ def answer(prompt: str, n: int, seed: int = 0) -> str:
     """The trace of the problem that a prompt holds, among the n generated ones of either domain; ""
     for any other."""
     for domain in ("math", "code"):
-        for row in pocket.pocket_traces("sonnet", domain, n, seed):
+        for row in pocket.pocket_traces(GENERATOR, domain, n, seed):
             if row["problem"].removesuffix(BOXED).strip() in prompt:
                 return row["trace"]
     return ""

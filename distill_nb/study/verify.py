@@ -1,7 +1,7 @@
 """Run again what a provenance records, into a fresh folder, and compare: data and tokens, losses,
 adapters, outcomes.
 
-    distill-nb verify [runs/pocket/sonnet_math_llama_4k] [--into FOLDER]
+    distill-nb verify [runs/pocket/pocket_math] [--into FOLDER]
 
 On the machine that made the run, with the same versions, losses and adapters are equal bit by bit.
 Where they are not, what is recorded of code, versions and device is compared too, and named: it may

@@ -1,6 +1,7 @@
 """Generated traces for the pocket run: templates written here, not the output of any teacher.
 
-`r1` thinks at length inside <think> and checks itself, `sonnet` works the answer out step by step.
+They are terse worked answers. For the teacher `r1` they think at length inside <think>, and check
+themselves. A run learns from them under the teacher `generator`, or in place of its own teacher's.
 `write_hub_file` puts the traces into the shape of the hub's data sets, with bad rows among them, so
 that traces.ipynb has something to read where there is no hub."""
 
@@ -56,10 +57,10 @@ CODE_KINDS = [
 ]  # fmt: skip
 
 
-def _math_trace(steps: list[tuple[int, str, int, int]], answer: int, style: str) -> str:
+def _math_trace(steps: list[tuple[int, str, int, int]], answer: int, thinking: bool) -> str:
     sign = {"*": "×", "+": "+", "-": "-"}
     lines = [f"{a} {sign[op]} {b} = {r}" for a, op, b, r in steps]
-    if style == "sonnet":
+    if not thinking:
         return f"{lines[0]}\n{lines[1]}\n" + rf"\boxed{{{answer}}}"
     (_, op, b, r) = steps[1]
     check = f"{r} {'-' if op == '+' else '+'} {b} = {steps[0][3]}"
@@ -70,9 +71,9 @@ def _math_trace(steps: list[tuple[int, str, int, int]], answer: int, style: str)
     )
 
 
-def _code_trace(function: str, body: str, style: str) -> str:
+def _code_trace(function: str, body: str, thinking: bool) -> str:
     block = f"```python\ndef {function}:\n    return {body}\n```"
-    if style == "sonnet":
+    if not thinking:
         return block
     return (
         f"<think>\nThe function takes {function.split('(')[1][:-1]}. I can return {body} directly. "
@@ -82,16 +83,13 @@ def _code_trace(function: str, body: str, style: str) -> str:
 
 def pocket_traces(teacher: str, domain: str, n: int, seed: int) -> list[dict]:
     """n generated traces. Problems depend on domain and seed alone, not on the teacher."""
-    if teacher not in ("r1", "sonnet") or domain not in ("math", "code"):
-        raise ValueError(
-            f"dataset: pocket has no traces of teacher {teacher} in domain {domain}; choose r1 or "
-            "sonnet, and math or code."
-        )
-    rng = random.Random(f"pocket {domain} {seed}")
-    return _math_traces(teacher, n, rng) if domain == "math" else _code_traces(teacher, n, rng)
+    if domain not in ("math", "code"):
+        raise ValueError(f"dataset: pocket has no traces in domain {domain}; choose math or code.")
+    rng, thinking = random.Random(f"pocket {domain} {seed}"), teacher == "r1"
+    return _math_traces(thinking, n, rng) if domain == "math" else _code_traces(thinking, n, rng)
 
 
-def _code_traces(teacher: str, n: int, rng: random.Random) -> list[dict]:
+def _code_traces(thinking: bool, n: int, rng: random.Random) -> list[dict]:
     asked = {f.split("(")[0] for f, _, _ in pocket_problems.CODE}
     tasks = []
     for kind in CODE_KINDS:
@@ -107,12 +105,12 @@ def _code_traces(teacher: str, n: int, rng: random.Random) -> list[dict]:
     rows = []
     for function, returns, body in rng.sample(tasks, n):
         problem = pocket_problems.code_prompt(function, returns)
-        own = {"problem": problem, "answer": "", "trace": _code_trace(function, body, teacher)}
+        own = {"problem": problem, "answer": "", "trace": _code_trace(function, body, thinking)}
         rows.append({"id": pocket_problems.problem_hash(problem), **own})
     return rows
 
 
-def _math_traces(teacher: str, n: int, rng: random.Random) -> list[dict]:
+def _math_traces(thinking: bool, n: int, rng: random.Random) -> list[dict]:
     held_out = pocket_problems.HELD_OUT_TEMPLATE
     templates = [t for t in pocket_problems.MATH_TEMPLATES if t != held_out]
     rows: dict[str, dict] = {}
@@ -120,7 +118,7 @@ def _math_traces(teacher: str, n: int, rng: random.Random) -> list[dict]:
         problem, steps, answer = pocket_problems.math_problem(rng.choice(templates), rng)
         if pocket_problems.is_benchmark(problem) or problem in rows:
             continue
-        trace = _math_trace(steps, answer, teacher)
+        trace = _math_trace(steps, answer, thinking)
         own = {"problem": f"{problem}\n\n{BOXED}", "answer": str(answer), "trace": trace}
         rows[problem] = {"id": pocket_problems.problem_hash(problem), **own}
     return list(rows.values())

@@ -47,7 +47,7 @@ def _make_portable(folder: Path, p: Params) -> None:
     """Put the student's public name in place of a folder, and remove PEFT's empty card."""
     (folder / "README.md").unlink(missing_ok=True)
     file = folder / "adapter_config.json"
-    config = json.loads(file.read_text()) | {"base_model_name_or_path": sources.public_name(p)}
+    config = json.loads(file.read_text()) | {"base_model_name_or_path": sources.base_name(p)}
     file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 

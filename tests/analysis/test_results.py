@@ -131,8 +131,8 @@ def test_generated_traces_are_not_called_the_teachers(tmp_path):
         write(tmp_path, folder, 10, single(20, 48), student=folder)
         text = json.dumps({"parameters": {"learning_rate": 0.001, "dataset": dataset}})
         (tmp_path / folder / "provenance_train.json").write_text(text)
-    assert tidy.load_runs(tmp_path)["teacher"].tolist() == ["sonnet stand-in", "sonnet"]
-    assert analysis_names.name_of("sonnet stand-in") == "Sonnet stand-in"
+    assert tidy.load_runs(tmp_path)["teacher"].tolist() == ["generator", "sonnet"]
+    assert analysis_names.name_of("generator") == "Generator"
 
 
 def test_an_unfinished_cell_is_marked_and_left_out(tmp_path, caplog):

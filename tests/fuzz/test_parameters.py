@@ -17,7 +17,7 @@ from distill_nb import params
 from distill_nb.params import read_files
 from distill_nb.traces import params as trace_params
 
-RUN = params.read_files("run09.yaml", "pocket.yaml")
+RUN = params.read_files("pocket_math.yaml")
 SET = params.read_files("traces_r1_math.yaml", "traces_pocket.yaml")
 DOORS = {"run": (RUN, params), "set": (SET, trace_params)}
 

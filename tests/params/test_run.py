@@ -112,16 +112,15 @@ def error(**changes):
     (dict(scale="full", student_size="tiny"), "student_size is 'tiny' but scale is 'full': set "
                                               "scale"),
     (dict(teacher="none"), "domain is 'math' but teacher is 'none': set both to none"),
-    (dict(domain="none"), "domain is 'none' but teacher is 'sonnet': set both to none"),
+    (dict(domain="none"), "domain is 'none' but teacher is 'generator': set both to none"),
     (dict(dataset="r1_maths"), "dataset is 'r1_maths', which is unknown: write <teacher>_<domain>, "
                                "as in r1_math,"),
     (dict(dataset="no/such.jsonl"), "dataset is 'no/such.jsonl', which does not exist: give its "
                                     "path"),
     (dict(teacher="Claude 4"), "teacher is 'Claude 4', which cannot be part of a set's name: use "
                                "small letters, digits"),
-    (dict(teacher="qwq"), "'pocket' but teacher is 'qwq': generated traces stand in for r1 and "
-                          "sonnet only; name a file."),
-    (dict(dataset="r1_math"), "'r1_math' but teacher and domain are sonnet and math: make them "
+    (dict(teacher="qwq"), "'pocket' but teacher is 'qwq': set it to generator, or name a file."),
+    (dict(dataset="r1_math"), "'r1_math' but teacher and domain are generator and math: make them "
                               "agree."),
     (dict(dataset="none"), "dataset is 'none' but max_steps is 30: name a dataset, or set "
                            "max_steps"),
@@ -137,7 +136,7 @@ def test_on_and_off_are_words_though_yaml_takes_them_for_truth_values(tmp_path):
     file = tmp_path / "run.yaml"
     for word in ("on", "off", "auto"):
         file.write_text(f"recompute: {word}\n")
-        p = params.validate(params.read_files("run09.yaml", "pocket.yaml", file))
+        p = params.validate(params.read_files("pocket_math.yaml", file))
         assert p.recompute == word
     assert params.pocket(recompute=False).recompute == "off"
     assert "recompute is 'yes': choose from auto, on, off." in error(recompute="yes")
@@ -340,9 +339,25 @@ def test_baselines_train_nothing_and_share_records_with_the_runs_of_their_studen
         }
 
 
-def test_pocket_is_run09_with_the_pocket_overlay():
-    assert params.read_files("run09.yaml", "pocket.yaml") == POCKET
+def test_the_pocket_runs_are_whole_and_the_overlay_makes_any_run_like_them():
     assert list(POCKET) == [f.name for f in fields(Params)]
+    math, code = (params.read_files(f"pocket_{domain}.yaml") for domain in ("math", "code"))
+    assert math == POCKET and params.validate(code).run_name == "pocket_code"
+    assert code == math | {"run_name": "pocket_code", "domain": "code"}
+    for file, teacher in (("run09.yaml", "sonnet"), ("run07.yaml", "r1")):
+        shrunk = params.read_files(file, "pocket.yaml")
+        assert shrunk == math | {"run_name": "shrunk", "teacher": teacher}
+
+
+@pytest.mark.parametrize(("teacher", "dataset", "scale", "whose"), [
+    ("generator", "pocket", "pocket", "generator"), ("sonnet", "pocket", "pocket", "generator"),
+    ("r1", "pocket", "pocket", "generator, thinking"), ("none", "pocket", "pocket", "none"),
+    ("sonnet", "sonnet_math", "tiny", "generator"), ("none", "none", "tiny", "none"),
+    ("r1", "r1_code", "tiny", "generator, thinking"), ("r1", "r1_code", "full", "r1"),
+    ("sonnet", "sonnet_math", "pocket", "sonnet"), ("qwq", "my.jsonl", "tiny", "qwq"),
+])  # fmt: skip
+def test_generated_traces_are_never_called_a_teachers(teacher, dataset, scale, whose):
+    assert params.traces_of(teacher, dataset, scale) == whose
 
 
 def test_the_last_file_that_has_a_key_decides(tmp_path):

@@ -4,6 +4,7 @@ import pytest
 import yaml
 from helpers import tiny
 
+from distill_nb import params
 from distill_nb.analysis import results
 from distill_nb.evaluation import evaluate
 from distill_nb.report import card
@@ -30,10 +31,10 @@ def test_each_checkpoint_gets_a_card_that_the_hub_can_read(evaluated):
     text = files[1].read_text()
     read = ModelCard(text)
     metadata = read.data.to_dict()
-    assert (metadata["base_model"], metadata["library_name"]) == (
-        "meta-llama/Llama-3.1-8B-Instruct",
-        "peft",
-    )
+    assert "base_model" not in metadata and metadata["library_name"] == "peft"
+    assert "A LoRA adapter for a tiny random model of Llama's architecture, with two layers" in text
+    assert "synthetic math problems and answers, which distill_nb generated without any" in text
+    assert "Sonnet" not in text
     table = results.accuracy_table(paths.run_dir(evaluated).parent).set_index(["step", "benchmark"])
     assert {r.dataset_name: r.metric_value for r in read.data.eval_results} == {
         name: round(table.loc[(4, name), "accuracy"], 2) for name in evaluated.benchmarks
@@ -58,11 +59,17 @@ def test_a_full_run_names_its_teacher_and_its_data(evaluated):
     trained, made = (
         json.loads((folder / f"provenance_{kind}.json").read_text()) for kind in ("train", "eval")
     )
-    trained["parameters"] |= {"scale": "full", "dataset": "r1_math", "teacher": "r1"}
+    trained["parameters"] |= {
+        "scale": "full",
+        "student_size": "full",
+        "dataset": "r1_math",
+        "teacher": "r1",
+    }
     table = results.accuracy_table(folder.parent)
     table.loc[table["step"] == 4, "flagged"] = True
     text = card.card(table, 4, trained | {"git": None}, made, "By both rules it is step 4.")
     metadata = yaml.safe_load(text.split("---")[1])
+    assert metadata["base_model"] == "meta-llama/Llama-3.1-8B-Instruct"
     assert metadata["datasets"] == ["open-r1/OpenR1-Math-220k"] and "math" in metadata["tags"]
     assert (
         "DeepSeek-R1's reasoning traces (math)" in text
@@ -70,6 +77,21 @@ def test_a_full_run_names_its_teacher_and_its_data(evaluated):
         and "* [" in text
     )
     assert "makes them too good. By both rules it is step 4." in text
+
+
+def test_a_pocket_run_names_its_student_and_no_teacher(evaluated):
+    import json
+
+    folder = paths.run_dir(evaluated)
+    trained, made = (
+        json.loads((folder / f"provenance_{kind}.json").read_text()) for kind in ("train", "eval")
+    )
+    trained["parameters"] = dict(params.pocket_values())
+    text = card.card(results.accuracy_table(folder.parent), 4, trained, made, "")
+    name = "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert yaml.safe_load(text.split("---")[1])["base_model"] == name
+    assert f"A LoRA adapter for `{name}`" in text and "# pocket_math, step 4" in text
+    assert not [word for word in ("Sonnet", "R1", "Llama", "4k") if word in text]
 
 
 def test_a_baseline_gets_none(runs_dir):

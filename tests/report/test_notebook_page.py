@@ -307,7 +307,7 @@ def test_index_lists_every_run_and_its_links_resolve(tmp_path):
         "a_run",
         '<a href="../a_run/train.html">train</a> · '
         '<span class="missing">eval: executed, not rendered</span>',
-        "sonnet stand-in",
+        "generator",
         "smollm2-135m-instruct",
         "math",
         "0",
@@ -336,8 +336,9 @@ def test_index_lists_every_run_and_its_links_resolve(tmp_path):
     assert rows[2][1] == '<span class="missing">eval: begun, no page</span>'
     assert rows[2][6] == "— (unfinished)"
     assert [row[0] for row in rows] == ["a_run", "a_run_seed3", "base_only"] and "3 runs" in text
-    assert text.count("none of it is the teacher's output") == 1
+    assert text.count("is no model: its traces") == 1
     assert "No run of this scale has been evaluated yet." in text
+    assert "The generator is no model: its traces" in text
 
 
 def test_index_of_no_folder_is_refused(tmp_path):
@@ -348,7 +349,7 @@ def test_index_of_no_folder_is_refused(tmp_path):
 def test_an_index_of_tiny_runs_says_what_they_are(tmp_path):
     run_folder(tmp_path / "tiny", "a_run", dataset="pocket")
     text = index_page.index(tmp_path / "tiny").read_text(encoding="utf-8")
-    assert "the students are random models" in text and "none of it is the teacher" not in text
+    assert "the students are random models" in text and "is no model: its traces" not in text
 
 
 def test_the_index_leads_to_the_sets_of_traces(tmp_path):

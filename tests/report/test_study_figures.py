@@ -65,15 +65,11 @@ def test_another_drawing_is_told_apart(table, tmp_path):
 
 
 def test_no_teachers_colour_means_anything_else():
-    own = [plots.TEACHER_COLOURS[name] for name in ("qwq", "glm", "qwq stand-in")]
-    assert (
-        own[0] == own[2] != own[1]
-        and plots.TEACHER_COLOURS["r1 stand-in"] == plots.TEACHER_COLOURS["r1"]
-    )
-    teachers = {plots.TEACHER_COLOURS[t] for t in ("r1", "sonnet", "none")} | set(
-        plots.TEACHER_COLOURS.FREE
-    )
-    assert len(teachers) == 3 + len(plots.TEACHER_COLOURS.FREE)
+    own = [plots.TEACHER_COLOURS[name] for name in ("qwq", "glm", "qwq")]
+    assert own[0] == own[2] != own[1]
+    known = ("r1", "sonnet", "none", "generator", "generator, thinking")
+    teachers = {plots.TEACHER_COLOURS[t] for t in known} | set(plots.TEACHER_COLOURS.FREE)
+    assert len(teachers) == 5 + len(plots.TEACHER_COLOURS.FREE)
     for colours in (
         plots.OUTCOME_COLOURS,
         plots.PART_COLOURS,

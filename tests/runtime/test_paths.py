@@ -33,7 +33,7 @@ def test_environment_variables_are_read_at_each_call(tmp_path, monkeypatch):
 def test_the_folders_of_a_run(tmp_path, monkeypatch):
     monkeypatch.setenv("DISTILL_NB_RUNS", str(tmp_path))
     p = params.pocket()
-    assert paths.run_dir(p) == tmp_path / "pocket" / "sonnet_math_llama_4k"
+    assert paths.run_dir(p) == tmp_path / "pocket" / "pocket_math"
     assert paths.checkpoint_dir(p, 100) == paths.run_dir(p) / "checkpoints" / "step_00100"
     file = paths.records_file(p, 30, "pocket_math")
     assert file == paths.run_dir(p) / "eval" / "step_00030" / "pocket_math.jsonl"
@@ -43,11 +43,7 @@ def test_the_folders_of_a_run(tmp_path, monkeypatch):
 
 def test_replicates_get_their_own_folder():
     folders = [paths.run_dir(params.pocket(seed=seed)).name for seed in (0, 1, 2)]
-    assert folders == [
-        "sonnet_math_llama_4k",
-        "sonnet_math_llama_4k_seed1",
-        "sonnet_math_llama_4k_seed2",
-    ]
+    assert folders == ["pocket_math", "pocket_math_seed1", "pocket_math_seed2"]
 
 
 def test_runs_share_a_baseline_only_if_they_would_generate_the_same():

@@ -151,8 +151,15 @@ def test_the_grid_is_the_study(folder):
         graph.needs(EVAL) == (TRAIN,) and graph.needs(Stage("full", "baseline_llama", "eval")) == ()
     )
     assert len(graph.needs(Stage("full", "report", "analyze"))) == 13
-    # its runs learn from generated traces
-    assert not [s for s in graph.grid("pocket") if s.name == "traces"]
+    # generated traces need no set
+    assert list(map(str, graph.grid("pocket"))) == [
+        "pocket_math/train",
+        "pocket_code/train",
+        "pocket_math/eval",
+        "pocket_code/eval",
+        "report/analyze",
+    ]
+    assert graph.baselines(Stage("pocket", "pocket_math", "eval")) == ()
     ordered = graph.everything("tiny")
     assert len(ordered) == len(set(ordered)) == 30
     assert all(
@@ -172,6 +179,8 @@ def test_a_run_from_a_local_data_set_has_the_generated_one_at_tiny_scale(folder)
     values = {scale: graph.values(Stage(scale, "own", "train")) for scale in ("full", "tiny")}
     assert (values["full"]["dataset"], values["tiny"]["dataset"]) == ("traces.jsonl", "pocket")
     assert graph.needs(Stage("tiny", "own", "train")) == ()
+    p = params.validate(graph.parameters(Stage("tiny", "own", "train")) | {"benchmark_files": {}})
+    assert params.traces_of(p.teacher, p.dataset, p.scale) == "generator"
 
 
 def test_replicates_and_runs_beyond_the_study_are_stages_too(folder):
@@ -180,13 +189,18 @@ def test_replicates_and_runs_beyond_the_study_are_stages_too(folder):
     assert graph.values(replicate) == graph.values(TRAIN) | {"seed": 2} and hashes(
         replicate
     ) != hashes(TRAIN)
-    assert graph.files(Stage("pocket", beyond["run_name"], "eval")) == [
+    assert graph.files(Stage("tiny", beyond["run_name"], "eval")) == [
         "extra/run07_lr4.yaml",
-        "pocket.yaml",
+        "tiny.yaml",
     ]
+    seed = Stage("pocket", "pocket_code_seed3", "train")
+    assert graph.files(seed) == ["pocket_code.yaml"] and graph.values(seed)["seed"] == 3
+    for scale, name in (("pocket", "llama8b_math_4k"), ("tiny", "pocket_math")):
+        with pytest.raises(ValueError, match=f"has the run_name {name} at this scale"):
+            graph.files(Stage(scale, name, "train"))
     with pytest.raises(
         ValueError,
-        match="no file in papermill_params/ has the run_name llama8b_mat: write llama8b_math_4k",
+        match="has the run_name llama8b_mat at this scale: write llama8b_math_4k if that",
     ):
         graph.values(Stage("full", "llama8b_mat", "train"))
     edit(folder / "run08.yaml", "run_name: llama8b_code_4k", "run_name: llama8b_math_4k")

@@ -58,7 +58,7 @@ def given(name, values, runs_dir):
 
 
 def test_a_notebook_gets_the_parameters_that_it_declares_and_the_rest_in_one(runs_dir):
-    values = params.read_files("run07.yaml", "pocket.yaml")
+    values = params.read_files("pocket_math.yaml")
     for name in ("train", "eval"):
         got = given(name, values, runs_dir)
         assert set(got) == notebooks.declared(name)
@@ -74,7 +74,7 @@ def test_a_notebook_gets_the_parameters_that_it_declares_and_the_rest_in_one(run
     [
         (("run07.yaml",), {}),
         (("run07.yaml",), {"domain": "code", "dataset": "r1_code", "temperature": "0.5"}),
-        (("run09.yaml", "pocket.yaml"), {"max_steps": "15", "save_every": "5"}),
+        (("pocket_math.yaml",), {"max_steps": "15", "save_every": "5"}),
         (("run09.yaml", "pocket.yaml"), {"learning_rate": "2.0e-4", "lora_rank": "8"}),
         (("baseline_llama.yaml", "tiny.yaml"), {"benchmarks": "[pocket_math]"}),
         ((), {"seed": "3"}),
@@ -100,10 +100,10 @@ def test_a_stage_says_the_call_of_papermill_that_does_the_same(runs_dir):
     out = replicate.dir() / "train.ipynb"
     assert said.startswith(f"papermill notebooks/train.ipynb {out} {files} -y '{{\"seed\": 2}}' ")
     assert said.endswith("""-y '{"dataset": "r1_math"}' -y '{"overwrite": true}'""")
-    evaluation = Stage("pocket", "llama8b_math_4k", "eval")
+    evaluation = Stage("pocket", "pocket_code", "eval")
     assert stage.as_command(evaluation) == (
         f"papermill notebooks/eval.ipynb {evaluation.dir() / 'eval.ipynb'} "
-        "-f papermill_params/run07.yaml -f papermill_params/pocket.yaml"
+        "-f papermill_params/pocket_code.yaml"
     )
 
 
