@@ -32,7 +32,7 @@ DISTILL_NB := $(PY) -m distill_nb
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-ci setup-study programs demo study graph figures paper test lint verify fuzz chaos constraints clean
+.PHONY: help setup setup-ci setup-study programs demo study graph figures paper docs test lint verify fuzz chaos constraints clean
 
 help:  ## say what the targets do
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## /make \1\t/' | expand -t 18
@@ -64,7 +64,7 @@ $(VENV)/.setup-study: $(VENV)/.setup
 
 setup-ci: programs $(VENV)/.setup-ci $(VENV)/.setup-inspect  ## setup-study, and what only some tests use: Unsloth and vLLM for the CPU, Inspect, bubblewrap, Slurm, Chromium, LaTeX
 
-$(VENV)/.setup-ci: $(VENV)/.setup-study
+$(VENV)/.setup-ci: $(VENV)/.setup-study $(VENV)/.setup-docs
 	@echo "Installing Unsloth"
 	@$(PIP) $(UNSLOTH_NEEDS) -c constraints.txt
 	@$(PIP) --no-deps $(UNSLOTH) -c constraints.txt
@@ -114,6 +114,16 @@ figures: setup  ## write figures/ anew: the published study's, from distill_nb/a
 paper: setup  ## build paper/paper.pdf from generated numbers, tables and figures (needs LaTeX); SCALE=pocket: whose runs; SELECT_ON=test
 	@$(DISTILL_NB) paper --scale $(or $(SCALE),pocket) --select-on $(or $(SELECT_ON),test)
 
+$(VENV)/.setup-docs: $(VENV)/.setup
+	@echo "Installing Sphinx"
+	@$(PIP) -e '.[docs]' -c constraints.txt
+	@touch $@
+
+docs: $(VENV)/.setup-docs  ## build the documentation, docs/_build/html, with the demo's executed notebooks; RUN=runs/…: another run's
+	@$(if $(RUN),,$(MAKE) --no-print-directory demo)
+	@$(if $(RUN),DISTILL_NB_DOCS_RUN='$(RUN)') $(PY) -m sphinx -b html -n -W --keep-going -q docs docs/_build/html
+	@echo "Documentation: $(CURDIR)/docs/_build/html/index.html"
+
 test: setup  ## run the tests, in three processes, for some wait; WORKERS=6: in six
 	@$(PY) -m pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
 
@@ -137,5 +147,5 @@ constraints:  ## write constraints.txt anew from pyproject.toml (needs uv, for t
 	@UV=$(UV) .ci/constraints
 
 clean:  ## delete .venv and caches; runs/ stays
-	@rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+	@rm -rf $(VENV) docs/_build build *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

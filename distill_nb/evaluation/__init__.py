@@ -7,6 +7,7 @@ proofs.py    whether an engine applies the adapters that it serves
 shares.py    how much of one shift of log-probabilities is found in another
 baseline.py  the base student's records, which runs share
 records.py   those records on disk
+record_fields.py  what a record holds, in words
 regrade.py   stored completions graded again, without the model
 resume.py    checkpoints and records on disk, and whether they belong to this run
 inspect_log.py  records as logs of Inspect

@@ -1,0 +1,37 @@
+"""What a record of an evaluation holds, in words: one JSON object a problem and sample."""
+
+FIELDS = {
+    "run_name": "of the run; of the run that made it, in records of a base student that runs share",
+    "student": "hub id, folder, or name of the base student",
+    "teacher": "whose traces the run is trained on",
+    "domain": "math, code or none: what the run is trained on",
+    "step": "optimiser steps of the checkpoint; 0 is the base student",
+    "benchmark": "name of the benchmark",
+    "task_id": "of the problem, as its source names it; part/… where not all of the source is read",
+    "sample": "number of the answer to that problem, from 0",
+    "seed": "of this sample's random numbers",
+    "outcome": "the verdict: see below",
+    "answer": "what was graded: the boxed answer, or the code",
+    "detail": "why the outcome is not correct, in words",
+    "lenient_outcome": "by a lenient reading of the answer",
+    "second_outcome": "math: equal text after normalisation; code: by the base tests alone",
+    "sandbox_level": "bubblewrap, landlock or process: how model-written code was confined",
+    "sandbox_packages": "packages that model-written code could import",
+    "finish_reason": "stop, length (the limit of tokens ended it) or error",
+    "prompt_tokens": "tokens of the prompt",
+    "completion_tokens": "tokens of the answer",
+    "seconds": "that the answer took, with those beside it",
+    "completion": "the whole answer as text",
+    "engine": "name and version of what generated it",
+    "grader": "version of the grader",
+    "failed_for_good": "true where asking again would not help; else absent",
+}
+OUTCOMES = {
+    "correct": "the right answer",
+    "wrong": "another answer",
+    "no_answer": "nothing to grade was found",
+    "truncated": "the limit of tokens ended it before an answer",
+    "timeout": "the candidate code, or comparing the answer, ran too long",
+    "sampling_error": "the engine failed; asked again at the next start",
+    "grader_error": "the grader failed",
+}
