@@ -55,6 +55,35 @@ def run(files: tuple[str, ...], changes: tuple) -> None:
 
 
 @command()
+@click.option("--unsafe", is_flag=True, help="Run model-written code without a sandbox.")
+@click.pass_context
+def demo(context: click.Context, unsafe: bool) -> None:
+    """Distil a real student of 135M parameters on this machine's CPU, in minutes.
+
+    It is the run pocket_math.yaml. What is made lies in runs/.
+
+    \b
+    Example: distill-nb demo
+    """
+    changes = (("allow_unsafe", "true"),) if unsafe else ()
+    context.invoke(run, files=("pocket_math.yaml",), changes=changes)
+
+
+@command()
+@click.argument("folder", type=click.Path(path_type=Path), default="notebooks")
+def notebooks(folder: Path) -> None:
+    """Copy the notebooks to a folder, to open and to edit them.
+
+    Files that are there already stay as they are.
+
+    \b
+    Example: distill-nb notebooks my_notebooks
+    """
+    for line in commands.copy_notebooks(folder):
+        click.echo(line)
+
+
+@command()
 @FILES
 @PARAMETER
 def train(files: tuple[str, ...], changes: tuple) -> None:
@@ -159,7 +188,9 @@ def paper(scale: str, select_on: str, margin: float) -> None:
     \b
     Example: distill-nb paper --scale full
     """
-    folder = paths.ROOT / "paper"
+    folder = paths.resolve("paper")
+    if not paths.CHECKOUT:
+        latex.copy_sources(folder.parent)
     latex.write(folder / "generated", scale, select_on, margin)
     try:
         if not latex.compile_pdf(folder):

@@ -31,7 +31,8 @@ def pool(allow_unsafe: bool = False, packages: Packages = None) -> sandbox.Pool:
 
 @cache
 def _pool(allow_unsafe: bool, packages: tuple[str, ...]) -> sandbox.Pool:
-    hidden = (str(paths.ROOT), str(paths.cache()), str(paths.runs()), *_caches())
+    own = paths.ROOT if paths.CHECKOUT else paths.PACKAGE
+    hidden = (str(own), str(paths.cache()), str(paths.runs()), *_caches())
     workers = sandbox.Pool(allow_unsafe=allow_unsafe, hidden=hidden, packages=packages)
     workers.__enter__()
     atexit.register(workers.__exit__, None)

@@ -130,14 +130,24 @@ def build(folder: Path, scale: str, select_on: str = "test") -> bool:
     latex = folder / "latex"
     shutil.rmtree(latex, ignore_errors=True)
     write(latex / "paper" / "generated", scale, select_on)
-    for name in ("paper.tex", "references.bib"):
-        shutil.copy(paths.ROOT / "paper" / name, latex / "paper")
-    shutil.copytree(paths.ROOT / "paper" / "sections", latex / "paper" / "sections")
-    shutil.copytree(paths.ROOT / "figures", latex / "figures")
+    copy_sources(latex)
     if not compile_pdf(latex / "paper"):
         return False
     shutil.copy(latex / "paper" / "paper.pdf", folder / "paper.pdf")
     return True
+
+
+def copy_sources(folder: Path) -> None:
+    """Copy what the paper is built from, but for generated files, to paper/ and figures/ there."""
+    paper = paths.SHIPPED / "paper"
+    (folder / "paper").mkdir(parents=True, exist_ok=True)
+    for name in ("paper.tex", "references.bib"):
+        shutil.copy(paper / name, folder / "paper")
+    for source, to in (
+        (paper / "sections", "paper/sections"),
+        (paths.SHIPPED / "figures", "figures"),
+    ):
+        shutil.copytree(source, folder / to, dirs_exist_ok=True)
 
 
 def compile_pdf(folder: Path) -> bool:

@@ -64,7 +64,7 @@ def made(table: DataFrame, found: list[Finding]) -> dict[str, str]:
 
 def simulated(name: str) -> dict[str, Any]:
     """The committed results of a simulation in bench/."""
-    return json.loads((paths.ROOT / "bench" / "results" / f"{name}.json").read_text())
+    return json.loads((paths.SHIPPED / "bench" / "results" / f"{name}.json").read_text())
 
 
 def sizes(question: str) -> list[dict]:

@@ -22,7 +22,7 @@ def hashes(
 ) -> dict[str, str]:
     """File → 16 hex digits, for the modules that an entry runs and for the notebook that calls it.
     Raises ValueError as `modules_of`."""
-    found = modules_of(entry, root) + ([paths.resolve(notebook)] if notebook else [])
+    found = modules_of(entry, root) + ([paths.shipped(notebook)] if notebook else [])
     return {paths.movable(file): content_hash(file)[:16] for file in found}
 
 
@@ -52,7 +52,7 @@ def content_hash(file: Path) -> str:
 
 def _file(entry: str | Path, root: Path) -> Path:
     file = _module(str(entry), root) if str(entry).split(".")[0] == PACKAGE else None
-    file = file or root / entry
+    file = file or (paths.shipped(entry) if root == paths.ROOT else root / entry)
     if not file.is_file():
         raise ValueError(
             f"{entry}: there is no such module or file to find the code of: correct its name."

@@ -1,8 +1,9 @@
 """Where things are.
 
 Papermill runs in the caller's directory and Jupyter in the notebook's, so every location is
-absolute and made here; nothing else joins paths by hand. These functions only name places; whoever
-writes there makes the folder.
+absolute and made here; nothing else joins paths by hand. In a checkout, paths start at the
+repository's root; with an installed package, at the working folder. These functions only name
+places; whoever writes there makes the folder.
 
     runs/<scale>/<run_name>[_seed<k>]/checkpoints/step_00100/
     runs/<scale>/<run_name>[_seed<k>]/eval/step_00100/<benchmark>.jsonl
@@ -14,8 +15,11 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
-ROOT = Path(__file__).resolve().parents[2]
-PARAMS_DIR = ROOT / "papermill_params"
+PACKAGE = Path(__file__).resolve().parents[1]
+ROOT = PACKAGE.parent  # the repository's root; of an installed package, where it is installed
+CHECKOUT = (ROOT / "pyproject.toml").is_file() and (ROOT / "notebooks").is_dir()
+SHIPPED = ROOT if CHECKOUT else PACKAGE / "shipped"  # notebooks/, papermill_params/, paper/ …
+PARAMS_DIR = SHIPPED / "papermill_params"
 
 
 class Run(Protocol):
@@ -31,18 +35,37 @@ class Run(Protocol):
     def seed(self) -> int: ...
 
 
+def start() -> Path:
+    """Where relative paths start: the repository's root, or with an installed package the working
+    folder."""
+    return ROOT if CHECKOUT else Path.cwd()
+
+
 def resolve(path: str | Path) -> Path:
-    """A path that a user wrote, absolute; a relative one starts at the repository's root."""
-    return (ROOT / Path(path).expanduser()).absolute()
+    """A path that a user wrote, absolute; a relative one begins at `start`."""
+    return (start() / Path(path).expanduser()).absolute()
 
 
 def movable(path: str | Path) -> str:
-    """The inverse of `resolve`, for records: relative inside the repository, with ~ inside the home
-    folder. Any other text, such as a hub id, is returned as it is."""
-    for base, sign in ((ROOT, ""), (Path.home(), "~")):
-        if Path(path).is_absolute() and Path(path).is_relative_to(base):
-            return (Path(sign) / Path(path).relative_to(base)).as_posix()
+    """The inverse of `resolve`, for records: relative below `start`, with ~ inside the home folder;
+    of the package's own files as in the repository. Any other text, such as a hub id, is returned
+    as it is."""
+    file = Path(path)
+    if not file.is_absolute():
+        return str(path)
+    for base, below in ((SHIPPED, SHIPPED), (ROOT, PACKAGE), (start(), start())):
+        if file.is_relative_to(below):
+            return file.relative_to(base).as_posix()
+    if file.is_relative_to(Path.home()):
+        return (Path("~") / file.relative_to(Path.home())).as_posix()
     return str(path)
+
+
+def shipped(name: str | Path) -> Path:
+    """A file that comes with the package, by its name in the repository (notebooks/train.ipynb); a
+    file of that name below `start`, such as an edited copy, goes first."""
+    own = resolve(name)
+    return own if own.is_file() else SHIPPED / name
 
 
 def runs() -> Path:

@@ -62,9 +62,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def git_state(folder: Path = paths.ROOT) -> dict | None:
-    """{"commit", "dirty"} of the checkout that holds a folder; None where there is none, or no git.
-    commit is None before the first commit. Untracked files count as dirty, ignored ones do not."""
+def git_state(folder: Path | None = None) -> dict | None:
+    """{"commit", "dirty"} of the checkout that holds a folder, by default this package's; None
+    where there is none, or no git. commit is None before the first commit. Untracked files count as
+    dirty, ignored ones do not."""
+    if folder is None:
+        if not paths.CHECKOUT:  # a repository around it may be somebody else's
+            return None
+        folder = paths.ROOT
 
     def git(*words: str) -> subprocess.CompletedProcess[str]:
         command = ["git", "-C", str(folder), *words]

@@ -1,8 +1,10 @@
 """What a command does with parameters and notebooks: read and check the one, execute the other."""
 
 import os
+import shutil
 import signal
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -67,7 +69,7 @@ def execute(name: str, folder: Path, values: dict) -> None:
     """Execute a notebook into a folder and write its page; a failure ends the command with the
     notebook's one sentence and the place of its page."""
     out = folder / f"{name}.ipynb"
-    with disk.room(folder.parent if folder.parent.is_dir() else paths.ROOT):
+    with disk.room(folder.parent if folder.parent.is_dir() else paths.start()):
         folder.mkdir(parents=True, exist_ok=True)
         notebooks.refuse_if_busy(name, folder)
     click.echo(f"{name}: {paths.movable(out)}")
@@ -129,3 +131,15 @@ def doctor(files: tuple[str, ...], ask: bool) -> bool:
 
 def _ask_to_end(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def copy_notebooks(folder: Path) -> Iterator[str]:
+    """Copy the package's notebooks to a folder, where a file that is there stays; yields a line for
+    each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in sorted((paths.SHIPPED / "notebooks").glob("*.ipynb")):
+        if (folder / file.name).exists():
+            yield f"{folder / file.name} is there already and stays as it is"
+        else:
+            shutil.copyfile(file, folder / file.name)
+            yield str(folder / file.name)

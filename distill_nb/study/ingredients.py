@@ -51,7 +51,7 @@ def ingredients(stage: Stage, page: bool = True) -> dict[str, str]:
     if page:
         patterns += PAGE_DATA.get(stage.name, ())
     files = {file for entry in entries for file in _modules(entry)}
-    files |= {file for pattern in patterns for file in paths.ROOT.glob(pattern)}
+    files |= {file for pattern in patterns for file in _matching(pattern)}
     found |= {paths.movable(file): _sha256(file) for file in sorted(files)}
     for i, file in enumerate(_local_files(stage)):
         found[f"content of local file {i}, {file.name}"] = _sha256(file)
@@ -60,6 +60,12 @@ def ingredients(stage: Stage, page: bool = True) -> dict[str, str]:
         if folder.is_dir():
             found[f"content of the {key}'s folder"] = _hash_of_folder(folder)
     return found | {f"result of {need}": _hash(need, page=False) for need in graph.needs(stage)}
+
+
+def _matching(pattern: str) -> list[Path]:
+    """Files by a pattern of the repository: the package's, or others that come with it."""
+    base = paths.ROOT if pattern.startswith("distill_nb/") else paths.SHIPPED
+    return list(base.glob(pattern))
 
 
 def _named(key: str, value: Any) -> Any:

@@ -25,7 +25,7 @@ SAID = 2**14  # bytes kept of the end of what Papermill says on stderr
 
 def notebook_of(name: str) -> Path:
     """The notebook called traces, train, eval or analyze."""
-    return paths.ROOT / "notebooks" / f"{name}.ipynb"
+    return paths.SHIPPED / "notebooks" / f"{name}.ipynb"
 
 
 @cache
@@ -79,7 +79,7 @@ def execute(
     words = command(name, out, values, shown)
     with _heard(pass_on=not shown) as stderr:
         status = stop.run(
-            words, env=environment, cwd=paths.ROOT, stderr=stderr, close_fds=False, **popen
+            words, env=environment, cwd=paths.start(), stderr=stderr, close_fds=False, **popen
         )
         said = disk.end_of(stderr, SAID)
     if not status:
@@ -114,7 +114,8 @@ def page_of_failure(out: Path) -> tuple[Path | None, str]:
 
 def _python_path() -> str:
     """The kernel finds this package, whatever folder it is started in."""
-    return os.pathsep.join([str(paths.ROOT), *filter(None, sys.path)])
+    own = [str(paths.ROOT)] if paths.CHECKOUT else []
+    return os.pathsep.join([*own, *filter(None, sys.path)])
 
 
 @contextlib.contextmanager

@@ -1,0 +1,124 @@
+"""The wheel, installed into an environment of its own and used in an empty folder, away from the
+repository."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from distill_nb.runtime import paths
+
+pytest.importorskip("hatchling", reason="hatchling is not installed: make setup")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    line = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(line, cwd=paths.ROOT, check=True, capture_output=True)
+    (file,) = folder.glob("*.whl")
+    return file
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory) -> Path:
+    """The bin folder of an environment with the wheel. Its dependencies are this environment's."""
+    folder = tmp_path_factory.mktemp("installed")
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    python = folder / "bin" / "python"
+    line = [python, "-m", "pip", "install", "-qq", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run(line, check=True, capture_output=True)
+    site = subprocess.run(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    # a line in a .pth file adds a folder without what its own .pth files add: not the checkout
+    (Path(site) / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return folder / "bin"
+
+
+def ran(installed, folder, *words) -> str:
+    hidden = ("PYTHONPATH", "DISTILL_NB_RUNS", "DISTILL_NB_TEST_DATA")
+    environment = {k: v for k, v in os.environ.items() if k not in hidden}
+    # templates of pages and the kernel lie beside the dependencies
+    environment["JUPYTER_PATH"] = str(Path(sys.prefix) / "share" / "jupyter")
+    done = subprocess.run(
+        [installed / words[0], *words[1:]],
+        cwd=folder,
+        env=environment | {"PATH": f"{installed}:{environment['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_it_has_what_the_checkout_has_and_no_test(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z", "distill_nb", "notebooks", "papermill_params", "figures"],
+        cwd=paths.ROOT,
+        capture_output=True,
+        check=True,
+    )
+    files = filter(None, tracked.stdout.decode().split("\0"))
+    inside = [f if f.startswith("distill_nb/") else f"distill_nb/shipped/{f}" for f in files]
+    assert len(inside) > 300 and [name for name in inside if name not in names] == []
+    assert not [n for n in names if n.startswith("tests") or n.endswith(".pyc")]
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_a_run_in_an_empty_folder(installed, tmp_path):
+    """Runs go to the working folder, and paths start there; provenance names the package's modules
+    as in the repository."""
+    said = ran(installed, tmp_path, "distill-nb", "run", "pocket_math.yaml", "tiny.yaml")
+    run = tmp_path / "runs" / "tiny" / "pocket_math"
+    assert (tmp_path / "runs" / "tiny" / "report" / "index.html").is_file(), said
+    for name in ("train", "eval"):
+        assert (run / f"{name}.html").is_file()
+    record = json.loads((run / "provenance_train.json").read_text())
+    assert "distill_nb/training/train.py" in record["code"] and record["git"] is None
+    assert "notebooks/train.ipynb" in record["code"]
+    again = ran(installed, tmp_path, "distill-nb", "status", "tiny")
+    assert str(paths.ROOT) not in said + again
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["runs"]
+
+
+def test_notebooks_are_copied_and_run_by_papermill(installed, tmp_path):
+    said = ran(installed, tmp_path, "distill-nb", "notebooks", "mine")
+    assert "mine/train.ipynb" in said.splitlines()
+    edited = tmp_path / "mine" / "eval.ipynb"
+    edited.write_text(edited.read_text() + "\n")
+    before = edited.read_bytes()
+    assert "stays as it is" in ran(installed, tmp_path, "distill-nb", "notebooks", "mine")
+    assert edited.read_bytes() == before
+    (tmp_path / "small.yaml").write_text(
+        "run_name: small\nscale: tiny\nstudent_size: tiny\nn_examples: 8\nn_heldout: 2\n"
+        "batch_size: 4\nmicro_batch_size: 2\nmax_steps: 2\nsave_every: 2\n"
+    )
+    ran(
+        installed,
+        tmp_path,
+        "python",
+        "-m",
+        "papermill",
+        "mine/train.ipynb",
+        "out.ipynb",
+        "-f",
+        "small.yaml",
+    )
+    assert (tmp_path / "runs" / "tiny" / "small" / "checkpoints" / "step_00002").is_dir()
+
+
+def test_the_version_is_said(installed, tmp_path):
+    code = "import distill_nb; print(distill_nb.__version__)"
+    version = ran(installed, tmp_path, "python", "-c", code).strip()
+    assert ran(installed, tmp_path, "distill-nb", "--version").strip().endswith(version)
+    assert version[0].isdigit()
