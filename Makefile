@@ -92,7 +92,7 @@ programs:  # make -j2 setup-ci installs them beside the Python packages
 	  else \
 	    echo "$${missing[*]%%,*} not installed, and this is not root on Debian or Ubuntu: their tests will skip"; fi
 
-demo: setup  ## distil a real 135M student on the CPU, evaluate it, write the report (minutes)
+demo: setup  ## distil a real 135M student on the CPU, evaluate it, say what came out (minutes)
 	@$(DISTILL_NB) run pocket_math.yaml $(if $(UNSAFE),-p allow_unsafe true)
 
 # On one machine each job gets a GPU of its own; a cluster's profile says what its jobs get.

@@ -18,7 +18,7 @@ from distill_nb.plan import devices
 from distill_nb.plan import plan as planning
 from distill_nb.report import latex, notebook_page, sample_size_tables, study_figures
 from distill_nb.runtime import gpus, paths
-from distill_nb.study import answer_commands, commands, stage, status, verify
+from distill_nb.study import answer_commands, commands, opening, stage, status, verify
 from distill_nb.study.command_line import (
     FILES,
     MARGIN,
@@ -31,7 +31,7 @@ from distill_nb.study.command_line import (
 )
 from distill_nb.study.graph import Stage
 
-__all__ = ["answer_commands", "main"]  # the first has subcommands of its own
+__all__ = ["answer_commands", "main", "opening"]  # the others have subcommands of their own
 
 # ---- notebooks
 
@@ -49,9 +49,11 @@ def run(files: tuple[str, ...], changes: tuple) -> None:
              distill-nb run pocket_code.yaml -p seed 1
     """
     p = commands.run_params(files, changes)
+    took: dict[str, float] = {}
     for name in ("eval",) if params.is_baseline(p) else ("train", "eval"):
-        commands.execute(name, paths.run_dir(p), asdict(p))
-    _analyse(p.scale, p.select_on)
+        with commands.timed(name, took):
+            commands.execute(name, paths.run_dir(p), asdict(p))
+    _analyse(p.scale, p.select_on, margins.MARGIN, took, paths.run_dir(p).name)
 
 
 @command()
@@ -136,14 +138,19 @@ def analyze(scale: str, select_on: str, margin: float) -> None:
     Example: distill-nb analyze --scale full
              distill-nb analyze --select-on dev
     """
-    _analyse(scale, select_on, margin)
+    _analyse(scale, select_on, margin, {})
 
 
-def _analyse(scale: str, select_on: str, margin: float = margins.MARGIN) -> None:
-    """The analysis of a scale, its index page, and the accuracies as text."""
+def _analyse(
+    scale: str, select_on: str, margin: float, took: dict[str, float], run: str | None = None
+) -> None:
+    """The analysis of a scale, its index page, and what came out as text. took: seconds of what
+    went before; run: the folder of the run that was made."""
     folder, given = paths.runs() / scale, dict(scale=scale, select_on=select_on, margin=margin)
-    commands.execute("analyze", folder / "report", given)
+    with commands.timed("analyze", took):
+        commands.execute("analyze", folder / "report", given)
     commands.report_scale(folder)
+    commands.say_what_came_out(folder, margin, took, run)
 
 
 # ---- pages, figures, paper

@@ -98,8 +98,13 @@ def test_a_run_is_trained_evaluated_and_analysed_with_its_pages(odd_runs_dir):
         assert given["run_name"] == folder.name and ("lr_schedule" in given) == (name == "train")
         assert (folder / f"{name}.html").is_file()
     assert (odd_runs_dir / "tiny" / "report" / "analyze.html").is_file()
-    assert done.stdout.rstrip().endswith(str(odd_runs_dir / "tiny" / "report" / "index.html"))
-    assert "training: 100%" in done.stdout.lower(), "the kernel's progress bar is shown"
+    *_, report, result, took, how = done.stdout.rstrip().splitlines()
+    assert report == f"Report: {odd_runs_dir / 'tiny' / 'report' / 'index.html'}"
+    assert re.fullmatch(r"Result: Math \d+ → \d+%, .*\.", result)
+    assert re.fullmatch(r"Time: train .+, eval .+, analyze .+; .+ in all", took)
+    assert how.startswith("To open the report: ") and how.endswith("distill-nb open --scale tiny")
+    for bar in ("training", "answers"):
+        assert f"{bar}: 100%" in done.stdout.lower(), "the kernels' progress bars are shown"
     assert "unknown parameter" not in done.stdout + done.stderr
     assert "Accuracy in percent" in done.stdout and "TCP" not in done.stdout + done.stderr
 
@@ -131,6 +136,15 @@ def test_ctrl_c_saves_what_is_trained_and_the_next_start_goes_on(runs_dir):
     assert 3 <= steps < 400 and (metrics.parent / "train.html").is_file()
     state = [int(f.name.split("-")[1]) for f in (metrics.parent / "state").glob("checkpoint-*")]
     assert state == [steps]  # of the very step at which it was asked
+
+
+def test_an_unknown_command_is_told_in_one_sentence():
+    status, said = call("results")
+    assert status == 1 and said.startswith("distill-nb has no command results: write one of ")
+    assert "Usage" not in said and sorted(COMMANDS) == said[said.index("analyze") : -2].split(", ")
+    assert call("reprt", "x")[1].startswith(
+        "distill-nb has no command reprt: write report if that is meant, or one of analyze"
+    )
 
 
 def test_a_fault_can_be_seen_in_the_code(runs_dir):

@@ -126,4 +126,5 @@ def write_source(tmp_path):
 
 
 def settings(source, **changes):
-    return params.pocket(source=str(source), processes=1, n_examples=40, **changes)
+    own = dict(dataset="r1_math", source=str(source), processes=1, n_examples=40)
+    return params.pocket(**own | changes)

@@ -20,6 +20,10 @@ NAMES = {  # the names that the study prints, and ours
 }  # fmt: skip
 # What chooses the best checkpoint: the first of these that the run has.
 RULE = {"math": ("math500", "pocket_math"), "code": ("mbpp_plus", "pocket_code")}
+ASKS_FOR = {  # the domain of each benchmark
+    "math500": "math", "aime": "math", "pocket_math": "math", "mbpp_plus": "code",
+    "humaneval_plus": "code", "livecodebench": "code", "pocket_code": "code",
+}  # fmt: skip
 
 
 class Cell(Protocol):

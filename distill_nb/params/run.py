@@ -204,12 +204,14 @@ def is_baseline(p: Params) -> bool:
 
 
 def traces_of(teacher: str, dataset: str, scale: str) -> str:
-    """Whose traces a run learnt from: its teacher's, or the generator's, which thinks aloud where
-    it stands in for r1. At tiny scale all sets are generated, whatever they are called."""
-    generated = dataset == "pocket" or (scale == "tiny" and is_set(dataset))
+    """Whose traces a run learnt from: its teacher's, or the generator's, which thinks aloud in its
+    sets and where it stands in for r1. At tiny scale all sets are generated, whatever their
+    names."""
+    own_set = is_set(dataset) and teacher == GENERATOR
+    generated = own_set or dataset == "pocket" or (scale == "tiny" and is_set(dataset))
     if not generated or teacher == "none":
         return teacher
-    return f"{GENERATOR}, thinking" if teacher == "r1" else GENERATOR
+    return f"{GENERATOR}, thinking" if own_set or teacher == "r1" else GENERATOR
 
 
 def steps(p: Params) -> list[int]:

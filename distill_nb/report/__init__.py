@@ -18,6 +18,7 @@ flips_view.py      answers that flipped, side by side, with a filter
 card.py            a model card beside each checkpoint
 notebook_page.py   an executed notebook as a self-contained HTML page
 index_page.py      the index page of a scale
+headline.py        what came out of a scale's runs, in one sentence
 accessible.py      what readers by keyboard, ear or phone need of a page
 failures.py        stages that failed, for the index page
 markup.py          fills in the templates: HTML, CSS and JavaScript in templates/distill_nb/

@@ -11,6 +11,7 @@ provenance.py  what made a result: parameters, versions, code, device, times
 code_hash.py   which modules an entry runs, and a hash of each
 imports.py     imports of large libraries, without the garbage collector
 log.py         messages of the package, shown as plain lines
+durations.py   durations in words: 83 seconds, 1.4 to 4.7 minutes
 progress.py    progress bars, in Jupyter and in terminals
 lock.py        one process at a time in a folder
 disk.py        disks that fill up; folders that are whole or count as absent

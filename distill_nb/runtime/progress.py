@@ -16,5 +16,10 @@ def bar(**options) -> tqdm:
     from tqdm.auto import tqdm as automatic
     from tqdm.std import tqdm as text
 
+    class Text(text):
+        def close(self) -> None:
+            super().close()
+            self.fp.flush()  # its line has ended before the other stream goes on
+
     as_text = os.environ.items() >= AS_TEXT.items()
-    return (text if as_text else automatic)(**options)
+    return (Text if as_text else automatic)(**options)

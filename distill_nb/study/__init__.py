@@ -8,6 +8,7 @@ notebooks.py    how a notebook is executed
 command_line.py the group of subcommands, and the options that several have
 answer_commands.py  the subcommands compare, export and import
 commands.py     what a command does with parameters and notebooks
+opening.py      the subcommand open: report pages in the desktop's browser
 stage.py        run one stage, on GPUs of its own
 verify.py       run a recorded run again, and compare
 doctor.py       what this machine has of what a study needs

@@ -1,5 +1,6 @@
 """The group of all subcommands of `distill-nb`, how one is made, and options that several have."""
 
+import difflib
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -28,7 +29,22 @@ PARAMETER = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Commands(click.Group):
+    """A group that says of an unknown subcommand which one may be meant."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple:
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            shown = [name for name, known in self.commands.items() if not known.hidden]
+            close = difflib.get_close_matches(name, shown, n=1)
+            remedy = f"write {close[0]} if that is meant, or one of " if close else "write one of "
+            sys.exit(f"distill-nb has no command {name}: {remedy}{', '.join(sorted(shown))}.")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="distill_nb")
 @click.option("--traceback", is_flag=True, help="Where a command fails, show where in the code.")
 def main(traceback: bool) -> None:

@@ -1,9 +1,11 @@
 """What a command does with parameters and notebooks: read and check the one, execute the other."""
 
+import contextlib
 import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -11,13 +13,13 @@ from pathlib import Path
 import click
 
 from distill_nb import params
-from distill_nb.analysis import results
+from distill_nb.analysis import paired, results
 from distill_nb.evaluation import evaluate
 from distill_nb.params import yaml_text
-from distill_nb.report import failures, index_page, notebook_page
-from distill_nb.runtime import disk, paths, provenance
+from distill_nb.report import failures, headline, index_page, notebook_page
+from distill_nb.runtime import disk, durations, paths, provenance
 from distill_nb.study import doctor as machine
-from distill_nb.study import notebooks, online
+from distill_nb.study import notebooks, online, opening
 from distill_nb.traces import params as trace_params
 
 Changes = tuple[tuple[str, str], ...]  # of -p KEY VALUE
@@ -107,6 +109,14 @@ def tasks_of_run(run_dir: Path) -> dict:
     )
 
 
+@contextlib.contextmanager
+def timed(part: str, took: dict[str, float]) -> Iterator[None]:
+    """Note how many seconds a part takes."""
+    started = time.monotonic()
+    yield
+    took[part] = time.monotonic() - started
+
+
 def report_scale(folder: Path, with_table: bool = True) -> None:
     """Write the index page of a scale; print the accuracies of its runs and the page's place."""
     page = index_page.index(folder)
@@ -115,6 +125,22 @@ def report_scale(folder: Path, with_table: bool = True) -> None:
         click.echo("\nAccuracy in percent with 95% intervals; step 0 is the base student.")
         click.echo(results.wide_table(table).to_string())
     click.echo(f"\nReport: {page}")
+
+
+def say_what_came_out(
+    folder: Path, margin: float, took: dict[str, float], run: str | None = None
+) -> None:
+    """Print the last lines of a command over a scale: what came out of its runs, or of the run in
+    one folder, how long each part took, and how to open the page."""
+    records = results.load_records(folder)
+    if run is not None and len(records):
+        records = records[records["folder"] == run]
+    if said := headline.sentence(paired.paired_changes(records, margin)):
+        click.echo(f"Result: {said}")
+    parts = ", ".join(f"{part} {durations.in_words(seconds)}" for part, seconds in took.items())
+    whole = f"; {durations.in_words(sum(took.values()))} in all" if len(took) > 1 else ""
+    click.echo(f"Time: {parts}{whole}")
+    click.echo(f"To open the report: {opening.how(folder.name)}")
 
 
 def doctor(files: tuple[str, ...], ask: bool) -> bool:

@@ -94,9 +94,9 @@ def _read(*names: str) -> dict:
 def files(stage: Stage) -> list[str]:
     """The stage's parameter files below papermill_params/, the overlay last. Raises ValueError for
     a folder of no run."""
-    small = stage.scale != "full"
+    tiny_ = stage.scale == "tiny"
     if stage.name == "traces":
-        overlay = [f"traces_{stage.scale}.yaml"] if small else []
+        overlay = ["traces_tiny.yaml"] if tiny_ else []
         return [f"traces_{stage.folder.removeprefix('traces/')}.yaml", *overlay]
     if stage.name not in ("train", "eval"):
         return []
@@ -109,7 +109,7 @@ def files(stage: Stage) -> list[str]:
             f"runs/{stage.scale}/{stage.folder}: no file in papermill_params/ has the run_name "
             f"{name} at this scale: {remedy}."
         )
-    return [known[name], *([f"{stage.scale}.yaml"] if stage.scale == "tiny" else [])]
+    return [known[name], *(["tiny.yaml"] if tiny_ else [])]
 
 
 def _given(stage: Stage) -> dict:

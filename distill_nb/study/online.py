@@ -87,7 +87,7 @@ def read(files: list[str]) -> tuple[list[Params], list[TraceParams]]:
     runs, sets = [], []
     for file in files or study_files():
         values = params.read_files(file)
-        if "run_name" in values:
+        if {"run_name", "teacher"} <= set(values):
             runs.append(params.validate(values, file))
         elif {"dataset", "decontaminate"} <= set(values):
             sets.append(trace_params.validate(values, file))

@@ -143,7 +143,7 @@ def state_of_source(p: TraceParams) -> list | None:
         return None
     if p.teacher_api != "none":
         return [file.name, provenance.sha256_of_file(file)]
-    return scan.state_of(hub.files(p.dataset, p.source, p.config)[0])
+    return scan.state_of(hub.files(p.shape, p.source, p.config)[0])
 
 
 def by_problem(rows: list[dict]) -> Iterator[tuple[str, Iterator[dict]]]:

@@ -24,8 +24,8 @@ def build(p: TraceParams, folder: Path, evaluation: Statements) -> tuple[dict, d
     if source == "pocket":
         n = p.n_examples * 3 // 2
         source = str(pocket.write_hub_file(folder / "pocket.parquet", p.dataset, n, p.seed))
-    found, where = hub.files(p.dataset, source, p.config)
-    groups = scan.row_groups(found, p.dataset)
+    found, where = hub.files(p.shape, source, p.config)
+    groups = scan.row_groups(found, p.shape)
     with workers.pool(p.processes, evaluation) as pool:
         parts = scan.judge(p, groups, found, evaluation, folder, pool)
         chosen, verdicts = selection.select(p, parts)

@@ -8,7 +8,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from distill_nb.params import BENCHMARKS, STUDY, checks, papermill_call, reading
+from distill_nb.params import BENCHMARKS, GENERATOR, STUDY, checks, papermill_call, reading
 from distill_nb.params.checks import Problems, file_contradictions, key
 from distill_nb.params.names import is_set
 from distill_nb.runtime import log, paths
@@ -24,8 +24,8 @@ class TraceParams(TeacherKeys):
     """One set of traces, with the teacher's keys. Made by `validate`, `from_notebook`, `pocket`."""
 
     dataset: str = key(
-        "name of the set, <teacher>_<domain>; r1_math and r1_code come from the hub, any other "
-        "from an API"
+        "name of the set, <teacher>_<domain>; r1_math and r1_code come from the hub, "
+        "generator_math and generator_code are generated, any other comes from an API"
     )
     scale: str = key("size of the experiment, its first folder", choices=("full", "pocket", "tiny"))
     seed: int = key("of the order in which problems are taken, the same for every teacher", low=0)
@@ -63,12 +63,17 @@ class TraceParams(TeacherKeys):
     processes: int = key("that read and check rows; 0 = one a core", low=0)
     overwrite: bool = key("start again instead of resuming; paid answers of a teacher stay")
 
+    @property
+    def shape(self) -> str:
+        """The set of the hub that a source's rows have the shape of: r1_math, r1_code."""
+        return _shape(self.dataset)
+
 
 @cache
 def pocket_values() -> MappingProxyType[str, Any]:
-    """A laptop's set, the defaults of traces.ipynb: traces_r1_math.yaml with traces_pocket.yaml
-    over it. Raises ValueError where there is no papermill_params/."""
-    return MappingProxyType(reading.read_files("traces_r1_math.yaml", "traces_pocket.yaml"))
+    """A laptop's set, the defaults of traces.ipynb: traces_generator_math.yaml. Raises ValueError
+    where there is no papermill_params/."""
+    return MappingProxyType(reading.read_files("traces_generator_math.yaml"))
 
 
 def validate(values: dict, source: str = "parameters") -> TraceParams:
@@ -107,15 +112,20 @@ def teacher_and_domain(dataset: str) -> tuple[str, str]:
     return teacher, domain
 
 
+def _shape(dataset: str) -> str:
+    return f"r1_{teacher_and_domain(dataset)[1]}"
+
+
 def contradictions(v: dict) -> Problems:
     """Yield (keys, rest of the sentence) for values that are well formed but cannot stand."""
     if not is_set(v["dataset"]):
         form = "<teacher>_math or <teacher>_code, in small letters, digits and -"
         yield ("dataset",), f", which names no set: write {form}"
         return
-    api, domain = v["dataset"] not in CONFIGS, teacher_and_domain(v["dataset"])[1]
+    teacher, domain = teacher_and_domain(v["dataset"])
+    api = teacher not in ("r1", GENERATOR)
     if api != (v["teacher_api"] != "none"):
-        remedy = "name the API" if api else "set it to none, for its traces come from the hub"
+        remedy = "name the API" if api else "set it to none, for no API makes its traces"
         yield ("teacher_api",), f" but dataset is {v['dataset']!r}: {remedy}"
     if v["teacher_api"] != "none" and v["teacher_model"] == "none":
         yield ("teacher_model",), f" but teacher_api is {v['teacher_api']!r}: name the model"
@@ -125,7 +135,7 @@ def contradictions(v: dict) -> Problems:
     if v["teacher_api"] == "openai" and v["teacher_mode"] == "batch":
         remedy = "set it to messages"
         yield ("teacher_mode",), f" but teacher_api is 'openai', which has none here: {remedy}"
-    allowed = CONFIGS.get(v["dataset"], ("none",))
+    allowed = ("none",) if api else CONFIGS[_shape(v["dataset"])]
     if v["config"] not in allowed:
         yield ("config",), f" but dataset is {v['dataset']!r}: choose from {', '.join(allowed)}"
     if wrong := _wrong_with_source(v, api, domain):
@@ -140,19 +150,24 @@ def contradictions(v: dict) -> Problems:
     if v["scale"] == "full" and (missing := [b for b in STUDY if b not in v["decontaminate"]]):
         wanted = f"a full set is kept clean of all of {', '.join(STUDY)}"
         yield ("decontaminate",), f", without {missing[0]}: {wanted}"
-    if v["verify"] == "regrade" and v["dataset"] == "r1_code":
-        yield ("verify",), ", but r1_code has no tests to grade by: set it to flag"
+    if v["verify"] == "regrade" and not api and domain == "code":
+        yield ("verify",), f", but {v['dataset']} has no tests to grade by: set it to flag"
 
 
 def _wrong_with_source(v: dict, api: bool, domain: str) -> str:
     """Why the source cannot stand, "" where it can."""
-    source = v["source"]
+    source, generated = v["source"], v["dataset"].startswith(f"{GENERATOR}_")
+    if generated and source != "pocket":
+        return f" but dataset is {v['dataset']!r}: set it to pocket, or dataset to r1_{domain}"
+    if source == "pocket" and not generated and not api and v["scale"] == "pocket":
+        return f" but dataset is {v['dataset']!r}: name the set {GENERATOR}_{domain}"
     if source in ("hub", "pocket"):
         if api:
             remedy = f"say whose problems, as in r1_{domain}"
             return f" but {v['dataset']!r} asks an API teacher: {remedy}"
         if source == "pocket" and v["scale"] == "full":
-            return " but scale is 'full': set it to hub, or to a file"
+            remedy = "set scale to pocket" if generated else "set it to hub, or to a file"
+            return f" but scale is 'full': {remedy}"
     elif api and is_set(source):
         if teacher_and_domain(source)[1] != domain or source == v["dataset"]:
             return f" but dataset is {v['dataset']!r}: choose r1_{domain}, or a file"

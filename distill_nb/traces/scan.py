@@ -71,7 +71,7 @@ def judge(
 ) -> list[Path]:
     """Judge every row; returns the parts, one per row group, in order. Parts of an earlier scan
     with the same files, settings and code are used as they are."""
-    settings = (p.dataset, p.pick, p.same_template, p.statements)
+    settings = (p.shape, p.pick, p.same_template, p.statements)
     texts = [paths.resolve(file) for file in p.statements.values()]
     asked = provenance.sha256_of_json(evaluation)
     identity = [*settings, state_of(files), state_of(texts), asked, row_group.CODE]
@@ -100,7 +100,7 @@ def fetch(
     for place, (file, group, row, choice) in enumerate(columns):
         wanted.setdefault((file, group), {})[row] = (place, choice)
     calls = (
-        (row_group.fetch, g, wanted[g.file, g.number], p.dataset, p.statements)
+        (row_group.fetch, g, wanted[g.file, g.number], p.shape, p.statements)
         for g in groups
         if (g.file, g.number) in wanted
     )

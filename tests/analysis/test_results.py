@@ -126,6 +126,17 @@ def test_load_runs_has_the_columns_of_load_published(tmp_path):
     assert list(tidy.load_runs(tmp_path / "none")) == analysis_names.COLUMNS
 
 
+def test_a_pocket_run_of_an_earlier_name_keeps_it_and_has_no_teacher(tmp_path):
+    write(tmp_path, "sonnet_math_llama_4k", 10, single(20, 48))
+    given = {"run_name": "sonnet_math_llama_4k", "teacher": "sonnet", "dataset": "pocket"}
+    file = tmp_path / "sonnet_math_llama_4k" / "provenance_train.json"
+    file.write_text(json.dumps({"parameters": given | {"scale": "pocket"}}))
+    records = results.load_records(tmp_path)
+    assert set(records["folder"]) == {"sonnet_math_llama_4k"}
+    assert set(records["teacher"]) == {"generator"}
+    assert list(results.accuracy_table(tmp_path)["k"]) == [20]
+
+
 def test_generated_traces_are_not_called_the_teachers(tmp_path):
     for folder, dataset in (("a", "pocket"), ("b", "sonnet_math")):
         write(tmp_path, folder, 10, single(20, 48), student=folder)

@@ -18,7 +18,7 @@ from distill_nb.params import read_files
 from distill_nb.traces import params as trace_params
 
 RUN = params.read_files("pocket_math.yaml")
-SET = params.read_files("traces_r1_math.yaml", "traces_pocket.yaml")
+SET = params.read_files("traces_generator_math.yaml")
 DOORS = {"run": (RUN, params), "set": (SET, trace_params)}
 
 # As a person writes them; each is more than one thing to some reader.

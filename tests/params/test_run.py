@@ -354,6 +354,7 @@ def test_the_pocket_runs_are_whole_and_the_overlay_makes_any_run_like_them():
     ("r1", "pocket", "pocket", "generator, thinking"), ("none", "pocket", "pocket", "none"),
     ("sonnet", "sonnet_math", "tiny", "generator"), ("none", "none", "tiny", "none"),
     ("r1", "r1_code", "tiny", "generator, thinking"), ("r1", "r1_code", "full", "r1"),
+    ("generator", "generator_math", "pocket", "generator, thinking"),
     ("sonnet", "sonnet_math", "pocket", "sonnet"), ("qwq", "my.jsonl", "tiny", "qwq"),
 ])  # fmt: skip
 def test_generated_traces_are_never_called_a_teachers(teacher, dataset, scale, whose):

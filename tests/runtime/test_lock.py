@@ -95,8 +95,8 @@ def test_training_evaluating_and_traces_refuse_a_folder_that_is_in_use(runs_dir)
     assert evaluate.evaluate(p)["finished"]
     traces = params.pocket(scale="tiny", n_examples=4)
     with (
-        lock.locked(files.folder_of("r1_math", "tiny")),
-        pytest.raises(ValueError, match=r"^dataset: r1_math is in use"),
+        lock.locked(files.folder_of("generator_math", "tiny")),
+        pytest.raises(ValueError, match=r"^dataset: generator_math is in use"),
     ):
         build.build(traces)
 

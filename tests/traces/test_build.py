@@ -25,7 +25,7 @@ from trace_rows import (
 
 from distill_nb import benchmarks
 from distill_nb.runtime import provenance
-from distill_nb.traces import build, files, funnel, load, params, selection, show
+from distill_nb.traces import build, files, funnel, load, selection, show
 from distill_nb.traces.decontamination import statements
 from distill_nb.traces.decontamination.match import VERSION
 
@@ -245,9 +245,7 @@ def test_a_local_source_that_has_changed_is_noticed(source, runs_dir):
 
 def test_several_processes_find_the_same(source, runs_dir):
     one = _build(settings(source))
-    counts = build.build(
-        params.pocket(source=str(source), processes=2, n_examples=40, overwrite=True)
-    )
+    counts = build.build(settings(source, processes=2, overwrite=True))
     assert counts["kept"] == 40 and files.read("r1_math", "pocket", ["id"]) == one
 
 

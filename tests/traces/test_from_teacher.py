@@ -128,14 +128,18 @@ def test_evaluation_problems_and_repeated_ones_are_never_asked(tmp_path, runs_di
 def test_both_teachers_tell_of_the_same_problems(runs_dir):
     build.build(params.pocket(n_examples=20, processes=1))
     answers = {
-        r["prompt"]: r["answer"] for r in files.read("r1_math", "pocket", ["prompt", "answer"])
+        r["prompt"]: r["answer"]
+        for r in files.read("generator_math", "pocket", ["prompt", "answer"])
     }
     with FakeTeacher(lambda prompt, n: rf"\boxed{{{answers[prompt]}}}") as server:
-        assert build.build(settings(server, "r1_math", n_examples=20))["kept"] == 20
+        assert build.build(settings(server, "generator_math", n_examples=20))["kept"] == 20
     table = show.overlap("pocket")
-    assert table.loc["r1_math", "sonnet_math"] == 20 == table.loc["sonnet_math", "sonnet_math"]
+    assert (
+        table.loc["generator_math", "sonnet_math"] == 20 == table.loc["sonnet_math", "sonnet_math"]
+    )
     orders = [
-        [r["id"] for r in files.read(name, "pocket", ["id"])] for name in ("r1_math", "sonnet_math")
+        [r["id"] for r in files.read(name, "pocket", ["id"])]
+        for name in ("generator_math", "sonnet_math")
     ]
     assert orders[0] == orders[1]
 
@@ -148,28 +152,28 @@ def test_a_source_that_was_made_again_is_noticed(runs_dir):
         answers.update(
             {
                 r["prompt"]: r["answer"]
-                for r in files.read("r1_math", "pocket", ["prompt", "answer"])
+                for r in files.read("generator_math", "pocket", ["prompt", "answer"])
             }
         )
 
     learn()
     with FakeTeacher(lambda prompt, n: rf"\boxed{{{answers[prompt]}}}") as server:
-        p = settings(server, "r1_math", n_examples=6)
+        p = settings(server, "generator_math", n_examples=6)
         assert build.build(p)["kept"] == 6 == build.build(p)["kept"]
         build.build(params.pocket(n_examples=6, processes=1, seed=1, overwrite=True))
         learn()
         with pytest.raises(
             ValueError,
-            match=r"sonnet_math: this set was made from r1_math, which is another now; set",
+            match=r"sonnet_math: this set was made from generator_math, which is another now; set",
         ):
             build.build(p)
-        build.build(settings(server, "r1_math", n_examples=6, overwrite=True))
+        build.build(settings(server, "generator_math", n_examples=6, overwrite=True))
         ids = [
             {r["id"] for r in files.read(name, "pocket", ["id"])}
-            for name in ("r1_math", "sonnet_math")
+            for name in ("generator_math", "sonnet_math")
         ]
         assert ids[0] == ids[1] and build.build(p)["kept"] == 6
-        (files.folder_of("r1_math", "pocket") / "train.parquet").unlink()
+        (files.folder_of("generator_math", "pocket") / "train.parquet").unlink()
         assert build.build(p)["kept"] == 6  # what is gone has not changed
 
 

@@ -10,6 +10,7 @@ from distill_nb.traces import params as trace_params
 from distill_nb.traces.params import TraceParams
 
 POCKET = dict(trace_params.pocket_values())
+R1 = {"dataset": "r1_math", "source": "hub"}
 SETS = ["traces_r1_math", "traces_r1_code", "traces_sonnet_math", "traces_sonnet_code"]
 
 
@@ -41,16 +42,24 @@ def test_the_four_sets_of_the_study_are_complete_and_valid(name):
     assert run["max_length"] == p.max_length
 
 
-@pytest.mark.parametrize("overlay", ["pocket", "tiny"])
 @pytest.mark.parametrize("name", SETS[:2])
-def test_an_overlay_makes_any_of_r1s_sets_small(name, overlay):
-    p = trace_params.validate(file(name) | file(f"traces_{overlay}"))
-    run = params.read_files("run01.yaml", f"{overlay}.yaml")
-    assert (
-        p.scale == overlay
-        and p.n_examples == run["n_examples"] + run["n_heldout"]
-        and p.max_length == run["max_length"]
-    )
+def test_an_overlay_makes_any_of_r1s_sets_small(name):
+    p = trace_params.validate(file(name) | file("traces_tiny"))
+    run = params.read_files("run01.yaml", "tiny.yaml")
+    assert (p.scale, p.max_length) == ("tiny", run["max_length"])
+    assert p.n_examples == run["n_examples"] + run["n_heldout"]
+
+
+@pytest.mark.parametrize("domain", ["math", "code"])
+def test_the_generators_sets_are_whole_and_in_the_hubs_shape(domain):
+    values, run = file(f"traces_generator_{domain}"), file(f"pocket_{domain}")
+    assert list(values) == list(file(f"traces_r1_{domain}"))
+    p = trace_params.validate(values)
+    assert (p.dataset, p.shape, p.scale) == (f"generator_{domain}", f"r1_{domain}", "pocket")
+    assert (p.n_examples, p.max_length) == (run["n_examples"] + run["n_heldout"], run["max_length"])
+    same = params.validate(run | {"dataset": p.dataset})  # a run can learn from it
+    whose = params.traces_of(same.teacher, same.dataset, same.scale)
+    assert whose == "generator, thinking"
 
 
 def test_the_notebooks_defaults_are_the_pocket_set():
@@ -58,10 +67,7 @@ def test_the_notebooks_defaults_are_the_pocket_set():
     namespace = {}
     exec(cell.source, namespace)
     assert asdict(trace_params.from_notebook(namespace)) == POCKET
-    assert file("traces_r1_math") | file("traces_pocket") == POCKET | {
-        "n_examples": 320,
-        "teacher_max_tokens": 4096,
-    }
+    assert file("traces_generator_math") == POCKET
 
 
 @pytest.mark.parametrize(
@@ -71,9 +77,12 @@ def test_the_notebooks_defaults_are_the_pocket_set():
         ({"n_example": 1}, "n_example = 1 is no parameter: write n_examples"),
         ({"near_duplicate": 1.5}, "at most 1"),
         ({"config": "split_0"}, "choose from default, extended, all"),
-        ({"scale": "full"}, "set it to hub, or to a file"),
-        ({"source": "nowhere"}, "source is 'nowhere', which does not exist"),
-        ({"scale": "full", "source": "hub"}, "without math500: a full set is kept clean of all of"),
+        ({"scale": "full"}, "source is 'pocket' but scale is 'full': set scale to pocket"),
+        ({"dataset": "r1_math", "scale": "full"}, "set it to hub, or to a file"),
+        ({"source": "hub"}, "set it to pocket, or dataset to r1_math"),
+        ({"dataset": "r1_math"}, "source is 'pocket' but dataset is 'r1_math': name the set gen"),
+        (R1 | {"source": "nowhere"}, "source is 'nowhere', which does not exist"),
+        (R1 | {"scale": "full"}, "without math500: a full set is kept clean of all of"),
         (
             {"dataset": "sonnet_math"},
             "teacher_api is 'none' but dataset is 'sonnet_math': name the API",
@@ -118,8 +127,8 @@ def test_the_notebooks_defaults_are_the_pocket_set():
             "choose r1_math, or a file",
         ),
         (
-            {"dataset": "r1_code", "config": "split_0", "verify": "regrade"},
-            "r1_code has no tests to grade by",
+            {"dataset": "generator_code", "config": "split_0", "verify": "regrade"},
+            "generator_code has no tests to grade by",
         ),
         ({"statements": {"taco": "x"}}, "where 'taco' is unknown"),
         ({"statements": {"taco/train": "x"}}, "does not exist"),

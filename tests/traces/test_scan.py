@@ -25,7 +25,7 @@ def test_a_killed_scan_goes_on_where_it_was(source, runs_dir):
         "from distill_nb.traces import build, params as trace_params\n"
         "if __name__ == '__main__':\n"
         f"    build.build(trace_params.pocket(source={str(source)!r}, processes=1, "
-        "n_examples=40))\n"
+        "dataset='r1_math', n_examples=40))\n"
     )
     file = paths.runs().parent / "build.py"
     file.write_text(script)
