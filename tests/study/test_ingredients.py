@@ -199,7 +199,7 @@ def test_replicates_and_runs_beyond_the_study_are_stages_too(folder):
             graph.files(Stage(scale, name, "train"))
     with pytest.raises(
         ValueError,
-        match=r"no run of published\.yaml has the run_name llama8b_mat at this scale: write llama8b_m",
+        match=r"published\.yaml has the run_name llama8b_mat at this scale: write llama8b_math_4k",
     ):
         graph.values(Stage("full", "llama8b_mat", "train"))
     edit(folder / "run08.yaml", "run_name: llama8b_code_4k", "run_name: llama8b_math_4k")

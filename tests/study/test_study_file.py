@@ -128,6 +128,45 @@ pocket: {max_length: 256}
     ]
 
 
+def test_a_scale_has_the_runs_of_its_own_or_else_those_of_full_size_shrunk(own):
+    """As the published study at pocket scale; and a study of pocket runs alone at tiny scale."""
+    for runs, found in (
+        (
+            "[mine.yaml, pocket_math.yaml]",
+            (["llama8b_math_4k"], ["pocket_math"], ["llama8b_math_4k"]),
+        ),
+        ("[mine.yaml]", (["llama8b_math_4k"],) * 3),
+        ("[pocket_math.yaml]", ([], ["pocket_math"], ["pocket_math"])),
+    ):
+        study_file.use(own(f"study: own\nruns: {runs}"))
+        graph.forget()
+        trained = (
+            [s.folder for s in graph.grid(scale) if s.name == "train"]
+            for scale in study_file.SCALES
+        )
+        assert tuple(trained) == found
+    values = graph.parameters(Stage("tiny", "pocket_math", "train"))
+    keys = ("scale", "run_name", "student_size", "max_steps", "benchmarks")
+    assert [values[key] for key in keys] == [
+        "tiny",
+        "pocket_math",
+        "tiny",
+        4,
+        ["pocket_math", "pocket_code"],
+    ]
+    with pytest.raises(ValueError, match="has the run_name pocket_math at this scale: add one"):
+        graph.parameters(Stage("full", "pocket_math", "train"))
+
+
+def test_generated_traces_take_the_place_of_a_teachers_that_they_do_not_imitate(own):
+    change = "with: {teacher: qwq, dataset: qwq_math}"
+    study_file.use(own(f"study: own\nruns: [{{run: mine.yaml, {change}}}]"))
+    graph.forget()
+    values = graph.parameters(Stage("pocket", "llama8b_math_4k", "train"))
+    p = params.validate(values, "qwq")
+    assert (p.teacher, p.dataset, p.run_name) == ("generator", "pocket", "llama8b_math_4k")
+
+
 def test_a_study_has_a_folder_of_its_own_and_naming_it_again_changes_nothing(own, tmp_path):
     file = own("study: own\nruns: [mine.yaml]\n")
     for _ in range(2):
@@ -141,7 +180,7 @@ def test_a_study_has_a_folder_of_its_own_and_naming_it_again_changes_nothing(own
     assert Stage("tiny", "llama8b_math_4k", "train").dir() == tmp_path.joinpath(
         "scratch", "own", "tiny", "llama8b_math_4k"
     )
-    assert graph.paper("tiny") == [] and len(graph.everything("pocket")) == 3
+    assert graph.paper("tiny") == [] and len(graph.everything("pocket")) == 3  # train to analyze
     study_file.share("tiny")
     study_file.share("tiny")
     for name in ("traces", "_base"):
