@@ -100,8 +100,7 @@ def _squares(grid: Grid) -> list[_Square]:
     cells = {(s.teacher, s.values): s for s in grid.settings}
     teachers = sorted({s.teacher for s in grid.settings})
     for at, key in enumerate(grid.keys):
-        rest = sorted({_without(s, at) for s in grid.settings}, key=str)
-        for others in rest:
+        for others in dict.fromkeys(_without(s, at) for s in grid.settings):
             levels = [s.values[at] for s in grid.settings if _without(s, at) == others]
             for low, high in combinations(sorted(set(levels), key=_level), 2):
                 for first, second in combinations(teachers, 2):
