@@ -95,14 +95,9 @@ programs:  # make -j2 setup-ci installs them beside the Python packages
 demo: setup  ## distil a real 135M student on the CPU, evaluate it, say what came out (minutes)
 	@$(DISTILL_NB) run pocket_math.yaml $(if $(UNSAFE),-p allow_unsafe true)
 
-# On one machine each job gets a GPU of its own; a cluster's profile says what its jobs get.
-STUDY := $(PY) -m snakemake --config scale=$(or $(SCALE),full) $(if $(OVERWRITE),'overwrite=$(OVERWRITE)')
-WHERE = $(if $(PROFILE),--workflow-profile profiles/$(PROFILE),--resources gpu=$$($(DISTILL_NB) gpus))
-
-study: setup-study  ## the ten runs, three baselines, analysis, paper; SCALE=tiny or pocket, PROFILE=slurm, OVERWRITE=run/train, DRY=1
-	@anew=(); for stage in $(OVERWRITE); do \
-	    stamp=$$($(DISTILL_NB) stamp $(or $(SCALE),full) "$$stage") || exit 1; anew+=("$$stamp"); done; \
-	  $(STUDY) $(WHERE) $(if $(DRY),-n) $${anew:+--forcerun} "$${anew[@]}"
+study: setup-study  ## a whole study, by default the published one; STUDY=file, SCALE=tiny or pocket, PROFILE=slurm, OVERWRITE=run/train, DRY=1
+	@$(DISTILL_NB) study "$(or $(STUDY),published)" $(if $(SCALE),--scale $(SCALE)) $(if $(PROFILE),--profile $(PROFILE)) \
+	  $(if $(OVERWRITE),--overwrite '$(OVERWRITE)') $(if $(DRY),--dry)
 
 graph: setup-study  ## print the study's graph, as in README.md
 	@DISTILL_NB_RUNS=$$(mktemp -d) $(PY) -m snakemake --rulegraph mermaid-js 2>/dev/null \

@@ -3,6 +3,7 @@
 #
 #   snakemake                                             the study at full size
 #   snakemake --config scale=tiny                         random 2-layer students, in minutes
+#   snakemake --config study=my_study/study.yaml          another study (docs/studies.md)
 #   snakemake runs/full/llama8b_math_4k/train.html        one run alone, with the set that it needs
 #   snakemake -n                                          what would run
 #
@@ -17,14 +18,16 @@ import tempfile
 sys.path.insert(0, workflow.basedir)  # this checkout's package, wherever another one is installed
 
 from distill_nb.runtime import gpus, paths
-from distill_nb.study import graph, stamps
+from distill_nb.study import graph, stamps, study_file
 
-SCALE = config.get("scale", "full")
+STUDY = study_file.use(config.get("study") or os.environ.get(study_file.VARIABLE) or "published")
+SCALE = config.get("scale", STUDY.scale)
 OVERWRITE = str(config.get("overwrite", "")).replace(",", " ").split()  # llama8b_math_4k/train
 RUNS = paths.runs_from_here()
 PYTHON = f"PYTHONPATH={shlex.quote(workflow.basedir)} {shlex.quote(sys.executable)} -m"
-PYTHON = PYTHON.replace("{", "{{").replace("}", "}}")  # Snakemake formats it
-STAGE = PYTHON + " distill_nb stage {wildcards.scale}"
+DISTILL_NB = f"{PYTHON} distill_nb --study {shlex.quote(str(STUDY.file))}"
+DISTILL_NB = DISTILL_NB.replace("{", "{{").replace("}", "}}")  # Snakemake formats it
+STAGE = DISTILL_NB + " stage {wildcards.scale}"
 SETTINGS = " --made {wildcards.made} --gpus {resources.gpu} --attempt {resources.tries}"
 HERE = len(gpus.visible())
 NOW = tempfile.NamedTemporaryFile(prefix="distill_nb-now-")  # gone when this process ends
@@ -33,6 +36,7 @@ NOW = tempfile.NamedTemporaryFile(prefix="distill_nb-now-")  # gone when this pr
 if workflow.is_main_process:  # not a job's: others are running then
     for scale in ("full", "pocket", "tiny"):
         stamps.remove_false_stamps(scale)
+    study_file.share(SCALE)
 
 
 def below(path):
@@ -110,7 +114,7 @@ rule all:
     input:
         pages(SCALE),
         f"{RUNS}/{SCALE}/report/index.html",
-        done(graph.Stage(SCALE, "report", "paper")),
+        [done(stage) for stage in graph.paper(SCALE)],
 
 
 rule fixtures:
@@ -202,7 +206,7 @@ rule page:
     params:
         notebook=lambda w: f"{RUNS}/{w.scale}/{w.folder}/{w.name}.ipynb",
     shell:
-        PYTHON + " distill_nb report {params.notebook:q}"
+        DISTILL_NB + " report {params.notebook:q}"
 
 
 rule index:
@@ -213,9 +217,9 @@ rule index:
     params:
         folder=lambda wildcards: f"{RUNS}/{wildcards.scale}",
     shell:
-        PYTHON + " distill_nb report {params.folder:q}"
+        DISTILL_NB + " report {params.folder:q}"
 
 
 onerror:
     if os.path.isdir(f"{RUNS}/{SCALE}"):
-        shell(PYTHON + f" distill_nb report-failed {SCALE}")
+        shell(DISTILL_NB + f" report-failed {SCALE}")

@@ -18,7 +18,15 @@ from distill_nb.plan import devices
 from distill_nb.plan import plan as planning
 from distill_nb.report import latex, notebook_page, sample_size_tables, study_figures
 from distill_nb.runtime import gpus, paths
-from distill_nb.study import answer_commands, commands, opening, stage, status, verify
+from distill_nb.study import (
+    answer_commands,
+    commands,
+    opening,
+    stage,
+    status,
+    study_commands,
+    verify,
+)
 from distill_nb.study.command_line import (
     FILES,
     MARGIN,
@@ -31,7 +39,7 @@ from distill_nb.study.command_line import (
 )
 from distill_nb.study.graph import Stage
 
-__all__ = ["answer_commands", "main", "opening"]  # the others have subcommands of their own
+__all__ = ["answer_commands", "main", "opening", "study_commands"]  # with subcommands of their own
 
 # ---- notebooks
 
@@ -217,14 +225,19 @@ def paper(scale: str, select_on: str, margin: float) -> None:
 def plan(files: tuple[str, ...], device: str, changes: tuple) -> None:
     """Say what runs will take: memory, tokens, disk, hours, dollars.
 
-    FILEs are runs, overlays for all of them, and sets of traces. The exit status is 1 where a run
-    does not fit.
+    FILEs are runs, overlays for all of them, and sets of traces, or one study. The exit status is 1
+    where a run does not fit.
 
     \b
     Example: distill-nb plan run07.yaml --device h100-80gb
+             distill-nb plan studies/rate_and_rank.yaml --device h100-80gb
     """
     found = list(map(commands.found, files))
-    text, fits = planning.plan_files(found, device, commands.changed(changes))
+    planned = study_commands.to_plan(found)
+    if planned is None:
+        text, fits = planning.plan_files(found, device, commands.changed(changes))
+    else:
+        text, fits = planning.plan_all(planned, device, commands.changed(changes))
     click.echo(text)
     sys.exit(0 if fits else 1)
 

@@ -13,6 +13,9 @@ change_parts.py        a change split by what became of the answers, in points t
 diagnosis.py           what a change is: length, format, skill; what another grader says
 change_words.py        that for reading: sentences and a table
 teacher_comparison.py  teacher against teacher on the same problems, by runs
+grid.py                runs that differ in a setting, such as the learning rate
+grid_choice.py         the best setting, and what choosing it costs
+grid_effects.py        what of a difference is the teacher's, and what the setting's
 variation.py           how much answers vary: correlations, spread between seeds
 selection.py           the best checkpoint, by the study's rule or by a half of the problems
 selection_bias.py      what choosing the best checkpoint on the test set is worth

@@ -36,6 +36,16 @@ class RunDifference(NamedTuple):
     seed_sd: float  # SeedSd.sd of both ways together
 
 
+class RunContrast(NamedTuple):
+    """`contrast` of several ways to train; points."""
+
+    change: float
+    lo: float
+    hi: float
+    p: float
+    seed_sd: float  # SeedSd.sd of all ways together
+
+
 class SeedSd(NamedTuple):
     """How far seeds move the whole score of a run, as a standard deviation in points: beyond what
     the chance of its single answers gives. lo, hi: 95%. df: how many seeds, less how many runs."""
@@ -75,10 +85,29 @@ def _runs(shares: np.ndarray) -> _Runs:
 
 
 def compare(first: np.ndarray, second: np.ndarray, level: float = stats.LEVEL) -> RunDifference:
-    """Two ways to train, from two runs or more of each, on the same problems.
+    """Two ways to train, from two runs or more of each, on the same problems: `contrast` of second
+    less first.
 
-    first, second: [runs × problems] shares of correct answers, 0 to 1. The variance of the
-    difference has two parts:
+    first, second: [runs × problems] shares of correct answers, 0 to 1. Raises ValueError below two
+    runs or two problems, and where the problems are not as many."""
+    if min(len(first), len(second), first.shape[-1]) < 2 or second.shape[-1] != first.shape[-1]:
+        raise ValueError(
+            f"first is {first.shape} and second {second.shape}: give [runs, problems], two or more "
+            "of each, on the same problems."
+        )
+    found = contrast([first, second], [-1, 1], level)
+    one, two = (100 * float(shares.mean()) for shares in (first, second))
+    return RunDifference(one, two, *found)
+
+
+def contrast(
+    ways: list[np.ndarray], weights: list[float], level: float = stats.LEVEL
+) -> RunContrast:
+    """A weighted sum of the accuracies of several ways to train, from two runs or more of each, on
+    the same problems.
+
+    ways: [runs × problems] shares of correct answers of each, 0 to 1; weights sum to 0. The
+    variance has two parts, for two ways with the weights -1 and 1:
 
     runs      s1² / r1 + s2² / r2, with s² the variance of the means of r runs, or the same with
               both s² pooled where that is more. It has r1 + r2 - 2 degrees of freedom, as of equal
@@ -86,46 +115,41 @@ def compare(first: np.ndarray, second: np.ndarray, level: float = stats.LEVEL) -
     problems  what the difference varies from problem to problem, less the chance of single answers,
               which the runs' part has too; 0 at least.
 
-    The half width of the interval is sqrt(t² runs + z² problems): each part with the quantile of
-    its own degrees of freedom, as intervals of independent parts are added (Zou & Donner 2008, doi
+    In general each way has its weight squared, and a degree of freedom less than its runs. The half
+    width of the interval is sqrt(t² runs + z² problems): each part with the quantile of its own
+    degrees of freedom, as intervals of independent parts are added (Zou & Donner 2008, doi
     10.1002/sim.3095). By luck a few runs may lie closer together than the chance of their answers
     allows, so t² runs counts as z² times the variance that this chance gives, at least. p is the
-    level at which the interval ends at 0. Rates of error and power: bench/simulated_seeds.py.
-
-    Raises ValueError below two runs or two problems, and where the problems are not as many."""
+    level at which the interval ends at 0. Rates of error and power: bench/simulated_seeds.py."""
     from scipy.optimize import brentq
     from scipy.special import ndtri, stdtrit
 
-    r1, r2, n = len(first), len(second), first.shape[-1]
-    if min(r1, r2, n) < 2 or second.shape[-1] != n:
-        raise ValueError(
-            f"first is {first.shape} and second {second.shape}: give [runs, problems], two or more "
-            "of each, on the same problems."
-        )
-    a, b = _runs(first), _runs(second)
-    df = r1 + r2 - 2
-    pooled = ((r1 - 1) * a.between + (r2 - 1) * b.between) / df
-    runs = max(a.between / r1 + b.between / r2, pooled * (1 / r1 + 1 / r2))
-    answers = a.answers / r1 + b.answers / r2
-    problems = max(0.0, np.var(b.problems - a.problems, ddof=1) / n - answers)
+    n, made, r = ways[0].shape[-1], [_runs(way) for way in ways], [len(way) for way in ways]
+    squares = [w**2 / k for w, k in zip(weights, r, strict=True)]
+    df = sum(r) - len(r)
+    pooled = sum((k - 1) * m.between for k, m in zip(r, made, strict=True)) / df
+    own = sum(q * m.between for q, m in zip(squares, made, strict=True))
+    runs = max(own, pooled * sum(squares))
+    answers = sum(q * m.answers for q, m in zip(squares, made, strict=True))
+    by_problem = sum(w * m.problems for w, m in zip(weights, made, strict=True))
+    problems = max(0.0, np.var(by_problem, ddof=1) / n - answers)
 
     def half(alpha: float) -> float:
         z, t = ndtri(alpha / 2), stdtrit(df, alpha / 2)
         runs_part = max(t**2 * runs, z**2 * answers)
         return float(np.sqrt(runs_part + z**2 * problems))
 
-    change, smallest, p = b.mean - a.mean, 1e-12, 1.0
+    change = float(sum(w * m.mean for w, m in zip(weights, made, strict=True)))
+    smallest, p = 1e-12, 1.0
     if abs(change) > smallest:
         beyond = half(smallest) < abs(change)
         p = smallest if beyond else brentq(lambda x: half(x) - abs(change), smallest, 1)
-    width = half(1 - level)
-    chance = ((r1 - 1) * a.answers + (r2 - 1) * b.answers) / df
-    return RunDifference(
-        accuracy_first=100 * a.mean,
-        accuracy_second=100 * b.mean,
+    width, most = half(1 - level), sum(map(abs, weights)) / 2
+    chance = sum((k - 1) * m.answers for k, m in zip(r, made, strict=True)) / df
+    return RunContrast(
         change=100 * change,
-        lo=100 * max(-1.0, change - width),
-        hi=100 * min(1.0, change + width),
+        lo=100 * max(-most, change - width),
+        hi=100 * min(most, change + width),
         p=p,
         seed_sd=100 * max(0.0, pooled - chance) ** 0.5,
     )

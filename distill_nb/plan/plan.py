@@ -151,7 +151,13 @@ def plan_files(
     them, and sets of traces. changes: parameters of every run, over those of the files.
 
     Raises ValueError for a file that is not there, and for what `estimate` does."""
-    read = {file: params.read_files(_path(file)) for file in files}
+    return plan_all({file: params.read_files(_path(file)) for file in files}, device, changes)
+
+
+def plan_all(
+    read: dict[str, dict], device: str = "this", changes: dict | None = None
+) -> tuple[str, bool]:
+    """`plan_files` of what the files have: name → values."""
     runs = {file: values for file, values in read.items() if "run_name" in values}
     sets = {f: values for f, values in read.items() if {"dataset", "decontaminate"} <= set(values)}
     overlays, lines = [], []

@@ -10,6 +10,8 @@ style.py           the look of all figures, and how one is described and shown
 run_figures.py     figures of a run or a set of traces: loss, outcomes, tokens, funnel
 study_figures.py   the study's figures of accuracies, and those that it commits
 change_figures.py  its figures of changes: forgetting, gains, what findings rest on
+grid_report.py     what analyze.ipynb shows of settings that runs were repeated with
+grid_figures.py    the heat map of settings
 compare_page.py    two checkpoints compared, problem by problem
 answers_page.py    every answer of a run on a page to read and search
 word_index.py      an index of words that a browser can search

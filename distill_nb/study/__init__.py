@@ -1,5 +1,8 @@
 """A study: a graph of stages, each of which is a notebook with its parameters.
 
+study_file.py   a study as a file: its runs, baselines, sets; which one is meant
+grid.py         a grid over a run: a run for each combination of values
+new.py          the files of a new study
 graph.py        the stages, their parameters, and which reads which
 ingredients.py  what a stage is made of, and one hash over it
 stamps.py       whether a stage is done: finished, and as it would be made now
@@ -7,6 +10,7 @@ status.py       what is done, what would run, and why
 notebooks.py    how a notebook is executed
 command_line.py the group of subcommands, and the options that several have
 answer_commands.py  the subcommands compare, export and import
+study_commands.py  the subcommands study and new
 commands.py     what a command does with parameters and notebooks
 opening.py      the subcommand open: report pages in the desktop's browser
 stage.py        run one stage, on GPUs of its own

@@ -9,6 +9,7 @@ import click
 
 from distill_nb.analysis import margins
 from distill_nb.runtime import disk, log
+from distill_nb.study import study_file
 
 SCALES = click.Choice(["full", "pocket", "tiny"])
 FILES = click.argument("files", nargs=-1, metavar="[FILE]...")
@@ -47,13 +48,24 @@ class Commands(click.Group):
 )
 @click.version_option(package_name="distill_nb")
 @click.option("--traceback", is_flag=True, help="Where a command fails, show where in the code.")
-def main(traceback: bool) -> None:
+@click.option(
+    "--study",
+    metavar="FILE",
+    envvar=study_file.VARIABLE,
+    help="The study that the command is about, and whose folder of runs/. Default: the published.",
+)
+def main(traceback: bool, study: str | None) -> None:
     """Distil a teacher's reasoning traces into a small model, and know what that did.
 
     A FILE is a parameter file: a path, or a name in papermill_params/. Later files win. Without one
     a command does the pocket run, a real 135M student on a CPU.
     """
     log.show()
+    if study:
+        try:
+            study_file.use(study)
+        except ValueError as error:
+            sys.exit(str(error))
 
 
 def command(name: str = "", **options) -> Callable:

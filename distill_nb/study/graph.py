@@ -11,19 +11,17 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from distill_nb import params
-from distill_nb.params import STUDY
+from distill_nb.params import GENERATOR, STUDY
 from distill_nb.params.names import is_set
 from distill_nb.runtime import paths
-from distill_nb.study import notebooks, tiny
+from distill_nb.study import notebooks, study_file, tiny
+from distill_nb.study.study_file import Run, Study
 
-POCKET = ("pocket_math.yaml", "pocket_code.yaml")  # the pocket scale's runs
-RUNS = tuple(f"run{i:02d}.yaml" for i in range(1, 11))  # the study's, of the other scales
-BASELINES = ("baseline_qwen_base.yaml", "baseline_qwen_instruct.yaml", "baseline_llama.yaml")
 # the stages without a notebook
 ENTRY = {"fixtures": "distill_nb.study.tiny", "paper": "distill_nb.report.latex"}
+# what a small scale has in place of a run's own, even if a grid varies it
+STAND_INS = ("student", "student_size", "chat_template", "dataset", "benchmarks", "benchmark_files")
 IDLE = {"overwrite", "regrade"}  # how a notebook is run, not what it makes
 
 
@@ -43,11 +41,18 @@ class Stage:
         return paths.runs() / self.scale / self.folder
 
 
+@cache
+def _study() -> Study:
+    """The study that this process is about."""
+    return study_file.current()
+
+
 def grid(scale: str) -> list[Stage]:
     """The stages whose pages are the study: the sets that its runs learn from, training,
     evaluation, analysis."""
-    trains = [Stage(scale, folder, "train") for folder in map(_folder, runs_of(scale))]
-    evals = evaluations(scale)
+    runs, baselines = (_at(scale, group) for group in (_study().runs, _study().baselines))
+    evals = [Stage(scale, folder, "eval") for folder in [*runs, *baselines]]
+    trains = [Stage(scale, folder, "train") for folder in runs]
     sets = {s for t in trains for s in with_needs(t) if s.name == "traces"}
     return [*sorted(sets, key=str), *trains, *evals, Stage(scale, "report", "analyze")]
 
@@ -57,89 +62,97 @@ def with_needs(stage: Stage) -> set[Stage]:
     return {stage}.union(*map(with_needs, needs(stage)))
 
 
-def runs_of(scale: str) -> tuple[str, ...]:
-    """The parameter files of the runs that a scale trains."""
-    return POCKET if scale == "pocket" else RUNS
+def _at(scale: str, runs: dict[str, Run]) -> dict[str, Run]:
+    """Those of some runs that there are at a scale: where the study has run files of that scale,
+    these alone; else those of full size, which an overlay shrinks, or where there are none, all."""
+    scales = {run.scale for group in (_study().runs, _study().baselines) for run in group.values()}
+    wanted = {scale} if scale in (*scales, "full") else scales & {"full"} or scales
+    return {folder: run for folder, run in runs.items() if run.scale in wanted}
 
 
-def evaluations(scale: str) -> list[Stage]:
-    """The evaluations of a scale's runs and baselines: what its analysis reads."""
-    baselines = () if scale == "pocket" else BASELINES
-    return [Stage(scale, _folder(file), "eval") for file in (*runs_of(scale), *baselines)]
+def _run(stage: Stage) -> tuple[Run, int | None]:
+    """(a run of the study or beyond it, the seed of a replicate that the study does not name).
+    Raises ValueError for a folder of no run."""
+    runs = _at(stage.scale, _study().all_runs())
+    if stage.folder in runs:
+        return runs[stage.folder], None
+    replicate = re.fullmatch(r"(.+)_seed(\d+)", stage.folder)
+    name, seed = (replicate[1], int(replicate[2])) if replicate else (stage.folder, None)
+    if name in runs:
+        return runs[name], seed
+    close = difflib.get_close_matches(name, runs, n=1)
+    remedy = f"write {close[0]} if that is meant" if close else "add one"
+    raise ValueError(
+        f"runs/{stage.scale}/{stage.folder}: no run of {_study().file.name} has the run_name "
+        f"{name} at this scale: {remedy}."
+    )
 
 
-@cache
-def _run_files() -> dict[str, str]:
-    """Folder → parameter file, of the runs of all scales and those beyond the study."""
-    found: dict[str, str] = {}
-    beyond = sorted(f"extra/{f.name}" for f in (paths.PARAMS_DIR / "extra").glob("*.yaml"))
-    for file in (*RUNS, *BASELINES, *POCKET, *beyond):
-        name = str(_read(file).get("run_name"))
-        if name in found:
-            where = f"{file}: run_name is {name}, and so is that of {found[name]}"
-            raise ValueError(f"{where}: give one of them another.")
-        found[name] = file
-    return found
-
-
-def _folder(file: str) -> str:
-    return next(name for name, f in _run_files().items() if f == file)
-
-
-def _read(*names: str) -> dict:
-    """The merged values of files below papermill_params/."""
-    return params.read_files(*(paths.PARAMS_DIR / name for name in names))
+def _file_of_set(name: str) -> str:
+    """The parameter file of a set: the study's, or else the one in papermill_params/."""
+    return _study().sets.get(name, f"traces_{name}.yaml")
 
 
 def files(stage: Stage) -> list[str]:
-    """The stage's parameter files below papermill_params/, the overlay last. Raises ValueError for
-    a folder of no run."""
-    tiny_ = stage.scale == "tiny"
+    """The stage's parameter files, the overlay last: names below papermill_params/, or paths.
+    Raises ValueError for a folder of no run."""
     if stage.name == "traces":
-        overlay = ["traces_tiny.yaml"] if tiny_ else []
-        return [f"traces_{stage.folder.removeprefix('traces/')}.yaml", *overlay]
+        overlay = ["traces_tiny.yaml"] if stage.scale == "tiny" else []
+        return [_file_of_set(stage.folder.removeprefix("traces/")), *overlay]
     if stage.name not in ("train", "eval"):
         return []
-    name = re.sub(r"_seed\d+$", "", stage.folder)
-    known = {n: f for n, f in _run_files().items() if (f in POCKET) == (stage.scale == "pocket")}
-    if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        remedy = f"write {close[0]} if that is meant" if close else "add one"
-        raise ValueError(
-            f"runs/{stage.scale}/{stage.folder}: no file in papermill_params/ has the run_name "
-            f"{name} at this scale: {remedy}."
-        )
-    return [known[name], *(["tiny.yaml"] if tiny_ else [])]
+    run = _run(stage)[0]
+    return [run.file, *([f"{stage.scale}.yaml"] if run.scale != stage.scale else [])]
 
 
 def _given(stage: Stage) -> dict:
     """The values of the stage's parameter files."""
-    return _read(*files(stage))
-
-
-def extra(stage: Stage) -> dict:
-    """Parameters that no file can know: a replicate's seed; the scale; at tiny scale all five
-    benchmarks, from tiny.py, and the run's own set of traces, where there is one."""
-    given = _given(stage)
-    made: dict[str, Any] = {"scale": stage.scale} if stage.name in ("analyze", "paper") else {}
-    if replicate := re.search(r"_seed(\d+)$", stage.folder):
-        made["seed"] = int(replicate[1])
-    if stage.scale != "tiny" or not given:
-        return made
-    local = {name: str(tiny.file_of(name)) for name in STUDY}
-    if stage.name == "traces":
-        asked = tiny.asked(given["dataset"]) if given["teacher_api"] != "none" else {}
-        return made | {"decontaminate": list(STUDY), "benchmark_files": local} | asked
-    made |= {"benchmarks": list(STUDY), "benchmark_files": local}
-    own = f"{given['teacher']}_{given['domain']}"
-    if (paths.PARAMS_DIR / f"traces_{own}.yaml").exists():
-        made["dataset"] = own
-    return made
+    return study_file.values_of(*files(stage))
 
 
 def parameters(stage: Stage) -> dict:
     """All parameters of the stage's run or set."""
-    return _given(stage) | extra(stage)
+    if stage.name in ("train", "eval"):
+        return _of_run(stage)
+    given = _given(stage)
+    if stage.name in ("analyze", "paper"):
+        return {"scale": stage.scale}
+    if stage.scale != "tiny" or stage.name != "traces":
+        return given
+    local = {name: str(tiny.file_of(name)) for name in STUDY}
+    asked = tiny.asked(given["dataset"]) if given["teacher_api"] != "none" else {}
+    return given | {"decontaminate": list(STUDY), "benchmark_files": local} | asked
+
+
+def _of_run(stage: Stage) -> dict:
+    """The parameters of a run: of its file, with what the study changes of it; where that is of
+    another scale of the overlay; of what the study changes at the scale; then of its place in a
+    grid, and a replicate's seed. A run that is shrunk keeps its name and traces of its own, at tiny
+    scale its set and its benchmarks, too, with files from tiny.py."""
+    run, seed = _run(stage)
+    whole, small = study_file.given(run), _study().small.get(stage.scale, {})
+    last = run.place | ({} if seed is None else {"seed": seed})
+    if run.scale == stage.scale:
+        return whole | small | last
+    made = whole | study_file.values_of(f"{stage.scale}.yaml") | small
+    made |= {key: value for key, value in last.items() if key not in STAND_INS}
+    made["run_name"], own = whole["run_name"], whole["dataset"]
+    known = is_set(own) and (paths.PARAMS_DIR / _file_of_set(own)).exists()
+    if own.endswith((".jsonl", ".parquet")) or (known and stage.scale == "tiny"):
+        made["dataset"] = own
+    elif stage.scale == "pocket" and made["teacher"] not in ("none", "r1", "sonnet"):
+        made["teacher"] = GENERATOR
+    if stage.scale == "tiny":
+        made["benchmarks"] = small.get("benchmarks", whole["benchmarks"])
+        local = {name: str(tiny.file_of(name)) for name in STUDY if name in made["benchmarks"]}
+        made["benchmark_files"] = local
+    return made
+
+
+def extra(stage: Stage) -> dict:
+    """The parameters that are not those of the stage's files."""
+    given = _given(stage)
+    return {k: v for k, v in parameters(stage).items() if k not in given or given[k] != v}
 
 
 def values(stage: Stage) -> dict:
@@ -156,7 +169,7 @@ def needs(stage: Stage) -> tuple[Stage, ...]:
     if stage.name == "fixtures":
         return ()
     if stage.name == "analyze":
-        return tuple(evaluations(scale))
+        return tuple(stage for stage in grid(scale) if stage.name == "eval")
     if stage.name == "paper":
         return (Stage(scale, "report", "analyze"),)
     given = parameters(stage)
@@ -176,11 +189,11 @@ def baselines(stage: Stage) -> tuple[Stage, ...]:
     """The baselines' evaluations that share the base student's records with a run's evaluation. It
     does not need them: whoever is first makes the records. When they are made anew, it copies them
     again."""
-    own = [s for s in evaluations(stage.scale) if _given(s)["teacher"] == "none"]
+    own = [Stage(stage.scale, f, "eval") for f in _at(stage.scale, _study().baselines)]
     if stage.name != "eval" or stage in own:
         return ()
-    student = _given(stage)["student"]
-    return tuple(base for base in own if _given(base)["student"] == student)
+    student = parameters(stage)["student"]
+    return tuple(base for base in own if parameters(base)["student"] == student)
 
 
 def asks_the_stand_in(stage: Stage) -> bool:
@@ -192,10 +205,15 @@ def asks_the_stand_in(stage: Stage) -> bool:
 def gpus_of(stage: Stage) -> int:
     """How many GPUs a stage needs: one for each process of training; for an evaluation those that
     share an engine, times the engines side by side."""
-    given = _given(stage)
+    given = parameters(stage)
     if stage.name == "train":
         return given["train_processes"]
     return given["tensor_parallel"] * given["data_parallel"]
+
+
+def paper(scale: str) -> list[Stage]:
+    """The stage of the paper, of a study that has one."""
+    return [Stage(scale, "report", "paper")] if _study().paper else []
 
 
 def everything(scale: str) -> list[Stage]:
@@ -207,6 +225,12 @@ def everything(scale: str) -> list[Stage]:
             add(need)
         ordered[stage] = None
 
-    for stage in [*grid(scale), Stage(scale, "report", "paper")]:
+    for stage in [*grid(scale), *paper(scale)]:
         add(stage)
     return list(ordered)
+
+
+def forget() -> None:
+    """Read the study and its files anew: another one is taken, or they have changed."""
+    for function in (_study, needs, baselines):
+        function.cache_clear()

@@ -22,13 +22,13 @@ from distill_nb.runtime import paths
 from distill_nb.runtime.text import one_line
 from distill_nb.study import (
     doctor,
-    graph,
     online_apis,
     online_benchmarks,
     online_budget,
     online_datasets,
     online_disk,
     online_students,
+    study_file,
 )
 from distill_nb.study.doctor import Finding
 from distill_nb.study.online_budget import Budget, Spent
@@ -83,9 +83,12 @@ def check(files: list[str], say: Callable[[str], object]) -> bool:
 
 
 def read(files: list[str]) -> tuple[list[Params], list[TraceParams]]:
-    """(runs, sets of traces) of parameter files. Raises ValueError for one that is neither."""
+    """(runs, sets of traces) of parameter files, or else of the whole study. Raises ValueError for
+    a file that is neither."""
+    if not files:
+        return study_file.check(study_file.current())
     runs, sets = [], []
-    for file in files or study_files():
+    for file in files:
         values = params.read_files(file)
         if {"run_name", "teacher"} <= set(values):
             runs.append(params.validate(values, file))
@@ -97,12 +100,6 @@ def read(files: list[str]) -> tuple[list[Params], list[TraceParams]]:
                 "run07.yaml and traces_r1_math.yaml."
             )
     return runs, sets
-
-
-def study_files() -> list[str]:
-    """The study's parameter files: runs, baselines, sets of traces."""
-    sets = sorted({str(params.read_files(file)["dataset"]) for file in graph.RUNS})
-    return [*graph.RUNS, *graph.BASELINES, *(f"traces_{name}.yaml" for name in sets)]
 
 
 def _prepare() -> None:

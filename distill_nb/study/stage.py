@@ -150,7 +150,7 @@ def as_command(stage: Stage, overwrite: bool = False) -> str:
     out = paths.movable(stage.dir() / f"{stage.name}.ipynb")
     words = ["papermill", f"notebooks/{stage.name}.ipynb", out]
     for file in graph.files(stage):
-        words += ["-f", f"papermill_params/{file}"]
+        words += ["-f", paths.movable(paths.PARAMS_DIR / file)]
     values = graph.extra(stage) | ({"overwrite": True} if overwrite else {})
     for key, value in values.items():
         words += ["-y", json.dumps({key: value})]

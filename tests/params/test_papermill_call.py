@@ -46,7 +46,7 @@ def by_snakemake(file):
     study = paths.PARAMS_DIR / "run09.yaml"
     lines = [line for line in study.read_text().splitlines() if not line.startswith(f"{name}:")]
     study.write_text("\n".join([*lines, f"{name}: {text}"]))
-    run = graph._folder("run09.yaml")
+    run = next(f for f, r in graph._study().runs.items() if r.file == "run09.yaml")
     return params.validate(graph.parameters(Stage("full", run, "eval")), study.name)
 
 
@@ -68,9 +68,9 @@ def folder(tmp_path, monkeypatch):
         copy.parent.mkdir(exist_ok=True)
         copy.write_bytes(file.read_bytes())
     monkeypatch.setattr(paths, "PARAMS_DIR", tmp_path)
-    graph._run_files.cache_clear()
+    graph.forget()
     yield tmp_path
-    graph._run_files.cache_clear()
+    graph.forget()
 
 
 @pytest.mark.parametrize("key, written, value", VALUES)

@@ -16,10 +16,12 @@ from distill_nb import params
 from distill_nb.params import BENCHMARKS
 from distill_nb.report import notebook_page
 from distill_nb.runtime import jsonl, paths, provenance
-from distill_nb.study.graph import BASELINES, RUNS
 from distill_nb.traces import show
 
 pytestmark = pytest.mark.timeout(3600)  # the first of them makes the study
+PUBLISHED = params.read_files("studies/published.yaml")
+RUNS = [file for file in PUBLISHED["runs"] if file.startswith("run")]
+BASELINES = PUBLISHED["baselines"]
 SETS = ("r1_code", "r1_math", "sonnet_code", "sonnet_math")
 FOLDERS = {file: params.read_files(file)["run_name"] for file in (*RUNS, *BASELINES)}
 ENDS = [f"{folder}/eval" for folder in FOLDERS.values()] + ["report/analyze", "report/paper"]

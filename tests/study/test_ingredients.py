@@ -14,10 +14,8 @@ TRAIN, EVAL = Stage("full", "llama8b_math_4k", "train"), Stage("full", "llama8b_
 
 
 def forget():
+    graph.forget()
     for function in (
-        graph._run_files,
-        graph.needs,
-        graph.baselines,
         notebooks.declared,
         ingredients.ingredients,
         ingredients._sha256,
@@ -167,7 +165,7 @@ def test_the_grid_is_the_study(folder):
     )
 
 
-def test_a_run_from_a_local_data_set_has_the_generated_one_at_tiny_scale(folder):
+def test_a_run_from_traces_of_its_own_keeps_them_at_every_scale(folder):
     shutil.copy(folder / "run07.yaml", folder / "extra" / "own.yaml")
     for old, new in (
         ("run_name: llama8b_math_4k", "run_name: own"),
@@ -176,11 +174,12 @@ def test_a_run_from_a_local_data_set_has_the_generated_one_at_tiny_scale(folder)
     ):
         edit(folder / "extra" / "own.yaml", old, new)
     forget()
-    values = {scale: graph.values(Stage(scale, "own", "train")) for scale in ("full", "tiny")}
-    assert (values["full"]["dataset"], values["tiny"]["dataset"]) == ("traces.jsonl", "pocket")
+    values = [graph.values(Stage(scale, "own", "train")) for scale in ("full", "tiny")]
+    found = [(v["dataset"], v["n_examples"]) for v in values]
+    assert found == [("traces.jsonl", 25000), ("traces.jsonl", 16)]
     assert graph.needs(Stage("tiny", "own", "train")) == ()
-    p = params.validate(graph.parameters(Stage("tiny", "own", "train")) | {"benchmark_files": {}})
-    assert params.traces_of(p.teacher, p.dataset, p.scale) == "generator"
+    tiny_run = graph.parameters(Stage("tiny", "own", "train"))
+    assert params.traces_of(*(tiny_run[k] for k in ("teacher", "dataset", "scale"))) == "mine"
 
 
 def test_replicates_and_runs_beyond_the_study_are_stages_too(folder):
@@ -200,7 +199,7 @@ def test_replicates_and_runs_beyond_the_study_are_stages_too(folder):
             graph.files(Stage(scale, name, "train"))
     with pytest.raises(
         ValueError,
-        match="has the run_name llama8b_mat at this scale: write llama8b_math_4k if that",
+        match=r"published\.yaml has the run_name llama8b_mat at this scale: write llama8b_math_4k",
     ):
         graph.values(Stage("full", "llama8b_mat", "train"))
     edit(folder / "run08.yaml", "run_name: llama8b_code_4k", "run_name: llama8b_math_4k")

@@ -48,11 +48,11 @@ def test_a_stamp_says_that_a_stage_is_done_and_later_what_has_changed(folder):
     stamps.write_stamp(TRAIN, gpus=["0"])
     assert stamps.has_results(TRAIN) and stamps.is_done(TRAIN) and stamps.state(TRAIN) == ""
     assert json.loads(stamps.stamp(TRAIN).read_text())["gpus"] == ["0"]
-    edit(folder / "run07.yaml", "seed: 0", "seed: 1")
+    edit(folder / "run07.yaml", "weight_decay: 0.0", "weight_decay: 0.1")
     forget()
     assert (
         not stamps.has_results(TRAIN)
-        and stamps.changes(TRAIN) == ["parameter seed"]
+        and stamps.changes(TRAIN) == ["parameter weight_decay"]
         and not stamps.is_done(TRAIN)
     )
     stamps.write_stamp(TRAIN)

@@ -1,0 +1,35 @@
+"""What analyze.ipynb shows of settings that runs were repeated with, such as learning rates: whose
+a difference is, the heat map, and the best setting with what choosing it costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pandas import DataFrame
+
+from distill_nb.analysis import grid, grid_choice, grid_effects, margins, results
+from distill_nb.report import grid_figures, style, tables
+
+NOTHING = "No run was repeated with another learning rate, rank, or other setting of training."
+
+
+def show(records: DataFrame, folder: Path, margin: float = margins.MARGIN) -> None:
+    """Show the grids of `results.load_records` of the scale in `folder`, in a notebook; where there
+    is none, one sentence."""
+    from IPython.display import display
+
+    parameters = results.training_parameters(folder)
+    found = list(grid.grids(records, parameters))
+    if not found:
+        print(NOTHING)
+        return
+    effects = grid_effects.effects(found, margin)
+    print(grid_effects.sentences(effects, margin))
+    chosen = list(grid.grids(records, parameters, choosing_only=True))
+    choices = [choice for choice in map(grid_choice.choose, chosen) if choice]
+    if choices:
+        print(grid_choice.sentences(choices))
+        style.show(grid_figures.heat_map(choices))
+    losses = grid_choice.heldout_losses(folder)
+    display(tables.show(grid_choice.table(choices, losses), "Too few problems for two halves."))
+    display(tables.folded({"Whose each difference is, in points": effects}))
