@@ -43,11 +43,11 @@ def study(
     study_file.check(taken)
     options = ["--resources", f"gpu={len(gpus.visible())}"]
     if profile:  # it says what a job gets
-        options = ["--workflow-profile", f"profiles/{profile}"]
+        options = ["--workflow-profile", str(paths.SHIPPED / "profiles" / profile)]
     options += ["-n"] if dry else []
     anew = overwrite.replace(",", " ").split()
     words = snakemake(scale or taken.scale, list(stages), anew, options)
-    os.chdir(paths.ROOT)
+    os.chdir(paths.start())
     sys.stdout.flush()
     os.execve(sys.executable, words, paths.child_environment())
 
@@ -60,7 +60,8 @@ def snakemake(scale: str, stages: list[str], anew: list[str], options: list[str]
     for name in stages:
         status.stamp_of(scale, name)
         pages.append(f"{runs}/{scale}/{name}.html")
-    words = [sys.executable, "-m", "snakemake", "--config", f"scale={scale}"]
+    file = [] if paths.CHECKOUT else ["--snakefile", str(paths.SHIPPED / "Snakefile")]
+    words = [sys.executable, "-m", "snakemake", *file, "--config", f"scale={scale}"]
     if anew:
         stamps = [status.stamp_of(scale, name).relative_to(paths.runs()) for name in anew]
         words += [f"overwrite={','.join(anew)}", "--forcerun"]
