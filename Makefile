@@ -32,7 +32,7 @@ DISTILL_NB := $(PY) -m distill_nb
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-ci setup-study programs demo study graph figures paper docs test lint verify fuzz chaos constraints clean
+.PHONY: help setup setup-ci setup-study programs demo study graph figures paper docs sample test lint verify fuzz chaos constraints clean
 
 help:  ## say what the targets do
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## /make \1\t/' | expand -t 18
@@ -114,10 +114,13 @@ $(VENV)/.setup-docs: $(VENV)/.setup
 	@$(PIP) -e '.[docs]' -c constraints.txt
 	@touch $@
 
-docs: $(VENV)/.setup-docs  ## build the documentation, docs/_build/html, with the demo's executed notebooks; RUN=runs/…: another run's
+docs: $(VENV)/.setup-docs  ## build the documentation, build/pages, with the demo's executed notebooks; RUN=runs/…: another run's
 	@$(if $(RUN),,$(MAKE) --no-print-directory demo)
-	@$(if $(RUN),DISTILL_NB_DOCS_RUN='$(RUN)') $(PY) -m sphinx -b html -n -W --keep-going -q docs docs/_build/html
-	@echo "Documentation: $(CURDIR)/docs/_build/html/index.html"
+	@$(if $(RUN),DISTILL_NB_DOCS_RUN='$(RUN)') $(PY) -m sphinx -b html -n -W --keep-going -q docs build/pages
+	@echo "Documentation: $(CURDIR)/build/pages/index.html"
+
+sample: demo  ## the demo's report as a folder to publish, build/pages/sample
+	@$(DISTILL_NB) report runs/pocket --to build/pages/sample
 
 test: setup  ## run the tests, in three processes, for some wait; WORKERS=6: in six
 	@$(PY) -m pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
@@ -142,5 +145,5 @@ constraints:  ## write constraints.txt anew from pyproject.toml (needs uv, for t
 	@UV=$(UV) .ci/constraints
 
 clean:  ## delete .venv and caches; runs/ stays
-	@rm -rf $(VENV) docs/_build build *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+	@rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,7 +16,13 @@ from distill_nb.analysis import margins, results
 from distill_nb.analysis.published import accuracies
 from distill_nb.plan import devices
 from distill_nb.plan import plan as planning
-from distill_nb.report import latex, notebook_page, sample_size_tables, study_figures
+from distill_nb.report import (
+    latex,
+    notebook_page,
+    published_pages,
+    sample_size_tables,
+    study_figures,
+)
 from distill_nb.runtime import gpus, paths
 from distill_nb.study import (
     answer_commands,
@@ -166,16 +172,26 @@ def _analyse(
 
 @command()
 @click.argument("places", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
-def report(places: tuple[Path, ...]) -> None:
+@click.option(
+    "--to", type=click.Path(path_type=Path), help="Copy a scale's pages here, to publish."
+)
+def report(places: tuple[Path, ...], to: Path | None) -> None:
     """Write pages: of executed notebooks, or the index of a scale (a folder, such as runs/pocket).
 
     \b
     Example: distill-nb report runs/pocket
              distill-nb report runs/pocket/pocket_math/train.ipynb
+             distill-nb report runs/pocket --to build/pages/sample
     """
     for place in map(commands.place, places or [paths.runs() / "pocket"]):
         if place.is_dir() or not place.suffix:
             commands.report_scale(place, with_table=sys.stdout.isatty())
+            if to is not None:
+                files = published_pages.copy(place, commands.place(to))
+                size = sum(file.stat().st_size for file in files) / 2**20
+                click.echo(
+                    f"{to}: {len(files)} files, {size:.1f} MiB; {to}/index.html is the first."
+                )
         else:
             click.echo(str(notebook_page.render(place)))
 

@@ -20,6 +20,7 @@ flips_view.py      answers that flipped, side by side, with a filter
 card.py            a model card beside each checkpoint
 notebook_page.py   an executed notebook as a self-contained HTML page
 index_page.py      the index page of a scale
+published_pages.py  the pages of a scale as a folder to publish
 headline.py        what came out of a scale's runs, in one sentence
 accessible.py      what readers by keyboard, ear or phone need of a page
 failures.py        stages that failed, for the index page
