@@ -1,0 +1,28 @@
+# distill_nb in a container, as an ordinary user, with the sandbox for model-written code.
+#
+#   docker build -t distill_nb .                                             # for a CPU
+#   docker build -t distill_nb:cuda --build-arg EXTRAS=full,gpu .            # for a GPU; the CUDA libraries come with torch
+#   docker run --rm -it -v "$PWD/runs:/home/student/distill_nb/runs" distill_nb make demo
+#   docker run --rm -it --gpus all … distill_nb:cuda make study SCALE=tiny
+#
+# bubblewrap makes user namespaces, which Docker's default seccomp and AppArmor profiles refuse. Where they are refused, the level
+# `landlock` is taken (Linux 6.2 or newer), which needs nothing. For the level `bubblewrap`:
+#   docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined …
+# `distill-nb doctor` says which level works. Built and run by nobody yet: no container engine was at hand.
+ARG PYTHON=3.12
+FROM python:${PYTHON}-slim-bookworm
+
+# gcc and Python's headers are what Triton compiles with at first use on a GPU
+RUN apt-get update -qq \
+ && apt-get install -y -qq --no-install-recommends make git bubblewrap gcc libc6-dev \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --create-home student
+USER student
+WORKDIR /home/student/distill_nb
+COPY --chown=student . .
+ARG EXTRAS=""
+RUN make setup \
+ && if [ -n "$EXTRAS" ]; then .venv/bin/python -m pip install -q --no-cache-dir -e ".[$EXTRAS]" -c constraints.txt; fi
+ENV PATH="/home/student/distill_nb/.venv/bin:$PATH"
+EXPOSE 8888
+CMD ["jupyter", "lab", "--ip=0.0.0.0", "--no-browser", "notebooks"]
