@@ -14,7 +14,7 @@ def page(file, *links):
 def scale(tmp_path):
     folder = tmp_path / "pocket"
     page(folder / "report" / "index.html", "../a%20run/eval.html#top", "https://x.org/y", "#here")
-    page(folder / "a run" / "eval.html", "answers.html", "../report/index.html", "data:text/plain,x")
+    page(folder / "a run" / "eval.html", "answers.html", "../report/index.html", "data:,x")
     page(folder / "a run" / answers_page.PAGE, "eval.html")
     for name in ("index.js", "text_1.js"):
         page(folder / "a run" / answers_page.FOLDER / name)
