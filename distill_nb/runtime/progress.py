@@ -19,7 +19,8 @@ def bar(**options) -> tqdm:
     class Text(text):
         def close(self) -> None:
             super().close()
-            self.fp.flush()  # its line has ended before the other stream goes on
+            if not self.disable:  # one that is not shown has no stream
+                self.fp.flush()  # its line has ended before the other stream goes on
 
     as_text = os.environ.items() >= AS_TEXT.items()
     return (Text if as_text else automatic)(**options)
