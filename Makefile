@@ -32,7 +32,7 @@ DISTILL_NB := $(PY) -m distill_nb
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-ci setup-study programs demo study graph figures paper docs sample test lint verify fuzz chaos constraints clean
+.PHONY: help setup setup-ci setup-study programs demo study graph figures paper docs picture sample test lint verify fuzz chaos constraints clean
 
 help:  ## say what the targets do
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## /make \1\t/' | expand -t 18
@@ -99,7 +99,7 @@ study: setup-study  ## a whole study, by default the published one; STUDY=file, 
 	@$(DISTILL_NB) study "$(or $(STUDY),published)" $(if $(SCALE),--scale $(SCALE)) $(if $(PROFILE),--profile $(PROFILE)) \
 	  $(if $(OVERWRITE),--overwrite '$(OVERWRITE)') $(if $(DRY),--dry)
 
-graph: setup-study  ## print the study's graph, as in README.md
+graph: setup-study  ## print the study's graph, as in CONTRIBUTING.md
 	@DISTILL_NB_RUNS=$$(mktemp -d) $(PY) -m snakemake --rulegraph mermaid-js 2>/dev/null \
 	  | sed -e '1,/^flowchart/s/.*flowchart TB.*/flowchart LR/' -e '/^---/d; /^title/d; /style/d'
 
@@ -118,6 +118,9 @@ docs: $(VENV)/.setup-docs  ## build the documentation, build/pages, with the dem
 	@$(if $(RUN),,$(MAKE) --no-print-directory demo)
 	@$(if $(RUN),DISTILL_NB_DOCS_RUN='$(RUN)') $(PY) -m sphinx -b html -n -W --keep-going -q docs build/pages
 	@echo "Documentation: $(CURDIR)/build/pages/index.html"
+
+picture: demo  ## draw docs/images/demo.png, the README's picture, from the demo's run
+	@$(PY) docs/picture.py
 
 sample: demo  ## the demo's report as a folder to publish, build/pages/sample
 	@$(DISTILL_NB) report runs/pocket --to build/pages/sample

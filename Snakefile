@@ -1,5 +1,5 @@
-# The study: traces → train → eval → analyze → paper. `make study` runs it; README.md has the rest
-# in "How the study reruns".
+# The study: traces → train → eval → analyze → paper. `make study` runs it; docs/reruns.md has the
+# rest.
 #
 #   snakemake                                             the study at full size
 #   snakemake --config scale=tiny                         random 2-layer students, in minutes

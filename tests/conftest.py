@@ -22,6 +22,7 @@ KEY = "sk-fake-0123456789-never-to-be-seen"  # of an API teacher
 STUDY = ("test_graph", "test_slurm", "test_chaos_graph")  # share one study (study_runs)
 LONGEST = (
     *STUDY,
+    "test_readme",
     "test_pocket",
     "test_gpu_check",
     "test_chaos",

@@ -56,11 +56,6 @@ def test_every_command_has_help_with_an_example_and_does_nothing_else(name, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_commands_are_those_that_the_readme_names():
-    line = re.search(r"distill-nb --help +# (.*);", (paths.ROOT / "README.md").read_text())
-    assert sorted(line[1].split(", ")) == sorted(COMMANDS)
-
-
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -150,7 +150,7 @@ def test_ruff_finds_nothing(words):
 
 
 def read_tree(readme: str) -> tuple[set[str], list[str]]:
-    """The paths in the README's tree, and those that are not there: its first fenced block with
+    """The paths in a page's tree, and those that are not there: its first fenced block with
     `distill_nb/` in it.
 
     A line is a path, then two spaces or more, then words about it; a line further in lies inside
@@ -190,18 +190,18 @@ def read_tree(readme: str) -> tuple[set[str], list[str]]:
     return listed, missing
 
 
-def test_the_readmes_tree_is_what_is_on_the_disk(files):
-    readme = paths.ROOT / "README.md"
+def test_the_tree_in_contributing_is_what_is_on_the_disk(files):
+    readme = paths.ROOT / "CONTRIBUTING.md"
     if not readme.is_file():
-        pytest.skip("no README.md yet")
+        pytest.skip("no CONTRIBUTING.md yet")
     listed, missing = read_tree(readme.read_text(encoding="utf-8"))
-    assert not missing, f"listed in README.md, but not on the disk: {missing}"
+    assert not missing, f"listed in CONTRIBUTING.md, but not on the disk: {missing}"
     names = [f.relative_to(paths.ROOT).as_posix() for f in files]
     covered = {path.split("/")[0] for path in listed}
     unlisted = {name.split("/")[0] for name in names} - covered - {".gitignore"}
     rooms = {f"distill_nb/{name}" for name in ROOMS}
     unlisted |= rooms - {path.rstrip("/") for path in listed}
-    assert not unlisted, f"on the disk, but not in README.md's tree: {sorted(unlisted)}"
+    assert not unlisted, f"on the disk, but not in CONTRIBUTING.md's tree: {sorted(unlisted)}"
 
 
 def test_no_file_is_large_or_tells_about_one_machine(files):

@@ -16,7 +16,7 @@ RUNS = ("llama8b_math_4k", "llama8b_code_4k")
 
 
 def changed_profile(folder):
-    """profiles/slurm with the lines changed that README shows, as a user of a cluster without
+    """profiles/slurm with the lines changed that docs/slurm.md shows, as a user of a cluster without
     accounts does; and small jobs, and no wait between looks at the queue."""
     values = yaml.safe_load((paths.ROOT / "profiles" / "slurm" / "config.yaml").read_text())
     assert values["default-resources"].pop("slurm_account") and values["retries"] == 2
@@ -41,7 +41,7 @@ def changed_profile(folder):
 def test_readme_shows_all_lines_of_the_profile_that_name_a_cluster():
     profile = yaml.safe_load((paths.ROOT / "profiles" / "slurm" / "config.yaml").read_text())
     shown = yaml.safe_load(
-        re.search(r"```yaml\n(.*?)```", (paths.ROOT / "README.md").read_text(), re.DOTALL)[1]
+        re.search(r"```yaml\n(.*?)```", (paths.ROOT / "docs" / "slurm.md").read_text(), re.DOTALL)[1]
     )
     own = ("slurm_account", "slurm_partition", "gpu_model")
     named = {

@@ -372,7 +372,7 @@ def test_the_readmes_graph_is_the_snakefiles(tmp_path):
         names = dict(re.findall(r"(id\d+)\[(\w+)\]", text))
         return {(names[a], names[b]) for a, b in re.findall(r"(id\d+) --> (id\d+)", text)}
 
-    readme = re.search(r"```mermaid\n(.*?)```", (paths.ROOT / "README.md").read_text(), re.DOTALL)[
+    readme = re.search(r"```mermaid\n(.*?)```", (paths.ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)[
         1
     ]
     assert (
