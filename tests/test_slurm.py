@@ -16,8 +16,8 @@ RUNS = ("llama8b_math_4k", "llama8b_code_4k")
 
 
 def changed_profile(folder):
-    """profiles/slurm with the lines changed that docs/slurm.md shows, as a user of a cluster without
-    accounts does; and small jobs, and no wait between looks at the queue."""
+    """profiles/slurm with the lines changed that docs/slurm.md shows, as a user of a cluster
+    without accounts does; and small jobs, and no wait between looks at the queue."""
     values = yaml.safe_load((paths.ROOT / "profiles" / "slurm" / "config.yaml").read_text())
     assert values["default-resources"].pop("slurm_account") and values["retries"] == 2
     values["default-resources"]["slurm_partition"] = "'main'"
@@ -40,9 +40,8 @@ def changed_profile(folder):
 
 def test_readme_shows_all_lines_of_the_profile_that_name_a_cluster():
     profile = yaml.safe_load((paths.ROOT / "profiles" / "slurm" / "config.yaml").read_text())
-    shown = yaml.safe_load(
-        re.search(r"```yaml\n(.*?)```", (paths.ROOT / "docs" / "slurm.md").read_text(), re.DOTALL)[1]
-    )
+    page = (paths.ROOT / "docs" / "slurm.md").read_text()
+    shown = yaml.safe_load(re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1])
     own = ("slurm_account", "slurm_partition", "gpu_model")
     named = {
         (key, rule): value

@@ -364,7 +364,7 @@ def test_a_failure_stops_no_other_run_destroys_nothing_and_is_shown(copy, study_
     assert "weight_decay" in page.read_text()
 
 
-def test_the_readmes_graph_is_the_snakefiles(tmp_path):
+def test_the_graph_in_contributing_is_the_snakefiles(tmp_path):
     done = snakemake(paths.ROOT, tmp_path / "runs", "--rulegraph", "mermaid-js")
     assert done.returncode == 0, done.stderr
 
@@ -372,11 +372,10 @@ def test_the_readmes_graph_is_the_snakefiles(tmp_path):
         names = dict(re.findall(r"(id\d+)\[(\w+)\]", text))
         return {(names[a], names[b]) for a, b in re.findall(r"(id\d+) --> (id\d+)", text)}
 
-    readme = re.search(r"```mermaid\n(.*?)```", (paths.ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)[
-        1
-    ]
+    page = (paths.ROOT / "CONTRIBUTING.md").read_text()
+    shown = re.search(r"```mermaid\n(.*?)```", page, re.DOTALL)[1]
     assert (
-        drawn(readme)
+        drawn(shown)
         == drawn(done.stdout)
         >= {("traces", "train"), ("train", "eval"), ("eval", "analyze"), ("analyze", "paper")}
     )
