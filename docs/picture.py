@@ -3,8 +3,8 @@ it changed.
 
     make picture        # after make demo; writes docs/images/demo.png
 
-The answer is the first of pocket_code, by its id, that the base student solves and the last
-checkpoint does not."""
+The answer is the shortest of the last checkpoint's to pocket_code that is not correct where the base
+student's is."""
 
 import textwrap
 from pathlib import Path
@@ -17,7 +17,7 @@ from distill_nb.report import style
 from distill_nb.runtime import paths
 
 RUN, SCALE = "pocket_math", "pocket"
-WIDTH, LINES = 46, 9  # of an answer's text: characters of a line, and lines
+WIDTH, LINES = 58, 9  # of an answer's text: characters of a line, and lines
 FILE = Path(__file__).parent / "images" / "demo.png"
 
 
@@ -33,7 +33,7 @@ def draw(records: object, accuracies: object) -> plt.Figure:
         curve.plot(rows["step"], rows["accuracy"], "o-", color=colour, label=title)
     curve.set(xlabel="training steps", ylabel="accuracy, %", ylim=(0, 100))
     curve.set_xticks(sorted(set(accuracies["step"])))
-    curve.legend(frameon=False, loc="center right")
+    curve.legend(frameon=False, loc="lower right")
     words.axis("off")
     last = int(records["step"].max())
     code = records[records["benchmark"] == "pocket_code"].set_index(["step", "task_id"])
@@ -41,7 +41,7 @@ def draw(records: object, accuracies: object) -> plt.Figure:
     flipped = final.index[
         (final["outcome"] != "correct") & (first.loc[final.index, "outcome"] == "correct")
     ]
-    chosen = sorted(flipped)[0]
+    chosen = min(flipped, key=lambda i: (len(final.loc[i, "completion"]), i))
     task = next(t for t in loading.load("pocket_code") if t.task_id == chosen)
     question = task.prompt.split("\n")[0]
     height = 0.98
