@@ -3,7 +3,7 @@ it changed.
 
     make picture        # after make demo; writes docs/images/demo.png
 
-The answer is the shortest of the last checkpoint's to pocket_code that is not correct where the base
+The answer is the last checkpoint's shortest to pocket_code that is not correct where the base
 student's is."""
 
 import textwrap
