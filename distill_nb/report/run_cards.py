@@ -85,7 +85,7 @@ def _training_speed(run: Run) -> str:
 
 def _peak_memory(run: Run) -> str:
     """The most that training took: of the GPU where it trained on one, else of the process."""
-    peaks = [line["memory"] for line in run.metrics if line.get("memory")]
+    peaks = [line["memory_peak_bytes"] for line in run.metrics if line.get("memory_peak_bytes")]
     return f"{max(peaks) / GIB:.1f} GiB" if peaks else ""
 
 

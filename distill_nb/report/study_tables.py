@@ -13,7 +13,7 @@ from pandas import DataFrame
 
 from distill_nb.analysis import selection_bias, stats
 from distill_nb.analysis.baseline_changes import forgetting_matrix
-from distill_nb.analysis.names import Cell, name_of, printed, printed_rate
+from distill_nb.analysis.names import Cell, name_of, printed
 from distill_nb.analysis.published import fragility
 from distill_nb.analysis.published.comparisons import Comparison
 from distill_nb.analysis.published.comparisons import by_group as by_group_of
@@ -79,18 +79,14 @@ def pairs(table: DataFrame) -> list[tuple[str, str]]:
 def best(table: DataFrame, intervals: bool = False) -> DataFrame:
     """Best checkpoints by the study's rule, all benchmarks of that very checkpoint: student,
     config, step, then one column a benchmark. The baseline of each student comes first; ties go to
-    the earliest step. Runs of one student, teacher and domain are told apart by learning rate."""
+    the earliest step."""
     chosen, parts = best_checkpoints(table), []
-    alike = chosen.groupby(["student", "teacher", "domain"]).size()
     for student in table["student"].unique():
         own = table[table["student"] == student]
         parts.append(own[own["step"] == 0].assign(config="Baseline"))
         for run in chosen[chosen["student"] == student].itertuples():
             rows = of_run(own, run)
-            config = _config(run)
-            if alike[run.student, run.teacher, run.domain] > 1:
-                config += f", {printed_rate(run.learning_rate)}"
-            parts.append(rows[rows["step"] == run.step].assign(config=config))
+            parts.append(rows[rows["step"] == run.step].assign(config=_config(run)))
     rows = pd.concat(parts) if parts else table.assign(config="")
     wide = _wide(rows, ["student", "config", "step"], intervals)
     return wide.assign(student=wide["student"].map(name_of), step=wide["step"].replace(0, NONE))

@@ -57,8 +57,20 @@ def test_its_curves(folder):
 
 def test_the_speed_is_that_of_all_steps_and_memory_the_most_of_them(folder):
     lines = [
-        {"step": 1, "loss": 2.0, "tokens": 100, "tokens_per_second": 50.0, "memory": 2**30},
-        {"step": 2, "loss": 1.0, "tokens": 400, "tokens_per_second": 150.0, "memory": 3 * 2**29},
+        {
+            "step": 1,
+            "loss": 2.0,
+            "tokens": 100,
+            "tokens_per_second": 50.0,
+            "memory_peak_bytes": 2**30,
+        },
+        {
+            "step": 2,
+            "loss": 1.0,
+            "tokens": 400,
+            "tokens_per_second": 150.0,
+            "memory_peak_bytes": 3 * 2**29,
+        },
     ]
     jsonl.write(folder / "metrics.jsonl", lines)
     facts = dict(card_of(folder)["facts"])

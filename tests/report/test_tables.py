@@ -84,14 +84,6 @@ def test_best_checkpoints_as_the_tables_have_them(published):
     assert set(study_tables.best(changed)["step"]) == {"—", 100}
 
 
-def test_best_checkpoints_of_runs_that_are_alike_are_told_apart_by_their_rate(published):
-    own = published["teacher"].eq("sonnet") & published["domain"].eq("math")
-    again = published[own].assign(learning_rate=1e-3)
-    configs = study_tables.best(pd.concat([published, again]))["config"].tolist()
-    assert configs.count("Sonnet math, 2e-4") == configs.count("Sonnet math, 1e-3") == 3
-    assert "Sonnet math" not in configs and configs.count("R1 math") == 2
-
-
 def test_inflation_of_the_published_best(published):
     table = study_tables.inflation(published, correlations=(0, 0.5)).set_index("run")
     row = table.loc["Qwen Base, Sonnet math"]
