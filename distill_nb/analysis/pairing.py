@@ -65,7 +65,13 @@ def pair(one: str, two: str) -> Pairing:
 
     Raises ValueError where one has no answers, where they are the same, or where they have no
     problem in common."""
-    (first, a), (second, b) = (_answers(*place(text), text) for text in (one, two))
+    return beside(Place(*place(one)), Place(*place(two)), one, two)
+
+
+def beside(first: Place, second: Place, one: str = "", two: str = "") -> Pairing:
+    """As `pair`, of places; one, two: what errors call them, by default their names."""
+    one, two = one or first.name, two or second.name
+    (first, a), (second, b) = (_answers(*side) for side in ((first, one), (second, two)))
     if first == second:
         raise ValueError(f"{one} and {two} are the same checkpoint: name two.")
     left_out = []
@@ -95,10 +101,10 @@ def pair(one: str, two: str) -> Pairing:
     return Pairing(first, second, joined.drop(columns="asked", errors="ignore"), left_out)
 
 
-def _answers(run_dir: Path, step: int | None, text: str) -> tuple[Place, pd.DataFrame]:
+def _answers(checkpoint: Place, text: str) -> tuple[Place, pd.DataFrame]:
     """The checkpoint, its step filled in, and its answers."""
-    records = results.load_records(run_dir.parent)
-    own = records[records["folder"] == run_dir.name] if len(records) else records
+    run_dir, step = checkpoint
+    own = results.load_records(run_dir.parent, [run_dir.name])
     steps = sorted(set(own["step"])) if len(own) else []
     if not steps or (step is not None and step not in steps):
         there = ", ".join(map(str, steps)) or "none"

@@ -3,6 +3,7 @@ the columns of the published study's numbers."""
 
 import json
 import logging
+from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol
 
@@ -14,9 +15,10 @@ from distill_nb.analysis.names import ERRORS, KEYS
 from distill_nb.benchmarks.sources import PART
 from distill_nb.evaluation.records import OUTCOMES
 from distill_nb.params import traces_of
-from distill_nb.runtime.jsonl import read as read_records
+from distill_nb.runtime.jsonl import lines as read_lines
 
 log = logging.getLogger(__name__)
+TEXTS = ("completion", "answer", "detail", "problem")  # what is long in a record
 
 
 class Score(Protocol):
@@ -51,9 +53,13 @@ def training_parameters(scale_dir: Path) -> dict[str, dict]:
     return found
 
 
-def load_records(scale_dir: Path) -> pd.DataFrame:
+def load_records(
+    scale_dir: Path, folders: Collection[str] | None = None, texts: bool = True
+) -> pd.DataFrame:
     """All records below runs/<scale>/*/eval, one row a problem and sample, the first where a file
     has it twice. Empty where nothing was evaluated.
+
+    folders: of these runs only. texts: False leaves out TEXTS, which are nearly all of the memory.
 
     `folder` is the run's folder (replicates of one run have folders of their own); teacher is the
     generator (params.traces_of) where the run was trained on generated traces; `asked` how many
@@ -62,9 +68,13 @@ def load_records(scale_dir: Path) -> pd.DataFrame:
     rows: list[dict] = []
     for file in sorted(Path(scale_dir).glob("*/eval/step_*/*.jsonl")):
         folder = file.parents[2].name
+        if folders is not None and folder not in folders:
+            continue
         trained = parameters.get(folder, {})
         first: dict[tuple, dict] = {}
-        for record in read_records(file):
+        for _, record in read_lines(file):
+            if not texts:
+                record = {key: value for key, value in record.items() if key not in TEXTS}
             dataset, scale = trained.get("dataset", ""), trained.get("scale", "")
             teacher = traces_of(record["teacher"], dataset, scale)
             row = record | {"folder": folder, "teacher": teacher}

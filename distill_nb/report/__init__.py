@@ -19,7 +19,12 @@ part_figures.py    what a change is made of: cut off, unanswered, misformatted, 
 flips_view.py      answers that flipped, side by side, with a filter
 card.py            a model card beside each checkpoint
 notebook_page.py   an executed notebook as a self-contained HTML page
-index_page.py      the index page of a scale
+index_page.py      the landing page of a scale
+accuracy_figure.py all runs of a scale in one figure
+run_folder.py      what a run's folder says: what it is, and where it is
+run_cards.py       the runs on the landing page: facts and curves
+sparkline.py       a small curve beside a number
+run_pairs.py       the comparisons that the landing page offers
 published_pages.py  the pages of a scale as a folder to publish
 headline.py        what came out of a scale's runs, in one sentence
 accessible.py      what readers by keyboard, ear or phone need of a page

@@ -37,8 +37,7 @@ def write_cards(p: params.Params) -> list[Path]:
     folder = paths.run_dir(p)
     if params.is_baseline(p) or p.adapter != "none":
         return []
-    records = results.load_records(folder.parent)
-    records = records[records["folder"] == folder.name] if len(records) else records
+    records = results.load_records(folder.parent, [folder.name])
     table = results.accuracy_of(records)
     chosen = selection.sentences(records, p.select_on)
     trained = json.loads((folder / "provenance_train.json").read_text())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 from pathlib import Path
@@ -25,20 +24,32 @@ BETTER = {"gain": "the second is better", "loss": "the first is better"}
 LOOKS = {"gain": "^", "loss": "v", "equivalent": "s", "no worse": "D"}  # markers, by verdict
 
 
-def write(pairing: Pairing, page: Path, margin: float = margins.MARGIN) -> Path:
-    """Write the page of a comparison. margin: points below which a change does not matter."""
+def file_name(first: str, first_step: int, second: str, second_step: int) -> str:
+    """The name of the page of two checkpoints."""
+    return f"compare_{first}_{first_step}_and_{second}_{second_step}.html"
+
+
+def write(
+    pairing: Pairing,
+    page: Path,
+    margin: float = margins.MARGIN,
+    metas: dict[str, str] | None = None,
+) -> Path:
+    """Write the page of a comparison. margin: points below which a change does not matter; metas:
+    name → content of more <meta> in its head."""
     changes = paired.paired_changes(pairing.records, margin)
     split = change_parts.parts(pairing.records)
     found = diagnosis.diagnose(pairing.records, changes, split)
-    figures = [forest(changes, pairing)]
+    figures = [(forest(changes, pairing), _table(changes))]
     if len(diagnosis.last_checkpoints(found)):
-        figures.append(part_figures.parts(found, split)[0])
+        figures.append(part_figures.parts(found, split))
     values = {
         "title": f"{pairing.first.name} and {pairing.second.name}",
+        "metas": {"description": short(changes)} | (metas or {}),
         "sentences": sentences(changes, found, margin),
         "left_out": pairing.left_out,
         "alone": pairing.first.run_dir != pairing.second.run_dir,
-        "figures": [_image(figure) for figure in figures],
+        "figures": [style.embedded(*figure) for figure in figures],
         "benchmarks": tables.to_html(_table(changes), "By benchmark"),
         "differ": _differ(pairing),
         "answers": _answers(pairing, page),
@@ -74,6 +85,16 @@ def sentences(changes: pd.DataFrame, found: pd.DataFrame, margin: float) -> list
             f"{text}. What became of the answers: {why}." if why not in plain else f"{text}."
         )
     return said
+
+
+def short(changes: pd.DataFrame) -> str:
+    """`MATH-500 -13.0 points, the first is better; MBPP+ +0.5 points, equivalent`."""
+    parts = []
+    for r in changes.itertuples():
+        word = BETTER.get(r.verdict, r.verdict) if r.p == r.p else "too few problems to say"
+        change = f" {style.signed(r.change)} points," if r.p == r.p else ""
+        parts.append(f"{name_of(r.benchmark).replace('_', ' ')}{change} {word}")
+    return "; ".join(parts)
 
 
 def forest(changes: pd.DataFrame, pairing: Pairing) -> Figure:
@@ -156,12 +177,3 @@ def _side(checkpoint: Place) -> str:
 
 def _index(pairing: Pairing) -> Path:
     return pairing.first.run_dir.parent / "report" / "index.html"
-
-
-def _image(figure: Figure) -> dict[str, str]:
-    """A figure for the template: its SVG and its description."""
-    import matplotlib.pyplot as plt
-
-    data = base64.b64encode(style.svg(figure).encode()).decode()
-    plt.close(figure)
-    return {"src": f"data:image/svg+xml;base64,{data}", "alt": figure.alt_text}  # type: ignore[attr-defined]

@@ -45,8 +45,7 @@ class EvaluatedRun:
 def load(p: Params) -> EvaluatedRun:
     """The run as its files have it."""
     folder = paths.run_dir(p)
-    records = results.load_records(folder.parent)
-    records = records[records["folder"] == folder.name]
+    records = results.load_records(folder.parent, [folder.name])
     found = flips.flips(records)
     return EvaluatedRun(
         folder=folder,

@@ -1,4 +1,4 @@
-"""What came out of a scale's runs, in one sentence, with the words of the verdicts
+"""What came out of a scale's runs, in one sentence or one a run, with the words of the verdicts
 (analysis/margins.py) and nothing beyond them."""
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def sentence(changes: DataFrame) -> str:
 
 
 def _each(last: DataFrame) -> str:
-    """`Math 0 → 89%, a gain; code 60 → 53%, inconclusive.`, for each run."""
+    """`Math 0 → 89%, a gain; code 60 → 53%, inconclusive.`; of several runs a line each."""
     said = []
     for folder, rows in last.groupby("folder", sort=False):
         own = chooses(rows["domain"].iloc[0], set(rows["benchmark"]))
@@ -37,7 +37,7 @@ def _each(last: DataFrame) -> str:
     if len(said) == 1:
         text = said[0][1]
         return f"{text[0].upper()}{text[1:]}."
-    return " ".join(f"{folder}: {text}." for folder, text in said)
+    return "\n".join(f"{folder}: {text}." for folder, text in said)
 
 
 def name(benchmark: str) -> str:

@@ -6,6 +6,7 @@ and greys."""
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -227,6 +228,20 @@ def show(*made: Figure | tuple[Figure, DataFrame]) -> None:
         image = {"image/svg+xml": svg(figure), "text/plain": known["alt"]}
         display(image, raw=True, metadata={"image/svg+xml": known})
         plt.close(figure)  # or the notebook shows it again at the end of the cell
+
+
+def embedded(figure: Figure, data: DataFrame | None = None) -> dict[str, str]:
+    """A figure for a page that is no notebook (figure.html.j2): its SVG as an address, what it
+    shows in words, and its data as CSV, "" where there is none."""
+    import matplotlib.pyplot as plt
+
+    packed = base64.b64encode(svg(figure).encode()).decode()
+    plt.close(figure)
+    return {
+        "src": f"data:image/svg+xml;base64,{packed}",
+        "alt": getattr(figure, "alt_text", ""),
+        "csv": "" if data is None else data.to_csv(index=False),
+    }
 
 
 def svg(figure: Figure) -> str:

@@ -83,6 +83,22 @@ def holder(folder: Path) -> str:
         return "in use by another process"
 
 
+def at_work(folder: Path) -> dict | None:
+    """What the process that has a folder says in its lock ("host", "pid", "doing", "since"); None
+    where there is none, or only one that asks. The lock is not touched, so nobody is kept out. A
+    process of this machine must be alive; of another machine nothing more is known."""
+    try:
+        about = json.loads((folder / FILE).read_text())
+        if not about["doing"]:
+            return None
+        if about["host"] == platform.node():
+            with contextlib.suppress(PermissionError):  # it is there, and another user's
+                os.kill(int(about["pid"]), 0)
+        return about
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 @contextlib.contextmanager
 def alone(folder: Path, doing: str, key: str = "run_name") -> Iterator[None]:
     """As `locked`, but raises ValueError where another process has the lock. doing: such as `being

@@ -28,8 +28,9 @@ def compare(first: str, second: str, margin: float, page: Path | None) -> None:
              distill-nb compare llama8b_math_4k sonnet_math_llama_4k
     """
     pairing = pairs.pair(first, second)
-    names = "_and_".join(f"{p.run_dir.name}_{p.step}" for p in (pairing.first, pairing.second))
-    default = pairing.first.run_dir.parent / "report" / f"compare_{names}.html"
+    sides = [(p.run_dir.name, p.step or 0) for p in (pairing.first, pairing.second)]
+    name = compare_page.file_name(*sides[0], *sides[1])
+    default = pairing.first.run_dir.parent / "report" / name
     written = compare_page.write(pairing, page or default, margin)
     click.echo(f"page: {paths.movable(written)}")
 

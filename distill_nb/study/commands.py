@@ -87,14 +87,22 @@ def execute(name: str, folder: Path, values: dict) -> None:
             signal.signal(number, handler)
     if not ended.status:
         click.echo(f"page: {paths.movable(notebook_page.render(out))}")
+        _renew_index(name, values["scale"])
         return
     page, no_room = notebooks.page_of_failure(out)
+    _renew_index(name, values["scale"])
     failed = failures.failure(out) if out.is_file() else None
     said = failed["error"] if failed else "\n".join(ended.said[-1:]) or "it said nothing"
     click.echo(f"\n{name} failed. {ended.full or no_room or said}", err=True)
     if page:
         click.echo(f"page: {paths.movable(page)}", err=True)
     sys.exit(1)
+
+
+def _renew_index(name: str, scale: str) -> None:
+    """The landing page of the scale, which the analysis is followed by anyway."""
+    if name != "analyze":
+        index_page.renew(paths.runs() / scale)
 
 
 def tasks_of_run(run_dir: Path) -> dict:

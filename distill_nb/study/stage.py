@@ -43,10 +43,21 @@ def run(
             status, said = _run(stage, planned, n_gpus, overwrite, attempt)
     except Exception as error:
         failures.keep(stage.dir(), stage.name, 1, [str(error)], started)
+        _renew_index(stage.scale)
         raise
     if status:
         failures.keep(stage.dir(), stage.name, status, said, started)
+    _renew_index(stage.scale)
     return status
+
+
+def _renew_index(scale: str) -> None:
+    """The landing page of a scale says where the study is. Two stages that end at once write it one
+    after the other, the last of what both have made."""
+    runs = set()
+    with contextlib.suppress(ValueError):  # a parameter file is wrong, which is no end of this one
+        runs = {stage.folder for stage in graph.grid(scale) if stage.name in ("train", "eval")}
+    index_page.renew(paths.runs() / scale, runs)
 
 
 def _run(

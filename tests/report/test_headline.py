@@ -51,7 +51,7 @@ def test_runs_are_named_where_there_are_several():
     math = ("pocket_math", [[0] * N, [1] * 53 + [0] * 7])
     both = pd.concat([changes(math, folder=name) for name in ("a_run", "b_run")])
     said = headline.sentence(both)
-    assert said == "a_run: math 0 → 88%, a gain. b_run: math 0 → 88%, a gain."
+    assert said == "a_run: math 0 → 88%, a gain.\nb_run: math 0 → 88%, a gain."
 
 
 def test_unfinished_evaluations_say_nothing():

@@ -283,6 +283,13 @@ def run_folder(scale, name, finished=True, **params):
     return folder
 
 
+def cards_of(text) -> dict[str, str]:
+    """Run → its card, of a landing page."""
+    cards = text.split('<section class="card">')[1:]
+    names = [re.search(r"<h3[^>]*>([^<]*) <", card)[1] for card in cards]
+    return {n: card.partition("</section>")[0] for n, card in zip(names, cards, strict=True)}
+
+
 def test_index_lists_every_run_and_its_links_resolve(tmp_path):
     scale = tmp_path / "pocket"
     notebook_page.render(small_notebook(run_folder(scale, "a_run", dataset="pocket")))
@@ -295,47 +302,40 @@ def test_index_lists_every_run_and_its_links_resolve(tmp_path):
     page, text = Page(index), index.read_text(encoding="utf-8")
     links = [link for link in page.links if not link.startswith("#")]
     assert index == scale / "report" / "index.html"
-    assert links == ["analyze.html", "../a_run/train.html"]
+    assert links == ["analyze.html", "../a_run/train.html"] and "3 runs: " in text
     assert all((index.parent / target).is_file() for target in links) and not page.loads
     for html in (scale / "a_run" / "train.html", scale / "report" / "analyze.html"):
         (back,) = [target for target in Page(html).links if target.endswith("index.html")]
         assert (html.parent / back).resolve() == index
-    rows = re.findall(
-        r'<th scope="row">(.*?)<br/?>(.*?)</th>' + r'<td class="short">(.*?)</td>' * 5, text
+    cards = cards_of(text)
+    assert list(cards) == ["a_run", "a_run_seed3", "base_only"]
+    assert (
+        '<a href="../a_run/train.html">training</a> · '
+        '<span class="missing">evaluation: executed, not rendered</span>' in cards["a_run"]
     )
-    assert rows[0] == (
-        "a_run",
-        '<a href="../a_run/train.html">train</a> · '
-        '<span class="missing">eval: executed, not rendered</span>',
-        "generator",
-        "smollm2-135m-instruct",
-        "math",
-        "0",
-        "30",
+    facts = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", cards["a_run"])
+    assert facts == [
+        ("traces", "Generator (pocket)"),
+        ("student", "smollm2-135m-instruct"),
+        ("trained on", "math"),
+        ("steps", "30"),
+        ("seed", "0"),
+    ]
+    assert "<dd>&lt;code&gt;</dd>" in cards["a_run_seed3"] and "<dd>3</dd>" in cards["a_run_seed3"]
+    assert (
+        '<span class="missing">training: begun, no page</span> · '
+        '<span class="missing">evaluation: not executed</span>' in cards["a_run_seed3"]
     )
-    assert rows[1][2:] == (
-        "sonnet",
-        "smollm2-135m-instruct",
-        "&lt;code&gt;",
-        "3",
-        "30 (unfinished)",
-    )
-    assert rows[1][1] == (
-        '<span class="missing">train: begun, no page</span> · '
-        '<span class="missing">eval: not executed</span>'
-    )
+    assert "stopped</span> training, step 0 of 30" in cards["a_run_seed3"]
     for name, done in (("a_run_seed3", True), ("base_only", False)):
         record = {"finished": done, "parameters": {"teacher": "none", "dataset": "none"}}
         (scale / name / "provenance_eval.json").write_text(json.dumps(record))
-    rows = re.findall(
-        r'<th scope="row">(.*?)<br/?>(.*?)</th>' + r'<td class="short">(.*?)</td>' * 5,
-        index_page.index(scale).read_text(encoding="utf-8"),
-    )
-    assert "eval: done, no page" in rows[1][1]
+    cards = cards_of(index_page.index(scale).read_text(encoding="utf-8"))
+    assert "evaluation: done, no page" in cards["a_run_seed3"]
     # a baseline is never trained
-    assert rows[2][1] == '<span class="missing">eval: begun, no page</span>'
-    assert rows[2][6] == "— (unfinished)"
-    assert [row[0] for row in rows] == ["a_run", "a_run_seed3", "base_only"] and "3 runs" in text
+    assert "training" not in cards["base_only"]
+    assert '<span class="missing">evaluation: begun, no page</span>' in cards["base_only"]
+    assert "stopped</span> evaluation<" in cards["base_only"]
     assert text.count("is no model: its traces") == 1
     assert "No run of this scale has been evaluated yet." in text
     assert "The generator is no model: its traces" in text

@@ -144,3 +144,23 @@ def test_where_there_are_no_locks_it_is_said(tmp_path, monkeypatch, caplog):
     assert (
         "run: this file system has no locks (No locks available): start nothing else" in caplog.text
     )
+
+
+def test_who_is_at_work_is_read_without_touching_the_lock(tmp_path):
+    folder = tmp_path / "run"
+    assert lock.at_work(folder) is None
+    first = hold(folder)
+    about = lock.at_work(folder)
+    assert about["doing"] == "being trained" and about["pid"] == first.pid
+    assert lock.holder(folder).startswith("being trained by process")
+    first.kill()
+    first.wait()
+    assert lock.at_work(folder) is None, "its process is gone"
+    elsewhere = about | {"host": "another-node"}
+    (folder / lock.FILE).write_text(json.dumps(elsewhere))
+    assert lock.at_work(folder) == elsewhere
+    with lock.locked(folder, wait=False, doing=""):
+        assert lock.at_work(folder) is None, "it only asks"
+    with lock.alone(folder, "being evaluated"):
+        assert lock.at_work(folder)["doing"] == "being evaluated"
+    assert lock.at_work(folder) is None
