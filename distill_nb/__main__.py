@@ -13,22 +13,16 @@ import click
 
 from distill_nb import params
 from distill_nb.analysis import margins, results
-from distill_nb.analysis.published import accuracies
 from distill_nb.plan import devices
 from distill_nb.plan import plan as planning
-from distill_nb.report import (
-    latex,
-    notebook_page,
-    published_pages,
-    sample_size_tables,
-    study_figures,
-)
-from distill_nb.runtime import gpus, paths
+from distill_nb.report import sample_size_tables
+from distill_nb.runtime import paths
 from distill_nb.study import (
     answer_commands,
     commands,
     opening,
-    stage,
+    page_commands,
+    stage_commands,
     status,
     study_commands,
     verify,
@@ -43,9 +37,11 @@ from distill_nb.study.command_line import (
     command,
     main,
 )
-from distill_nb.study.graph import Stage
 
-__all__ = ["answer_commands", "main", "opening", "study_commands"]  # with subcommands of their own
+# with subcommands of their own
+__all__ = [
+    "answer_commands", "main", "opening", "page_commands", "stage_commands", "study_commands",
+]  # fmt: skip
 
 # ---- notebooks
 
@@ -167,70 +163,6 @@ def _analyse(
     commands.say_what_came_out(folder, margin, took, run)
 
 
-# ---- pages, figures, paper
-
-
-@command()
-@click.argument("places", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
-@click.option(
-    "--to", type=click.Path(path_type=Path), help="Copy a scale's pages here, to publish."
-)
-def report(places: tuple[Path, ...], to: Path | None) -> None:
-    """Write pages: of executed notebooks, or the index of a scale (a folder, such as runs/pocket).
-
-    \b
-    Example: distill-nb report runs/pocket
-             distill-nb report runs/pocket/pocket_math/train.ipynb
-             distill-nb report runs/pocket --to build/pages/sample
-    """
-    for place in map(commands.place, places or [paths.runs() / "pocket"]):
-        if place.is_dir() or not place.suffix:
-            commands.report_scale(place, with_table=sys.stdout.isatty())
-            if to is not None:
-                files = published_pages.copy(place, commands.place(to))
-                size = sum(file.stat().st_size for file in files) / 2**20
-                click.echo(
-                    f"{to}: {len(files)} files, {size:.1f} MiB; {to}/index.html is the first."
-                )
-        else:
-            click.echo(str(notebook_page.render(place)))
-
-
-@command()
-@click.argument("folder", default="figures", type=click.Path(path_type=Path))
-def figures(folder: Path) -> None:
-    """Write the published study's figures, each as PNG, PDF and CSV.
-
-    \b
-    Example: distill-nb figures figures
-    """
-    for key, figure_and_data in study_figures.study(accuracies.load_published()).items():
-        for file in study_figures.save(key, figure_and_data, commands.place(folder)):
-            click.echo(str(file))
-
-
-@command()
-@SCALE
-@SELECT_ON
-@MARGIN
-def paper(scale: str, select_on: str, margin: float) -> None:
-    """Write the paper's numbers and tables, and paper.pdf where LaTeX is installed.
-
-    \b
-    Example: distill-nb paper --scale full
-    """
-    folder = paths.resolve("paper")
-    if not paths.CHECKOUT:
-        latex.copy_sources(folder.parent)
-    latex.write(folder / "generated", scale, select_on, margin)
-    try:
-        if not latex.compile_pdf(folder):
-            sys.exit(f"paper/generated is written; to build the PDF install {latex.PACKAGES}.")
-    except RuntimeError as error:
-        sys.exit(str(error))
-    click.echo("paper/paper.pdf")
-
-
 # ---- before and after a run
 
 
@@ -318,46 +250,6 @@ def doctor(files: tuple[str, ...], online: bool) -> None:
              distill-nb doctor --online run07.yaml traces_r1_math.yaml
     """
     sys.exit(0 if commands.doctor(files, online) else 1)
-
-
-# ---- what the Snakefile and the Makefile call
-
-
-@command("stage", hidden=True)
-@click.argument("scale", type=SCALES)
-@click.argument("name")
-@click.option("--made", default="", help="The hash under which the stage was planned.")
-@click.option("--gpus", "n_gpus", default=0, help="How many GPUs it needs.")
-@click.option("--overwrite", is_flag=True, help="Start again instead of resuming.")
-@click.option("--attempt", default=1, help="A later one goes on with what the first overwrote.")
-def stage_(scale: str, name: str, made: str, n_gpus: int, overwrite: bool, attempt: int) -> None:
-    """Run one stage of the study, such as llama8b_math_4k/train."""
-    if "/" not in name:
-        raise ValueError(f"{name}: name a stage by folder and name, as in llama8b_math_4k/train.")
-    which = Stage(scale, *name.rsplit("/", 1))
-    sys.exit(stage.run(which, made, n_gpus, overwrite, attempt))
-
-
-@command("report-failed", hidden=True)
-@click.argument("scale", type=SCALES)
-def report_failed(scale: str) -> None:
-    """The analysis and the index of what there is, when a failure kept the study from them."""
-    click.echo(str(stage.write_report(scale)))
-
-
-@command("stamp", hidden=True)
-@click.argument("scale", type=SCALES)
-@click.argument("name")
-def stamp(scale: str, name: str) -> None:
-    """The file that says that a stage is done, as the Snakefile names it."""
-    stamp = status.stamp_of(scale, name).relative_to(paths.runs())
-    click.echo(f"{paths.runs_from_here()}/{stamp.as_posix()}")
-
-
-@command("gpus", hidden=True)
-def gpus_() -> None:
-    """How many GPUs this process may use."""
-    click.echo(str(len(gpus.visible())))
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ def say_what_came_out(
     parts = ", ".join(f"{part} {durations.in_words(seconds)}" for part, seconds in took.items())
     whole = f"; {durations.in_words(sum(took.values()))} in all" if len(took) > 1 else ""
     click.echo(f"Time: {parts}{whole}")
-    click.echo(f"To open the report: {opening.how(folder.name)}")
+    click.echo(f"To open the report: {opening.how(folder)}")
 
 
 def doctor(files: tuple[str, ...], ask: bool) -> bool:

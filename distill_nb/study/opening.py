@@ -2,6 +2,7 @@
 else."""
 
 import os
+import shlex
 import shutil
 import sys
 import webbrowser
@@ -78,11 +79,13 @@ def has_display() -> bool:
     return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
-def how(scale: str) -> str:
-    """The command that opens the page of a scale, as it can be typed here."""
+def how(folder: Path) -> str:
+    """The command that opens the page of a scale, by its folder, as it can be typed here."""
     ours = Path(sys.executable).with_name("distill-nb")
     found = shutil.which("distill-nb")
     program = "distill-nb"
     if ours.is_file() and (found is None or not ours.samefile(found)):
         program = os.path.relpath(ours) if ours.is_relative_to(Path.cwd()) else str(ours)
-    return f"{program} open" + ("" if scale == "pocket" else f" --scale {scale}")
+    if folder.parent != paths.resolve("runs"):  # of another study
+        return f"{program} open {shlex.quote(str(folder))}"
+    return f"{program} open" + ("" if folder.name == "pocket" else f" --scale {folder.name}")

@@ -101,7 +101,10 @@ def test_how_to_open_it_can_be_typed_where_one_stands(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "executable", str(program.with_name("python")))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", "")
-    assert opening.how("pocket") == ".venv/bin/distill-nb open"
-    assert opening.how("tiny") == ".venv/bin/distill-nb open --scale tiny"
+    runs = paths.resolve("runs")
+    assert opening.how(runs / "pocket") == ".venv/bin/distill-nb open"
+    assert opening.how(runs / "tiny") == ".venv/bin/distill-nb open --scale tiny"
+    other = tmp_path / "my study" / "full"
+    assert opening.how(other) == f".venv/bin/distill-nb open '{other}'"
     monkeypatch.setenv("PATH", str(program.parent))
-    assert opening.how("pocket") == "distill-nb open"
+    assert opening.how(runs / "pocket") == "distill-nb open"
