@@ -105,8 +105,8 @@ class Wandb:
     def __init__(self, place: Place) -> None:
         import wandb
 
-        offline = os.environ.get("WANDB_MODE") in ("offline", "dryrun", "disabled")
-        if not offline and not wandb.api.api_key:  # or it would ask, where nobody answers
+        # init would ask for a key, where nobody answers
+        if wandb.setup().settings.mode == "online" and not wandb.login(prompt=False):
             raise RuntimeError("it has no API key: wandb login, or set WANDB_MODE=offline")
         self.run_id = place.run_id or place.new_id
         self.run = wandb.init(
@@ -120,7 +120,8 @@ class Wandb:
             resume="allow",
             settings=wandb.Settings(console="off", reinit="create_new", save_code=False),
         )
-        self.where = self.run.url or paths.movable(place.run_dir / "wandb")
+        folder = paths.movable(place.run_dir / "wandb")
+        self.where = folder if self.run.offline else self.run.url or folder
         self.run.define_metric("*", step_metric="step")
 
     def log(self, number: int, step: int, values: dict[str, float]) -> None:
