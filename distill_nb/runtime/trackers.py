@@ -55,8 +55,8 @@ class Tracker(Protocol):
     def log(self, number: int, step: int, values: dict[str, float]) -> None:
         """Send a line. number: grows with each line; step: of training, which a curve is over."""
 
-    def sent(self) -> int:
-        """The number of the last line that the tracker has, as far as it tells; else 0."""
+    def sent(self) -> int | None:
+        """The number of the last line that the tracker has; None where it does not tell."""
         ...
 
     def finish(self) -> None:
@@ -92,8 +92,8 @@ class TensorBoard:
             self.writer.add_scalar(name, value, step)
         self.writer.flush()
 
-    def sent(self) -> int:
-        return _last_line({tag: max(steps) for tag, steps in self.before.items()}, self.before)
+    def sent(self) -> int | None:
+        return _last_line(self.before)
 
     def finish(self) -> None:
         self.writer.close()
@@ -127,8 +127,8 @@ class Wandb:
     def log(self, number: int, step: int, values: dict[str, float]) -> None:
         self.run.log({**values, "step": step}, step=number)
 
-    def sent(self) -> int:
-        return self.run.step - 1 if self.run.resumed else 0  # of a resumed run the next step
+    def sent(self) -> int | None:
+        return None  # its own process writes what it is given, also after a kill of this one
 
     def finish(self) -> None:
         self.run.finish()
@@ -165,12 +165,10 @@ class Mlflow:
         metrics = [self.metric(name, value, now, step) for name, value in values.items()]
         self.client.log_batch(self.run_id, metrics=metrics)
 
-    def sent(self) -> int:
-        found = {
-            name: [m.step for m in self.client.get_metric_history(self.run_id, name)]
-            for name in self.client.get_run(self.run_id).data.metrics
-        }
-        return _last_line({name: max(steps) for name, steps in found.items()}, found)
+    def sent(self) -> int | None:
+        names = self.client.get_run(self.run_id).data.metrics
+        history = {name: self.client.get_metric_history(self.run_id, name) for name in names}
+        return _last_line({name: [m.step for m in found] for name, found in history.items()})
 
     def finish(self) -> None:
         self.client.set_terminated(self.run_id)
@@ -192,13 +190,23 @@ class Trackio:
             space_id=os.environ.get("TRACKIO_SPACE_ID"),
             embed=False,
         )
+        self.local = "TRACKIO_SPACE_ID" not in os.environ
         self.where = f"run {self.run_id} (trackio show --project {self.run.project})"
 
     def log(self, number: int, step: int, values: dict[str, float]) -> None:
         self.run.log(values, step=step)
 
-    def sent(self) -> int:
-        return 0
+    def sent(self) -> int | None:
+        """It writes twice a second, in this process: a kill loses what was logged since."""
+        from trackio.sqlite_storage import SQLiteStorage
+
+        if not self.local:
+            return None
+        curves: dict[str, list[int]] = {}
+        for line in SQLiteStorage.get_logs(self.run.project, self.run_id):
+            for name in line:
+                curves.setdefault(name, []).append(line["step"])
+        return _last_line(curves)
 
     def finish(self) -> None:
         self.run.finish()
@@ -207,9 +215,9 @@ class Trackio:
 OPEN = {"tensorboard": TensorBoard, "wandb": Wandb, "mlflow": Mlflow, "trackio": Trackio}
 
 
-def _last_line(furthest: dict[str, int], steps: dict[str, list[int]]) -> int:
-    """The number of the last line that a tracker has. furthest, steps: of each of its curves. A
-    line of training has a loss; one of evaluation is a point of one of its accuracies."""
-    if "train/loss" in furthest:
-        return furthest["train/loss"]
-    return sum(len(found) for name, found in steps.items() if name.endswith("/accuracy"))
+def _last_line(curves: dict[str, list[int]]) -> int:
+    """The number of the last line that a tracker has. curves: its steps, by name. A line of
+    training has a loss; one of evaluation is a point of one of the accuracies."""
+    if "train/loss" in curves:
+        return max(curves["train/loss"])
+    return sum(len(steps) for name, steps in curves.items() if name.endswith("/accuracy"))

@@ -142,9 +142,13 @@ class _Mirror(threading.Thread):
     def _open(self) -> trackers.Tracker:
         place = trackers.Place(self.run_dir, self.kind, self.parameters, self.state["run_id"])
         tracker = trackers.OPEN[self.track](place)
-        # a kill may have come between a line and its note
-        self.state |= {"run_id": tracker.run_id, "sent": max(self.state["sent"], tracker.sent())}
+        sent = tracker.sent()  # a kill may have come between a line and its note, either way
+        sent = self.state["sent"] if sent is None else sent
+        self.state |= {"run_id": tracker.run_id, "sent": sent}
         self._note()
+        self.offset = self.count = 0  # what the tracker has lost is sent, too
+        self.waiting = []
+        self._read()
         log.info(f"{self.track} shows {place.name}: {tracker.where}")
         return tracker
 
