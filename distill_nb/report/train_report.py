@@ -77,7 +77,8 @@ def show_log(p: Params) -> None:
         return
     text = escape((folder / resume.LOG).read_text(encoding="utf-8", errors="replace"))
     summary = "<summary>training log (UTC)</summary>"
-    display(HTML(f"<details>{summary}\n<pre>{text}</pre>\n</details>"))
+    pre = f'<pre style="white-space: pre-wrap">{text}</pre>'
+    display(HTML(f"<details>{summary}\n{pre}\n</details>"))
 
 
 def starts(record: dict) -> DataFrame:

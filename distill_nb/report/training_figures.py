@@ -113,7 +113,7 @@ def speed_and_memory(metrics: DataFrame) -> Drawn:
         most = float(data["memory_peak_gib"].max())
         ax.plot(data["step"], data["memory_gib"], color=LINE)
         _mean(ax, mean, f"memory: mean {mean:.2f} GiB, last {last:.2f} GiB")
-        ax.set(ylabel="memory (GiB)", ylim=(0, None))
+        ax.set(ylabel="memory (GiB)", ylim=(0, 1.15 * data["memory_gib"].max()))
         words += f"; memory in GiB: mean {mean:.2f}, last {last:.2f}, at most {most:.2f}"
     return style.describe(figure, f"{words}."), data
 
@@ -131,7 +131,7 @@ def micro_batches(metrics: DataFrame) -> Drawn | None:
     ax.fill_between(steps, least, most, color=RAW, alpha=0.35, lw=0)
     ax.plot(steps, most, color=LINE, lw=1, label="largest of the step")
     ax.plot(steps, least, color=RAW, lw=1, label="smallest of the step")
-    ax.set(ylabel="tokens", ylim=(0, None), title="tokens of a micro-batch")
+    ax.set(ylabel="tokens", ylim=(0, 1.15 * most.max()), title="tokens of a micro-batch")
     ax.yaxis.set_major_formatter(_whole)
     ax.legend(loc="lower right")
     _over_steps(*axes.flat)

@@ -18,8 +18,8 @@ from typing import Any, Protocol
 from distill_nb.runtime import paths
 
 PROJECT = "distill_nb"  # of Weights & Biases, MLflow (its experiment) and Trackio
-PACKAGES = {
-    "tensorboard": "tensorboard",
+MODULES = {  # that are imported to open one
+    "tensorboard": "torch.utils.tensorboard",
     "wandb": "wandb",
     "mlflow": "mlflow",
     "trackio": "trackio",

@@ -12,6 +12,7 @@ fails, or hangs, costs a warning and no work."""
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import json
 import logging
@@ -28,16 +29,15 @@ from distill_nb.runtime import files, trackers
 log = logging.getLogger(__name__)
 EVERY = 1.0  # seconds between two looks at the file
 AGAIN = 60.0  # seconds after which a tracker that failed is tried again
-PATIENCE = 60.0  # seconds that it has at the end
+PATIENCE = 120.0  # seconds that it has at the end
 
 
 def check(track: str) -> None:
     """Raises ValueError where the tracker's package is not installed."""
-    package = trackers.PACKAGES.get(track)
-    if package and importlib.util.find_spec(package) is None:
+    if track != "none" and importlib.util.find_spec(track) is None:  # packages have their names
         raise ValueError(
-            f"track: {track} is not installed; install it with `pip install {package}`, or set "
-            "track to none."
+            f"track: {track} is not installed; install it with `pip install {track}`, or set track "
+            "to none."
         )
 
 
@@ -45,7 +45,8 @@ def forget(run_dir: Path, *kinds: str) -> None:
     """What a run is sent under begins anew: for `overwrite`."""
     for kind in kinds:
         _state_file(run_dir, kind).unlink(missing_ok=True)
-        shutil.rmtree(run_dir / "tensorboard" / kind, ignore_errors=True)
+        if (events := run_dir / "tensorboard" / kind).is_dir():
+            shutil.rmtree(events)
 
 
 @contextlib.contextmanager
@@ -59,6 +60,9 @@ def mirrored(
     if track == "none":
         yield
         return
+    # here, as the work imports large libraries meanwhile; what fails now fails again in the thread
+    with contextlib.suppress(Exception):
+        importlib.import_module(trackers.MODULES[track])
     mirror = _Mirror(track, run_dir, kind, file, parameters)
     mirror.start()
     try:

@@ -104,9 +104,10 @@ def refuse_other_run(run_dir: Path, p: Params, data: Data) -> dict:
 def start_again(run_dir: Path) -> None:
     """Remove what an earlier training and its evaluation left: the provenance first and the
     checkpoints last. If this is cut off, `refuse_other_run` keeps the run from being resumed."""
+    (run_dir / "provenance_train.json").unlink(missing_ok=True)
     tracking.forget(run_dir, "train", "eval")
-    files = ("provenance_train.json", "eval", "provenance_eval.json", "metrics.jsonl")
-    for name in (*files, times.FILE, LOG, "state", "checkpoints"):
+    files = ("eval", "provenance_eval.json", "metrics.jsonl", times.FILE, LOG)
+    for name in (*files, "state", "checkpoints"):
         if (run_dir / name).is_dir() and not (run_dir / name).is_symlink():
             shutil.rmtree(run_dir / name)
         else:

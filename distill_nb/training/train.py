@@ -255,12 +255,14 @@ def load_metrics(p: Params) -> pd.DataFrame:
 
 
 def at_checkpoints(metrics: pd.DataFrame, p: Params) -> pd.DataFrame:
-    """The rows of `load_metrics` at which an adapter was saved, as texts: whole numbers in full,
-    others to four digits, "" where there is none."""
+    """Loss, learning rate, gradient norm and tokens where an adapter was saved, of `load_metrics`,
+    as texts: whole numbers in full, others to four digits, "" where there is none."""
 
     def text(value: float) -> str:
         if value != value:  # nan
             return ""
-        return f"{value:.4g}" if value % 1 else f"{value:.0f}"
+        return f"{value:.4g}" if value % 1 else f"{value:,.0f}"
 
-    return metrics[metrics["step"].isin(resume.saved_steps(p))].astype(object).map(text)
+    columns = ["step", "loss", "heldout_loss", "learning_rate", "grad_norm", "tokens"]
+    saved = metrics.loc[metrics["step"].isin(resume.saved_steps(p)), columns]
+    return saved.astype(object).map(text)
