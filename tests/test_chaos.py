@@ -68,6 +68,8 @@ def test_six_kills_lose_nothing_and_repeat_nothing(tmp_path):
         and report["compared"]["tables"] >= 10
     )
     for file in (tmp_path / "killed").rglob("*.jsonl"):
+        if file.name == "times.jsonl":  # each start adds to it
+            continue
         lines = jsonl.read(file)
         key = (
             [r["step"] for r in lines]

@@ -14,7 +14,9 @@ from distill_nb.runtime import paths
 
 KEYS = ["benchmark", "task_id", "sample"]
 PACKAGES = ("torch", "transformers", "peft", "vllm", "unsloth", "math-verify", "evalplus")
-NOT_SETTINGS = {"run_name", "overwrite", "regrade", "other_parameters", "select_on", "scale"}
+NOT_SETTINGS = {
+    "run_name", "overwrite", "regrade", "track", "other_parameters", "select_on", "scale",
+}  # fmt: skip
 
 
 class Place(NamedTuple):

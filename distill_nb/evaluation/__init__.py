@@ -8,6 +8,7 @@ shares.py    how much of one shift of log-probabilities is found in another
 baseline.py  the base student's records, which runs share
 records.py   those records on disk
 record_fields.py  what a record holds, in words
+accuracy_log.py  the accuracy of each part as it is done, for a tracker
 regrade.py   stored completions graded again, without the model
 resume.py    checkpoints and records on disk, and whether they belong to this run
 inspect_log.py  records as logs of Inspect

@@ -135,14 +135,17 @@ def collect(
     references: dict[int, dict],
     base_done: Callable[[], None] = lambda: None,
     keep: Callable[[Proof], None] = lambda made: None,
+    done: Callable[[int, str], None] = lambda step, benchmark: None,
 ) -> list[Proof]:
     """Make the records of all jobs, checkpoint by checkpoint or all at once, as the engine serves
     them. Returns the proofs.
 
     references: step → what its checkpoint's trainer makes of a text (proof.read). A checkpoint that
     fails its proof is reported and not scored. base_done: called once, when the last record of step
-    0 is made; keep: called with each proof, before any answer that rests on it."""
+    0 is made; keep: called with each proof, before any answer that rests on it; done: called with
+    the step and benchmark of which the last record is made."""
     total = Counter(job.step for job in jobs)
+    left = Counter((job.step, job.benchmark) for job in jobs)
     steps, engine_version = sorted(total), f"{engine.name} {engine.version}"
     answered: Counter[int] = Counter()
     correct: Counter[int] = Counter()
@@ -163,6 +166,9 @@ def collect(
                     step = record["step"]
                     answered[step] += 1
                     correct[step] += record["outcome"] == "correct"
+                    left[part := (step, record["benchmark"])] -= 1
+                    if not left[part]:
+                        done(*part)
                     if step == 0 and answered[0] == total[0]:
                         base_done()
                 bar.update(len(answers))

@@ -15,13 +15,14 @@ from pathlib import Path
 from distill_nb import benchmarks, grading
 from distill_nb.benchmarks import loading
 from distill_nb.evaluation import baseline, records, regrade, resume
+from distill_nb.evaluation.accuracy_log import AccuracyLog
 from distill_nb.evaluation.collect import Job, collect, missing
 from distill_nb.evaluation.engines import start, tuned
 from distill_nb.evaluation.proofs import Proof
 from distill_nb.grading import code
 from distill_nb.grading.sandbox.packages import versions
 from distill_nb.params import Params, is_baseline
-from distill_nb.runtime import compiler, disk, lock, paths, provenance, stop
+from distill_nb.runtime import compiler, disk, lock, paths, provenance, stop, tracking
 from distill_nb.students import check_student, generation, proof, student
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
     an adapter is not whole or they do not belong together, if records on disk were made with other
     settings and `overwrite` is false, or if another process is evaluating this run; RuntimeError if
     code could not be run safely; stop.Stopped; disk.DiskFull."""
+    tracking.check(p.track)
     # before benchmarks are downloaded: one has gigabytes
     run_dir, file = paths.run_dir(p), paths.run_dir(p) / "provenance_eval.json"
     before = {} if p.overwrite else resume.earlier_provenance(file)
@@ -136,6 +138,7 @@ def _remove_records(p: Params, shared: dict[str, Path]) -> None:
     run_dir = paths.run_dir(p)
     shutil.rmtree(run_dir / "eval", ignore_errors=True)
     (run_dir / "provenance_eval.json").unlink(missing_ok=True)
+    tracking.forget(run_dir, "eval")
     if is_baseline(p):  # runs only share these
         for file in shared.values():
             file.unlink(missing_ok=True)
@@ -154,7 +157,11 @@ def _evaluate(
     file = paths.run_dir(p) / "provenance_eval.json"
     if not before:
         provenance.write(file, record)
-    made = _make(p, tasks, shared, steps, record)
+    lines = AccuracyLog(p, tasks, shared)
+    with tracking.mirrored(p.track, file.parent, "eval", lines.file, record["parameters"]):
+        lines.look_at_all(steps)
+        made = _make(p, tasks, shared, steps, record, lines.look)
+        lines.look_at_all(steps)
     sessions = {name: baseline.sessions(f) for name, f in shared.items()}
     record["base"] = before.get("base", {}) | sessions
     counts = ", ".join(f"{step}: {n}" for step, n in made.items())
@@ -197,6 +204,7 @@ def _make(
     shared: dict[str, Path],
     steps: list[int],
     record: dict | None = None,
+    done: Callable[[int, str], None] = lambda step, benchmark: None,
 ) -> dict[int, int]:
     """Make what is missing of the base student and of all checkpoints; returns step → records made.
     record: the provenance, noted beside the base's records, which are copied into the run before
@@ -216,12 +224,12 @@ def _make(
         if unlock and not base:
             base_done()
         baseline.note_session(base, record)
-        proofs = _collect(p, base, own, base_done)
+        proofs = _collect(p, base, own, base_done, done)
     if not unlock:
         with lock.locked(base_dir):
             base = missing(p, 0, tasks, shared)
             baseline.note_session(base, record)
-            _collect(p, base, [], lambda: None)
+            _collect(p, base, [], lambda: None, done)
             baseline.copy_into(p, shared)
     if not base:
         log.info(
@@ -234,9 +242,14 @@ def _make(
 
 
 def _collect(
-    p: Params, base: list[Job], own: list[Job], base_done: Callable[[], None]
+    p: Params,
+    base: list[Job],
+    own: list[Job],
+    base_done: Callable[[], None],
+    done: Callable[[int, str], None],
 ) -> list[Proof]:
-    """The records of the base student and of checkpoints, by one engine; returns the proofs."""
+    """The records of the base student and of checkpoints, by one engine; returns the proofs. done:
+    as of `collect`."""
     jobs = [*base, *own]
     if not jobs:
         return []
@@ -250,7 +263,7 @@ def _collect(
 
     texts = [reference["tokens"] for reference in references.values()]
     with start.start(p, adapters, [job.prompt for job in jobs], texts) as engine:
-        return collect(p, engine, jobs, references, base_done, keep)
+        return collect(p, engine, jobs, references, base_done, keep, done)
 
 
 def _proof_file(p: Params, step: int) -> Path:

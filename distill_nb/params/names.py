@@ -8,6 +8,7 @@ BENCHMARKS = (
 CHAT_TEMPLATES = ("llama3", "qwen3", "smollm2")  # students/chat.py defines them
 STUDY = BENCHMARKS[:5]  # those of the published study, without the pocket run's
 ON_OFF_KEYS = ("recompute",)  # on and off are words for them, though YAML 1.1 has truth values
+TRACKERS = ("none", "trackio", "wandb", "mlflow", "tensorboard")  # runtime/trackers.py opens them
 TEACHER = r"[a-z0-9][a-z0-9-]*"  # r1, sonnet, or a teacher of the user's own
 GENERATOR = "generator"  # the teacher of generated traces (traces/pocket.py): no model
 POCKET_STUDENT = "smollm2-135m-instruct"  # the student that comes from PyPI, without a hub

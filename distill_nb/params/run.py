@@ -18,7 +18,14 @@ from typing import Any
 
 from distill_nb.params import papermill_call
 from distill_nb.params.checks import checked, contradictions, key
-from distill_nb.params.names import BENCHMARKS, CHAT_TEMPLATES, GENERATOR, POCKET_STUDENT, is_set
+from distill_nb.params.names import (
+    BENCHMARKS,
+    CHAT_TEMPLATES,
+    GENERATOR,
+    POCKET_STUDENT,
+    TRACKERS,
+    is_set,
+)
 from distill_nb.params.reading import given, read_files
 from distill_nb.runtime import log, paths
 
@@ -132,6 +139,10 @@ class Params:
     )
     regrade: bool = key("grade the stored completions again, without the model")
     overwrite: bool = key("start again instead of resuming what is there")
+    track: str = key(
+        "mirror the progress of training and evaluation to a tracker, whose package is installed",
+        choices=TRACKERS,
+    )
     select_on: str = key(
         "what chooses a run's best checkpoint: all problems of the benchmark that chooses, as in "
         "the study, or a fixed half of them, scored on the other",

@@ -1,13 +1,14 @@
 """What notebooks and readers see: tables, figures, pages, model cards and the paper.
 
-train_report.py    what train.ipynb shows before it trains: length ledger, plan
+train_report.py    what train.ipynb shows: length ledger, plan, log, how training went
 eval_report.py     what eval.ipynb shows of one run: scores, parts, flips
 analyze_report.py  what analyze.ipynb needs of a scale's folder
 tables.py          how a table is shown: HTML in a notebook, LaTeX in the paper
 study_tables.py    the study's tables: checkpoints, best checkpoints, forgetting, findings
 sample_size_tables.py  what a new study would need: problems, samples, seeds
 style.py           the look of all figures, and how one is described and shown
-run_figures.py     figures of a run or a set of traces: loss, outcomes, tokens, funnel
+training_figures.py  figures of a training: loss, speed, memory, micro-batches, time, lengths
+run_figures.py     figures of a run or a set of traces: outcomes, tokens, funnel
 study_figures.py   the study's figures of accuracies, and those that it commits
 change_figures.py  its figures of changes: forgetting, gains, what findings rest on
 grid_report.py     what analyze.ipynb shows of settings that runs were repeated with

@@ -1,5 +1,5 @@
-"""The figures of one run or set of traces, from saved results. Each carries a description in
-words."""
+"""The figures of one run's answers or of a set of traces, from saved results. Each carries a
+description in words."""
 
 from __future__ import annotations
 
@@ -13,31 +13,6 @@ from distill_nb.report import style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-
-def training_curve(metrics: DataFrame, title: str = "") -> Figure:
-    """Training and held-out loss (nats a token) against step, from train.load_metrics."""
-    import seaborn as sns
-
-    figure, ((ax,),) = style.grid(1, 1, 2.6)
-    batch, traces = "training batch", "held-out traces"
-    where: style.Look = {"x": "step", "ax": ax}
-    sns.lineplot(metrics, y="loss", label=batch, color=style.LOSS_COLOURS[batch], **where)
-    heldout = metrics.dropna(subset=["heldout_loss"])
-    if len(heldout):
-        look: style.Look = {"label": traces, "marker": "o", "color": style.LOSS_COLOURS[traces]}
-        sns.lineplot(heldout, y="heldout_loss", **look, **where)
-    ax.set(xlabel="step", ylabel="cross-entropy (nats per token)", title=title, ylim=(0, None))
-    ax.legend()
-    first, last = metrics.iloc[0], metrics.iloc[-1]
-    words = (
-        f"A curve of the loss against the step: the training loss goes from {first['loss']:.2f} at "
-        f"step {first['step']:.0f} to {last['loss']:.2f} nats per token at step {last['step']:.0f}"
-    )
-    if len(heldout):
-        before, after = heldout["heldout_loss"].iloc[0], heldout["heldout_loss"].iloc[-1]
-        words += f", the held-out loss from {before:.2f} to {after:.2f} at the last checkpoint"
-    return style.describe(figure, f"{words}.")
 
 
 def outcome_bars(table: DataFrame) -> Figure:

@@ -169,8 +169,8 @@ def measure(
     """What cutting at max_length does to traces: how many are over it, and how many have earlier
     turns of the assistant's, which are not trained on; how many lose their end
     token, </think>, boxed answer (outside the thinking) or code block, and how many had these;
-    their lengths; how many tokens, prompts apart, would be trained on, cut or with the long ones
-    dropped."""
+    their lengths, and a histogram of these; how many tokens, prompts apart, would be trained on,
+    cut or with the long ones dropped."""
     had, several_turns = dict.fromkeys(("think", "answer", "code"), 0), 0
     lost = dict(had)
     lengths, trained = tokens.lengths, tokens.lengths - tokens.prompts
@@ -202,10 +202,19 @@ def measure(
         "with_code_block": had["code"],
         **{f"tokens_p{q}": int(np.percentile(lengths, q)) if len(traces) else 0 for q in QUANTILES},
         "longest": int(lengths.max(initial=0)),
+        "length_bins": _bins(lengths, max_length),
         "tokens_of_traces": int(trained.sum()),
         "trained_if_cut": int(np.minimum(trained, kept).sum()),
         "trained_if_dropped": int(trained[~over].sum()),
     }
+
+
+def _bins(lengths: np.ndarray, max_length: int) -> dict:
+    """A histogram: bin k counts traces of k * width + 1 to (k + 1) * width tokens; the last of the
+    hundred also all that are longer."""
+    width = -(-max_length // 20)
+    places = np.minimum((np.maximum(lengths, 1) - 1) // width, 99)
+    return {"width": width, "counts": np.bincount(places).tolist()}
 
 
 SHOWN = [  # key, label, what its share is of

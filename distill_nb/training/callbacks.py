@@ -7,6 +7,7 @@ import json
 import math
 import os
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from distill_nb.params import Params
 from distill_nb.runtime import disk, jsonl, paths, stop
 from distill_nb.students import proof, sources
-from distill_nb.training import parallel, sharding
+from distill_nb.training import parallel, sharding, times
 from distill_nb.training.data import Data
 from distill_nb.training.parallel import Stopping
 from distill_nb.training.step import heldout_loss
@@ -22,6 +23,9 @@ from distill_nb.training.step import heldout_loss
 if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+# keys of a line of metrics.jsonl that are another number each time
+MEASURED = ("tokens_per_second", "seconds", "data_seconds", "memory_bytes", "memory_peak_bytes")
 
 
 def save_adapter(p: Params, model: PeftModel, data: Data, step: int) -> None:
@@ -58,6 +62,31 @@ def _refuse_divergence(p: Params, step: int, name: str, loss: float | None) -> N
             f"learning_rate ({p.learning_rate:g}) or max_grad_norm ({p.max_grad_norm:g}), or look "
             "at the examples of that step. What was saved before is kept."
         )
+
+
+def memory() -> tuple[int, int]:
+    """(bytes that this process holds, the most that it needed so far): of its GPU what torch has
+    reserved and allocated, else of the host what is resident."""
+    import psutil
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.memory_reserved(), torch.cuda.max_memory_allocated()
+    held = psutil.Process().memory_info().rss
+    try:
+        import resource
+    except ImportError:  # no Unix
+        return held, held
+    unit = 1 if sys.platform == "darwin" else 1024
+    return held, max(held, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+
+
+def micro_batch_tokens(p: Params, data: Data, step: int) -> list[int]:
+    """Tokens of each micro-batch of a step, from 1, of all processes."""
+    first = (step - 1) * p.batch_size
+    lengths = [len(e["input_ids"]) for e in data.train[first : first + p.batch_size]]
+    size = p.micro_batch_size
+    return [sum(lengths[i : i + size]) for i in range(0, len(lengths), size)]
 
 
 def make_callback(
@@ -106,6 +135,7 @@ def make_callback(
             self.clock = time.perf_counter()
 
         def on_step_begin(self, *_, **__) -> None:
+            self.waited = time.perf_counter() - self.clock
             self.random_state = stop.random_state()
 
         def on_substep_end(self, *_, **__) -> None:
@@ -120,7 +150,10 @@ def make_callback(
             self.seconds = time.perf_counter() - self.clock
             self.heldout: float | None = None
             if state.global_step % p.save_every == 0:
+                began = time.perf_counter()
                 self.heldout = heldout_loss(more["model"], data.heldout, p.micro_batch_size)
+                seconds = time.perf_counter() - began
+                times.note(run_dir, state.global_step, "held-out loss", seconds)
 
         def on_log(self, args: TrainingArguments, state: TrainerState, *_, **more) -> None:
             logs, step = more["logs"], state.global_step
@@ -130,6 +163,8 @@ def make_callback(
             _refuse_divergence(p, step, "loss", logs["loss"])
             _refuse_divergence(p, step, "held-out loss", self.heldout)
             speed = (tokens_at[step] - tokens_at[step - 1]) / self.seconds
+            held, most = memory()
+            parts = micro_batch_tokens(p, data, step)
             line = {
                 "step": step,
                 "loss": logs["loss"],
@@ -138,6 +173,13 @@ def make_callback(
                 "grad_norm": logs.get("grad_norm"),
                 "tokens": tokens_at[step],
                 "tokens_per_second": round(speed, 1),
+                "seconds": round(self.seconds, 4),
+                "data_seconds": round(self.waited, 4),
+                "memory_bytes": held,
+                "memory_peak_bytes": most,
+                "micro_batch_sequences": p.micro_batch_size,
+                "micro_batch_tokens_least": min(parts),
+                "micro_batch_tokens_most": max(parts),
             }
             jsonl.append(run_dir / "metrics.jsonl", [line])
             self.bar.update(1)
@@ -145,6 +187,7 @@ def make_callback(
             self.clock = time.perf_counter()
 
         def on_save(self, args: TrainingArguments, state: TrainerState, *_, **more) -> None:
+            began = self.clock  # the Trainer has written its state since
             # the state of a run that was asked to stop has no adapter
             if state.global_step % p.save_every == 0:
                 save_adapter(p, more["model"], data, state.global_step)
@@ -153,6 +196,7 @@ def make_callback(
             disk.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
             parallel.wait_for_all()
             self.clock = time.perf_counter()
+            times.note(run_dir, state.global_step, "saving", self.clock - began)
 
         def on_train_end(self, *_, **__) -> None:
             self.bar.close()

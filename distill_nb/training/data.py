@@ -3,12 +3,13 @@
 import hashlib
 import logging
 import random
+import time
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from distill_nb.params import Params, is_baseline
-from distill_nb.runtime import provenance
+from distill_nb.runtime import provenance, tracking
 from distill_nb.students import chat, check_student, student, targets
 from distill_nb.traces import ledger as traces_ledger
 from distill_nb.traces import load
@@ -26,18 +27,21 @@ class Data:
     sha256: str = ""
     tokens_sha256: str = ""  # of what is trained on, in its order: ids and labels
     student_version: str = ""  # of check_student.check
+    seconds: float = 0.0  # that `prepare` took
 
 
 def prepare(p: Params) -> Data:
     """Load, encode and order a run's traces; held out are the last n_heldout, without problems that
     are trained on.
 
-    Raises ValueError for a baseline, for a student that is not whole, for layers that cannot get an
-    adapter, and where no trace fits max_length."""
+    Raises ValueError for a tracker that is not installed, for a baseline, for a student that is not
+    whole, for layers that cannot get an adapter, and where no trace fits max_length."""
     if is_baseline(p):
         raise ValueError(
             f"teacher: {p.run_name} is a baseline, which trains nothing; run eval.ipynb on it."
         )
+    tracking.check(p.track)
+    began = time.perf_counter()
     student.choose_backend(p)  # Unsloth, where it is used, must be imported before Transformers is
     version = check_student.check(p)
     student.import_for_training()
@@ -75,7 +79,9 @@ def prepare(p: Params) -> Data:
     order = training_order(lengths, p.batch_size, p.max_steps, p.seed, p.micro_batch_size)
     train = [train[i] for i in order]
     sha256 = provenance.sha256_of_json([rows, spare] if spare else rows)
-    return Data(train, heldout, ledger, sha256, tokens_sha256(train), version)
+    made = Data(train, heldout, ledger, sha256, tokens_sha256(train), version)
+    made.seconds = time.perf_counter() - began
+    return made
 
 
 def training_order(

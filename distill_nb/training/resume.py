@@ -8,11 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from distill_nb.params import Params, pocket_values
-from distill_nb.runtime import disk, jsonl, provenance
+from distill_nb.runtime import disk, jsonl, provenance, tracking
 from distill_nb.students.adapters import adapter_files
+from distill_nb.training import times
 from distill_nb.training.data import Data
 
 log = logging.getLogger(__name__)
+LOG = "train.log"  # in the run's folder: what its starts said, each line with its time
 
 # A run is the same run if these are equal. How a batch is divided (micro_batch_size,
 # train_processes, sharding) and whether activations are recomputed change rounding alone: a run may
@@ -102,7 +104,9 @@ def refuse_other_run(run_dir: Path, p: Params, data: Data) -> dict:
 def start_again(run_dir: Path) -> None:
     """Remove what an earlier training and its evaluation left: the provenance first and the
     checkpoints last. If this is cut off, `refuse_other_run` keeps the run from being resumed."""
-    files = ("provenance_train.json", "eval", "provenance_eval.json", "metrics.jsonl")
+    (run_dir / "provenance_train.json").unlink(missing_ok=True)
+    tracking.forget(run_dir, "train", "eval")
+    files = ("eval", "provenance_eval.json", "metrics.jsonl", times.FILE, LOG)
     for name in (*files, "state", "checkpoints"):
         if (run_dir / name).is_dir() and not (run_dir / name).is_symlink():
             shutil.rmtree(run_dir / name)
@@ -110,7 +114,7 @@ def start_again(run_dir: Path) -> None:
             (run_dir / name).unlink(missing_ok=True)
 
 
-def keep_metrics_up_to(file: Path, step: int) -> None:
+def keep_lines_up_to(file: Path, step: int) -> None:
     """Drop the lines after `step` and torn ones: the resumed run writes them again."""
     if file.exists():
         lines = _metrics(file, report=True)

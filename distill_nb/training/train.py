@@ -9,6 +9,8 @@ On disk, below the run's folder:
   state/checkpoint-100/    Trainer's optimiser, schedule and random state, to resume from; the last
                            two are kept; a run that is asked to stop leaves one of that step
   metrics.jsonl            one line a step
+  times.jsonl              what the time went to beside the steps (times.py)
+  train.log                what every start said, each line with its time
   provenance_train.json    what made it; "finished" is set when the last step is on disk
 """
 
@@ -16,15 +18,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distill_nb.params import Params
-from distill_nb.runtime import devices, disk, lock, paths, provenance, stop
+from distill_nb.runtime import devices, disk, lock, paths, provenance, stop, tracking
+from distill_nb.runtime import log as log_file
 from distill_nb.students import adapters, chat, check_student, student
-from distill_nb.training import parallel, resume, sharding
+from distill_nb.training import parallel, resume, sharding, times
 from distill_nb.training.callbacks import make_callback
 from distill_nb.training.data import Data, prepare
 from distill_nb.training.parallel import Stopping
@@ -38,22 +42,29 @@ log = logging.getLogger(__name__)
 
 
 def train(
-    p: Params, data: Data | None = None, notebook: str | Path | None = None, recompute: str = "auto"
+    p: Params,
+    data: Data | None = None,
+    notebook: str | Path | None = None,
+    recompute: str = "auto",
+    plan: dict | None = None,
 ) -> dict:
     """Train one run, or go on where it was interrupted, or leave a finished one alone. Returns its
     provenance. data: of `prepare`; notebook: relative to the repository; recompute: on | off, what
-    the plan decided where p.recompute is auto (auto: on with CUDA, else off).
+    the plan decided where p.recompute is auto (auto: on with CUDA, else off); plan: of
+    train_report.show_plan, kept in the provenance, whose `recompute` counts where it has one.
 
-    Raises ValueError if the folder holds a run of other parameters or data, or one that has lost an
-    adapter or lines of its metrics, and `overwrite` is false; if another process is training it; if
-    it diverges; or if a GPU's memory is too small. Raises stop.Stopped, its state saved;
-    disk.DiskFull."""
+    Raises ValueError if its tracker is not installed; if the folder holds a run of other parameters
+    or data, or one that has lost an adapter or lines of its metrics, and `overwrite` is false; if
+    another process is training it; if it diverges; or if a GPU's memory is too small. Raises
+    stop.Stopped, its state saved; disk.DiskFull."""
+    tracking.check(p.track)
     backend = student.choose_backend(p)
     parallel.check_devices(p)
     data = data or prepare(p)
-    run_dir = paths.run_dir(p)
+    run_dir, plan = paths.run_dir(p), plan or {}
+    recompute = plan.get("recompute", recompute)
     with lock.alone(run_dir, "being trained"), disk.room(run_dir), stop.listening() as stopping:
-        return _train(p, data, notebook, backend, recompute, stopping)
+        return _train(p, data, notebook, backend, recompute, plan, stopping)
 
 
 def _train(
@@ -62,6 +73,7 @@ def _train(
     notebook: str | Path | None,
     backend: str,
     recompute: str,
+    plan: dict,
     stopping: Stopping,
 ) -> dict:
     """`train`, in a folder that is locked."""
@@ -77,15 +89,39 @@ def _train(
             f"{run_dir.name} is finished ({p.max_steps} steps); nothing to train. overwrite: true "
             "trains it again."
         )
-        return before
-    run_dir.mkdir(parents=True, exist_ok=True)
+        with tracked(p):  # what it lacks
+            return before
+    with log_file.kept(run_dir / resume.LOG):
+        return _go_on(p, decided, data, notebook, backend, plan, before, stopping)
+
+
+def tracked(p: Params) -> contextlib.AbstractContextManager[None]:
+    """Meanwhile, the lines of metrics.jsonl go to the run's tracker."""
+    run_dir = paths.run_dir(p)
+    return tracking.mirrored(p.track, run_dir, "train", run_dir / "metrics.jsonl", asdict(p))
+
+
+def _go_on(
+    p: Params,
+    decided: Params,
+    data: Data,
+    notebook: str | Path | None,
+    backend: str,
+    plan: dict,
+    before: dict,
+    stopping: Stopping,
+) -> dict:
+    """Train from the last state on. before: the provenance of an earlier start, or {}."""
+    run_dir = paths.run_dir(p)
     start, state = resume.last_state(run_dir, resume.saved_steps(p))
     sharding.refuse_other_states(p, state)
-    resume.keep_metrics_up_to(run_dir / "metrics.jsonl", start)
-    plan = f"{p.max_steps} steps of {p.batch_size}"
+    for name in ("metrics.jsonl", times.FILE):
+        resume.keep_lines_up_to(run_dir / name, start)
+    steps = f"{p.max_steps} steps of {p.batch_size}"
     if start:
-        plan = f"resuming at step {start} of {p.max_steps}"
-    log.info(f"Training {run_dir.name} with {backend} on {student.device()}: {plan}")
+        steps = f"resuming at step {start} of {p.max_steps}"
+    log.info(f"Training {run_dir.name} with {backend} on {student.device()}: {steps}")
+    times.note(run_dir, start, "data", data.seconds)
     record = provenance.collect(
         p,
         notebook=notebook,
@@ -98,6 +134,7 @@ def _train(
         student_version=data.student_version,
         template=chat.template_for(p.student, p.chat_template).hash,
         resumed_at=start,
+        **({"plan": plan} if plan else {}),
     )
     record = provenance.follow(record, before)
     provenance.write(run_dir / "provenance_train.json", record)
@@ -106,10 +143,11 @@ def _train(
         job: dict[str, Any] = dict(
             p=decided, data=data, backend=backend, run_dir=run_dir, start=start, state=state
         )
-        if p.train_processes == 1:
-            fit(**job, stopping=stopping)
-        else:
-            parallel.launch(p, job, run_dir, stopping)
+        with tracked(p):
+            if p.train_processes == 1:
+                fit(**job, stopping=stopping)
+            else:
+                parallel.launch(p, job, run_dir, stopping)
     record = provenance.finish(record)
     record["finished"] = True
     record["adapters_sha256"] = {
@@ -117,6 +155,8 @@ def _train(
         for step in resume.saved_steps(p)
     }
     provenance.write(run_dir / "provenance_train.json", record)
+    minutes = record["seconds"] / 60
+    log.info(f"{run_dir.name} is trained: {p.max_steps} steps, this start {minutes:.1f} minutes.")
     return record
 
 
@@ -131,6 +171,7 @@ def fit(
 ) -> None:
     """Train from a state to the last step: in this process, or as one of several (parallel.py).
     Raises stop.Stopped where stopping() asks it to end before."""
+    began = time.perf_counter()
     if parallel.is_first():
         check_student.check_weights(p)
     base = student.load(p, backend) if p.sharding == "none" else sharding.load(p)
@@ -139,6 +180,8 @@ def fit(
     callback = make_callback(p, data, run_dir, start, stopping)
     with _enough_memory(p):
         trainer = make_trainer(model, p, data.train, run_dir / "state", [callback])
+        if parallel.is_first():
+            times.note(run_dir, start, "load", time.perf_counter() - began)
         _until_stopped(trainer, state, callback, stopping)
 
 
@@ -212,12 +255,14 @@ def load_metrics(p: Params) -> pd.DataFrame:
 
 
 def at_checkpoints(metrics: pd.DataFrame, p: Params) -> pd.DataFrame:
-    """The rows of `load_metrics` at which an adapter was saved, as texts: whole numbers in full,
-    others to four digits, "" where there is none."""
+    """Loss, learning rate, gradient norm and tokens where an adapter was saved, of `load_metrics`,
+    as texts: whole numbers in full, others to four digits, "" where there is none."""
 
     def text(value: float) -> str:
         if value != value:  # nan
             return ""
-        return f"{value:.4g}" if value % 1 else f"{value:.0f}"
+        return f"{value:.4g}" if value % 1 else f"{value:,.0f}"
 
-    return metrics[metrics["step"].isin(resume.saved_steps(p))].astype(object).map(text)
+    columns = ["step", "loss", "heldout_loss", "learning_rate", "grad_norm", "tokens"]
+    saved = metrics.loc[metrics["step"].isin(resume.saved_steps(p)), columns]
+    return saved.astype(object).map(text)

@@ -355,18 +355,25 @@ def test_files_say_which_run_does_not_fit(runs_dir):
     assert not every_run_fits and "Does not fit: lora_expert_rank: " in said
 
 
-def test_a_finished_run_is_not_planned_and_a_new_one_is_shown(runs_dir, capsys):
+def test_the_plan_of_a_run_is_shown_and_again_when_it_is_finished(runs_dir, capsys):
     p = tiny()
     data = train.prepare(p)
     made = plan.estimate(p, data=data)
-    assert train_report.show_plan(p, data) == "off"  # a CPU has room
+    kept = train_report.show_plan(p, data)
+    assert kept["recompute"] == "off"  # a CPU has room
     assert "HTML" in capsys.readouterr().out and made.fits
     shown = plan.table(made)[p.run_name]
     assert shown["tokens"] == f"{sum(len(e['input_ids']) for e in data.train):,}"
     assert shown["seconds"].endswith("TFLOP/s measured here)") and "of " in shown["memory: peak"]
-    train.train(p, data)
-    assert train_report.show_plan(p, data) == "auto"
-    assert "finished already" in capsys.readouterr().out
+    record = train.train(p, data, plan=kept)
+    assert record["plan"] == kept and record["recompute"] == "off"
+    assert train_report.show_plan(p, data) == kept
+    assert "It was trained with this plan:" in capsys.readouterr().out
+    file = paths.run_dir(p) / "provenance_train.json"
+    del record["plan"]
+    file.write_text(json.dumps(record))
+    assert train_report.show_plan(p, data) == {}
+    assert "which did not keep its plan" in capsys.readouterr().out
 
 
 def test_beside_unsloth_the_plan_is_the_same(runs_dir, monkeypatch):

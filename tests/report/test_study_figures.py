@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from distill_nb.analysis.published import accuracies, comparisons
-from distill_nb.report import change_figures, run_figures, study_figures
+from distill_nb.report import change_figures, study_figures, training_figures
 from distill_nb.report import style as plots
 from distill_nb.runtime import paths
 
@@ -81,8 +81,8 @@ def test_no_teachers_colour_means_anything_else():
     assert set(plots.VERDICT_COLOURS) == set(plots.VERDICT_MARKERS) == verdicts
     assert len(set(plots.VERDICT_MARKERS.values())) == len(verdicts)
     metrics = pd.DataFrame({"step": [1, 2], "loss": [2.0, 1.0], "heldout_loss": [np.nan, 1.5]})
-    lines = run_figures.training_curve(metrics).axes[0].lines
-    assert [mpl.colors.to_hex(line.get_color()).upper() for line in lines] == list(
+    lines = training_figures.loss(metrics)[0].axes[0].lines
+    assert [mpl.colors.to_hex(line.get_color()).upper() for line in lines[1:]] == list(
         plots.LOSS_COLOURS.values()
     )
 
@@ -118,7 +118,7 @@ def test_every_figure_says_what_it_shows(made, table):
     metrics = pd.DataFrame({"step": [1, 2], "loss": [2.0, 1.0], "heldout_loss": [np.nan, 1.5]})
     assert (
         "from 2.00 at step 1 to 1.00 nats per token at step 2"
-        in run_figures.training_curve(metrics).alt_text
+        in training_figures.loss(metrics)[0].alt_text
     )
 
 

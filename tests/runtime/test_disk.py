@@ -58,7 +58,7 @@ traces = go_on("traces", lambda: build.build(sets))
 adapters = {f.parent.name: hashlib.sha256(f.read_bytes()).hexdigest()
             for f in sorted(paths.run_dir(p).glob("checkpoints/step_*/adapter_model.safetensors"))}
 found = {f"{f.parent.name}/{f.name}": [r | {"seconds": 0} for r in jsonl.read(f)]
-         for f in sorted(paths.run_dir(p).rglob("*.jsonl")) if f.name != "metrics.jsonl"}
+         for f in sorted(paths.run_dir(p).glob("eval/**/*.jsonl"))}
 left = sorted(f.name for f in runs.rglob("*") if ".partial" in f.name or f.name.startswith(".room"))
 losses = train.load_metrics(p)["loss"].tolist()
 print("RESULT " + json.dumps([said, adapters, found, left, traces, losses]))

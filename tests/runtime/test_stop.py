@@ -16,6 +16,7 @@ from distill_nb.evaluation import resume
 from distill_nb.runtime import paths, stop
 from distill_nb.training import resume as train_resume
 from distill_nb.training import train
+from distill_nb.training.callbacks import MEASURED
 
 CHANGES = dict(max_steps=6, save_every=3, n_examples=24, lora_dropout=0.1, backend="hf")
 
@@ -27,7 +28,7 @@ def unbroken(tmp_path_factory):
         patch.setenv("DISTILL_NB_RUNS", str(tmp_path_factory.mktemp("unbroken")))
         train.train(tiny(**CHANGES))
         return adapter_hashes(tiny(**CHANGES)), train.load_metrics(tiny(**CHANGES)).drop(
-            columns="tokens_per_second"
+            columns=list(MEASURED)
         )
 
 
@@ -75,7 +76,7 @@ def test_a_signal_ends_training_with_a_state_and_the_rest_is_the_same_bits(
     record = train.train(p)
     assert record["finished"] and record["resumed_at"] == left and len(record["sessions"]) == 1
     assert adapter_hashes(p) == unbroken[0] and resume.checkpoint_steps(p) == [3, 6]
-    assert train.load_metrics(p).drop(columns="tokens_per_second").equals(unbroken[1])
+    assert train.load_metrics(p).drop(columns=list(MEASURED)).equals(unbroken[1])
 
 
 def start(out, log, shielded):
