@@ -99,7 +99,7 @@ def distill_nb(folder, *words):
     return done.stdout + done.stderr
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_a_study_outside_of_the_repository_goes_to_its_report(tmp_path):
     pytest.importorskip("snakemake", reason="Snakemake is not installed: make setup-ci")
     files = [traces(tmp_path / f"{n}.jsonl", 40, i) for i, n in enumerate(("short", "long"))]
