@@ -35,8 +35,7 @@ def accuracy_by_step(table: DataFrame) -> tuple[Figure, DataFrame]:
     benchmarks = order + sorted(set(data["benchmark"]) - set(order))
     students = list(dict.fromkeys(data["student"]))
     if len(students) > 1:
-        size = {"sharex": "col", "sharey": True}
-        figure, axes = style.grid(len(benchmarks), len(students), 1.75, **size)
+        figure, axes = style.grid(len(benchmarks), len(students), 1.75, sharex="col", sharey=True)
         places = {
             (b, s): axes[i, j] for i, b in enumerate(benchmarks) for j, s in enumerate(students)
         }

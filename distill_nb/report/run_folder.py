@@ -107,9 +107,9 @@ def read(folder: Path) -> Run:
     for text in texts:
         with contextlib.suppress(ValueError):  # else it is torn, or being written
             lines.append(json.loads(text))
-    records = [_record(folder / f"provenance_{stage}.json") for stage in STAGES]
+    trained, evaluated = (_record(folder / f"provenance_{stage}.json") for stage in STAGES)
     lines = [line for line in lines if isinstance(line, dict) and "step" in line]
-    return Run(folder, *records, _record(folder / imported.FILE), lines)
+    return Run(folder, trained, evaluated, _record(folder / imported.FILE), lines)
 
 
 def _record(file: Path) -> dict:

@@ -119,8 +119,8 @@ def make(scale_dir: Path, found: list[Pair], margin: float) -> None:
         if _said(page).get(MADE_OF) == made_of:
             continue
         try:
-            sides = (pairing.Place(scale_dir / run, step) for run, step in pair[:2])
-            both = pairing.beside(*sides)
+            first, second = (pairing.Place(scale_dir / run, step) for run, step in pair[:2])
+            both = pairing.beside(first, second)
         except ValueError as error:
             log.warning(f"Not compared: {error}")
             continue

@@ -33,7 +33,8 @@ def length_ledger(p: Params, data: Data) -> DataFrame:
 
 def show_lengths(p: Params, data: Data) -> None:
     """Show how long the traces are, with the limit."""
-    style.show(training_figures.lengths(data.ledger, f"traces for {p.run_name}"))
+    if drawn := training_figures.lengths(data.ledger, f"traces for {p.run_name}"):
+        style.show(drawn)
 
 
 def show_plan(p: Params, data: Data | None = None, device: str | Device = "this") -> dict:

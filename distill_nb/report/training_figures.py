@@ -202,9 +202,11 @@ def lengths(ledger: dict, title: str = "") -> Drawn | None:
 
 def _over_steps(*axes: Axes) -> None:
     """A step is a whole number."""
+    from matplotlib.ticker import MaxNLocator
+
     for ax in axes:
         ax.set_xlabel("step")
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
 
 
 def _whole(value: float, _: object) -> str:
