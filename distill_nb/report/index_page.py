@@ -29,7 +29,7 @@ from distill_nb.report import (
 )
 from distill_nb.report.failures import failures
 from distill_nb.report.run_folder import Run, State
-from distill_nb.runtime import lock, provenance
+from distill_nb.runtime import disk, lock, provenance
 from distill_nb.runtime.files import write_json, write_text
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,8 @@ def renew(scale_dir: Path, planned: Collection[str] = ()) -> None:
             write_json(scale_dir / "report" / PLANNED, sorted(planned))
         _write(scale_dir, results.load_records(scale_dir, texts=False))
     except Exception as error:
+        if getattr(error, "errno", None) in disk.FULL:
+            return  # the stage says so itself
         log.warning(f"The page of all runs in {scale_dir.name} was not written: {error}")
 
 
@@ -212,13 +214,16 @@ def _link(target: Path, page: Path, name: str) -> dict[str, str]:
     if target.is_file():
         return link | {"href": _address(target, page)}
     stage = target.stem
-    record = f"provenance_{stage}.json" if stage in ("train", "eval") else "provenance.json"
+    record = "provenance.json"
+    if stage in run_folder.STAGES:
+        record = f"provenance_{stage}.json"
     made = target.with_name(record)
     if target.with_suffix(".ipynb").is_file():
         why = "executed, not rendered"
     elif made.is_file():
         try:
-            done = provenance.read(made, "").get("finished", True)
+            # of a set it is written at its end
+            done = provenance.read(made, "").get("finished", stage not in run_folder.STAGES)
         except ValueError:  # damaged
             done = False
         why = f"{'done' if done else 'begun'}, no page"

@@ -96,6 +96,7 @@ def test_a_run_that_failed(tmp_path):
     page = texts(index_page.html(tmp_path))
     assert "2 runs: 1 done, 1 failed." in page and "RuntimeError: no room" in page
     assert "failed train, step 12 of 30" in page
+    assert "training: begun, no page · evaluation: not executed" in page
 
 
 def test_the_margin_is_that_of_the_analysis(tmp_path):
