@@ -10,7 +10,6 @@ from distill_nb.params import read_files
 from distill_nb.runtime import gpus, paths
 from distill_nb.study import graph, new, status, study_file
 from distill_nb.study.command_line import SCALES, command
-from distill_nb.study.graph import Stage
 
 
 @command()
@@ -81,15 +80,12 @@ def to_plan(files: list[str]) -> dict[str, dict] | None:
     taken = study_file.use(paths.PARAMS_DIR / studies[0])
     graph.forget()
     runs = {
-        f"{taken.name}: {folder}": graph.parameters(Stage(taken.scale, folder, "train"))
-        for folder in taken.runs
-    }
-    bases = {
-        f"{taken.name}: {folder}": graph.parameters(Stage(taken.scale, folder, "eval"))
-        for folder in taken.baselines
+        f"{taken.name}: {stage.folder}": graph.parameters(stage)
+        for stage in graph.grid(taken.scale)
+        if stage.name == "eval"  # each run and baseline has one
     }
     sets = {file: study_file.values_of(file) for file in taken.sets.values()}
-    return runs | bases | (sets if taken.scale == "full" else {})
+    return runs | (sets if taken.scale == "full" else {})
 
 
 @command("new")
