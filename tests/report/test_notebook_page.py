@@ -290,6 +290,21 @@ def cards_of(text) -> dict[str, str]:
     return {n: card.partition("</section>")[0] for n, card in zip(names, cards, strict=True)}
 
 
+def test_links_to_notebooks_lead_to_their_pages(tmp_path):
+    text = "See [the published study](published.ipynb) and [a site](https://example.org/x.ipynb)."
+    folder = tmp_path / "somewhere"
+    cells = [new_markdown_cell(f"# Our runs\n\n{text}")]
+    page = notebook_page.render(save(folder, cells, "analyze"))
+    assert [link for link in Page(page).links if "example" not in link] == ["#our-runs"]
+    assert "See the published study and" in page.read_text()  # there is none yet
+    save(folder, cells, "published")
+    page = notebook_page.render(folder / "analyze.ipynb")
+    assert "published.html" in Page(page).links
+    # a report has both pages in time
+    report = notebook_page.render(save(tmp_path / "pocket" / "report", cells, "analyze"))
+    assert "published.html" in Page(report).links
+
+
 def test_index_lists_every_run_and_its_links_resolve(tmp_path):
     scale = tmp_path / "pocket"
     notebook_page.render(small_notebook(run_folder(scale, "a_run", dataset="pocket")))
