@@ -8,8 +8,8 @@ import numpy as np
 from bench.simulated_records import STEPS, Student, Study
 from distill_nb import params
 from distill_nb.runtime import files, jsonl
-from distill_nb.study.graph import RUNS
 
+RUNS = tuple(f"run{i:02d}.yaml" for i in range(1, 11))
 SIZES = {"math500": 500, "mbpp_plus": 378, "humaneval_plus": 164, "livecodebench": 279}
 TRAINED_ON = {"math500": "math"}  # benchmark → the domain that gains by it; else code
 BASE = Student(0.6, cut_off=0.02)

@@ -232,6 +232,7 @@ def test_tables_sort_by_click_and_by_key(browser, pages, tmp_path):
         "runs.html.j2",
         scale="s",
         sentence="",
+        sizes="",
         counts="0 runs",
         waiting=[],
         written="",

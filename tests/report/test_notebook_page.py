@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import nbformat
 import pytest
+import simulated_scale
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -365,6 +366,15 @@ def test_an_index_of_tiny_runs_says_what_they_are(tmp_path):
     run_folder(tmp_path / "tiny", "a_run", dataset="pocket")
     text = index_page.index(tmp_path / "tiny").read_text(encoding="utf-8")
     assert "the students are random models" in text and "is no model: its traces" not in text
+    assert "problems" not in text  # none was asked yet
+    for sizes, said in (
+        ({"math500": 12, "mbpp_plus": 9}, "Benchmarks have 9 to 12 problems."),
+        ({"math500": 3}, "A benchmark has 3 problems."),
+    ):
+        scale = tmp_path / said / "tiny"
+        simulated_scale.write(scale, ("run07.yaml",), sizes, (2,))
+        text = index_page.index(scale).read_text(encoding="utf-8")
+        assert f"generated. {said} The numbers mean nothing." in " ".join(text.split())
 
 
 def test_the_index_leads_to_the_sets_of_traces(tmp_path):
