@@ -1,5 +1,5 @@
-# The study: traces → train → eval → analyze → paper. `make study` runs it; docs/reruns.md has the
-# rest.
+# The study: traces → train → eval → analyze → paper; beside it published. `make study` runs it;
+# docs/reruns.md has the rest.
 #
 #   snakemake                                             the study at full size
 #   snakemake --config scale=tiny                         random 2-layer students, in minutes
@@ -184,6 +184,16 @@ rule analyze:
         STAGE + " {wildcards.folder}/analyze" + SETTINGS
 
 
+rule published:
+    output:
+        RUNS + "/{scale}/{folder}/made/published-{made}",
+    resources:
+        tries=tries,
+        gpu=0,
+    shell:
+        STAGE + " {wildcards.folder}/published" + SETTINGS
+
+
 rule paper:
     input:
         waits("paper"),
@@ -202,7 +212,7 @@ rule page:
     output:
         RUNS + "/{scale}/{folder}/{name}.html",
     wildcard_constraints:
-        name="traces|train|eval|analyze",
+        name="traces|train|eval|analyze|published",
     params:
         notebook=lambda w: f"{RUNS}/{w.scale}/{w.folder}/{w.name}.ipynb",
     shell:

@@ -1,5 +1,5 @@
-"""How long `papermill notebooks/analyze.ipynb` takes on a checkout without runs: the published
-study alone.
+"""How long `papermill notebooks/published.ipynb` and then `analyze.ipynb` take on a checkout
+without runs: the published study, and a page that has nothing to show yet.
 
     python bench/analyze.py [--repeats 3]
 
@@ -23,29 +23,31 @@ from pathlib import Path
 from distill_nb.runtime import provenance
 
 ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = ("published", "analyze")
 
 
 def measure() -> dict:
-    """One run of the notebook in an empty runs folder: wall and processor seconds, its kernel's
+    """One run of both notebooks in an empty runs folder: wall and processor seconds, their kernels'
     included."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            "-m",
-            "papermill",
-            str(ROOT / "notebooks" / "analyze.ipynb"),
-            str(Path(folder) / "out.ipynb"),
-            "--no-progress-bar",
-            "--log-level",
-            "ERROR",
-        ]
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        subprocess.run(
-            command,
-            check=True,
-            env=os.environ | {"DISTILL_NB_RUNS": folder},
-            stderr=subprocess.DEVNULL,
-        )
+        for name in NOTEBOOKS:
+            command = [
+                sys.executable,
+                "-m",
+                "papermill",
+                str(ROOT / "notebooks" / f"{name}.ipynb"),
+                str(Path(folder) / f"{name}.ipynb"),
+                "--no-progress-bar",
+                "--log-level",
+                "ERROR",
+            ]
+            subprocess.run(
+                command,
+                check=True,
+                env=os.environ | {"DISTILL_NB_RUNS": folder},
+                stderr=subprocess.DEVNULL,
+            )
         wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {"wall_seconds": round(wall, 1), "processor_seconds": round(used, 1)}

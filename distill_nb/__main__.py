@@ -142,7 +142,9 @@ def traces(files: tuple[str, ...], changes: tuple) -> None:
 @SELECT_ON
 @MARGIN
 def analyze(scale: str, select_on: str, margin: float) -> None:
-    """Analyse the runs of a scale beside the published study: notebooks/analyze.ipynb.
+    """Analyse the runs of a scale: notebooks/analyze.ipynb, beside it published.ipynb.
+
+    The second is the published study, recomputed from its numbers: it needs no run.
 
     \b
     Example: distill-nb analyze --scale full
@@ -154,11 +156,12 @@ def analyze(scale: str, select_on: str, margin: float) -> None:
 def _analyse(
     scale: str, select_on: str, margin: float, took: dict[str, float], run: str | None = None
 ) -> None:
-    """The analysis of a scale, its index page, and what came out as text. took: seconds of what
-    went before; run: the folder of the run that was made."""
+    """The published study, the analysis of a scale, its index page, and what came out as text.
+    took: seconds of what went before; run: the folder of the run that was made."""
     folder, given = paths.runs() / scale, dict(scale=scale, select_on=select_on, margin=margin)
-    with commands.timed("analyze", took):
-        commands.execute("analyze", folder / "report", given)
+    for name in ("published", "analyze"):
+        with commands.timed(name, took):
+            commands.execute(name, folder / "report", given)
     commands.report_scale(folder)
     commands.say_what_came_out(folder, margin, took, run)
 

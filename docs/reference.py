@@ -178,7 +178,8 @@ def copy_notebooks(run: Path, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     report = run.parent / "report"
-    for file in (*(run / f"{name}.ipynb" for name in NOTEBOOKS), report / "analyze.ipynb"):
+    of_run = [run / f"{name}.ipynb" for name in NOTEBOOKS]
+    for file in [*of_run, report / "analyze.ipynb", report / "published.ipynb"]:
         if not file.is_file():
             raise FileNotFoundError(
                 f"{file}: the documentation shows executed notebooks; run make demo first, or name "

@@ -25,6 +25,7 @@ PAGES = [
     f"{MATH}/train.html",
     *(f"{run}/eval.html" for run in (MATH, CODE)),
     "report/analyze.html",
+    "report/published.html",
     "traces/r1_math/traces.html",
     "report/index.html",
 ]
@@ -66,6 +67,7 @@ def pages(browser, tmp_path_factory) -> Path:
         executed(
             papermill("analyze", scale / "report" / "analyze.ipynb", scale="tiny", select_on="dev")
         )
+        executed(papermill("published", scale / "report" / "published.ipynb"))
         for page in PAGES[:-1]:
             notebook_page.render((scale / page).with_suffix(".ipynb"))
         index_page.index(scale)
@@ -126,8 +128,8 @@ def test_figures_have_words_tables_have_heads_and_headings_have_order(browser, p
     )
     assert all(text and len(text) > 40 and "No description" not in text for text in words), words
     assert len(set(words)) == len(words)
-    least = {"traces": 1, "train": 1, "eval": 3, "analyze": 10, "index": 7}[Path(name).stem]
-    assert len(words) >= least
+    least = {"traces": 1, "train": 1, "eval": 3, "analyze": 5, "published": 7, "index": 7}
+    assert len(words) >= least[Path(name).stem]
     heads = page.eval_on_selector_all("th", "all => all.map(th => th.scope)")
     assert heads and set(heads) <= {"col", "row"}
     assert (
@@ -230,6 +232,7 @@ def test_tables_sort_by_click_and_by_key(browser, pages, tmp_path):
         "runs.html.j2",
         scale="s",
         sentence="",
+        sizes="",
         counts="0 runs",
         waiting=[],
         written="",
@@ -327,9 +330,14 @@ def test_code_and_flips_open_and_filter_by_key(browser, pages, run):
 def test_the_analysis_has_both_domains_both_rules_and_the_replicates(browser, pages):
     page, _ = opened(browser, pages, "report/analyze.html")
     text = page.inner_text("main")
+    heads = page.locator("h2").all_inner_texts()
+    assert [head.removesuffix(" #") for head in heads] == ["Verdicts", "Figures", "Tables"]
+    assert page.locator("main li b").first.inner_text() in (MATH, CODE)  # before any figure
     for run in (MATH, CODE):
         assert f"{run}: best by " in text and " on one half of the problems is step " in text
-    assert "answers sd" in text and "second verdict" in text and "Generator math" in text
+    assert "answers sd" in text and "Generator math" in text
+    page.locator("details", has_text="Every checkpoint by another grader").last.click()
+    assert "second verdict" in page.inner_text("main")
     assert "129 published cells was run here" in text
     assert (
         json.loads((pages / "report" / "provenance_analyze.json").read_text())["parameters"][
@@ -337,4 +345,17 @@ def test_the_analysis_has_both_domains_both_rules_and_the_replicates(browser, pa
         ]
         == "dev"
     )
+    page.context.close()
+
+
+def test_the_published_study_and_our_runs_lead_to_each_other(browser, pages):
+    page, wrong = opened(browser, pages, "report/published.html")
+    heads = page.locator("h2").all_inner_texts()
+    assert [head.removesuffix(" #") for head in heads] == ["Verdicts", "Figures", "Tables"]
+    verdicts = page.locator("main ol > li > em").all_inner_texts()
+    assert len(verdicts) == 7 and verdicts[0] == "confounded"
+    page.get_by_role("link", name="Our own runs").click()
+    assert page.url == (pages / "report" / "analyze.html").as_uri()
+    page.get_by_role("link", name="The published study", exact=True).first.click()
+    assert page.url == (pages / "report" / "published.html").as_uri() and wrong == []
     page.context.close()

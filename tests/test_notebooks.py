@@ -6,6 +6,7 @@ import sys
 
 import nbformat
 import pytest
+import simulated_scale
 
 from distill_nb.evaluation.engines import types
 from distill_nb.runtime import jsonl, paths
@@ -114,24 +115,45 @@ def test_the_real_benchmarks_go_through_the_notebook(runs_dir, tmp_path, data_di
     )
 
 
-def analysed(folder, scale) -> tuple[str, int]:
-    """All texts that an executed analyze.ipynb shows, and how many figures."""
-    done = papermill("analyze", folder / "analyze.ipynb", scale=scale, cwd=folder)
+def shown(name, folder, **parameters) -> tuple[str, int]:
+    """All texts that an executed notebook shows, and how many figures."""
+    done = papermill(name, folder / f"{name}.ipynb", cwd=folder, **parameters)
     assert done.returncode == 0, done.stderr[-3000:]
     outputs = [
-        o for c in nbformat.read(folder / "analyze.ipynb", 4).cells for o in c.get("outputs", [])
+        o for c in nbformat.read(folder / f"{name}.ipynb", 4).cells for o in c.get("outputs", [])
     ]
     texts = [o.get("text", "") + o.get("data", {}).get("text/html", "") for o in outputs]
     return "\n".join(texts), sum("image/svg+xml" in o.get("data", {}) for o in outputs)
 
 
 def test_the_published_study_is_analysed_without_any_run(runs_dir, tmp_path):
-    texts, images = analysed(tmp_path, "pocket")
-    assert images >= 6 and "There are no records of this scale yet" in texts
+    texts, images = shown("published", tmp_path)
+    assert images == 7
+    first, rest = texts.split("</ol>", 1)  # the verdicts come first
     for verdict in ("confounded", "contradicted", "inconclusive", "supported"):
-        assert verdict in texts
+        assert f"<em>{verdict}</em>" in first
+    assert first.count("<li ") == 7 and "claims of the write-up" in rest[:1500]
     assert "129/164" in texts and "80.6 [76.9, 83.8]" in texts
     assert not runs_dir.exists()
+
+
+def test_without_runs_the_analysis_says_what_makes_one(runs_dir, tmp_path):
+    texts, _ = shown("analyze", tmp_path, scale="pocket")
+    assert texts.startswith("<p>There are no runs of scale pocket yet")
+    assert "<code>make demo</code>" in texts.splitlines()[0] and "published.ipynb" in texts
+    assert not runs_dir.exists()
+
+
+def test_runs_are_analysed_with_their_verdicts_first(runs_dir, tmp_path):
+    sizes = {"math500": 60, "mbpp_plus": 40}
+    simulated_scale.write(runs_dir / "full", ("run07.yaml", "run09.yaml"), sizes, (10, 20))
+    texts, images = shown("analyze", tmp_path, scale="full")
+    said = "<li><b>llama8b_math_4k</b> (Llama 8B, R1 math), step 20: MATH-500 "
+    assert said in texts.splitlines()[0] and "Teacher against teacher, 2 comparisons: " in texts
+    assert images == 5  # curves, matrix, gains, outcomes, parts
+    assert "8 of the 129 published cells were run here" not in texts  # at other steps
+    record = json.loads((runs_dir / "full" / "report" / "provenance_analyze.json").read_text())
+    assert record["parameters"] == {"scale": "full", "select_on": "test", "margin": 5.0}
 
 
 @pytest.mark.parametrize(("key", "value"), [("learning_rat", 0.1), ("student", "no such student")])
@@ -147,7 +169,7 @@ def test_a_bad_parameter_stops_the_notebook_before_anything_is_loaded(
     assert "from_notebook" in executed[-1].source and not runs_dir.exists()
 
 
-@pytest.mark.parametrize("notebook", ["traces", "train", "eval", "analyze"])
+@pytest.mark.parametrize("notebook", ["traces", "train", "eval", "analyze", "published"])
 def test_every_parameter_is_documented(notebook):
     done = subprocess.run(
         [

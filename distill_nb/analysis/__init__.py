@@ -31,6 +31,6 @@ stats.py               intervals, tests, power
 sample_size.py         problems, samples and seeds that a new study would need
 families.py            which comparisons are corrected together
 margins.py             gain, loss, equivalent or inconclusive, by a stated margin
-params.py              the parameters of analyze.ipynb
+params.py              the parameters of analyze.ipynb and published.ipynb
 names.py               names of columns, students, teachers and benchmarks
 """

@@ -3,7 +3,7 @@ benchmark."""
 
 import pandas as pd
 
-from distill_nb.analysis import diagnosis
+from distill_nb.analysis import diagnosis, families, margins
 from distill_nb.analysis.change_parts import KEYS, PARTS, UNKNOWN
 from distill_nb.analysis.diagnosis import Diagnosed
 from distill_nb.analysis.names import name_of
@@ -30,6 +30,35 @@ def sentences(found: pd.DataFrame, split: pd.DataFrame) -> str:
             line += f"[{p['share_lo']:.0f}, {p['share_hi']:.0f}]."
         lines.append(line + _unknown(r, own))
     return "\n".join(lines)
+
+
+def headlines(changes: pd.DataFrame, found: pd.DataFrame) -> dict[str, str]:
+    """Run → its last finished checkpoint on each benchmark in a few words: `step 500: MATH-500 40%
+    → 52%, a gain (gained skill); MBPP+ …`. changes: `paired.paired_changes`, found: `diagnose` of
+    the same records."""
+    diagnosed = found.set_index(KEYS)["verdict"]
+    lines: dict[str, str] = {}
+    for folder, own in changes.groupby("folder", sort=False):
+        last, by_step = own[own["family"] == families.PRIMARY], {}
+        for r in last.itertuples():
+            line = f"{name_of(r.benchmark)} {r.base:.0f}% → {r.accuracy:.0f}%, "
+            line += _headline(r.verdict, diagnosed.get((folder, r.benchmark, r.step)))
+            by_step.setdefault(r.step, []).append(line)
+        said = [f"step {step}: {'; '.join(each)}" for step, each in by_step.items()]
+        left = [name_of(b) for b in own["benchmark"].unique() if b not in set(last["benchmark"])]
+        if left:
+            said.append(f"{', '.join(left)}: not finished")
+        lines[folder] = ". ".join(said)
+    return lines
+
+
+def _headline(score: str, verdict: str | None) -> str:
+    """A change in words: the verdict of the score, and what it is made of where that is known."""
+    if verdict in (None, diagnosis.NONE) or score == margins.UNTESTED:
+        return "too few problems to say"
+    if score in ("gain", "loss") and "undetermined" not in verdict:
+        return f"a {score} ({verdict})"
+    return verdict
 
 
 def for_reading(found: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:

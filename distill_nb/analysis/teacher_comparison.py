@@ -184,6 +184,18 @@ def sentences(table: pd.DataFrame, margin: float = margins.MARGIN) -> str:
     return "\n".join(_sentence(r, margin) for r in table.itertuples())
 
 
+def counted(table: pd.DataFrame, margin: float = margins.MARGIN) -> str:
+    """`compare` in short: a sentence for each row in which a teacher is better or may be, and how
+    many rows have each other verdict."""
+    told = table["verdict"].isin([FIRST, SECOND, BEYOND])
+    lines = [_sentence(r, margin) for r in table[told].itertuples()]
+    counts = table["verdict"][~told].replace(margins.UNTESTED, "not tested").value_counts()
+    if len(counts):
+        others = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
+        lines.append(f"Teacher against teacher, {len(table)} comparisons: {others}.")
+    return "\n".join(lines)
+
+
 def _sentence(r: Row, margin: float) -> str:
     first, second = name_of(r.first), name_of(r.second)
     where = f"{name_of(r.student)}, {r.domain}, {name_of(r.benchmark)}, {second} against {first}"

@@ -11,6 +11,7 @@ from distill_nb.params import Params
 from distill_nb.plan import devices, evaluation_estimate
 from distill_nb.plan.estimate import Plan, device_of, estimate
 from distill_nb.plan.evaluation_estimate import Evaluation
+from distill_nb.runtime import durations
 from distill_nb.runtime.devices import GIB
 from distill_nb.traces import params as trace_params
 from distill_nb.traces.teacher import costs, retired
@@ -65,8 +66,8 @@ def _gib(size: float) -> str:
     return f"{size / GIB:,.1f} GiB" if size >= GIB / 10 else f"{size / 2**20:,.1f} MiB"
 
 
-def _range(values: tuple[float, float], form: str = ",.0f") -> str:
-    low, high = (format(v, form) for v in values)
+def _range(values: tuple[float, float]) -> str:
+    low, high = (f"{v:,.0f}" for v in values)
     return low if low == high else f"{low} to {high}"
 
 
@@ -86,8 +87,7 @@ def table(plan: Plan) -> DataFrame:
     rows |= {f"disk: {name}": _gib(size) for name, size in plan.disk.items()}
     rows |= _disk(plan.evaluation)
     rate = f"{plan.device.flops / 1e12:,.4g} TFLOP/s {plan.device.source}"
-    unit, time = _time(plan.hours)
-    rows[unit] = f"{time} ({rate})"
+    rows["training"] = f"{_time(plan.hours)} ({rate})"
     return _as_table(plan.run_name, rows | _hours(plan.evaluation))
 
 
@@ -109,20 +109,17 @@ def _hours(evaluation: Evaluation) -> dict[str, str]:
         return {}
     rows = {}
     for name, hours in evaluation.hours.items():
-        unit, time = _time(hours)
         answers = f", {evaluation.answers[name]:,} answers" if name in evaluation.answers else ""
-        rows[f"evaluation: {name}"] = f"{time} {unit}{answers}"
-    unit, time = _time(evaluation.total)
+        rows[f"evaluation: {name}"] = f"{_time(hours)}{answers}"
     gpus = f" of {evaluation.gpus} GPUs" if evaluation.gpus > 1 else ""
-    rows["evaluation"] = f"{time} {unit}{gpus}, {evaluation.at_once} answers or more at once"
+    at_once = f"{evaluation.at_once} answers or more at once"
+    rows["evaluation"] = f"{_time(evaluation.total)}{gpus}, {at_once}"
     return rows
 
 
-def _time(hours: tuple[float, float]) -> tuple[str, str]:
-    """(unit, a range in it)."""
-    unit, seconds = ("seconds", 3600) if hours[1] < 0.1 else ("hours", 1)
-    form = ",.2g" if seconds * hours[1] < 100 else ",.0f"
-    return unit, _range((seconds * hours[0], seconds * hours[1]), form)
+def _time(hours: tuple[float, float]) -> str:
+    least, most = hours
+    return durations.range_in_words(3600 * least, 3600 * most)
 
 
 def cost_of_traces(values: dict) -> tuple[str, float]:
@@ -219,10 +216,10 @@ def _sum(plans: list[Plan], evaluations: list[Evaluation], dollars: float | None
     if all(made.hours for made in evaluations):
         totals = [[made.gpus * hours for hours in made.total] for made in evaluations]
         least, most = (sum(column) for column in zip(*totals, strict=True))
-        evaluating = f", evaluation {_range((least, most), ',.3g')}"
+        evaluating = f", evaluation {_time((least, most))}"
     api = "" if dollars is None else f"; API: at most ${dollars:,.0f}"
     return (
-        f"{len(plans)} runs: training takes {_range(hours, ',.3g')} hours of "
+        f"{len(plans)} runs: training takes {_time(hours)} of "
         f"{plans[0].device.name}{evaluating}; at most {_gib(kept)} of disk stay, and "
         f"{_gib(merged)} are taken during an evaluation{api}."
     )

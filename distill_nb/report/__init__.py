@@ -2,12 +2,14 @@
 
 train_report.py    what train.ipynb shows: length ledger, plan, log, how training went
 eval_report.py     what eval.ipynb shows of one run: scores, parts, flips
-analyze_report.py  what analyze.ipynb needs of a scale's folder
+analyze_report.py  what analyze.ipynb shows of a scale's runs: verdicts in words, tables
+published_report.py  what published.ipynb shows of the published study, likewise
 tables.py          how a table is shown: HTML in a notebook, LaTeX in the paper
 study_tables.py    the study's tables: checkpoints, best checkpoints, forgetting, findings
 sample_size_tables.py  what a new study would need: problems, samples, seeds
 style.py           the look of all figures, and how one is described and shown
 training_figures.py  figures of a training: loss, speed, memory, micro-batches, time, lengths
+point_labels.py    labels beside points, clear of each other and of lines
 run_figures.py     figures of a run or a set of traces: outcomes, tokens, funnel
 study_figures.py   the study's figures of accuracies, and those that it commits
 change_figures.py  its figures of changes: forgetting, gains, what findings rest on

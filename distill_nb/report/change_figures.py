@@ -15,6 +15,7 @@ from distill_nb.analysis.names import RULE, RUN, name_of, printed_rate
 from distill_nb.analysis.published.comparisons import CLAIMS
 from distill_nb.analysis.published.conclusions import Finding
 from distill_nb.report import style
+from distill_nb.report.point_labels import label_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +39,8 @@ def forgetting(table: DataFrame) -> tuple[Figure, DataFrame]:
     groups = list(best.groupby(["student", "teacher", "learning_rate"], sort=False, dropna=False))
     columns = min(3, len(groups))
     width = style.WIDTH * (columns + 0.5) / 3.5
-    figure, axes = style.grid(-(-len(groups) // columns), columns, 2.1, width)
+    rows = -(-len(groups) // columns)
+    figure, axes = style.grid(rows, columns, 2.1 if rows > 1 else 2.6, width)
     for ax in axes.flat[len(groups) :]:
         ax.set_axis_off()
     limit = max(10.0, float(best["change"].abs().max()))
@@ -55,8 +57,9 @@ def forgetting(table: DataFrame) -> tuple[Figure, DataFrame]:
         ax.set_yticks(range(len(trained_on)), trained_on)
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
-    figure.colorbar(image, ax=axes, shrink=0.7, label="change (points)")
-    figure.supxlabel(CHOSEN, fontsize=6.5, color=style.FAINT)
+    figure.colorbar(image, ax=axes, shrink=0.7 if rows > 1 else 1, label="change (points)")
+    note = textwrap.fill(CHOSEN, int(15 * width))  # so many small letters in an inch
+    figure.supxlabel(note, fontsize=6.5, color=style.FAINT)
     trained, parts = best["domain"] == best["evaluated"], []
     for where, chosen in (
         ("in the domain that was trained", trained),
@@ -138,7 +141,7 @@ def gains(table: DataFrame) -> tuple[Figure, DataFrame]:
     figure.canvas.draw()  # the panels share their limits, which are known now
     for ax, named in labels:
         steps = [step for *_, step in named]
-        style.label_points(ax, np.array([point for *point, _ in named]), steps, 4.5)
+        label_points(ax, np.array([point for *point, _ in named]), steps, 4.5)
     last = data.groupby(RUN, dropna=False, sort=False).tail(1)
     words = (
         "The change in code against the change in math, in points, a line through the checkpoints "

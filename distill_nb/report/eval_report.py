@@ -7,7 +7,7 @@ from pandas import DataFrame
 
 from distill_nb.analysis import flips, results, slices, tidy
 from distill_nb.params import Params
-from distill_nb.runtime import jsonl, paths
+from distill_nb.runtime import durations, jsonl, paths
 
 READINGS = ["bounds_lo", "bounds_hi", "flagged", "lenient", "second", "mean_tokens"]
 
@@ -55,3 +55,10 @@ def load(p: Params) -> EvaluatedRun:
         flips=found,
         flip_counts=flips.counts(found),
     )
+
+
+def ending(run: EvaluatedRun, record: dict) -> str:
+    """How many records a run has, and how long its last session took that made any; record: its
+    provenance."""
+    took = durations.in_words(record["seconds"])
+    return f"{run.lines:,} records; the last session that made any took {took}."

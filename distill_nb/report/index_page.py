@@ -103,6 +103,7 @@ def html(scale_dir: Path, records: DataFrame | None = None) -> str:
         "runs.html.j2",
         scale=scale_dir.name,
         sentence=headline.sentence(changes),
+        sizes=_sizes(accuracy),
         counts=_counts(states, waiting),
         waiting=waiting,
         written=_written(states, waiting),
@@ -199,6 +200,16 @@ def _pages(page: Path) -> list[dict[str, str]]:
 def _comparisons(scale_dir: Path, records: DataFrame) -> list[dict[str, str]]:
     rows = run_pairs.offered(scale_dir, run_pairs.pairs(records))
     return [row._asdict() | {"href": quote(row.file)} for row in rows]
+
+
+def _sizes(accuracy: DataFrame) -> str:
+    """How many problems the benchmarks have, in words; "" where nothing was evaluated."""
+    if not len(accuracy):
+        return ""
+    least, most = int(accuracy["problems"].min()), int(accuracy["problems"].max())
+    if least == most:
+        return f"A benchmark has {least} problem{'' if least == 1 else 's'}"
+    return f"Benchmarks have {least} to {most} problems"
 
 
 def _accuracies(accuracy: DataFrame) -> str:

@@ -114,6 +114,18 @@ def plain_outputs(notebook: NotebookNode) -> None:
 # ---- one notebook
 
 
+def link_pages(page: str, folder: Path) -> str:
+    """The page with links to notebooks of its folder as links to their pages. Where there is no
+    such notebook, the words are left; a scale's folder `report` gets all of its pages in time."""
+
+    def linked(found: re.Match[str]) -> str:
+        target, words = found.group(1), found.group(2)
+        there = folder.name == "report" or (folder / f"{target}.ipynb").is_file()
+        return f'<a href="{target}.html">{words}</a>' if there else words
+
+    return re.sub(r'<a href="([\w-]+)\.ipynb"[^>]*>(.*?)</a>', linked, page)
+
+
 def is_run(folder: Path) -> bool:
     """Whether a folder is a run's: it was trained there, or evaluated."""
     return (folder / "provenance_train.json").is_file() or (folder / "eval").is_dir()
@@ -193,6 +205,7 @@ def render(notebook: Path, html: Path | None = None) -> Path:
         "back": Path(os.path.relpath(back, html.parent)).as_posix() if back else "",
     }
     page, _ = exporter.from_notebook_node(nb, resources=resources)
+    page = link_pages(page, path.parent)
     fetched = FETCHES.search(page)
     if fetched:
         raise ValueError(

@@ -31,25 +31,28 @@ SCORES = {"loss": "v", "gain": "^"}  # the whole change: verdict of the score â†
 def parts(found: DataFrame, split: DataFrame) -> tuple[Figure, DataFrame]:
     """The change of each run and benchmark at its last checkpoint, in points: bars of its parts,
     losses to the left of zero and gains to the right, its whole with the interval and a marker by
-    its verdict; below, each part with flips and its 95% interval. found: `diagnosis.diagnose`,
-    split: `change_parts.parts`."""
+    its verdict; below, each part with flips and its 95% interval; an axis below each run.
+    found: `diagnosis.diagnose`, split: `change_parts.parts`."""
     last = diagnosis.last_checkpoints(found)
     data = split.merge(last[[*diagnosis.KEYS, "verdict"]], on=diagnosis.KEYS)
     data = data[(data["gained"] > 0) | (data["lost"] > 0)]
     if last.empty:
         return style.nothing(), data
     rows = [(r, data[_of(data, r)].set_index("part")) for r in last.itertuples()]
+    folders = [r.folder for r, _ in rows]
+    ends = [folder != after for folder, after in zip(folders, [*folders[1:], None], strict=True)]
     heights = [0.45 + 0.14 * len(own) for _, own in rows]
-    below = 0.7  # inches: the axis with its label, and the legend
+    below = 0.7 + 0.4 * (sum(ends) - 1)  # inches: axes, their label, names, and the legend
     height = (sum(heights) + below) / len(rows) + 0.12
     figure, axes = style.grid(len(rows), 1, height, sharex=True, height_ratios=heights)
     for part in [part for part in PARTS if part in set(data["part"])]:  # the legend's order
         axes.flat[0].barh(0, 0, **_bar(part))
-    for ax, (r, own) in zip(axes.flat, rows, strict=True):
+    for ax, (r, own), new, end in zip(axes.flat, rows, [True, *ends], ends, strict=False):
         _row(ax, r, own)
-        if ax is not axes.flat[-1]:
-            ax.spines["bottom"].set_visible(False)
-            ax.tick_params(axis="x", length=0)
+        title = textwrap.fill(f"{name_of(r.benchmark)}, step {r.step}: {r.verdict}", 100)
+        ax.set_title(f"{r.folder}\n{title}" if new else title, loc="left", pad=2, fontsize=7.5)
+        ax.spines["bottom"].set_visible(end)
+        ax.tick_params(axis="x", labelbottom=end, **({} if end else {"length": 0}))
     axes.flat[-1].set_xlabel("change (points)")
     style.legend_below(figure, axes)
     said = [f"{r.folder} on {name_of(r.benchmark)}, step {r.step}: {r.verdict}" for r, _ in rows]
@@ -90,7 +93,5 @@ def _row(ax: Axes, r: diagnosis.Diagnosed, own: DataFrame) -> None:
     ax.set_ylim(len(own) + 0.6, -0.7)
     labels = ["all", *(part.replace("_", " ") for part in shown)]
     ax.set_yticks(range(len(labels)), labels, fontsize=6)
-    title = f"{r.folder}, {name_of(r.benchmark)}, step {r.step}: {r.verdict}"
-    ax.set_title(textwrap.fill(title, 100), loc="left", pad=2, fontsize=7.5)
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)

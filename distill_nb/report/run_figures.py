@@ -9,48 +9,72 @@ from pandas import DataFrame
 
 from distill_nb.analysis.names import name_of
 from distill_nb.report import style
+from distill_nb.report.point_labels import label_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
+MOST_LABELS = 12  # in one panel
+
+
 def outcome_bars(table: DataFrame) -> Figure:
-    """What became of every answer: outcomes stacked by step, one panel a run and benchmark, in
-    percent. table: results.accuracy_table."""
-    groups = list(table.groupby(["folder", "benchmark"]))
-    figure, axes = style.panels(len(groups), 4, 2.2)
-    used = [o for o in style.OUTCOME_COLOURS if len(table) and table[o].sum()]
-    parts = []
-    for ax, ((folder, benchmark), rows) in zip(axes.flat, groups, strict=False):
-        steps, bottom = rows["step"].astype(str), 0
-        for outcome in used:
-            share = 100 * rows[outcome] / rows["n"]
-            colour = style.OUTCOME_COLOURS[outcome]
-            ax.bar(steps, share, bottom=bottom, color=colour, label=outcome)
-            bottom = bottom + share
-        ax.set(
-            title=f"{folder}\n{benchmark}",
-            xlabel="step",
-            ylim=(0, 100),
-            ylabel="answers (%)" if ax in axes[:, 0] else "",
-        )
-        last = rows.loc[rows["step"].idxmax()]
+    """What became of every answer: outcomes stacked by step, in percent; a row a run, a panel a
+    benchmark. table: results.accuracy_table."""
+    if table.empty:
+        return style.nothing()
+    folders, benchmarks = (list(dict.fromkeys(table[key])) for key in ("folder", "benchmark"))
+    if len(folders) > 1:
+        steps = table.groupby(["folder", "benchmark"])["step"].agg(lambda own: tuple(sorted(own)))
+        shared = {"sharey": True, "sharex": steps.nunique() == 1}
+        figure, axes = style.grid(len(folders), len(benchmarks), 1.5, **shared)
+    else:
+        figure, axes = style.panels(len(benchmarks), 4, 2.2)
+    used = [o for o in style.OUTCOME_COLOURS if table[o].sum()]
+    rows_of, parts = dict(list(table.groupby(["folder", "benchmark"]))), []
+    places = [(folder, benchmark) for folder in folders for benchmark in benchmarks]
+    for ax, place in zip(axes.flat, places, strict=False):
+        if place not in rows_of:
+            ax.set_axis_off()
+            continue
+        folder, benchmark = place
+        _bars(ax, rows_of[place].sort_values("step"), used, axes.shape[1])
+        first = benchmark == benchmarks[0]  # of a run, whose name stands above its row
+        ax.set_title(f"{folder if first else ''}\n{name_of(benchmark)}", loc="left")
+        ax.set(ylim=(0, 100), ylabel="answers (%)" if ax in axes[:, 0] else "")
+        last = rows_of[place].loc[rows_of[place]["step"].idxmax()]
         correct, wrong = 100 * last.correct / last.n, 100 * last.wrong / last.n
         none = 100 * (last.no_answer + last.truncated) / last.n
         parts.append(
             f"{folder} on {name_of(benchmark)}, step {last.step}: {correct:.0f}% correct, "
             f"{wrong:.0f}% wrong, {none:.0f}% without an answer or cut off"
         )
+    for ax in axes[-1]:
+        ax.set_xlabel("step")
     style.legend_below(figure, axes)
     words = "Stacked bars of what became of every answer, in percent by step"
     return style.describe(figure, f"{words}. {style.enumerated(parts)}.")
 
 
+def _bars(ax: Axes, rows: DataFrame, outcomes: list[str], columns: int) -> None:
+    """The bars of one run on one benchmark, in one of so many columns of panels."""
+    bottom, steps = 0, list(rows["step"].astype(str))
+    for outcome in outcomes:
+        share = 100 * rows[outcome] / rows["n"]
+        colour, label = style.OUTCOME_COLOURS[outcome], outcome.replace("_", " ")
+        ax.bar(range(len(rows)), share, bottom=bottom, color=colour, lw=0, label=label)
+        bottom = bottom + share
+    wide = sum(len(step) + 1.5 for step in steps)  # characters; 100 of them fill the figure
+    every = max(1, -(-int(wide * columns) // 75))
+    ax.set_xticks(range(0, len(steps), every), steps[::every])
+
+
 def accuracy_against_tokens(table: DataFrame) -> Figure:
     """Accuracy (percent, 95% interval) against the mean tokens of an answer, one panel a benchmark,
     a line through the checkpoints in their order, the base student hollow, each point with its
-    step: whether a student that thinks longer answers better. table: results.accuracy_table."""
+    step (of many points only the last of each run): whether a student that thinks longer answers
+    better. table: results.accuracy_table."""
     if table.empty:
         return style.nothing()
     benchmarks = list(dict.fromkeys(table["benchmark"]))
@@ -59,7 +83,7 @@ def accuracy_against_tokens(table: DataFrame) -> Figure:
         for folder, rows in table[table["benchmark"] == benchmark].groupby("folder"):
             _tokens_line(ax, rows.sort_values("step"), folder)
         ax.set(
-            title=benchmark,
+            title=name_of(benchmark),
             xlabel="mean tokens per answer",
             ylabel="accuracy (%)" if ax in axes[:, 0] else "",
             ylim=(-3, 103),
@@ -68,7 +92,9 @@ def accuracy_against_tokens(table: DataFrame) -> Figure:
     figure.draw_without_rendering()  # only now the panels have their places
     for ax, benchmark in zip(axes.flat, benchmarks, strict=False):
         own = table[table["benchmark"] == benchmark]
-        style.label_points(ax, own[["mean_tokens", "accuracy"]].to_numpy(), own["step"].astype(str))
+        if len(own) > MOST_LABELS:
+            own = own.sort_values("step").groupby("folder").tail(1)
+        label_points(ax, own[["mean_tokens", "accuracy"]].to_numpy(), own["step"].astype(str))
     parts = []
     for (folder, benchmark), rows in table.sort_values("step").groupby(["folder", "benchmark"]):
         a, b = rows.iloc[0], rows.iloc[-1]

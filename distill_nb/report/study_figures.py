@@ -45,33 +45,47 @@ def learning_curves(
     if data.empty:
         return style.nothing(), data
     students = list(dict.fromkeys(data["student"]))
-    figure, axes = style.grid(len(students), len(names), 1.9, sharex=True)
+    height = 1.9 if len(students) > 1 else 2.4  # a row by itself has the legend below it
+    figure, axes = style.grid(len(students), len(names), height, sharex=True)
     for row, student in zip(axes, students, strict=True):
+        named = style.wrapped(name_of(student), 18)
         for ax, benchmark in zip(row, names, strict=True):
             _curves(ax, data[(data["student"] == student) & (data["benchmark"] == benchmark)])
-            _steps(ax, data)
+            _steps(ax, data, 6 if len(names) < 4 else 3)
             ax.set(
                 ylim=(-4, 104),
                 yticks=range(0, 101, 20),
-                title=_with_n(data, benchmark) if ax in axes[0] else "",
+                title=_with_n(data, benchmark, len(names)) if ax in axes[0] else "",
                 xlabel="step" if ax in axes[-1] else "",
-                ylabel=f"{name_of(student)}\naccuracy (%)" if ax is row[0] else "",
+                ylabel=f"{named}\naccuracy (%)" if ax is row[0] else "",
             )
     style.legend_below(figure, axes)
     return style.describe(figure, _words_of_learning_curves(data)), data
 
 
-def _with_n(data: DataFrame, benchmark: str) -> str:
-    """A benchmark's name with the number of problems that its scores are of."""
+def published_curves(table: DataFrame) -> list[tuple[Figure, DataFrame]]:
+    """The learning curves of the published study: the benchmarks that choose, and those of code,
+    which its Llama was not asked."""
+    qwen = table[~table["student"].str.contains("Llama")]
+    return [
+        learning_curves(table, ("math500", "mbpp_plus")),
+        learning_curves(qwen, ("humaneval_plus", "livecodebench")),
+    ]
+
+
+def _with_n(data: DataFrame, benchmark: str, columns: int) -> str:
+    """A benchmark's name with the number of problems that its scores are of; in two lines where
+    many columns are narrow."""
     sizes = sorted(set(data["n"][data["benchmark"] == benchmark].astype(int)))
-    return f"{name_of(benchmark)} (n = {', '.join(map(str, sizes))})"
+    n = f"n = {', '.join(map(str, sizes))}"
+    return f"{name_of(benchmark)}\n{n}" if columns > 3 else f"{name_of(benchmark)} ({n})"
 
 
-def _steps(ax: Axes, data: DataFrame) -> None:
-    """Ticks at steps that have scores, at most six of them."""
+def _steps(ax: Axes, data: DataFrame, most: int) -> None:
+    """Ticks at steps that have scores, at most so many of them."""
     steps = sorted(set(data["step"].astype(int)) - {0})
     if steps:
-        ax.set_xticks(steps[:: -(-len(steps) // 6)])
+        ax.set_xticks(steps[:: -(-len(steps) // most)])
 
 
 def _curves(ax: Axes, cells: DataFrame) -> None:
@@ -154,7 +168,8 @@ def best_checkpoints(table: DataFrame) -> tuple[Figure, DataFrame]:
                 own = (base["student"] == student) & (base["benchmark"] == benchmark)
                 for b in base[own].itertuples():
                     _interval(ax, b, i + 0.2, style.TEACHER_COLOURS["none"], "|", None, "baseline")
-        ax.set(title=name_of(benchmark), xlim=(-4, 104), xticks=[0, 50, 100], xlabel="accuracy (%)")
+        ax.set_title(name_of(benchmark), fontsize="medium" if len(names) < 5 else "small")
+        ax.set(xlim=(-4, 104), xticks=[0, 50, 100], xlabel="accuracy (%)")
         ax.grid(axis="x", color="#eeeeee")
     places = [
         f"{name_of(student)}, {label}, step {rows['step'].iloc[0]}"
@@ -190,11 +205,11 @@ def _words_of_best_checkpoints(data: DataFrame) -> str:
 
 def study(table: DataFrame) -> dict[str, tuple[Figure, DataFrame]]:
     """name → (figure, data) of every figure of the published study."""
-    qwen = table[~table["student"].str.contains("Llama")]
+    curves, code_curves = published_curves(table)
     theirs, ours = change_figures.all_evidence(findings.check_all(table))
     return {
-        "learning_curves": learning_curves(table, ("math500", "mbpp_plus")),
-        "learning_curves_code": learning_curves(qwen, ("humaneval_plus", "livecodebench")),
+        "learning_curves": curves,
+        "learning_curves_code": code_curves,
         "forgetting": change_figures.forgetting(table),
         "gains": change_figures.gains(table),
         "best_checkpoints": best_checkpoints(table),

@@ -13,7 +13,7 @@ from pandas import DataFrame
 
 from distill_nb.analysis import selection_bias, stats
 from distill_nb.analysis.baseline_changes import forgetting_matrix
-from distill_nb.analysis.names import Cell, name_of, printed
+from distill_nb.analysis.names import Cell, name_of, printed, printed_rate
 from distill_nb.analysis.published import fragility
 from distill_nb.analysis.published.comparisons import Comparison
 from distill_nb.analysis.published.comparisons import by_group as by_group_of
@@ -78,15 +78,20 @@ def pairs(table: DataFrame) -> list[tuple[str, str]]:
 
 def best(table: DataFrame, intervals: bool = False) -> DataFrame:
     """Best checkpoints by the study's rule, all benchmarks of that very checkpoint: student,
-    config, step, then one column a benchmark. The baseline of each student comes first; ties go to
-    the earliest step."""
+    config, step, then one column a benchmark. config has the learning rate where nothing else tells
+    runs apart. The baseline of each student comes first; ties go to the earliest step."""
     chosen, parts = best_checkpoints(table), []
+    alike = chosen.groupby(["student", "teacher", "domain"])["learning_rate"].transform("size")
+    rated = chosen.assign(several=alike > 1)
     for student in table["student"].unique():
         own = table[table["student"] == student]
         parts.append(own[own["step"] == 0].assign(config="Baseline"))
-        for run in chosen[chosen["student"] == student].itertuples():
+        for run in rated[rated["student"] == student].itertuples():
             rows = of_run(own, run)
-            parts.append(rows[rows["step"] == run.step].assign(config=_config(run)))
+            config = _config(run)
+            if run.several:
+                config += f" at {printed_rate(run.learning_rate)}"
+            parts.append(rows[rows["step"] == run.step].assign(config=config))
     rows = pd.concat(parts) if parts else table.assign(config="")
     wide = _wide(rows, ["student", "config", "step"], intervals)
     return wide.assign(student=wide["student"].map(name_of), step=wide["step"].replace(0, NONE))

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from pandas import DataFrame, Series
+from pandas import DataFrame
 
 from distill_nb.analysis.names import RUN, name_of, printed_rate
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy import ndarray
 
@@ -167,30 +167,16 @@ def labelled_runs(table: DataFrame) -> Iterator[tuple[str, str, str, object, Dat
         yield label, first.teacher, first.domain, line, rows.sort_values("step")
 
 
-def label_points(ax: Axes, points: ndarray, texts: Series | list[str], size: float = 7) -> None:
-    """Write each text beside its point [x, y], at the first of some places around it that no other
-    point or text takes; above the last of them where all are taken."""
-    scale = ax.figure.dpi / 72
-    at = ax.transData.transform(points)
-    taken = [(x - 3 * scale, y - 3 * scale, x + 3 * scale, y + 3 * scale) for x, y in at]
-    near = ((4, 3), (-4, 3), (4, -3), (-4, -3), (0, 7), (0, -7))
-    far = ((10, 0), (-10, 0), (0, 14), (0, -14))
-    for (x, y), point, text in zip(at, points, texts, strict=True):
-        width, height = 0.65 * size * len(text) * scale, size * scale
-        for dx, dy in (*near, *far):
-            left = x + dx * scale - width * (dx < 0) - width / 2 * (dx == 0)
-            low = y + dy * scale - height * (dy < 0) - height / 2 * (dy == 0)
-            box = (left, low, left + width, low + height)
-            if not any(_overlap(box, other) for other in taken):
-                break
-        taken.append(box)
-        offset = (box[0] - x) / scale, (box[1] - y) / scale
-        ax.annotate(text, point, offset, textcoords="offset points", fontsize=size)
-
-
-def _overlap(a: tuple, b: tuple) -> bool:
-    """Whether two boxes (left, low, right, high) share a point."""
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+def wrapped(text: str, width: int) -> str:
+    """A text in lines of at most `width` characters, broken after blanks, and where that is not
+    enough after `/`, `-` and `_`: a label beside an axis must not be longer than it."""
+    lines = [""]
+    for piece in re.findall(r"[^\s/_-]+[/_-]*\s?|\s|[/_-]+", text):
+        if lines[-1] and len((lines[-1] + piece).rstrip()) > width:
+            lines[-1] = lines[-1].rstrip()
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(lines)
 
 
 # ---- describing and showing
@@ -246,10 +232,17 @@ def embedded(figure: Figure, data: DataFrame | None = None) -> dict[str, str]:
 
 def svg(figure: Figure) -> str:
     """A figure as SVG, with its letters as outlines: the same on every screen, and from the same
-    data the same text."""
+    data the same text. Coordinates are cut to a hundredth of a point, and blanks that nobody reads
+    are left out: a page may have many figures."""
     import matplotlib as mpl
 
     text = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": "distill_nb", "svg.fonttype": "path"}):
         figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()
+    found = re.sub(r' d="([^"]*)"', lambda path: f' d="{_cut(path[1])}"', text.getvalue())
+    found = re.sub(r' (?:x|y)="[^"]*"', lambda place: _cut(place[0]), found)
+    return re.sub(r"\n\s*", "\n", re.sub(r"<!--.*?-->", "", found, flags=re.DOTALL))
+
+
+def _cut(numbers: str) -> str:
+    return re.sub(r"(\.\d\d)\d+", r"\1", numbers).replace("\n", "")

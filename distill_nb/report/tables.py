@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from pandas import DataFrame, Series
 
+from distill_nb.analysis.names import name_of
+
 if TYPE_CHECKING:
     from IPython.display import HTML
 
@@ -17,7 +19,22 @@ NONE = "—"  # a cell without a value
 HEADS = {
     "lo": "interval from", "hi": "to", "p_holm": "p (Holm)", "p_adjusted": "p, adjusted",
     "bounds_lo": "errors as wrong", "bounds_hi": "errors as correct", "task_id": "problem",
+    "folder": "run", "level": "level, %", "se": "standard error", "can_fail": "can fail at all",
+    "test_step": "best on all: step", "test_accuracy": "its accuracy",
+    "dev_step": "best on one half: step", "dev_accuracy": "its accuracy there",
+    "same_half": "best on all, on that half", "naive": "where it was chosen",
+    "corrected": "elsewhere", "regret": "above the last", "regret_lo": "interval from",
+    "regret_hi": "to", "only_base": "right before only", "only_step": "right after only",
+    "margin_lo": "for the margin from", "margin_hi": "to", "margin_level": "level of that, %",
+    "skill_least": "solved: least change", "skill_most": "solved: most change",
+    "share_lo": "interval from", "share_hi": "to", "seed_sd_lo": "interval from",
+    "seed_sd_hi": "to", "checkpoint_n": "n of checkpoints", "says": "the write-up says",
+    "numbers": "its numbers say",
 }  # fmt: skip
+# Columns whose values are keys, and are shown by their names.
+KEYS = ("benchmark", "student", "teacher", "first", "second")
+
+MOST_LINES = 8  # of sentences that are not folded
 
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -73,19 +90,28 @@ def to_html(table: DataFrame, caption: str = "", digits: int = 1) -> str:
     texts.columns = [head(name) for name in texts]
     with pd.option_context("display.max_colwidth", None):
         html = texts.to_html(index=False, escape=True, border=0)
+    html = re.sub(r"\n *<", "\n<", html)  # the indent is a tenth of a large table
     if not caption:
         return html
-    return html.replace(">\n", f">\n  <caption>{escape(caption)}</caption>\n", 1)
+    return html.replace(">\n", f">\n<caption>{escape(caption)}</caption>\n", 1)
 
 
 def head(name: object) -> str:
-    """A column's name in words."""
-    return HEADS.get(str(name), str(name).replace("_", " "))
+    """A column's name in words; of a benchmark its name."""
+    text = str(name)
+    key = re.split(r"\W", text, maxsplit=1)[0]  # of `math500 (n = 500)`
+    if name_of(key) != key:
+        return name_of(key) + text.removeprefix(key)
+    return HEADS.get(text, re.sub(r"^inflation_", "inflation at ", text).replace("_", " "))
 
 
 def _cells(column: Series, digits: int) -> list[str]:
     """A column as texts: whole numbers as such, p values to two digits, other numbers to so many
     decimals."""
+    if column.name in KEYS:
+        column = column.map(lambda value: name_of(value) if isinstance(value, str) else value)
+    elif column.name == "part":
+        column = column.str.replace("_", " ")
     if column.dtype.kind != "f":
         return [NONE if value is None or value != value else str(value) for value in column]
     if all(value == int(value) for value in column.dropna()):
@@ -115,6 +141,21 @@ def show_each(parts: dict[str, DataFrame]) -> None:
 
     for title, table in parts.items():
         display(show(table, caption=title))
+
+
+def sentences(text: str, title: str) -> HTML:
+    """HTML for a notebook: the lines of a text as a list, behind a line that opens it where they
+    are many."""
+    from IPython.display import HTML
+
+    lines = text.splitlines()
+    if len(lines) < 2:
+        return HTML(f"<p>{escape(text)}</p>" if text else "")
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    shown = f"<ul>{items}</ul>"
+    if len(lines) > MOST_LINES:
+        shown = f"<details><summary>{escape(title)}</summary>{shown}</details>"
+    return HTML(shown)
 
 
 def folded(parts: dict[str, DataFrame], digits: int = 1) -> HTML:

@@ -3,8 +3,8 @@ asks this module and ingredients.py, which knows what a stage is made of and whe
 stage.py runs one.
 
 A stage is one notebook with the parameters of one run: `traces` of a set, `train` and `eval` of a
-run, `analyze` of a scale; beside them the paper, and at tiny scale the files that stand for the
-hubs' (tiny.py)."""
+run, `analyze` of a scale, `published` (the published study, which needs no run); beside them the
+paper, and at tiny scale the files that stand for the hubs' (tiny.py)."""
 
 import difflib
 import re
@@ -49,12 +49,17 @@ def _study() -> Study:
 
 def grid(scale: str) -> list[Stage]:
     """The stages whose pages are the study: the sets that its runs learn from, training,
-    evaluation, analysis."""
+    evaluation, analysis, and the published study."""
     runs, baselines = (_at(scale, group) for group in (_study().runs, _study().baselines))
     evals = [Stage(scale, folder, "eval") for folder in [*runs, *baselines]]
     trains = [Stage(scale, folder, "train") for folder in runs]
     sets = {s for t in trains for s in with_needs(t) if s.name == "traces"}
-    return [*sorted(sets, key=str), *trains, *evals, Stage(scale, "report", "analyze")]
+    return [*sorted(sets, key=str), *trains, *evals, *reports(scale)]
+
+
+def reports(scale: str) -> list[Stage]:
+    """The stages whose pages are of no single run: the published study, and ours."""
+    return [Stage(scale, "report", name) for name in ("published", "analyze")]
 
 
 def with_needs(stage: Stage) -> set[Stage]:
@@ -166,7 +171,7 @@ def values(stage: Stage) -> dict:
 def needs(stage: Stage) -> tuple[Stage, ...]:
     """The stages whose results this one reads."""
     scale = stage.scale
-    if stage.name == "fixtures":
+    if stage.name in ("fixtures", "published"):
         return ()
     if stage.name == "analyze":
         return tuple(stage for stage in grid(scale) if stage.name == "eval")

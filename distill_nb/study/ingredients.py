@@ -25,6 +25,7 @@ CORE = {
 # Files that are no modules. Pages are made with templates, too, but no page is a reason to rerun.
 DATA = {
     "analyze": ("distill_nb/analysis/published/*.csv",),
+    "published": ("distill_nb/analysis/published/*.csv",),
     "paper": (
         "distill_nb/analysis/published/*.csv", "paper/paper.tex", "paper/references.bib",
         "paper/sections/*.tex", "bench/results/simulated_*.json", "bench/results/verdicts.json",

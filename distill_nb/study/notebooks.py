@@ -1,4 +1,4 @@
-"""The four notebooks, and how one is executed: by Papermill, with the parameters that it declares.
+"""The five notebooks, and how one is executed: by Papermill, with the parameters that it declares.
 
 The command line (`distill-nb train …`) and the stages of a study both call `execute`.
 """
@@ -24,7 +24,7 @@ SAID = 2**14  # bytes kept of the end of what Papermill says on stderr
 
 
 def notebook_of(name: str) -> Path:
-    """The notebook called traces, train, eval or analyze."""
+    """The notebook called traces, train, eval, analyze or published."""
     return paths.SHIPPED / "notebooks" / f"{name}.ipynb"
 
 
@@ -92,8 +92,8 @@ def execute(
 
 def refuse_if_busy(name: str, folder: Path) -> None:
     """Raises ValueError where another process is at a run or set, before the notebook that it
-    executes is overwritten by our refusal. The analysis has no such folder of its own."""
-    if name != "analyze":
+    executes is overwritten by our refusal. An analysis has no such folder of its own."""
+    if name not in ("analyze", "published"):
         with lock.alone(folder, "being started", "dataset" if name == "traces" else "run_name"):
             pass
 

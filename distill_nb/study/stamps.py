@@ -28,6 +28,7 @@ RECORD = {
     "train": "provenance_train.json",
     "eval": "provenance_eval.json",
     "analyze": "analyze.ipynb",
+    "published": "published.ipynb",
     "paper": "latex/paper/paper.tex",
 }
 STAMP = re.compile(rf"({'|'.join(['fixtures', *RECORD])})-[0-9a-f]{{16}}")

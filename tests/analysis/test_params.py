@@ -1,4 +1,4 @@
-"""What analyze.ipynb reads, as strictly as a run's parameters."""
+"""What analyze.ipynb and published.ipynb read, as strictly as a run's parameters."""
 
 from dataclasses import asdict
 
@@ -16,6 +16,15 @@ def test_the_notebook_declares_what_is_read_and_the_default_margin():
     assert f"margin: float = {margins.MARGIN}" in text
     found = params.from_notebook(GIVEN | {"In": [], "display": print})
     assert asdict(found) == GIVEN and isinstance(found.margin, float)
+
+
+def test_the_published_study_has_a_margin_alone():
+    assert notebooks.declared("published") == {"margin"}
+    text = notebooks.notebook_of("published").read_text(encoding="utf-8")
+    assert f"margin: float = {margins.MARGIN}" in text
+    assert params.published_from_notebook({"margin": 3}).margin == 3.0
+    with pytest.raises(ValueError, match=r"^notebook: scale = 'full' is no parameter"):
+        params.published_from_notebook({"margin": 3.0, "scale": "full"})
 
 
 @pytest.mark.parametrize(

@@ -96,9 +96,15 @@ def test_with_seeds_of_each_the_unit_is_the_run():
     table = teacher_comparison.compare(pd.concat(spread))
     assert table["verdict"].tolist() == ["inconclusive"] and table["change"][0] == pytest.approx(10)
     assert table["seed_sd"][0] == pytest.approx(100 * np.std([0.55, 0.60, 0.68], ddof=1), rel=0.1)
-    assert "Sonnet is better" in teacher_comparison.sentences(
-        teacher_comparison.compare(pd.concat(better))
-    )
+    found = teacher_comparison.compare(pd.concat(better))
+    assert "Sonnet is better" in teacher_comparison.sentences(found)
+    # in short, that sentence and how many others there are
+    short = teacher_comparison.counted(pd.concat([found, table]))
+    assert short.splitlines() == [
+        teacher_comparison.sentences(found),
+        "Teacher against teacher, 2 comparisons: 1 inconclusive.",
+    ]
+    assert teacher_comparison.counted(found) == teacher_comparison.sentences(found)
 
 
 def test_teachers_whose_runs_agree_are_equivalent_within_the_margin():

@@ -9,6 +9,7 @@ from helpers import tiny
 from distill_nb import params
 from distill_nb.benchmarks import loading
 from distill_nb.plan import devices, evaluation_estimate, plan, trace_lengths
+from distill_nb.runtime import durations
 
 H100 = devices.device_named("h100-80gb")
 
@@ -114,6 +115,5 @@ def test_a_baseline_and_a_run_are_summed(runs_dir):
     ]
     least, most = (sum(total[i] for total in made) for i in (0, 1))
     said, _ = plan.plan_files(["run07.yaml", "run08.yaml", "baseline_llama.yaml"], "h100-80gb")
-    assert (
-        f"of h100-80gb, evaluation {least + made[0][0]:,.3g} to {most + made[0][1]:,.3g};" in said
-    )
+    time = durations.range_in_words(3600 * (least + made[0][0]), 3600 * (most + made[0][1]))
+    assert f"of h100-80gb, evaluation {time};" in said

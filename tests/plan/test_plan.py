@@ -15,7 +15,7 @@ from distill_nb.plan import architectures, estimate, evaluation_estimate, memory
 from distill_nb.plan import devices as plan_devices
 from distill_nb.plan.devices import Device
 from distill_nb.report import train_report
-from distill_nb.runtime import devices, paths
+from distill_nb.runtime import devices, durations, paths
 from distill_nb.runtime.devices import GIB
 from distill_nb.students import student
 from distill_nb.training import train
@@ -332,8 +332,9 @@ def test_a_grid_is_summed_over_runs_and_traces(runs_dir):
     assert all(made.hours for made in evaluations) is ("evaluation " in said.splitlines()[-1])
     disk += sum(made.disk["records"] for made in evaluations)
     dollars = 25200 * 8192 * 10 / 1e6 / 2  # batches, half the price
+    time = durations.range_in_words(*(3600 * h for h in hours))
     assert (
-        f"2 runs: training takes {hours[0]:,.3g} to {hours[1]:,.3g} hours of h100-80gb" in said
+        f"2 runs: training takes {time} of h100-80gb" in said
         and f"; at most {plan._gib(disk)} of disk stay" in said
     )
     assert (
@@ -364,7 +365,7 @@ def test_the_plan_of_a_run_is_shown_and_again_when_it_is_finished(runs_dir, caps
     assert "HTML" in capsys.readouterr().out and made.fits
     shown = plan.table(made)[p.run_name]
     assert shown["tokens"] == f"{sum(len(e['input_ids']) for e in data.train):,}"
-    assert shown["seconds"].endswith("TFLOP/s measured here)") and "of " in shown["memory: peak"]
+    assert shown["training"].endswith("TFLOP/s measured here)") and "of " in shown["memory: peak"]
     record = train.train(p, data, plan=kept)
     assert record["plan"] == kept and record["recompute"] == "off"
     assert train_report.show_plan(p, data) == kept

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import nbformat
 import pytest
+import simulated_scale
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -290,6 +291,21 @@ def cards_of(text) -> dict[str, str]:
     return {n: card.partition("</section>")[0] for n, card in zip(names, cards, strict=True)}
 
 
+def test_links_to_notebooks_lead_to_their_pages(tmp_path):
+    text = "See [the published study](published.ipynb) and [a site](https://example.org/x.ipynb)."
+    folder = tmp_path / "somewhere"
+    cells = [new_markdown_cell(f"# Our runs\n\n{text}")]
+    page = notebook_page.render(save(folder, cells, "analyze"))
+    assert [link for link in Page(page).links if "example" not in link] == ["#our-runs"]
+    assert "See the published study and" in page.read_text()  # there is none yet
+    save(folder, cells, "published")
+    page = notebook_page.render(folder / "analyze.ipynb")
+    assert "published.html" in Page(page).links
+    # a report has both pages in time
+    report = notebook_page.render(save(tmp_path / "pocket" / "report", cells, "analyze"))
+    assert "published.html" in Page(report).links
+
+
 def test_index_lists_every_run_and_its_links_resolve(tmp_path):
     scale = tmp_path / "pocket"
     notebook_page.render(small_notebook(run_folder(scale, "a_run", dataset="pocket")))
@@ -350,6 +366,15 @@ def test_an_index_of_tiny_runs_says_what_they_are(tmp_path):
     run_folder(tmp_path / "tiny", "a_run", dataset="pocket")
     text = index_page.index(tmp_path / "tiny").read_text(encoding="utf-8")
     assert "the students are random models" in text and "is no model: its traces" not in text
+    assert "problems" not in text  # none was asked yet
+    for sizes, said in (
+        ({"math500": 12, "mbpp_plus": 9}, "Benchmarks have 9 to 12 problems."),
+        ({"math500": 3}, "A benchmark has 3 problems."),
+    ):
+        scale = tmp_path / said / "tiny"
+        simulated_scale.write(scale, ("run07.yaml",), sizes, (2,))
+        text = index_page.index(scale).read_text(encoding="utf-8")
+        assert f"generated. {said} The numbers mean nothing." in " ".join(text.split())
 
 
 def test_the_index_leads_to_the_sets_of_traces(tmp_path):

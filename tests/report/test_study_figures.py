@@ -122,18 +122,6 @@ def test_every_figure_says_what_it_shows(made, table):
     )
 
 
-def test_labels_of_points_that_lie_together_do_not_cover_each_other():
-    figure, axes = plots.grid(1, 1, 2)
-    points = np.array([[0.0, 0], [10, 100], [5, 50], [5.05, 50.5], [4.95, 50], [5, 51]])
-    axes[0, 0].plot(*points.T)
-    figure.draw_without_rendering()
-    plots.label_points(axes[0, 0], points, list("012345"))
-    boxes = [text.get_window_extent() for text in axes[0, 0].texts]
-    assert len(boxes) == 6 and not any(
-        a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i]
-    )
-
-
 def test_the_same_numbers_give_the_same_bytes(table, tmp_path):
     first, second = (
         study_figures.save("gains", change_figures.gains(table), tmp_path / str(i)) for i in (1, 2)

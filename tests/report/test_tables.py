@@ -297,6 +297,26 @@ def test_a_table_for_the_notebook_or_a_sentence():
     assert tables.show(None, "") is None
 
 
+def test_columns_and_what_they_hold_are_in_words():
+    table = pd.DataFrame(
+        {"folder": ["a_b"], "benchmark": ["mbpp_plus"], "part": ["cut_off"], "test_step": [3]}
+    ).assign(**{"math500 (n = 5)": ["2 [1, 3]"]})
+    root = ElementTree.fromstring(tables.to_html(table))
+    heads = ["run", "benchmark", "part", "best on all: step", "MATH-500 (n = 5)"]
+    assert [th.text for th in root.iter("th")] == heads
+    assert [td.text for td in root.iter("td")] == ["a_b", "MBPP+", "cut off", "3", "2 [1, 3]"]
+
+
+def test_many_sentences_are_folded():
+    assert tables.sentences("", "title").data == ""
+    assert tables.sentences("a < b", "title").data == "<p>a &lt; b</p>"
+    few = tables.sentences("a\nb", "title").data
+    assert few == "<ul><li>a</li><li>b</li></ul>"
+    many = ElementTree.fromstring(tables.sentences("a\n" * 9, "<title>").data)
+    assert many.tag == "details" and many.find("summary").text == "<title>"
+    assert len(list(many.iter("li"))) == 9
+
+
 def test_folded_tables_are_closed_and_escaped():
     root = ElementTree.fromstring(
         f"<body>{tables.folded({'a < b': NASTY, 'c': NASTY}).data}</body>"

@@ -99,9 +99,13 @@ def shown(notebook) -> tuple[str, int]:
 def test_the_runs_are_analysed_and_written_up(study_runs):
     folder = study_runs / "tiny" / "report"
     texts, images = shown(folder / "analyze.ipynb")
-    assert images == 12 and "no records of this scale" not in texts
+    assert images == 5 and "There are no runs of scale" not in texts
     for name in FOLDERS.values():
         assert f"{name}, MATH-500: " in texts or name.startswith("baseline"), name
+    texts, images = shown(folder / "published.ipynb")
+    assert images == 7 and "<em>confounded</em>" in texts
+    assert '<a href="published.html">' in (folder / "analyze.html").read_text()
+    assert '<a href="analyze.html">' in (folder / "published.html").read_text()
     index = (folder / "index.html").read_text()
     assert all(f"{name}/eval.html" in index for name in FOLDERS.values()) and "Failed" not in index
     assert all(f"traces/{name}/traces.html" in index for name in SETS) and "13 runs" in index

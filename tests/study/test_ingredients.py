@@ -139,9 +139,8 @@ def test_a_data_set_made_again_from_other_rows_reaches_the_evaluation(folder, tm
 
 def test_the_grid_is_the_study(folder):
     stages = graph.grid("full")
-    assert [
-        sum(s.name == name for s in stages) for name in ("traces", "train", "eval", "analyze")
-    ] == [4, 10, 13, 1]
+    names = ("traces", "train", "eval", "analyze", "published")
+    assert [sum(s.name == name for s in stages) for name in names] == [4, 10, 13, 1, 1]
     assert graph.needs(Stage("full", "traces/sonnet_math", "traces")) == (
         Stage("full", "traces/r1_math", "traces"),
     )
@@ -149,17 +148,19 @@ def test_the_grid_is_the_study(folder):
         graph.needs(EVAL) == (TRAIN,) and graph.needs(Stage("full", "baseline_llama", "eval")) == ()
     )
     assert len(graph.needs(Stage("full", "report", "analyze"))) == 13
+    assert graph.needs(Stage("full", "report", "published")) == ()
     # generated traces need no set
     assert list(map(str, graph.grid("pocket"))) == [
         "pocket_math/train",
         "pocket_code/train",
         "pocket_math/eval",
         "pocket_code/eval",
+        "report/published",
         "report/analyze",
     ]
     assert graph.baselines(Stage("pocket", "pocket_math", "eval")) == ()
     ordered = graph.everything("tiny")
-    assert len(ordered) == len(set(ordered)) == 30
+    assert len(ordered) == len(set(ordered)) == 31
     assert all(
         ordered.index(need) < i for i, stage in enumerate(ordered) for need in graph.needs(stage)
     )
