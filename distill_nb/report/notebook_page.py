@@ -197,6 +197,7 @@ def render(notebook: Path, html: Path | None = None) -> Path:
         exclude_anchor_links=True,
         exclude_output_prompt=True,
     )
+    exporter.register_filter("svg_uri", markup.svg_uri)
     back = back_link(path.parent)
     resources = {
         "metadata": {"name": path.stem, "path": str(path.parent)},

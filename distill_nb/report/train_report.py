@@ -15,7 +15,7 @@ from distill_nb.plan import plan as planning
 from distill_nb.plan.devices import Device
 from distill_nb.plan.estimate import estimate
 from distill_nb.report import style, tables, training_figures
-from distill_nb.runtime import paths, provenance
+from distill_nb.runtime import durations, paths, provenance
 from distill_nb.runtime.devices import GIB
 from distill_nb.traces import ledger
 from distill_nb.training import resume, times
@@ -152,3 +152,14 @@ def show_course(p: Params, metrics: DataFrame) -> None:
         missing.insert(0, "memory")
     if missing:
         print(f"An earlier version trained this run, which did not record: {', '.join(missing)}.")
+
+
+def ending(p: Params, metrics: DataFrame, record: dict) -> str:
+    """The last words of a training: losses, tokens, and how long it took. metrics:
+    train.load_metrics, record: the run's provenance."""
+    first, last = metrics["loss"].iloc[0], metrics["loss"].iloc[-1]
+    took = durations.in_words(record["seconds"])
+    return (
+        f"Loss {first:.3f} at step 1, {last:.3f} at step {p.max_steps}; "
+        f"{metrics['tokens'].iloc[-1]:,} tokens, {took} with {record['backend']}."
+    )

@@ -10,6 +10,7 @@ from pandas import DataFrame, Series
 
 from distill_nb.report import style
 from distill_nb.runtime.devices import GIB
+from distill_nb.runtime.durations import in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -153,7 +154,7 @@ def time_split(seconds: dict[str, float]) -> Drawn | None:
     figure, axes = style.grid(1, 1, 1.15)
     ax, left = axes[0, 0], 0.0
     for part, spent in seconds.items():
-        label = f"{part}, {_time(spent)}"
+        label = f"{part}, {in_words(spent)}"
         ax.barh(0, spent / 60, left=left / 60, color=PART_COLOURS[part], label=label)
         left += spent
     ax.set(xlabel="minutes", yticks=[], xlim=(0, total / 60))
@@ -161,8 +162,8 @@ def time_split(seconds: dict[str, float]) -> Drawn | None:
     style.legend_below(figure, axes)
     data = pd.DataFrame({"part": list(seconds), "seconds": list(seconds.values())})
     data["percent"] = 100 * data["seconds"] / total
-    parts = [f"{r.part} {_time(r.seconds)} ({r.percent:.0f}%)" for r in data.itertuples()]
-    words = f"What the run's time went to, a bar of {_time(total)} in its parts. "
+    parts = [f"{r.part} {in_words(r.seconds)} ({r.percent:.0f}%)" for r in data.itertuples()]
+    words = f"What the run's time went to, a bar of {in_words(total)} in its parts. "
     return style.describe(figure, f"{words}{style.enumerated(parts)}."), data
 
 
@@ -227,9 +228,3 @@ def _mean(ax: Axes, mean: float, title: str) -> None:
 def _range(values: Series) -> str:
     low, high = values.min(), values.max()
     return f"{low:,.0f}" if low == high else f"{low:,.0f} to {high:,.0f}"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

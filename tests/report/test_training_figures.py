@@ -85,7 +85,7 @@ def test_the_parts_of_the_time_add_up():
     assert [bar.get_width() * 60 for bar in bars] == pytest.approx(list(seconds.values()))
     assert bars[-1].get_x() + bars[-1].get_width() == pytest.approx(100 / 60)
     assert data["percent"].tolist() == pytest.approx(list(seconds.values()))
-    assert "steps 80.0 s (80%)" in figure.alt_text
+    assert "steps 80 seconds (80%)" in figure.alt_text
     assert training_figures.time_split({}) is None
 
 
