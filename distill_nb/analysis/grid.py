@@ -120,8 +120,10 @@ def _order(teacher: str, values: tuple) -> tuple:
 
 
 def value_in_words(key: str, value: Any) -> str:
-    """`learning rate 2e-5`."""
-    shown = printed_rate(float(value)) if key == "learning_rate" else value
+    """`learning rate 2e-5`. A column of a table may have made 32.0 of 32."""
+    shown = f"{value:g}" if isinstance(value, float) else value
+    if key == "learning_rate":
+        shown = printed_rate(float(value))
     return f"{key.replace('_', ' ')} {shown}"
 
 

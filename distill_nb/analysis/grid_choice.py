@@ -146,8 +146,8 @@ def _sentence(c: Choice) -> str:
     others = len(grid.settings) - 1
     left = int((table([c])["verdict"] == OPEN).sum())
     sure = f"{left} of the {others} others are not separable from it"
-    if not left:
-        sure = "all others are behind it"
+    if left in (0, others):
+        sure = "none of the others is separable from it" if left else "all others are behind it"
     return (
         f"{grid.where}: of {len(grid.settings)} settings the best by {c.n_dev} problems is "
         f"{in_words(grid.settings[b], grid.keys)}. It has {c.dev[b]:.1f}% there, and "

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 FIRST_RUN = {  # scale → what makes its first runs
     "pocket": "<code>make demo</code> makes the first one, in minutes",
-    "full": "<code>make study</code> makes the study's ten, and <code>distill-nb run</code> any",
+    "full": "<code>make study</code> makes a study's, and <code>distill-nb run</code> any",
     "tiny": "<code>make study SCALE=tiny</code> makes all of them",
 }
 LINK = '<a href="published.ipynb">the published study</a>'

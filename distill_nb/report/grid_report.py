@@ -21,14 +21,16 @@ def show(records: DataFrame, folder: Path, margin: float = margins.MARGIN) -> No
     parameters = results.training_parameters(folder)
     found = list(grid.grids(records, parameters))
     if not found:
-        print(NOTHING)
+        display(tables.sentences(NOTHING, ""))
         return
     effects = grid_effects.effects(found, margin)
-    print(grid_effects.sentences(effects, margin))
+    said = grid_effects.sentences(effects, margin)
+    display(tables.sentences(said, "Each difference, and whose it is, in words"))
     chosen = list(grid.grids(records, parameters, choosing_only=True))
     choices = [choice for choice in map(grid_choice.choose, chosen) if choice]
     if choices:
-        print(grid_choice.sentences(choices))
+        said = grid_choice.sentences(choices)
+        display(tables.sentences(said, "The best setting of each student and domain, in words"))
         style.show(grid_figures.heat_map(choices))
     losses = grid_choice.heldout_losses(folder)
     display(tables.show(grid_choice.table(choices, losses), "Too few problems for two halves."))

@@ -120,6 +120,8 @@ def test_squares_need_all_four_ways_and_other_keys_equal():
         ["lora_rank", 8, 32, "learning rate 2e-5"],
         ["lora_rank", 8, 32, "learning rate 2e-4"],
     ]
+    text = grid_effects.sentences(grid_effects.effects([two]))
+    assert "Sonnet at lora rank 32 over R1 at lora rank 8 is " in text
     assert grid_effects.sentences(grid_effects.effects([])).startswith("No two teachers were tried")
 
 

@@ -42,18 +42,22 @@ def test_the_heat_map_has_each_setting_at_its_place_and_marks_the_best():
     assert empty.empty and not nothing.axes[0].images
 
 
-def test_the_notebook_shows_a_grid_or_says_that_there_is_none(tmp_path, capsys):
+def test_the_notebook_shows_a_grid_or_says_that_there_is_none(tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda *parts, **_: shown.extend(parts))
     found = records("a", "b", n=40)
     for name, rank in (("a", 8), ("b", 32)):
         (tmp_path / name).mkdir()
         record = {"parameters": TRAINED | {"lora_rank": rank}}
         (tmp_path / name / "provenance_train.json").write_text(json.dumps(record))
     grid_report.show(found, tmp_path)
-    said = capsys.readouterr().out
-    assert "No two teachers were tried at two values of one setting." in said
-    assert "s, math, MATH-500: of 2 settings the best by" in said and "lora rank" in said
+    whose, best, figure, table, folded = (getattr(part, "data", part) for part in shown)
+    assert whose == "<p>No two teachers were tried at two values of one setting.</p>"
+    assert best.startswith("<p>s, math, MATH-500: of 2 settings the best by ")
+    assert "lora rank" in best and "the best by dev" in table and "<details>" in folded
+    assert "the best" in figure["text/plain"] and "<svg" in figure["image/svg+xml"]
     (tmp_path / "b" / "provenance_train.json").unlink()
-    grid_report.show(found, tmp_path)
-    assert capsys.readouterr().out == grid_report.NOTHING + "\n"
-    grid_report.show(pd.DataFrame(), tmp_path)
-    assert capsys.readouterr().out == grid_report.NOTHING + "\n"
+    for records_now in (found, pd.DataFrame()):
+        shown.clear()
+        grid_report.show(records_now, tmp_path)
+        assert [part.data for part in shown] == [f"<p>{grid_report.NOTHING}</p>"]
