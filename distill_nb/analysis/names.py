@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Protocol
 
 ERRORS = ["sampling_error", "grader_error"]
-UNANSWERED = ["no_answer", "truncated"]  # there was nothing to grade: format or length
+UNANSWERED = ["no_answer", "truncated", "looping"]  # there was nothing to grade: format or length
 KEYS = ["run_name", "student", "teacher", "domain", "folder", "step", "benchmark"]
 RUN = ["student", "teacher", "domain", "learning_rate"]
 NAMES = {  # the names that the study prints, and ours

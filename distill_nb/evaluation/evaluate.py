@@ -71,6 +71,7 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
     if before.get("settings"):
         # an earlier version's did not say
         before["settings"].setdefault("student_version", settings["student_version"])
+        before["settings"].setdefault("stop_on_loop", False)
     shared = baseline.shared_files(p, settings)
     if not p.overwrite:
         stored = [paths.records_file(p, step, name) for step in steps for name in tasks]

@@ -6,7 +6,8 @@ from distill_nb.grading.outcome import Grade
 
 
 def grade_math(completion: str, gold: str, finish_reason: str = "stop") -> Grade:
-    """Grade one math answer against the gold answer, both LaTeX. finish_reason: stop | length."""
+    """Grade one math answer against the gold answer, both LaTeX. finish_reason: stop | length, or
+    loop where the answer ends in one (loops.py)."""
     return grade_math_all([completion], [gold], [finish_reason])[0]
 
 

@@ -127,6 +127,9 @@ class Params:
     max_num_seqs: int = key("answers that one vllm engine makes at once on a GPU", low=1)
     max_num_batched_tokens: int = key("tokens that vllm takes in one step on a GPU", low=1)
     max_new_tokens: int = key("tokens of one completion", low=1)
+    stop_on_loop: bool = key(
+        "end an answer that loops, before max_new_tokens (docs/grading.md); the study did not"
+    )
     temperature: float = key("0 = greedy", low=0, high=2)
     top_p: float = key("nucleus sampling; 1 = off", above=0, high=1)
     n_samples: int = key("completions of each problem", low=1)
@@ -153,8 +156,8 @@ class Params:
 # What decides a base student's records, beside the problems, which are told by their content
 # (baseline.shared_files); runs that agree on these share one baseline (baseline.baseline_dir).
 GENERATION_KEYS = (
-    "student", "student_size", "chat_template", "dtype", "engine", "max_new_tokens", "temperature",
-    "top_p", "n_samples", "seed",
+    "student", "student_size", "chat_template", "dtype", "engine", "max_new_tokens",
+    "stop_on_loop", "temperature", "top_p", "n_samples", "seed",
 )  # fmt: skip
 
 
