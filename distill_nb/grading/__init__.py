@@ -21,6 +21,9 @@ math_numbers.py numbers, compared exactly
 math_values.py  everything else, compared by Math-Verify
 math_pool.py    the processes in which it runs
 math_worker.py  one of them
+choice.py       letters of multiple choice
+instructions.py instructions of IFEval
+own.py          answers to a benchmark of one's own
 code.py         code, run against a benchmark's tests
 suites.py       these tests
 sandbox/        where model-written code runs

@@ -22,6 +22,7 @@ from distill_nb.params.names import (
     BENCHMARKS,
     CHAT_TEMPLATES,
     GENERATOR,
+    OWN,
     POCKET_STUDENT,
     TRACKERS,
     is_set,
@@ -105,10 +106,12 @@ class Params:
     )
     max_steps: int = key("optimiser steps", low=0)
     save_every: int = key("steps between checkpoints, a divisor of max_steps", low=1)
-    benchmarks: list[str] = key("what is evaluated, in this order", choices=BENCHMARKS)
-    benchmark_files: dict[str, str] = key(
-        "benchmark: local file; {} = default sources", choices=BENCHMARKS
+    benchmarks: list[str] = key(
+        "what is evaluated, in this order; a path of a .py file is a benchmark of your own",
+        choices=BENCHMARKS,
+        or_file=OWN,
     )
+    benchmark_files: dict[str, str] = key("benchmark: local file; {} = default sources")
     benchmark_limit: int = key("problems of each benchmark, a seeded subset; 0 = all", low=0)
     adapter: str = key(
         "folder or hub id of an adapter trained elsewhere; none = the run's own checkpoints"

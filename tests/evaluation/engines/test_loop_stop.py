@@ -10,7 +10,7 @@ from distill_nb.evaluation.engines.loop_stop import LoopStop
 from distill_nb.evaluation.engines.types import Request
 from distill_nb.grading import loops
 
-LIMIT = 700
+LIMIT = 1200
 PROMPTS = [[1, 2, 3], [4, 5], [6, 7, 8, 9, 10], [11]]
 
 
