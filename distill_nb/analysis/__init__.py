@@ -7,6 +7,7 @@ slices.py              parts of benchmarks, pass@k
 majority.py            majority@k
 replicates.py          runs that differ in their seed: their spread, and differences beyond it
 pairing.py             any two checkpoints, to be compared as a run and its base are
+loops.py               answers that end in a loop, and the tokens that this takes
 flips.py               answers that changed sides between the base student and a checkpoint
 paired.py              changes from the base student, problem by problem
 change_parts.py        a change split by what became of the answers, in points that add up

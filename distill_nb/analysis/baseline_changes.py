@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from distill_nb.analysis import stats
-from distill_nb.analysis.names import RULE, RUN, Cell, chooses
+from distill_nb.analysis.names import RULE, RUN, Cell, beyond, chooses
 from distill_nb.analysis.tidy import best_checkpoints, of_run
 
 COLUMNS = [
@@ -52,7 +52,8 @@ def forgetting_matrix(table: pd.DataFrame) -> pd.DataFrame:
     """Trained domain × evaluated domain of every run of a tidy table, at its best checkpoint
     (`best_checkpoints`) and at its last.
 
-    Columns COLUMNS: RUN (domain = trained), evaluated (math or code), benchmark, checkpoint (best
+    Columns COLUMNS: RUN (domain = trained), evaluated (math, code, or the subject
+    of another benchmark: names.beyond), benchmark, checkpoint (best
     or last), step, base and accuracy (percent), change, lo, hi (points), relative, relative_lo,
     relative_hi (percent of the baseline; score interval of a ratio, Koopman 1984, doi
     10.2307/2531405), n, flagged."""
@@ -61,8 +62,9 @@ def forgetting_matrix(table: pd.DataFrame) -> pd.DataFrame:
         own = of_run(table, run)
         base = table[(table["step"] == 0) & (table["student"] == run.student)]
         base = base.set_index("benchmark")
-        for evaluated in RULE:
-            name = chooses(evaluated, set(own["benchmark"]) & set(base.index))
+        there = set(own["benchmark"]) & set(base.index)
+        named = {evaluated: chooses(evaluated, there) for evaluated in RULE} | beyond(there)
+        for evaluated, name in named.items():
             for checkpoint, step in (("best", run.step), ("last", run.last_step)):
                 cell = own[(own["benchmark"] == name) & (own["step"] == step)]
                 if cell.empty:

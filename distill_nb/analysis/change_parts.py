@@ -71,10 +71,10 @@ def classes(records: pd.DataFrame) -> pd.Series:
 
 
 def at_limit(records: pd.DataFrame) -> pd.Series:
-    """Whether the token limit ended each answer. Records without a finish_reason say so only of
-    those in which no answer was found."""
+    """Whether the token limit ended each answer, or the engine did for a loop that would have met
+    it. Records without a finish_reason say so only of those in which no answer was found."""
     reason = records.get("finish_reason", pd.Series("", records.index))
-    return (records["outcome"] == "truncated") | (reason == "length")
+    return records["outcome"].isin(["truncated", "looping"]) | reason.isin(["length", "loop"])
 
 
 def pairs(records: pd.DataFrame) -> Iterator[Pair]:

@@ -12,7 +12,10 @@ from pathlib import Path
 from distill_nb.runtime import paths, provenance
 
 DONE = {"train": "trained", "eval": "evaluated"}
-SETTINGS = ("engine", "engine_version", "dtype", "max_new_tokens", "temperature", "top_p", "seed")
+SETTINGS = {  # of an evaluation → what stands for one that earlier versions did not record
+    "engine": None, "engine_version": None, "dtype": None, "max_new_tokens": None,
+    "stop_on_loop": False, "temperature": None, "top_p": None, "seed": None,
+}  # fmt: skip
 # What a data set's rows follow from.
 DATA = ("dataset", "teacher", "domain", "n_examples", "n_heldout", "seed", "overlong")
 
@@ -64,7 +67,7 @@ def _versions(record: dict) -> dict:
 
 
 def _settings(record: dict) -> dict:
-    return {key: record.get("settings", {}).get(key) for key in SETTINGS}
+    return {key: record.get("settings", {}).get(key, value) for key, value in SETTINGS.items()}
 
 
 def _student(record: dict) -> dict:

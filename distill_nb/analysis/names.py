@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Protocol
 
 ERRORS = ["sampling_error", "grader_error"]
-UNANSWERED = ["no_answer", "truncated"]  # there was nothing to grade: format or length
+UNANSWERED = ["no_answer", "truncated", "looping"]  # there was nothing to grade: format or length
 KEYS = ["run_name", "student", "teacher", "domain", "folder", "step", "benchmark"]
 RUN = ["student", "teacher", "domain", "learning_rate"]
 NAMES = {  # the names that the study prints, and ours
@@ -16,13 +16,15 @@ NAMES = {  # the names that the study prints, and ours
     "MATH-500": "math500", "MBPP+": "mbpp_plus", "HumanEval+": "humaneval_plus",
     "HE+": "humaneval_plus", "LiveCodeBench": "livecodebench", "LiveCodeBench v5": "livecodebench",
     "LCB": "livecodebench",
+    "AIME 2025": "aime25", "GPQA Diamond": "gpqa_diamond", "IFEval": "ifeval",
     "AIME": "aime",  # the study ran it on one baseline and prints no number of it
 }  # fmt: skip
 # What chooses the best checkpoint: the first of these that the run has.
 RULE = {"math": ("math500", "pocket_math"), "code": ("mbpp_plus", "pocket_code")}
-ASKS_FOR = {  # the domain of each benchmark
-    "math500": "math", "aime": "math", "pocket_math": "math", "mbpp_plus": "code",
-    "humaneval_plus": "code", "livecodebench": "code", "pocket_code": "code",
+ASKS_FOR = {  # the domain of each built-in benchmark; one of one's own is a domain of its own
+    "math500": "math", "aime": "math", "aime25": "math", "pocket_math": "math",
+    "mbpp_plus": "code", "humaneval_plus": "code", "livecodebench": "code", "pocket_code": "code",
+    "gpqa_diamond": "science", "ifeval": "instructions",
 }  # fmt: skip
 
 
@@ -49,6 +51,13 @@ def chooses(domain: str, benchmarks: Collection[str]) -> str | None:
     """The benchmark that chooses the best checkpoint of a run with these benchmarks (RULE); None
     where it has none of them."""
     return next((name for name in RULE.get(domain, ()) if name in benchmarks), None)
+
+
+def beyond(benchmarks: Collection[str]) -> dict[str, str]:
+    """Subject → benchmark, of those benchmarks that are neither of math nor of code: what a student
+    may forget that no run of the study trains."""
+    subjects = {name: ASKS_FOR.get(name, name) for name in sorted(benchmarks)}
+    return {subject: name for name, subject in subjects.items() if subject not in RULE}
 
 
 def name_of(key: str) -> str:

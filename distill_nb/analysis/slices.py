@@ -7,7 +7,6 @@ import pandas as pd
 from distill_nb.analysis import majority, names, results, stats
 from distill_nb.benchmarks import humaneval_plus
 from distill_nb.benchmarks.sources import PART
-from distill_nb.params import BENCHMARKS
 
 OUR_100 = "humaneval_plus, our 100"
 COLUMNS = ["folder", "student", "step", "slice", "n", "problems", "accuracy", "lo", "hi", "flagged"]
@@ -34,8 +33,8 @@ def slices_of(benchmark: str, task_ids: list[str]) -> dict[str, list[str]]:
 def more_than_scores(table: pd.DataFrame) -> bool:
     """Whether a `table` says more than results.accuracy_table: a benchmark with parts, or several
     samples a problem."""
-    whole = table["slice"].str.removesuffix(" (part)").isin(BENCHMARKS)
-    return not whole.all() or any(name.startswith("pass@") for name in table)
+    parts = table["slice"].str.startswith("aime ") | (table["slice"] == OUR_100)
+    return parts.any() or any(name.startswith("pass@") for name in table)
 
 
 def table(records: pd.DataFrame) -> pd.DataFrame:

@@ -9,8 +9,10 @@ and truncated and the lenient reading show. When a prompt changes, so does its P
 task.py             one problem
 loading.py          a benchmark by its name, whole or a seeded subset
 sources.py          where files come from, what counts as the whole benchmark, how a part is marked
-math500.py aime.py humaneval_plus.py mbpp_plus.py livecodebench.py pocket.py
-                    one benchmark each
+math500.py aime.py humaneval_plus.py mbpp_plus.py livecodebench.py
+aime25.py gpqa_diamond.py ifeval.py pocket.py
+                    one benchmark each; the second line is not of the published study
+own.py              a benchmark of one's own, from a file outside of the package
 evalplus_data.py    the problems of HumanEval+ and MBPP+
 livecodebench_tests.py  the public and private tests of LiveCodeBench
 pocket_problems.py  the problems of the pocket benchmarks and of the generated traces

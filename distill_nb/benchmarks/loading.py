@@ -3,9 +3,9 @@
 import hashlib
 from importlib import import_module
 
-from distill_nb.benchmarks import sources
+from distill_nb.benchmarks import own, sources
 from distill_nb.benchmarks.task import Task
-from distill_nb.params import BENCHMARKS
+from distill_nb.params import BENCHMARKS, benchmark_name
 from distill_nb.runtime import provenance
 
 
@@ -52,7 +52,10 @@ def _limited(tasks: list[Task], limit: int, seed: int) -> list[Task]:
 
 
 def _all(name: str, file: str | None) -> tuple[list[Task], dict]:
-    """(tasks, source record) of <name>.py, or of pocket.py, which has two benchmarks."""
+    """(tasks, source record) of <name>.py, of pocket.py, which has two benchmarks, or of one's own
+    file."""
+    if benchmark_name(name) != name:
+        return own.load(name, file)
     if name not in BENCHMARKS:
         raise ValueError(f"benchmarks: there is no {name}; choose from {', '.join(BENCHMARKS)}.")
     if name.startswith("pocket"):

@@ -12,8 +12,10 @@ from distill_nb.runtime import jsonl, paths, provenance
 
 def baseline_dir(p: Params) -> Path:
     """The folder of the base student's records, of all runs that would generate the same ones."""
+    # without a key that earlier versions did not have, where it changes nothing
+    keys = [k for k in params.GENERATION_KEYS if k != "stop_on_loop" or p.stop_on_loop]
     slug = re.sub(r"[^a-z0-9.]+", "-", Path(p.student).name.lower()).strip("-.") or "student"
-    return paths.runs() / p.scale / "_base" / f"{slug}-{params.hash_of(p, params.GENERATION_KEYS)}"
+    return paths.runs() / p.scale / "_base" / f"{slug}-{params.hash_of(p, keys)}"
 
 
 def shared_files(p: Params, settings: dict) -> dict[str, Path]:

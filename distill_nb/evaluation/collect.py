@@ -10,7 +10,7 @@ from distill_nb import benchmarks, grading
 from distill_nb.evaluation import records
 from distill_nb.evaluation.engines.types import Answer, Engine, EngineFailed, Request
 from distill_nb.evaluation.proofs import Proof, proved
-from distill_nb.grading import graders
+from distill_nb.grading import graders, loops
 from distill_nb.params import Params
 from distill_nb.runtime import jsonl, progress, provenance
 from distill_nb.students import chat, student
@@ -56,6 +56,7 @@ def missing(p: Params, step: int, tasks: dict[str, list], files: dict[str, Path]
 
 
 def _record(p: Params, job: Job, answer: Answer, grade: grading.Grade, engine: str) -> dict:
+    saved = p.max_new_tokens - len(answer.tokens)
     return {
         **{key: getattr(p, key) for key in ("run_name", "student", "teacher", "domain")},
         "step": job.step,
@@ -67,10 +68,12 @@ def _record(p: Params, job: Job, answer: Answer, grade: grading.Grade, engine: s
         "finish_reason": answer.finish_reason,
         "prompt_tokens": len(job.prompt),
         "completion_tokens": len(answer.tokens),
+        "loop_tokens": loops.tokens_in_loop(answer.finish_reason, answer.tokens),
         "seconds": round(answer.seconds, 3),
         "completion": answer.text,
         "engine": engine,
         "grader": grading.GRADER_VERSION,
+        **({"not_generated": saved} if answer.finish_reason == "loop" else {}),
         **({"failed_for_good": True} if answer.final else {}),
     }
 
@@ -81,7 +84,7 @@ def _write(p: Params, jobs: list[Job], answers: list[Answer], engine: str) -> li
     found = graders.grade_all(
         [jobs[a.number].task for a in good],
         [a.text for a in good],
-        [a.finish_reason for a in good],
+        [loops.ending(a.finish_reason, a.tokens) for a in good],
         p.allow_unsafe,
         tuple(p.sandbox_packages),
     )

@@ -19,9 +19,9 @@ from distill_nb.evaluation.accuracy_log import AccuracyLog
 from distill_nb.evaluation.collect import Job, collect, missing
 from distill_nb.evaluation.engines import start, tuned
 from distill_nb.evaluation.proofs import Proof
-from distill_nb.grading import code
+from distill_nb.grading import code, instructions
 from distill_nb.grading.sandbox.packages import versions
-from distill_nb.params import Params, is_baseline
+from distill_nb.params import Params, benchmark_name, is_baseline
 from distill_nb.runtime import compiler, disk, lock, paths, provenance, stop, tracking
 from distill_nb.students import check_student, generation, proof, student
 
@@ -32,10 +32,12 @@ SUBSET_SEED = 0  # of benchmark_limit: replicates of a run answer the same probl
 
 def load_tasks(p: Params) -> dict[str, list[benchmarks.Task]]:
     """benchmark → its tasks in this run."""
-    return {
-        name: loading.load(name, p.benchmark_files.get(name), p.benchmark_limit, SUBSET_SEED)
-        for name in p.benchmarks
-    }
+    return {benchmark_name(entry): loading.load(*_taken(p, entry)) for entry in p.benchmarks}
+
+
+def _taken(p: Params, entry: str) -> tuple:
+    """What loading's functions take for one of p.benchmarks."""
+    return entry, p.benchmark_files.get(benchmark_name(entry)), p.benchmark_limit, SUBSET_SEED
 
 
 def tasks_of(p: Params) -> dict[tuple[str, str], benchmarks.Task]:
@@ -71,6 +73,7 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
     if before.get("settings"):
         # an earlier version's did not say
         before["settings"].setdefault("student_version", settings["student_version"])
+        before["settings"].setdefault("stop_on_loop", False)
     shared = baseline.shared_files(p, settings)
     if not p.overwrite:
         stored = [paths.records_file(p, step, name) for step in steps for name in tasks]
@@ -82,8 +85,11 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
         known = before.get("adapter_base", {}).items()
         notes |= {step: note for step, note in known if int(step) not in left}
         resume.say(notes)
-    has_code = any(task.kind == "code" for task_list in tasks.values() for task in task_list)
+    kinds = {task.kind for task_list in tasks.values() for task in task_list}
+    has_code = "code" in kinds
     # refused here, before any answer is generated
+    if "instructions" in kinds:
+        instructions.check()
     packages = tuple(p.sandbox_packages)
     sandbox_level = code.level(p.allow_unsafe, packages) if has_code else ""
     kept = (
@@ -114,8 +120,7 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
             record |= tuned.record(p, settings["adapters"])
         record = provenance.follow(record, before)
         record["benchmarks"] = before.get("benchmarks", {}) | {
-            n: loading.describe(n, p.benchmark_files.get(n), p.benchmark_limit, SUBSET_SEED)
-            for n in tasks
+            benchmark_name(entry): loading.describe(*_taken(p, entry)) for entry in p.benchmarks
         }
         if p.regrade:  # without the model: what is missing stays missing
             record["regraded"] = regrade.regrade(p, tasks, shared, steps)

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from distill_nb.evaluation.records import OUTCOMES
+from distill_nb.grading import loops
+from distill_nb.grading.outcome import missing
 from distill_nb.runtime import jsonl, provenance
 
 ZSTD = 93  # a method of compression in zip archives, which Inspect uses
@@ -87,9 +89,10 @@ def _benchmark(name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", name.rpartition("/")[2])
 
 
-def outcome_of(value: object, where: str, answered: bool, cut: bool) -> str:
-    """The outcome of a score's value. answered: whether the scorer found an answer; cut: the limit
-    of length ended it. Raises ValueError for a value that is neither right nor wrong."""
+def outcome_of(value: object, where: str, answered: bool, ending: str = "") -> str:
+    """The outcome of a score's value. answered: whether the scorer found an answer; ending: how
+    the answer ended, as loops.ending_of_text has it. Raises ValueError for a value that is neither
+    right nor wrong."""
     text = str(value).lower() if isinstance(value, bool) else str(value)
     if text in RIGHT:
         return "correct"
@@ -100,7 +103,7 @@ def outcome_of(value: object, where: str, answered: bool, cut: bool) -> str:
         )
     if answered:
         return "wrong"
-    return "truncated" if cut else "no_answer"
+    return missing(ending)
 
 
 # ---- Inspect
@@ -159,14 +162,13 @@ def _of_inspect(log: Log, sample: dict) -> dict:
         "problem": provenance.sha256_of_json(sample["input"])[:16],
         "completion": _text(choice.get("message", {}).get("content"))
         or output.get("completion", ""),
-        "finish_reason": {"stop": "stop", "max_tokens": "length"}.get(
-            str(choice.get("stop_reason")), ""
-        ),
+        "finish_reason": (sample.get("metadata") or {}).get("finish_reason")  # of an export of ours
+        or {"stop": "stop", "max_tokens": "length"}.get(str(choice.get("stop_reason")), ""),
         "prompt_tokens": usage.get("input_tokens"),
         "completion_tokens": usage.get("output_tokens"),
         "seconds": output.get("time"),
     }
-    cut = known["finish_reason"] == "length"
+    ending = loops.ending_of_text(known["finish_reason"], known["completion"])
     if sample.get("error") or not scores:
         said = (sample.get("error") or {}).get("message", "it has no score")
         known |= dict.fromkeys(("outcome", "lenient_outcome", "second_outcome"), "sampling_error")
@@ -187,7 +189,7 @@ def _of_inspect(log: Log, sample: dict) -> dict:
         where = f"{log.file}, sample {sample['id']}, score {name!r}"
         answered = found.get("answer") not in ("", None)
         known[fields[name]] = (
-            ours if ours in OUTCOMES else outcome_of(found["value"], where, answered, cut)
+            ours if ours in OUTCOMES else outcome_of(found["value"], where, answered, ending)
         )
     chosen = scores[log.score]
     known |= {"answer": str(chosen.get("answer") or ""), "detail": chosen.get("explanation") or ""}
@@ -257,7 +259,7 @@ def _of_harness(log: Log, doc_id: int, by_filter: dict[str, dict]) -> list[dict]
         if metric is None:
             raise ValueError(f"{log.file}, doc_id {doc_id}: it has no metric.")
         where = f"{log.file}, doc_id {doc_id}, {metric} of {name!r}"
-        found[name] = outcome_of(other[metric], where, bool(_answer(other)), cut=False)
+        found[name] = outcome_of(other[metric], where, bool(_answer(other)))
     lenient = next((found[name] for name in LENIENT if name in found and name != log.score), "")
     known = {
         "problem": str(row.get("doc_hash") or "")[:16],

@@ -146,7 +146,8 @@ def _sample(model: str, r: dict, task: Task | None) -> dict:
             for name, field in SCORES.items()
             if r.get(field)
         },
-        "metadata": {k: r[k] for k in ("seed", "sandbox_level") if r.get(k) not in (None, "")},
+        "metadata": {k: r[k] for k in ("seed", "sandbox_level") if r.get(k) not in (None, "")}
+        | ({"finish_reason": "loop"} if r["finish_reason"] == "loop" else {}),
         "model_usage": {model: usage},
         "total_time": r["seconds"],
     }

@@ -10,7 +10,7 @@ from distill_nb.runtime.jsonl import read, write
 log = logging.getLogger(__name__)
 
 ERRORS = ("sampling_error", "grader_error")  # of ours, not of the student
-OUTCOMES = ("correct", "wrong", "no_answer", "truncated", "timeout", *ERRORS)
+OUTCOMES = ("correct", "wrong", "no_answer", "truncated", "looping", "timeout", *ERRORS)
 
 
 def unfinished(file: Path) -> list[dict]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from distill_nb import grading
 from distill_nb.evaluation import baseline
-from distill_nb.grading import graders
+from distill_nb.grading import graders, loops
 from distill_nb.params import Params
 from distill_nb.runtime import jsonl, lock, paths
 
@@ -62,6 +62,14 @@ def _key(record: dict) -> tuple:
     return record["task_id"], record["sample"]
 
 
+def _ending(record: dict) -> str:
+    """How an answer ended, as the graders take it. Records of before loops were named have no
+    tokens, and their text says it."""
+    if "loop_tokens" in record:
+        return "loop" if record["loop_tokens"] else record["finish_reason"]
+    return loops.ending_of_text(record["finish_reason"], record["completion"])
+
+
 def _graded(p: Params, tasks: list, file: Path) -> tuple[list[dict], list[dict]]:
     """The records of a file as they are, and as they are graded now."""
     before, by_id = jsonl.read(file, repair=True), {t.task_id: t for t in tasks}
@@ -70,7 +78,7 @@ def _graded(p: Params, tasks: list, file: Path) -> tuple[list[dict], list[dict]]
     grades = graders.grade_all(
         [by_id[before[i]["task_id"]] for i in chosen],
         [before[i]["completion"] for i in chosen],
-        [before[i]["finish_reason"] for i in chosen],
+        [_ending(before[i]) for i in chosen],
         p.allow_unsafe,
         tuple(p.sandbox_packages),
     )

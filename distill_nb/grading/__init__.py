@@ -1,10 +1,12 @@
 """Grading: from a completion to an outcome.
 
 Outcomes given here: correct, wrong, no_answer (nothing to grade was found), truncated (the length
-limit ended the completion before an answer), timeout (the candidate's code, or the comparison of
-its answer, ran too long), grader_error (the grader itself failed, never the student's fault).
+limit ended the completion before an answer), looping (so it did, and the end repeats), timeout (the
+candidate's code, or the comparison of its answer, ran too long), grader_error (the grader itself
+failed, never the student's fault).
 
 outcome.py      the grade of one completion
+loops.py        whether an answer ends in a loop
 extract.py      the part of a completion that is graded
 blocks.py       the fenced code blocks of a text
 code_answer.py  which code of a completion is its answer
@@ -19,6 +21,9 @@ math_numbers.py numbers, compared exactly
 math_values.py  everything else, compared by Math-Verify
 math_pool.py    the processes in which it runs
 math_worker.py  one of them
+choice.py       letters of multiple choice
+instructions.py instructions of IFEval
+own.py          answers to a benchmark of one's own
 code.py         code, run against a benchmark's tests
 suites.py       these tests
 sandbox/        where model-written code runs

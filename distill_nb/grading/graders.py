@@ -1,12 +1,14 @@
-"""Grade completions of either kind, one or many. math.py and code.py do the grading."""
+"""Grade completions of any kind, one or many. math.py, code.py, choice.py, instructions.py and
+own.py do the grading."""
 
 from distill_nb.benchmarks import Task, loading
-from distill_nb.grading import code, math
+from distill_nb.grading import choice, code, instructions, math, own
 from distill_nb.grading.outcome import Grade
 
 
 def grade_math(completion: str, gold: str, finish_reason: str = "stop") -> Grade:
-    """Grade one math answer against the gold answer, both LaTeX. finish_reason: stop | length."""
+    """Grade one math answer against the gold answer, both LaTeX. finish_reason: stop | length, or
+    loop where the answer ends in one (loops.py)."""
     return grade_math_all([completion], [gold], [finish_reason])[0]
 
 
@@ -60,19 +62,24 @@ def grade_all(
     allow_unsafe: bool = False,
     packages: code.Packages = None,
 ) -> list[Grade]:
-    """Grade many of either kind, in the order given, on all cores. packages: as in code.pool.
+    """Grade many of any kind, in the order given, on all cores. packages: as in code.pool.
     Raises RuntimeError where there is code, no sandbox works here and allow_unsafe is false."""
     jobs = list(zip(tasks, completions, finish_reasons, strict=True))
     grades: dict[int, Grade] = {}
-    for kind in ("math", "code"):
+    for kind in dict.fromkeys(task.kind for task in tasks):
         places = [i for i, task in enumerate(tasks) if task.kind == kind]
         texts, reasons = [jobs[i][1] for i in places], [jobs[i][2] for i in places]
+        of_kind, golds = [tasks[i] for i in places], [tasks[i].gold for i in places]
         if kind == "math":
-            made = math.grade_many([tasks[i].gold for i in places], texts, reasons)
+            made = math.grade_many(golds, texts, reasons)
+        elif kind == "choice":
+            made = choice.grade_many(golds, texts, reasons)
+        elif kind == "instructions":
+            made = instructions.grade_many(of_kind, texts, reasons)
+        elif kind == "own":
+            made = own.grade_many(of_kind, texts, reasons)
         else:
-            made = code.grade_many(
-                [tasks[i] for i in places], texts, reasons, allow_unsafe, packages
-            )
+            made = code.grade_many(of_kind, texts, reasons, allow_unsafe, packages)
         grades |= dict(zip(places, made, strict=True))
     return [grades[i] for i in range(len(tasks))]
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from importlib.metadata import version
 
-GRADER_VERSION = f"6+math-verify-{version('math-verify')}"
+GRADER_VERSION = f"7+math-verify-{version('math-verify')}"
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,6 @@ class Grade:
     sandbox_packages: str = ""  # code: what it could import, as in "numpy 2.3.5, sympy 1.14.0"
 
 
-def missing(finish_reason: str) -> str:
-    """The outcome of a completion without an answer; finish_reason is stop or length."""
-    return "truncated" if finish_reason == "length" else "no_answer"
+def missing(ending: str) -> str:
+    """The outcome of a completion without an answer; ending is stop, length or loop (loops.py)."""
+    return {"length": "truncated", "loop": "looping"}.get(ending, "no_answer")

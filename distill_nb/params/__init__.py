@@ -4,6 +4,8 @@ names.py           the names that parameters may take
 yaml_text.py       YAML by one set of rules, and what Papermill's would take differently
 reading.py         what parameters a notebook's namespace or parameter files give
 papermill_call.py  the parameter files of the Papermill that executes a notebook
+own_benchmarks.py  checks of benchmarks, those of one's own among them
+own_benchmarks.py  checks of benchmarks, those of one's own among them
 checks.py          checks of one value, and of values that contradict each other
 run.py             the parameters of a run
 """
@@ -15,6 +17,7 @@ from distill_nb.params.names import (
     POCKET_STUDENT,
     STUDY,
     TEACHER,
+    benchmark_name,
 )
 from distill_nb.params.reading import read_files
 from distill_nb.params.run import (
@@ -34,6 +37,6 @@ from distill_nb.params.run import (
 
 __all__ = [
     "BENCHMARKS", "CHAT_TEMPLATES", "GENERATION_KEYS", "GENERATOR", "POCKET_STUDENT", "STUDY",
-    "TEACHER", "Params", "complete", "from_notebook", "hash_of", "help_text", "is_baseline",
-    "pocket", "pocket_values", "read_files", "steps", "traces_of", "validate",
+    "TEACHER", "Params", "benchmark_name", "complete", "from_notebook", "hash_of", "help_text",
+    "is_baseline", "pocket", "pocket_values", "read_files", "steps", "traces_of", "validate",
 ]  # fmt: skip

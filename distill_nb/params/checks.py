@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import MISSING, field, fields
 from typing import Any
 
+from distill_nb.params import own_benchmarks
 from distill_nb.params.names import GENERATOR, POCKET_STUDENT, TEACHER, is_set
 from distill_nb.runtime import paths
 
@@ -109,9 +110,12 @@ def check_range(limits: Mapping[str, Any], value: Any) -> None:
     """Raises TypeError for a value (or member, or key of a mapping) outside its limits."""
     if limits["choices"]:
         for member in value if isinstance(value, (list, dict)) else [value]:
-            if member not in limits["choices"]:
+            of_file = limits["or_file"] and str(member).endswith(limits["or_file"])
+            if member not in limits["choices"] and not of_file:
                 what = "" if member == value else f", where {member!r} is unknown"
-                raise TypeError(f"is {value!r}{what}: choose from {', '.join(limits['choices'])}")
+                choices = ", ".join(limits["choices"])
+                choices += f", or the path of a {limits['or_file']} file" * bool(limits["or_file"])
+                raise TypeError(f"is {value!r}{what}: choose from {choices}")
     for limit, (words, holds) in LIMITS.items():
         if limits[limit] is not None and not holds(value, limits[limit]):
             raise TypeError(f"is {value!r}: write a number that is {words} {limits[limit]}")
@@ -172,7 +176,7 @@ def contradictions(v: dict[str, Any]) -> Problems:
             f", less than max_num_seqs {v['max_num_seqs']}, and each answer takes one in a step: "
             "write a larger number",
         )
-    yield from file_contradictions(v)
+    yield from own_benchmarks.problems(v)
     if v["n_samples"] > 1 and v["temperature"] == 0:
         why = " but temperature is 0 and greedy samples are equal: write 1, or raise it"
         yield ("n_samples", "temperature"), why
@@ -190,17 +194,6 @@ def _sharding_contradictions(v: dict[str, Any]) -> Problems:
     if v["load_in_4bit"]:
         why = " but load_in_4bit is true: set it to false, or sharding to none"
         yield ("sharding", "load_in_4bit"), why
-
-
-def file_contradictions(v: dict[str, Any]) -> Problems:
-    """Of benchmark_files: those that are not there, or are parts where the scale is full."""
-    for benchmark, file in v["benchmark_files"].items():
-        if not paths.resolve(file).is_file():
-            why = f" but the file of {benchmark} does not exist: correct or remove it"
-            yield ("benchmark_files",), why
-        elif v["scale"] == "full" and ".part." in file.rpartition("/")[2]:
-            why = f" but scale is 'full' and the file of {benchmark} a part: name the whole one"
-            yield ("benchmark_files", "scale"), why
 
 
 def _dataset_contradictions(v: dict[str, Any]) -> Problems:
@@ -237,13 +230,15 @@ def key(
     *,
     default: Any = MISSING,
     choices: tuple[str, ...] | None = None,
+    or_file: str = "",
     low: float | None = None,
     high: float | None = None,
     above: float | None = None,
     below: float | None = None,
 ) -> Any:
-    """A dataclass field with help and limits: low and high are allowed, above and below are not."""
-    limits = dict(choices=choices, low=low, high=high, above=above, below=below)
+    """A dataclass field with help and limits: low and high are allowed, above and below are not.
+    or_file: the end of paths that may stand beside the choices."""
+    limits = dict(choices=choices, or_file=or_file, low=low, high=high, above=above, below=below)
     return field(default=default, metadata={"help": help_text, **limits})
 
 
@@ -270,6 +265,8 @@ def checked(
     for name, f in known.items():
         try:
             value = _word(values[name], f.metadata["choices"])
+            if f.metadata["or_file"]:
+                value = own_benchmarks.from_here(value, f.metadata["or_file"])
             clean[name] = check_type(str(f.type), value)
             check_range(f.metadata, clean[name])
         except TypeError as error:

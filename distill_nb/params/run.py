@@ -22,6 +22,7 @@ from distill_nb.params.names import (
     BENCHMARKS,
     CHAT_TEMPLATES,
     GENERATOR,
+    OWN,
     POCKET_STUDENT,
     TRACKERS,
     is_set,
@@ -105,10 +106,12 @@ class Params:
     )
     max_steps: int = key("optimiser steps", low=0)
     save_every: int = key("steps between checkpoints, a divisor of max_steps", low=1)
-    benchmarks: list[str] = key("what is evaluated, in this order", choices=BENCHMARKS)
-    benchmark_files: dict[str, str] = key(
-        "benchmark: local file; {} = default sources", choices=BENCHMARKS
+    benchmarks: list[str] = key(
+        "what is evaluated, in this order; a path of a .py file is a benchmark of your own",
+        choices=BENCHMARKS,
+        or_file=OWN,
     )
+    benchmark_files: dict[str, str] = key("benchmark: local file; {} = default sources")
     benchmark_limit: int = key("problems of each benchmark, a seeded subset; 0 = all", low=0)
     adapter: str = key(
         "folder or hub id of an adapter trained elsewhere; none = the run's own checkpoints"
@@ -127,6 +130,9 @@ class Params:
     max_num_seqs: int = key("answers that one vllm engine makes at once on a GPU", low=1)
     max_num_batched_tokens: int = key("tokens that vllm takes in one step on a GPU", low=1)
     max_new_tokens: int = key("tokens of one completion", low=1)
+    stop_on_loop: bool = key(
+        "end an answer that loops, before max_new_tokens (docs/grading.md); the study did not"
+    )
     temperature: float = key("0 = greedy", low=0, high=2)
     top_p: float = key("nucleus sampling; 1 = off", above=0, high=1)
     n_samples: int = key("completions of each problem", low=1)
@@ -153,8 +159,8 @@ class Params:
 # What decides a base student's records, beside the problems, which are told by their content
 # (baseline.shared_files); runs that agree on these share one baseline (baseline.baseline_dir).
 GENERATION_KEYS = (
-    "student", "student_size", "chat_template", "dtype", "engine", "max_new_tokens", "temperature",
-    "top_p", "n_samples", "seed",
+    "student", "student_size", "chat_template", "dtype", "engine", "max_new_tokens",
+    "stop_on_loop", "temperature", "top_p", "n_samples", "seed",
 )  # fmt: skip
 
 

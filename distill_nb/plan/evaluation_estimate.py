@@ -12,7 +12,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from distill_nb import params
-from distill_nb.benchmarks import aime, evalplus_data, livecodebench, math500
+from distill_nb.benchmarks import (
+    aime,
+    aime25,
+    evalplus_data,
+    gpqa_diamond,
+    ifeval,
+    livecodebench,
+    loading,
+    math500,
+)
 from distill_nb.evaluation.engines import slots, types
 from distill_nb.params import Params
 from distill_nb.plan import architectures, trace_lengths
@@ -28,6 +37,9 @@ PROBLEMS = {
     "aime": len(aime.IDS),
     **evalplus_data.SIZES,
     "livecodebench": livecodebench.TAKEN,
+    "aime25": aime25.SIZE,
+    "gpqa_diamond": gpqa_diamond.SIZE,
+    "ifeval": ifeval.SIZE,
     "pocket_math": 56,
     "pocket_code": 30,
 }
@@ -66,14 +78,21 @@ def estimate(p: Params, device: Device) -> Evaluation:
     return replace(made, notes=(f"{p.student}: {source}", *made.notes))
 
 
+def _problems(p: Params, entry: str) -> int:
+    """How many problems of a benchmark a run answers; of one's own they are counted in its file."""
+    name = params.benchmark_name(entry)
+    count = PROBLEMS.get(name) or len(loading.load(entry, p.benchmark_files.get(name)))
+    return min(count, p.benchmark_limit or count)
+
+
 def of_config(
     p: Params, device: Device, config: PretrainedConfig, counts: dict[str, int]
 ) -> Evaluation:
     """`estimate` of a student that is counted already."""
     steps = params.steps(p) if p.adapter == "none" else [0, 1]
     answers = {
-        name: min(PROBLEMS[name], p.benchmark_limit or PROBLEMS[name]) * p.n_samples * len(steps)
-        for name in p.benchmarks
+        params.benchmark_name(entry): _problems(p, entry) * p.n_samples * len(steps)
+        for entry in p.benchmarks
     }
     expected = trace_lengths.r1_lengths(p.max_new_tokens)
     cut = round(len(expected) * CUT / (1 - CUT)) * [p.max_new_tokens]

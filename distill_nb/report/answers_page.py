@@ -46,8 +46,8 @@ SHOWN = (
     "sandbox_level",
 )  # fmt: skip
 SIGNS = {  # of each outcome, for whoever does not see its colour
-    "correct": "✓", "wrong": "✗", "no_answer": "∅", "truncated": "✂", "timeout": "⏱",
-    "sampling_error": "!", "grader_error": "!",
+    "correct": "✓", "wrong": "✗", "no_answer": "∅", "truncated": "✂", "looping": "↻",
+    "timeout": "⏱", "sampling_error": "!", "grader_error": "!",
 }  # fmt: skip
 
 

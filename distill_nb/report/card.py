@@ -82,7 +82,8 @@ def card(table: DataFrame, step: int, trained: dict, evaluated: dict, chosen: st
         teacher=TEACHERS.get(whose, whose),
         generated=whose.startswith(params.GENERATOR),
         results=_table(["benchmark", "base student", f"step {step}", "answers", "problems"], rows),
-        generation=", ".join(f"{k} {_value(settings[k])}" for k in GENERATION),
+        generation=", ".join(f"{k} {_value(settings[k])}" for k in GENERATION)
+        + (", loops stopped (stop_on_loop)" if settings.get("stop_on_loop") else ""),
         engine=settings["engine_version"],
         grader=evaluated["grader"],
         hyperparameters=_table(["parameter", "value"], hyperparameters),

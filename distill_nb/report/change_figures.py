@@ -30,14 +30,15 @@ ZERO = {"color": "#bbbbbb", "lw": 0.8, "zorder": 0}  # the line of no change
 
 def forgetting(table: DataFrame) -> tuple[Figure, DataFrame]:
     """Change from baseline in points: trained domain × evaluated domain, a panel a student and
-    teacher, at the best checkpoint. Diagonal: what was trained; off it: what was forgotten. In
-    brackets the 95% interval."""
+    teacher, at the best checkpoint. Diagonal: what was trained; off it: what was forgotten, also of
+    benchmarks of neither domain. In brackets the 95% interval."""
     data = baseline_changes.forgetting_matrix(table)
     if data.empty:
         return style.nothing(), data
     best = data[data["checkpoint"] == "best"]
     groups = list(best.groupby(["student", "teacher", "learning_rate"], sort=False, dropna=False))
-    columns = min(3, len(groups))
+    evaluated = _evaluated(best)
+    columns = min(3 if len(evaluated) == len(DOMAINS) else 2, len(groups))
     width = style.WIDTH * (columns + 0.5) / 3.5
     rows = -(-len(groups) // columns)
     figure, axes = style.grid(rows, columns, 2.1 if rows > 1 else 2.6, width)
@@ -45,14 +46,14 @@ def forgetting(table: DataFrame) -> tuple[Figure, DataFrame]:
         ax.set_axis_off()
     limit = max(10.0, float(best["change"].abs().max()))
     for ax, ((student, teacher, rate), cells) in zip(axes.flat, groups, strict=False):
-        image = _matrix(ax, cells, limit)
+        image = _matrix(ax, cells, limit, evaluated)
         at_rate = f" at {printed_rate(rate)}" if rate == rate else ""
         ax.set(
             title=f"{name_of(student)}\n{name_of(teacher)}{at_rate}",
             xlabel="evaluated on",
             ylabel="trained on" if ax in axes[:, 0] else "",
         )
-        ax.set_xticks([0, 1], DOMAINS)
+        ax.set_xticks(range(len(evaluated)), evaluated)
         trained_on = [domain for domain in DOMAINS if domain in set(cells["domain"])]
         ax.set_yticks(range(len(trained_on)), trained_on)
         ax.spines[:].set_visible(False)
@@ -61,9 +62,11 @@ def forgetting(table: DataFrame) -> tuple[Figure, DataFrame]:
     note = textwrap.fill(CHOSEN, int(15 * width))  # so many small letters in an inch
     figure.supxlabel(note, fontsize=6.5, color=style.FAINT)
     trained, parts = best["domain"] == best["evaluated"], []
+    beyond = ~best["evaluated"].isin(DOMAINS)
     for where, chosen in (
         ("in the domain that was trained", trained),
-        ("in the other domain", ~trained),
+        ("in the other domain", ~trained & ~beyond),
+        ("in neither", beyond),
     ):
         if chosen.any():
             change = best["change"][chosen]
@@ -77,17 +80,22 @@ def forgetting(table: DataFrame) -> tuple[Figure, DataFrame]:
     return style.describe(figure, words), data
 
 
-def _matrix(ax: Axes, cells: DataFrame, limit: float) -> AxesImage:
+def _evaluated(cells: DataFrame) -> list[str]:
+    """The columns: both domains, and the subjects of what else was evaluated."""
+    return [*DOMAINS, *sorted(set(cells["evaluated"]) - set(DOMAINS))]
+
+
+def _matrix(ax: Axes, cells: DataFrame, limit: float, evaluated: list[str]) -> AxesImage:
     """One panel of `forgetting`: its image, which the colour bar needs."""
     import numpy as np
 
     matrix = cells.pivot(index="domain", columns="evaluated", values="change")
     rows = [domain for domain in DOMAINS if domain in set(cells["domain"])]
-    matrix = matrix.reindex(index=rows, columns=DOMAINS)
+    matrix = matrix.reindex(index=rows, columns=evaluated)
     image = ax.imshow(matrix, cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto")
     for r in cells.itertuples():
         flag = "*" if r.flagged else ""
-        place = DOMAINS.index(r.evaluated), rows.index(r.domain)
+        place = evaluated.index(r.evaluated), rows.index(r.domain)
         chosen = " †" if r.evaluated == r.domain else ""
         text = (
             f"{style.signed(r.change)}{flag}{chosen}\n[{style.signed(r.lo)}, {style.signed(r.hi)}]"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pandas import DataFrame
 
-from distill_nb.analysis import flips, results, slices, tidy
+from distill_nb.analysis import flips, loops, results, slices, tidy
 from distill_nb.params import Params
 from distill_nb.runtime import durations, jsonl, paths
 
@@ -36,6 +36,10 @@ class EvaluatedRun:
         it all."""
         table = slices.table(self.records).drop(columns=["folder", "student"])
         return slices.for_reading(table if slices.more_than_scores(table) else table.iloc[:0])
+
+    def loops(self) -> DataFrame:
+        """How many answers loop, and the tokens of loops (loops.table)."""
+        return loops.table(self.records).drop(columns="folder")
 
     def other_readings(self) -> DataFrame:
         """The accuracies beside their bounds and what other graders say."""

@@ -45,7 +45,7 @@ def outcome_bars(table: DataFrame) -> Figure:
         ax.set(ylim=(0, 100), ylabel="answers (%)" if ax in axes[:, 0] else "")
         last = rows_of[place].loc[rows_of[place]["step"].idxmax()]
         correct, wrong = 100 * last.correct / last.n, 100 * last.wrong / last.n
-        none = 100 * (last.no_answer + last.truncated) / last.n
+        none = 100 * (last.no_answer + last.truncated + last.looping) / last.n
         parts.append(
             f"{folder} on {name_of(benchmark)}, step {last.step}: {correct:.0f}% correct, "
             f"{wrong:.0f}% wrong, {none:.0f}% without an answer or cut off"

@@ -51,6 +51,7 @@ OUTCOME_COLOURS = {
     "wrong": "#BBBBBB",
     "no_answer": "#E69F00",
     "truncated": "#56B4E9",
+    "looping": "#7B5FB0",
     "timeout": "#CC79A7",
     "sampling_error": "#F0E442",
     "grader_error": "#000000",

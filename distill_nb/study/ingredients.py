@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from distill_nb.params.names import OWN
 from distill_nb.runtime import code_hash, hub, paths, provenance
 from distill_nb.study import graph, notebooks
 from distill_nb.study.graph import ENTRY, Stage
@@ -85,6 +86,8 @@ def _local_files(stage: Stage) -> list[Path]:
         given = {k: v for k, v in given.items() if k != "benchmark_files"}
     for key in ("benchmark_files", "statements"):
         found += [paths.resolve(v) for v in given.get(key, {}).values()]
+    for key in ("benchmarks", "decontaminate"):
+        found += [paths.resolve(v) for v in given.get(key, ()) if v.endswith(OWN)]
     for path in (paths.resolve(given[key]) for key in ("dataset", "source") if key in given):
         found += sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
     return [f for f in found if f.is_file()]

@@ -17,7 +17,7 @@ from functools import partial
 from importlib import import_module, util
 
 from distill_nb import params
-from distill_nb.params import POCKET_STUDENT, STUDY, Params
+from distill_nb.params import BENCHMARKS, POCKET_STUDENT, Params
 from distill_nb.runtime import paths
 from distill_nb.runtime.text import one_line
 from distill_nb.study import (
@@ -131,7 +131,7 @@ def sources(
     benchmarks = {(b, p.benchmark_files.get(b, "")) for p in runs for b in p.benchmarks}
     benchmarks |= {(b, p.benchmark_files.get(b, "")) for p in sets for b in p.decontaminate}
     for name, file in sorted(benchmarks):
-        if name in STUDY:
+        if name in BENCHMARKS and not name.startswith("pocket"):
             look = partial(online_benchmarks.look, name, file, needs, budget)
             found.append(Source(name, look))
     students = {p.student: p for p in reversed(runs) if _asks_hub(p)}

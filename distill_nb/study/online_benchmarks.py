@@ -8,13 +8,29 @@ from collections.abc import Generator, Iterator
 from types import ModuleType
 from typing import BinaryIO
 
-from distill_nb.benchmarks import aime, evalplus_data, livecodebench, loading, math500
+from distill_nb.benchmarks import (
+    aime,
+    aime25,
+    evalplus_data,
+    gpqa_diamond,
+    ifeval,
+    livecodebench,
+    loading,
+    math500,
+)
 from distill_nb.study import online_hub
 from distill_nb.study.doctor import Finding
 from distill_nb.study.online_budget import Budget
 from distill_nb.study.online_hub import Needs, size_text
 
-ON_HUB = {"math500": math500, "aime": aime, "livecodebench": livecodebench}
+ON_HUB = {
+    "math500": math500,
+    "aime": aime,
+    "livecodebench": livecodebench,
+    "aime25": aime25,
+    "gpqa_diamond": gpqa_diamond,
+    "ifeval": ifeval,
+}
 READ = 3  # rows of LiveCodeBench, of a few megabytes each
 MOST, PIECE = 40_000_000, 2_000_000  # bytes in which they must be, and of one request
 SECONDS = 20.0  # for evalplus's server to answer

@@ -105,8 +105,11 @@ def _calls(evaluated: dict) -> list[dict]:
             (n, limit),
             {"n_samples": n, "benchmark_limit": limit, "benchmarks": [], "benchmark_files": {}},
         )
-        call["benchmarks"].append(name)
-        if paths.resolve(about["source"]).is_file():  # else it is a default source
+        entry = about.get("module", name)  # of one's own benchmark, its file
+        call["benchmarks"].append(entry)
+        if (
+            about["source"] != entry and paths.resolve(about["source"]).is_file()
+        ):  # else it is a default source
             call["benchmark_files"][name] = about["source"]
     return list(found.values())
 

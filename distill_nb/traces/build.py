@@ -19,7 +19,7 @@ from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 
-from distill_nb.params.names import is_set
+from distill_nb.params.names import benchmark_name, is_set
 from distill_nb.runtime import code_hash, disk, lock, paths, provenance, stop
 from distill_nb.runtime.files import write_json
 from distill_nb.traces import from_hub, from_teacher, hub, scan, workers
@@ -41,7 +41,7 @@ def evaluation_sets(p: TraceParams) -> Statements:
     """The problems that the set must be clean of. ValueError where one of the sets is missing."""
     found = []
     for name in p.decontaminate:
-        found += sets.problems(name, p.benchmark_files.get(name))
+        found += sets.problems(name, p.benchmark_files.get(benchmark_name(name)))
     return found
 
 
@@ -80,7 +80,9 @@ def build(p: TraceParams, notebook: Path | None = None) -> dict:
         record = provenance.finish(record) | {
             "source": source | {"state": state},
             "funnel": funnel,
-            "evaluation": [{"benchmark": b, "problems": sizes[b]} for b in p.decontaminate],
+            "evaluation": [
+                {"benchmark": b, "problems": sizes[b]} for b in map(benchmark_name, p.decontaminate)
+            ],
             "decontamination": VERSION,
             "train_sha256": provenance.sha256_of_file(folder / "train.parquet"),
         }

@@ -8,9 +8,17 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from distill_nb.params import BENCHMARKS, GENERATOR, STUDY, checks, papermill_call, reading
-from distill_nb.params.checks import Problems, file_contradictions, key
-from distill_nb.params.names import is_set
+from distill_nb.params import (
+    BENCHMARKS,
+    GENERATOR,
+    STUDY,
+    checks,
+    own_benchmarks,
+    papermill_call,
+    reading,
+)
+from distill_nb.params.checks import Problems, key
+from distill_nb.params.names import OWN, is_set
 from distill_nb.runtime import log, paths
 from distill_nb.traces.teacher import settings
 from distill_nb.traces.teacher.settings import TeacherKeys
@@ -53,10 +61,12 @@ class TraceParams(TeacherKeys):
         above=0,
         high=1,
     )
-    decontaminate: list[str] = key("evaluation sets whose problems are removed", choices=BENCHMARKS)
-    benchmark_files: dict[str, str] = key(
-        "evaluation set: local file; {} = default sources", choices=BENCHMARKS
+    decontaminate: list[str] = key(
+        "evaluation sets whose problems are removed; a path of a .py file is one of your own",
+        choices=BENCHMARKS,
+        or_file=OWN,
     )
+    benchmark_files: dict[str, str] = key("evaluation set: local file; {} = default sources")
     same_template: str = key("an evaluation problem with other numbers", choices=("keep", "remove"))
     students: list[str] = key("whose tokenizers the length ledger is made with")
     max_length: int = key("tokens of prompt and trace together, for the ledger", low=16)
@@ -146,7 +156,7 @@ def contradictions(v: dict) -> Problems:
             yield ("statements",), f", where {name!r} is unknown: write {form}"
         elif not paths.resolve(file).is_file():
             yield ("statements",), f" but the file of {name} does not exist: correct or remove it"
-    yield from file_contradictions(v)
+    yield from own_benchmarks.problems(v)
     if v["scale"] == "full" and (missing := [b for b in STUDY if b not in v["decontaminate"]]):
         wanted = f"a full set is kept clean of all of {', '.join(STUDY)}"
         yield ("decontaminate",), f", without {missing[0]}: {wanted}"

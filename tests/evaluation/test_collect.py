@@ -187,3 +187,21 @@ def test_answers_are_graded_in_batches_and_none_waits_for_long(monkeypatch):
     assert [len(b) for b in collect._gathered(iter([[1]] * 130))] == [64, 64, 2]
     monkeypatch.setattr(collect, "GRADED_EVERY", 0.0)
     assert [len(b) for b in collect._gathered(iter([[1]] * 3))] == [1, 1, 1]
+
+
+def test_a_record_says_whether_the_answer_loops_and_what_was_not_generated(jobs, tmp_path):
+    class Looping(Engine):
+        def answers(self, requests):
+            made = {
+                0: ("again", [*range(100), *[7] * 300], "length"),
+                1: ("again", [*range(100), *[7] * 256], "loop"),
+                2: ("long", list(range(400)), "length"),
+            }
+            yield [Answer(r.number, *made[r.number], 0.1) for r in requests]
+
+    collect.collect(tiny(max_new_tokens=400), Looping(), jobs[:3], {})
+    found = jsonl.read(tmp_path / "0.jsonl")
+    assert [r["outcome"] for r in found] == ["looping", "looping", "truncated"]
+    assert [r["loop_tokens"] for r in found] == [300, 256, 0]
+    assert [r["finish_reason"] for r in found] == ["length", "loop", "length"]
+    assert [r.get("not_generated") for r in found] == [None, 44, None]

@@ -37,6 +37,7 @@ FIELDS = {
     "finish_reason",
     "prompt_tokens",
     "completion_tokens",
+    "loop_tokens",
     "seconds",
     "completion",
     "engine",

@@ -77,7 +77,7 @@ def test_a_score_must_be_there_and_be_right_or_wrong(tmp_path):
      (True, "correct"), (False, "wrong"), ("N", "wrong")],
 )  # fmt: skip
 def test_values_of_scores(value, outcome):
-    assert foreign.outcome_of(value, "it", answered=True, cut=False) == outcome
+    assert foreign.outcome_of(value, "it", answered=True) == outcome
 
 
 def test_other_files_are_refused_in_one_sentence(tmp_path):

@@ -17,7 +17,7 @@ TASKS = {
 }
 OUTCOMES = {  # step → of each problem, of both samples
     0: [("correct", "wrong"), ("wrong", "wrong"), ("no_answer", "sampling_error")],
-    20: [("correct", "correct"), ("truncated", "wrong"), ("correct", "correct")],
+    20: [("correct", "correct"), ("truncated", "looping"), ("correct", "correct")],
 }
 
 

@@ -127,3 +127,22 @@ def test_a_run_that_was_copied_elsewhere_can_be_graded_there(runs_dir, monkeypat
         assert [r["outcome"] for r in jsonl.read(paths.records_file(p, step, "pocket_math"))] == [
             "correct"
         ] * 2
+
+
+def test_loops_are_named_in_records_of_before_and_of_now(evaluated):
+    file = paths.records_file(evaluated, 4, "pocket_math")
+    first, second = jsonl.read(file)
+    words = " ".join(map(str, range(300)))
+    loop = words + " and so on" * 200
+    old = {k: v for k, v in first.items() if k != "loop_tokens"} | {
+        "completion": loop, "finish_reason": "length", "outcome": "truncated", "grader": "6",
+    }  # fmt: skip
+    new = second | {"completion": words, "finish_reason": "length", "loop_tokens": 300}
+    jsonl.write(file, [old, new])
+    evaluate.evaluate(tiny(benchmark_limit=2, benchmarks=["pocket_math"], regrade=True))
+    again = jsonl.read(file)
+    assert [r["outcome"] for r in again] == ["looping", "looping"]
+    assert [r["grader"] for r in again] == [VERSION] * 2 and "loop_tokens" not in again[0]
+    jsonl.write(file, [old | {"finish_reason": "stop"}, new | {"loop_tokens": 0}])
+    evaluate.evaluate(tiny(benchmark_limit=2, benchmarks=["pocket_math"], regrade=True))
+    assert [r["outcome"] for r in jsonl.read(file)] == ["no_answer", "truncated"]

@@ -39,6 +39,10 @@ def test_an_answer_that_was_cut_off_is_truncated_unless_it_was_given():
     assert grade_math("thinking about it", "42", "length").outcome == "truncated"
     assert grade_math(r"\boxed{42} and then", "42", "length").outcome == "correct"
     assert grade_code("```python\nx = 1", "assert True", "length").outcome == "truncated"
+    looping = grade_math("again and again", "42", "loop")
+    assert (looping.outcome, looping.lenient_outcome, looping.second_outcome) == ("looping",) * 3
+    assert grade_math(r"\boxed{42} and again and again", "42", "loop").outcome == "correct"
+    assert grade_code("```python\nx = 1", "assert True", "loop").outcome == "looping"
 
 
 def test_boxes_nest_and_may_be_incomplete():

@@ -237,3 +237,13 @@ def test_a_tiny_set_of_any_api_teacher_asks_the_stand_in_and_nobody_else(folder)
         trace_params.pocket_values() | graph.values(tiny) | {"benchmark_files": {}}
     )
     assert (asked.teacher_api, asked.teacher_url, asked.source) == ("anthropic", "none", "r1_math")
+
+
+def test_a_benchmark_of_ones_own_counts_by_its_content(folder, tmp_path):
+    file = tmp_path / "sums.py"
+    file.write_text("GRADER = 'math'\n")
+    before = hashes(EVAL)
+    edit(folder / "run07.yaml", "benchmarks: [", f"benchmarks: [{file}, ")
+    named = hashes(EVAL)
+    file.write_text("GRADER = 'choice'\n")
+    assert len({before[0], named[0], hashes(EVAL)[0]}) == 3

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from distill_nb.evaluation.engines.loop_stop import LoopStop
 from distill_nb.evaluation.engines.types import Answer, Request, completion
 from distill_nb.params import Params
 from distill_nb.students import chat, proof, student
@@ -99,7 +100,12 @@ def generate(
     prompts: token ids, one list a prompt. seeds: one a prompt, used where p.temperature > 0 (0 is
     greedy). Raises torch.OutOfMemoryError where a GPU has too little for them."""
     import torch
-    from transformers import GenerationConfig, LogitsProcessorList, TopPLogitsWarper
+    from transformers import (
+        GenerationConfig,
+        LogitsProcessorList,
+        StoppingCriteriaList,
+        TopPLogitsWarper,
+    )
 
     longest, pad = max(map(len, prompts)), tokenizer.pad_token_id
     padding = [longest - len(prompt) for prompt in prompts]
@@ -115,14 +121,21 @@ def generate(
     how = GenerationConfig(
         max_new_tokens=p.max_new_tokens, do_sample=False, eos_token_id=stop_ids, pad_token_id=pad
     )
+    loops = LoopStop(len(rows), longest, p.max_new_tokens) if p.stop_on_loop else None
     with torch.inference_mode():
         out = model.generate(
             input_ids=torch.tensor(rows, device=model.device),
             attention_mask=torch.tensor(mask, device=model.device),
             generation_config=how,
             logits_processor=processors,
+            stopping_criteria=StoppingCriteriaList([loops] if loops else []),
         )
-    return [completion(row[longest:].tolist(), tokenizer, stop_ids) for row in out]
+    made = [row[longest:].tolist() for row in out]
+    ends = loops.ends if loops else [0] * len(made)  # after a loop there is only padding
+    return [
+        completion(tokens[: end or None], tokenizer, stop_ids, looped=end > 0)
+        for tokens, end in zip(made, ends, strict=True)
+    ]
 
 
 class _GumbelNoise:

@@ -30,7 +30,7 @@ class Answer:
     number: int
     text: str  # without special tokens
     tokens: list[int]
-    finish_reason: str  # stop | length
+    finish_reason: str  # stop | length | loop
     seconds: float  # its share of the wall time
     error: str = ""  # of a request that failed; then the rest means nothing
     final: bool = False  # of an error: asking again would not help
@@ -75,9 +75,12 @@ def vllm_version() -> str:
 
 
 def completion(
-    tokens: list[int], tokenizer: PreTrainedTokenizerBase, stop_ids: list[int]
+    tokens: list[int], tokenizer: PreTrainedTokenizerBase, stop_ids: list[int], looped: bool = False
 ) -> tuple[str, list[int], str]:
-    """(text, tokens up to the first end token, finish_reason) of what an engine generated."""
+    """(text, tokens up to the first end token, finish_reason) of what an engine generated. looped:
+    it stopped for a loop (loops.copies)."""
     end = next((k for k, t in enumerate(tokens) if t in stop_ids), None)
     text = tokenizer.decode(tokens[:end], skip_special_tokens=True)
-    return (text, tokens, "length") if end is None else (text, tokens[: end + 1], "stop")
+    if end is None:
+        return text, tokens, "loop" if looped else "length"
+    return text, tokens[: end + 1], "stop"

@@ -21,6 +21,7 @@ from distill_nb.evaluation.engines import types
 from distill_nb.evaluation.engines.slots import RANKS
 from distill_nb.evaluation.engines.types import Answer, EngineFailed, Request
 from distill_nb.evaluation.engines.vllm_client import Process
+from distill_nb.grading import loops
 from distill_nb.params import Params
 from distill_nb.runtime import disk, paths, provenance
 from distill_nb.students import chat, experts, generation, merge, sources, student
@@ -131,6 +132,8 @@ class VllmEngine:
             "top_p": p.top_p,
             "stop_token_ids": self.stop_ids,
         }
+        if p.stop_on_loop:
+            sampling["repetition_detection"] = loops.DETECTION
         folders = {step: str(folder) for step, folder in served.items()}
         return {"engine": engine, "sampling": sampling, "adapters": folders}
 
@@ -310,6 +313,6 @@ class VllmEngine:
         self._processes[i] = Process(self._settings_now(), self._environments()[i])
         self._processes[i].receive()
 
-    def _answer(self, number: int, tokens: list[int], seconds: float, error: str) -> Answer:
-        made = types.completion(tokens, self.tokenizer, self.stop_ids)
+    def _answer(self, number: int, tokens: list[int], seconds: float, error: str, looped: bool):
+        made = types.completion(tokens, self.tokenizer, self.stop_ids, looped)
         return Answer(number, *made, seconds, error)

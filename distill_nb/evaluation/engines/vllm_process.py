@@ -7,7 +7,7 @@ later one is answered:
     {"texts": [[step, ids, places], …]}
         → {"logprobs": [[one for each place], …]}
     {"requests": [[number, step, prompt, seed], …]}
-        → {"answers": [[number, tokens, seconds, error], …]} …, {"done": true}
+        → {"answers": [[number, tokens, seconds, error, looped], …]} …, {"done": true}
 While answers are made, {"alive": true} now and then. Where the engine fails, {"failed": why}, and
 the process ends."""
 
@@ -81,9 +81,12 @@ def logprobs(llm: LLM, settings: dict, texts: list) -> list[list[float]]:
 def answer(llm: LLM, settings: dict, requests: list, send: Callable[[dict], None]) -> None:
     """Put all requests in flight and send the answers as they finish."""
     from vllm import SamplingParams, TokensPrompt
+    from vllm.sampling_params import RepetitionDetectionParams
 
     engine, asked = llm.llm_engine, time.perf_counter()
     how = {"detokenize": False, "ignore_eos": True} | settings["sampling"]
+    if "repetition_detection" in how:
+        how["repetition_detection"] = RepetitionDetectionParams(**how["repetition_detection"])
     finished: list[list] = []
     for number, step, prompt, seed in requests:
         sampling = SamplingParams(seed=seed, **how)
@@ -91,15 +94,17 @@ def answer(llm: LLM, settings: dict, requests: list, send: Callable[[dict], None
         try:
             engine.add_request(str(number), tokens, sampling, lora_request=adapter)
         except Exception as error:  # of this request alone: its prompt is too long, for example
-            finished.append([number, [], 0.0, f"{type(error).__name__}: {error}"[:500]])
+            finished.append([number, [], 0.0, f"{type(error).__name__}: {error}"[:500], False])
     sent = time.perf_counter()
     while engine.has_unfinished_requests():
         for out in engine.step():
             if out.finished:
                 number, completion = int(out.request_id.partition("-")[0]), out.outputs[0]
                 reason = completion.finish_reason
-                error = "" if reason in ("stop", "length") else f"it ended with {reason}"
-                finished.append([number, list(completion.token_ids), 0.0, error])
+                known = reason in ("stop", "length", "repetition")
+                error = "" if known else f"it ended with {reason}"
+                tokens = list(completion.token_ids)
+                finished.append([number, tokens, 0.0, error, reason == "repetition"])
         if finished and time.perf_counter() - sent > EVERY:
             sent = time.perf_counter()
             asked = _send_answers(finished, asked, send)
