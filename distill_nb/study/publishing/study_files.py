@@ -1,0 +1,79 @@
+"""Which files of a study go into an archive, and what each is.
+
+A study is a folder with runs, sets of traces and a report: runs/full, or a study's own."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+# Folders with what a run needs to go on, not what it made.
+LEFT_OUT = {"state", "made", "parts", "__pycache__"}
+WEIGHTS = ("*/checkpoints/*/adapter_model.*",)
+TRACES = ("traces/*/*.parquet", "traces/*/teacher/*")
+KINDS = (  # the first pattern that fits says what a file is
+    ("traces/*/train.parquet", "reasoning traces to train on"),
+    ("traces/*/rejected.parquet", "every other row of the source, with the reason"),
+    ("traces/*/funnel.json", "how many rows each reason took"),
+    ("traces/*/ledger.json", "lengths of the traces, and what the length limit does to them"),
+    ("traces/*/teacher/*", "what the API teacher was asked and answered"),
+    ("*/checkpoints/*/adapter_model.*", "weights of a LoRA adapter"),
+    ("*/checkpoints/*/adapter_config.json", "settings of a LoRA adapter, in PEFT's layout"),
+    ("*/checkpoints/*/proof.json", "the trainer's log-probabilities of a fixed text"),
+    ("*/checkpoints/*/README.md", "model card"),
+    ("*/eval/*/proof.json", "whether the engine applied the adapter"),
+    ("*/eval/*.jsonl", "records: one answer a line, with its outcome"),
+    ("_base/*.jsonl", "records of a base student, made once for several runs"),
+    ("*/metrics.jsonl", "losses and learning rate, one step a line"),
+    ("*provenance*.json", "what made it: parameters, versions, code by hash, device, times"),
+    ("report/*", "the report of the study"),
+    ("*.ipynb", "an executed notebook"),
+    ("*.html", "a page to read"),
+    ("*.jsonl", "records, one a line"),
+)
+TYPES = {
+    ".jsonl": "application/x-ndjson",
+    ".ipynb": "application/x-ipynb+json",
+    ".parquet": "application/vnd.apache.parquet",
+    ".safetensors": "application/octet-stream",
+    ".md": "text/markdown",
+    ".yaml": "application/yaml",
+}
+
+
+@dataclass(frozen=True)
+class StudyFile:
+    """A file of a study: its path below the study's folder, with /."""
+
+    path: str
+    source: Path
+
+    @property
+    def kind(self) -> str:
+        """What it is, in words; "" where nothing is known of it."""
+        return next((said for pattern, said in KINDS if fnmatch(self.path, pattern)), "")
+
+    @property
+    def media_type(self) -> str:
+        guessed = mimetypes.guess_type(self.path)[0]
+        return TYPES.get(self.source.suffix) or guessed or "application/octet-stream"
+
+
+def listed(study: Path, weights: bool, traces: bool) -> Iterator[StudyFile]:
+    """The files of a study, by path; without hidden and half-written ones, and those of LEFT_OUT.
+    weights, traces: whether those go along, too."""
+    out = (() if weights else WEIGHTS) + (() if traces else TRACES)
+    for folder, names, files in os.walk(study):
+        names[:] = sorted(n for n in names if n not in LEFT_OUT and not n.startswith("."))
+        names[:] = [n for n in names if not n.endswith(".partial")]
+        for name in sorted(files):
+            source = Path(folder) / name
+            path = source.relative_to(study).as_posix()
+            if name.startswith(".") or name.endswith(".partial") or not source.is_file():
+                continue
+            if not any(fnmatch(path, pattern) for pattern in out):
+                yield StudyFile(path, source)
