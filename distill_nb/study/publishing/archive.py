@@ -110,8 +110,8 @@ def _crate(study: Path, licensed: Licensed, authors: Iterable[str]) -> ROCrate:
         name, _, orcid = author.partition("https://orcid.org/")
         identifier = f"https://orcid.org/{orcid.strip()}" if orcid else f"#{_slug(name)}"
         people.append(crate.add(Person(crate, identifier, {"name": name.strip(" ,<")})))
-    if people:
-        crate.root_dataset["author"] = people
+    if people:  # the profile wants a single one as it is, not in a list
+        crate.root_dataset["author"] = people if len(people) > 1 else people[0]
     profile = {"@type": "CreativeWork", "name": "Process Run Crate", "version": "0.5"}
     crate.root_dataset["conformsTo"] = crate.add(ContextEntity(crate, PROFILE, profile))
     return crate
@@ -152,6 +152,8 @@ def _add_action(
     about |= {} if finished else {"error": "It was not finished when it was archived."}
     times = {"startTime": record.get("started_at"), "endTime": record.get("finished_at")}
     about |= {key: value for key, value in times.items() if value}
+    if agents := crate.root_dataset.get("author"):
+        about["agent"] = agents
     action = crate.add_action(
         _software(crate, record),
         identifier=f"#{_slug(folder)}-{stage}",
