@@ -102,8 +102,10 @@ def publication(
         if len(revisions) == len(steps):
             name, why = "main", f"step {step} of {folder.name}"
         revisions.append(revision(name, files, why, identity))
-    notes = [f"{where}, a path of this machine, is in the provenance"
-             for where in machine_paths([trained, evaluated])]  # fmt: skip
+    notes = [
+        f"{where}, a path of this machine, is in the provenance"
+        for where in dict.fromkeys(machine_paths([trained, evaluated]))
+    ]
     return Publication("model", to, identity, tuple(revisions), "", questions, notes)
 
 

@@ -220,7 +220,10 @@ def _in_a_sentence(what: str, doing: str) -> Iterator[None]:
                 "or another --to"
             )
         elif status in (409, 412):
-            why = f"{what} was changed meanwhile (HTTP {status}{said}); start again"
+            why = (
+                f"{what} is there already and not to be seen with your token, or was changed "
+                f"meanwhile (HTTP {status}{said}); start again, or choose another name"
+            )
         elif status >= 500:
             why = f"the hub has an error of its own (HTTP {status}); {again} later"
         else:
