@@ -105,9 +105,12 @@ def _metadata(given: dict, step: int, scores: DataFrame, sets: dict[str, dict]) 
         metadata["datasets"] = [HUB_DATASETS[given["dataset"]]]
     measured = []
     for r in scores.itertuples():
-        source = sets.get(r.benchmark, {}).get("source", r.benchmark)
+        about = sets.get(r.benchmark, {})
         task, name = {"type": "text-generation"}, f"accuracy (%), n = {r.n}"
-        dataset = {"name": names.name_of(r.benchmark), "type": source}
+        source, _, revision = str(about.get("source", r.benchmark)).partition("@")
+        dataset: dict[str, object] = {"name": names.name_of(r.benchmark), "type": source}
+        dataset |= {"revision": revision} if revision else {}
+        dataset |= {"args": {"problems": about["label"]}} if "label" in about else {}
         metric = {"type": "accuracy", "value": round(r.accuracy, 2), "name": name}
         measured.append({"task": task, "dataset": dataset, "metrics": [metric]})
     metadata["model-index"] = [{"name": f"{given['run_name']} step {step}", "results": measured}]

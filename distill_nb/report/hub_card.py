@@ -44,8 +44,9 @@ class Published:
     built_with: str = ""
 
 
-def write(about: Published, step: int) -> str:
-    """The card of one checkpoint, Markdown with the hub's metadata."""
+def write(about: Published, step: int, in_hub_format: bool = False) -> str:
+    """The card of one checkpoint, Markdown with the hub's metadata. in_hub_format: whether scores
+    of eval_results.py lie beside it."""
     own, text = markdown.parted(
         card.card(about.table, step, about.trained, about.evaluated, about.chosen)
     )
@@ -59,6 +60,7 @@ def write(about: Published, step: int) -> str:
         "hub_card.md.j2",
         about=about,
         step=step,
+        in_hub_format=in_hub_format,
         base=metadata.get("base_model", ""),
         proof=about.proofs.get(step),
         lacks=about.lacks.get(step, []),

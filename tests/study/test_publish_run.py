@@ -101,7 +101,7 @@ def test_what_arrives_is_what_was_made_byte_for_byte_on_one_branch_a_checkpoint(
         }
         assert "Not finished" not in text and "Not proved" not in text
         assert f"of the adapter's shift on {judged['tokens']} tokens" in text
-        assert f'revision="step_{step:05d}"' in text and "| `step_00004`, `main` |" in text
+        assert "| `step_00004`, `main` |" in text and "is for is on no hub" in text
         assert str(paths.runs()) not in card and "None" not in card
     assert (
         hub.files("model", TO, "main")["README.md"] == hub.files("model", TO, STEPS[1])["README.md"]
@@ -163,7 +163,7 @@ def test_a_file_that_is_no_longer_published_goes_and_others_files_stay(run, hub)
     tree = hub.repositories["model", TO]["branches"]["main"]
     tree.append(tree[-1] | {"notes.md": b"by hand"})
     said = publish(run)
-    assert said[2].startswith("main: 2 files sent") and "1 removed" in said[2]
+    assert said[2].startswith("main: 1 file sent") and "1 removed" in said[2]
     found = hub.files("model", TO, "main")
     assert "LICENSE" not in found and found["notes.md"] == b"by hand"
 
@@ -231,6 +231,16 @@ def test_what_is_not_proved_or_not_finished_is_refused_or_said_in_the_card(run, 
     assert "**Not finished.** pocket_math: 2 of 3 problems are answered." in cut
     measured = yaml.safe_load(cut.split("---\n")[1])["model-index"][0]["results"]
     assert [one["dataset"]["name"] for one in measured] == ["pocket_code"]
+
+
+def test_a_run_without_any_answer_is_published_only_where_that_is_asked(run):
+    for file in run.glob("eval/step_*/*.jsonl"):
+        file.unlink()
+    with pytest.raises(ValueError, match=r"pocket_math was not answered \(and 3 more like it\)"):
+        of_run.publication(str(run), TO, SAID)
+    what = of_run.publication(str(run), TO, SAID, unfinished=True)
+    card = next(f.content for f in what.revisions[0].files if f.path == "README.md").decode()
+    assert "**Not finished.** pocket_code was not answered." in card and "model-index" not in card
 
 
 def test_a_run_without_checkpoints_of_its_own_is_refused(run):
@@ -311,6 +321,7 @@ def test_a_llama_is_named_so_and_its_licence_goes_along(llama, hub, tmp_path):
     metadata = yaml.safe_load(card.split("---\n")[1])
     assert metadata["base_model"] == "meta-llama/Llama-3.1-8B-Instruct"
     assert metadata["base_model_relation"] == "adapter" and "Built with Llama." in card
+    assert f'PeftModel.from_pretrained(base, "{to}", revision="step_00004")' in card
     assert metadata["datasets"] == ["open-r1/OpenR1-Math-220k"]
     row = "| traces | open-r1/OpenR1-Math-220k | apache-2.0 | as its page on the hub says |"
     assert row in card and "have read the licence and terms of DeepSeek-R1" in card

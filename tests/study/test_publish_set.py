@@ -73,7 +73,7 @@ def test_what_arrives_is_the_set_byte_for_byte_and_tagged_by_its_content(made, h
     tag = "train-" + provenance.sha256_of_file(made / "train.parquet")[:12]
     assert said[1] == f"tag {tag}" and hub.files("dataset", TO, tag) == found
     uploaded = list(hub.uploaded)
-    assert "nothing sent, 7 files were there already" in send()[0] and hub.uploaded == uploaded
+    assert "nothing sent, 7 files there already" in send()[0] and hub.uploaded == uploaded
 
 
 def test_the_card_has_funnel_decontamination_lengths_and_licences(made):

@@ -85,11 +85,13 @@ def publication(
         table=_shown(results.accuracy_of(answered), answered, proofs),
         trained=trained,
         evaluated=evaluated,
-        chosen=selection.sentences(answered, trained["parameters"].get("select_on", "test")),
+        chosen=selection.sentences(answered, trained["parameters"].get("select_on", "test"))
+        if len(answered)
+        else "There are no scores.",
         proofs=proofs,
         lacks=lacks,
         metadata=_metadata(answers, trained["parameters"]),
-        licences=_licence_lines(base, data, answers),
+        licences=_licence_lines(to, base, data, answers),
         steps=steps,
         main=main or steps[-1],
         teacher=teacher,
@@ -132,6 +134,8 @@ def _lacks(
 ) -> dict[int, list[str]]:
     """Step → what is not finished of it, in sentences; steps that lack nothing are left out."""
     progress = finished.progress(records).reset_index()
+    if progress.empty:
+        progress = DataFrame(columns=["benchmark", "step", "finished"])
     found: dict[int, list[str]] = {}
     for step in steps:
         own = progress[progress["step"] == step].set_index("benchmark")
@@ -235,13 +239,15 @@ def _metadata(answers: Answers, parameters: dict) -> dict:
     return made
 
 
-def _licence_lines(base: Named, data: Named, answers: Answers) -> tuple[hub_card.Licence, ...]:
+def _licence_lines(
+    to: str, base: Named, data: Named, answers: Answers
+) -> tuple[hub_card.Licence, ...]:
     def line(what: str, one: Named) -> hub_card.Licence:
         return hub_card.Licence(what, one.name, one.licence or "not answered", one.why)
 
     own = answers.licence_name or answers.licence or "not answered"
     return (
-        hub_card.Licence("this adapter", "", own, "the publisher"),
+        hub_card.Licence("this adapter", to, own, "the publisher"),
         line("base model", base),
         line("traces", data),
     )
@@ -265,8 +271,9 @@ def _files(about: hub_card.Published, folder: Path, weights: Path, step: int) ->
     judged = json.dumps(about.proofs.get(step), indent=2) + "\n"
     url = address("model", about.to, paths.step_name(step)) + "/distill_nb"
     scores = about.table[about.table["step"] == step]
+    in_hub_format = eval_results.files(scores, about.evaluated, url)
     made = {
-        "README.md": hub_card.write(about, step).encode(),
+        "README.md": hub_card.write(about, step, bool(in_hub_format)).encode(),
         "adapter_config.json": _config(checkpoint, about.metadata.get("base_model")),
         weights.name: weights,
         "distill_nb/adapter_proof.json": judged.encode(),
@@ -275,7 +282,7 @@ def _files(about: hub_card.Published, folder: Path, weights: Path, step: int) ->
     }
     if (checkpoint / proof.FILE).is_file():
         made[proof.FILE] = checkpoint / proof.FILE
-    for path, text in eval_results.files(scores, about.evaluated, url).items():
+    for path, text in in_hub_format.items():
         made[path] = text.encode()
     return [File(path, content) for path, content in made.items()]
 

@@ -165,7 +165,7 @@ def _send_revision(
     if MANIFEST in there:  # what an earlier publication had, and this one has not
         ours = _manifest(api, publication, revision.name).get("files", {})
         gone = sorted(set(ours) & set(there) - {f.path for f in revision.files})
-    kept = f"{len(revision.files) - len(other)} files were there already"
+    kept = f"{_counted(len(revision.files) - len(other))} there already"
     if not other and not gone:
         return f"nothing sent, {kept}"
     operations: list = [
@@ -183,7 +183,12 @@ def _send_revision(
         )
     heads[revision.name] = commit.oid
     removed = f", {len(gone)} removed" if gone else ""
-    return f"{len(other)} files sent ({shown_size(sum(f.size for f in other))}){removed}, {kept}"
+    size = shown_size(sum(f.size for f in other))
+    return f"{_counted(len(other))} sent ({size}){removed}, {kept}"
+
+
+def _counted(n: int) -> str:
+    return f"{n} file{'' if n == 1 else 's'}"
 
 
 def _differs(file: File, there: RepoFile) -> bool:
