@@ -6,6 +6,7 @@ Metadata as in datasetcard.md of https://github.com/huggingface/hub-docs."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from pandas import DataFrame
 
@@ -117,9 +118,10 @@ def _ledger(ledgers: dict[str, dict]) -> str:
 
 def _provenance(record: dict) -> list[list[str]]:
     source, git = record["source"], record.get("git") or {}
+    said = str(source.get("source", ""))
     commit = (git.get("commit") or "unknown") + (", with changes" if git.get("dirty") else "")
     return [
-        ["source", str(source.get("source", ""))],
+        ["source", Path(said).name if Path(said).is_absolute() else said],
         ["train.parquet, sha256", record["train_sha256"]],
         ["decontamination, version", str(record["decontamination"])],
         ["code", commit],

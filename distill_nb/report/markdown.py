@@ -8,10 +8,11 @@ from distill_nb.params import yaml_text
 
 
 def table(columns: list[str], rows: list[list[str]]) -> str:
-    """A table in Markdown."""
+    """A table in Markdown; a cell is one line, in which < begins no HTML."""
     lines = []
     for row in (columns, ["---"] * len(columns), *rows):
         cells = [" ".join(str(cell).split()).replace("|", "\\|") for cell in row]
+        cells = [cell.replace("<", "&lt;") for cell in cells]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -353,7 +353,7 @@ def test_what_no_one_knows_is_asked_for_and_never_guessed(llama, tmp_path):
     card = files["README.md"].content.decode()
     assert yaml.safe_load(card.split("---\n")[1])["base_model"] == "org/my-base"
     assert "| base model | org/my-base | gemma | as its own card says |" in card
-    assert "| traces | mine.jsonl | not answered |" in card
+    assert "| traces | mine.jsonl | not answered | not on record |" in card
 
 
 def test_the_licences_on_record_are_ids_of_the_hub():

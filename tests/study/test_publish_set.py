@@ -100,6 +100,7 @@ def test_the_card_has_funnel_decontamination_lengths_and_licences(made):
     assert "it is taken out, too" in text
     assert "Where it comes from, hub: apache-2.0 (as the publisher says (--data-licence))" in text
     assert "have read the licence and terms of DeepSeek-R1" in text
+    assert "cut: lose &lt;/think>" in text and str(made) not in card
     assert "None" not in text and "\n\n\n" not in card
 
 

@@ -74,8 +74,8 @@ def publish(
     if what.questions:
         said = asked(what.questions)
         if yes:
-            raise ValueError(f"Nothing was sent; answer first: {said}")
-        click.echo(f"\nTo be answered before anything is sent: {said}")
+            raise ValueError(f"Nothing was sent; answer first:{said}")
+        click.echo(f"\nTo be answered before anything is sent:{said}")
     if not yes:
         click.echo("\nThis was a dry run: nothing was sent. --yes sends it.")
         return
@@ -122,15 +122,15 @@ def archive(
         Answers(**answered), archive_licences.read_given(licence_of)
     )
     if questions := licensed.find(folder):
-        raise ValueError(f"Nothing was written; answer first: {asked(questions)}")
+        raise ValueError(f"Nothing was written; answer first:{asked(questions)}")
     out = to.absolute()
     n = crates.write(folder, out, licensed, authors, weights=not no_weights, traces=not no_traces)
     click.echo(f"{n} files, {publications.shown_size(_size(out))}: {paths.movable(out)}")
 
 
 def asked(questions: list[str]) -> str:
-    """Questions in one line, or in a list."""
-    return questions[0] if len(questions) == 1 else "".join(f"\n- {q}" for q in questions)
+    """Questions at the end of a line, or as a list below it."""
+    return f" {questions[0]}" if len(questions) == 1 else "".join(f"\n- {q}" for q in questions)
 
 
 def _size(out: Path) -> int:

@@ -127,7 +127,9 @@ def _named(name: str, answered: str, option: str, found: str) -> Named:
         return Named(name, answered, f"as the publisher says ({option})")
     if found:
         return Named(name, found, "as its own card says")
-    return Named(name, KNOWN.get(name, ""), "as its page on the hub says")
+    if name in KNOWN:
+        return Named(name, KNOWN[name], "as its page on the hub says")
+    return Named(name, "", "not on record")
 
 
 def _of_card(student: str) -> str:
