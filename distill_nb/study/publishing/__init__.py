@@ -7,5 +7,6 @@ of_set.py       what is published of a set of traces
 upload.py       sends it to the hub; what is there already isn't sent again
 study_files.py  which files of a study go into an archive, and what each is
 archive.py      a study as an RO-Crate
+archive_licences.py  licences of the models and data that its runs used
 commands.py     the subcommands publish and archive
 """
