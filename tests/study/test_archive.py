@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import zipfile
 from pathlib import Path
@@ -15,7 +16,8 @@ from helpers import tiny
 from distill_nb import params
 from distill_nb.__main__ import main
 from distill_nb.runtime import paths
-from distill_nb.study.publishing import archive, archive_licences
+from distill_nb.study import study_file
+from distill_nb.study.publishing import archive, archive_licences, study_files
 from distill_nb.study.publishing.archive_licences import Licensed
 from distill_nb.study.publishing.licences import Answers
 
@@ -118,6 +120,38 @@ def test_weights_and_traces_are_left_out_where_that_is_asked(study, run, tmp_pat
     kept = f"{run.name}/checkpoints/step_00004/adapter_config.json"
     assert {kept, "traces/mine_math/funnel.json"} <= names
     assert "ro-crate-metadata.json" in names and "report/index.html" in names
+
+
+def test_of_the_sets_that_studies_share_those_of_its_runs_go_along(study, run, tmp_path):
+    file = run / "provenance_train.json"
+    record = json.loads(file.read_text())
+    record["parameters"]["dataset"] = "r1_math"
+    file.write_text(json.dumps(record))
+    shared = tmp_path / "shared"
+    for name in ("traces/r1_math", "traces/other_math", "_base/llama-0"):
+        (shared / name).mkdir(parents=True)
+        (shared / name / "funnel.json").write_text("{}")
+    for name in ("traces", "_base"):
+        if (study / name).is_dir():
+            shutil.rmtree(study / name)
+        (study / name).symlink_to(shared / name)
+    found = {file.path for file in study_files.listed(study, True, True)}
+    assert "traces/r1_math/funnel.json" in found and f"{run.name}/metrics.jsonl" in found
+    assert not [path for path in found if path.startswith(("traces/other_math", "_base/"))]
+
+
+def test_the_study_file_goes_along_where_a_study_is_named(study, runs_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv(study_file.VARIABLE, "pocket_rate")  # as --study does, and is undone
+    own = runs_dir / "pocket_rate" / "tiny"
+    shutil.copytree(study, own)
+    for words, there in (((), True), ((str(own),), False)):  # a folder may be of any study
+        out = tmp_path / f"crate{len(words)}"
+        words = ["archive", *words, "--scale", "tiny", "--licence", "mit", "--to", str(out)]
+        ran = CliRunner().invoke(main, words)
+        assert ran.exit_code == 0, ran.output
+        assert (out / "study.yaml").exists() == there
+    named = study_file.find("pocket_rate")
+    assert (tmp_path / "crate0" / "study.yaml").read_bytes() == named.read_bytes()
 
 
 def test_the_command_asks_for_licences_and_overwrites_nothing(study, run, tmp_path):

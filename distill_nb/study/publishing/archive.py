@@ -50,20 +50,21 @@ def write(
     *,
     weights: bool = True,
     traces: bool = True,
+    study_file: Path | None = None,
 ) -> int:
     """Write the archive of a study's folder: a zip where `to` ends so, else a folder. It is there
-    when all is written. Returns the number of files.
+    when all is written. study_file: goes along as study.yaml. Returns the number of files.
 
     Raises ValueError where rocrate is missing, `to` is there already, or there is no run."""
     if find_spec("rocrate") is None:
-        raise ValueError(
-            "An archive needs the package rocrate: pip install -e '.[publish]' -c constraints.txt."
-        )
+        raise ValueError("An archive needs the package rocrate: pip install rocrate==0.16.0.")
     if to.exists():
         raise ValueError(f"--to: {paths.movable(to)} is there already; delete it, or name another.")
     found = list(study_files.listed(study, weights, traces))
     if not any(f.path.endswith(("provenance_train.json", "provenance_eval.json")) for f in found):
         raise ValueError(f"{paths.movable(study)}: there is no run in it to archive.")
+    if study_file:
+        found.append(StudyFile("study.yaml", study_file))
     crate = _crate(study, licensed, authors)
     made = {file.path: _add(crate, file) for file in found}
     licensed.add(crate)

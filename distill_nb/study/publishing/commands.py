@@ -1,11 +1,12 @@
 """The subcommands publish and archive."""
 
+import os
 from pathlib import Path
 
 import click
 
 from distill_nb.runtime import paths
-from distill_nb.study import commands
+from distill_nb.study import commands, study_file
 from distill_nb.study.command_line import SCALES, command
 from distill_nb.study.publishing import archive as crates
 from distill_nb.study.publishing import archive_licences, of_run, of_set, upload
@@ -108,12 +109,14 @@ def archive(
 ) -> None:
     """Write a whole study as an RO-Crate, for an archive such as Zenodo.
 
-    STUDY is its folder, by default that of a scale. The crate has parameters, provenance, records,
+    STUDY is its folder, by default that of a scale, of the study that --study names before the
+    command. The crate has parameters, provenance, records,
     adapters, pages and report, each file with its sha256, and says what made it from what.
 
     \b
     Example: distill-nb archive --scale full --to study.zip --licence cc-by-4.0
              distill-nb archive runs/pocket --to pocket.zip --licence mit --no-weights
+             distill-nb --study my_study archive --to my_study.zip --licence mit
     """
     folder = commands.place(study) if study else paths.runs() / scale
     if not folder.is_dir():
@@ -123,8 +126,18 @@ def archive(
     )
     if questions := licensed.find(folder):
         raise ValueError(f"Nothing was written; answer first:{asked(questions)}")
+    named = os.environ.get(study_file.VARIABLE) and not study  # else the folder is of any study
+    file = study_file.current().file if named else None
     out = to.absolute()
-    n = crates.write(folder, out, licensed, authors, weights=not no_weights, traces=not no_traces)
+    n = crates.write(
+        folder,
+        out,
+        licensed,
+        authors,
+        weights=not no_weights,
+        traces=not no_traces,
+        study_file=file,
+    )
     click.echo(f"{n} files, {publications.shown_size(_size(out))}: {paths.movable(out)}")
 
 

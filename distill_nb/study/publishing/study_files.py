@@ -1,6 +1,8 @@
 """Which files of a study go into an archive, and what each is.
 
-A study is a folder with runs, sets of traces and a report: runs/full, or a study's own."""
+A study is a folder with runs, sets of traces and a report: runs/full, or runs/my_study/full. Where
+it has the sets and the base students' answers in common with other studies, they are links there:
+then the sets that its runs learnt from go along, and of the answers the copies in its runs."""
 
 from __future__ import annotations
 
@@ -11,11 +13,14 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
+from distill_nb.runtime import provenance
+
 # Folders with what a run needs to go on, not what it made.
 LEFT_OUT = {"state", "made", "parts", "__pycache__"}
 WEIGHTS = ("*/checkpoints/*/adapter_model.*",)
 TRACES = ("traces/*/*.parquet", "traces/*/teacher/*")
 KINDS = (  # the first pattern that fits says what a file is
+    ("study.yaml", "the study file: its runs, baselines and sets"),
     ("traces/*/train.parquet", "reasoning traces to train on"),
     ("traces/*/rejected.parquet", "every other row of the source, with the reason"),
     ("traces/*/funnel.json", "how many rows each reason took"),
@@ -63,13 +68,25 @@ class StudyFile:
         return TYPES.get(self.source.suffix) or guessed or "application/octet-stream"
 
 
+def sets_of(study: Path) -> set[str]:
+    """The names of the sets, or files, that the runs of a study learnt from."""
+    files = study.glob("*/provenance_train.json")
+    records = [provenance.read(file, "leave its folder out") for file in files]
+    return {str(record.get("parameters", {}).get("dataset")) for record in records}
+
+
 def listed(study: Path, weights: bool, traces: bool) -> Iterator[StudyFile]:
     """The files of a study, by path; without hidden and half-written ones, and those of LEFT_OUT.
     weights, traces: whether those go along, too."""
     out = (() if weights else WEIGHTS) + (() if traces else TRACES)
-    for folder, names, files in os.walk(study):
+    linked = {name for name in ("traces", "_base") if (study / name).is_symlink()}
+    for folder, names, files in os.walk(study, followlinks=True):
         names[:] = sorted(n for n in names if n not in LEFT_OUT and not n.startswith("."))
         names[:] = [n for n in names if not n.endswith(".partial")]
+        if Path(folder) == study and "_base" in linked:
+            names.remove("_base")
+        if Path(folder) == study / "traces" and "traces" in linked:
+            names[:] = [name for name in names if name in sets_of(study)]
         for name in sorted(files):
             source = Path(folder) / name
             path = source.relative_to(study).as_posix()
