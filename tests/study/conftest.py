@@ -8,9 +8,11 @@ from fake_hub import FakeHub
 from helpers import tiny
 from online_world import World, sound
 from publish_hub import PublishHub
+from trace_rows import settings, write_source
 
 from distill_nb.evaluation import evaluate
 from distill_nb.runtime import paths
+from distill_nb.traces import build, show
 from distill_nb.training import train
 
 
@@ -64,3 +66,15 @@ def hub(monkeypatch):
         ):
             monkeypatch.setenv(name, value)
         yield made
+
+
+@pytest.fixture(scope="session")
+def one_set(tmp_path_factory):
+    """The runs folder of a pocket set of 40 traces, with its length ledger."""
+    folder = tmp_path_factory.mktemp("set")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DISTILL_NB_RUNS", str(folder / "runs"))
+        p = settings(write_source(folder), same_template="remove")
+        build.build(p)
+        show.ledgers(p)
+    return folder / "runs"

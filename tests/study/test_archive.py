@@ -15,7 +15,8 @@ from helpers import tiny
 
 from distill_nb import params
 from distill_nb.__main__ import main
-from distill_nb.runtime import paths
+from distill_nb.analysis.params import AnalysisParams
+from distill_nb.runtime import paths, provenance
 from distill_nb.study import study_file
 from distill_nb.study.publishing import archive, archive_licences, study_files
 from distill_nb.study.publishing.archive_licences import Licensed
@@ -189,13 +190,44 @@ def test_a_folder_without_runs_is_one_sentence(tmp_path, runs_dir):
         write(tmp_path / "empty", tmp_path / "crate")
 
 
-def test_the_validator_of_ro_crates_finds_nothing(study, tmp_path):
+@pytest.fixture
+def whole(study, one_set):
+    """The study with a set of traces and an analysis, too."""
+    shutil.copytree(one_set / "pocket" / "traces", study / "traces")
+    notebook = paths.shipped("notebooks/analyze.ipynb")
+    p = AnalysisParams(scale="tiny", select_on="test", margin=2.0)
+    provenance.write_analysis(p, study, notebook)
+    return study
+
+
+def test_a_set_and_the_analysis_are_made_from_what_they_read(whole, run, tmp_path):
+    licensed = Licensed(Answers(licence="mit"), {})
+    (question,) = licensed.find(whole)
+    assert question.startswith("--licence-of 'hub=ID'")
+    licensed = Licensed(Answers(licence="mit"), {"hub": "apache-2.0"})
+    assert licensed.find(whole) == []
+    crate = tmp_path / "crate"
+    archive.write(whole, crate, licensed)
+    found = entities(crate)
+    actions = {e["name"]: e for e in found.values() if e["@type"] == "CreateAction"}
+    made = actions["Set of traces: traces/r1_math"]
+    assert {"@id": "traces/r1_math/train.parquet"} in made["result"]
+    source = next(e for e in (found[one["@id"]] for one in made["object"]) if e["name"] == "hub")
+    assert source["license"] == {"@id": "https://spdx.org/licenses/Apache-2.0"}
+    analysis = actions["Analysis: report"]
+    assert {"@id": f"{run.name}/eval/step_00004/pocket_math.jsonl"} in analysis["object"]
+    assert {"@id": "report/index.html"} in analysis["result"]
+
+
+def test_the_validator_of_ro_crates_finds_nothing(whole, tmp_path):
     """roc-validator, in an environment of its own, as it doesn't install beside our packages."""
     python = paths.ROOT / ".venv" / "rocrate" / "bin" / "python"
     if not python.is_file():
         pytest.skip("roc-validator is not installed: make setup-ci installs it")
     crate = tmp_path / "crate"
-    write(study, crate)
+    licensed = Licensed(Answers(licence="cc-by-4.0"), {"hub": "apache-2.0"})
+    assert licensed.find(whole) == []
+    archive.write(whole, crate, licensed, ["Ada Lovelace https://orcid.org/0000-0001"])
     context = Path(rocrate.__file__).with_name("data") / "ro-crate.jsonld"
     script = Path(__file__).parents[1] / "validate_crate.py"
     words = [python, script, crate, "process-run-crate-0.5", context]

@@ -5,28 +5,15 @@ import shutil
 
 import pytest
 import yaml
-from trace_rows import settings, write_source
 
 from distill_nb.report import data_card
 from distill_nb.runtime import provenance
 from distill_nb.study.publishing import of_set, upload
 from distill_nb.study.publishing.licences import Answers
-from distill_nb.traces import build, files, show
+from distill_nb.traces import files
 
 TO = "org/r1-math"
 SAID = Answers(licence="cc-by-4.0", data_licence="apache-2.0", teacher_terms_checked=True)
-
-
-@pytest.fixture(scope="module")
-def one_set(tmp_path_factory):
-    """The runs folder of a pocket set of 40 traces, with its length ledger."""
-    folder = tmp_path_factory.mktemp("set")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DISTILL_NB_RUNS", str(folder / "runs"))
-        p = settings(write_source(folder), same_template="remove")
-        build.build(p)
-        show.ledgers(p)
-    return folder / "runs"
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ STAGES = {  # of provenance_<stage>.json
     "eval": "Evaluation",
     "analyze": "Analysis",
     "import": "Import of answers made elsewhere",
+    "traces": "Set of traces",
 }
 
 
@@ -61,7 +62,7 @@ def write(
     if to.exists():
         raise ValueError(f"--to: {paths.movable(to)} is there already; delete it, or name another.")
     found = list(study_files.listed(study, weights, traces))
-    if not any(f.path.endswith(("provenance_train.json", "provenance_eval.json")) for f in found):
+    if not any(study_files.stage_of(file.path) in ("train", "eval") for file in found):
         raise ValueError(f"{paths.movable(study)}: there is no run in it to archive.")
     if study_file:
         found.append(StudyFile("study.yaml", study_file))
@@ -69,7 +70,7 @@ def write(
     made = {file.path: _add(crate, file) for file in found}
     licensed.add(crate)
     for file in found:
-        if file.source.name.startswith("provenance") and file.source.suffix == ".json":
+        if study_files.stage_of(file.path):
             record = provenance.read(file.source, "leave its folder out")
             if record.get("parameters"):
                 _add_action(crate, file, record, made, licensed)
@@ -135,7 +136,7 @@ def _add_action(
 ) -> None:
     """What a provenance says, as a CreateAction: by which code, from what, to what, when."""
     folder = file.path.rpartition("/")[0]
-    stage = file.source.stem.removeprefix("provenance").strip("_") or "traces"
+    stage = study_files.stage_of(file.path)
     given = _add_parameters(crate, folder, stage, record["parameters"])
     inputs, outputs = [given], []
     for path, entity in made.items():
@@ -146,7 +147,7 @@ def _add_action(
     finished = stage != "eval" or bool(record.get("finished"))
     finished = finished and bool(record.get("finished_at"))
     about = {
-        "name": f"{STAGES.get(stage, 'Set of traces')}: {folder}",
+        "name": f"{STAGES[stage]}: {folder}",
         "actionStatus": DONE if finished else FAILED,
         "description": f"What made {file.path}, by what it says.",
     }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from distill_nb.params.names import is_set
 from distill_nb.report import card
 from distill_nb.runtime import provenance
-from distill_nb.study.publishing import licences, of_run
+from distill_nb.study.publishing import licences, of_run, of_set, study_files
 from distill_nb.study.publishing.licences import Answers, Named
 
 if TYPE_CHECKING:
@@ -53,19 +53,16 @@ class Licensed:
 
     def used_by(self, crate: ROCrate, stage: str, record: dict) -> list[Any]:
         """The entities of the base model and the data that a stage read."""
-        if stage not in ("train", "eval"):
-            return []
-        found = [name for name, _ in self._named(record["parameters"], stage)]
+        found = [name for name, _ in self._named(record, stage)]
         return [entity for name in found if (entity := crate.get(_id_of(name))) is not None]
 
     def find(self, study: Path) -> list[str]:
         """Fill in what the runs of a study used; returns what is still to be answered, in
         sentences."""
-        for file in sorted(study.glob("*/provenance_*.json")):
-            stage = file.stem.removeprefix("provenance_")
-            record = provenance.read(file, "leave its folder out")
-            if stage in ("train", "eval") and record.get("parameters"):
-                self.used |= dict(self._named(record["parameters"], stage))
+        for file in study_files.listed(study, weights=False, traces=False):
+            if (stage := study_files.stage_of(file.path)) in ("train", "eval", "traces"):
+                record = provenance.read(file.source, "leave its folder out")
+                self.used |= dict(self._named(record, stage)) if record.get("parameters") else {}
         questions = []
         if not self.answers.licence:
             questions.append("--licence ID: under which licence do you publish this?")
@@ -80,7 +77,16 @@ class Licensed:
                 )
         return questions
 
-    def _named(self, parameters: dict, stage: str) -> list[tuple[str, Named]]:
+    def _named(self, record: dict, stage: str) -> list[tuple[str, Named]]:
+        """Name → what a stage used, of its provenance."""
+        parameters = record["parameters"]
+        if stage == "traces":
+            source, _ = of_set.source_of(parameters["dataset"], record, Answers())
+            if source.why == licences.GENERATED:
+                source = licences.of_generated(source.name, self.answers)
+            return [(source.name, self._answered(source))]
+        if stage not in ("train", "eval"):
+            return []
         base = licences.of_base(parameters, Answers())
         found = [base]
         dataset = str(parameters["dataset"])

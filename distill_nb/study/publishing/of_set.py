@@ -40,7 +40,7 @@ def publication(dataset: str, scale: str, to: str, answers: Answers) -> Publicat
             f"--set: train.parquet of {dataset} is not the one that provenance.json beside it "
             "names; put that one back, or make the set again with overwrite: true."
         )
-    data, teacher = _source(dataset, record, answers)
+    data, teacher = source_of(dataset, record, answers)
     questions = licences.open_questions(answers, [("--data-licence", data)], teacher)
     ledger = folder / "ledger.json"
     about = data_card.About(
@@ -75,7 +75,7 @@ def _tag(sha256: str) -> str:
     return f"train-{sha256[:TAG]}"
 
 
-def _source(dataset: str, record: dict, answers: Answers) -> tuple[Named, str]:
+def source_of(dataset: str, record: dict, answers: Answers) -> tuple[Named, str]:
     """(where the problems, and of the hub's sets the traces, come from; whose outputs the traces
     are, "" where they are generated)."""
     given = record["parameters"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mimetypes
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -66,6 +67,15 @@ class StudyFile:
     def media_type(self) -> str:
         guessed = mimetypes.guess_type(self.path)[0]
         return TYPES.get(self.source.suffix) or guessed or "application/octet-stream"
+
+
+def stage_of(path: str) -> str:
+    """train, eval, analyze or import of a provenance_<stage>.json, traces of a set's
+    provenance.json; "" of any other file."""
+    if fnmatch(path, "traces/*/provenance.json"):
+        return "traces"
+    found = re.fullmatch(r"[^/]+/provenance_(train|eval|analyze|import)\.json", path)
+    return found[1] if found else ""
 
 
 def sets_of(study: Path) -> set[str]:
