@@ -171,7 +171,7 @@ def _is_output(path: str, stage: str) -> bool:
     if stage == "train":
         return path.startswith(("checkpoints/", "metrics.jsonl", "train.", "provenance_train"))
     if stage == "eval":
-        return path.startswith(("eval/", "eval.", "provenance_eval"))
+        return path.startswith(("eval/", "eval.", "answers", "provenance_eval"))
     return True
 
 
@@ -194,7 +194,8 @@ def _add_parameters(crate: ROCrate, folder: str, stage: str, parameters: dict) -
     path = f"{folder}/parameters_{stage}.yaml"
     about = {
         "name": Path(path).name,
-        "description": f"the parameters of {folder}, as a file that distill-nb takes",
+        "description": f"the parameters of {folder}"
+        + ("" if stage == "analyze" else ", as a file that distill-nb takes"),
         "contentSize": str(len(text.encode())),
         "encodingFormat": "application/yaml",
         "sha256": provenance.sha256_of_bytes(text.encode()),
