@@ -82,14 +82,9 @@ def card(table: DataFrame, step: int, trained: dict, evaluated: dict, chosen: st
         student=_student(given),
         teacher=TEACHERS.get(whose, whose),
         generated=whose.startswith(params.GENERATOR),
-<<<<<<< HEAD
-        results=_table(["benchmark", "base student", f"step {step}", "answers", "problems"], rows),
+        results=markdown.table(columns, rows),
         generation=", ".join(f"{k} {_value(settings[k])}" for k in GENERATION)
         + (", loops stopped (stop_on_loop)" if settings.get("stop_on_loop") else ""),
-=======
-        results=markdown.table(columns, rows),
-        generation=", ".join(f"{k} {_value(settings[k])}" for k in GENERATION),
->>>>>>> publish
         engine=settings["engine_version"],
         grader=evaluated["grader"],
         hyperparameters=markdown.table(["parameter", "value"], hyperparameters),
