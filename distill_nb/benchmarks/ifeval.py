@@ -26,14 +26,14 @@ def load(file: str | None) -> tuple[list[Task], dict]:
     for where, row in sources.rows(path, HUB_ID, ("prompt",)):
         names, kwargs = row.get("instruction_id_list"), row.get("kwargs")
         lists = isinstance(names, list) and isinstance(kwargs, list)
-        if "key" not in row or not lists or not names or len(names) != len(kwargs):
+        if "key" not in row or not lists or not names or len(names) != len(kwargs or ()):
             raise ValueError(
                 f"{where} has no key, or not one of kwargs for each of its instruction_id_list; "
                 f"use the file of {HUB_ID}."
             )
         ids.append(str(row["key"]))
         # a .parquet file has every key for each instruction, most of them null
-        given = [{k: v for k, v in (own or {}).items() if v is not None} for own in kwargs]
+        given = [{k: v for k, v in (own or {}).items() if v is not None} for own in kwargs or ()]
         made.append((row["prompt"], json.dumps([names, given], sort_keys=True)))
     source = sources.measure(source, ids, SIZE, remedy=f"use the file of {HUB_ID}")
     prefix = sources.prefix(source)

@@ -168,7 +168,7 @@ def _of_inspect(log: Log, sample: dict) -> dict:
         "completion_tokens": usage.get("output_tokens"),
         "seconds": output.get("time"),
     }
-    ending = loops.ending_of_text(known["finish_reason"], known["completion"])
+    ending = loops.ending_of_text(str(known["finish_reason"]), str(known["completion"]))
     if sample.get("error") or not scores:
         said = (sample.get("error") or {}).get("message", "it has no score")
         known |= dict.fromkeys(("outcome", "lenient_outcome", "second_outcome"), "sampling_error")
