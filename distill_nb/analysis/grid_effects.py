@@ -239,7 +239,9 @@ def _conclusion(parts: dict[str, Row], key: str, margin: float) -> str:
     if len(shown) == 2:
         return f"Both matter.{depends}"
     if not shown:
-        return f"Neither is shown to matter.{depends}"
+        within = all(parts[part].verdict == "equivalent" for part in names)
+        said = f"Neither matters by {margin:g} points or more"
+        return f"{said if within else 'Neither is shown to matter'}.{depends}"
     other = next(part for part in names if part != shown[0])
     said = f"whether {names[other]} matters is not shown"
     if parts[other].verdict == "equivalent":

@@ -32,6 +32,8 @@ def show(records: DataFrame, folder: Path, margin: float = margins.MARGIN) -> No
         said = grid_choice.sentences(choices)
         display(tables.sentences(said, "The best setting of each student and domain, in words"))
         style.show(grid_figures.heat_map(choices))
-    losses = grid_choice.heldout_losses(folder)
-    display(tables.show(grid_choice.table(choices, losses), "Too few problems for two halves."))
+    table = grid_choice.table(choices, grid_choice.heldout_losses(folder))
+    if len(table):  # a tenth says little of a loss
+        table["heldout_loss"] = table["heldout_loss"].map("{:.3f}".format)
+    display(tables.show(table, "Too few problems for two halves."))
     display(tables.folded({"Whose each difference is, in points": effects}))

@@ -89,7 +89,9 @@ def test_the_conclusion_names_what_matters_and_what_does_not():
         "The teacher matters; the learning rate does not by 5 points or more."
     )
     assert said(teacher=0.1, rate=0.1).endswith("Both matter.")
-    assert said().endswith("Neither is shown to matter.")
+    assert said().endswith("Neither matters by 5 points or more.")
+    few = grid_effects.effects([simulated(rng, truth(), n=60, seeds=2)])
+    assert grid_effects.sentences(few).endswith("Neither is shown to matter.")
     both = said(teacher=0.05, rate=0.05, interaction=0.12)
     assert "Both matter. What the one makes depends on the other, by +1" in both
     assert both.endswith("look at each learning rate by itself.")

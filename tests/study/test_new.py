@@ -8,9 +8,10 @@ import sys
 
 import pytest
 
+from distill_nb import params
 from distill_nb.params import yaml_text
 from distill_nb.runtime import paths
-from distill_nb.study import new, study_file
+from distill_nb.study import graph, new, study_file, tiny
 from distill_nb.traces import params as trace_params
 
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
@@ -131,3 +132,29 @@ def test_a_study_outside_of_the_repository_goes_to_its_report(tmp_path):
     said = distill_nb(tmp_path, "--study", "my_study", "status", "tiny").splitlines()
     assert len(said) == 7 and all(line.endswith(" done") for line in said)
     assert "Nothing to be done" in distill_nb(tmp_path, "study", "my_study", "--scale", "tiny")
+
+
+def test_a_new_studys_runs_can_stand_at_every_scale(tmp_path, monkeypatch):
+    mine = traces(tmp_path / "mine.jsonl")
+    file = new.write(tmp_path / "my_study", [LLAMA], [mine, "r1_math"])
+    monkeypatch.setenv(study_file.VARIABLE, str(file))
+    monkeypatch.setenv("DISTILL_NB_RUNS", str(tmp_path / "runs"))
+    graph.forget()
+    for name in params.STUDY:
+        tiny.write(name, tiny.folder())
+    found = {
+        scale: [
+            params.validate(graph.parameters(stage), str(stage))
+            for stage in graph.grid(scale)
+            if stage.name == "eval"
+        ]
+        for scale in study_file.SCALES
+    }
+    graph.forget()
+    sizes = [[(p.dataset, p.n_examples, p.max_steps) for p in runs] for runs in found.values()]
+    assert sizes == [
+        [(mine, 50, 10), ("r1_math", 25000, 500), ("none", 0, 0)],
+        [(mine, 50, 10), ("pocket", 50, 10), ("pocket", 50, 10)],  # the baseline learns nothing
+        [(mine, 16, 4), ("r1_math", 16, 4), ("pocket", 16, 4)],
+    ]
+    assert {p.student for p in found["pocket"]} == {params.POCKET_STUDENT}
