@@ -39,7 +39,8 @@ def headlines(changes: pd.DataFrame, found: pd.DataFrame) -> dict[str, str]:
     diagnosed = found.set_index(KEYS)["verdict"]
     lines: dict[str, str] = {}
     for folder, own in changes.groupby("folder", sort=False):
-        last, by_step = own[own["family"] == families.PRIMARY], {}
+        last = own[own["family"] == families.PRIMARY]
+        by_step: dict[int, list[str]] = {}
         for r in last.itertuples():
             line = f"{name_of(r.benchmark)} {r.base:.0f}% → {r.accuracy:.0f}%, "
             line += _headline(r.verdict, diagnosed.get((folder, r.benchmark, r.step)))

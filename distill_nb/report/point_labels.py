@@ -30,7 +30,8 @@ def label_points(ax: Axes, points: ndarray, texts: Series | list[str], size: flo
     scale = ax.figure.dpi / 72
     at, frame = ax.transData.transform(points), ax.get_window_extent().extents
     dots = [(x - 3 * scale, y - 3 * scale, x + 3 * scale, y + 3 * scale) for x, y in at]
-    lines, labels = _lines(ax), []
+    lines = _lines(ax)
+    labels: list[Box] = []
     for (x, y), point, text in zip(at, points, texts, strict=True):
         width, height = 0.65 * size * len(text) * scale, size * scale
         best: tuple[float, Box] | None = None
