@@ -12,6 +12,7 @@ from distill_nb.evaluation import evaluate
 from distill_nb.grading.graders import grade
 from distill_nb.runtime import jsonl, paths
 from distill_nb.runtime.provenance import read, sha256_of_file
+from distill_nb.traces import params as trace_params
 from distill_nb.traces.decontamination import evaluation_sets
 
 ROWS = [
@@ -70,6 +71,11 @@ def test_a_working_folder_is_looked_into_and_the_name_is_the_files(sums, monkeyp
     statements = evaluation_sets.problems(p.benchmarks[0], str(sums / "sums.jsonl"))
     assert [(name, i) for name, i, _ in statements] == [("sums", "a"), ("sums", "b")]
     assert statements[0][2].strip() == "What is 2 + 3?"
+    files = {"sums": str(sums / "sums.jsonl")}
+    q = trace_params.pocket(decontaminate=["math500", "sums.py"], benchmark_files=files)
+    assert q.decontaminate == ["math500", str(sums / "sums.py")]
+    with pytest.raises(ValueError, match=r"where 'sums' is unknown: choose from math500"):
+        trace_params.pocket(decontaminate=["math500"], benchmark_files=files)
 
 
 @pytest.mark.parametrize(
