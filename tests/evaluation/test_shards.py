@@ -169,11 +169,13 @@ def test_records_of_two_shards_or_of_other_settings_are_refused(run):
     p, _ = run
     for shard in all_shards(2):
         evaluate.evaluate(p, shard=shard)
-    files = [shards.folder(p, shard) / "step_00002" / "pocket_math.jsonl" for shard in all_shards(2)]
+    files = [
+        shards.folder(p, shard) / "step_00002" / "pocket_math.jsonl" for shard in all_shards(2)
+    ]
     (made,) = [f for f in files if f.exists()]
     (other,) = [f for f in files if f != made]
     jsonl.append(other, jsonl.read(made)[:1])
-    with pytest.raises(ValueError, match="both have a record of pocket_math.*; set overwrite"):
+    with pytest.raises(ValueError, match=r"both have a record of pocket_math.*; set overwrite"):
         shard_merge.merge(p, 2)
     other.unlink()
 
@@ -181,7 +183,9 @@ def test_records_of_two_shards_or_of_other_settings_are_refused(run):
     record = provenance.read(file, "")
     settings = record["settings"] | {"temperature": 0.5}
     provenance.write(file, record | {"settings": settings})
-    with pytest.raises(ValueError, match=r"shard 1 of 2 and of shard 2 of 2 .* temperature \(0.0, n"):
+    with pytest.raises(
+        ValueError, match=r"shard 1 of 2 and of shard 2 of 2 .* temperature \(0.0, n"
+    ):
         shard_merge.merge(p, 2)
     provenance.write(file, record)
 
