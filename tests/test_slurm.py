@@ -164,7 +164,11 @@ def test_four_shards_of_an_evaluation_one_of_them_cancelled_make_the_same_record
 ):
     runs, profile, run = tmp_path / "runs", changed_profile(tmp_path / "profile"), RUNS[0]
     without_evaluation(study_runs, run, runs)
-    place, cancelled, done = runs / "tiny" / run / "eval" / "shards" / "2_of_4", [], threading.Event()
+    place, cancelled, done = (
+        runs / "tiny" / run / "eval" / "shards" / "2_of_4",
+        [],
+        threading.Event(),
+    )
     watcher = threading.Thread(target=cancel_a_shard, args=(cluster, place, cancelled, done))
     watcher.start()
     page = runs / "tiny" / run / "eval.html"
@@ -196,7 +200,9 @@ def test_four_shards_of_an_evaluation_one_of_them_cancelled_make_the_same_record
         "train": 0,
     }
     assert "the records of 4 shards are merged" in logs["eval"][0]
-    found = sorted(f.relative_to(study_runs) for f in (study_runs / "tiny" / run).glob("eval/*/*.jsonl"))
+    found = sorted(
+        f.relative_to(study_runs) for f in (study_runs / "tiny" / run).glob("eval/*/*.jsonl")
+    )
     assert len(found) == 15
     for name in found:
         assert content(runs / name) == content(study_runs / name), name

@@ -7,6 +7,7 @@ which begins with what the teacher's folder already has of these problems. `merg
 together; it is the first thing that making a set does, whoever began it. As no two stores share a
 problem, nothing is asked twice but what a killed client had under way (send.py)."""
 
+import contextlib
 import json
 import logging
 import shutil
@@ -105,6 +106,8 @@ def merge(main: Path) -> None:
     if found := folders(main / FOLDER):
         with lock.alone(main, BUSY, "folder"):
             _merge(main, found)
+            with contextlib.suppress(OSError):  # a client has begun
+                (main / FOLDER).rmdir()
 
 
 def _merge(main: Path, stores: list[Path]) -> None:
