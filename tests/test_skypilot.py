@@ -42,7 +42,8 @@ def test_the_jobs_variables_are_those_of_make_study(job):
     options = CliRunner().invoke(main, ["study", "--help"]).output
     for name in given:
         assert f"$({name})" in recipe
-        assert name == "STUDY" or f"--{name.lower()}" in recipe and f"--{name.lower()}" in options
+        if name != "STUDY":
+            assert f"--{name.lower()}" in recipe and f"--{name.lower()}" in options
     assert study_file.find(job["envs"]["STUDY"]).name == "published.yaml"
 
 

@@ -123,8 +123,12 @@ def ask(p: TraceParams, evaluation: Statements, shard: Shard) -> None:
     problems, _ = problems_of(p)
     good, _ = judge(p, problems, evaluation)
     _check_given_up(p, {problem["id"] for problem in problems})
-    wanted = good[: p.n_examples + p.spare]
-    clients.ask(settings(p), wanted, folder_of(p), shard)
+    wanted, s = good[: p.n_examples + p.spare], settings(p)
+    place = clients.folder(folder_of(p), shard)
+    known = place if place.is_dir() else folder_of(p)
+    if generation.estimate(s, shard.every(wanted), known).next_requests:
+        retired.refuse(s.teacher_model, s.teacher_url, p.dataset)
+    clients.ask(s, wanted, folder_of(p), shard)
 
 
 def build(p: TraceParams, folder: Path, evaluation: Statements) -> tuple[dict, dict]:

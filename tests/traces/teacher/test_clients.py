@@ -138,7 +138,7 @@ def test_another_number_of_clients_takes_over_what_there_is(tmp_path):
 def test_what_clients_cannot_do_is_refused(tmp_path):
     main = tmp_path / "teacher"
     with FakeTeacher(right) as server:
-        with pytest.raises(ValueError, match="teacher_mode: batch .* write messages"):
+        with pytest.raises(ValueError, match=r"teacher_mode: batch .* write messages"):
             clients.ask(settings(server), PROBLEMS, main, Shard(1, 2))
         s = settings(server, **MESSAGES)
         clients.ask(s, PROBLEMS, main, Shard(1, 2), verify=boxed)
