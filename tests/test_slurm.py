@@ -56,9 +56,10 @@ def test_readme_shows_all_lines_of_the_profile_that_name_a_cluster():
         for rule, resources in {"": shown["default-resources"], **shown["set-resources"]}.items()
         for key, value in resources.items()
     }
-    assert named == {k: v for k, v in there.items() if k[0] in own} and len(named) == 4
+    assert named == {k: v for k, v in there.items() if k[0] in own} and len(named) == 5
     assert {k: v for k, v in there.items() if k[0] == "runtime"} == {
-        ("runtime", rule): profile["set-resources"][rule]["runtime"] for rule in ("train", "eval")
+        ("runtime", rule): profile["set-resources"][rule]["runtime"]
+        for rule in ("train", "eval", "eval_shard")
     }
 
 
