@@ -102,9 +102,9 @@ programs:  # make -j2 setup-ci installs them beside the Python packages
 demo: setup  ## distil a real 135M student on the CPU, evaluate it, say what came out (minutes)
 	@$(DISTILL_NB) run pocket_math.yaml $(if $(UNSAFE),-p allow_unsafe true)
 
-study: setup-study  ## a whole study, by default the published one; STUDY=file, SCALE=tiny or pocket, PROFILE=slurm, OVERWRITE=run/train, DRY=1
+study: setup-study  ## a whole study, by default the published one; STUDY=file, SCALE=tiny or pocket, PROFILE=slurm, SHARDS=4, OVERWRITE=run/train, DRY=1
 	@$(DISTILL_NB) study "$(or $(STUDY),published)" $(if $(SCALE),--scale $(SCALE)) $(if $(PROFILE),--profile $(PROFILE)) \
-	  $(if $(OVERWRITE),--overwrite '$(OVERWRITE)') $(if $(DRY),--dry)
+	  $(if $(SHARDS),--shards $(SHARDS)) $(if $(OVERWRITE),--overwrite '$(OVERWRITE)') $(if $(DRY),--dry)
 
 graph: setup-study  ## print the study's graph, as in CONTRIBUTING.md
 	@DISTILL_NB_RUNS=$$(mktemp -d) $(PY) -m snakemake --rulegraph mermaid-js 2>/dev/null \

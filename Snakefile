@@ -4,6 +4,7 @@
 #   snakemake                                             the study at full size
 #   snakemake --config scale=tiny                         random 2-layer students, in minutes
 #   snakemake --config study=my_study/study.yaml          another study (docs/studies.md)
+#   snakemake --config shards=4                           four jobs for each evaluation (docs/clusters.md)
 #   snakemake runs/full/llama8b_math_4k/train.html        one run alone, with the set that it needs
 #   snakemake -n                                          what would run
 #
@@ -18,11 +19,13 @@ import tempfile
 sys.path.insert(0, workflow.basedir)  # this checkout's package, wherever another one is installed
 
 from distill_nb.runtime import gpus, paths
-from distill_nb.study import graph, stamps, study_file
+from distill_nb.runtime.shard import shards as all_shards
+from distill_nb.study import graph, shard_stamps, stamps, study_file
 
 STUDY = study_file.use(config.get("study") or os.environ.get(study_file.VARIABLE) or "published")
 SCALE = config.get("scale", STUDY.scale)
 OVERWRITE = str(config.get("overwrite", "")).replace(",", " ").split()  # llama8b_math_4k/train
+SHARDS = int(config.get("shards", STUDY.shards))
 RUNS = paths.runs_from_here()
 PYTHON = f"PYTHONPATH={shlex.quote(workflow.basedir)} {shlex.quote(sys.executable)} -m"
 DISTILL_NB = f"{PYTHON} distill_nb --study {shlex.quote(str(STUDY.file))}"
@@ -37,6 +40,8 @@ if workflow.is_main_process:  # not a job's: others are running then
     for scale in ("full", "pocket", "tiny"):
         stamps.remove_false_stamps(scale)
     study_file.share(SCALE)
+    for name in OVERWRITE:
+        shard_stamps.forget(graph.Stage(SCALE, *name.rsplit("/", 1)))
 
 
 def below(path):
@@ -72,6 +77,24 @@ def waits(name):
     ]
 
 
+def in_shards(name):
+    """The input of a rule: the shards that its results are put together from, where these are not
+    there yet."""
+
+    def found(wildcards):
+        stage = stage_of(wildcards, name)
+        if not renewed(stage) and stamps.has_results(stage):
+            return []
+        n = shard_stamps.count(stage, SHARDS)
+        return [below(shard_stamps.stamp(stage, s)) for s in all_shards(n)] if n > 1 else []
+
+    return found
+
+
+def n_shards(name):
+    return lambda wildcards: shard_stamps.count(stage_of(wildcards, name), SHARDS)
+
+
 def threads(wildcards):
     """One where CPUs train: threads that wait for a busy neighbour are slow."""
     return 8 if wildcards.scale == "full" else 1
@@ -101,6 +124,7 @@ wildcard_constraints:
     scale="full|pocket|tiny",
     folder=r"[\w.-]+(/[\w.-]+)?",
     made="[0-9a-f]{16}",
+    shard=r"\d+_of_\d+",
 
 
 localrules:
@@ -127,19 +151,34 @@ rule fixtures:
         STAGE + " {wildcards.folder}/fixtures" + SETTINGS
 
 
-rule traces:
+rule traces_shard:
     input:
         waits("traces"),
     output:
-        RUNS + "/{scale}/{folder}/made/traces-{made}",
-    params:
-        overwrite=overwrite("traces"),
+        RUNS + "/{scale}/{folder}/made/traces_shard_{shard}-{made}",
     threads: threads
     resources:
         tries=tries,
         gpu=0,
     shell:
-        STAGE + " {wildcards.folder}/traces" + SETTINGS + " {params.overwrite}"
+        STAGE + " {wildcards.folder}/traces" + SETTINGS + " --shard {wildcards.shard}"
+
+
+rule traces:
+    input:
+        waits("traces"),
+        in_shards("traces"),
+    output:
+        RUNS + "/{scale}/{folder}/made/traces-{made}",
+    params:
+        overwrite=overwrite("traces"),
+        shards=n_shards("traces"),
+    threads: threads
+    resources:
+        tries=tries,
+        gpu=0,
+    shell:
+        STAGE + " {wildcards.folder}/traces" + SETTINGS + " {params.overwrite} --shards {params.shards}"
 
 
 rule train:
@@ -157,11 +196,11 @@ rule train:
         STAGE + " {wildcards.folder}/train" + SETTINGS + " {params.overwrite}"
 
 
-rule eval:
+rule eval_shard:
     input:
         waits("eval"),
     output:
-        RUNS + "/{scale}/{folder}/made/eval-{made}",
+        RUNS + "/{scale}/{folder}/made/eval_shard_{shard}-{made}",
     params:
         overwrite=overwrite("eval"),
     threads: threads
@@ -169,7 +208,24 @@ rule eval:
         tries=tries,
         gpu=lambda wildcards: graph.gpus_of(stage_of(wildcards, "eval")) if HERE else 0,
     shell:
-        STAGE + " {wildcards.folder}/eval" + SETTINGS + " {params.overwrite}"
+        STAGE + " {wildcards.folder}/eval" + SETTINGS + " {params.overwrite} --shard {wildcards.shard}"
+
+
+rule eval:
+    input:
+        waits("eval"),
+        in_shards("eval"),
+    output:
+        RUNS + "/{scale}/{folder}/made/eval-{made}",
+    params:
+        overwrite=overwrite("eval"),
+        shards=n_shards("eval"),
+    threads: threads
+    resources:
+        tries=tries,
+        gpu=lambda wildcards: graph.gpus_of(stage_of(wildcards, "eval")) if HERE else 0,
+    shell:
+        STAGE + " {wildcards.folder}/eval" + SETTINGS + " {params.overwrite} --shards {params.shards}"
 
 
 rule analyze:

@@ -21,9 +21,8 @@ def changed_profile(folder):
     values = yaml.safe_load((paths.ROOT / "profiles" / "slurm" / "config.yaml").read_text())
     assert values["default-resources"].pop("slurm_account") and values["retries"] == 2
     values["default-resources"]["slurm_partition"] = "'main'"
-    assert {values["set-resources"][rule].pop("gpu_model") for rule in ("train", "eval")} == {
-        "'h100'"
-    }
+    on_gpus = ("train", "eval", "eval_shard")
+    assert {values["set-resources"][rule].pop("gpu_model") for rule in on_gpus} == {"'h100'"}
     for resources in (values["default-resources"], *values["set-resources"].values()):
         resources |= {"mem_mb": 3000, "cpus_per_task": 1}
     values |= {
@@ -57,9 +56,10 @@ def test_readme_shows_all_lines_of_the_profile_that_name_a_cluster():
         for rule, resources in {"": shown["default-resources"], **shown["set-resources"]}.items()
         for key, value in resources.items()
     }
-    assert named == {k: v for k, v in there.items() if k[0] in own} and len(named) == 4
+    assert named == {k: v for k, v in there.items() if k[0] in own} and len(named) == 5
     assert {k: v for k, v in there.items() if k[0] == "runtime"} == {
-        ("runtime", rule): profile["set-resources"][rule]["runtime"] for rule in ("train", "eval")
+        ("runtime", rule): profile["set-resources"][rule]["runtime"]
+        for rule in ("train", "eval", "eval_shard")
     }
 
 
@@ -135,3 +135,80 @@ def test_two_runs_go_through_slurm_to_the_same_results_though_one_is_cancelled(
         assert len(names) == 17
         for name in names:
             assert content(runs / name) == content(study_runs / name), name
+
+
+# ---- one evaluation as several jobs
+
+
+def without_evaluation(study_runs, run, runs):
+    """Copy of a study's fixtures and of one trained run, which is not evaluated yet."""
+    for folder in ("fixtures", "traces", run):
+        shutil.copytree(study_runs / "tiny" / folder, runs / "tiny" / folder)
+    shutil.rmtree(runs / "tiny" / run / "eval")
+    for name in ("eval.*", "provenance_eval.json", "made/eval-*"):
+        for file in (runs / "tiny" / run).glob(name):
+            file.unlink()
+
+
+def cancel_a_shard(cluster, place, cancelled, done):
+    """Cancel the job of a shard once it has begun to evaluate."""
+    while not done.wait(0.2):
+        if (place / ".lock").exists():
+            lines = cluster.ask("squeue", "-h", "-t", "R", "-o", "%A %k").splitlines()
+            cancelled += [line.split()[0] for line in lines if place.name in line]
+            cluster.ask("scancel", *cancelled)
+            return
+
+
+def test_four_shards_of_an_evaluation_one_of_them_cancelled_make_the_same_records(
+    cluster, study_runs, tmp_path
+):
+    runs, profile, run = tmp_path / "runs", changed_profile(tmp_path / "profile"), RUNS[0]
+    without_evaluation(study_runs, run, runs)
+    place, cancelled, done = (
+        runs / "tiny" / run / "eval" / "shards" / "2_of_4",
+        [],
+        threading.Event(),
+    )
+    watcher = threading.Thread(target=cancel_a_shard, args=(cluster, place, cancelled, done))
+    watcher.start()
+    page = runs / "tiny" / run / "eval.html"
+    ended = snakemake(
+        paths.ROOT,
+        runs,
+        "--workflow-profile",
+        profile,
+        "--config",
+        "shards=4",
+        "--",
+        page,
+        **{k: cluster.environment[k] for k in ("SLURM_CONF", "PATH")},
+    )
+    done.set()
+    watcher.join()
+    text = ended.stdout + ended.stderr
+    assert ended.returncode == 0 and page.is_file(), text[-5000:]
+    assert len(cancelled) == 1, text[-5000:]
+
+    # four jobs, the cancelled one twice, and one that put their records together
+    logs = {
+        rule: [f.read_text() for f in sorted((profile / "logs").glob(f"rule_{rule}/**/*.log"))]
+        for rule in ("eval_shard", "eval", "train")
+    }
+    assert {rule: len(found) for rule, found in logs.items()} == {
+        "eval_shard": 5,
+        "eval": 1,
+        "train": 0,
+    }
+    assert "the records of 4 shards are merged" in logs["eval"][0]
+    found = sorted(
+        f.relative_to(study_runs) for f in (study_runs / "tiny" / run).glob("eval/*/*.jsonl")
+    )
+    assert len(found) == 15
+    for name in found:
+        assert content(runs / name) == content(study_runs / name), name
+    record = provenance.read(runs / "tiny" / run / "provenance_eval.json", "")
+    assert record["finished"]
+    assert {s["shard"] for s in record["sessions"]} == {f"{n}_of_4" for n in range(1, 5)}
+    left = [f.name for f in (runs / "tiny" / run / "made").iterdir() if "shard" in f.name]
+    assert not place.parent.exists() and left == []

@@ -6,6 +6,8 @@ collect.py   answers of one engine, graded and written as they come
 proofs.py    whether an engine applies the adapters that it serves
 shares.py    how much of one shift of log-probabilities is found in another
 baseline.py  the base student's records, which runs share
+shards.py    one run's evaluation by several jobs, each with a shard of the records
+shard_merge.py  the shards' records put together
 records.py   those records on disk
 record_fields.py  what a record holds, in words
 accuracy_log.py  the accuracy of each part as it is done, for a tracker

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from distill_nb import benchmarks, grading
 from distill_nb.benchmarks import loading
-from distill_nb.evaluation import baseline, records, regrade, resume
+from distill_nb.evaluation import baseline, records, regrade, resume, shards
 from distill_nb.evaluation.accuracy_log import AccuracyLog
 from distill_nb.evaluation.collect import Job, collect, missing
 from distill_nb.evaluation.engines import start, tuned
@@ -23,6 +23,7 @@ from distill_nb.grading import code, instructions
 from distill_nb.grading.sandbox.packages import versions
 from distill_nb.params import Params, benchmark_name, is_baseline
 from distill_nb.runtime import compiler, disk, lock, paths, provenance, stop, tracking
+from distill_nb.runtime.shard import Shard
 from distill_nb.students import check_student, generation, proof, student
 
 log = logging.getLogger(__name__)
@@ -45,11 +46,14 @@ def tasks_of(p: Params) -> dict[tuple[str, str], benchmarks.Task]:
     return {(name, task.task_id): task for name, tasks in load_tasks(p).items() for task in tasks}
 
 
-def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
+def evaluate(p: Params, notebook: str | Path | None = None, shard: Shard | None = None) -> dict:
     """Evaluate the base student and every checkpoint of a run on p.benchmarks. Returns the
     provenance. It is `finished` when every adapter is proved, every answer is there, and only
     requests that fail for good have failed (the engine dies of one alone, or it does not fit memory
     alone).
+
+    shard: make only that shard's records, in its own folder (shards.py); the provenance is the
+    shard's.
 
     Raises ValueError before any work if a benchmark or checkpoints are missing, if the student or
     an adapter is not whole or they do not belong together, if records on disk were made with other
@@ -57,7 +61,8 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
     code could not be run safely; stop.Stopped; disk.DiskFull."""
     tracking.check(p.track)
     # before benchmarks are downloaded: one has gigabytes
-    run_dir, file = paths.run_dir(p), paths.run_dir(p) / "provenance_eval.json"
+    run_dir = paths.run_dir(p) if shard is None else shards.folder(p, shard)
+    file = run_dir / "provenance_eval.json"
     before = {} if p.overwrite else resume.earlier_provenance(file)
     version, notes = "", {}
     if not p.regrade:
@@ -97,7 +102,9 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
         "started again."
     )
     with lock.alone(run_dir, "being evaluated"), disk.room(run_dir), stop.raising(kept):
-        if p.overwrite:
+        if p.overwrite and shard is not None:
+            shards.remove(p, shard, shared)
+        elif p.overwrite:
             _remove_records(p, shared)
         own = {}
         if not p.regrade:
@@ -135,6 +142,8 @@ def evaluate(p: Params, notebook: str | Path | None = None) -> dict:
         if steps:
             log.info(f"Adapters: {p.adapters}, as {why}.")
         record |= {"adapters_why": why, "adapter_base": notes}
+        if shard is not None:
+            return shards.make(p, shard, tasks, steps, shared, before, record, _collect)
         return _evaluate(p, tasks, steps, shared, before, record)
 
 
@@ -251,7 +260,7 @@ def _collect(
     base: list[Job],
     own: list[Job],
     base_done: Callable[[], None],
-    done: Callable[[int, str], None],
+    done: Callable[[int, str], None] = lambda step, benchmark: None,
 ) -> list[Proof]:
     """The records of the base student and of checkpoints, by one engine; returns the proofs. done:
     as of `collect`."""

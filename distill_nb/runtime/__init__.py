@@ -15,6 +15,7 @@ durations.py   durations in words: 83 seconds, 1.4 to 4.7 minutes
 progress.py    progress bars, in Jupyter and in terminals
 tracking.py    the progress of a run, mirrored to a tracker
 trackers.py    trackers, through their own packages
+shard.py       one of several jobs that share a piece of work
 lock.py        one process at a time in a folder
 disk.py        disks that fill up; folders that are whole or count as absent
 stop.py        a process that is asked to end: signals, Slurm's time limit

@@ -30,7 +30,7 @@ PACKAGES = (
 # What a record keeps of each earlier session; code_sha256 is in records of earlier versions.
 OF_SESSION = (
     "started_at", "seconds", "git", "device", "threads", "packages", "code_sha256", "code",
-    "backend", "recompute", "resumed_at", "grader", "moe_config",
+    "backend", "recompute", "resumed_at", "grader", "moe_config", "shard",
 )  # fmt: skip
 
 LONG = 40  # characters of a value in a sentence

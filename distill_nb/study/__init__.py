@@ -17,6 +17,8 @@ publishing/     the subcommands publish and archive: what leaves this machine
 commands.py     what a command does with parameters and notebooks
 opening.py      the subcommand open: report pages in the desktop's browser
 stage.py        run one stage, on GPUs of its own
+stage_shards.py one shard of a stage that several jobs make; then the stage itself
+shard_stamps.py which stages have shards, and what says that one is done
 verify.py       run a recorded run again, and compare
 doctor.py       what this machine has of what a study needs
 online.py       what the hub and the APIs have of it: asks all sources, with a limit for each

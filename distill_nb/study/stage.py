@@ -16,9 +16,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from distill_nb.evaluation import shards
 from distill_nb.params import STUDY
 from distill_nb.report import failures, index_page, latex, notebook_page
 from distill_nb.runtime import disk, gpus, paths
+from distill_nb.runtime.shard import Shard
 from distill_nb.study import graph, ingredients, notebooks, stamps, stand_in, tiny
 from distill_nb.study.graph import Stage
 
@@ -65,17 +67,14 @@ def _run(
 ) -> tuple[int, list[str]]:
     """`run`, whose failures are kept; with the status the last lines that what ran said on
     stderr."""
-    if planned and planned != ingredients.hash_of(stage):
-        raise ValueError(
-            f"{stage}: what it is made of has changed since it was planned; start the study again."
-        )
-    _refuse_too_few(stage, n_gpus)
+    refuse_changed(stage, planned)
+    refuse_too_few(stage, n_gpus)
     if changed := stamps.changes(stage):
         log.info(
             f"{stage} runs again, for these have changed: {', '.join(changed)}. What is finished "
             f"is kept unless its parameters or data differ; OVERWRITE={stage} makes it anew."
         )
-    overwrite = overwrite and _to_overwrite(stage, attempt)
+    overwrite = overwrite and to_overwrite(stage, attempt)
     if overwrite:  # before anything is lost: a kill must not leave stamps of what was made from it
         stamps.remove_stamps_from(stage)
     if not stamps.has_results(stage):
@@ -105,13 +104,23 @@ def _run(
     return ran
 
 
-def _to_overwrite(stage: Stage, attempt: int) -> bool:
-    """Whether an attempt at making a stage anew still has to remove what was there: not if an
-    earlier one, which ran out of time, has done so and begun the stage's record."""
-    mark, record = (
-        stage.dir() / "made" / f"overwriting-{stage.name}",
-        stage.dir() / stamps.RECORD.get(stage.name, ""),
-    )
+def refuse_changed(stage: Stage, planned: str) -> None:
+    """Raises ValueError where the hash under which a stage was planned is another one now."""
+    if planned and planned != ingredients.hash_of(stage):
+        raise ValueError(
+            f"{stage}: what it is made of has changed since it was planned; start the study again."
+        )
+
+
+def to_overwrite(stage: Stage, attempt: int, shard: Shard | None = None) -> bool:
+    """Whether an attempt at making a stage or a shard of an evaluation anew still has to remove
+    what was there: not if an earlier one, which ran out of time, has done so and begun its
+    record."""
+    name, place = stage.name, stage.dir()
+    if shard is not None:
+        name, place = f"{name}_{shard}", place / "eval" / shards.FOLDER / str(shard)
+    mark = stage.dir() / "made" / f"overwriting-{name}"
+    record = place / stamps.RECORD.get(stage.name, "")
     if attempt > 1 and mark.is_file() and record.is_file():
         return record.stat().st_mtime < mark.stat().st_mtime
     mark.parent.mkdir(parents=True, exist_ok=True)
@@ -119,7 +128,7 @@ def _to_overwrite(stage: Stage, attempt: int) -> bool:
     return True
 
 
-def _refuse_too_few(stage: Stage, n_gpus: int) -> None:
+def refuse_too_few(stage: Stage, n_gpus: int) -> None:
     """On a cluster the profile says how many GPUs a job gets (0: it computes on the CPU), and the
     run's parameters how many it uses."""
     if stage.name in ("train", "eval") and 0 < n_gpus < (wanted := graph.gpus_of(stage)):
@@ -139,7 +148,7 @@ def _notebook(stage: Stage, devices: list[str], overwrite: bool) -> tuple[int, l
     # Whether it is made anew is said by who starts it: were it in a parameter file, each start
     # would begin again.
     values = graph.parameters(stage) | {"overwrite": overwrite, "regrade": False}
-    with _teacher(stage) as environment:
+    with teacher(stage) as environment:
         environment |= gpus.environment(devices)
         ended = notebooks.execute(stage.name, out, values, environment)
     if not ended.status:
@@ -169,7 +178,7 @@ def as_command(stage: Stage, overwrite: bool = False) -> str:
 
 
 @contextlib.contextmanager
-def _teacher(stage: Stage) -> Iterator[dict[str, str]]:
+def teacher(stage: Stage) -> Iterator[dict[str, str]]:
     """What a notebook's environment has beside ours: for a tiny set of the API teacher, the address
     of the stand-in, which serves meanwhile."""
     if not graph.asks_the_stand_in(stage):

@@ -5,7 +5,8 @@ import sys
 import click
 
 from distill_nb.runtime import gpus, paths
-from distill_nb.study import stage, status
+from distill_nb.runtime.shard import parse
+from distill_nb.study import stage, stage_shards, status
 from distill_nb.study.command_line import SCALES, command
 from distill_nb.study.graph import Stage
 
@@ -13,16 +14,20 @@ from distill_nb.study.graph import Stage
 @command("stage", hidden=True)
 @click.argument("scale", type=SCALES)
 @click.argument("name")
-@click.option("--made", default="", help="The hash under which the stage was planned.")
+@click.option("--made", "planned", default="", help="The hash under which the stage was planned.")
 @click.option("--gpus", "n_gpus", default=0, help="How many GPUs it needs.")
 @click.option("--overwrite", is_flag=True, help="Start again instead of resuming.")
 @click.option("--attempt", default=1, help="A later one goes on with what the first overwrote.")
-def stage_(scale: str, name: str, made: str, n_gpus: int, overwrite: bool, attempt: int) -> None:
+@click.option("--shard", default="", help="Make this shard alone, such as 2_of_4.")
+@click.option("--shards", default=1, help="How many shards are made, and put together.")
+def stage_(scale: str, name: str, shard: str, shards: int, **how) -> None:
     """Run one stage of the study, such as llama8b_math_4k/train."""
     if "/" not in name:
         raise ValueError(f"{name}: name a stage by folder and name, as in llama8b_math_4k/train.")
     which = Stage(scale, *name.rsplit("/", 1))
-    sys.exit(stage.run(which, made, n_gpus, overwrite, attempt))
+    if shard:
+        sys.exit(stage_shards.run_shard(which, parse(shard), **how))
+    sys.exit(stage_shards.gather(which, shards, **how) if shards > 1 else stage.run(which, **how))
 
 
 @command("report-failed", hidden=True)

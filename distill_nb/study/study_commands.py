@@ -8,6 +8,7 @@ import click
 
 from distill_nb.params import read_files
 from distill_nb.runtime import gpus, paths
+from distill_nb.runtime.shard import MOST
 from distill_nb.study import graph, new, status, study_file
 from distill_nb.study.command_line import SCALES, command
 
@@ -19,6 +20,11 @@ from distill_nb.study.command_line import SCALES, command
 @click.option("--dry", is_flag=True, help="Only say what would run.")
 @click.option("--profile", help="Where it runs: a folder of profiles/, such as slurm.")
 @click.option("--overwrite", default="", metavar="RUN/STAGE", help="Make this anew; several: a,b.")
+@click.option(
+    "--shards",
+    type=click.IntRange(1, MOST),
+    help="Jobs for each evaluation and set. Default: the study file's, else 1.",
+)
 def study(
     file: str,
     stages: tuple[str, ...],
@@ -26,6 +32,7 @@ def study(
     dry: bool,
     profile: str | None,
     overwrite: str,
+    shards: int | None,
 ) -> None:
     """Run a study: sets of traces, training, evaluation, analysis.
 
@@ -45,15 +52,18 @@ def study(
         options = ["--workflow-profile", str(paths.SHIPPED / "profiles" / profile)]
     options += ["-n"] if dry else []
     anew = overwrite.replace(",", " ").split()
-    words = snakemake(scale or taken.scale, list(stages), anew, options)
+    words = snakemake(scale or taken.scale, list(stages), anew, options, shards or taken.shards)
     os.chdir(paths.start())
     sys.stdout.flush()
     os.execve(sys.executable, words, paths.child_environment())
 
 
-def snakemake(scale: str, stages: list[str], anew: list[str], options: list[str]) -> list[str]:
+def snakemake(
+    scale: str, stages: list[str], anew: list[str], options: list[str], shards: int = 1
+) -> list[str]:
     """The call of Snakemake for stages (as llama8b_math_4k/train; none for the whole study) of the
-    current study; `anew` are made again. Raises ValueError for what is no stage."""
+    current study; `anew` are made again, and `shards` jobs share one evaluation or set. Raises
+    ValueError for what is no stage."""
     runs = paths.runs_from_here()
     pages = []
     for name in stages:
@@ -61,6 +71,7 @@ def snakemake(scale: str, stages: list[str], anew: list[str], options: list[str]
         pages.append(f"{runs}/{scale}/{name}.html")
     file = [] if paths.CHECKOUT else ["--snakefile", str(paths.SHIPPED / "Snakefile")]
     words = [sys.executable, "-m", "snakemake", *file, "--config", f"scale={scale}"]
+    words += [f"shards={shards}"] if shards > 1 else []
     if anew:
         stamps = [status.stamp_of(scale, name).relative_to(paths.runs()) for name in anew]
         words += [f"overwrite={','.join(anew)}", "--forcerun"]

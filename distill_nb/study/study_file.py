@@ -26,6 +26,7 @@ from typing import Any
 from distill_nb import params
 from distill_nb.params import reading
 from distill_nb.runtime import paths
+from distill_nb.runtime.shard import MOST
 from distill_nb.study import grid
 from distill_nb.traces import params as trace_params
 
@@ -33,7 +34,8 @@ VARIABLE = "DISTILL_NB_STUDY"
 SCALES = ("full", "pocket", "tiny")
 SHARED = ("traces", "_base")  # folders of a scale that all studies have in common
 KEYS = (
-    "study", "folder", "scale", "paper", "runs", "baselines", "sets", "beyond", "pocket", "tiny",
+    "study", "folder", "scale", "paper", "shards", "runs", "baselines", "sets", "beyond", "pocket",
+    "tiny",
 )  # fmt: skip
 RUN_KEYS = ("run", "name", "with", "grid")
 
@@ -65,6 +67,7 @@ class Study:
     sets: dict[str, str]  # name → parameter file
     beyond: dict[str, Run]  # can be asked for by name
     small: dict[str, dict]  # scale → what its runs have there
+    shards: int = 1  # jobs that share one evaluation, or one set of traces
 
     def all_runs(self) -> dict[str, Run]:
         """Runs, baselines, and those beyond the study."""
@@ -153,6 +156,9 @@ def read(file: Path) -> Study:
     scale, paper = given.get("scale", "full"), given.get("paper", False)
     if scale not in SCALES:
         raise ValueError(f"{source}: scale is {scale!r}: choose from {', '.join(SCALES)}.")
+    shards = given.get("shards", 1)
+    if isinstance(shards, bool) or not isinstance(shards, int) or not 1 <= shards <= MOST:
+        raise ValueError(f"{source}: shards is {shards!r}: write a number from 1 to {MOST}.")
     if not isinstance(paper, bool):
         raise ValueError(f"{source}: paper is {paper!r}: write true or false.")
     runs, baselines, beyond = (
@@ -173,7 +179,8 @@ def read(file: Path) -> Study:
     small = {key: _small(given.get(key, {}), f"{source}: {key}") for key in SCALES[1:]}
     by_folder = ({run.folder: run for run in group} for group in (runs, baselines, beyond))
     runs_by, baselines_by, beyond_by = by_folder
-    return Study(file, name, folder, scale, paper, runs_by, baselines_by, sets, beyond_by, small)
+    groups = (runs_by, baselines_by, sets, beyond_by)
+    return Study(file, name, folder, scale, paper, *groups, small, shards)
 
 
 def _names_a_folder(name: Any) -> bool:

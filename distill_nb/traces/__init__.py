@@ -2,6 +2,7 @@
 
 params.py         what a set is; strict reading of its parameters
 build.py          make a set, or leave a finished one alone
+shards.py         one set by several jobs
 from_hub.py       a set from the hub or local files: rows judged, selected, fetched, written
 hub.py            DeepSeek-R1's traces on the hub: which files
 hub_rows.py       their columns, and which row is good

@@ -9,6 +9,7 @@ import numpy as np
 
 from distill_nb.grading.graders import grade_math_all
 from distill_nb.runtime import provenance
+from distill_nb.runtime.shard import Shard
 from distill_nb.traces import files, hub, pocket, prompts, scan, selection, workers
 from distill_nb.traces.decontamination.match import Statements
 from distill_nb.traces.funnel import funnel_of
@@ -36,6 +37,16 @@ def build(p: TraceParams, folder: Path, evaluation: Statements) -> tuple[dict, d
     hashes = {f.name: provenance.sha256_of_file(f) for f in found} if p.source != "hub" else {}
     record = {"source": where, "config": p.config, "files": len(found), "rows": rows}
     return funnel_of(rows, counts, kept), record | {"sha256": hashes}
+
+
+def judge(p: TraceParams, folder: Path, evaluation: Statements, shard: Shard) -> None:
+    """Judge a shard's row groups, every so many of them. Raises ValueError for generated traces."""
+    if p.source == "pocket":
+        raise ValueError("source: pocket is generated in seconds, and has no shards; write 1.")
+    found, _ = hub.files(p.dataset, p.source, p.config)
+    groups = shard.every(scan.row_groups(found, p.dataset))
+    with workers.pool(p.processes, evaluation) as pool:
+        scan.judge(p, groups, found, evaluation, folder, pool)
 
 
 def _kept(

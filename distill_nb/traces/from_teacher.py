@@ -11,11 +11,12 @@ from pathlib import Path
 
 from distill_nb.params import names
 from distill_nb.runtime import paths, provenance
+from distill_nb.runtime.shard import Shard
 from distill_nb.traces import files, funnel, load, prompts, rows, selection
 from distill_nb.traces.decontamination import statements
 from distill_nb.traces.decontamination.match import EvaluationProblems, Statements
 from distill_nb.traces.params import TraceParams, teacher_and_domain
-from distill_nb.traces.teacher import costs, generation, retired, store, verify
+from distill_nb.traces.teacher import clients, costs, generation, retired, store, verify
 from distill_nb.traces.teacher.settings import settings
 
 log = logging.getLogger(__name__)
@@ -117,6 +118,19 @@ def asked_again(p: TraceParams) -> int:
     return len(store.opened_again(folder_of(p), failed, p.attempts))
 
 
+def ask(p: TraceParams, evaluation: Statements, shard: Shard) -> None:
+    """Ask about a shard of the problems of a set. Raises ValueError as clients.ask does."""
+    problems, _ = problems_of(p)
+    good, _ = judge(p, problems, evaluation)
+    _check_given_up(p, {problem["id"] for problem in problems})
+    wanted, s = good[: p.n_examples + p.spare], settings(p)
+    place = clients.folder(folder_of(p), shard)
+    known = place if place.is_dir() else folder_of(p)
+    if generation.estimate(s, shard.every(wanted), known).next_requests:
+        retired.refuse(s.teacher_model, s.teacher_url, p.dataset)
+    clients.ask(s, wanted, folder_of(p), shard)
+
+
 def build(p: TraceParams, folder: Path, evaluation: Statements) -> tuple[dict, dict]:
     """Ask, verify, write train.parquet and rejected.parquet. Returns (funnel, source's record).
     More problems are asked for those without a correct trace, while there are any.
@@ -125,6 +139,7 @@ def build(p: TraceParams, folder: Path, evaluation: Statements) -> tuple[dict, d
     problems, source = problems_of(p)
     good, rejected = judge(p, problems, evaluation)
     wanted, s = p.n_examples + p.spare, settings(p)
+    clients.merge(folder_of(p))
     _check_given_up(p, {problem["id"] for problem in problems})
     estimate = generation.estimate(s, good[:wanted], folder_of(p))
     log.info(estimate.text())

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,18 @@ from distill_nb import params
 from distill_nb.__main__ import main
 from distill_nb.report import failures, index_page
 from distill_nb.runtime import lock, paths
-from distill_nb.study import commands, graph, ingredients, notebooks, stage, stamps, stand_in, tiny
+from distill_nb.runtime.shard import Shard
+from distill_nb.study import (
+    commands,
+    graph,
+    ingredients,
+    notebooks,
+    shard_stamps,
+    stage,
+    stamps,
+    stand_in,
+    tiny,
+)
 from distill_nb.study.graph import Stage
 from distill_nb.traces import pocket
 from tests.study.test_stamps import finish
@@ -377,6 +389,34 @@ def test_snakemake_takes_no_stamp_for_what_is_not_finished(runs_dir):
         and "rule fixtures:" not in text
     )
     assert {str(which) for which in stamps.on_disk("tiny")} == {str(TRAIN), "fixtures/fixtures"}
+
+
+def test_an_evaluation_by_shards_waits_for_them_and_is_not_divided_once_it_is_done(runs_dir):
+    pytest.importorskip("snakemake", reason="Snakemake is not installed: make setup-ci")
+    runs_dir.mkdir()
+    assert stage.run(Stage("tiny", "fixtures", "fixtures")) == 0
+    finish(TRAIN)
+    stamps.write_stamp(TRAIN)
+    page = runs_dir / "tiny" / "llama8b_math_4k" / "eval.html"
+
+    def planned(*config):
+        ran = snakemake(paths.ROOT, runs_dir, "-n", "--config", *config, "scale=tiny", "--", page)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return re.findall(r"rule (\w+):\n    input: (.*)", ran.stdout + ran.stderr)
+
+    rules = planned("shards=3")
+    assert sorted(name for name, _ in rules) == ["eval", *["eval_shard"] * 3, "page"]
+    waits = dict(rules)["eval"]
+    assert [f"eval_shard_{number}_of_3-" in waits for number in (1, 2, 3)] == [True] * 3
+    # made anew, a shard that another start has left is no reason to keep it
+    left = shard_stamps.stamp(EVAL, Shard(1, 3))
+    left.write_text("{}")
+    assert len(planned("shards=3")) == 4
+    assert len(planned("shards=3", "overwrite=llama8b_math_4k/eval")) == 5 and not left.exists()
+    assert [name for name, _ in planned("shards=1")] == ["eval", "page"]
+    finish(EVAL)
+    stamps.write_stamp(EVAL)
+    assert [name for name, _ in planned("shards=3")] == ["page"]
 
 
 def test_the_stand_in_answers_its_own_problems_in_the_other_teachers_words():

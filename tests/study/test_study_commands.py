@@ -50,6 +50,8 @@ def test_snakemake_is_called_for_the_study_its_stages_and_what_is_made_anew(own,
     ]
     assert words[7].startswith(f"{runs}/tiny/{run}/made/train-")
     assert words[8:] == ["-n", "--", f"{runs}/tiny/{run}/train.html"]
+    words = study_commands.snakemake("tiny", [], [f"{run}/eval"], [], 4)
+    assert words[3:7] == ["--config", "scale=tiny", "shards=4", f"overwrite={run}/eval"]
     with pytest.raises(ValueError, match=f"{run} is no stage"):
         study_commands.snakemake("tiny", [run], [], [])
 

@@ -224,12 +224,19 @@ def test_studies_of_the_repository_write_beside_the_published_one(fresh):
         ("study: own\nruns: [mine.yaml]\nfolder: a/b", "folder is 'a/b': leave it out"),
         ("study: own\nruns: [mine.yaml]\ntiny: {max_step: 1}", "tiny: max_step cannot be set"),
         ("study: own\nruns: [mine.yaml]\npaper: 1", "paper is 1: write true or false"),
+        ("study: own\nruns: [mine.yaml]\nshards: 0", "shards is 0: write a number from 1 to 999"),
+        ("study: own\nruns: [mine.yaml]\nshards: true", "shards is True: write a number from 1"),
     ],
 )
 def test_what_cannot_stand_is_one_sentence(text, says, own):
     with pytest.raises(ValueError, match=re.escape(says)) as error:
         study_file.read(own(text))
     assert str(error.value).count(". ") == 0 and "\n" not in str(error.value)
+
+
+def test_a_study_may_say_how_many_jobs_share_an_evaluation(own):
+    assert study_file.read(own("study: own\nruns: [mine.yaml]")).shards == 1
+    assert study_file.read(own("study: own\nruns: [mine.yaml]\nshards: 4")).shards == 4
 
 
 def test_an_unknown_study_and_a_run_that_cannot_stand_are_named(own):

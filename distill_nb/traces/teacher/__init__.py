@@ -9,6 +9,7 @@ batches.py     Message Batches: sent, found again after a crash, read
 anthropic.py   Claude's APIs
 openai.py      OpenAI-compatible APIs, such as vLLM's
 store.py       what is on disk of it, so that nothing is paid for twice
+clients.py     several processes that ask, each with a store of its own
 records.py     its requests and answers, as lines and in memory
 verify.py      which responses are worth training on
 costs.py       what it costs: papermill_params/prices.yaml

@@ -6,6 +6,7 @@ for again.
     responses.jsonl  each response as it came, failed ones too
     verdicts.jsonl   what each response was found to be worth, and by which grader
     give_up.txt      written by the user: ids, one a line, of problems that are asked no more
+    clients/         stores of processes that ask at the same time (clients.py)
     .lock            one process at a time
 
 All but settings.json is only ever appended to and synced (jsonl.append). Only an index is in
@@ -27,6 +28,7 @@ from distill_nb.traces.teacher import failures
 from distill_nb.traces.teacher.records import KEPT, Answer, Intent, Request, State, now
 
 GIVE_UP = "give_up.txt"
+LINES = ("batches.jsonl", "responses.jsonl", "verdicts.jsonl")
 # What decided the answers of a store from before these settings were there.
 ASKED_BEFORE = {"teacher_thinking": "default", "teacher_effort": "default"}
 # The fields of an Answer that its response has.
@@ -242,7 +244,7 @@ def open_store(
     if repair:
         made_by = {"settings": fixed, "price": price, "grader": grader, "ids": statements.VERSION}
         write_json(file, made_by)
-        for name in ("batches.jsonl", "responses.jsonl", "verdicts.jsonl"):
+        for name in LINES:
             cut_torn_line(folder / name)
     store = Store(folder, grader)
     store._read()
