@@ -390,6 +390,8 @@ const start = async () => {
     if (row !== undefined) await show(row);
   };
   await again();
+  // The first search would wait for the index: it is read as soon as there is nothing else to do.
+  (window.requestIdleCallback || (then => setTimeout(then, 200)))(() => wordIndex(OWN).catch(() => {}));
   const names = await script("runs", RUNS).catch(() => []), linked = location.hash;
   const others = await Promise.all(names.filter(name => name !== OWN).map(name => load(name).then(found => [name, found.steps], () => null)));
   others.filter(Boolean).forEach(([name, steps]) => offer(name, steps));
