@@ -130,7 +130,7 @@ def test_a_study_outside_of_the_repository_goes_to_its_report(tmp_path):
     assert not (runs / "report" / "paper.pdf").exists()
     # again, and by the study's folder: all is done
     said = distill_nb(tmp_path, "--study", "my_study", "status", "tiny").splitlines()
-    assert len(said) == 7 and all(line.endswith(" done") for line in said)
+    assert len(said) == 8 and all(line.endswith(" done") for line in said)
     assert "Nothing to be done" in distill_nb(tmp_path, "study", "my_study", "--scale", "tiny")
 
 
