@@ -17,7 +17,7 @@ from typing import Protocol
 
 PACKAGE = Path(__file__).resolve().parents[1]
 ROOT = PACKAGE.parent  # the repository's root; of an installed package, where it is installed
-CHECKOUT = (ROOT / "pyproject.toml").is_file() and (ROOT / "notebooks").is_dir()
+CHECKOUT = not (PACKAGE / "shipped").is_dir()  # the wheel alone has it (pyproject.toml)
 SHIPPED = ROOT if CHECKOUT else PACKAGE / "shipped"  # notebooks/, papermill_params/, paper/ …
 PARAMS_DIR = SHIPPED / "papermill_params"
 
