@@ -83,10 +83,12 @@ def check(files: list[str], say: Callable[[str], object]) -> bool:
 
 
 def read(files: list[str]) -> tuple[list[Params], list[TraceParams]]:
-    """(runs, sets of traces) of parameter files, or else of the whole study. Raises ValueError for
-    a file that is neither."""
+    """(runs, sets of traces) of parameter files, or else of the study at its own scale. Raises
+    ValueError for a file that is neither."""
     if not files:
-        return study_file.check(study_file.current())
+        study = study_file.current()
+        every, sets = study_file.check(study)
+        return [p for p in every if p.scale == study.scale] or every, sets
     runs, sets = [], []
     for file in files:
         values = params.read_files(file)

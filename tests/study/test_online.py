@@ -146,10 +146,10 @@ constants.HF_HUB_OFFLINE = False
 def test_the_studys_files_are_asked_for_when_none_is_named():
     runs, sets = online.read([])
     assert len(runs) == 13 and [p.dataset for p in sets] == [
-        "r1_code",
         "r1_math",
-        "sonnet_code",
+        "r1_code",
         "sonnet_math",
+        "sonnet_code",
     ]
     asked = [source.name for source in online.sources(runs, sets, {}, Budget())]
     assert len(asked) == len(set(asked)) == 2 + 5 + 3 + 1

@@ -125,7 +125,7 @@ def test_ones_own_server_needs_no_key(world, tmp_path):
     world.hub.answer = completion
     own, name = f"{world.hub.url}/v1", "deepseek-ai/DeepSeek-R1"
     changes = {"teacher_api": "openai", "teacher_url": own, "teacher_mode": "messages"}
-    changes |= {"teacher_model": name}
+    changes |= {"teacher_model": name, "dataset": "own_math"}
     begin = f"""
 import os, yaml
 os.environ.pop("OPENAI_API_KEY", None)

@@ -111,7 +111,8 @@ def test_a_stage_says_the_call_of_papermill_that_does_the_same(runs_dir):
     said = stage.as_command(replicate, overwrite=True)
     out = replicate.dir() / "train.ipynb"
     assert said.startswith(f"papermill notebooks/train.ipynb {out} {files} -y '{{\"seed\": 2}}' ")
-    assert said.endswith("""-y '{"dataset": "r1_math"}' -y '{"overwrite": true}'""")
+    assert """ -y '{"dataset": "r1_math"}' """ in said
+    assert said.endswith(""" -y '{"overwrite": true}'""")
     evaluation = Stage("pocket", "pocket_code", "eval")
     assert stage.as_command(evaluation) == (
         f"papermill notebooks/eval.ipynb {evaluation.dir() / 'eval.ipynb'} "
@@ -125,14 +126,14 @@ def test_a_second_attempt_goes_on_with_what_the_first_has_overwritten(runs_dir):
     record.write_text("{}")
     os.utime(record, (1, 1))
     # the first never got as far as that
-    assert stage._to_overwrite(TRAIN, 1) and stage._to_overwrite(TRAIN, 2)
+    assert stage.to_overwrite(TRAIN, 1) and stage.to_overwrite(TRAIN, 2)
     record.unlink()
-    assert stage._to_overwrite(TRAIN, 2)  # or was cut off in the middle of it
+    assert stage.to_overwrite(TRAIN, 2)  # or was cut off in the middle of it
     record.write_text("{}")
     later = (TRAIN.dir() / "made" / "overwriting-train").stat().st_mtime + 1
     os.utime(record, (later, later))
-    assert not stage._to_overwrite(TRAIN, 2) and not stage._to_overwrite(TRAIN, 3)
-    assert stage._to_overwrite(TRAIN, 1)  # of another start of the study
+    assert not stage.to_overwrite(TRAIN, 2) and not stage.to_overwrite(TRAIN, 3)
+    assert stage.to_overwrite(TRAIN, 1)  # of another start of the study
 
 
 def test_a_stage_that_changed_since_it_was_planned_is_refused(runs_dir):
@@ -168,7 +169,7 @@ def test_the_fixtures_are_a_stage(runs_dir):
         "train: name a stage by folder and name, as in llama8b_math_4k/train.\n",
     )
     status, said = call("tiny", "nothing/train")
-    assert status == 1 and "no file in papermill_params/ has the run_name nothing" in said
+    assert status == 1 and "no run of published.yaml has the run_name nothing" in said
     assert not (runs_dir / "tiny" / "nothing").exists()
 
 
@@ -202,8 +203,8 @@ def test_fewer_gpus_than_the_parameters_ask_for_are_refused(runs_dir, tmp_path, 
         match=r"tensor_parallel × data_parallel is 6 .* has 2 GPUs; write 6 .*resources: eval: g",
     ):
         stage.run(full[1], n_gpus=2)
-    stage._refuse_too_few(full[0], 0)  # on the CPU
-    stage._refuse_too_few(full[0], 4)
+    stage.refuse_too_few(full[0], 0)  # on the CPU
+    stage.refuse_too_few(full[0], 4)
 
 
 def test_a_stage_that_ends_without_finished_results_fails(instead, capfd):
