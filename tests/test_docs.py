@@ -14,6 +14,8 @@ from distill_nb.evaluation import record_fields, records
 from distill_nb.params import Params
 from distill_nb.runtime import paths
 
+SOMETIMES = ("not_generated", "failed_for_good")  # fields of few records
+
 pytest.importorskip("myst_nb", reason="Sphinx and MyST-NB are not installed: make docs")
 
 
@@ -63,13 +65,13 @@ def test_the_fields_of_a_record_are_those_that_are_written(made):
     for benchmark in ("pocket_math", "pocket_code"):
         file = run / "eval" / "step_00002" / f"{benchmark}.jsonl"
         written = json.loads(file.read_text().splitlines()[0])
-        assert list(written) == [k for k in record_fields.FIELDS if k != "failed_for_good"]
+        assert list(written) == [k for k in record_fields.FIELDS if k not in SOMETIMES]
 
 
 def test_the_notebooks_show_their_outputs(made):
     _, site = made
     page = (site / "notebooks" / "train.html").read_text()
-    assert "checkpoints at [2, 4]" in page and "<svg" in page
+    assert "at step 4; " in page and "<svg" in page
 
 
 def test_pages_fetch_nothing_and_fit_a_phone(made, browser):
