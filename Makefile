@@ -65,7 +65,9 @@ $(VENV)/.setup-study: $(VENV)/.setup
 
 setup-ci: programs $(VENV)/.setup-ci $(VENV)/.setup-inspect $(VENV)/.setup-rocrate  ## setup-study, and what only some tests use: Unsloth and vLLM for the CPU, Inspect, a validator of RO-Crates, bubblewrap, Slurm, Chromium, LaTeX
 
-$(VENV)/.setup-ci: $(VENV)/.setup-study $(VENV)/.setup-docs
+# Sphinx after the rest: with make -j2, two of pip would write to one environment.
+$(VENV)/.setup-ci: $(VENV)/.setup-study
+	@$(MAKE) --no-print-directory $(VENV)/.setup-docs
 	@echo "Installing Unsloth"
 	@$(PIP) $(UNSLOTH_NEEDS) -c constraints.txt
 	@$(PIP) --no-deps $(UNSLOTH) -c constraints.txt
