@@ -75,7 +75,7 @@ def test_bars_of_outcomes_have_a_row_a_run_whose_name_stands_above_it():
     def score(folder, benchmark, step):
         counts = dict(correct=3, wrong=5, no_answer=1, truncated=1, timeout=0)
         return dict(folder=folder, benchmark=benchmark, step=step, n=10, **counts) | dict.fromkeys(
-            ["sampling_error", "grader_error"], 0
+            ["looping", "sampling_error", "grader_error"], 0
         )
 
     cells = [("a_run", "math500"), ("a_run", "mbpp_plus"), ("other", "math500")]
