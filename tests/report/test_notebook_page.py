@@ -5,6 +5,7 @@ import base64
 import json
 import re
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import nbformat
 import pytest
