@@ -264,7 +264,7 @@ def blocks(kind):
 
 
 def test_the_examples_of_the_page_are_read_as_it_says(tmp_path):
-    good, bad = blocks("jsonl"), blocks("jsonl refused")
+    good, bad = blocks("json"), blocks("json refused")
     assert len(good) >= 7 and len(bad) >= 9
     file = tmp_path / "page.jsonl"
     file.write_text("\n".join(good))

@@ -40,4 +40,4 @@ def test_a_shard_is_one_processes_and_generated_traces_have_none(tmp_path, runs_
         trace_shards.make(p, Shard(1, 2))
     for shard in shards(2):
         with pytest.raises(ValueError, match="source: pocket is generated"):
-            trace_shards.make(settings("pocket"), shard)
+            trace_shards.make(settings("pocket", dataset="generator_math"), shard)
