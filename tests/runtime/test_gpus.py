@@ -218,7 +218,7 @@ def test_papermill_has_the_claim_before_its_kernel_holds_the_device():
 SLOW = dict(max_steps=400, save_every=200, n_examples=24)
 STAGE = f"""
 from distill_nb.runtime import gpus; from distill_nb.study import stage, graph as study
-study.extra = lambda stage: {SLOW}
+study.parameters = lambda stage: study._given(stage) | {SLOW}
 with gpus.claimed(1) as devices:
     stage._notebook(study.Stage("tiny", "sonnet_math_llama_4k", "train"), devices, False)
 """
