@@ -278,6 +278,7 @@ def results_of(runs: Path) -> dict:
     """What a study came to: adapters, losses, records, tables, each in a form that can be
     compared."""
     from distill_nb.runtime import jsonl
+    from distill_nb.training import callbacks
 
     found, folder = (
         {"sets": {}, "adapters": {}, "losses": {}, "records": {}, "paper": {}},
@@ -294,7 +295,7 @@ def results_of(runs: Path) -> dict:
             ).hexdigest()
     for file in sorted(folder.glob("*/metrics.jsonl")):
         found["losses"][file.parent.name] = [
-            {k: v for k, v in json.loads(line).items() if k != "tokens_per_second"}
+            {k: v for k, v in json.loads(line).items() if k not in callbacks.MEASURED}
             for line in file.read_text().splitlines()
         ]
     for file in sorted([*folder.glob("*/eval/step_*/*.jsonl"), *folder.glob("_base/*/*.jsonl")]):
