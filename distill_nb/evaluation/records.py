@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+from distill_nb.evaluation import record_fields
 from distill_nb.params import Params
 from distill_nb.runtime import paths
 from distill_nb.runtime.jsonl import read, write
@@ -10,7 +11,7 @@ from distill_nb.runtime.jsonl import read, write
 log = logging.getLogger(__name__)
 
 ERRORS = ("sampling_error", "grader_error")  # of ours, not of the student
-OUTCOMES = ("correct", "wrong", "no_answer", "truncated", "looping", "timeout", *ERRORS)
+OUTCOMES = tuple(record_fields.OUTCOMES)
 
 
 def unfinished(file: Path) -> list[dict]:

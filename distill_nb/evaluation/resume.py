@@ -85,17 +85,21 @@ def say(notes: dict[str, str]) -> None:
         log.info(note)
 
 
+def differing_parts(known: dict, settings: dict) -> list[str]:
+    """What of PARTS two settings both have, with different values: each with both."""
+    return [
+        f"{name} {n} ({provenance.both(known[part][n], value)})"
+        for part, name in PARTS.items()
+        for n, value in settings[part].items()
+        if known.get(part, {}).get(n, value) != value
+    ]
+
+
 def refuse_other_records(p: Params, settings: dict, before: dict, files: list[Path]) -> None:
     """Raises ValueError if the records on disk have other settings or another grader."""
     known = before.get("settings", {})
     whole = [k for k in settings if known and k not in PARTS]
-    differing = provenance.differing(known, settings, whole)
-    differing += [
-        f"{name} {n} ({provenance.both(known[part][n], h)})"
-        for part, name in PARTS.items()
-        for n, h in settings[part].items()
-        if known.get(part, {}).get(n, h) != h
-    ]
+    differing = provenance.differing(known, settings, whole) + differing_parts(known, settings)
     if differing:
         raise ValueError(
             f"provenance_eval.json in {paths.run_dir(p).name}: the records there were made with "

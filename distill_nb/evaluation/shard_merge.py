@@ -81,12 +81,7 @@ def _refuse_different(p: Params, before: dict, made: dict[Shard, dict]) -> None:
     for name, settings in others:
         whole = [key for key in known if key not in resume.PARTS]
         differing = provenance.differing(known, settings, whole)
-        differing += [
-            f"{what} {n}"
-            for part, what in resume.PARTS.items()
-            for n, value in settings[part].items()
-            if known.get(part, {}).get(n, value) != value
-        ]
+        differing += resume.differing_parts(known, settings)
         if differing:
             raise ValueError(
                 f"eval/{shards.FOLDER} of {paths.run_dir(p).name}: the records of {first} and of "

@@ -15,13 +15,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from distill_nb.runtime import jsonl, lock, provenance
+from distill_nb.runtime import jsonl, lock
 from distill_nb.runtime.files import write_json
 from distill_nb.runtime.shard import Shard, folders
 from distill_nb.traces.teacher import costs, generation
 from distill_nb.traces.teacher.generation import Generated
 from distill_nb.traces.teacher.settings import Settings
-from distill_nb.traces.teacher.store import ASKED_BEFORE, GIVE_UP, LINES
+from distill_nb.traces.teacher.store import GIVE_UP, LINES, differing_settings
 from distill_nb.traces.teacher.work import Verify
 
 log = logging.getLogger(__name__)
@@ -129,9 +129,7 @@ def _settings(main: Path, store: Path) -> None:
         write_json(main / "settings.json", own)
         return
     known = json.loads((main / "settings.json").read_text(encoding="utf-8"))
-    if differing := provenance.differing(
-        ASKED_BEFORE | known["settings"], own["settings"], own["settings"]
-    ):
+    if differing := differing_settings(known, own["settings"]):
         raise ValueError(
             f"{store.parent.name}/{store.name}/settings.json: the responses there were made with "
             f"other values of {', '.join(differing)} than those of {main.name}; delete that "

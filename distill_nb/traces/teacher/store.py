@@ -218,6 +218,11 @@ def opened_again(folder: Path, problem_ids: Iterable[str], attempts: int) -> lis
     return store.open_again(problem_ids, attempts)
 
 
+def differing_settings(before: dict, fixed: dict) -> list[str]:
+    """What decides the answers, and differs from a store's settings.json, with both values."""
+    return provenance.differing(ASKED_BEFORE | before["settings"], fixed, fixed)
+
+
 def open_store(
     folder: Path, fixed: dict, grader: str, price: dict | None, repair: bool = True
 ) -> Store:
@@ -227,9 +232,7 @@ def open_store(
     file = folder / "settings.json"
     if file.exists():
         before = json.loads(file.read_text(encoding="utf-8"))
-        asked = ASKED_BEFORE | before["settings"]
-        differing = provenance.differing(asked, fixed, fixed)
-        if differing:
+        if differing := differing_settings(before, fixed):
             raise ValueError(
                 f"{folder.name}/settings.json: the responses there were made with other values of "
                 f"{', '.join(differing)}; choose another folder, or those values again."
