@@ -23,6 +23,7 @@ from distill_nb.study import (
     opening,
     page_commands,
     stage_commands,
+    stamps,
     status,
     study_commands,
     verify,
@@ -37,6 +38,7 @@ from distill_nb.study.command_line import (
     command,
     main,
 )
+from distill_nb.study.graph import Stage
 from distill_nb.study.publishing import commands as publishing_commands
 
 # with subcommands of their own
@@ -161,11 +163,24 @@ def _analyse(
     """The published study, the analysis of a scale, its index page, and what came out as text.
     took: seconds of what went before; run: the folder of the run that was made."""
     folder, given = paths.runs() / scale, dict(scale=scale, select_on=select_on, margin=margin)
-    for name in ("published", "analyze"):
-        with commands.timed(name, took):
-            commands.execute(name, folder / "report", given)
+    _published_study(given, took)
+    with commands.timed("analyze", took):
+        commands.execute("analyze", folder / "report", given)
     commands.report_scale(folder)
     commands.say_what_came_out(folder, margin, took, run)
+
+
+def _published_study(given: dict, took: dict[str, float]) -> None:
+    """The page of the published study, unless it is there as it would be made now."""
+    stage = Stage(given["scale"], "report", "published")
+    as_staged = given["margin"] == margins.MARGIN  # a stage's; another margin makes another page
+    if as_staged and stamps.is_done(stage) and (stage.dir() / "published.html").is_file():
+        return
+    with commands.timed("published", took):
+        stamps.remove_stamps_from(stage)
+        commands.execute("published", stage.dir(), given)
+        if as_staged:
+            stamps.write_stamp(stage)
 
 
 # ---- before and after a run

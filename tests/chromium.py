@@ -10,19 +10,30 @@ CHROMIUM = next(
 )
 
 
+# Chromium's shared memory may be 64 MB in a container; as root it has no sandbox of its own.
+OPTIONS = ["--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+
+
 def launched():
-    """The browser, closed at the end; skips where there is none."""
+    """() → the browser, closed at the end; skips where there is none. Where it has ended, as one
+    does that is killed for memory, it is started anew, so that one test fails by it, not all."""
     api = pytest.importorskip(
         "playwright.sync_api", reason="playwright is not installed: make setup"
     )
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed: make setup-ci installs it where it may")
     with api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox"] if os.geteuid() == 0 else []
-        )
-        yield opened
-        opened.close()
+        running = []
+
+        def browser():
+            if not (running and running[-1].is_connected()):
+                new = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+                running.append(new)
+            return running[-1]
+
+        yield browser
+        for each in running:
+            each.close()
 
 
 def opened(browser, pages, name, width=1280, **options):
@@ -38,5 +49,6 @@ def opened(browser, pages, name, width=1280, **options):
     )
     page.on("console", lambda m: wrong.append(m.text) if m.type in ("error", "warning") else None)
     page.on("pageerror", lambda e: wrong.append(str(e)))
+    page.on("crash", lambda _: wrong.append("the page crashed"))
     page.goto((pages / name).as_uri())
     return page, wrong

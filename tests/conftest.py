@@ -74,9 +74,14 @@ def inspect_python() -> str:
 
 
 @pytest.fixture(scope="session")
-def browser():
-    """Headless Chromium."""
+def chromium_process():
     yield from chromium.launched()
+
+
+@pytest.fixture
+def browser(chromium_process):
+    """Headless Chromium."""
+    return chromium_process()
 
 
 @pytest.fixture

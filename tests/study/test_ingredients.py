@@ -178,7 +178,9 @@ def test_a_run_from_traces_of_its_own_keeps_them_at_every_scale(folder):
     values = [graph.values(Stage(scale, "own", "train")) for scale in ("full", "tiny")]
     found = [(v["dataset"], v["n_examples"]) for v in values]
     assert found == [("traces.jsonl", 25000), ("traces.jsonl", 16)]
-    assert graph.needs(Stage("tiny", "own", "train")) == ()
+    assert graph.needs(Stage("full", "own", "train")) == ()
+    benchmarks = (Stage("tiny", "fixtures", "fixtures"),)  # its files must be there before training
+    assert graph.needs(Stage("tiny", "own", "train")) == benchmarks
     tiny_run = graph.parameters(Stage("tiny", "own", "train"))
     assert params.traces_of(*(tiny_run[k] for k in ("teacher", "dataset", "scale"))) == "mine"
 

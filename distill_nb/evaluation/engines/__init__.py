@@ -9,6 +9,7 @@ start.py         which engine a run gets, and how it serves adapters
 slots.py         what adapters side by side take of a GPU, and whether they are better merged
 types.py         the interface: requests, answers, and what an engine does
 hf.py            Transformers: one merged checkpoint after another
+hf_generate.py   its answers to a batch: what is shared once, what has ended leaves
 loop_stop.py     ends answers of Transformers that loop
 vllm.py          vLLM: the base and all checkpoints of a run from one engine
 tuned.py         vLLM's tuned kernel configuration for experts, lent by a near GPU

@@ -1,4 +1,4 @@
-"""Transformers as an engine: adapters merged, prompts sorted by length and left-padded."""
+"""Transformers as an engine: adapters merged, prompts sorted by length."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distill_nb.evaluation.engines.loop_stop import LoopStop
-from distill_nb.evaluation.engines.types import Answer, Request, completion
+from distill_nb.evaluation.engines.hf_generate import generate
+from distill_nb.evaluation.engines.types import Answer, Request
 from distill_nb.params import Params
 from distill_nb.students import chat, proof, student
 
 if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
 log = logging.getLogger(__name__)
 
@@ -85,70 +84,3 @@ class HfEngine:
             else:
                 answered = zip(batch, found, strict=True)
                 yield [Answer(request.number, *made, seconds) for request, made in answered]
-
-
-def generate(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prompts: list[list[int]],
-    seeds: list[int],
-    stop_ids: list[int],
-    p: Params,
-) -> list[tuple[str, list[int], str]]:
-    """(text, tokens, finish_reason) of each prompt of one batch.
-
-    prompts: token ids, one list a prompt. seeds: one a prompt, used where p.temperature > 0 (0 is
-    greedy). Raises torch.OutOfMemoryError where a GPU has too little for them."""
-    import torch
-    from transformers import (
-        GenerationConfig,
-        LogitsProcessorList,
-        StoppingCriteriaList,
-        TopPLogitsWarper,
-    )
-
-    longest, pad = max(map(len, prompts)), tokenizer.pad_token_id
-    padding = [longest - len(prompt) for prompt in prompts]
-    rows = [[pad] * n + prompt for n, prompt in zip(padding, prompts, strict=True)]
-    mask = [[0] * n + [1] * (longest - n) for n in padding]
-    processors = LogitsProcessorList()
-    if p.temperature > 0:
-        processors.append(lambda _, scores: scores / p.temperature)
-        if p.top_p < 1:
-            processors.append(TopPLogitsWarper(p.top_p))
-        processors.append(_GumbelNoise(seeds))
-    # all of it: student.load keeps the student's own from the model, which would be added to this
-    how = GenerationConfig(
-        max_new_tokens=p.max_new_tokens, do_sample=False, eos_token_id=stop_ids, pad_token_id=pad
-    )
-    loops = LoopStop(len(rows), longest, p.max_new_tokens) if p.stop_on_loop else None
-    with torch.inference_mode():
-        out = model.generate(
-            input_ids=torch.tensor(rows, device=model.device),
-            attention_mask=torch.tensor(mask, device=model.device),
-            generation_config=how,
-            logits_processor=processors,
-            stopping_criteria=StoppingCriteriaList([loops] if loops else []),
-        )
-    made = [row[longest:].tolist() for row in out]
-    ends = loops.ends if loops else [0] * len(made)  # after a loop there is only padding
-    return [
-        completion(tokens[: end or None], tokenizer, stop_ids, looped=end > 0)
-        for tokens, end in zip(made, ends, strict=True)
-    ]
-
-
-class _GumbelNoise:
-    """Exact sampling by argmax(log p + Gumbel noise) (Gumbel 1954; Maddison et al. 2014, arXiv
-    1411.0030), with one random generator a row, which `do_sample` does not offer."""
-
-    def __init__(self, seeds: list[int]):
-        import torch
-
-        self.generators = [torch.Generator().manual_seed(s) for s in seeds]
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        uniform = torch.stack([torch.rand(scores.shape[-1], generator=g) for g in self.generators])
-        return scores - torch.log(-torch.log(uniform.clamp_min(1e-20))).to(scores)

@@ -19,7 +19,7 @@ class LoopStop:
     REPEATS copies of a block of b tokens where (REPEATS - 1) b of them are."""
 
     def __init__(self, rows: int, prompt: int, max_new_tokens: int):
-        self.ends = [0] * rows
+        self.ends, self._rows = [0] * rows, list(range(rows))
         self.prompt, self.max_new_tokens = prompt, max_new_tokens
         self._alike: torch.Tensor | None = None  # [rows, blocks]
 
@@ -38,5 +38,11 @@ class LoopStop:
         looped = (self._alike >= (REPEATS - 1) * blocks).any(1)
         if made < self.max_new_tokens:
             for row in torch.nonzero(looped).flatten().tolist():
-                self.ends[row] = self.ends[row] or made
-        return torch.tensor([end > 0 for end in self.ends], device=input_ids.device)
+                self.ends[self._rows[row]] = self.ends[self._rows[row]] or made
+        return torch.tensor([self.ends[row] > 0 for row in self._rows], device=input_ids.device)
+
+    def keep(self, places: list[int]) -> None:
+        """Go on with the rows at these places of the batch only."""
+        self._rows = [self._rows[place] for place in places]
+        if self._alike is not None:
+            self._alike = self._alike[places]

@@ -11,7 +11,7 @@ import torch
 from helpers import tiny
 
 from distill_nb.evaluation import evaluate
-from distill_nb.evaluation.engines import hf, start, types
+from distill_nb.evaluation.engines import hf, hf_generate, start, types
 from distill_nb.evaluation.engines.types import Request
 from distill_nb.evaluation.engines.vllm import VllmEngine
 from distill_nb.runtime import paths
@@ -113,7 +113,7 @@ def test_sampling_is_seeded_per_sample_and_follows_the_distribution(runs_dir):
     assert {i: c.tokens for i, c in one.items()} == {i: c.tokens for i, c in other.items()}
     assert one[0].tokens == one[5].tokens and len({tuple(one[i].tokens) for i in range(5)}) == 5
     scores = torch.log(torch.tensor([[0.6, 0.3, 0.1]])).repeat(4000, 1)
-    drawn = hf._GumbelNoise(list(range(4000)))(None, scores).argmax(-1)
+    drawn = hf_generate._GumbelNoise(list(range(4000)))(None, scores).argmax(-1)
     share = torch.bincount(drawn, minlength=3) / 4000
     torch.testing.assert_close(share, torch.tensor([0.6, 0.3, 0.1]), rtol=0, atol=0.03)
 

@@ -181,7 +181,10 @@ const sign = (outcome, title) => {
   made.title = title + (known ? outcome.replace("_", " ") : "no answer yet");
   return made;
 };
+let pressed = false, late = false;  // a row that is drawn anew while it is pressed loses its click
 const draw = () => {
+  late = pressed;
+  if (pressed) return;
   const list = $("list"), box = $("rows"), index = runs[OWN], from = Math.max(0, Math.floor(list.scrollTop / HEIGHT) - 5);
   const until = Math.min(rows.length, from + Math.ceil(list.clientHeight / HEIGHT) + 10);
   box.style.height = `${rows.length * HEIGHT}px`;
@@ -210,6 +213,11 @@ const draw = () => {
   if (rows.length === 0) box.append(element("p", "row", "No answer is left: clear a filter."));
 };
 $("list").addEventListener("scroll", () => requestAnimationFrame(draw));
+$("list").addEventListener("pointerdown", event => { pressed = event.target.closest(".row") !== null; });
+["pointerup", "pointercancel"].forEach(name => addEventListener(name, () => {
+  pressed = false;
+  if (late) setTimeout(draw);  // after the click
+}));
 addEventListener("resize", () => requestAnimationFrame(draw));
 
 // ---- The open answer.

@@ -1,0 +1,120 @@
+"""A batch's answers are those of each prompt alone, by plain Transformers, though what the prompts
+share is computed once and what has ended leaves the batch."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from helpers import tiny
+from transformers import LlamaForCausalLM, MistralConfig, MistralForCausalLM
+
+from distill_nb.evaluation.engines import hf_generate
+from distill_nb.evaluation.engines.hf_generate import common_prefix, generate
+from distill_nb.students import student
+
+SHARED = [5, 6, 7, 8, 9, 10, 11, 12, 13, 14]
+PROMPTS = [SHARED + [20 + i] * (1 + 3 * i) for i in range(6)]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return student.load_tokenizer(tiny())
+
+
+@pytest.fixture
+def model():
+    return student.load_for_generation(tiny()).double()  # no rounding that a batch could change
+
+
+def alone(model, prompt: list[int], n: int) -> list[int]:
+    """n tokens by Transformers' own greedy loop, past any end token."""
+    ids = torch.tensor([prompt])
+    out = model.generate(
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=n, do_sample=False,
+        eos_token_id=None, pad_token_id=0,
+    )  # fmt: skip
+    return out[0, len(prompt) :].tolist()
+
+
+def made(model, tokenizer, stop_ids, prompts=PROMPTS, **changes):
+    p = replace(tiny(), **dict(max_new_tokens=50) | changes)
+    seeds = list(range(len(prompts)))
+    return generate(model, tokenizer, prompts, seeds, stop_ids, p)
+
+
+def test_what_all_prompts_begin_with():
+    assert common_prefix(PROMPTS) == len(SHARED)
+    assert common_prefix([[1, 2, 3], [1, 2, 3]]) == 2  # an answer begins after the last token
+    assert common_prefix([[1, 2], [1, 2, 3, 4]]) == 1
+    assert common_prefix([[1], [1, 2]]) == 0 == common_prefix([[1, 2], [3, 2]])
+    assert common_prefix([[1, 2, 3]]) == 0
+
+
+def test_answers_are_those_of_each_prompt_alone(model, tokenizer, monkeypatch):
+    whole = [alone(model, prompt, 50) for prompt in PROMPTS]
+    # tokens at which some of the answers end, early and late, and others never
+    stop_ids = [whole[0][3], whole[1][20]]
+    sizes, plain = [], LlamaForCausalLM.generate
+    monkeypatch.setattr(
+        LlamaForCausalLM,
+        "generate",
+        lambda self, input_ids, **k: (sizes.append(len(input_ids)), plain(self, input_ids, **k))[1],
+    )
+    found = made(model, tokenizer, stop_ids)
+    for (_, tokens, why), expected in zip(found, whole, strict=True):
+        end = next((i for i, t in enumerate(expected) if t in stop_ids), None)
+        assert tokens == expected[: None if end is None else end + 1]
+        assert why == ("length" if end is None else "stop")
+    assert {why for *_, why in found} == {"stop", "length"}
+    assert sizes[0] == 6 and sizes[-1] < 6 and sizes == sorted(sizes, reverse=True)
+
+
+def test_nothing_shared_and_one_prompt(model, tokenizer):
+    prompts = [[30 + i, *PROMPTS[i]] for i in range(3)]
+    found = made(model, tokenizer, [300], prompts)
+    assert [tokens for _, tokens, _ in found] == [alone(model, x, 50) for x in prompts]
+    assert made(model, tokenizer, [300], prompts[:1])[0][1] == alone(model, prompts[0], 50)
+
+
+@pytest.mark.parametrize("stop_on_loop", [False, True])
+def test_a_sample_does_not_depend_on_who_leaves_the_batch(model, tokenizer, stop_on_loop):
+    how = dict(temperature=1.0, top_p=0.9, stop_on_loop=stop_on_loop)
+    free = made(model, tokenizer, [300], **how)
+    stop_ids = [free[0][1][2], free[3][1][18]]
+    for (_, tokens, _), (_, expected, _) in zip(
+        made(model, tokenizer, stop_ids, **how), free, strict=True
+    ):
+        end = next((i for i, t in enumerate(expected) if t in stop_ids), len(expected))
+        assert tokens == expected[: end + 1]
+
+
+def test_a_looping_answer_leaves_and_the_others_go_on(model, tokenizer, monkeypatch):
+    class AtTwenty(hf_generate.LoopStop):
+        """Says of the second prompt that it looped after 20 tokens."""
+
+        def __call__(self, input_ids, scores, **_):
+            if input_ids.shape[1] - self.prompt >= 20:
+                self.ends[1] = 20
+            return torch.tensor([self.ends[row] > 0 for row in self._rows])
+
+    monkeypatch.setattr(hf_generate, "LoopStop", AtTwenty)
+    whole = [alone(model, prompt, 50) for prompt in PROMPTS]
+    found = made(model, tokenizer, [whole[0][3]], stop_on_loop=True)
+    assert found[1][2] in ("loop", "stop") and found[1][1] == whole[1][: len(found[1][1])]
+    assert len(found[1][1]) <= 20
+    assert any(why == "length" and tokens == whole[i] for i, (_, tokens, why) in enumerate(found))
+
+
+def test_a_sliding_window_is_not_filled_with_padding(tokenizer):
+    torch.manual_seed(0)
+    config = MistralConfig(
+        vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, head_dim=8, sliding_window=8,
+    )  # fmt: skip
+    model = MistralForCausalLM(config).double().eval()
+    found = made(model, tokenizer, [299])
+    expected = [alone(model, prompt, 50) for prompt in PROMPTS]
+    ends = [x.index(299) + 1 if 299 in x else 50 for x in expected]
+    assert [tokens for _, tokens, _ in found] == [
+        x[:n] for x, n in zip(expected, ends, strict=True)
+    ]
