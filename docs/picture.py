@@ -3,9 +3,10 @@ it changed.
 
     make picture        # after make demo; writes docs/images/demo.png
 
-The answer is the last checkpoint's shortest to pocket_code that is not correct where the base
-student's is."""
+The answer is one to pocket_code that the base student gives right, and the last checkpoint does
+not: of those the one with the shortest code, a wrong one if there is any."""
 
+import re
 import textwrap
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from distill_nb.report import style
 from distill_nb.runtime import paths
 
 RUN, SCALE = "pocket_math", "pocket"
-WIDTH, LINES = 58, 9  # of an answer's text: characters of a line, and lines
+WIDTH, LINES = 58, 6  # of an answer's text: characters of a line, and lines
 FILE = Path(__file__).parent / "images" / "demo.png"
 
 
@@ -41,7 +42,8 @@ def draw(records: object, accuracies: object) -> plt.Figure:
     flipped = final.index[
         (final["outcome"] != "correct") & (first.loc[final.index, "outcome"] == "correct")
     ]
-    chosen = min(flipped, key=lambda i: (len(final.loc[i, "completion"]), i))
+    code_of = {i: re.sub(r"```\n.*", "", final.loc[i, "completion"], flags=re.S) for i in flipped}
+    chosen = min(flipped, key=lambda i: (final.loc[i, "outcome"] != "wrong", len(code_of[i]), i))
     task = next(t for t in loading.load("pocket_code") if t.task_id == chosen)
     question = task.prompt.split("\n")[0]
     height = 0.98

@@ -74,11 +74,11 @@ def test_two_runs_of_which_one_is_being_trained(tmp_path):
     page = index_page.html(scale)
     assert sentence_of(page).startswith("Math 0 → ")
     assert "2 runs: 1 done, 1 running. As of 20" in texts(page)
-    assert "running training, step 12 of 20" in texts(page)
-    assert "done evaluated 2 of 2 checkpoints" in texts(page)
+    assert "running training, step 12 of 30" in texts(page)
+    assert "done evaluated 3 of 3 checkpoints" in texts(page)
     assert page.count('<svg aria-label="') + page.count('<svg class="spark"') == 3
     table = texts(page).partition("All runs")[2]
-    assert "pocket_code running training, step 12 of 20 Generator (pocket, 200)" in table
+    assert "pocket_code running training, step 12 of 30 Generator (pocket, 180)" in table
 
 
 def test_before_anything_is_evaluated_it_says_so(tmp_path):
@@ -95,7 +95,7 @@ def test_a_run_that_failed(tmp_path):
     failures.keep(tmp_path / "pocket_code", "train", 1, ["RuntimeError: no room"], 0.0)
     page = texts(index_page.html(tmp_path))
     assert "2 runs: 1 done, 1 failed." in page and "RuntimeError: no room" in page
-    assert "failed train, step 12 of 20" in page
+    assert "failed train, step 12 of 30" in page
     assert "training: begun, no page · evaluation: not executed" in page
 
 
@@ -135,12 +135,12 @@ def test_the_end_of_a_stage_renews_the_page_and_says_what_has_not_begun(tmp_path
     page = (scale / "report" / "index.html").read_text(encoding="utf-8")
     assert "Not begun yet: third." in page and "3 runs: 1 done, 1 waiting, 1 stopped." in page
     assert not list((scale / "report").glob("compare_*")), "that would take its time"
-    assert "distill-nb compare pocket_math@base pocket_math@20" in page
+    assert "distill-nb compare pocket_math@base pocket_math@30" in page
     two(scale)
     index_page.index(scale)  # whoever writes it next knows the plan
     page = (scale / "report" / "index.html").read_text(encoding="utf-8")
     assert "3 runs: 2 done, 1 waiting." in page
-    address = "compare_pocket_math_0_and_pocket_math_20.html"
+    address = "compare_pocket_math_0_and_pocket_math_30.html"
     assert f'<a href="{address}">' in page and (scale / "report" / address).is_file()
 
 
@@ -163,7 +163,7 @@ def test_a_page_that_cannot_be_written_is_no_failure_of_the_stage(tmp_path, capl
 def small(tmp_path_factory):
     """Two runs with their comparisons, and a page of each kind that a card may lead to."""
     scale = two(tmp_path_factory.mktemp("two") / "pocket")
-    for place in ("train.html", "eval.html", "answers.html", "checkpoints/step_00020/README.md"):
+    for place in ("train.html", "eval.html", "answers.html", "checkpoints/step_00030/README.md"):
         file = scale / "pocket_math" / place
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("<title>a page</title>")
@@ -214,13 +214,13 @@ def test_two_runs_in_a_browser(browser, small):
     with page.expect_download() as saved:
         page.locator("figure.figure + .downloads button", has_text="CSV").click()
     rows = Path(saved.value.path()).read_text().splitlines()
-    assert rows[0].startswith("run,student,teacher") and len(rows) == 1 + 2 * 2 * 3
+    assert rows[0].startswith("run,student,teacher") and len(rows) == 1 + 2 * 2 * 4
     assert_sound(page, wrong, small)
     pairs = page.locator(".pairs li")
     assert (
         "math +" in pairs.first.inner_text() and "the second is better" in pairs.first.inner_text()
     )
-    pairs.locator("a", has_text="pocket_math: base student and step 20").click()
+    pairs.locator("a", has_text="pocket_math: base student and step 30").click()
     assert page.locator("h1").inner_text().startswith("Compare: pocket_math, base")
     page.context.close()
 

@@ -31,7 +31,7 @@ def test_the_facts_of_a_run(folder):
     card = card_of(folder)
     assert card["name"] == "a_run"
     assert dict(card["facts"]) == {
-        "traces": "Generator (pocket, 300)",
+        "traces": "Generator (pocket, 180)",
         "student": "smollm2-135m-instruct",
         "trained on": "math",
         "learning rate": "1e-3",
