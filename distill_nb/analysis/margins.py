@@ -62,6 +62,12 @@ def interval(lo: float, hi: float, level: float) -> str:
     return f"[{lo:+.1f}, {hi:+.1f} at {level:.3g}%]"
 
 
+def p_value(p: float) -> str:
+    """`p = 0.011`, or `p < 0.0001`: what is smaller than that is no surer, as no test's assumptions
+    hold that well."""
+    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
+
+
 def words(row: Tested, margin: float = MARGIN) -> str:
     """The verdict for a sentence, with the interval that says how it compares with the margin: `a
     loss, smaller than 5 points [-4.0, -0.9 at 90%]`."""

@@ -215,7 +215,7 @@ def _sentence(r: Change, margin: float) -> str:
             f", but {r.unanswered:.0f}% of the base student's answers to what was gained were cut "
             "off or could not be found: format or length, as much as skill"
         )
-    return f"{where}: {_change(r)}, p = {r.p_adjusted:.2g} ({r.method}, Holm): {found}."
+    return f"{where}: {_change(r)}, {margins.p_value(r.p_adjusted)} ({r.method}, Holm): {found}."
 
 
 def _unfinished(r: Change) -> str:

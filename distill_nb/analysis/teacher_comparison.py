@@ -210,7 +210,9 @@ def _sentence(r: Row, margin: float) -> str:
         verdict = verdict or r.verdict + (
             f" within ±{margin:g}" if r.verdict == "equivalent" else ""
         )
-        said += f", seed sd {r.seed_sd:.1f}, p = {r.p_adjusted:.2g} (runs, Holm): {verdict}"
+        said += (
+            f", seed sd {r.seed_sd:.1f}, {margins.p_value(r.p_adjusted)} (runs, Holm): {verdict}"
+        )
     elif r.enough > 0:
         said += (
             f": {r.verdict}. A seed noise of {r.enough:.1f} points sd would make this difference "

@@ -77,7 +77,7 @@ def sentences(changes: pd.DataFrame, found: pd.DataFrame, margin: float) -> list
             words = words.replace("better, smaller than", "better, by less than")
         text = (
             f"{head}, {r.change:+.1f} points {margins.interval(r.lo, r.hi, r.level)} on {r.n} "
-            f"problems, p = {r.p_adjusted:.2g}: {words}"
+            f"problems, {margins.p_value(r.p_adjusted)}: {words}"
         )
         why = verdicts.get(r.benchmark, "")
         plain = (r.verdict, diagnosis.NONE, "")

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame
 
+from distill_nb.analysis.margins import p_value
 from distill_nb.analysis.published import fragility
 from distill_nb.analysis.published.conclusions import Finding
 from distill_nb.report import study_tables
@@ -260,7 +261,7 @@ def p_cell(p: float) -> str:
     """`0.011`, `< 0.0001`, or a dash where there is no test."""
     if p != p:
         return NONE
-    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
+    return p_value(p).removeprefix("p ").removeprefix("= ")
 
 
 def _number(value: float, form: str) -> str:

@@ -105,3 +105,8 @@ def test_a_change_as_large_as_the_margin_is_rarely_called_smaller(correlated):
     found = [drawn(-0.05, 500, rng, correlated) for _ in range(1000)]
     within = sum(margins.place(r.margin_lo, r.margin_hi, 5) == "within" for r in found)
     assert within <= 70
+
+
+def test_a_p_value_is_never_surer_than_its_test():
+    said = {0.0114: "p = 0.011", 1.0: "p = 1", 0.0001: "p = 0.0001", 3.4e-136: "p < 0.0001"}
+    assert {p: margins.p_value(p) for p in said} == said

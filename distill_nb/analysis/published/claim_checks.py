@@ -10,6 +10,7 @@ from functools import cached_property
 import pandas as pd
 
 from distill_nb.analysis.baseline_changes import changes
+from distill_nb.analysis.margins import p_value
 from distill_nb.analysis.names import RULE, Cell, name_of, printed, printed_rate
 from distill_nb.analysis.published import comparisons, grim
 from distill_nb.analysis.published.conclusions import points
@@ -213,7 +214,7 @@ def _no_gain(claim: Claim) -> tuple[str, str]:
     most = next(gains.loc[[gains["difference"].idxmax()]].itertuples())
     return ("disagrees" if large else "caveat"), (
         f"{text}, {large} shown to be above {most.margin:g} points; the most is {most.comparison}: "
-        f"{most.second:g}% → {most.first:g}%, {points(most)}, p = {most.p_holm:.2g}."
+        f"{most.second:g}% → {most.first:g}%, {points(most)}, {p_value(most.p_holm)}."
     )
 
 

@@ -3,6 +3,7 @@ Where it does not, a loss in the other domain is no forgetting of what was not t
 
 import pandas as pd
 
+from distill_nb.analysis.margins import p_value
 from distill_nb.analysis.names import RULE, name_of, printed_rate
 from distill_nb.analysis.published import comparisons, rounding
 from distill_nb.analysis.published.conclusions import Finding, beyond_noise, conclude, points
@@ -54,7 +55,7 @@ def helps(look: Lookup) -> Finding:
 
 
 def _listed(chosen: pd.DataFrame) -> str:
-    parts = [f"{r.group} {points(r)} (p = {r.p_holm:.2g})" for r in chosen.itertuples()]
+    parts = [f"{r.group} {points(r)} ({p_value(r.p_holm)})" for r in chosen.itertuples()]
     return "; ".join(parts) or "none"
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from distill_nb.analysis import families
 from distill_nb.analysis.baseline_changes import difference
-from distill_nb.analysis.margins import MARGIN
+from distill_nb.analysis.margins import MARGIN, p_value
 from distill_nb.analysis.names import RUN, Cell, name_of
 from distill_nb.analysis.published import pooled
 from distill_nb.analysis.published.pooled import OPEN
@@ -77,8 +77,8 @@ def sentence(table: pd.DataFrame, margin: float = MARGIN) -> str:
         f"differ, {counts.get('equal', 0)} are equal within ±{margin:g} points, "
         f"{counts.get(OPEN, 0)} are inconclusive; {counts.get('not run', 0)} were not run. Ours "
         f"are {r.difference:+.1f} points [{r.lo:+.1f}, {r.hi:+.1f}] from them on average over "
-        f"{r.runs} runs and baselines (p = {r.p:.2g}): {said}. The cells scatter about that "
-        f"{noise} sampling explains (p = {r.scatter_p:.2g})."
+        f"{r.runs} runs and baselines ({p_value(r.p)}): {said}. The cells scatter about that "
+        f"{noise} sampling explains ({p_value(r.scatter_p)})."
     )
 
 

@@ -2,7 +2,7 @@
 
 What all prompts begin with, as a system prompt, is computed once: a row is that part, its padding,
 the rest of its prompt, and its answer. Every EVERY tokens the answers that have ended leave the
-batch, so that one long answer does not hold up the others (bench/generate.py has what that gains)."""
+batch, so that a long one does not hold up the others (bench/generate.py has what that gains)."""
 
 from __future__ import annotations
 
