@@ -1,12 +1,13 @@
-# make help says what there is. Everything is installed into .venv with pip and pinned by constraints.txt.
+# make help says what there is. Everything is installed into .venv, with pip or uv, and pinned by constraints.txt.
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3
 UV ?= uv
 VENV := .venv
 PY := $(VENV)/bin/python
-# pip compiles one module after another, and Python all of them on all cores.
-PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-compile
+# uv where it is there, for it is faster; else, or with UV=none, pip. pip compiles one module after another, and Python all of
+# them on all cores.
+PIP := $(if $(shell command -v $(UV)),$(UV) pip install -q --python $(PY),$(PY) -m pip install -qq --disable-pip-version-check --no-compile)
 COMPILE := $(PY) -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true  # what is no Python stays as it is
 
 # Unsloth without what only a GPU needs: it trains on a CPU, too. The tests use it. Hence --no-deps over the base set.
@@ -33,7 +34,7 @@ DISTILL_NB := $(PY) -m distill_nb
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-ci setup-study programs demo study graph figures paper docs picture sample test lint verify fuzz chaos constraints clean
+.PHONY: help setup setup-ci setup-study programs demo study graph figures paper docs wheel picture sample test lint verify fuzz chaos constraints clean
 
 help:  ## say what the targets do
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## /make \1\t/' | expand -t 18
@@ -127,6 +128,9 @@ docs: $(VENV)/.setup-docs  ## build the documentation, build/pages, with the dem
 	@$(if $(RUN),,$(MAKE) --no-print-directory demo)
 	@$(if $(RUN),DISTILL_NB_DOCS_RUN='$(RUN)') $(PY) -m sphinx -b html -n -W --keep-going -q docs build/pages
 	@echo "Documentation: $(CURDIR)/build/pages/index.html"
+
+wheel: setup  ## build the package, build/wheel/distill_nb-….whl
+	@$(PY) -m hatchling build -t wheel -d build/wheel >/dev/null && ls build/wheel/*.whl
 
 picture: demo  ## draw docs/images/demo.png, the README's picture, from the demo's run
 	@$(PY) docs/picture.py

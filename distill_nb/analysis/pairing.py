@@ -10,7 +10,7 @@ import pandas as pd
 
 from distill_nb.analysis import results
 from distill_nb.analysis.names import name_of
-from distill_nb.runtime import paths
+from distill_nb.runtime import paths, provenance
 
 KEYS = ["benchmark", "task_id", "sample"]
 PACKAGES = ("torch", "transformers", "peft", "vllm", "unsloth", "math-verify", "evalplus")
@@ -136,10 +136,8 @@ def _said(checkpoint: Place) -> dict[str, Any]:
     """What the provenance of a run says, in flat keys."""
     said: dict[str, Any] = {"step": checkpoint.step}
     for stage in ("train", "eval", "import"):
-        try:
-            text = (checkpoint.run_dir / f"provenance_{stage}.json").read_text(encoding="utf-8")
-            record = json.loads(text)
-        except (OSError, ValueError):
+        record = provenance.if_readable(checkpoint.run_dir / f"provenance_{stage}.json")
+        if not record:
             continue
         given = record.get("parameters", {})
         said |= {k: v for k, v in given.items() if k not in NOT_SETTINGS and k not in said}

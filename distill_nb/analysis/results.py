@@ -1,7 +1,6 @@
 """Records of our runs → tables of accuracies, one row a run, step and benchmark. `tidy` gives them
 the columns of the published study's numbers."""
 
-import json
 import logging
 from collections.abc import Collection
 from pathlib import Path
@@ -15,6 +14,7 @@ from distill_nb.analysis.names import ERRORS, KEYS
 from distill_nb.benchmarks.sources import PART
 from distill_nb.evaluation.records import OUTCOMES
 from distill_nb.params import traces_of
+from distill_nb.runtime import provenance
 from distill_nb.runtime.jsonl import lines as read_lines
 
 log = logging.getLogger(__name__)
@@ -46,10 +46,8 @@ def training_parameters(scale_dir: Path) -> dict[str, dict]:
     that can be read."""
     found = {}
     for file in sorted(Path(scale_dir).glob("*/provenance_train.json")):
-        try:
-            found[file.parent.name] = json.loads(file.read_text(encoding="utf-8"))["parameters"]
-        except ValueError:  # damaged: what it would say is unknown
-            continue
+        if known := provenance.if_readable(file).get("parameters"):
+            found[file.parent.name] = known
     return found
 
 

@@ -19,22 +19,30 @@ IDS = {f"{year}-{paper}-{number}" for year, paper, number in PLACES}
 KEYS = {"2024-I-12": "385"}  # the official key, where copies of the data set differ
 
 
+def question(row: dict) -> tuple[str, str] | None:
+    """(problem, answer without leading zeros) of a row; None where it is no AIME problem."""
+    text, answer = row.get("problem", row.get("question")), str(row.get("answer")).strip()
+    if not isinstance(text, str) or not text.strip() or not re.fullmatch(r"\d{1,3}", answer):
+        return None
+    return text, str(int(answer))
+
+
 def load(file: str | None) -> tuple[list[Task], dict]:
     """(tasks by year, paper and number; source record). Raises ValueError as sources.py does."""
     (path,), source = sources.locate("aime", file, HUB_ID, REVISION, FILES)
     golds, texts, ids = {}, {}, []
     for where, row in sources.rows(path, HUB_ID, ("url",)):
-        text, answer = row.get("problem", row.get("question")), str(row.get("answer")).strip()
+        asked = question(row)
         place = re.search(r"(\d{4})_AIME_(II?)_Problems/Problem_(\d+)", row["url"])
-        asks = isinstance(text, str) and text.strip()
-        if not asks or not place or not re.fullmatch(r"\d{1,3}", answer):
+        if asked is None or place is None:
             raise ValueError(
                 f"{where} is no AIME problem with an integer answer and the url of its year, paper "
                 f"and number; use the file of {HUB_ID}."
             )
         task_id = "-".join(place.groups())
         ids.append(task_id)
-        golds[task_id], texts[task_id] = KEYS.get(task_id, str(int(answer))), text  # 033 is 33
+        texts[task_id], answer = asked
+        golds[task_id] = KEYS.get(task_id, answer)
     if strange := set(ids) - IDS:
         raise ValueError(
             f"{path.name}: {min(strange)} is not of AIME 2022 to 2024; use the file of {HUB_ID}."

@@ -5,9 +5,8 @@ From the hub, math-ai/aime25 (test.jsonl), or from a local .jsonl or .parquet of
 (question in some copies), answer (an integer from 0 to 999), id (a number). Task ids are 2025-0 …
 2025-29, by the file's numbers. The published study has no score of it."""
 
-import re
-
 from distill_nb.benchmarks import sources
+from distill_nb.benchmarks.aime import question
 from distill_nb.benchmarks.task import BOXED, MATH_PROMPT_VERSION, Task
 
 HUB_ID = "math-ai/aime25"
@@ -21,20 +20,18 @@ def load(file: str | None) -> tuple[list[Task], dict]:
     (path,), source = sources.locate("aime25", file, HUB_ID, REVISION, FILES)
     ids, made = [], []
     for where, row in sources.rows(path, HUB_ID, ()):
-        text, answer = row.get("problem", row.get("question")), str(row.get("answer")).strip()
-        number = str(row.get("id")).strip()
-        asks = isinstance(text, str) and text.strip()
-        if not asks or not number.isdigit() or not re.fullmatch(r"\d{1,3}", answer):
+        asked, number = question(row), str(row.get("id")).strip()
+        if asked is None or not number.isdigit():
             raise ValueError(
                 f"{where} is no AIME problem with a number as id and an integer answer; use the "
                 f"file of {HUB_ID}."
             )
         ids.append(f"2025-{int(number)}")
-        made.append((f"{text}\n\n{BOXED}", str(int(answer))))
+        made.append(asked)
     source = sources.measure(source, ids, SIZE, remedy=f"use the file of {HUB_ID}")
     prefix = sources.prefix(source)
     tasks = [
-        Task(prefix + i, prompt, "math", gold=gold)
-        for i, (prompt, gold) in zip(ids, made, strict=True)
+        Task(prefix + i, f"{text}\n\n{BOXED}", "math", gold=answer)
+        for i, (text, answer) in zip(ids, made, strict=True)
     ]
     return tasks, source | {"version": "2025", "prompt_version": MATH_PROMPT_VERSION}

@@ -96,6 +96,7 @@ def html(scale_dir: Path, records: DataFrame | None = None) -> str:
     ]
     waiting = _planned(scale_dir, {run.folder.name for run in runs})
     changes = paired.paired_changes(records, _margin(scale_dir))
+    traces = {run.described["traces"] for run in runs}
     figure = None
     if len(accuracy):
         figure = style.embedded(*accuracy_figure.accuracy_by_step(accuracy))
@@ -111,7 +112,8 @@ def html(scale_dir: Path, records: DataFrame | None = None) -> str:
         figure=figure,
         cards=cards,
         facts=_table(cards),
-        generated=any(run.described["traces"].startswith(params.GENERATOR) for run in runs),
+        generated=any(name.startswith(params.GENERATOR) for name in traces),
+        thinking=any(name.startswith(f"{params.GENERATOR}, thinking") for name in traces),
         comparisons=_comparisons(scale_dir, records),
         failed=_failed(scale_dir, page, failed),
         sets=_sets(scale_dir, page, failed),
@@ -124,7 +126,7 @@ def html(scale_dir: Path, records: DataFrame | None = None) -> str:
 def _margin(scale_dir: Path) -> float:
     """The margin of the analysis that is there, so that both say the same."""
     try:
-        said = provenance.read(scale_dir / "report" / "provenance_analyze.json", "")
+        said = provenance.if_readable(scale_dir / "report" / "provenance_analyze.json")
         return float(said["parameters"]["margin"])
     except (ValueError, KeyError, TypeError):
         return margins.MARGIN
@@ -232,11 +234,8 @@ def _link(target: Path, page: Path, name: str) -> dict[str, str]:
     if target.with_suffix(".ipynb").is_file():
         why = "executed, not rendered"
     elif made.is_file():
-        try:
-            # of a set it is written at its end
-            done = provenance.read(made, "").get("finished", stage not in run_folder.STAGES)
-        except ValueError:  # damaged
-            done = False
+        said = provenance.if_readable(made)  # of a set it is written at its end
+        done = said.get("finished", bool(said) and stage not in run_folder.STAGES)
         why = f"{'done' if done else 'begun'}, no page"
     else:
         why = "not executed"

@@ -18,7 +18,7 @@ from pandas import DataFrame
 from distill_nb import params
 from distill_nb.evaluation import imported
 from distill_nb.report.notebook_page import is_run
-from distill_nb.runtime import lock
+from distill_nb.runtime import lock, provenance
 from distill_nb.runtime.durations import in_words
 
 NOT_RUNS = ("report", "traces", "fixtures")
@@ -107,17 +107,11 @@ def read(folder: Path) -> Run:
     for text in texts:
         with contextlib.suppress(ValueError):  # else it is torn, or being written
             lines.append(json.loads(text))
-    trained, evaluated = (_record(folder / f"provenance_{stage}.json") for stage in STAGES)
+    trained, evaluated = (
+        provenance.if_readable(folder / f"provenance_{stage}.json") for stage in STAGES
+    )
     lines = [line for line in lines if isinstance(line, dict) and "step" in line]
-    return Run(folder, trained, evaluated, _record(folder / imported.FILE), lines)
-
-
-def _record(file: Path) -> dict:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else {}
-    except (OSError, ValueError):
-        return {}
+    return Run(folder, trained, evaluated, provenance.if_readable(folder / imported.FILE), lines)
 
 
 def state(run: Run, done: DataFrame, failed: dict[str, str]) -> State:

@@ -201,6 +201,16 @@ def read(file: Path, remedy: str) -> dict:
         ) from None
 
 
+def if_readable(file: Path) -> dict:
+    """The record that `write` wrote; {} where there is none or a damaged one, for those to whom
+    both say the same."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def write(file: Path, record: dict) -> None:
     """Write a record; see files.write_json."""
     files.write_json(file, record)

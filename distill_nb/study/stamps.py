@@ -82,10 +82,8 @@ def _files(stage: Stage) -> list[Path]:
 def _record(stage: Stage) -> dict:
     """The provenance of a set, of training or of an evaluation; {} where there is none, or a
     damaged one."""
-    try:
-        return provenance.read(stage.dir() / RECORD[stage.name], "") if stage.name in CORE else {}
-    except (OSError, ValueError):
-        return {}
+    file = stage.dir() / RECORD.get(stage.name, "")
+    return provenance.if_readable(file) if stage.name in CORE else {}
 
 
 def unfinished(stage: Stage) -> str:

@@ -178,3 +178,13 @@ def test_two_values_are_named_and_shortened_to_what_is_not_the_same(was, now, sa
     assert provenance.differing({"k": was, "same": 1}, {"k": now, "same": 1}, ["k", "same"]) == [
         f"k ({said})"
     ]
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[1]", '"a"', "\x00"])
+def test_what_cannot_be_read_says_as_little_as_what_is_not_there(tmp_path, text):
+    file = tmp_path / "provenance_train.json"
+    if text is not None:
+        file.write_text(text)
+    assert provenance.if_readable(file) == {}
+    provenance.write(file, {"finished": True})
+    assert provenance.if_readable(file) == {"finished": True}
