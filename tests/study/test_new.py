@@ -50,7 +50,7 @@ def test_a_new_study_passes_the_checks_and_every_key_of_a_run_is_explained(tmp_p
     shown = [line[2:] for line in file.read_text().splitlines() if line.startswith("#   - run")]
     assert shown and "grid: {learning_rate: [" in file.read_text()
     assert yaml_text.read("\n".join(shown), "")[0]["run"] == f"{runs[0]}.yaml"
-    assert study.small["pocket"]["max_steps"] == 10  # of 60 traces, not the pocket run's 300
+    assert study.small["pocket"]["max_steps"] == 10  # of 60 traces, not the pocket run's 180
     trace_params.validate(study_file.values_of(study.sets["r1_math"]))
 
 
