@@ -1,6 +1,7 @@
 """Code answers: extraction, the benchmarks' own tests, the sandbox behind them."""
 
 import json
+import sys
 
 import pytest
 from helpers import tiny
@@ -136,9 +137,10 @@ def test_canonical_solutions_pass_and_nothing_else_does(name, real):
         chosen["Mbpp/793"] = every["Mbpp/793"]  # it has no plus inputs
     solutions = [block(p["prompt"] + p["canonical_solution"]) for p in chosen.values()]
     grades = grade_code_all(name, list(chosen), solutions, file=real[name])
-    assert {
-        i: g.detail for i, g in zip(chosen, grades, strict=True) if g.outcome != "correct"
-    } == {}
+    wrong = {i: g.detail for i, g in zip(chosen, grades, strict=True) if g.outcome != "correct"}
+    if sys.version_info >= (3, 12):  # docs/evaluation.md: its sums are rounded in another way
+        wrong.pop("HumanEval/32", None)
+    assert wrong == {}
     assert {g.second_outcome for g in grades} == {"correct"}
     empty = grade_code_all(
         name,

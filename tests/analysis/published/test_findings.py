@@ -112,7 +112,7 @@ def test_verdicts_of_the_published_study(found):
         (
             7,
             "2 lose even there: Qwen Base R1 math -8.6 points [-13.8, -3.3] (p = 0.011); Qwen Base "
-            "R1 code -19.7 points [-26.2, -13.0] (p = 1.1e-07)",
+            "R1 code -19.7 points [-26.2, -13.0] (p < 0.0001)",
         ),
         (7, "(Qwen Base R1 math: MBPP+ -44.7 points, Qwen Base R1 code: MATH-500 -6.6 points)."),
     ],
