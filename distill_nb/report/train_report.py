@@ -57,7 +57,7 @@ def show_plan(p: Params, data: Data | None = None, device: str | Device = "this"
         rows = planning.table(made)[made.run_name].to_dict()
         recompute = "on" if made.recompute else "off"
         plan = {"recompute": recompute, "rows": rows, "notes": list(made.notes)}
-    display(tables.show(pd.DataFrame({p.run_name: plan["rows"]}).rename_axis("plan")))
+    display(tables.show(pd.DataFrame({"value": plan["rows"]}).rename_axis("plan")))
     print("; ".join(plan["notes"]) + ".")
     if made is not None:
         planning.refuse(p, made)
