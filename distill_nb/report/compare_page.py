@@ -42,7 +42,7 @@ def write(
     found = diagnosis.diagnose(pairing.records, changes, split)
     figures = [(forest(changes, pairing), _table(changes))]
     if len(diagnosis.last_checkpoints(found)):
-        figures.append(part_figures.parts(found, split))
+        figures.append(part_figures.parts(found, split, steps=False))
     values = {
         "title": f"{pairing.first.name} and {pairing.second.name}",
         "metas": {"description": short(changes)} | (metas or {}),

@@ -28,17 +28,21 @@ LOOKS = {
 SCORES = {"loss": "v", "gain": "^"}  # the whole change: verdict of the score → its marker
 
 
-def parts(found: DataFrame, split: DataFrame) -> tuple[Figure, DataFrame]:
+def parts(found: DataFrame, split: DataFrame, steps: bool = True) -> tuple[Figure, DataFrame]:
     """The change of each run and benchmark at its last checkpoint, in points: bars of its parts,
     losses to the left of zero and gains to the right, its whole with the interval and a marker by
     its verdict; below, each part with flips and its 95% interval; an axis below each run.
-    found: `diagnosis.diagnose`, split: `change_parts.parts`."""
+    found: `diagnosis.diagnose`, split: `change_parts.parts`; steps: whether each is named: a
+    comparison of two places has none of training's."""
     last = diagnosis.last_checkpoints(found)
     data = split.merge(last[[*diagnosis.KEYS, "verdict"]], on=diagnosis.KEYS)
     data = data[(data["gained"] > 0) | (data["lost"] > 0)]
     if last.empty:
         return style.nothing(), data
     rows = [(r, data[_of(data, r)].set_index("part")) for r in last.itertuples()]
+    names = [
+        f"{name_of(r.benchmark)}{f', step {r.step}' if steps else ''}: {r.verdict}" for r, _ in rows
+    ]
     folders = [r.folder for r, _ in rows]
     ends = [folder != after for folder, after in zip(folders, [*folders[1:], None], strict=True)]
     heights = [0.45 + 0.14 * len(own) for _, own in rows]
@@ -47,15 +51,17 @@ def parts(found: DataFrame, split: DataFrame) -> tuple[Figure, DataFrame]:
     figure, axes = style.grid(len(rows), 1, height, sharex=True, height_ratios=heights)
     for part in [part for part in PARTS if part in set(data["part"])]:  # the legend's order
         axes.flat[0].barh(0, 0, **_bar(part))
-    for ax, (r, own), new, end in zip(axes.flat, rows, [True, *ends], ends, strict=False):
+    for ax, (r, own), name, new, end in zip(
+        axes.flat, rows, names, [True, *ends], ends, strict=False
+    ):
         _row(ax, r, own)
-        title = textwrap.fill(f"{name_of(r.benchmark)}, step {r.step}: {r.verdict}", 100)
+        title = textwrap.fill(name, 100)
         ax.set_title(f"{r.folder}\n{title}" if new else title, loc="left", pad=2, fontsize=7.5)
         ax.spines["bottom"].set_visible(end)
         ax.tick_params(axis="x", labelbottom=end, **({} if end else {"length": 0}))
     axes.flat[-1].set_xlabel("change (points)")
     style.legend_below(figure, axes)
-    said = [f"{r.folder} on {name_of(r.benchmark)}, step {r.step}: {r.verdict}" for r, _ in rows]
+    said = [f"{r.folder} on {name}" for (r, _), name in zip(rows, names, strict=True)]
     words = (
         "Bars of what the last checkpoint of each run lost and gained, in points, split by what "
         f"became of the answers, with the intervals of the parts. {style.enumerated(said)}."

@@ -55,3 +55,11 @@ def test_without_a_verdict_there_is_nothing_to_draw(drawn):
     figure, data = part_figures.parts(found.iloc[:0], split.iloc[:0])
     assert data.empty and "no checkpoints yet" in figure.alt_text
     plt.close(figure)
+
+
+def test_a_comparison_names_no_step(drawn):
+    found, split, (figure, _) = drawn
+    plain, _ = part_figures.parts(found, split, steps=False)
+    titles = [[ax.get_title(loc="left") for ax in f.axes] for f in (figure, plain)]
+    assert any(", step " in title for title in titles[0])
+    assert not any("step" in title for title in titles[1])
