@@ -95,6 +95,7 @@ def told(record: dict) -> dict:
 def test_a_page_loads_alone_and_every_link_resolves(browser, pages, name):
     page, wrong = opened(browser, pages, name)
     assert wrong == [] and page.evaluate("document.documentElement.lang") == "en"
+    assert (pages / name).stat().st_size < 2_000_000
     links = page.eval_on_selector_all("a[href]", "links => links.map(a => a.href)")
     assert links
     for link in links:
@@ -103,6 +104,21 @@ def test_a_page_loads_alone_and_every_link_resolves(browser, pages, name):
         if link.startswith("file:"):
             assert Path(file).is_file(), link
             assert not anchor or f'id="{anchor}"' in Path(file).read_text(), link
+    page.context.close()
+
+
+def test_the_table_of_contents_stays_in_view_and_leads_to_headings(browser, pages):
+    page, _ = opened(browser, pages, "report/analyze.html", width=1500)
+    entries = page.locator(".contents a")
+    assert entries.count() > 5
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    box = page.locator(".contents").bounding_box()
+    assert box and 0 <= box["y"] < 900  # in the window, though the page is at its end
+    entry = entries.nth(3)
+    heading = page.locator(f"id={entry.get_attribute('href')[1:]}")
+    entry.click()
+    page.wait_for_function("id => location.hash === '#' + id", arg=heading.get_attribute("id"))
+    assert 0 <= heading.bounding_box()["y"] < 900
     page.context.close()
 
 

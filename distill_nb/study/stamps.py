@@ -82,8 +82,9 @@ def _files(stage: Stage) -> list[Path]:
 def _record(stage: Stage) -> dict:
     """The provenance of a set, of training or of an evaluation; {} where there is none, or a
     damaged one."""
-    file = stage.dir() / RECORD.get(stage.name, "")
-    return provenance.if_readable(file) if stage.name in CORE else {}
+    if stage.name not in CORE:
+        return {}
+    return provenance.if_readable(stage.dir() / RECORD[stage.name])
 
 
 def unfinished(stage: Stage) -> str:

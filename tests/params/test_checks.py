@@ -36,6 +36,13 @@ CONTRADICTORY = [  # keys that train.ipynb and eval.ipynb declare, and the key o
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["train", "eval"])
+def test_the_notebooks_defaults_are_the_demos_run(name):
+    demo = params.read_files("pocket_math.yaml")
+    declared = {key: value for key, value in notebook_cell(name).items() if key in demo}
+    assert len(declared) > 15 and declared == {key: demo[key] for key in declared}
+
+
 @pytest.mark.parametrize("name, changes, key", CONTRADICTORY)
 def test_a_notebook_is_asked_about_keys_that_it_has_alone(name, changes, key):
     cell = notebook_cell(name)

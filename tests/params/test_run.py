@@ -1,6 +1,5 @@
 """Parameters are read strictly, and the files are the study's ten runs."""
 
-import json
 import math
 import os
 import re
@@ -404,14 +403,3 @@ def test_importing_params_loads_nothing_heavy():
     )
     printed = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=paths.ROOT)
     assert printed.strip() == "[]"
-
-
-@pytest.mark.parametrize("name", ["train", "eval"])
-def test_the_notebooks_defaults_are_the_demos_run(name):
-    cells = json.loads((paths.ROOT / "notebooks" / f"{name}.ipynb").read_text())["cells"]
-    cell = next(c for c in cells if "parameters" in c["metadata"].get("tags", []))
-    names = {}
-    exec("".join(cell["source"]), {}, names)
-    demo = params.read_files("pocket_math.yaml")
-    declared = {key: value for key, value in names.items() if key in demo}
-    assert len(declared) > 15 and declared == {key: demo[key] for key in declared}
