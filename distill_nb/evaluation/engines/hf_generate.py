@@ -2,7 +2,8 @@
 
 What all prompts begin with, as a system prompt, is computed once: a row is that part, its padding,
 the rest of its prompt, and its answer. Every EVERY tokens the answers that have ended leave the
-batch, so that a long one does not hold up the others (bench/generate.py has what that gains)."""
+batch, so that a long one does not hold up the others. On a CPU, heads that share keys and values
+read them where they are (bench/generate.py has what all of this gains)."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
 
 EVERY = 16  # tokens
+ATTENTION = "distill_nb_grouped"
 
 
 def generate(
@@ -42,6 +44,40 @@ def generate(
         completion(tokens, tokenizer, stop_ids, looped=looped)
         for tokens, looped in zip(batch.made, batch.looped, strict=True)
     ]
+
+
+def share_heads(model: PreTrainedModel) -> None:
+    """Let a model's attention on the CPU take grouped keys and values with a mask as they are.
+    Transformers copies them for each head that shares them, for every token: GPUs have no kernel
+    for the two together, and torch's for CPUs has."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    if model.device.type == "cpu" and model.config._attn_implementation == "sdpa":
+        AttentionInterface.register(ATTENTION, _attention)
+        AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+        model.set_attn_implementation(ATTENTION)
+
+
+def _attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **options,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """query [B, heads, T, d], key and value [B, fewer heads, N, d], mask [B, 1, T, N] to [B, T,
+    heads, d]; without a mask, Transformers' own."""
+    import torch
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    if attention_mask is None or query.shape[1] == key.shape[1]:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    made = torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, attention_mask, scale=options.get("scaling"), enable_gqa=True
+    )
+    return made.transpose(1, 2).contiguous(), None
 
 
 class _Batch:
