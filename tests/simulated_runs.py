@@ -11,12 +11,16 @@ from distill_nb.runtime import files, jsonl, paths
 
 POCKET = {"pocket_math": 56, "pocket_code": 30}
 FULL = {"math500": 500, "mbpp_plus": 378, "humaneval_plus": 164, "livecodebench": 100}
+THREE = {"max_steps": 30, "save_every": 10, "n_examples": 180}
 OWN = {"math500": "math", "pocket_math": "math"}
 
 
 def given_of(*names, **changes) -> dict:
-    """The parameters of a run's files below papermill_params/."""
-    return params.read_files(*(paths.PARAMS_DIR / name for name in names)) | changes
+    """The parameters of a run's files below papermill_params/; a trained run of pocket scale has
+    three checkpoints here, however short the demo is."""
+    found = params.read_files(*(paths.PARAMS_DIR / name for name in names))
+    three = found["scale"] == "pocket" and found["max_steps"] > 0
+    return found | (THREE if three else {}) | changes
 
 
 def write_run(

@@ -124,7 +124,7 @@ pocket: {max_length: 256}
     keys = ("learning_rate", "max_steps", "max_length", "student", "dataset")
     assert [tuple(v[key] for key in keys) for v in values] == [
         (3e-4, 100, 4096, "a/llama3", "r1_math"),
-        (3e-4, 30, 256, params.POCKET_STUDENT, "pocket"),
+        (3e-4, 20, 256, params.POCKET_STUDENT, "pocket"),
         (3e-4, 4, 768, "a/llama3", "r1_math"),  # whose architecture a tiny student has
     ]
 

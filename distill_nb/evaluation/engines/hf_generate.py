@@ -68,11 +68,12 @@ def _attention(
     **options,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """query [B, heads, T, d], key and value [B, fewer heads, N, d], mask [B, 1, T, N] to [B, T,
-    heads, d]; without a mask, Transformers' own."""
+    heads, d]; without a mask or with a bias of positions, Transformers' own."""
     import torch
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    if attention_mask is None or query.shape[1] == key.shape[1]:
+    grouped, biased = query.shape[1] != key.shape[1], options.get("position_bias") is not None
+    if attention_mask is None or biased or not grouped:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
     made = torch.nn.functional.scaled_dot_product_attention(
         query, key, value, attention_mask, scale=options.get("scaling"), enable_gqa=True

@@ -69,6 +69,25 @@ def test_answers_are_those_of_each_prompt_alone(model, tokenizer, monkeypatch):
     assert sizes[0] == 6 and sizes[-1] < 6 and sizes == sorted(sizes, reverse=True)
 
 
+def test_grouped_heads_read_keys_and_values_where_they_are(model, tokenizer, monkeypatch):
+    """The answers are the same, by the kernel that takes grouped heads with a mask."""
+    heads, plain = [], torch.nn.functional.scaled_dot_product_attention
+
+    def noted(query, key, value, *masks, **options):
+        heads.append((query.shape[1], key.shape[1], bool(options.get("enable_gqa"))))
+        return plain(query, key, value, *masks, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", noted)
+    expected = made(model, tokenizer, [300])
+    own, fewer = model.config.num_attention_heads, model.config.num_key_value_heads
+    assert fewer < own and (own, own, False) in heads  # Transformers copies them
+    heads.clear()
+    hf_generate.share_heads(model)
+    assert model.config._attn_implementation == hf_generate.ATTENTION
+    assert made(model, tokenizer, [300]) == expected
+    assert set(heads) == {(own, fewer, True)}
+
+
 def test_nothing_shared_and_one_prompt(model, tokenizer):
     prompts = [[30 + i, *PROMPTS[i]] for i in range(3)]
     found = made(model, tokenizer, [300], prompts)
