@@ -143,8 +143,8 @@ def nothing() -> Figure:
     """The figure of a table without checkpoints."""
     figure, axes = grid(1, 1, 0.5)
     axes[0, 0].set_axis_off()
-    axes[0, 0].text(0.5, 0.5, "no checkpoints yet", ha="center", color=FAINT)
-    return describe(figure, "An empty figure: there are no checkpoints yet.")
+    axes[0, 0].text(0.5, 0.5, "nothing to draw", ha="center", color=FAINT)
+    return describe(figure, "An empty figure: no checkpoint has what it shows.")
 
 
 def labelled_runs(table: DataFrame) -> Iterator[tuple[str, str, str, object, DataFrame]]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from distill_nb import params
 from distill_nb.params import Params, yaml_text
 from distill_nb.params.names import is_set
 from distill_nb.runtime import data_files, paths
@@ -20,7 +21,6 @@ LIKE = "run07.yaml"  # whose order and headings of keys a run file has
 FEWEST = 20  # traces: the tiny scale takes 18
 STEPS, CHECKPOINTS = 500, 5  # of a whole run
 BATCH_SIZES = (50, 25, 10, 5, 2)
-POCKET = 320  # traces of a pocket run, 20 of them held out
 RATE = 2.0e-4
 
 
@@ -74,8 +74,8 @@ def write(
         texts[baselines[-1]] = _baseline_file(f"baseline_{own}", about)
     sets = {f"traces_{s.dataset}.yaml": s for s in sources if is_set(s.dataset)}
     texts |= {file: _set_file(s.dataset, students) for file, s in sets.items()}
-    few = min((s.count for s in sources if not is_set(s.dataset)), default=POCKET)
-    texts["study.yaml"] = _study_text(name, runs, baselines, list(sets), few)
+    counts = [s.count for s in sources if not is_set(s.dataset)]
+    texts["study.yaml"] = _study_text(name, runs, baselines, list(sets), counts)
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in texts.items():
         (folder / file).write_text(text, encoding="utf-8")
@@ -181,10 +181,16 @@ def _set_file(dataset: str, students: list[str]) -> str:
     )
 
 
-def _study_text(name: str, runs: list[str], baselines: list[str], sets: list[str], few: int) -> str:
+def _study_text(
+    name: str, runs: list[str], baselines: list[str], sets: list[str], counts: list[int]
+) -> str:
+    """counts: of the traces of each file."""
     pocket = "# pocket: {learning_rate: 5.0e-4}   # as an example"
-    if few < POCKET:  # the pocket run's 300 and its 20 held out are more than there are
-        small = sizes(few) | {"micro_batch_size": 1}
+    usual = params.pocket()
+    few = min(counts, default=usual.n_examples + usual.n_heldout)
+    if few < usual.n_examples + usual.n_heldout:
+        small = sizes(few)
+        small["micro_batch_size"] = small["batch_size"]  # of short examples, all at once
         pocket = f"pocket: {yaml_text.dump(small)}   # as there are {few} traces"
     return f"""# A study: its runs. docs/studies.md of distill_nb says what this file may have.
 #   distill-nb study {name}/study.yaml --scale tiny      does all of it run? on a CPU, in minutes

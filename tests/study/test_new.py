@@ -50,8 +50,17 @@ def test_a_new_study_passes_the_checks_and_every_key_of_a_run_is_explained(tmp_p
     shown = [line[2:] for line in file.read_text().splitlines() if line.startswith("#   - run")]
     assert shown and "grid: {learning_rate: [" in file.read_text()
     assert yaml_text.read("\n".join(shown), "")[0]["run"] == f"{runs[0]}.yaml"
-    assert study.small["pocket"]["max_steps"] == 10  # of 60 traces, not the pocket run's 180
+    assert study.small["pocket"]["max_steps"] == 10  # of 60 traces, not the pocket run's 90
+    assert study.small["pocket"]["micro_batch_size"] == 5
     trace_params.validate(study_file.values_of(study.sets["r1_math"]))
+
+
+def test_traces_that_are_enough_for_a_pocket_run_leave_it_as_it_is(tmp_path):
+    for count, small in ((89, {"n_examples": 75, "max_steps": 15}), (90, {})):
+        mine = traces(tmp_path / f"{count}.jsonl", count)
+        file = new.write(tmp_path / f"of_{count}", [LLAMA], [mine])
+        found = study_file.read(file).small["pocket"]
+        assert {key: found[key] for key in small} == small and bool(found) == bool(small)
 
 
 @pytest.mark.parametrize(
