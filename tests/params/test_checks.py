@@ -29,7 +29,7 @@ CONTRADICTORY = [  # keys that train.ipynb and eval.ipynb declare, and the key o
     ("eval", dict(teacher="none", domain="none", max_steps=0, adapter="a/b"), "adapter"),
     ("eval", dict(n_samples=2), "n_samples"), ("train", dict(n_examples=0), "n_examples"),
     ("eval", dict(max_num_seqs=9000), "max_num_batched_tokens"),
-    ("train", dict(micro_batch_size=4), "micro_batch_size"),
+    ("train", dict(micro_batch_size=3), "micro_batch_size"),
     ("train", dict(train_processes=2), "train_processes"),
     ("train", dict(sharding="full"), "sharding"),
     ("train", dict(dataset="none"), "dataset"),

@@ -94,9 +94,9 @@ def error(**changes):
     (dict(batch_size=10, micro_batch_size=3), "3, which does not divide batch_size 10: choose"),
     (dict(sharding="full"), "sharding is 'full' but train_processes is 1: set it to the number of "
                             "GPUs, or sharding to none."),
-    (dict(sharding="full", train_processes=2, micro_batch_size=3, backend="unsloth"),
+    (dict(sharding="full", train_processes=2, micro_batch_size=2, backend="unsloth"),
      "sharding is 'full' but backend is 'unsloth': set backend to hf, or sharding to none."),
-    (dict(sharding="full", train_processes=2, micro_batch_size=3, load_in_4bit=True),
+    (dict(sharding="full", train_processes=2, micro_batch_size=2, load_in_4bit=True),
      "sharding is 'full' but load_in_4bit is true: set it to false, or sharding to none."),
     (dict(max_steps=30, save_every=20), "20, which does not divide max_steps 30: choose"),
     (dict(max_steps=30, warmup_steps=31), "warmup_steps is 31, more than max_steps 30: write a "
