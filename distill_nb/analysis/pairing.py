@@ -41,11 +41,11 @@ class Pairing(NamedTuple):
 
 
 def place(text: str) -> tuple[Path, int | None]:
-    """`RUN`, `RUN@30` or `RUN@base` → the run's folder and the step; a run is a folder, or a name
+    """`RUN`, `RUN@20` or `RUN@base` → the run's folder and the step; a run is a folder, or a name
     below runs/. Raises ValueError where there is no such run, or two scales have it."""
     name, _, at = text.partition("@")
     if at not in ("", "base") and not at.isdigit():
-        raise ValueError(f"{text}: after @ comes a step or base, as in {name}@30.")
+        raise ValueError(f"{text}: after @ comes a step or base, as in {name}@20.")
     step = 0 if at == "base" else int(at) if at else None
     found = [Path(name)] if (Path(name) / "eval").is_dir() else []
     found = found or [f.parent for f in paths.runs().glob(f"*/{name}/eval") if name]

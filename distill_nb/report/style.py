@@ -140,11 +140,13 @@ def legend_below(figure: Figure, axes: ndarray) -> None:
 
 
 def nothing() -> Figure:
-    """The figure of a table without checkpoints."""
+    """The figure of an empty table."""
     figure, axes = grid(1, 1, 0.5)
     axes[0, 0].set_axis_off()
     axes[0, 0].text(0.5, 0.5, "nothing to draw", ha="center", color=FAINT)
-    return describe(figure, "An empty figure: no checkpoint has what it shows.")
+    return describe(
+        figure, "An empty figure: there is no checkpoint with the data that it would show."
+    )
 
 
 def labelled_runs(table: DataFrame) -> Iterator[tuple[str, str, str, object, DataFrame]]:

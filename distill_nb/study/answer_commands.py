@@ -24,7 +24,7 @@ def compare(first: str, second: str, margin: float, page: Path | None) -> None:
     RUN is a run's folder, or its name; STEP is a step or base, by default the last one.
 
     \b
-    Example: distill-nb compare pocket_math@base pocket_math@30
+    Example: distill-nb compare pocket_math@base pocket_math@20
              distill-nb compare llama8b_math_4k sonnet_math_llama_4k
     """
     pairing = pairs.pair(first, second)

@@ -190,10 +190,11 @@ def _study_text(
     few = min(counts, default=usual.n_examples + usual.n_heldout)
     if few < usual.n_examples + usual.n_heldout:
         small = sizes(few)
-        small["micro_batch_size"] = small["batch_size"]  # of short examples, all at once
+        small["micro_batch_size"] = small["batch_size"]  # each of 512 tokens at most
         pocket = f"pocket: {yaml_text.dump(small)}   # as there are {few} traces"
     return f"""# A study: its runs. docs/studies.md of distill_nb says what this file may have.
 #   distill-nb study {name}/study.yaml --scale tiny      does all of it run? on a CPU, in minutes
+#   distill-nb study {name}/study.yaml --scale pocket    with a real student of 135M, on a CPU
 #   distill-nb study {name}/study.yaml                   at full size
 
 study: {name}    # it writes to runs/{name}/<scale>/, beside this file
@@ -225,7 +226,7 @@ def next_steps(file: Path) -> str:
     lines: Iterable[tuple[str, str]] = (
         (f"distill-nb plan {place} --device h100-80gb", "memory, hours and disk that it takes"),
         (f"distill-nb study {place} --scale tiny", "does all of it run? minutes, on a CPU"),
-        (f"distill-nb study {place} --scale pocket", "with a real student of 135M, on a CPU"),
+        (f"distill-nb study {place} --scale pocket", "with a real student of 135M, in minutes"),
         (f"distill-nb study {place}", "at full size"),
     )
     width = max(len(command) for command, _ in lines)

@@ -10,6 +10,9 @@ run on a GPU yet; bench/gpu_check.py compares and measures it there."""
 
 from __future__ import annotations
 
+import inspect
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +24,7 @@ from distill_nb.training import sharding
 if TYPE_CHECKING:
     import torch
     from peft import PeftModel
-    from transformers import Trainer, TrainerCallback
+    from transformers import PreTrainedModel, Trainer, TrainerCallback
 
 ATTENTION = "distill_nb_packed"
 LOGITS = 2**24  # logits that exist at once (vocabulary x tokens): 64 MiB in float32
@@ -60,6 +63,7 @@ def patch(model: PeftModel, backend: str = "hf") -> None:
     from transformers.modeling_outputs import CausalLMOutputWithPast
 
     base = model.get_base_model()
+    refuse_own_attention(base)
     windows = getattr(base.config, "sliding_window", None)
     own_attention = not windows and base.config._attn_implementation == "sdpa"
     if own_attention:
@@ -84,6 +88,18 @@ def patch(model: PeftModel, backend: str = "hf") -> None:
         return CausalLMOutputWithPast(loss=loss / (len(places) if count is None else count))
 
     base.forward = forward
+
+
+def refuse_own_attention(model: PreTrainedModel) -> None:
+    """Raises ValueError for a student whose code does more with its attention where that is called
+    sdpa. MiniMax M3 and DeepSeek V3.2 leave out tokens, by blocks or an index; with examples end to
+    end, or under another name, they would leave out others."""
+    code = inspect.getsource(sys.modules[type(model).__module__])
+    if re.search(r'_attn_implementation (in|==) [^\n]*"sdpa"', code):
+        raise ValueError(
+            f"student: {type(model).__name__} has an attention of its own, and training here lays "
+            "examples end to end, which would change what it sees; take another student."
+        )
 
 
 def _patch_unsloth() -> None:

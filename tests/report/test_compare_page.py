@@ -93,7 +93,7 @@ def test_other_problems_under_one_name_are_no_pair(runs_dir):
         (("one", "none"), "there is no run none with answers below"),
         (("one", "two@30"), "no answers at that step, only at 20"),
         (("one", "one@20"), "are the same checkpoint"),
-        (("one", "two@last"), "after @ comes a step or base, as in two@30"),
+        (("one", "two@last"), "after @ comes a step or base, as in two@20"),
     ],
 )
 def test_what_cannot_be_compared_is_said_in_one_sentence(two, words, said):

@@ -53,7 +53,7 @@ def test_each_part_has_a_hatch_a_marker_and_a_colour_of_its_own(drawn):
 def test_without_a_verdict_there_is_nothing_to_draw(drawn):
     found, split, _ = drawn
     figure, data = part_figures.parts(found.iloc[:0], split.iloc[:0])
-    assert data.empty and "no checkpoint has what it shows" in figure.alt_text
+    assert data.empty and "no checkpoint with the data" in figure.alt_text
     plt.close(figure)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import tiny
+from transformers import AutoModelForCausalLM, MiniMaxM3VLTextConfig
 
 from distill_nb.students import chat, proof, student
 from distill_nb.training import step
@@ -231,3 +232,18 @@ def test_heldout_loss_is_the_mean_over_tokens_whatever_the_micro_batch():
         [expected] * 3, abs=1e-5
     )
     assert model.training and step.heldout_loss(model, [], 2) is None
+
+
+def test_an_attention_that_packed_rows_would_change_is_refused():
+    config = MiniMaxM3VLTextConfig(
+        vocab_size=99, hidden_size=64, intermediate_size=64, num_hidden_layers=1, head_dim=16,
+        num_attention_heads=4, num_key_value_heads=2, rotary_dim=16, num_local_experts=4,
+        num_experts_per_tok=2, index_n_heads=2, index_head_dim=16,
+        layer_types=["minimax_m3_sparse"], mlp_layer_types=["dense"],
+    )  # fmt: skip
+    model = AutoModelForCausalLM.from_config(config)
+    name = type(model).__name__
+    model.get_base_model = lambda: model  # as PEFT's has it
+    with pytest.raises(ValueError, match=f"^student: {name} has an attention of its own, and tr"):
+        step.patch(model)
+    assert model.config._attn_implementation == "sdpa"

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distill_nb.evaluation.engines.hf_generate import generate, share_heads
+from distill_nb.evaluation.engines.hf_generate import generate
 from distill_nb.evaluation.engines.types import Answer, Request
 from distill_nb.params import Params
 from distill_nb.students import chat, proof, student
@@ -42,7 +42,6 @@ class HfEngine:
         for step in [0, *steps]:
             self.model = None  # its memory is needed
             self.model = student.load_for_generation(self.p, self.adapters.get(step))
-            share_heads(self.model)
             self.step = step
             yield [step]
 

@@ -7,7 +7,8 @@ read them where they are (bench/generate.py has what all of this gains)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from distill_nb.evaluation.engines.loop_stop import LoopStop
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
 
 EVERY = 16  # tokens
-ATTENTION = "distill_nb_grouped"
 
 
 def generate(
@@ -36,7 +36,7 @@ def generate(
     greedy). Raises torch.OutOfMemoryError where a GPU has too little for them."""
     import torch
 
-    with torch.inference_mode():
+    with torch.inference_mode(), grouped_heads():
         batch = _Batch(model, prompts, seeds, stop_ids, tokenizer.pad_token_id, p)
         while batch.rows:
             batch.extend()
@@ -46,17 +46,20 @@ def generate(
     ]
 
 
-def share_heads(model: PreTrainedModel) -> None:
-    """Let a model's attention on the CPU take grouped keys and values with a mask as they are.
-    Transformers copies them for each head that shares them, for every token: GPUs have no kernel
-    for the two together, and torch's for CPUs has."""
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
+@contextlib.contextmanager
+def grouped_heads() -> Iterator[None]:
+    """Let attention on the CPU read grouped keys and values where they are, with a mask too. With a
+    mask, Transformers copies them for every head and token, because torch's fast kernels for CUDA
+    do not take both; torch's kernel for CPUs does. The name of the function stays sdpa: some models
+    ask for that name before they mask what they leave out."""
+    from transformers import AttentionInterface
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    if model.device.type == "cpu" and model.config._attn_implementation == "sdpa":
-        AttentionInterface.register(ATTENTION, _attention)
-        AttentionMaskInterface.register(ATTENTION, sdpa_mask)
-        model.set_attn_implementation(ATTENTION)
+    AttentionInterface.register("sdpa", _attention)
+    try:
+        yield
+    finally:
+        AttentionInterface.register("sdpa", sdpa_attention_forward)
 
 
 def _attention(
@@ -68,12 +71,13 @@ def _attention(
     **options,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """query [B, heads, T, d], key and value [B, fewer heads, N, d], mask [B, 1, T, N] to [B, T,
-    heads, d]; without a mask or with a bias of positions, Transformers' own."""
+    heads, d], in eval mode. Transformers' own function does what is not grouped, not masked, not on
+    a CPU, or has a bias of positions."""
     import torch
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     grouped, biased = query.shape[1] != key.shape[1], options.get("position_bias") is not None
-    if attention_mask is None or biased or not grouped:
+    if attention_mask is None or biased or not grouped or query.device.type != "cpu":
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
     made = torch.nn.functional.scaled_dot_product_attention(
         query, key, value, attention_mask, scale=options.get("scaling"), enable_gqa=True
@@ -187,10 +191,12 @@ def common_prefix(prompts: list[list[int]]) -> int:
 
 
 def _only_full_attention(model: PreTrainedModel) -> bool:
-    """Whether every layer sees all tokens before. A sliding window would count the padding between
-    what is shared and the rest."""
+    """Whether every layer sees all tokens before. A sliding window, or blocks of tokens, would
+    count the padding between what is shared and the rest."""
     from transformers.cache_utils import DynamicCache, DynamicLayer
 
+    if set(getattr(model.config, "layer_types", None) or ["full_attention"]) != {"full_attention"}:
+        return False
     return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
 
 

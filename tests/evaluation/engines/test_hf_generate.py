@@ -6,10 +6,17 @@ from dataclasses import replace
 import pytest
 import torch
 from helpers import tiny
-from transformers import LlamaForCausalLM, MistralConfig, MistralForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    LlamaForCausalLM,
+    MiniMaxM3VLTextConfig,
+    MistralConfig,
+    MistralForCausalLM,
+)
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from distill_nb.evaluation.engines import hf_generate
-from distill_nb.evaluation.engines.hf_generate import common_prefix, generate
+from distill_nb.evaluation.engines.hf_generate import common_prefix, generate, grouped_heads
 from distill_nb.students import student
 
 SHARED = [5, 6, 7, 8, 9, 10, 11, 12, 13, 14]
@@ -69,8 +76,8 @@ def test_answers_are_those_of_each_prompt_alone(model, tokenizer, monkeypatch):
     assert sizes[0] == 6 and sizes[-1] < 6 and sizes == sorted(sizes, reverse=True)
 
 
-def test_grouped_heads_read_keys_and_values_where_they_are(model, tokenizer, monkeypatch):
-    """The answers are the same, by the kernel that takes grouped heads with a mask."""
+def test_grouped_keys_and_values_are_not_copied(model, tokenizer, monkeypatch):
+    """By the kernel that takes grouped heads with a mask; elsewhere Transformers is as before."""
     heads, plain = [], torch.nn.functional.scaled_dot_product_attention
 
     def noted(query, key, value, *masks, **options):
@@ -78,14 +85,51 @@ def test_grouped_heads_read_keys_and_values_where_they_are(model, tokenizer, mon
         return plain(query, key, value, *masks, **options)
 
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", noted)
-    expected = made(model, tokenizer, [300])
     own, fewer = model.config.num_attention_heads, model.config.num_key_value_heads
-    assert fewer < own and (own, own, False) in heads  # Transformers copies them
-    heads.clear()
-    hf_generate.share_heads(model)
-    assert model.config._attn_implementation == hf_generate.ATTENTION
-    assert made(model, tokenizer, [300]) == expected
+    assert fewer < own and made(model, tokenizer, [300])
     assert set(heads) == {(own, fewer, True)}
+    heads.clear()
+    rows = torch.tensor([PROMPTS[0], PROMPTS[0]])
+    mask = torch.ones_like(rows)
+    mask[0, :3] = 0
+    model(input_ids=rows, attention_mask=mask)
+    assert set(heads) == {(own, own, False)}
+
+
+@pytest.mark.parametrize("fewer", [2, 4])
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("tokens", [1, 5])
+def test_attention_is_that_of_transformers(fewer, biased, masked, tokens):
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(3, n, t, 8) for n, t in ((4, tokens), (fewer, 9), (fewer, 9)))
+    mask = torch.rand(3, 1, tokens, 9) < 0.7
+    mask[..., 0] = True
+    options = dict(scaling=0.3, position_bias=torch.randn(1, 4, tokens, 9) if biased else None)
+    module = torch.nn.Module()
+    module.num_key_value_groups = 4 // fewer
+    given = module, query, key, value, mask if masked else None
+    expected = sdpa_attention_forward(*given, **options)[0]
+    assert torch.equal(hf_generate._attention(*given, **options)[0], expected)
+
+
+def test_a_model_that_asks_for_its_attentions_name_masks_what_it_would(tokenizer):
+    """MiniMax's sparse layers mask blocks of tokens under the names that they know alone."""
+    torch.manual_seed(0)
+    config = MiniMaxM3VLTextConfig(
+        vocab_size=300, hidden_size=64, intermediate_size=64, num_hidden_layers=2, head_dim=16,
+        num_attention_heads=4, num_key_value_heads=2, rotary_dim=16, num_local_experts=4,
+        num_experts_per_tok=2, index_n_heads=2, index_head_dim=16, index_block_size=4,
+        index_topk_blocks=2, index_local_blocks=1, layer_types=["minimax_m3_sparse"] * 2,
+        mlp_layer_types=["dense"] * 2, pad_token_id=0, bos_token_id=1, eos_token_id=None,
+    )  # fmt: skip
+    model = AutoModelForCausalLM.from_config(config).double().eval()
+    assert model.config._attn_implementation == "sdpa"
+    prompt = PROMPTS[4]
+    expected = alone(model, prompt, 12)
+    with grouped_heads():
+        assert alone(model, prompt, 12) == expected
+    assert not hf_generate._only_full_attention(model)  # padding would shift the blocks
 
 
 def test_nothing_shared_and_one_prompt(model, tokenizer):
