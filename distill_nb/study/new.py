@@ -187,8 +187,9 @@ def _study_text(
     """counts: of the traces of each file."""
     pocket = "# pocket: {learning_rate: 5.0e-4}   # as an example"
     usual = params.pocket()
-    few = min(counts, default=usual.n_examples + usual.n_heldout)
-    if few < usual.n_examples + usual.n_heldout:
+    enough = usual.n_examples + usual.n_heldout
+    few = min(counts, default=enough)
+    if few < enough:
         small = sizes(few)
         small["micro_batch_size"] = small["batch_size"]  # each of 512 tokens at most
         pocket = f"pocket: {yaml_text.dump(small)}   # as there are {few} traces"
