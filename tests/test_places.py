@@ -47,7 +47,7 @@ def test_an_address_is_written_where_one_belongs(tree):
     values: dict = {}
     exec("".join(parameters["source"]), values)
     assert values["package"] == "git+https://github.com/Some-Lab/distill.nb"
-    targets = re.findall(r"\]\((https?://[^)]+)\)", text["README.md"].split("\n\n")[1])
+    targets = re.findall(r"\]\((https?://[^)]+)\)", text["README.md"].split("\n\n")[2])
     opened = [unquote(target) for target in targets if ".ipynb" in target]
     assert len(opened) == 2
     for target in opened:

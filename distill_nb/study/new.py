@@ -122,18 +122,21 @@ def _distinct(names: list[str]) -> list[str]:
     ]
 
 
-def sizes(count: int) -> dict[str, int]:
+def sizes(
+    count: int, batch_sizes: tuple[int, ...] = BATCH_SIZES, checkpoints: int = CHECKPOINTS
+) -> dict[str, int]:
     """The sizes of a run that sees each of `count` traces at most once, some held out: n_examples,
-    n_heldout, batch_size, micro_batch_size, max_steps, save_every."""
+    n_heldout, batch_size, micro_batch_size, max_steps, save_every. batch_sizes: the largest is
+    taken that leaves two steps a checkpoint."""
     heldout = min(200, count // 10)
-    batch = next((b for b in BATCH_SIZES if (count - heldout) // b >= 2 * CHECKPOINTS), 1)
-    each = min((count - heldout) // batch, STEPS) // CHECKPOINTS
+    batch = next((b for b in batch_sizes if (count - heldout) // b >= 2 * checkpoints), 1)
+    each = min((count - heldout) // batch, STEPS) // checkpoints
     return {
-        "n_examples": each * CHECKPOINTS * batch,
+        "n_examples": each * checkpoints * batch,
         "n_heldout": heldout,
         "batch_size": batch,
         "micro_batch_size": 2 if batch % 2 == 0 else 1,
-        "max_steps": each * CHECKPOINTS,
+        "max_steps": each * checkpoints,
         "save_every": each,
     }
 
@@ -190,7 +193,7 @@ def _study_text(
     enough = usual.n_examples + usual.n_heldout
     few = min(counts, default=enough)
     if few < enough:
-        small = sizes(few)
+        small = sizes(few, (usual.batch_size,), usual.max_steps // usual.save_every)
         small["micro_batch_size"] = small["batch_size"]  # each of 512 tokens at most
         pocket = f"pocket: {yaml_text.dump(small)}   # as there are {few} traces"
     return f"""# A study: its runs. docs/studies.md of distill_nb says what this file may have.

@@ -50,13 +50,15 @@ def test_a_new_study_passes_the_checks_and_every_key_of_a_run_is_explained(tmp_p
     shown = [line[2:] for line in file.read_text().splitlines() if line.startswith("#   - run")]
     assert shown and "grid: {learning_rate: [" in file.read_text()
     assert yaml_text.read("\n".join(shown), "")[0]["run"] == f"{runs[0]}.yaml"
-    assert study.small["pocket"]["max_steps"] == 10  # of 60 traces, not the pocket run's 90
-    assert study.small["pocket"]["micro_batch_size"] == 5
+    small = study.small["pocket"]  # of 60 traces, not the pocket run's 90
+    assert (small["n_examples"], small["n_heldout"]) == (48, 6)
+    assert (small["max_steps"], small["save_every"]) == (12, 6)  # two checkpoints, as there
+    assert small["batch_size"] == small["micro_batch_size"] == 4
     trace_params.validate(study_file.values_of(study.sets["r1_math"]))
 
 
 def test_traces_that_are_enough_for_a_pocket_run_leave_it_as_it_is(tmp_path):
-    for count, small in ((89, {"n_examples": 75, "max_steps": 15}), (90, {})):
+    for count, small in ((87, {"n_examples": 72, "max_steps": 18}), (90, {})):
         mine = traces(tmp_path / f"{count}.jsonl", count)
         file = new.write(tmp_path / f"of_{count}", [LLAMA], [mine])
         found = study_file.read(file).small["pocket"]
@@ -163,7 +165,7 @@ def test_a_new_studys_runs_can_stand_at_every_scale(tmp_path, monkeypatch):
     sizes = [[(p.dataset, p.n_examples, p.max_steps) for p in runs] for runs in found.values()]
     assert sizes == [
         [(mine, 50, 10), ("r1_math", 25000, 500), ("none", 0, 0)],
-        [(mine, 50, 10), ("pocket", 50, 10), ("pocket", 50, 10)],  # the baseline learns nothing
+        [(mine, 48, 12), ("pocket", 48, 12), ("pocket", 48, 12)],  # the baseline learns nothing
         [(mine, 16, 4), ("r1_math", 16, 4), ("pocket", 16, 4)],
     ]
     assert {p.student for p in found["pocket"]} == {params.POCKET_STUDENT}
