@@ -16,7 +16,8 @@ FROM python:${PYTHON}-slim-bookworm
 RUN apt-get update -qq \
  && apt-get install -y -qq --no-install-recommends make git bubblewrap gcc libc6-dev \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --create-home student
+ && useradd --create-home student \
+ && install -d -o student -g student /home/student/distill_nb  # WORKDIR would make it as root
 USER student
 WORKDIR /home/student/distill_nb
 COPY --chown=student . .
