@@ -128,7 +128,7 @@ $(VENV)/.setup-docs: $(VENV)/.setup
 	@$(PIP) -e '.[docs]' -c constraints.txt
 	@touch $@
 
-docs: $(VENV)/.setup-docs  ## build the documentation, build/pages, with the demo's executed notebooks; RUN=runs/…: another run's
+docs: $(VENV)/.setup-docs  ## build the documentation, build/pages, with the demo's executed notebooks and report; RUN=runs/…: another run's
 	@$(if $(RUN),,$(MAKE) --no-print-directory demo)
 	@$(if $(RUN),DISTILL_NB_DOCS_RUN='$(RUN)') $(PY) -m sphinx -b html -n -W --keep-going -q docs build/pages
 	@echo "Documentation: $(CURDIR)/build/pages/index.html"

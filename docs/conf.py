@@ -14,7 +14,9 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 import reference  # noqa: E402
+from sphinx.application import Sphinx  # noqa: E402
 
+from distill_nb.report import published_pages  # noqa: E402
 from distill_nb.runtime import paths  # noqa: E402
 
 project = "distill_nb"
@@ -42,7 +44,14 @@ html_show_sphinx = False
 RUN = Path(os.environ.get("DISTILL_NB_DOCS_RUN") or paths.runs() / "pocket" / "pocket_math")
 
 
-def setup(app: object) -> None:
-    """Write the generated pages before any is read."""
+def setup(app: Sphinx) -> None:
+    """Write the generated pages before any is read, and the sample report beside them."""
     reference.write(HERE / "reference" / "generated")
     reference.copy_notebooks(RUN, HERE / "notebooks")
+    app.connect("build-finished", sample)
+
+
+def sample(app: Sphinx, error: Exception | None) -> None:
+    """Copy the report of the run's scale, to which the first page leads."""
+    if error is None:
+        published_pages.copy(RUN.parent, Path(app.outdir) / "sample")

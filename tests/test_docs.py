@@ -81,3 +81,8 @@ def test_pages_fetch_nothing_and_fit_a_phone(made, browser):
         assert page.evaluate("document.documentElement.scrollWidth") <= 380, name
         assert not wrong, f"{name}: {wrong}"
         page.context.close()
+    page, _ = opened(browser, site, "index.html")
+    page.click("text=the sample")
+    page.wait_for_url("**/sample/report/index.html")
+    assert page.title() and page.locator("text=pocket_math").count() > 0
+    page.context.close()
