@@ -90,14 +90,13 @@ def hidden(
 
 @functools.cache
 def warm(seen: View, packages: tuple[str, ...]) -> None:
-    """Touch all that a worker sees, so that a candidate which reads something changes nothing by it
+    """Read all that a worker sees, so that a candidate which reads something changes nothing by it
     that a later one could measure: the file is in the kernel's cache already, and its access time
     is of today, which is not renewed on a file system mounted with relatime (mount(8))."""
     for path in (*seen.files, *_files((*seen.folders, *packages))):
         with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
-            if hasattr(os, "posix_fadvise"):  # not on macOS
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
-            file.read(1)
+            while file.read(2**20):  # to its end: advice to read it ahead does not wait for it
+                pass
 
 
 def _files(tops: tuple[str, ...]) -> Iterator[str]:
