@@ -145,7 +145,7 @@ sample: demo  ## the demo's report as a folder to publish, build/pages/sample
 address:  ## write the repository's address into badges, pyproject.toml, CITATION.cff and hosted.ipynb; ADDRESS=https://github.com/OWNER/NAME
 	@$(PYTHON) .ci/address '$(ADDRESS)'
 
-test: setup  ## run the tests, in three processes, for some wait; WORKERS=6: in six
+test: setup-study  ## run the tests, in three processes, for some wait; WORKERS=6: in six
 	@$(PY) -m pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
 
 lint: setup  ## check style, format, types, and that rooms import only downwards

@@ -111,9 +111,10 @@ def compare_gradients(kind: str, folder: Path) -> dict:
 
 def compare_losses(rows: list[dict]) -> None:
     """Add to rows of Unsloth how far its loss is from hf's, of the same student."""
-    expected = {row["kind"]: row["loss"] for row in rows if row["way"] == "hf" and "loss" in row}
-    for row in rows:
-        if row.get("way") == "unsloth" and "loss" in row and row["kind"] in expected:
+    made = [row for row in rows if "loss" in row]  # the others were skipped, or failed
+    expected = {row["kind"]: row["loss"] for row in made if row["way"] == "hf"}
+    for row in made:
+        if row["way"] == "unsloth" and row["kind"] in expected:
             row["loss_difference"] = abs(row["loss"] - expected[row["kind"]])
             if not row["loss_difference"] <= LOSS_TOLERANCE["bfloat16"]:
                 row["failed"] = f"its loss is {row['loss_difference']:.3g} nats from hf's"
@@ -223,10 +224,11 @@ def compare_parity(rows: list[dict], folder: Path) -> None:
     those moved at most."""
     from safetensors.torch import load_file
 
-    losses = {(r["kind"], r["dtype"], r["way"]): r["losses"] for r in rows if "losses" in r}
-    for row in rows:
-        key = (row["kind"], row.get("dtype"))
-        if row["way"] == "hf" or "losses" not in row or (*key, "hf") not in losses:
+    made = [row for row in rows if "losses" in row]  # the others were skipped, or failed
+    losses = {(r["kind"], r["dtype"], r["way"]): r["losses"] for r in made}
+    for row in made:
+        key = (row["kind"], row["dtype"])
+        if row["way"] == "hf" or (*key, "hf") not in losses:
             continue
         apart = max(abs(a - b) for a, b in zip(row["losses"], losses[(*key, "hf")], strict=True))
         found, expected = (

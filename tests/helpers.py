@@ -1,8 +1,9 @@
-"""Shared by the tests: parameters of a tiny run, what needs vLLM, and what a killed process leaves
-running."""
+"""Shared by the tests: parameters of a tiny run, what needs which package, and what a killed
+process leaves running."""
 
 import contextlib
 import hashlib
+import importlib.util
 import signal
 import subprocess
 import sys
@@ -19,6 +20,17 @@ from distill_nb.students import chat
 needs_vllm = pytest.mark.skipif(
     not types.installed_vllm(), reason="vLLM is not installed: make setup-ci installs it"
 )
+
+
+def needs(*packages: str) -> pytest.MarkDecorator:
+    """Skip where one of these is not installed; make setup-study installs them."""
+    absent = [name for name in packages if importlib.util.find_spec(name) is None]
+    return pytest.mark.skipif(
+        bool(absent), reason=f"{', '.join(absent)} not installed: make setup-study"
+    )
+
+
+needs_teachers = needs("anthropic", "openai")
 
 
 def tiny(**changes):

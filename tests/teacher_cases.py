@@ -3,6 +3,7 @@ them."""
 
 import pytest
 from fake_teacher import FakeTeacher
+from helpers import needs_teachers
 
 from distill_nb.runtime import jsonl
 from distill_nb.traces.teacher import generation
@@ -10,6 +11,7 @@ from distill_nb.traces.teacher.settings import Settings
 
 # Sonnet 4.5 is
 MARKS = [
+    needs_teachers,
     pytest.mark.usefixtures("teacher_keys"),
     pytest.mark.filterwarnings("ignore:The model .* is deprecated:DeprecationWarning"),
 ]

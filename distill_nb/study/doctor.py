@@ -108,7 +108,8 @@ def _packages() -> Iterator[Finding]:
         "unsloth": "training on a GPU is slower with Transformers alone",
         "vllm": "evaluation is slower with Transformers alone",
         "evalplus": "no HumanEval+ and no MBPP+: make setup-study",
-        "datasets": "no traces from the hub: make setup-study",
+        "anthropic": "no traces from Claude: make setup-study",
+        "openai": "no traces from a server that speaks OpenAI's API: make setup-study",
         "snakemake": "no make study: make setup-study",
     }
     for name, cost in costs.items():

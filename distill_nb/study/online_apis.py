@@ -5,7 +5,6 @@ Nothing is sent where its cost cannot be said before, or without a key."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -40,7 +39,7 @@ def name(p: TraceParams) -> str:
 def announcement(p: TraceParams) -> str:
     """What asking will cost at the most, before it is done; "" where nothing will be sent."""
     s = question(p)
-    if _lacks_key(s) or retired.sentence(p.teacher_model, p.teacher_url, p.dataset):
+    if send.lacking(s)[0] or retired.sentence(p.teacher_model, p.teacher_url, p.dataset):
         return ""
     try:
         price = costs.price_of(s.teacher_model)
@@ -68,17 +67,12 @@ def look(p: TraceParams) -> Iterator[Finding]:
         "price",
         f"${price['input']:,.2f} and ${price['output']:,.2f} a million tokens of input and output",
     )
-    if key := _lacks_key(s):
-        yield Finding("answer", "not asked, without a key", f"no new traces from it: set {key}")
+    what, name = send.lacking(s)
+    if what:
+        remedy = f"set {name}" if what == "key" else f"install {name} (make setup-study)"
+        yield Finding("answer", f"not asked, without a {what}", f"no new traces from it: {remedy}")
         return
     yield from _ask(s, price, p.teacher_mode == "batch")
-
-
-def _lacks_key(s: Settings) -> str:
-    """The name of the key that is not there; one's own server needs none."""
-    key = send.api_of(s).KEY
-    own = s.teacher_api == "openai" and s.teacher_url
-    return "" if own or os.environ.get(key) else key
 
 
 def _ask(s: Settings, price: dict, in_batches: bool) -> Iterator[Finding]:

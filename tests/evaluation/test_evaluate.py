@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import needs_vllm, tiny
+from helpers import needs, needs_vllm, tiny
 
 from distill_nb.analysis import results
 from distill_nb.benchmarks import loading
@@ -461,6 +461,7 @@ def test_records_of_lost_checkpoints_are_graded_again_too(runs_dir, monkeypatch)
     assert {r["grader"] for step in (0, 2, 4) for r in lines(p, step)} == {"another"}
 
 
+@needs("evalplus")
 def test_a_code_benchmark_counts_by_its_content_and_not_by_its_place(tmp_path):
     def tasks_hash(folder):
         file = folder / "humaneval_plus.part.jsonl"

@@ -18,6 +18,8 @@ from distill_nb.training import train
 
 @pytest.fixture(scope="session")
 def one_world(tmp_path_factory):
+    for package in ("evalplus", "anthropic", "openai"):
+        pytest.importorskip(package, reason=f"{package} is not installed: make setup-study")
     with FakeHub() as hub:
         made = World(hub, tmp_path_factory.mktemp("world"))
         yield made

@@ -11,6 +11,7 @@ import sys
 import nbformat
 import pytest
 from conftest import KEY, ODD, snakemake
+from helpers import needs
 
 from distill_nb import params
 from distill_nb.params import BENCHMARKS
@@ -303,6 +304,7 @@ def test_a_baseline_that_is_made_anew_takes_along_the_runs_that_share_its_record
     ) == {*stages, *(f"{stage}.html" for stage in stages), "report/paper", "report/index.html"}
 
 
+@needs("snakemake")
 def test_one_run_alone_waits_for_its_own_set_only(copy, tmp_path):
     done = snakemake(
         copy, tmp_path / "runs", "-n", tmp_path / "runs" / "full" / "llama8b_math_4k" / "train.html"
@@ -369,6 +371,7 @@ def test_a_failure_stops_no_other_run_destroys_nothing_and_is_shown(copy, study_
     assert "weight_decay" in page.read_text()
 
 
+@needs("snakemake")
 def test_the_graph_in_contributing_is_the_snakefiles(tmp_path):
     done = snakemake(paths.ROOT, tmp_path / "runs", "--rulegraph", "mermaid-js")
     assert done.returncode == 0, done.stderr

@@ -113,6 +113,20 @@ os.environ["ANTHROPIC_API_KEY"] = key
     assert world.hub.asked == []
 
 
+def test_without_the_package_nothing_is_sent(world):
+    program = f"""
+kept, sys.modules["anthropic"] = sys.modules["anthropic"], None
+result = findings({MODEL!r}, {FILES!r})
+sys.modules["anthropic"] = kept
+"""
+    found = world.run(program)
+    assert found[1][1:] == [
+        "not asked, without a package",
+        "no new traces from it: install anthropic (make setup-study)",
+    ]
+    assert world.hub.asked == []
+
+
 def test_ones_own_server_needs_no_key(world, tmp_path):
     def completion(path, asked):
         message = {"role": "assistant", "content": "Blue"}

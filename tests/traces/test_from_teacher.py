@@ -4,11 +4,14 @@ import re
 import pandas as pd
 import pytest
 from fake_teacher import FakeTeacher
+from helpers import needs_teachers
 from teacher_sets import PROBLEMS, settings, solved, write_problems
 
 from distill_nb import benchmarks
 from distill_nb.benchmarks import loading
 from distill_nb.traces import build, files, from_teacher, params, show
+
+pytestmark = needs_teachers
 
 
 @pytest.fixture(autouse=True)

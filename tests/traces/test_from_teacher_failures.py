@@ -4,6 +4,7 @@ import json
 
 import pytest
 from fake_teacher import FakeTeacher
+from helpers import needs_teachers
 from teacher_sets import settings, solved, write_problems
 
 from distill_nb.runtime import jsonl
@@ -11,6 +12,7 @@ from distill_nb.runtime.files import write_json
 from distill_nb.traces import build, files
 
 pytestmark = [
+    needs_teachers,
     pytest.mark.usefixtures("teacher_keys"),
     pytest.mark.filterwarnings("ignore:The model .* is deprecated:DeprecationWarning"),
 ]

@@ -16,7 +16,6 @@ teacher's licence and terms."""
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -137,16 +136,13 @@ def generate(
     ones that it does allow are sent (`Work.affordable`), and so on with what they leave. Problems
     that are left have the reason max_cost.
 
-    Raises ValueError, before anything is sent, for a missing key or price, problems or tests that
-    cannot be used, another process at work in the folder, or where max_cost does not allow a single
-    request. Raises ValueError for what concerns the account or the settings, and send.Unavailable
-    for a server that fails for long (failures.py): every problem without an answer stays open."""
+    Raises ValueError, before anything is sent, for a missing package, key or price, problems or
+    tests that cannot be used, another process at work in the folder, or where max_cost does not
+    allow a single request. Raises ValueError for what concerns the account or the settings, and
+    send.Unavailable for a server that fails for long (failures.py): every problem without an answer
+    stays open."""
+    send.check(s)
     module, folder = send.api_of(s), Path(folder)
-    if not os.environ.get(module.KEY) and not (s.teacher_api == "openai" and s.teacher_url):
-        raise ValueError(
-            f"{module.KEY}: it is not set; put the key of the {s.teacher_api} API into this "
-            "environment variable."
-        )
     price = costs.price_of(s.teacher_model, prices)
     check_problems(problems)
     if verify is None:

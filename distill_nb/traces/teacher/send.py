@@ -13,7 +13,9 @@ off."""
 
 from __future__ import annotations
 
+import importlib.util
 import logging
+import os
 import random
 import time
 from collections import deque
@@ -52,6 +54,31 @@ class Unavailable(RuntimeError):
 def api_of(settings: Settings) -> ModuleType:
     """The module of an API: client, ask, body, read."""
     return {"anthropic": anthropic, "openai": openai}[settings.teacher_api]
+
+
+def lacking(settings: Settings) -> tuple[str, str]:
+    """What is not here of what asking an API takes: ("package", its name), ("key", its environment
+    variable) or ("", ""). One's own server needs no key."""
+    own = settings.teacher_api == "openai" and settings.teacher_url
+    if importlib.util.find_spec(settings.teacher_api) is None:
+        return "package", settings.teacher_api
+    key = api_of(settings).KEY
+    return ("", "") if own or os.environ.get(key) else ("key", key)
+
+
+def check(settings: Settings) -> None:
+    """Raises ValueError where the SDK's package or the API's key is not here."""
+    what, name = lacking(settings)
+    if what == "package":
+        raise ValueError(
+            f"teacher_api: {name} needs the package {name}, which is not installed; make "
+            "setup-study installs it, or pip install 'distill_nb[full]' -c constraints.txt."
+        )
+    if what == "key":
+        raise ValueError(
+            f"{name}: it is not set; put the key of the {settings.teacher_api} API into this "
+            "environment variable."
+        )
 
 
 def pause(settings: Settings, n: int, failure: Failure | None = None) -> float:

@@ -94,6 +94,7 @@ def test_vllm_is_left_alone_where_the_file_would_not_fit_or_is_not_missing(
     assert tuned.lent(student, "merged") is None
 
 
+@needs_vllm
 def test_the_engines_processes_get_the_folder(vllm_files, monkeypatch):
     gpu(monkeypatch, H100)
     p = tiny(student="Qwen/Qwen3-30B-A3B-Base", dtype="bfloat16", engine="vllm", adapters="merged")

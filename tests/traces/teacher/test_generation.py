@@ -1,6 +1,7 @@
 """API teachers: the real SDKs against a server of our own, which counts what it executed."""
 
 import os
+import sys
 
 import pytest
 from conftest import KEY
@@ -233,6 +234,10 @@ def test_what_is_refused_before_anything_is_sent(tmp_path, monkeypatch):
         monkeypatch.delenv("OPENAI_API_KEY")
         with pytest.raises(ValueError, match=r"^OPENAI_API_KEY: it is not set"):
             made(Settings(teacher_api="openai", teacher_model="m", teacher_mode="messages"), t)
+        for api, mode in (("anthropic", "batch"), ("openai", "messages")):
+            monkeypatch.setitem(sys.modules, api, None)  # as where it is not installed
+            with pytest.raises(ValueError, match=rf"^teacher_api: {api} needs the package {api}, "):
+                made(settings(server, teacher_api=api, teacher_mode=mode), t)
         assert sum(server.calls.values()) == 0
 
 
