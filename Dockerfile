@@ -8,7 +8,7 @@
 # bubblewrap makes user namespaces, which Docker's default seccomp and AppArmor profiles refuse. Where they are refused, the level
 # `landlock` is taken (Linux 6.2 or newer), which needs nothing. For the level `bubblewrap`:
 #   docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined …
-# `distill-nb doctor` says which level works. Built and run by nobody yet: no container engine was at hand.
+# `distill-nb doctor` says which level works. docs/never_run.md says how far this file was tried.
 ARG PYTHON=3.12
 FROM python:${PYTHON}-slim-bookworm
 
@@ -21,9 +21,10 @@ RUN apt-get update -qq \
 USER student
 WORKDIR /home/student/distill_nb
 COPY --chown=student . .
+ENV PIP_NO_CACHE_DIR=1
 ARG EXTRAS=""
 RUN make setup \
- && if [ -n "$EXTRAS" ]; then .venv/bin/python -m pip install -q --no-cache-dir -e ".[$EXTRAS]" -c constraints.txt; fi
+ && if [ -n "$EXTRAS" ]; then .venv/bin/python -m pip install -q -e ".[$EXTRAS]" -c constraints.txt; fi
 ENV PATH="/home/student/distill_nb/.venv/bin:$PATH"
 EXPOSE 8888
 CMD ["jupyter", "lab", "--ip=0.0.0.0", "--no-browser", "notebooks"]
