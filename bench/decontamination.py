@@ -178,8 +178,8 @@ def table(report: dict) -> str:
         lines += ["|---|---|---|---|---|---|---|"]
         for row in report[key]:
             shares = (f"{100 * row[m] / row['problems']:.1f}" for m in METHODS)
-            kind = row["kind"].replace("|", r"\|").replace("*", r"\*")
-            kind = f"`{kind}`" if "\\" in row["kind"] else kind
+            kind = row["kind"].replace("|", r"\|")
+            kind = f"`{kind}`" if set(r"\*$") & set(kind) else kind  # no formula, no emphasis
             lines.append(f"| {kind} | {row['source']} | {row['problems']} | {' | '.join(shares)} |")
         lines.append("")
     if speed := report["speed"]:

@@ -40,6 +40,7 @@ if "urls" in ABOUT:  # make address
     }
 html_static_path: list[str] = []
 html_show_sphinx = False
+html_copy_source = False
 
 RUN = Path(os.environ.get("DISTILL_NB_DOCS_RUN") or paths.runs() / "pocket" / "pocket_math")
 

@@ -140,7 +140,9 @@ def members(module: ModuleType) -> Iterator[tuple[str, object]]:
 def signature(name: str, member: object) -> str:
     """How it is called."""
     try:
-        return f"{name}{inspect.signature(member)}"  # type: ignore[arg-type]
+        said = f"{name}{inspect.signature(member)}"  # type: ignore[arg-type]
+        # not where it lies on the machine that builds the pages
+        return said.replace(f"{paths.ROOT}/", "").replace(str(paths.ROOT), ".")
     except (TypeError, ValueError):
         return name
 
@@ -172,6 +174,12 @@ def cell(text: str) -> str:
     return escape(text).replace("\n", " ")
 
 
+def _relinked(html: str, run: Path) -> str:
+    """An output's links to pages beside its notebook, as they lie in the documentation."""
+    html = re.sub(r'href="(\w+)\.ipynb"', r'href="\1.html"', html)
+    return html.replace('href="answers.html', f'href="../sample/{run.name}/answers.html')
+
+
 def copy_notebooks(run: Path, folder: Path) -> None:
     """Copy the executed notebooks of a run and of its scale's report, parameters folded. Raises
     FileNotFoundError, one sentence, where a run was not made yet."""
@@ -190,4 +198,7 @@ def copy_notebooks(run: Path, folder: Path) -> None:
             tags = shown.metadata.setdefault("tags", [])
             if {"parameters", "injected-parameters"} & set(tags):
                 tags.append("hide-input")
+            for output in shown.get("outputs", []):
+                if html := output.get("data", {}).get("text/html"):
+                    output["data"]["text/html"] = _relinked(html, run)
         nbformat.write(notebook, folder / file.name)

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from distill_nb import params
 from distill_nb.evaluation.engines import types
+from distill_nb.grading import sandbox
 from distill_nb.students import chat
 
 needs_vllm = pytest.mark.skipif(
@@ -28,6 +29,14 @@ def needs(*packages: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(
         bool(absent), reason=f"{', '.join(absent)} not installed: make setup-study"
     )
+
+
+def skip_without_sandbox() -> None:
+    """Skip where code that models wrote cannot be run."""
+    try:
+        sandbox.strongest_level()
+    except RuntimeError as error:
+        pytest.skip(str(error))
 
 
 needs_teachers = needs("anthropic", "openai")

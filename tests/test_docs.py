@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+from html.parser import HTMLParser
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from chromium import opened
@@ -72,6 +74,35 @@ def test_the_notebooks_show_their_outputs(made):
     _, site = made
     page = (site / "notebooks" / "train.html").read_text()
     assert "at step 4; " in page and "<svg" in page
+
+
+class Links(HTMLParser):
+    """The values of href and src."""
+
+    def __init__(self):
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.found += [v for name, v in attrs if name in ("href", "src") and v]
+        assert tag not in ("script", "link") or not self.fetched(dict(attrs)), attrs
+
+    @staticmethod
+    def fetched(attributes: dict) -> bool:
+        return (attributes.get("src") or attributes.get("href") or "").startswith("http")
+
+
+def test_links_lead_to_pages_and_nothing_tells_of_the_machine(made):
+    _, site = made
+    pages = [page for page in site.rglob("*.html") if "sample" not in page.parts]
+    assert len(pages) > 40 and not list((site / "_sources").glob("*"))
+    for page in pages:
+        text, links = page.read_text(encoding="utf-8"), Links()
+        links.feed(text)
+        for link in map(urlsplit, links.found):
+            if not link.scheme and link.path:
+                assert (page.parent / unquote(link.path)).exists(), f"{page.name}: {link.path}"
+        assert str(paths.ROOT) not in text, page.name
 
 
 def test_pages_fetch_nothing_and_fit_a_phone(made, browser):

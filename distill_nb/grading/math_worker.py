@@ -17,6 +17,7 @@ import time
 from distill_nb.grading import math_values
 from distill_nb.grading.sandbox import confine
 
+ENDED = select.POLLHUP | select.POLLERR | select.POLLNVAL
 MEMORY = 3 * 2**30  # bytes of address space: a hostile answer can make SymPy take any amount
 
 
@@ -33,8 +34,11 @@ def watch_over() -> None:
         confine.die_with_parent()
         os.close(1)  # else the grader would not see it end
         poll = select.poll()
-        poll.register(0, 0)  # only its end, no questions
-        poll.poll()
+        poll.register(
+            0, select.POLLHUP
+        )  # only its end; macOS tells none for 0, and of questions too
+        while not any(event & ENDED for _, event in poll.poll()) and os.getppid() == worker:
+            time.sleep(0.1)
         if os.getppid() == worker:
             os.kill(worker, signal.SIGKILL)
     finally:

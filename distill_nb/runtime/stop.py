@@ -119,6 +119,8 @@ def _handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
 def run(words: list[str], **options: Any) -> int:
     """Run Papermill so that it outlives SIGNALS, and return its exit status. Its kernel gets them,
     and is killed where it does not listen. options: as for subprocess.Popen."""
+    import psutil  # noqa: F401  # before a signal: a second one may come while the first imports it
+
     with (
         subprocess.Popen([*DEAF, *words], **options) as process,
         _handling(lambda number, _: _hand_on(process, number)),

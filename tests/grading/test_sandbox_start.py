@@ -328,3 +328,33 @@ def test_an_interrupt_while_a_worker_starts_ends_it(monkeypatch):
     with contextlib.closing(seat):
         result = seat.run(sandbox.Job(forever, tests))
     assert (result.outcome, result.detail) == ("grader_error", "interrupted")
+
+
+OTHER_PROCESSOR = """
+import ctypes, platform
+ctypes.CDLL(None).personality(8)  # PER_LINUX32: uname names another processor, also to children
+from distill_nb.grading import sandbox
+from distill_nb.grading.sandbox import Job, function_tests, pool, seccomp
+if __name__ == "__main__":
+    assert platform.machine() not in seccomp.MACHINES, platform.machine()
+    print(sandbox.why_unavailable("landlock"))
+    with pool.Pool(1, sandbox.strongest_level(allow_unsafe=True), allow_unsafe=True) as one:
+        print(one.level)
+        tests = function_tests("f", [[1]], [2], seconds=10.0)
+        print(one.run([Job("def f(x): return x + 1", tests)])[0].outcome)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can name another processor")
+def test_a_processor_without_a_list_of_calls_has_no_sandbox_and_runs_code_without_one():
+    """As Apple's, which is called arm64."""
+    environment = os.environ | {"PYTHONPATH": str(paths.ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", OTHER_PROCESSOR], capture_output=True, text=True, env=environment
+    )
+    if done.returncode and "AssertionError" in done.stderr:
+        pytest.skip("this kernel names no other processor")
+    assert done.returncode == 0, done.stderr
+    why, level, outcome = done.stdout.splitlines()
+    assert "seccomp does not work here: KeyError" in why
+    assert (level, outcome) == ("process", "correct")

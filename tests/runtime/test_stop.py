@@ -1,6 +1,7 @@
 """A run that is asked to end leaves the state of the step that it is at, and goes on there to the
 same bits."""
 
+import contextlib
 import json
 import os
 import signal
@@ -184,6 +185,29 @@ def test_a_command_that_does_not_listen_is_killed(tmp_path):
     assert process.stdout.readline() == "on\n"
     process.terminate()
     assert process.wait(timeout=60) == 1
+
+
+def test_signals_in_quick_succession_are_handed_on():
+    """The second one comes while the first is being handed on."""
+    program = (
+        "import sys; from distill_nb.runtime import stop; sys.exit(stop.run(sys.argv[1:], "
+        "stdout=sys.stdout))"
+    )
+    words = ["sh", "-c", "echo on; sleep 600 & wait"]
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=paths.ROOT,
+    ) as process:
+        assert process.stdout.readline() == "on\n"
+        for _ in range(20):
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+            time.sleep(0.004)
+        _, said = process.communicate(timeout=60)
+    assert "Traceback" not in said, said
 
 
 @pytest.mark.parametrize(

@@ -141,9 +141,9 @@ def main() -> None:
         confine.die_with_parent()  # again, as a change of user undoes it
         in_reach(opened)
     settings["folders"], settings["next"] = len(opened), 0
-    seccomp.of_child(0)  # made once for all children
     confine.give_up_privileges()
     try:
+        seccomp.of_child(0)  # made once for all children
         confine.add_filter(seccomp.of_worker())
         settings["filtered"] = True
     except (OSError, KeyError) as error:  # KeyError: a processor that seccomp.py has no list for
