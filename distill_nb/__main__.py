@@ -63,6 +63,7 @@ def run(files: tuple[str, ...], changes: tuple) -> None:
              distill-nb run pocket_code.yaml -p seed 1
     """
     p = commands.run_params(files, changes)
+    commands.check_sandbox(p)
     took: dict[str, float] = {}
     for name in ("eval",) if params.is_baseline(p) else ("train", "eval"):
         with commands.timed(name, took):

@@ -15,8 +15,9 @@ from click.testing import CliRunner
 from helpers import tiny
 
 from distill_nb.__main__ import main
-from distill_nb.runtime import paths
-from distill_nb.study import doctor
+from distill_nb.grading.sandbox import pool
+from distill_nb.runtime import imports, paths
+from distill_nb.study import commands, doctor
 
 COMMANDS = [name for name, command in main.commands.items() if not command.hidden]
 TINY = (
@@ -82,6 +83,22 @@ def test_bad_input_is_one_sentence_before_anything_starts(words, said, runs_dir)
     assert status == 1 and said in output and "Traceback" not in output
     assert len(output.strip().splitlines()) == 1
     assert not list(runs_dir.rglob("*.ipynb"))
+
+
+def test_a_run_that_nothing_here_may_grade_is_not_trained(runs_dir, monkeypatch):
+    monkeypatch.setattr(pool, "why_unavailable", lambda level: "not here")
+    status, output = call("run", "pocket_math.yaml", "tiny.yaml")
+    assert status == 1 and output.startswith("No sandbox for model-written code works here (")
+    assert len(output.strip().splitlines()) == 1 and not list(runs_dir.rglob("*"))
+    commands.check_sandbox(tiny(benchmarks=["pocket_math"]))  # answers that are only compared
+
+
+def test_a_study_without_snakemake_is_refused_in_one_sentence(runs_dir, monkeypatch):
+    monkeypatch.setitem(sys.modules, "snakemake", None)  # as where it is not installed
+    status, output = call("study", "published", "--scale", "tiny", "--dry")
+    assert status == 1 and "install it with `pip install -e '.[cluster]' -c constraints" in output
+    monkeypatch.setattr(paths, "CHECKOUT", False)
+    assert imports.install("gpu") == "pip install 'distill_nb[gpu]'"
 
 
 def test_a_run_is_trained_evaluated_and_analysed_with_its_pages(odd_runs_dir):

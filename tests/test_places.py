@@ -1,6 +1,7 @@
 """Places to run: the repository's address, where one belongs, and Binder's environment."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -10,10 +11,12 @@ from importlib import metadata
 from urllib.parse import unquote
 
 import pytest
+import simulated_runs
 from packaging.requirements import Requirement
 
 from distill_nb.runtime import paths
 
+RUNS = [("pocket_math.yaml", "one", {}), ("pocket_code.yaml", "two", {})]
 ADDRESSED = ("README.md", "pyproject.toml", "CITATION.cff", "notebooks/hosted.ipynb")
 
 
@@ -52,6 +55,7 @@ def test_an_address_is_written_where_one_belongs(tree):
     assert len(opened) == 2
     for target in opened:
         notebook = re.search(r"notebooks/\w+\.ipynb", target)[0]
+        assert (paths.ROOT / ".github" / "workflows" / "checks.yaml").is_file()
         assert "Some-Lab/distill.nb" in target and (paths.ROOT / notebook).is_file()
 
 
@@ -106,6 +110,8 @@ sys.meta_path.insert(0, Others())
 
 @pytest.mark.parametrize("name", ["published", "analyze"])
 def test_what_binder_opens_needs_no_more_than_its_environment(name, tmp_path):
+    """Of two runs, for analyze reads them."""
+    simulated_runs.pocket(tmp_path / "runs" / "pocket", *RUNS)
     lines = (paths.ROOT / ".binder" / "requirements.txt").read_text().splitlines()
     needs = closure({line for line in lines if line and line[0].isalpha()})
     assert "torch" not in needs and "pandas" in needs
@@ -117,6 +123,9 @@ def test_what_binder_opens_needs_no_more_than_its_environment(name, tmp_path):
     code = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
     program = WITHOUT.format(absent=sorted(absent)) + "\n".join(code)
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-c", program],
+        env=os.environ | {"DISTILL_NB_RUNS": str(tmp_path / "runs")},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]

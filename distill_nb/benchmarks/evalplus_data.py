@@ -19,7 +19,7 @@ from typing import Any
 
 from distill_nb.benchmarks import sources
 from distill_nb.benchmarks.task import Task
-from distill_nb.runtime import jsonl, paths
+from distill_nb.runtime import imports, jsonl, paths
 
 SIZES = {"humaneval_plus": 164, "mbpp_plus": 378}
 VERSIONS = {"humaneval_plus": "v0.1.10", "mbpp_plus": "v0.2.0"}
@@ -82,8 +82,8 @@ def load_tasks(
 
 def _missing(benchmark: str, error: ImportError) -> ValueError:
     return ValueError(
-        f"benchmarks: {benchmark} needs the package evalplus ({error}); pip install "
-        "'distill_nb[full]' -c constraints.txt."
+        f"benchmarks: {benchmark} needs the package evalplus ({error}); install it "
+        f"with `{imports.install('full')}`."
     )
 
 

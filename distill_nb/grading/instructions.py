@@ -14,15 +14,16 @@ from importlib.util import find_spec
 from distill_nb.benchmarks.task import Task
 from distill_nb.grading.extract import visible_text
 from distill_nb.grading.outcome import Grade, missing
+from distill_nb.runtime import imports
 
 NEEDS = ("if_verifiable", "datasets", "langdetect", "nltk")
-REMEDY = "pip install -e '.[ifeval]' -c constraints.txt"
 
 
 def check() -> None:
     """Raises ValueError where the checks, or the data of NLTK that they need, are not installed."""
     if absent := [name for name in NEEDS if find_spec(name) is None]:
-        raise ValueError(f"benchmarks: ifeval needs {absent[0]}; install it with {REMEDY}.")
+        command = imports.install("ifeval")
+        raise ValueError(f"benchmarks: ifeval needs {absent[0]}; install it with {command}.")
     import nltk
 
     try:

@@ -5,6 +5,7 @@ from pathlib import PurePath
 
 STUDY = ("math500", "aime", "mbpp_plus", "humaneval_plus", "livecodebench")  # the published study's
 BENCHMARKS = (*STUDY, "aime25", "gpqa_diamond", "ifeval", "pocket_math", "pocket_code")
+CODE = ("mbpp_plus", "humaneval_plus", "livecodebench", "pocket_code")  # answers are run
 OWN = ".py"  # the end of a benchmark of one's own, which is named by its path
 CHAT_TEMPLATES = ("llama3", "qwen3", "smollm2")  # students/chat.py defines them
 ON_OFF_KEYS = ("recompute",)  # on and off are words for them, though YAML 1.1 has truth values

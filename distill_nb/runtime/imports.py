@@ -1,8 +1,17 @@
-"""Imports of large libraries, without Python's garbage collector."""
+"""Imports of large libraries, without Python's garbage collector; how the missing are installed."""
 
 import contextlib
 import gc
 from collections.abc import Iterator
+
+from distill_nb.runtime import paths
+
+
+def install(extra: str) -> str:
+    """The command that installs one of the package's extras, as it was installed itself."""
+    if paths.CHECKOUT:
+        return f"pip install -e '.[{extra}]' -c constraints.txt"
+    return f"pip install 'distill_nb[{extra}]'"
 
 
 @contextlib.contextmanager

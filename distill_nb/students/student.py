@@ -27,8 +27,8 @@ def choose_backend(p: Params) -> str:
     installed = importlib.util.find_spec("unsloth") is not None
     if p.backend == "unsloth" and not installed:
         raise ValueError(
-            "backend: unsloth is not installed here; install it with `pip install -e '.[gpu]' "
-            "-c constraints.txt`, or set backend to hf."
+            "backend: unsloth is not installed here; install it with "
+            f"`{imports.install('gpu')}`, or set backend to hf."
         )
     trained_whole = [t for t in p.lora_targets if t in ("embed_tokens", "lm_head")]
     if p.backend == "unsloth" and trained_whole:
@@ -48,8 +48,8 @@ def choose_backend(p: Params) -> str:
         )
     if p.load_in_4bit and backend == "hf" and importlib.util.find_spec("bitsandbytes") is None:
         raise ValueError(
-            "load_in_4bit: bitsandbytes is not installed here; install it with `pip install -e "
-            "'.[gpu]' -c constraints.txt`, or set load_in_4bit to false."
+            "load_in_4bit: bitsandbytes is not installed here; install it with "
+            f"`{imports.install('gpu')}`, or set load_in_4bit to false."
         )
     if backend == "hf" and device() == "cuda":
         _expand_segments()

@@ -15,7 +15,8 @@ import click
 from distill_nb import params
 from distill_nb.analysis import paired, results
 from distill_nb.evaluation import evaluate
-from distill_nb.params import yaml_text
+from distill_nb.grading import sandbox
+from distill_nb.params import names, yaml_text
 from distill_nb.report import failures, headline, index_page, notebook_page
 from distill_nb.runtime import disk, durations, paths, provenance
 from distill_nb.study import doctor as machine
@@ -30,6 +31,16 @@ def run_params(files: tuple[str, ...], changes: Changes) -> params.Params:
     values = given(files, changes)
     whole = params.complete(values)
     return params.validate(whole, _source(files, changes, whole.keys() > values.keys()))
+
+
+def check_sandbox(p: params.Params) -> None:
+    """Raises ValueError where a run's benchmarks run code and nothing here may run it: before it is
+    trained, and not when its answers are there."""
+    if set(p.benchmarks) & set(names.CODE):
+        try:
+            sandbox.strongest_level(p.allow_unsafe)
+        except RuntimeError as error:
+            raise ValueError(str(error)) from None
 
 
 def set_params(files: tuple[str, ...], changes: Changes) -> trace_params.TraceParams:

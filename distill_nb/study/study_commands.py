@@ -2,12 +2,13 @@
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
 from distill_nb.params import read_files
-from distill_nb.runtime import gpus, paths
+from distill_nb.runtime import gpus, imports, paths
 from distill_nb.runtime.shard import MOST
 from distill_nb.study import graph, new, status, study_file
 from distill_nb.study.command_line import SCALES, command
@@ -47,6 +48,11 @@ def study(
     taken = study_file.use(file)
     graph.forget()
     study_file.check(taken)
+    if find_spec("snakemake") is None:
+        raise ValueError(
+            "A study needs the package snakemake, which is not installed; install it with "
+            f"`{imports.install('cluster')}`."
+        )
     options = ["--resources", f"gpu={len(gpus.visible())}"]
     if profile:  # it says what a job gets
         options = ["--workflow-profile", str(paths.SHIPPED / "profiles" / profile)]

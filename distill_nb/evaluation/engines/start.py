@@ -18,6 +18,7 @@ from distill_nb.evaluation.engines import slots, tuned, types
 from distill_nb.evaluation.engines.hf import HfEngine
 from distill_nb.evaluation.engines.vllm import VllmEngine, adapter_rank
 from distill_nb.params import Params, is_baseline
+from distill_nb.runtime import imports
 from distill_nb.students import check_adapter, student
 from distill_nb.students.adapters import adapter_folder
 
@@ -26,8 +27,8 @@ def engine_name(p: Params) -> str:
     """`vllm` or `hf`, also for `engine: auto`. Raises ValueError where vllm is not installed."""
     if p.engine == "vllm" and not types.installed_vllm():
         raise ValueError(
-            "engine: vllm is not installed here; install it with `pip install -e '.[gpu]' -c "
-            "constraints.txt`, or set engine to hf."
+            f"engine: vllm is not installed here; install it with `{imports.install('gpu')}`, or "
+            "set engine to hf."
         )
     if p.engine != "auto":
         return p.engine

@@ -24,6 +24,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from distill_nb.runtime import imports
 from distill_nb.runtime.text import clean
 from distill_nb.traces.teacher import anthropic, failures, openai
 from distill_nb.traces.teacher.failures import PASSING, Failure
@@ -59,10 +60,9 @@ def api_of(settings: Settings) -> ModuleType:
 def lacking(settings: Settings) -> tuple[str, str]:
     """What is not here of what asking an API takes: ("package", its name), ("key", its environment
     variable) or ("", ""). One's own server needs no key."""
-    own = settings.teacher_api == "openai" and settings.teacher_url
-    if importlib.util.find_spec(settings.teacher_api) is None:
+    if importlib.util.find_spec(settings.teacher_api) is None:  # packages have the APIs' names
         return "package", settings.teacher_api
-    key = api_of(settings).KEY
+    key, own = api_of(settings).KEY, settings.teacher_api == "openai" and settings.teacher_url
     return ("", "") if own or os.environ.get(key) else ("key", key)
 
 
@@ -71,8 +71,8 @@ def check(settings: Settings) -> None:
     what, name = lacking(settings)
     if what == "package":
         raise ValueError(
-            f"teacher_api: {name} needs the package {name}, which is not installed; make "
-            "setup-study installs it, or pip install 'distill_nb[full]' -c constraints.txt."
+            f"teacher_api: {name} needs the package {name}, which is not installed; install it "
+            f"with `{imports.install('full')}`."
         )
     if what == "key":
         raise ValueError(
