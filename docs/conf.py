@@ -7,7 +7,6 @@ the package; notebooks come executed, from a run (DISTILL_NB_DOCS_RUN, else the 
 
 import os
 import sys
-import tomllib
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -31,13 +30,6 @@ nb_mime_priority_overrides = [("html", "image/svg+xml", 0)]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "distill_nb"
-ABOUT = tomllib.loads((paths.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-if "urls" in ABOUT:  # make address
-    html_theme_options = {
-        "source_repository": ABOUT["urls"]["Repository"],
-        "source_branch": "main",
-        "source_directory": "docs/",
-    }
 html_static_path: list[str] = []
 html_show_sphinx = False
 html_copy_source = False

@@ -17,6 +17,7 @@ from distill_nb.benchmarks import (
 )
 from distill_nb.evaluation import evaluate
 from distill_nb.grading.graders import grade
+from distill_nb.params import names
 from distill_nb.runtime import hub as hub_module
 from distill_nb.runtime import provenance
 from distill_nb.study import tiny as fixtures
@@ -294,6 +295,7 @@ def test_a_part_of_each_benchmark_is_labelled_and_graded(name, tmp_path, caplog)
     file, good, bad = part_of(name, tmp_path)
     tasks = loading.load(name, file)
     assert len(tasks) == 2 and all(t.task_id.startswith("part/") for t in tasks)
+    assert {t.kind == "code" for t in tasks} == {name in names.CODE}
     assert f"has 2 of the {loading.describe(name, file)['size']} problems of {name}" in caplog.text
     assert [grade(tasks[0], text).outcome for text in (good, bad, "")] == [
         "correct",
