@@ -152,8 +152,8 @@ def snakemake(repository: Path, runs: Path, *words, **environment) -> subprocess
 def study_runs(tmp_path_factory) -> Path:
     """The runs folder of a whole tiny study: four sets, ten runs, three baselines, analysis and
     paper, made once."""
-    pytest.importorskip("snakemake", reason="Snakemake is not installed: make setup-ci")
-    pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
+    pytest.importorskip("snakemake", reason="Snakemake is not installed: make setup-study")
+    pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-study")
     from distill_nb.runtime import gpus, paths
 
     runs = tmp_path_factory.mktemp("study") / ODD / "runs"

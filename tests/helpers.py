@@ -31,10 +31,10 @@ def needs(*packages: str) -> pytest.MarkDecorator:
     )
 
 
-def skip_without_sandbox() -> None:
-    """Skip where code that models wrote cannot be run."""
+def best() -> str:
+    """The strongest level of the sandbox that works here; skips where there is none."""
     try:
-        sandbox.strongest_level()
+        return sandbox.strongest_level()
     except RuntimeError as error:
         pytest.skip(str(error))
 

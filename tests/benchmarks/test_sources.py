@@ -21,7 +21,7 @@ TEXTS = {  # benchmark → a text of its rows that is asked
 @pytest.fixture(params=sorted(TEXTS))
 def benchmark(request):
     if request.param.endswith("_plus"):
-        pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
+        pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-study")
     return request.param
 
 

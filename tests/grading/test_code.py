@@ -123,7 +123,7 @@ def test_regrading_needs_no_model_and_shows_what_changed(runs_dir, monkeypatch, 
 
 @pytest.fixture
 def real(data_dir):
-    pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
+    pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-study")
     return {name: str(data_dir / "evalplus" / file) for name, file in FILES.items()}
 
 
@@ -264,7 +264,7 @@ def test_base_and_further_tests_are_parts_of_the_same_tests():
 
 
 def test_several_processes_make_the_tests_of_many_problems(monkeypatch, tmp_path):
-    pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
+    pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-study")
     rows = [
         {
             "task_id": f"HumanEval/{i}",

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from attacks import HONEST_FUNCTIONS, HONEST_PROGRAMS
 from attacks.seats import ADD, HONEST, open_seat
-from helpers import killed_with_all_below
+from helpers import best, killed_with_all_below
 
 from distill_nb.grading import sandbox
 from distill_nb.grading.sandbox import (
@@ -114,13 +114,6 @@ def test_the_same_candidate_gives_the_same_values_each_time(seat):
 
 # --- pools, levels
 # -----------------------------------------------------------------------------------------------
-
-
-def best():
-    try:
-        return sandbox.strongest_level()
-    except RuntimeError as error:
-        pytest.skip(str(error))
 
 
 def test_near_the_limit_one_worker_and_all_say_the_same():

@@ -11,6 +11,7 @@ import psutil
 import pytest
 from attacks import read
 from attacks.seats import ADD, HONEST
+from helpers import best
 
 from distill_nb.grading import sandbox
 from distill_nb.grading.sandbox import Job, Pool, function_tests, launch, memory, pool, run
@@ -34,13 +35,6 @@ def level(request):
     if reason := sandbox.why_unavailable(request.param):
         pytest.skip(f"level {request.param}: {reason}")
     return request.param
-
-
-def best():
-    try:
-        return sandbox.strongest_level()
-    except RuntimeError as error:
-        pytest.skip(str(error))
 
 
 def kill_children(some, times):

@@ -9,8 +9,8 @@ import time
 
 import pytest
 from attacks.seats import ADD, HONEST
+from helpers import best
 
-from distill_nb.grading import sandbox
 from distill_nb.grading.sandbox import Job, Pool, function_tests, pool, program_tests, turns
 from distill_nb.runtime import paths
 
@@ -40,13 +40,6 @@ def one_core():
     os.sched_setaffinity(0, {min(before)})
     yield
     os.sched_setaffinity(0, before)
-
-
-def best():
-    try:
-        return sandbox.strongest_level()
-    except RuntimeError as error:
-        pytest.skip(str(error))
 
 
 def test_what_was_starved_runs_alone(one_core):

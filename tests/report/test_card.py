@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from helpers import skip_without_sandbox, tiny
+from helpers import best, tiny
 
 from distill_nb import params
 from distill_nb.analysis import results
@@ -14,7 +14,7 @@ from distill_nb.training import train
 
 @pytest.fixture
 def evaluated(runs_dir):
-    skip_without_sandbox()
+    best()
     p = tiny()
     train.train(p)
     evaluate.evaluate(p)

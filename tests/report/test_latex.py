@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 import pytest
-from helpers import skip_without_sandbox, tiny
+from helpers import best, tiny
 
 from distill_nb.evaluation import evaluate
 from distill_nb.report import latex, paper_numbers, paper_tables
@@ -84,7 +84,7 @@ def test_a_change_is_shown_with_a_minus_sign_and_a_name_keeps_its_hyphen():
 
 
 def test_our_runs_come_in_with_their_records(runs_dir, tmp_path):
-    skip_without_sandbox()
+    best()
     p = tiny(benchmark_limit=2)
     train.train(p)
     evaluate.evaluate(p)

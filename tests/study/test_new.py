@@ -113,7 +113,7 @@ def distill_nb(folder, *words):
 
 @pytest.mark.timeout(3600)
 def test_a_study_outside_of_the_repository_goes_to_its_report(tmp_path):
-    pytest.importorskip("snakemake", reason="Snakemake is not installed: make setup-ci")
+    pytest.importorskip("snakemake", reason="Snakemake is not installed: make setup-study")
     files = [traces(tmp_path / f"{n}.jsonl", 40, i) for i, n in enumerate(("short", "long"))]
     given = [word for file in files for word in ("--traces", file)]
     said = distill_nb(tmp_path, "new", "my_study", "--student", LLAMA, *given)

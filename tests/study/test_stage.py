@@ -373,7 +373,7 @@ def test_a_full_disk_under_papermill_is_said_and_leaves_no_torn_notebook(tmp_pat
 
 
 def test_snakemake_takes_no_stamp_for_what_is_not_finished(runs_dir):
-    pytest.importorskip("snakemake", reason="Snakemake is not installed: make setup-ci")
+    pytest.importorskip("snakemake", reason="Snakemake is not installed: make setup-study")
     runs_dir.mkdir()
     assert stage.run(Stage("tiny", "fixtures", "fixtures")) == 0
     for which in (TRAIN, EVAL):
@@ -393,7 +393,7 @@ def test_snakemake_takes_no_stamp_for_what_is_not_finished(runs_dir):
 
 
 def test_an_evaluation_by_shards_waits_for_them_and_is_not_divided_once_it_is_done(runs_dir):
-    pytest.importorskip("snakemake", reason="Snakemake is not installed: make setup-ci")
+    pytest.importorskip("snakemake", reason="Snakemake is not installed: make setup-study")
     runs_dir.mkdir()
     assert stage.run(Stage("tiny", "fixtures", "fixtures")) == 0
     finish(TRAIN)

@@ -14,7 +14,7 @@ EVAL = Stage("tiny", "baseline_llama", "eval")
 
 
 def test_a_stage_by_two_shards_is_done_when_both_are_put_together(runs_dir, monkeypatch):
-    pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
+    pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-study")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert stage.run(Stage("tiny", "fixtures", "fixtures")) == 0
     planned = ingredients.hash_of(EVAL)

@@ -137,7 +137,7 @@ def test_none_of_500_unrelated_problems_is_removed(evaluation):
 )
 def test_every_evaluation_set_gives_its_statements_without_our_instructions(name, tmp_path):
     if name.endswith("plus"):
-        pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
+        pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-study")
     rows = evaluation_sets.problems(name, str(tiny.write(name, tmp_path)))
     assert len(rows) >= 2 and {b for b, *_ in rows} == {name}
     for _, _, text in rows:

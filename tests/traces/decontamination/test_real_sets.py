@@ -93,7 +93,7 @@ MISSED = {("math500", "dollar"): 1, ("math500", "embedded"): 2, ("humaneval_plus
 @pytest.mark.parametrize("name", ["math500", "aime", "humaneval_plus", "mbpp_plus"])
 def test_a_real_evaluation_problem_is_found_whatever_is_done_to_it(name, data_dir):
     if name.endswith("plus"):
-        pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
+        pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-study")
     rows = rows_of(name, data_dir)
     evaluation, asked = EvaluationProblems(rows), {task_id: text for _, task_id, text in rows}
     if name.endswith("plus"):
@@ -139,7 +139,7 @@ def docstring(prompt):
 @pytest.mark.parametrize("name", ["mbpp_plus", "humaneval_plus", "aime", "math500"])
 def test_real_problems_of_one_set_are_not_taken_for_each_other(name, data_dir):
     if name.endswith("plus"):
-        pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-ci")
+        pytest.importorskip("evalplus", reason="evalplus is not installed: make setup-study")
     rows = rows_of(name, data_dir)
     for second_look, most in ((False, FIRST_LOOK), (True, BOTH_LOOKS)):
         taken = []
